@@ -1,0 +1,47 @@
+# Jhalak. `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# Build products outlive a checkout where there is room for them.
+CACHE := $(or $(JHALAK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jhalak)
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+RELEASE := $(CARGO_TARGET_DIR)/release
+
+.PHONY: help run test setup build cluster cluster-down check fmt lint clean-local
+
+help: ## Lists the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: setup build ## Sets everything up and runs the whole chain on the demo dataset
+	$(RELEASE)/jhalak run --dataset .local/demo/dataset --config demo/jhalak.toml
+
+test: ## Sets up what the tests need and runs every test
+	scripts/setup.sh test
+	scripts/test.sh
+
+setup: ## Installs and fetches what a run needs (says what and why)
+	scripts/setup.sh run
+
+build: ## Builds the programs
+	cargo build --release --locked --workspace --bins
+
+cluster: setup-test build ## Starts a private RabbitMQ, a private S3 server and two workers on loopback, and submits the demo
+	scripts/cluster.sh up
+
+cluster-down: ## Stops exactly what `make cluster` started
+	scripts/cluster.sh down
+
+.PHONY: setup-test
+setup-test:
+	scripts/setup.sh test
+
+check: fmt lint ## Formatting and lints, as CI runs them
+
+fmt:
+	cargo fmt --all --check
+
+lint:
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+clean-local: ## Removes .local (models, demo dataset, store, logs); downloads stay in the cache
+	rm -rf .local

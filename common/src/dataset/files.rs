@@ -1,0 +1,133 @@
+//! Where a dataset's files come from: a local folder, or contents that the caller has fetched.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use crate::error::{Error, Result};
+
+/// The files of one dataset. Names are relative to its folder, with `/`: `movies.csv`, `trailers/tt1.mp4`.
+pub trait Files {
+    /// Where the dataset lies, for messages: a path or a URL.
+    fn place(&self) -> &str;
+
+    /// The names of all files at the top and in `trailers/`, sorted. A folder in `trailers/` is listed with a `/` at its end.
+    fn names(&self) -> &[String];
+
+    /// Opens a file for reading from its beginning.
+    ///
+    /// # Errors
+    /// Not found where there is no such file; otherwise what the store says.
+    fn open(&self, name: &str) -> Result<Box<dyn Read + '_>>;
+
+    /// Whether there is a file of this name.
+    fn has(&self, name: &str) -> bool {
+        self.names().binary_search_by(|known| known.as_str().cmp(name)).is_ok()
+    }
+}
+
+/// A dataset in a local folder. Its files are streamed.
+#[derive(Debug)]
+pub struct Folder {
+    root: PathBuf,
+    place: String,
+    names: Vec<String>,
+}
+
+impl Folder {
+    /// Lists the folder. Hidden files are passed over.
+    ///
+    /// # Errors
+    /// Not found, with the path, where there is no such folder; otherwise what the file system says.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Folder> {
+        let root = root.into();
+        let place = root.display().to_string();
+        if !root.is_dir() {
+            return Err(Error::not_found(format!(
+                "no dataset folder at {place}: give the folder that holds movies.csv"
+            )));
+        }
+        let mut names = Vec::new();
+        for (name, is_dir) in list(&root)? {
+            if !is_dir {
+                names.push(name);
+            } else if name == "trailers" {
+                for (file, is_dir) in list(&root.join(&name))? {
+                    names.push(format!("trailers/{file}{}", if is_dir { "/" } else { "" }));
+                }
+            }
+        }
+        names.sort_unstable();
+        Ok(Folder { root, place, names })
+    }
+}
+
+/// The entries of a folder that are not hidden, each with whether it is a folder itself.
+fn list(folder: &Path) -> Result<Vec<(String, bool)>> {
+    let mut entries = Vec::new();
+    let at = |error: std::io::Error| Error::from(error).context(format!("list {}", folder.display()));
+    for entry in fs::read_dir(folder).map_err(at)? {
+        let entry = entry.map_err(at)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') {
+            entries.push((name, entry.path().is_dir()));
+        }
+    }
+    Ok(entries)
+}
+
+impl Files for Folder {
+    fn place(&self) -> &str {
+        &self.place
+    }
+
+    fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    fn open(&self, name: &str) -> Result<Box<dyn Read + '_>> {
+        let path = self.root.join(name);
+        let file = File::open(&path).map_err(|e| Error::from(e).context(format!("open {}", path.display())))?;
+        Ok(Box::new(file))
+    }
+}
+
+/// A dataset whose small files were fetched from an object store, and whose trailers are known by name only.
+#[derive(Debug)]
+pub struct Memory {
+    place: String,
+    names: Vec<String>,
+    contents: BTreeMap<String, Bytes>,
+}
+
+impl Memory {
+    /// `names`: every key below the dataset's folder, relative to it. `contents`: the bytes of those among
+    /// [`TABLE_FILES`](super::TABLE_FILES) that are there.
+    pub fn new(place: impl Into<String>, names: Vec<String>, contents: BTreeMap<String, Bytes>) -> Memory {
+        let hidden = |name: &String| name.rsplit('/').next().is_some_and(|last| last.starts_with('.'));
+        let mut names: Vec<String> = names.into_iter().chain(contents.keys().cloned()).filter(|n| !hidden(n)).collect();
+        names.sort_unstable();
+        names.dedup();
+        Memory { place: place.into(), names, contents }
+    }
+}
+
+impl Files for Memory {
+    fn place(&self) -> &str {
+        &self.place
+    }
+
+    fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    fn open(&self, name: &str) -> Result<Box<dyn Read + '_>> {
+        match self.contents.get(name) {
+            Some(bytes) => Ok(Box::new(&bytes[..])),
+            None => Err(Error::not_found(format!("no contents of {name} from {}", self.place))),
+        }
+    }
+}

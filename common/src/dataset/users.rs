@@ -1,0 +1,36 @@
+//! `users.csv`, which may be missing: any columns beside the id.
+
+use std::collections::BTreeMap;
+
+use super::assembly::Assembly;
+use super::csv_table::{Format, Table};
+use super::files::Files;
+use crate::error::Result;
+
+const FILE: &str = "users.csv";
+
+/// The names that a user's id goes by in a header.
+pub(super) const ID: [&str; 5] = ["user_id", "userid", "_id", "user", "id"];
+
+/// Reads the users' attributes, where the file is there. A cell that holds a JSON list of texts becomes these joined by `, `.
+pub(super) fn read(files: &dyn Files, assembly: &mut Assembly) -> Result<()> {
+    if !files.has(FILE) {
+        return Ok(());
+    }
+    let mut table = Table::open(FILE, files.open(FILE)?, Format::CSV)?;
+    let id = table.required(&ID)?;
+    let header = table.header().to_vec();
+    while let Some(row) = table.next()? {
+        let mut attributes = BTreeMap::new();
+        for (column, name) in header.iter().enumerate().filter(|(column, _)| *column != id) {
+            let cell = row.cell(Some(column));
+            let list = if cell.starts_with('[') { serde_json::from_str::<Vec<String>>(cell).ok() } else { None };
+            let value = list.map_or_else(|| cell.to_owned(), |list| list.join(", "));
+            if !value.is_empty() {
+                attributes.insert(name.clone(), value);
+            }
+        }
+        assembly.user_row(FILE, row.line, row.cell(Some(id)), attributes)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! The file of an embedding: safetensors with `mean` of shape [dim] and, where there are several, `parts` of shape [n, dim].
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use safetensors::{Dtype, SafeTensors, View};
+
+use crate::error::{Error, Result};
+
+/// The name of the one file of an embedding artifact.
+pub const FILE: &str = "embedding.safetensors";
+
+struct F32<'a> {
+    shape: Vec<usize>,
+    data: &'a [f32],
+}
+
+impl View for F32<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(self.data.iter().flat_map(|v| v.to_le_bytes()).collect())
+    }
+    fn data_len(&self) -> usize {
+        self.data.len() * 4
+    }
+}
+
+/// An embedding's file: `mean` of shape [dim] and, where given, `parts` of shape [n, dim].
+pub fn encode(mean: &[f32], parts: Option<&[f32]>) -> Result<Bytes> {
+    let mut tensors = BTreeMap::from([("mean", F32 { shape: vec![mean.len()], data: mean })]);
+    if let Some(parts) = parts {
+        tensors.insert("parts", F32 { shape: vec![parts.len() / mean.len().max(1), mean.len()], data: parts });
+    }
+    safetensors::serialize(tensors, None)
+        .map(Bytes::from)
+        .map_err(|e| Error::bug("an embedding does not serialise").with_source(e))
+}
+
+/// The `mean` of an embedding's file.
+pub fn decode_mean(bytes: &[u8]) -> Result<Vec<f32>> {
+    let damaged = |e| Error::invalid("an embedding's file is damaged").with_source(e);
+    let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;
+    let mean = tensors.tensor("mean").map_err(damaged)?;
+    if mean.dtype() != Dtype::F32 {
+        return Err(Error::invalid("an embedding's `mean` is not of f32"));
+    }
+    Ok(mean.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+}

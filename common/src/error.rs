@@ -1,0 +1,145 @@
+//! One error for every edge of the system, typed by what its caller can do about it.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// What the caller of a failed operation can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// The thing asked for does not exist. Ask for another, or create it.
+    NotFound,
+    /// The input is wrong and stays wrong: correct it. A job is quarantined at once.
+    InvalidInput,
+    /// A service, the network or the disk failed for now: try again later.
+    Transient,
+    /// The service refused these credentials: mend them. A job is quarantined at once.
+    Permission,
+    /// The work was told to stop. Nobody is at fault, no attempt is counted.
+    Cancelled,
+    /// A promise of this program was broken: report it.
+    Bug,
+}
+
+impl ErrorKind {
+    /// Whether the same operation may succeed later without anybody changing anything.
+    pub fn is_transient(self) -> bool {
+        self == ErrorKind::Transient
+    }
+
+    /// Whether the error is final for the input at hand, so that a job goes to quarantine.
+    pub fn is_permanent(self) -> bool {
+        !matches!(self, ErrorKind::Transient | ErrorKind::Cancelled)
+    }
+}
+
+/// An error with its kind, a message that reads on after "failed to ...", and its cause.
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// The result of every fallible operation in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of `kind` that says `message`.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Error { kind, message: message.into(), source: None }
+    }
+
+    /// See [`ErrorKind::NotFound`].
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, message)
+    }
+
+    /// See [`ErrorKind::InvalidInput`].
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidInput, message)
+    }
+
+    /// See [`ErrorKind::Transient`].
+    pub fn transient(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Transient, message)
+    }
+
+    /// See [`ErrorKind::Permission`].
+    pub fn permission(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Permission, message)
+    }
+
+    /// See [`ErrorKind::Cancelled`].
+    pub fn cancelled(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Cancelled, message)
+    }
+
+    /// See [`ErrorKind::Bug`].
+    pub fn bug(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Bug, message)
+    }
+
+    /// The same error with the cause that led to it.
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The same error, told from one step further out: `context: message`.
+    pub fn context(mut self, context: impl fmt::Display) -> Self {
+        self.message = format!("{context}: {}", self.message);
+        self
+    }
+
+    /// What the caller can do.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The message and every cause below it, joined by ": ", for a report or a quarantine record.
+    pub fn chain(&self) -> String {
+        let mut text = self.message.clone();
+        let mut next = StdError::source(self);
+        while let Some(cause) = next {
+            let words = cause.to_string();
+            if !text.contains(&words) {
+                text.push_str(": ");
+                text.push_str(&words);
+            }
+            next = cause.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.chain())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|s| s as &(dyn StdError + 'static))
+    }
+}
+
+/// Maps an I/O error: a full disk, a lost connection and a busy file can pass, a missing file cannot.
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        use std::io::ErrorKind as Io;
+        let kind = match error.kind() {
+            Io::NotFound => ErrorKind::NotFound,
+            Io::PermissionDenied | Io::ReadOnlyFilesystem => ErrorKind::Permission,
+            Io::InvalidInput | Io::InvalidData | Io::IsADirectory | Io::NotADirectory => ErrorKind::InvalidInput,
+            _ => ErrorKind::Transient,
+        };
+        Error::new(kind, error.to_string()).with_source(error)
+    }
+}

@@ -1,0 +1,20 @@
+//! The evaluation grid's contracts: what a cell is, what a fold of it gives, and the figures of all its folds. Training itself is the
+//! worker's.
+//!
+//! Every class vector, probability row and confusion matrix is in the order dislike, neutral, like.
+
+pub mod metrics;
+mod name;
+mod result;
+mod spec;
+mod training;
+
+pub use result::{FoldResult, Prediction};
+pub use spec::*;
+pub use training::{FitSettings, Optimiser, Schedule, StepRate};
+
+/// The name of the one file of a cell artifact.
+pub const RESULT_FILE: &str = "result.json";
+
+/// Number of classes: dislike, neutral, like.
+pub const CLASSES: usize = 3;

@@ -1,0 +1,36 @@
+//! Exit codes of the programs.
+
+use std::process::ExitCode;
+
+use crate::error::{Error, ErrorKind};
+
+/// Done.
+pub const DONE: u8 = 0;
+/// A promise of the program was broken.
+pub const BUG: u8 = 1;
+/// Wrong use of the command line.
+pub const USAGE: u8 = 2;
+/// Invalid input.
+pub const INVALID: u8 = 3;
+/// Done, but with quarantined jobs.
+pub const QUARANTINED: u8 = 4;
+/// A service is unreachable or refuses.
+pub const UNREACHABLE: u8 = 5;
+/// Interrupted.
+pub const INTERRUPTED: u8 = 130;
+
+/// The exit code that an error of this kind ends a program with.
+pub fn code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::NotFound | ErrorKind::InvalidInput => INVALID,
+        ErrorKind::Transient | ErrorKind::Permission => UNREACHABLE,
+        ErrorKind::Cancelled => INTERRUPTED,
+        ErrorKind::Bug => BUG,
+    }
+}
+
+/// Says the error on standard error and gives the exit code.
+pub fn report(program: &str, error: &Error) -> ExitCode {
+    eprintln!("{program}: {}", error.chain());
+    ExitCode::from(code(error.kind()))
+}

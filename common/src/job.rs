@@ -1,0 +1,200 @@
+//! Jobs and results: the messages on the queue, JSON with `version` and a tag, a golden file of every version in `golden/`.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::artifact::{ArtifactKey, ArtifactKind, Recipe, Subject, check_version};
+use crate::error::{Error, ErrorKind, Result};
+use crate::evaluation::CellSpec;
+use crate::hash::Hash;
+use crate::queue::WorkKind;
+
+/// The version of the messages that this program writes and the newest that it reads.
+pub const MESSAGE_VERSION: u32 = 1;
+
+/// One unit of work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// [`MESSAGE_VERSION`] of the sender.
+    pub version: u32,
+    /// The job's id within its run: the same work has the same id.
+    pub id: String,
+    /// The run that it belongs to.
+    pub run: String,
+    /// The store that the run lives in: a worker with another store refuses the job.
+    pub store: String,
+    /// How often it was tried before, crashes not counted (they show as redeliveries).
+    #[serde(default)]
+    pub attempt: u32,
+    /// What to do.
+    pub task: Task,
+}
+
+/// What a job does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Task {
+    /// Makes the missing artifacts of one trailer.
+    Extract(ExtractTask),
+    /// Trains and tests one fold of one cell of the evaluation grid.
+    Cell(CellTask),
+}
+
+/// Makes the missing artifacts of one trailer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExtractTask {
+    /// The trailer.
+    pub trailer: Trailer,
+    /// What is to be made, upstream before downstream. What is committed by then is passed over.
+    pub wanted: Vec<Recipe>,
+}
+
+/// A trailer and where its bytes are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trailer {
+    /// The movie id, and what identifies the content: the SHA-256 of the file, or of the store's tag where that is checked instead.
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// The store that holds the file.
+    pub store: String,
+    /// Its key there.
+    pub key: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// The store's tag of the content that was planned, where reading every byte to plan would cost too much (S3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+}
+
+/// Trains and tests one fold of one cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CellTask {
+    /// The dataset, and the hash of its normalised form, kept at [`crate::run::dataset_key`].
+    pub dataset: Subject,
+    /// The cell.
+    pub cell: CellSpec,
+    /// Which of its folds, from 0.
+    pub fold: usize,
+    /// How the result is made; its hash names the result's place.
+    pub recipe: Recipe,
+    /// The tables of embeddings that the cell reads.
+    pub tables: BTreeMap<ArtifactKind, Hash>,
+    /// What identifies the content of those tables.
+    pub table_subject: Subject,
+}
+
+impl Task {
+    /// The queue that it goes to.
+    pub fn work_kind(&self) -> WorkKind {
+        match self {
+            Task::Extract(_) => WorkKind::Extract,
+            Task::Cell(_) => WorkKind::Train,
+        }
+    }
+
+    /// The artifacts that exist once it is done.
+    pub fn artifacts(&self) -> Vec<ArtifactKey> {
+        match self {
+            Task::Extract(task) => {
+                task.wanted.iter().map(|recipe| ArtifactKey::new(recipe, &task.trailer.subject)).collect()
+            }
+            Task::Cell(task) => vec![ArtifactKey::new(&task.recipe, &task.dataset)],
+        }
+    }
+}
+
+impl Job {
+    /// The message.
+    pub fn encode(&self) -> Result<Bytes> {
+        encode(self)
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// InvalidInput for what is no job, or one of a newer version, with advice: such a message is kept in quarantine.
+    pub fn decode(body: &[u8]) -> Result<Job> {
+        decode(body, "the job")
+    }
+}
+
+/// What came of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobResult {
+    /// [`MESSAGE_VERSION`] of the sender.
+    pub version: u32,
+    /// The job's id.
+    pub job: String,
+    /// Its run.
+    pub run: String,
+    /// The end state.
+    pub outcome: Outcome,
+}
+
+/// The end state of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every artifact exists.
+    Committed {
+        /// How many this job made; the others were there, or another worker was first.
+        made: usize,
+        /// Seconds a step, by the step's name: for the operator, never part of an artifact.
+        seconds: BTreeMap<String, f64>,
+    },
+    /// It was given up; the record says why.
+    Quarantined {
+        /// The kind of its last error.
+        error: ErrorKind,
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+impl JobResult {
+    /// The message.
+    pub fn encode(&self) -> Result<Bytes> {
+        encode(self)
+    }
+
+    /// Reads a message.
+    pub fn decode(body: &[u8]) -> Result<JobResult> {
+        decode(body, "the result")
+    }
+}
+
+/// Why a job was given up: `runs/RUN/quarantine/JOB.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QuarantineRecord {
+    /// [`MESSAGE_VERSION`] of the writer.
+    pub version: u32,
+    /// The job's id.
+    pub job: String,
+    /// Its run.
+    pub run: String,
+    /// What it was about: a movie id or a cell.
+    pub about: String,
+    /// The kind of its last error.
+    pub error: ErrorKind,
+    /// The last error with every cause below it.
+    pub reason: String,
+    /// How often it was tried, crashes included.
+    pub attempts: u32,
+    /// The message as it was, for `requeue`. Text where it was no JSON.
+    pub message: Value,
+}
+
+fn encode(message: &impl Serialize) -> Result<Bytes> {
+    serde_json::to_vec(message).map(Bytes::from).map_err(|e| Error::bug("a message does not serialise").with_source(e))
+}
+
+fn decode<T: serde::de::DeserializeOwned>(body: &[u8], what: &str) -> Result<T> {
+    let value: Value =
+        serde_json::from_slice(body).map_err(|e| Error::invalid(format!("{what} is no JSON")).with_source(e))?;
+    check_version(&value, MESSAGE_VERSION, what)?;
+    serde_json::from_value(value)
+        .map_err(|e| Error::invalid(format!("{what} is not of the form of its version")).with_source(e))
+}

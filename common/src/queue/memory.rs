@@ -1,0 +1,287 @@
+//! The queue in one process, for `jhalak run`: the same promises as RabbitMQ's, without its durability.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::{Channel, Deliveries, Delivery, Queue, Receipt, WorkKind, retry_delays};
+use crate::error::{Error, Result};
+use crate::settings::QueueSettings;
+
+/// A connection to messages that live in this process.
+pub struct MemoryQueue {
+    shared: Arc<Shared>,
+    connection: Arc<Connection>,
+}
+
+struct Shared {
+    delays: Vec<Duration>,
+    delivery_limit: u32,
+    messages: Mutex<Messages>,
+    /// Changes whenever a message can have become ready, or a connection was closed.
+    changed: watch::Sender<()>,
+}
+
+struct Connection {
+    number: u64,
+    closed: AtomicBool,
+}
+
+#[derive(Clone)]
+struct Message {
+    body: Bytes,
+    redeliveries: u32,
+}
+
+#[derive(Default)]
+struct Messages {
+    ready: BTreeMap<Channel, VecDeque<Message>>,
+    /// Retries by the time they are due; the number keeps those of one time apart and in order.
+    delayed: BTreeMap<(Instant, u64), (WorkKind, Message)>,
+    /// Deliveries that are out, with the connection they went to.
+    out: BTreeMap<u64, (u64, Channel, Message)>,
+    /// Consumers of each run's results.
+    listeners: BTreeMap<String, usize>,
+    next_number: u64,
+}
+
+impl MemoryQueue {
+    /// A first connection to an empty queue.
+    pub fn new(settings: &QueueSettings) -> Self {
+        let shared = Shared {
+            delays: retry_delays(settings),
+            delivery_limit: settings.delivery_limit,
+            messages: Mutex::default(),
+            changed: watch::Sender::new(()),
+        };
+        Self::connect(Arc::new(shared))
+    }
+
+    /// Another connection to the same messages, closed on its own.
+    pub fn another(&self) -> Self {
+        Self::connect(self.shared.clone())
+    }
+
+    fn connect(shared: Arc<Shared>) -> Self {
+        let number = shared.lock().number();
+        MemoryQueue { shared, connection: Arc::new(Connection { number, closed: AtomicBool::new(false) }) }
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.connection.closed.load(Ordering::SeqCst) {
+            Err(Error::cancelled("the queue was closed"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Messages> {
+        // No code that holds the lock can panic halfway through a change.
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a message back to the head of its channel, as RabbitMQ does.
+    fn give_back(&self, messages: &mut Messages, channel: Channel, mut message: Message, counted: bool) {
+        message.redeliveries = message.redeliveries.saturating_add(u32::from(counted));
+        match &channel {
+            Channel::Results(run) if !messages.listeners.contains_key(run) => {}
+            Channel::Work(_) if message.redeliveries > self.delivery_limit => {
+                message.redeliveries = 0;
+                messages.ready.entry(Channel::Quarantine).or_default().push_back(message);
+            }
+            _ => messages.ready.entry(channel).or_default().push_front(message),
+        }
+        self.changed.send_replace(());
+    }
+}
+
+impl Messages {
+    fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    /// Moves the retries that are due to their work channels.
+    fn ripen(&mut self, now: Instant) {
+        while let Some(entry) = self.delayed.first_entry()
+            && entry.key().0 <= now
+        {
+            let (kind, message) = entry.remove();
+            self.ready.entry(Channel::Work(kind)).or_default().push_back(message);
+        }
+    }
+}
+
+#[async_trait]
+impl Queue for MemoryQueue {
+    fn url(&self) -> String {
+        "memory:".into()
+    }
+
+    async fn publish(&self, channel: &Channel, body: Bytes) -> Result<()> {
+        self.check()?;
+        let mut messages = self.shared.lock();
+        if let Channel::Results(run) = channel
+            && !messages.listeners.contains_key(run)
+        {
+            return Ok(());
+        }
+        messages.ready.entry(channel.clone()).or_default().push_back(Message { body, redeliveries: 0 });
+        self.shared.changed.send_replace(());
+        Ok(())
+    }
+
+    async fn publish_later(&self, kind: WorkKind, tier: usize, body: Bytes) -> Result<()> {
+        self.check()?;
+        let last = self.shared.delays.len().saturating_sub(1);
+        let delay = self.shared.delays.get(tier.min(last)).copied().unwrap_or_default();
+        let mut messages = self.shared.lock();
+        let number = messages.number();
+        messages.delayed.insert((Instant::now() + delay, number), (kind, Message { body, redeliveries: 0 }));
+        self.shared.changed.send_replace(());
+        Ok(())
+    }
+
+    async fn consume(&self, channel: &Channel, prefetch: u16) -> Result<Box<dyn Deliveries>> {
+        self.check()?;
+        if let Channel::Results(run) = channel {
+            *self.shared.lock().listeners.entry(run.clone()).or_default() += 1;
+        }
+        Ok(Box::new(MemoryDeliveries {
+            shared: self.shared.clone(),
+            connection: self.connection.clone(),
+            channel: channel.clone(),
+            places: Arc::new(Semaphore::new(usize::from(prefetch.max(1)))),
+        }))
+    }
+
+    async fn depth(&self, channel: &Channel) -> Result<u64> {
+        self.check()?;
+        let mut messages = self.shared.lock();
+        messages.ripen(Instant::now());
+        Ok(messages.ready.get(channel).map_or(0, |ready| ready.len() as u64))
+    }
+
+    async fn close(&self) {
+        self.connection.closed.store(true, Ordering::SeqCst);
+        let mut messages = self.shared.lock();
+        let mine: Vec<u64> =
+            messages.out.iter().filter(|(_, out)| out.0 == self.connection.number).map(|(&number, _)| number).collect();
+        // Last first: each goes to the head, so that the oldest is at the head in the end.
+        for number in mine.into_iter().rev() {
+            if let Some((_, channel, message)) = messages.out.remove(&number) {
+                self.shared.give_back(&mut messages, channel, message, true);
+            }
+        }
+        self.shared.changed.send_replace(());
+    }
+}
+
+impl fmt::Debug for MemoryQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryQueue").field("connection", &self.connection.number).finish_non_exhaustive()
+    }
+}
+
+struct MemoryDeliveries {
+    shared: Arc<Shared>,
+    connection: Arc<Connection>,
+    channel: Channel,
+    places: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl Deliveries for MemoryDeliveries {
+    async fn next(&mut self) -> Result<Option<Delivery>> {
+        let mut changed = self.shared.changed.subscribe();
+        let mut place: Option<OwnedSemaphorePermit> = None;
+        loop {
+            changed.mark_unchanged();
+            if self.connection.closed.load(Ordering::SeqCst) {
+                return Ok(None);
+            }
+            // The place is taken before the message: a message that is taken is always handed out.
+            if place.is_none() {
+                tokio::select! {
+                    free = self.places.clone().acquire_owned() => place = free.ok(),
+                    _ = changed.changed() => continue,
+                }
+            }
+            let due = {
+                let mut messages = self.shared.lock();
+                messages.ripen(Instant::now());
+                if let Some(message) = messages.ready.get_mut(&self.channel).and_then(VecDeque::pop_front) {
+                    let number = messages.number();
+                    messages.out.insert(number, (self.connection.number, self.channel.clone(), message.clone()));
+                    let receipt = MemoryReceipt { shared: self.shared.clone(), number, _place: place };
+                    return Ok(Some(Delivery::new(message.body, message.redeliveries, Box::new(receipt))));
+                }
+                messages.delayed.first_key_value().map(|(&(due, _), _)| due)
+            };
+            // The sender lives in `shared`: `changed` cannot fail.
+            match due {
+                Some(due) => tokio::select! { _ = changed.changed() => {}, () = sleep_until(due) => {} },
+                None => drop(changed.changed().await),
+            }
+        }
+    }
+}
+
+impl Drop for MemoryDeliveries {
+    fn drop(&mut self) {
+        if let Channel::Results(run) = &self.channel {
+            let mut messages = self.shared.lock();
+            let listeners = messages.listeners.get_mut(run).map(|count| {
+                *count -= 1;
+                *count
+            });
+            if listeners == Some(0) {
+                messages.listeners.remove(run);
+                messages.ready.remove(&self.channel);
+            }
+        }
+    }
+}
+
+/// Settles one delivery; its place among the unacknowledged is free again when this is dropped.
+struct MemoryReceipt {
+    shared: Arc<Shared>,
+    number: u64,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl MemoryReceipt {
+    fn return_message(&self, counted: bool) {
+        let mut messages = self.shared.lock();
+        if let Some((_, channel, message)) = messages.out.remove(&self.number) {
+            self.shared.give_back(&mut messages, channel, message, counted);
+        }
+    }
+}
+
+#[async_trait]
+impl Receipt for MemoryReceipt {
+    async fn ack(self: Box<Self>) -> Result<bool> {
+        Ok(self.shared.lock().out.remove(&self.number).is_some())
+    }
+
+    async fn requeue(self: Box<Self>) -> Result<()> {
+        self.return_message(false);
+        Ok(())
+    }
+}
+
+impl Drop for MemoryReceipt {
+    fn drop(&mut self) {
+        self.return_message(true);
+    }
+}

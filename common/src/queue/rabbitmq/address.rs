@@ -1,0 +1,132 @@
+//! The broker's address: how its URL is read, and what a failed connection to it is told as.
+
+use std::io;
+use std::time::Duration;
+
+use lapin::tcp::{AMQPUriTcpExt, TLSConfig};
+use lapin::uri::AMQPUri;
+use lapin::{Connection, ConnectionProperties};
+use tokio::time::timeout;
+
+use super::connection::Session;
+use super::fault::{self, Fault};
+use super::topology::Topology;
+use crate::error::{Error, Result};
+use crate::settings::QueueSettings;
+
+/// How long a broker that answers may take to declare the topology: each quorum queue elects a leader first.
+const DECLARE: Duration = Duration::from_secs(30);
+
+/// The broker and how to reach it.
+pub(super) struct Address {
+    uri: AMQPUri,
+    /// `host:port`, for messages. Never the password.
+    pub(super) host: String,
+    timeout: Duration,
+}
+
+impl Address {
+    pub(super) fn parse(url: &str, settings: &QueueSettings) -> Result<Self> {
+        let advice = "write amqp://user:password@host:port/vhost, with special characters of the password as %XX";
+        // The parser's own words may quote the URL, and with it the password.
+        let mut uri: AMQPUri =
+            url.parse().map_err(|_| Error::invalid(format!("the queue's URL cannot be read: {advice}")))?;
+        let parsed =
+            url::Url::parse(url).map_err(|_| Error::invalid(format!("the queue's URL cannot be read: {advice}")))?;
+        if let Some(host) = parsed.host_str().filter(|host| !host.is_empty()) {
+            // lapin would connect to localhost in place of an IPv6 address.
+            uri.authority.host = host.trim_start_matches('[').trim_end_matches(']').to_string();
+        }
+        uri.query.heartbeat.get_or_insert(settings.heartbeat_s);
+        let host = format!("{}:{}", parsed.host_str().unwrap_or("localhost"), uri.authority.port);
+        Ok(Address { uri, host, timeout: Duration::from_millis(settings.connect_timeout_ms) })
+    }
+
+    /// Connects and declares the topology, all within the timeout for connecting.
+    pub(super) async fn connect(&self, role: &'static str, topology: &Topology) -> Result<Session> {
+        let limit = self.timeout;
+        let properties = ConnectionProperties::default()
+            .with_connection_name(format!("jhalak {role}, process {}", std::process::id()).into());
+        let opening = async {
+            let runtime = lapin::runtime::default_runtime()?;
+            let stream = async move |uri: AMQPUri, runtime| {
+                let stream = uri.connect_with_config_async(TLSConfig::default(), &runtime);
+                let stream = timeout(limit, stream).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+                stream.map_err(lapin::Error::from)
+            };
+            Connection::connector(self.uri.clone(), runtime, stream, properties).await
+        };
+        let connection = match timeout(limit, opening).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Err(self.unreachable(&fault::read(&error))),
+            Err(_) => return Err(self.unreachable(&Fault::Lost(format!("no answer within {} ms", limit.as_millis())))),
+        };
+        let session = Session::new(connection);
+        match timeout(limit.max(DECLARE), topology.declare(&session.connection)).await {
+            Ok(Ok(())) => Ok(session),
+            Ok(Err(error)) => {
+                session.close().await;
+                Err(error.context(format!("RabbitMQ at {}", self.host)))
+            }
+            Err(_) => Err(Error::transient(format!(
+                "RabbitMQ at {} does not answer the declaration of its queues",
+                self.host
+            ))),
+        }
+    }
+
+    fn unreachable(&self, fault: &Fault) -> Error {
+        let Address { host, uri, .. } = self;
+        let user = &uri.authority.userinfo.username;
+        match fault {
+            Fault::Refused(text) => Error::permission(format!(
+                "RabbitMQ at {host} refused the login of user `{user}`: check the user, its password and its permissions ({text})"
+            )),
+            Fault::NoVhost(_) => Error::invalid(format!(
+                "RabbitMQ at {host} has no virtual host `{}`: create it (rabbitmqctl add_vhost) or correct the end of the queue's URL (`/` is written %2f)",
+                uri.vhost
+            )),
+            Fault::Tls(text) => Error::invalid(format!("the TLS connection to RabbitMQ at {host} was refused: {text}")),
+            other => Error::transient(format!("RabbitMQ at {host} cannot be reached: {}", other.text())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<Address> {
+        Address::parse(url, &QueueSettings::default())
+    }
+
+    #[test]
+    fn urls_are_read_with_their_defaults() {
+        for (url, host, port, vhost) in [
+            ("amqp://broker", "broker", 5672, "/"),
+            ("amqps://broker/%2f", "broker", 5671, "/"),
+            ("amqp://u:p%40%2f@broker:99/v", "broker", 99, "v"),
+            ("amqp://u:p@[::1]:99/v", "::1", 99, "v"),
+            ("amqp://u:p@10.0.0.7:99/v", "10.0.0.7", 99, "v"),
+        ] {
+            let read = parse(url).expect(url);
+            assert_eq!(
+                (read.uri.authority.host.as_str(), read.uri.authority.port, read.uri.vhost.as_str()),
+                (host, port, vhost),
+                "{url}"
+            );
+            assert_eq!(read.uri.query.heartbeat, Some(QueueSettings::default().heartbeat_s));
+        }
+        assert_eq!(parse("amqp://b?heartbeat=7").expect("is read").uri.query.heartbeat, Some(7));
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_read_is_not_repeated() {
+        for url in
+            ["amqp://u:s3cret@b:port/x", "amqp:u:s3cret", "amqp://u:s3cret@b?heartbeat=x", "amqp://u:s3cret@b/%ff"]
+        {
+            let error = parse(url).err().expect(url);
+            assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Consuming: a task for each consumer takes deliveries from the broker and is started again after every loss.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::future::try_join_all;
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{debug, warn};
+
+use super::connection::{Link, Pause, Session};
+use super::fault;
+use super::publisher::{Publisher, REDELIVERIES};
+use super::topology::Topology;
+use super::{Broker, Unsettled};
+use crate::error::{Error, ErrorKind, Result};
+use crate::queue::{Channel, Deliveries, Delivery, Receipt};
+
+/// How long a message may take to be handed back; after that the broker hands it back, and counts it.
+const HANDBACK: Duration = Duration::from_secs(5);
+
+/// A consumer is quiet when no message has come for this long.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// What a consumer and its receipts work with.
+pub(super) struct Source {
+    pub(super) from: Channel,
+    pub(super) prefetch: u16,
+    pub(super) topology: Arc<Topology>,
+    pub(super) link: Arc<Link>,
+    pub(super) publisher: Arc<Publisher>,
+    pub(super) unsettled: Unsettled,
+    pub(super) runtime: Handle,
+}
+
+/// A consumer on one session.
+struct Running {
+    session: Arc<Session>,
+    channel: lapin::Channel,
+    consumer: lapin::Consumer,
+}
+
+/// The receiving end; the work is done by the task behind it.
+pub(super) struct RabbitDeliveries {
+    /// Shared with the task, which takes back what was not asked for.
+    incoming: Arc<Incoming>,
+    /// Ends the task when this is dropped.
+    stop: DropGuard,
+    /// Keeps the queue's runtime alive.
+    _broker: Arc<Broker>,
+}
+
+type Incoming = Mutex<mpsc::Receiver<Result<Taken>>>;
+
+struct Taken {
+    delivery: Delivery,
+    session: Arc<Session>,
+}
+
+impl RabbitDeliveries {
+    /// Starts to consume; fails where the broker refuses it for good.
+    pub(super) async fn start(source: Source, broker: Arc<Broker>) -> Result<Self> {
+        let source = Arc::new(source);
+        let stop = broker.closed.child_token();
+        let (outgoing, incoming) = mpsc::channel(1);
+        let (started, first) = oneshot::channel();
+        let incoming = Arc::new(Mutex::new(incoming));
+        let deliveries =
+            RabbitDeliveries { incoming: incoming.clone(), stop: stop.clone().drop_guard(), _broker: broker };
+        let counted = source.unsettled.one_more();
+        let runtime = source.runtime.clone();
+        runtime.spawn(async move {
+            if let Err(error) = source.run(&outgoing, &stop, started).await {
+                debug!(%error, channel = %source.from, "the consumer has ended");
+            }
+            // `next` lets go of the lock when the consumer is stopped.
+            while let Ok(Ok(taken)) = incoming.lock().await.try_recv() {
+                // Where this fails the broker takes the message back with its channel.
+                let _ = taken.delivery.requeue().await;
+            }
+            drop(counted);
+        });
+        first.await.unwrap_or_else(|_| Err(super::connection::closed()))?;
+        Ok(deliveries)
+    }
+}
+
+#[async_trait]
+impl Deliveries for RabbitDeliveries {
+    async fn next(&mut self) -> Result<Option<Delivery>> {
+        loop {
+            let taking = async { self.incoming.lock().await.recv().await };
+            let stop = self.stop.token();
+            let taken = tokio::select! { biased; () = stop.cancelled() => None, taken = taking => taken };
+            match taken.transpose()? {
+                None => return Ok(None),
+                // Its session is gone: the broker delivers it again.
+                Some(taken) if taken.session.is_lost() => {}
+                Some(taken) => return Ok(Some(taken.delivery)),
+            }
+        }
+    }
+}
+
+impl Source {
+    async fn run(
+        self: &Arc<Self>,
+        outgoing: &mpsc::Sender<Result<Taken>>,
+        stop: &CancellationToken,
+        started: oneshot::Sender<Result<()>>,
+    ) -> Result<()> {
+        let mut started = Some(started);
+        let mut pause = Pause::default();
+        loop {
+            let running = tokio::select! { () = stop.cancelled() => return Ok(()), running = self.begin() => running };
+            match running {
+                Ok(mut running) => {
+                    if let Some(started) = started.take() {
+                        // Where nobody waits any more, `stop` is cancelled.
+                        let _ = started.send(Ok(()));
+                    }
+                    if self.pass_on(&mut running, outgoing, stop, &mut pause).await {
+                        return self.end(running).await;
+                    }
+                    warn!(channel = %self.from, "the consumer was lost; starting it again");
+                }
+                Err(error) if error.kind() == ErrorKind::Cancelled => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Transient => {
+                    debug!(%error, channel = %self.from, "the consumer cannot be started yet")
+                }
+                Err(error) => match started.take() {
+                    Some(started) => {
+                        let _ = started.send(Err(error));
+                        return Ok(());
+                    }
+                    // The channel has room for one: the caller reads of it before the next try.
+                    None => {
+                        tokio::select! { () = stop.cancelled() => return Ok(()), _ = outgoing.send(Err(error)) => {} }
+                    }
+                },
+            }
+            tokio::select! { () = stop.cancelled() => return Ok(()), () = pause.wait() => {} }
+        }
+    }
+
+    /// Waits for a session and consumes on a channel of its own.
+    async fn begin(&self) -> Result<Running> {
+        let session = self.link.session(None).await?;
+        let failed = |e: lapin::Error| fault::read(&e).error(&format!("to deliver from {}", self.from));
+        let channel = session.connection.create_channel().await.map_err(failed)?;
+        self.topology.declare_queue(&channel, &self.from).await?;
+        channel.basic_qos(self.prefetch.max(1), BasicQosOptions::default()).await.map_err(failed)?;
+        let queue = self.topology.queue(&self.from);
+        let consuming =
+            channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default());
+        let consumer = consuming.await.map_err(failed)?;
+        Ok(Running { session, channel, consumer })
+    }
+
+    /// Passes deliveries on. True when the consumer is to end, false when it was lost.
+    async fn pass_on(
+        self: &Arc<Self>,
+        running: &mut Running,
+        outgoing: &mpsc::Sender<Result<Taken>>,
+        stop: &CancellationToken,
+        pause: &mut Pause,
+    ) -> bool {
+        loop {
+            // The room is taken before the message: a message that is taken is always passed on.
+            let room = tokio::select! {
+                biased;
+                () = stop.cancelled() => return true,
+                () = running.session.lost() => return false,
+                room = outgoing.reserve() => room,
+            };
+            let Ok(room) = room else { return true };
+            let next = tokio::select! {
+                biased;
+                () = stop.cancelled() => return true,
+                () = running.session.lost() => return false,
+                next = running.consumer.next() => next,
+            };
+            match next {
+                Some(Ok(message)) => {
+                    *pause = Pause::default();
+                    room.send(Ok(Taken {
+                        delivery: self.delivery(message, running),
+                        session: running.session.clone(),
+                    }));
+                }
+                Some(Err(error)) => {
+                    warn!(channel = %self.from, %error, "the broker ended the consumer");
+                    return false;
+                }
+                None => return false,
+            }
+        }
+    }
+
+    fn delivery(self: &Arc<Self>, message: lapin::message::Delivery, running: &Running) -> Delivery {
+        let headers = message.properties.headers();
+        let count = |name| headers.as_ref().and_then(|h| h.inner().get(name)).and_then(whole).unwrap_or(0);
+        let redeliveries = count("x-delivery-count").saturating_add(count(REDELIVERIES));
+        let body = Bytes::from(message.data);
+        let receipt = RabbitReceipt {
+            acker: Some(message.acker),
+            channel: running.channel.clone(),
+            session: running.session.clone(),
+            source: self.clone(),
+            body: body.clone(),
+            redeliveries,
+        };
+        Delivery::new(body, redeliveries, Box::new(receipt))
+    }
+
+    /// Ends the consumer in good order: what it has not passed on goes back without being counted, and a results queue that nobody
+    /// else consumes is removed.
+    async fn end(self: &Arc<Self>, mut running: Running) -> Result<()> {
+        let ending = async {
+            let failed = |e: lapin::Error| fault::read(&e).error("to end a consumer");
+            // A message that is on its way while the broker handles the cancellation would come back counted. So first take, and hold
+            // unsettled, what is on its way: the prefetch limit keeps more from following.
+            let mut held = Vec::new();
+            let first = Instant::now();
+            while first.elapsed() < QUIET * 10
+                && let Ok(Some(Ok(message))) = timeout(QUIET, running.consumer.next()).await
+            {
+                held.push(self.delivery(message, &running));
+            }
+            running
+                .channel
+                .basic_cancel(running.consumer.tag(), BasicCancelOptions::default())
+                .await
+                .map_err(failed)?;
+            while let Some(Ok(message)) = running.consumer.next().await {
+                held.push(self.delivery(message, &running));
+            }
+            try_join_all(held.into_iter().map(Delivery::requeue)).await?;
+            if let Channel::Results(_) = self.from {
+                let queue = self.topology.queue(&self.from);
+                let channel = running.session.connection.create_channel().await.map_err(failed)?;
+                let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+                let known = channel
+                    .queue_declare(queue.as_str().into(), passive, FieldTable::default())
+                    .await
+                    .map_err(failed)?;
+                // Another coordinator that starts just now loses this queue and declares it again; storage has what it misses.
+                if known.consumer_count() == 0 {
+                    channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.map_err(failed)?;
+                }
+            }
+            Ok(())
+        };
+        timeout(HANDBACK, ending)
+            .await
+            .unwrap_or_else(|_| Err(Error::transient("the broker did not take back the messages in time")))
+    }
+}
+
+fn whole(value: &AMQPValue) -> Option<u32> {
+    let number = match value {
+        AMQPValue::ShortShortInt(n) => i64::from(*n),
+        AMQPValue::ShortShortUInt(n) => i64::from(*n),
+        AMQPValue::ShortInt(n) => i64::from(*n),
+        AMQPValue::ShortUInt(n) => i64::from(*n),
+        AMQPValue::LongInt(n) => i64::from(*n),
+        AMQPValue::LongUInt(n) => i64::from(*n),
+        AMQPValue::LongLongInt(n) => *n,
+        _ => return None,
+    };
+    u32::try_from(number).ok()
+}
+
+/// Settles one delivery on the channel it came by.
+struct RabbitReceipt {
+    /// None once settled.
+    acker: Option<lapin::Acker>,
+    /// Held so that the channel stays open until its last delivery is settled, also after its consumer has ended.
+    channel: lapin::Channel,
+    session: Arc<Session>,
+    source: Arc<Source>,
+    body: Bytes,
+    redeliveries: u32,
+}
+
+#[async_trait]
+impl Receipt for RabbitReceipt {
+    async fn ack(mut self: Box<Self>) -> Result<bool> {
+        let Some(acker) = self.acker.take() else { return Ok(false) };
+        if self.session.is_lost() || !self.channel.status().connected() {
+            return Ok(false);
+        }
+        let sent = tokio::select! {
+            sent = acker.ack(BasicAckOptions::default()) => sent,
+            () = self.session.lost() => Ok(false),
+        };
+        // Every failure here means that the channel is gone and the message with it.
+        Ok(sent.unwrap_or(false))
+    }
+
+    /// A plain return would count as a delivery. A job goes to the end of its queue as a copy that carries its count, then the original is removed.
+    async fn requeue(mut self: Box<Self>) -> Result<()> {
+        if let Channel::Work(_) = self.source.from {
+            let source = self.source.clone();
+            let route = source.topology.route(&source.from);
+            let copied =
+                source.publisher.publish_until(Instant::now() + HANDBACK, &route, &self.body, self.redeliveries).await;
+            match copied {
+                Ok(()) => return self.ack().await.map(drop),
+                Err(error) => debug!(%error, "a message goes back counted, for it could not be copied"),
+            }
+        }
+        if let Some(acker) = self.acker.take() {
+            give_back(acker).await;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for RabbitReceipt {
+    fn drop(&mut self) {
+        if let Some(acker) = self.acker.take() {
+            let channel = self.channel.clone();
+            let counted = self.source.unsettled.one_more();
+            self.source.runtime.spawn(async move {
+                give_back(acker).await;
+                drop((channel, counted));
+            });
+        }
+    }
+}
+
+async fn give_back(acker: lapin::Acker) {
+    // Where this fails the channel is gone, and with it the broker has taken the message back.
+    let nack = acker.nack(BasicNackOptions { requeue: true, ..Default::default() });
+    let _ = timeout(HANDBACK, nack).await;
+}

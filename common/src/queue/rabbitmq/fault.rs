@@ -1,0 +1,71 @@
+//! What a lapin error means to a caller: the one place where its errors are read.
+
+use std::io;
+
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+
+use crate::error::{Error, ErrorKind};
+
+/// A failed AMQP operation.
+#[derive(Debug, Clone)]
+pub(super) enum Fault {
+    /// The connection or the broker failed for now.
+    Lost(String),
+    /// The broker refuses this user or this operation of the user.
+    Refused(String),
+    /// The virtual host does not exist.
+    NoVhost(String),
+    /// The queue or exchange does not exist.
+    NotFound(String),
+    /// A precondition failed: other arguments than what exists, a message beyond the broker's size limit, an acknowledgement timeout.
+    Mismatch(String),
+    /// TLS was refused: certificate, name or protocol.
+    Tls(String),
+}
+
+/// Reads what the broker or the connection said.
+pub(super) fn read(error: &lapin::Error) -> Fault {
+    match error.kind() {
+        lapin::ErrorKind::ProtocolError(amqp) => {
+            let text = amqp.get_message().to_string();
+            match amqp.kind() {
+                AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => Fault::Refused(text),
+                AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => Fault::NotFound(text),
+                AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) => Fault::Mismatch(text),
+                // One code for a virtual host that is missing and for one that this user may not enter.
+                AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) if text.contains("not found") => Fault::NoVhost(text),
+                AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => Fault::Refused(text),
+                _ => Fault::Lost(text),
+            }
+        }
+        lapin::ErrorKind::AuthProviderError(text) => Fault::Refused(text.clone()),
+        // rustls reports a certificate that it does not trust as invalid data.
+        lapin::ErrorKind::IOError(io) if io.kind() == io::ErrorKind::InvalidData => Fault::Tls(io.to_string()),
+        lapin::ErrorKind::IOError(io) => Fault::Lost(io.to_string()),
+        _ => Fault::Lost(error.to_string()),
+    }
+}
+
+impl Fault {
+    /// What the broker or the connection said.
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Fault::Lost(text)
+            | Fault::Refused(text)
+            | Fault::NoVhost(text)
+            | Fault::NotFound(text)
+            | Fault::Mismatch(text)
+            | Fault::Tls(text) => text,
+        }
+    }
+
+    /// The error for the caller who asked the broker `to` do something.
+    pub(super) fn error(&self, to: &str) -> Error {
+        let kind = match self {
+            Fault::Lost(_) | Fault::NotFound(_) => ErrorKind::Transient,
+            Fault::Refused(_) => ErrorKind::Permission,
+            Fault::NoVhost(_) | Fault::Mismatch(_) | Fault::Tls(_) => ErrorKind::InvalidInput,
+        };
+        Error::new(kind, format!("the broker failed {to}: {}", self.text()))
+    }
+}

@@ -1,0 +1,229 @@
+//! The queue on RabbitMQ.
+//!
+//! Two supervised connections, one to publish and one to consume, run on a small runtime with a thread of its own: heartbeats and
+//! acknowledgements go out in time however busy the threads of the caller are with decoding and inference. (lapin reads and writes its
+//! socket on a thread of its own, but its heartbeat timer and the readiness of that socket belong to the runtime it was started on.)
+
+mod address;
+mod connection;
+mod consumer;
+mod fault;
+mod publisher;
+mod topology;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use self::address::Address;
+use self::connection::{Link, closed};
+use self::consumer::{RabbitDeliveries, Source};
+use self::fault::Fault;
+use self::publisher::Publisher;
+use self::topology::Topology;
+use super::{Channel, Deliveries, Queue, WorkKind};
+use crate::error::{Error, Result};
+use crate::settings::{QueueSettings, redact_url};
+
+/// How long `close` waits for consumers to hand back what they hold.
+const CLOSE: Duration = Duration::from_secs(6);
+/// How long a question about a queue may take.
+const ASK: Duration = Duration::from_secs(30);
+
+/// A queue on a RabbitMQ broker.
+pub struct RabbitQueue {
+    broker: Arc<Broker>,
+}
+
+/// What the queue shares with its consumers.
+struct Broker {
+    url: String,
+    topology: Arc<Topology>,
+    publisher: Arc<Publisher>,
+    consuming: Arc<Link>,
+    unsettled: Unsettled,
+    closed: CancellationToken,
+    runtime: Option<Runtime>,
+}
+
+impl RabbitQueue {
+    /// Connects to the broker at `url` (`amqp://` or `amqps://`) and declares what is missing there. Certificates of `amqps` are
+    /// checked against the machine's own trust store.
+    ///
+    /// # Errors
+    /// Transient where the broker cannot be reached within `connect_timeout_ms`, Permission where it refuses the login, InvalidInput for
+    /// a URL that cannot be read, a virtual host that does not exist, or a queue that exists with other arguments.
+    pub async fn open(url: &str, settings: &QueueSettings) -> Result<Self> {
+        let address = Arc::new(Address::parse(url, settings)?);
+        let topology = Arc::new(Topology::new(settings)?);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(2)
+            .thread_name("jhalak-queue")
+            .enable_all()
+            .build()?;
+        // From here on the runtime is shut down without waiting wherever this ends: it may end on a thread of another runtime.
+        let mut guard = RuntimeGuard(Some(runtime));
+        let handle = guard.handle();
+        let opening = handle.spawn(async move {
+            let first = Link::open(address.clone(), "publishing", topology.clone()).await?;
+            let second = Link::open(address, "consuming", topology.clone()).await?;
+            Ok((first, second, topology))
+        });
+        let (publishing, consuming, topology) =
+            opening.await.unwrap_or_else(|e| Err(Error::bug("opening the queue was interrupted").with_source(e)))?;
+        let broker = Broker {
+            url: redact_url(url),
+            topology,
+            publisher: Arc::new(Publisher {
+                link: publishing,
+                patience: Duration::from_millis(settings.publish_timeout_ms),
+            }),
+            consuming: Arc::new(consuming),
+            unsettled: Unsettled::default(),
+            closed: CancellationToken::new(),
+            runtime: guard.0.take(),
+        };
+        Ok(RabbitQueue { broker: Arc::new(broker) })
+    }
+}
+
+impl Broker {
+    fn check(&self, channel: Option<&Channel>) -> Result<()> {
+        if self.closed.is_cancelled() {
+            return Err(closed());
+        }
+        channel.map_or(Ok(()), |channel| self.topology.check(channel))
+    }
+
+    fn handle(&self) -> Handle {
+        // The runtime is only taken in drop.
+        self.runtime.as_ref().map(|runtime| runtime.handle().clone()).unwrap_or_else(Handle::current)
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.closed.cancel();
+        drop(RuntimeGuard(self.runtime.take()));
+    }
+}
+
+#[async_trait]
+impl Queue for RabbitQueue {
+    fn url(&self) -> String {
+        self.broker.url.clone()
+    }
+
+    async fn publish(&self, channel: &Channel, body: Bytes) -> Result<()> {
+        self.broker.check(Some(channel))?;
+        self.broker.publisher.publish(&self.broker.topology.route(channel), &body, 0).await
+    }
+
+    async fn publish_later(&self, kind: WorkKind, tier: usize, body: Bytes) -> Result<()> {
+        self.broker.check(None)?;
+        self.broker.publisher.publish(&self.broker.topology.retry_route(kind, tier), &body, 0).await
+    }
+
+    async fn consume(&self, channel: &Channel, prefetch: u16) -> Result<Box<dyn Deliveries>> {
+        self.broker.check(Some(channel))?;
+        let source = Source {
+            from: channel.clone(),
+            prefetch,
+            topology: self.broker.topology.clone(),
+            link: self.broker.consuming.clone(),
+            publisher: self.broker.publisher.clone(),
+            unsettled: self.broker.unsettled.clone(),
+            runtime: self.broker.handle(),
+        };
+        Ok(Box::new(RabbitDeliveries::start(source, self.broker.clone()).await?))
+    }
+
+    async fn depth(&self, channel: &Channel) -> Result<u64> {
+        self.broker.check(Some(channel))?;
+        let queue = self.broker.topology.queue(channel);
+        let asking = async {
+            let session = self.broker.consuming.session(None).await?;
+            let failed = |e: &lapin::Error| fault::read(e).error(&format!("to count the messages in {queue}"));
+            let asker = session.connection.create_channel().await.map_err(|e| failed(&e))?;
+            let options = QueueDeclareOptions { passive: true, ..Default::default() };
+            match asker.queue_declare(queue.as_str().into(), options, FieldTable::default()).await {
+                Ok(known) => Ok(u64::from(known.message_count())),
+                // Nobody consumes the results of this run: none wait.
+                Err(error) if matches!((channel, fault::read(&error)), (Channel::Results(_), Fault::NotFound(_))) => {
+                    Ok(0)
+                }
+                Err(error) => Err(failed(&error)),
+            }
+        };
+        timeout(ASK, asking).await.unwrap_or_else(|_| {
+            Err(Error::transient(format!("the broker did not say in time how many messages wait in {queue}")))
+        })
+    }
+
+    async fn close(&self) {
+        self.broker.closed.cancel();
+        if timeout(CLOSE, self.broker.unsettled.none()).await.is_err() {
+            warn!("some messages could not be handed back in time; the broker takes them back with the connection");
+        }
+        self.broker.consuming.stop().await;
+        self.broker.publisher.link.stop().await;
+    }
+}
+
+impl fmt::Debug for RabbitQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitQueue").field("url", &self.broker.url).finish_non_exhaustive()
+    }
+}
+
+/// Shuts a runtime down without waiting for it.
+struct RuntimeGuard(Option<Runtime>);
+
+impl RuntimeGuard {
+    fn handle(&self) -> Handle {
+        self.0.as_ref().map(|runtime| runtime.handle().clone()).unwrap_or_else(Handle::current)
+    }
+}
+
+impl Drop for RuntimeGuard {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Counts the consumers and the returns that are under way, so that `close` can wait for them.
+#[derive(Clone, Default)]
+struct Unsettled(Arc<watch::Sender<usize>>);
+
+impl Unsettled {
+    fn one_more(&self) -> Counted {
+        self.0.send_modify(|count| *count += 1);
+        Counted(self.0.clone())
+    }
+
+    async fn none(&self) {
+        // Fails only where the sender is gone, and this holds it.
+        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+    }
+}
+
+struct Counted(Arc<watch::Sender<usize>>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}

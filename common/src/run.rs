@@ -1,0 +1,197 @@
+//! A run: what is asked for, frozen in the store, so that any coordinator can go on with it.
+//!
+//! ```text
+//! datasets/HASH/dataset.json       the normalised dataset (written once)
+//! runs/RUN/spec.json               what was asked for (written once)
+//! runs/RUN/trailers.json           the trailers found when it was planned (written once)
+//! runs/RUN/state.json              where it stands, for people; derived, may be stale
+//! runs/RUN/quarantine/JOB.json     jobs that were given up, with their reasons
+//! runs/RUN/report/                 index.html and report.json
+//! ```
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::artifact::{ArtifactKind, Recipe, Subject, check_version};
+use crate::error::{Error, ErrorKind, Result};
+use crate::evaluation::CellSpec;
+use crate::hash::{self, Hash};
+use crate::job::Trailer;
+use crate::store::ObjectStore;
+
+/// The version of the stored forms that this program writes and the newest that it reads.
+pub const RUN_VERSION: u32 = 1;
+
+/// What a run is to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunSpec {
+    /// [`RUN_VERSION`] of the writer.
+    pub version: u32,
+    /// The run's id: the dataset's name and a hash of what is asked for, so that the same request is the same run.
+    pub id: String,
+    /// The dataset's folder as it was given.
+    pub dataset_url: String,
+    /// The dataset, by its normalised form.
+    pub dataset: Subject,
+    /// Whether the feedback was generated.
+    pub synthetic: bool,
+    /// The hash of the list of trailers and their contents.
+    pub trailers: Hash,
+    /// The recipes of a trailer's artifacts, upstream before downstream.
+    pub recipes: Vec<Recipe>,
+    /// The evaluation grid.
+    pub cells: Vec<CellSpec>,
+    /// The models that the recipes use, for the report.
+    pub models: Vec<ModelFacts>,
+    /// When it was first asked for.
+    pub created: jiff::Timestamp,
+}
+
+/// What a report says of a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelFacts {
+    /// Its name in the registry.
+    pub name: String,
+    /// What it is used for.
+    pub role: String,
+    /// Its checksum.
+    pub sha256: Hash,
+    /// Its licence.
+    pub licence: String,
+    /// Where it comes from, in words.
+    pub source: String,
+}
+
+/// The trailers of a run, in ascending order of movie id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrailerList {
+    /// [`RUN_VERSION`] of the writer.
+    pub version: u32,
+    /// The trailers.
+    pub trailers: Vec<Trailer>,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Frozen in the store, no job sent.
+    Planned,
+    /// Trailers are being processed.
+    Extracting,
+    /// Cells are being trained and tested.
+    Training,
+    /// The report is being written.
+    Reporting,
+    /// Everything is committed.
+    Done,
+    /// Everything that was not quarantined is committed.
+    DoneWithFailures,
+}
+
+impl Stage {
+    /// The word shown to people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Planned => "planned",
+            Stage::Extracting => "extracting",
+            Stage::Training => "training",
+            Stage::Reporting => "reporting",
+            Stage::Done => "done",
+            Stage::DoneWithFailures => "done-with-failures",
+        }
+    }
+}
+
+/// Where a run stands, for people.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunState {
+    /// [`RUN_VERSION`] of the writer.
+    pub version: u32,
+    /// The stage.
+    pub stage: Stage,
+    /// Jobs of the stage.
+    pub jobs: usize,
+    /// Those of them that are committed.
+    pub committed: usize,
+    /// Those of them that were given up.
+    pub quarantined: usize,
+    /// When this was written.
+    pub updated: jiff::Timestamp,
+}
+
+impl RunSpec {
+    /// The id of a run that asks for this: the dataset, the trailers, the recipes and the cells decide it.
+    pub fn derive_id(&self) -> String {
+        let asked = serde_json::json!({
+            "dataset": self.dataset, "trailers": self.trailers, "recipes": self.recipes, "cells": self.cells,
+        });
+        let name: String = self
+            .dataset
+            .id
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+            .take(40)
+            .collect();
+        format!("{name}-{}", &hash::of_json(&asked).short()[..12])
+    }
+
+    /// The recipe of `kind` in this run, if it makes that.
+    pub fn recipe(&self, kind: ArtifactKind) -> Option<&Recipe> {
+        self.recipes.iter().find(|r| r.kind == kind)
+    }
+}
+
+/// Where the normalised dataset of this hash is kept.
+pub fn dataset_key(content: &Hash) -> String {
+    format!("datasets/{content}/dataset.json")
+}
+
+/// Where a run keeps the file `name`.
+pub fn run_key(run: &str, name: &str) -> String {
+    format!("runs/{run}/{name}")
+}
+
+/// The folder of a run's quarantine records.
+pub fn quarantine_folder(run: &str) -> String {
+    run_key(run, "quarantine/")
+}
+
+/// Where the quarantine record of a job is kept; the job's id may hold characters that a key cannot.
+pub fn quarantine_key(run: &str, job: &str) -> String {
+    let name: String =
+        job.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.@=".contains(c) { c } else { '_' }).take(180).collect();
+    format!("{}{name}-{}.json", quarantine_folder(run), &hash::of_bytes(job.as_bytes()).short()[..8])
+}
+
+/// Writes `value` as JSON, replacing what was there.
+pub async fn put_json(store: &dyn ObjectStore, key: &str, value: &impl Serialize) -> Result<()> {
+    store.put(key, to_json(value)?).await
+}
+
+/// Writes `value` as JSON only where nothing is; true where this call wrote it.
+pub async fn put_json_once(store: &dyn ObjectStore, key: &str, value: &impl Serialize) -> Result<bool> {
+    Ok(store.put_if_absent(key, to_json(value)?).await? == crate::store::PutOutcome::Created)
+}
+
+/// Reads a versioned JSON object, None where there is none.
+pub async fn get_json<T: DeserializeOwned>(store: &dyn ObjectStore, key: &str) -> Result<Option<T>> {
+    let bytes = match store.get(key).await {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let value: Value =
+        serde_json::from_slice(&bytes).map_err(|e| Error::invalid(format!("{key} is no JSON")).with_source(e))?;
+    check_version(&value, RUN_VERSION, key)?;
+    serde_json::from_value(value)
+        .map(Some)
+        .map_err(|e| Error::invalid(format!("{key} is not of the form of its version")).with_source(e))
+}
+
+fn to_json(value: &impl Serialize) -> Result<Bytes> {
+    let value = serde_json::to_value(value).map_err(|e| Error::bug("a record does not serialise").with_source(e))?;
+    Ok(hash::canonical_json(&value).into())
+}

@@ -1,0 +1,327 @@
+//! The object store in a folder: one file an object, the key is the path below the root.
+//!
+//! A write goes to a file of its own in `.tmp` below the root, is flushed to disk, gets its final name in one step (rename, or
+//! a hard link where the object must not exist yet), and then the folder is flushed. A crash leaves at most a file in `.tmp`,
+//! which no reader ever looks at and which is removed by a later start once it is old.
+
+mod walk;
+
+use std::fmt;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use tempfile::NamedTempFile;
+
+use super::{ObjectMeta, ObjectStore, PutOutcome, check_key};
+use crate::error::{Error, Result};
+
+/// The folder below the root where unfinished writes are kept; no key starts with it.
+pub(super) const UNFINISHED: &str = ".tmp";
+
+/// An unfinished write that nobody has touched for so long belongs to a process that is gone.
+const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// An object store in a folder of this machine.
+///
+/// The folder may be one that other programs fill, such as a dataset: reading follows symbolic links, creates nothing and skips
+/// files whose names are no keys. Writing never follows a link out of the root.
+#[derive(Clone)]
+pub struct LocalStore {
+    root: Arc<Path>,
+}
+
+impl LocalStore {
+    /// Opens the store in the folder `root`. The folder is created by the first write.
+    ///
+    /// # Errors
+    /// InvalidInput where `root` is empty or is a file.
+    pub fn open(root: impl AsRef<Path>) -> Result<LocalStore> {
+        let given = root.as_ref();
+        if given.as_os_str().is_empty() {
+            return Err(Error::invalid("the store names no folder: write file:///path or a path"));
+        }
+        let root = std::path::absolute(given)
+            .map_err(|e| Error::from(e).context(format_args!("cannot open the store {}", given.display())))?;
+        if root.exists() && !root.is_dir() {
+            return Err(Error::invalid(format!("the store {} is no folder: name a folder", root.display())));
+        }
+        remove_abandoned(&root.join(UNFINISHED), ABANDONED_AFTER);
+        Ok(LocalStore { root: root.into() })
+    }
+
+    /// The folder that holds the objects.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Runs `work` on the path of `key` where it may block; errors say what was done to which object.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        key: &str,
+        work: impl FnOnce(&Self, &Path) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        check_key(key)?;
+        let path = self.root.join(key);
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || {
+            work(&store, &path).map_err(|e| e.context(format_args!("cannot {what} {}", path.display())))
+        })
+        .await
+        .map_err(|e| Error::bug(format!("the thread that should {what} an object ended")).with_source(e))?
+    }
+
+    /// Fills a new unfinished file and flushes it to disk. The file's time is set to the nanosecond, so that two contents of
+    /// one key never share a tag even where the file system's own clock is coarse.
+    fn write_unfinished(&self, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<NamedTempFile> {
+        let folder = self.root.join(UNFINISHED);
+        let create = || {
+            // The usual permissions, which the umask narrows: a store may be shared by several users.
+            tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(&folder)
+        };
+        let mut unfinished = match create() {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                create_folders(&folder)?;
+                create()?
+            }
+            other => other?,
+        };
+        fill(unfinished.as_file_mut())?;
+        unfinished.as_file().set_modified(SystemTime::now())?;
+        unfinished.as_file().sync_all()?;
+        Ok(unfinished)
+    }
+
+    /// The folder that will hold `path`, created where missing.
+    ///
+    /// # Errors
+    /// Permission where a symbolic link leads out of the root.
+    fn prepare_parent<'a>(&self, path: &'a Path) -> Result<&'a Path> {
+        let parent = path.parent().ok_or_else(|| Error::bug("an object's path has no parent"))?;
+        if parent.is_dir() {
+            self.check_inside(parent)?;
+            return Ok(parent);
+        }
+        // The nearest folder that exists decides, before anything is created through a link.
+        let existing = parent.ancestors().find(|p| fs::symlink_metadata(p).is_ok()).unwrap_or(parent);
+        if existing.starts_with(&self.root) {
+            self.check_inside(existing)?;
+        }
+        create_folders(parent)?;
+        Ok(parent)
+    }
+
+    fn check_inside(&self, folder: &Path) -> Result<()> {
+        if fs::canonicalize(folder)?.starts_with(fs::canonicalize(&self.root)?) {
+            return Ok(());
+        }
+        Err(Error::permission(format!(
+            "{} leads out of the store by a symbolic link: remove the link",
+            folder.display()
+        )))
+    }
+
+    fn replace(&self, path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+        let parent = self.prepare_parent(path)?;
+        self.write_unfinished(fill)?.persist(path).map_err(|e| e.error)?;
+        flush_folder(parent)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for LocalStore {
+    fn url(&self) -> String {
+        format!("file://{}", self.root.display())
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes> {
+        self.blocking("read", key, |_, path| {
+            let (mut file, meta) = open_object(path)?;
+            let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0));
+            file.read_to_end(&mut bytes)?;
+            Ok(bytes.into())
+        })
+        .await
+    }
+
+    async fn download(&self, key: &str, to: &Path, tag: Option<&str>) -> Result<ObjectMeta> {
+        let (to, tag, name) = (to.to_path_buf(), tag.map(str::to_string), key.to_string());
+        self.blocking("copy", key, move |_, path| {
+            copy_object(path, name, &to, tag.as_deref()).inspect_err(|_| {
+                // What could not be completed is of no use; that it cannot be removed either adds nothing to the error.
+                let _ = fs::remove_file(&to);
+            })
+        })
+        .await
+    }
+
+    async fn head(&self, key: &str) -> Result<ObjectMeta> {
+        let name = key.to_string();
+        self.blocking("look at", key, |_, path| Ok(describe(name, &object_metadata(path)?))).await
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
+        self.blocking("write", key, move |store, path| store.replace(path, |file| Ok(file.write_all(&bytes)?))).await
+    }
+
+    async fn put_if_absent(&self, key: &str, bytes: Bytes) -> Result<PutOutcome> {
+        self.blocking("create", key, move |store, path| {
+            let parent = store.prepare_parent(path)?;
+            let outcome = if fs::symlink_metadata(path).is_ok() {
+                PutOutcome::AlreadyExists
+            } else {
+                let unfinished = store.write_unfinished(|file| Ok(file.write_all(&bytes)?))?;
+                match fs::hard_link(unfinished.path(), path) {
+                    Ok(()) => PutOutcome::Created,
+                    Err(e) if e.kind() == io::ErrorKind::AlreadyExists => PutOutcome::AlreadyExists,
+                    Err(e) => {
+                        let advice = format!("{}: the store needs a file system with hard links", store.root.display());
+                        return Err(Error::from(e).context(advice));
+                    }
+                }
+            };
+            // Also for the loser: what it reports as existing must survive a power cut just as the winner's word does.
+            flush_folder(parent)?;
+            Ok(outcome)
+        })
+        .await
+    }
+
+    async fn upload(&self, key: &str, from: &Path) -> Result<()> {
+        let from = from.to_path_buf();
+        self.blocking("write", key, move |store, path| {
+            let mut source = File::open(&from).map_err(|e| Error::from(e).context(from.display()))?;
+            store.replace(path, |file| Ok(io::copy(&mut source, file).map(|_| ())?))
+        })
+        .await
+    }
+
+    fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectMeta>> {
+        walk::list(self.root.clone(), prefix)
+    }
+
+    async fn delete(&self, key: &str) -> Result<()> {
+        self.blocking("delete", key, |store, path| {
+            let Some(parent) = path.parent().filter(|parent| parent.is_dir()) else { return Ok(()) };
+            store.check_inside(parent)?;
+            match fs::symlink_metadata(path) {
+                // A folder is no object: there is nothing to remove.
+                Ok(meta) if meta.is_dir() => return Ok(()),
+                Ok(_) => fs::remove_file(path)
+                    .or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })?,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(e) => return Err(e.into()),
+            }
+            flush_folder(parent)
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for LocalStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LocalStore({})", self.root.display())
+    }
+}
+
+/// What is known of the file, links followed; whatever is no file (a folder, a pipe) is no object.
+fn object_metadata(path: &Path) -> Result<fs::Metadata> {
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_file() => Ok(meta),
+        Ok(_) => Err(Error::not_found("there is no such object")),
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => Err(Error::not_found("there is no such object")),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Opens an object to read. Its kind is looked at first: opening a pipe would wait for a writer for ever.
+fn open_object(path: &Path) -> Result<(File, fs::Metadata)> {
+    object_metadata(path)?;
+    let file = File::open(path)?;
+    let meta = file.metadata()?;
+    Ok((file, meta))
+}
+
+fn copy_object(path: &Path, key: String, to: &Path, tag: Option<&str>) -> Result<ObjectMeta> {
+    let (mut file, before) = open_object(path)?;
+    let before = describe(key.clone(), &before);
+    if let Some(wanted) = tag.filter(|tag| *tag != before.tag) {
+        return Err(Error::invalid(format!(
+            "its content was replaced (its tag is {}, not {wanted}): submit again",
+            before.tag
+        )));
+    }
+    let writing = |e: io::Error| Error::from(e).context(format_args!("writing {}", to.display()));
+    io::copy(&mut file, &mut File::create(to).map_err(writing)?).map_err(writing)?;
+    // This store replaces files whole, but another program may have written into this one.
+    if describe(key, &file.metadata()?) != before {
+        return Err(Error::invalid("it was changed while it was read: leave the dataset alone during a run"));
+    }
+    Ok(before)
+}
+
+/// Size and modification time make the tag.
+fn describe(key: String, meta: &fs::Metadata) -> ObjectMeta {
+    let modified = meta.modified().unwrap_or(UNIX_EPOCH);
+    let (sign, time) = match modified.duration_since(UNIX_EPOCH) {
+        Ok(after) => ("", after),
+        Err(before) => ("-", before.duration()),
+    };
+    ObjectMeta {
+        key,
+        size: meta.len(),
+        tag: format!("{}-{sign}{}.{:09}", meta.len(), time.as_secs(), time.subsec_nanos()),
+    }
+}
+
+/// Creates `folder` and the missing ones above it, each flushed into its parent so that none is lost in a power cut.
+fn create_folders(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder.parent().ok_or_else(|| Error::bug("the root folder does not exist"))?;
+    create_folders(parent)?;
+    match fs::create_dir(folder) {
+        Ok(()) => flush_folder(parent),
+        // Another writer was faster.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            Err(Error::invalid(format!("{} is an object, so no object can lie below it", folder.display())))
+        }
+        Err(e) => Err(Error::from(e).context(format_args!("creating {}", folder.display()))),
+    }
+}
+
+/// Makes the names in `folder` durable.
+fn flush_folder(folder: &Path) -> Result<()> {
+    Ok(File::open(folder)?.sync_all()?)
+}
+
+/// Removes unfinished writes that were not touched for `age`. What cannot be removed stays: it harms nobody.
+fn remove_abandoned(folder: &Path, age: Duration) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let idle = entry.metadata().and_then(|m| m.modified()).ok().and_then(|time| time.elapsed().ok());
+        if idle.is_some_and(|idle| idle >= age) {
+            match fs::remove_file(entry.path()) {
+                Ok(()) => {
+                    tracing::info!(file = %entry.path().display(), "removed the leftover of a write that never finished")
+                }
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => {
+                    tracing::warn!(file = %entry.path().display(), error = %e, "cannot remove the leftover of a write")
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

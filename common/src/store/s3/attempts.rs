@@ -1,0 +1,194 @@
+//! Repeating a request until it succeeds, fails for good, or has failed often enough; and cutting one that has gone silent.
+
+use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::SdkBody;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::errors::{self, Fault};
+use super::{Doing, S3Store};
+use crate::error::Error;
+
+const FIRST_DELAY: Duration = Duration::from_millis(200);
+const LONGEST_DELAY: Duration = Duration::from_secs(10);
+
+/// Pieces in which a request body is handed to the connection, and after each of which it counts as alive.
+const PIECE: usize = 64 << 10;
+
+/// The failures of one operation in a row.
+pub(super) struct Attempts<'a> {
+    doing: Doing<'a>,
+    allowed: u32,
+    failed: u32,
+}
+
+impl<'a> Attempts<'a> {
+    pub fn new(doing: Doing<'a>, allowed: u32) -> Self {
+        Attempts { doing, allowed, failed: 0 }
+    }
+
+    /// Progress was made: the next failure is the first one again.
+    pub fn progress(&mut self) {
+        self.failed = 0;
+    }
+
+    /// Counts a failure and waits before the next attempt: from 0.2 s, doubled each time up to 10 s, of which a random half is left
+    /// out so that many workers do not come back at once. Gives the fault back where it is final or was the last one allowed.
+    pub async fn failed(&mut self, fault: Fault) -> Result<(), Fault> {
+        let Fault::Passing(error) = fault else { return Err(fault) };
+        self.failed += 1;
+        if self.failed >= self.allowed {
+            let tries = self.failed;
+            return Err(Fault::Passing(if tries > 1 {
+                error.context(format_args!("after {tries} tries"))
+            } else {
+                error
+            }));
+        }
+        let full = FIRST_DELAY.saturating_mul(1 << (self.failed - 1).min(16)).min(LONGEST_DELAY);
+        let random = RandomState::new().hash_one(self.failed) as f64 / u64::MAX as f64;
+        let delay = full.mul_f64(0.5 + 0.5 * random);
+        tracing::debug!(operation = %self.doing, attempt = self.failed, error = %error.chain(), delay_ms = delay.as_millis() as u64, "trying again");
+        tokio::time::sleep(delay).await;
+        Ok(())
+    }
+}
+
+impl S3Store {
+    /// Sends a request until it succeeds, fails for good, or has failed as often as allowed. Each attempt is cut when nothing was sent for
+    /// `silence`, and no answer came for as long after the last byte.
+    ///
+    /// # Errors
+    /// A fault whose error names the operation, the key and the server.
+    pub(super) async fn attempt<T, E, F>(
+        &self,
+        doing: Doing<'_>,
+        silence: Duration,
+        mut request: impl FnMut(Progress) -> F + Send,
+    ) -> Result<T, Fault>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let mut attempts = Attempts::new(doing, self.attempts);
+        loop {
+            let progress = Progress::start();
+            let sending = request(progress.clone());
+            let fault = tokio::select! {
+                answer = sending => match answer {
+                    Ok(answer) => return Ok(answer),
+                    Err(e) => errors::judge(e, &self.bucket, &self.server),
+                },
+                () = progress.silent_for(silence) => self.silent(silence),
+            };
+            attempts.failed(fault).await.map_err(|fault| fault.context(doing))?;
+        }
+    }
+
+    /// The fault of a transfer in which nothing moved for `silence`.
+    pub(super) fn silent(&self, silence: Duration) -> Fault {
+        Fault::Passing(Error::transient(format!(
+            "the object store at {} was silent for {} s",
+            self.server,
+            silence.as_secs_f32()
+        )))
+    }
+}
+
+/// When a request last moved. As an interceptor it watches the request's body pass into the connection.
+#[derive(Debug, Clone)]
+pub(super) struct Progress {
+    start: Instant,
+    /// Milliseconds from `start` to the last movement.
+    last_ms: Arc<AtomicU64>,
+}
+
+impl Progress {
+    fn start() -> Self {
+        Progress { start: Instant::now(), last_ms: Arc::new(AtomicU64::new(0)) }
+    }
+
+    fn moved(&self) {
+        self.last_ms.store(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Returns when nothing has moved for `silence`.
+    async fn silent_for(&self, silence: Duration) {
+        loop {
+            let until = Duration::from_millis(self.last_ms.load(Ordering::Relaxed)).saturating_add(silence);
+            match until.checked_sub(self.start.elapsed()) {
+                Some(rest) if !rest.is_zero() => tokio::time::sleep(rest).await,
+                _ => return,
+            }
+        }
+    }
+}
+
+impl Intercept for Progress {
+    fn name(&self) -> &'static str {
+        "Progress"
+    }
+
+    /// Runs after signing, so that the signature still covers the bytes.
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let request = context.request_mut();
+        if let Some(length) = request.body().bytes().map(<[u8]>::len).filter(|length| *length > PIECE) {
+            let inner = request.take_body();
+            let body = WatchedBody { inner, waiting: Bytes::new(), left: length as u64, progress: self.clone() };
+            *request.body_mut() = SdkBody::from_body_1_x(body);
+        }
+        Ok(())
+    }
+}
+
+/// A body in memory, handed out piece by piece.
+struct WatchedBody {
+    inner: SdkBody,
+    waiting: Bytes,
+    left: u64,
+    progress: Progress,
+}
+
+impl Body for WatchedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.progress.moved();
+        if self.waiting.is_empty() {
+            match ready!(Pin::new(&mut self.inner).poll_frame(context)).map(|frame| frame.map(Frame::into_data)) {
+                None => return Poll::Ready(None),
+                Some(Ok(Ok(bytes))) => self.waiting = bytes,
+                Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
+                Some(Err(e)) => return Poll::Ready(Some(Err(e))),
+            }
+        }
+        let piece = self.waiting.len().min(PIECE);
+        self.left = self.left.saturating_sub(piece as u64);
+        Poll::Ready(Some(Ok(Frame::data(self.waiting.split_to(piece)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}

@@ -1,0 +1,193 @@
+//! Tables of embeddings: one Parquet file that pandas and polars open, a row a trailer: `movie_id` (string) and `embedding`
+//! (list of float).
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::column::reader::ColumnReader;
+use parquet::data_type::{ByteArray, ByteArrayType, FloatType};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
+
+use crate::error::{Error, Result};
+
+const SCHEMA: &str = "message embeddings {
+    required binary movie_id (STRING);
+    required group embedding (LIST) { repeated group list { required float element; } }
+}";
+
+/// The name of the one file of a table artifact.
+pub const FILE: &str = "embeddings.parquet";
+
+/// Rows of one row group; what a writer holds in memory.
+const GROUP: usize = 1_000;
+
+/// Embeddings by movie id, all of one dimension.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Table {
+    /// The length of every vector; 0 for an empty table.
+    pub dim: usize,
+    /// The vectors.
+    pub rows: BTreeMap<String, Vec<f32>>,
+}
+
+/// Writes a table row by row in bounded memory.
+pub struct TableWriter {
+    writer: SerializedFileWriter<File>,
+    dim: usize,
+    ids: Vec<ByteArray>,
+    values: Vec<f32>,
+}
+
+impl TableWriter {
+    /// A table in the file `path`, created or replaced, of vectors of length `dim` (at least 1).
+    pub fn create(path: &Path, dim: usize) -> Result<Self> {
+        if dim == 0 {
+            return Err(Error::bug("a table of embeddings of dimension 0"));
+        }
+        let schema = Arc::new(parse_message_type(SCHEMA).map_err(cannot_write)?);
+        let properties = WriterProperties::builder()
+            .set_created_by("jhalak".into())
+            .set_dictionary_enabled(false)
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_offset_index_disabled(true)
+            .build();
+        let writer =
+            SerializedFileWriter::new(File::create(path)?, schema, Arc::new(properties)).map_err(cannot_write)?;
+        Ok(TableWriter { writer, dim, ids: Vec::new(), values: Vec::new() })
+    }
+
+    /// Adds a row. Rows come in ascending order of id, so that equal tables give equal files.
+    pub fn push(&mut self, id: &str, vector: &[f32]) -> Result<()> {
+        if vector.len() != self.dim {
+            return Err(Error::invalid(format!(
+                "the embedding of {id} has {} numbers and the others {}",
+                vector.len(),
+                self.dim
+            )));
+        }
+        self.ids.push(id.into());
+        self.values.extend_from_slice(vector);
+        if self.ids.len() == GROUP { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes what is left and closes the file.
+    pub fn finish(mut self) -> Result<()> {
+        self.flush()?;
+        self.writer.close().map_err(cannot_write)?;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if self.ids.is_empty() {
+            return Ok(());
+        }
+        let mut group = self.writer.next_row_group().map_err(cannot_write)?;
+        let mut column = group
+            .next_column()
+            .map_err(cannot_write)?
+            .ok_or_else(|| Error::bug("the schema has no column movie_id"))?;
+        column.typed::<ByteArrayType>().write_batch(&self.ids, None, None).map_err(cannot_write)?;
+        column.close().map_err(cannot_write)?;
+        let definition = vec![1i16; self.values.len()];
+        let repetition: Vec<i16> = (0..self.values.len()).map(|i| i16::from(i % self.dim != 0)).collect();
+        let mut column = group
+            .next_column()
+            .map_err(cannot_write)?
+            .ok_or_else(|| Error::bug("the schema has no column embedding"))?;
+        column
+            .typed::<FloatType>()
+            .write_batch(&self.values, Some(&definition), Some(&repetition))
+            .map_err(cannot_write)?;
+        column.close().map_err(cannot_write)?;
+        group.close().map_err(cannot_write)?;
+        self.ids.clear();
+        self.values.clear();
+        Ok(())
+    }
+}
+
+fn cannot_write(error: ParquetError) -> Error {
+    Error::transient("the table of embeddings cannot be written").with_source(error)
+}
+
+fn cannot_read(error: ParquetError) -> Error {
+    Error::invalid("the table of embeddings cannot be read").with_source(error)
+}
+
+impl Table {
+    /// Reads a table written by [`TableWriter`].
+    pub fn read(bytes: Bytes) -> Result<Table> {
+        let reader = SerializedFileReader::new(bytes).map_err(cannot_read)?;
+        let mut table = Table::default();
+        for index in 0..reader.num_row_groups() {
+            let group = reader.get_row_group(index).map_err(cannot_read)?;
+            let rows = usize::try_from(group.metadata().num_rows())
+                .map_err(|e| Error::invalid("the table has a negative length").with_source(e))?;
+            let (mut ids, mut values, mut definition, mut repetition) =
+                (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            let columns =
+                (group.get_column_reader(0).map_err(cannot_read)?, group.get_column_reader(1).map_err(cannot_read)?);
+            let (ColumnReader::ByteArrayColumnReader(mut id_column), ColumnReader::FloatColumnReader(mut value_column)) =
+                columns
+            else {
+                return Err(Error::invalid("the table of embeddings has other columns than movie_id and embedding"));
+            };
+            id_column.read_records(rows, None, None, &mut ids).map_err(cannot_read)?;
+            value_column
+                .read_records(rows, Some(&mut definition), Some(&mut repetition), &mut values)
+                .map_err(cannot_read)?;
+            if ids.len() != rows || rows == 0 || !values.len().is_multiple_of(rows) {
+                return Err(Error::invalid("the table of embeddings has rows of different length"));
+            }
+            let dim = values.len() / rows;
+            if dim == 0 || (table.dim != 0 && table.dim != dim) {
+                return Err(Error::invalid("the table of embeddings has rows of different length"));
+            }
+            table.dim = dim;
+            for (id, vector) in ids.iter().zip(values.chunks_exact(dim)) {
+                let id = id.as_utf8().map_err(cannot_read)?.to_string();
+                table.rows.insert(id, vector.to_vec());
+            }
+        }
+        Ok(table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_of_several_row_groups_reads_back_and_is_the_same_file_again() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let write = |name: &str| {
+            let path = folder.path().join(name);
+            let mut writer = TableWriter::create(&path, 3).expect("a new file");
+            for i in 0..2_500u16 {
+                writer.push(&format!("tt{i:07}"), &[f32::from(i), 0.5, -1.0]).expect("three numbers");
+            }
+            writer.finish().expect("room on disk");
+            std::fs::read(path).expect("just written")
+        };
+        let bytes = write("a");
+        assert_eq!(bytes, write("b"));
+        let table = Table::read(bytes.into()).expect("a table");
+        assert_eq!((table.dim, table.rows.len()), (3, 2_500));
+        assert_eq!(table.rows["tt0002499"], [2_499.0, 0.5, -1.0]);
+    }
+
+    #[test]
+    fn a_vector_of_another_length_and_a_file_that_is_no_table_are_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut writer = TableWriter::create(&folder.path().join("t"), 3).expect("a new file");
+        assert!(writer.push("a", &[1.0]).is_err());
+        assert!(Table::read(Bytes::from_static(b"PAR1 no table")).is_err());
+    }
+}

@@ -1,0 +1,144 @@
+//! The command line, one file a command.
+
+mod dataset;
+mod doctor;
+mod models;
+mod quarantine;
+mod report;
+#[cfg(feature = "local")]
+mod run;
+mod status;
+mod submit;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use jhalak_common::settings::Settings;
+use jhalak_common::{Error, Result};
+use serde::Serialize;
+
+use crate::progress::Progress;
+
+/// Turns movie trailers and viewers' feedback into embeddings, a trained preference classifier and an honest report.
+///
+/// Exit codes: 0 done, 1 a bug, 2 wrong use, 3 invalid input, 4 done but with quarantined jobs, 5 a service unreachable, 130 interrupted.
+#[derive(Parser)]
+#[command(version, about, name = "jhalak")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Configuration file (TOML); the environment (JHALAK__SECTION__KEY) and flags override it.
+    #[arg(long, global = true, env = "JHALAK_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where artifacts and runs are kept: file:///path, a path, or s3://bucket/prefix.
+    #[arg(long, global = true, value_name = "URL")]
+    pub store: Option<String>,
+    /// What carries jobs: amqp://user:password@host:port/vhost. Better in the environment, as JHALAK__QUEUE.
+    #[arg(long, global = true, value_name = "URL")]
+    pub queue: Option<String>,
+    /// Print JSON on standard output, for programs.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// More words: -v what happens, -vv the details.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// No progress.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Does everything in this process, without servers: extraction, embeddings, training, report.
+    #[cfg(feature = "local")]
+    Run(run::Run),
+    /// Plans a run over a dataset and sends its jobs to the workers.
+    Submit(submit::Submit),
+    /// Says where runs stand.
+    Status(status::Status),
+    /// Shows a run's main figures and where its report is.
+    Report(report::ReportCommand),
+    /// Jobs that were given up: ls, show.
+    Quarantine(quarantine::Quarantine),
+    /// Lets the jobs that a run gave up be tried again by the next `run` or `submit`.
+    Retry(quarantine::Retry),
+    /// Looks at a dataset: check, describe.
+    Dataset(dataset::DatasetCommand),
+    /// The registry of models: ls, verify.
+    Models(models::ModelsCommand),
+    /// Says whether everything that a run needs is there.
+    Doctor(doctor::Doctor),
+    /// Decodes one trailer as a job asks for it; started by workers.
+    #[cfg(feature = "local")]
+    #[command(hide = true)]
+    DecodeChild,
+}
+
+/// A dataset on the command line.
+#[derive(Args)]
+pub struct DatasetArgs {
+    /// The dataset's folder: a path or s3://bucket/prefix. Layouts: Flickscore, MovieLens, plain CSV.
+    #[arg(long, value_name = "DIR")]
+    pub dataset: String,
+    /// A file with movie ids, one a line: only these movies are taken.
+    #[arg(long, value_name = "FILE")]
+    pub movies: Option<PathBuf>,
+}
+
+/// How a command answers.
+pub struct Output {
+    /// As JSON on standard output.
+    pub json: bool,
+    /// What a person sees meanwhile.
+    pub progress: Progress,
+}
+
+impl Output {
+    /// Prints the answer: `value` as JSON where asked for, else `text`.
+    pub fn print(&self, value: &impl Serialize, text: &str) -> Result<()> {
+        use std::io::Write;
+        let line = if self.json {
+            serde_json::to_string_pretty(value)
+                .map_err(|e| Error::bug("the answer does not serialise").with_source(e))?
+        } else {
+            text.trim_end().to_string()
+        };
+        match writeln!(std::io::stdout(), "{line}") {
+            // The reader has seen enough (`jhalak ... | head`).
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.map_err(Error::from),
+        }
+    }
+}
+
+impl Cli {
+    /// The flags that override settings.
+    pub fn flags(&self) -> Vec<(&'static str, String)> {
+        let mut flags = Vec::new();
+        flags.extend(self.store.clone().map(|s| ("store", s)));
+        flags.extend(self.queue.clone().map(|q| ("queue", q)));
+        flags
+    }
+}
+
+impl Command {
+    /// Does it. Returns the exit code.
+    pub async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
+        match self {
+            #[cfg(feature = "local")]
+            Command::Run(command) => command.execute(settings, output).await,
+            Command::Submit(command) => command.execute(settings, output).await,
+            Command::Status(command) => command.execute(settings, output).await,
+            Command::Report(command) => command.execute(settings, output).await,
+            Command::Quarantine(command) => command.execute(settings, output).await,
+            Command::Retry(command) => command.execute(settings, output).await,
+            Command::Dataset(command) => command.execute(settings, output).await,
+            Command::Models(command) => command.execute(settings, output).await,
+            Command::Doctor(command) => command.execute(settings, output).await,
+            #[cfg(feature = "local")]
+            Command::DecodeChild => Err(Error::bug("decode-child is started before the settings are read")),
+        }
+    }
+}

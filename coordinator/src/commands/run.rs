@@ -1,0 +1,65 @@
+//! `jhalak run`: everything in one process.
+
+use std::sync::Arc;
+
+use clap::Args;
+use jhalak_common::models::Registry;
+use jhalak_common::queue::{self, WorkKind};
+use jhalak_common::settings::Settings;
+use jhalak_common::{Error, Result, shutdown, store};
+use jhalak_worker::inference::Models;
+use jhalak_worker::job_loop::Worker;
+use jhalak_worker::jobs::Context;
+use tokio_util::sync::CancellationToken;
+
+use super::{DatasetArgs, Output};
+use crate::drive::Coordinator;
+use crate::{conclude, plan, source};
+
+/// Does everything in this process, without servers: extraction, embeddings, training, report. Started again, it goes on where it was;
+/// what is committed is not done again.
+#[derive(Args)]
+pub struct Run {
+    #[command(flatten)]
+    dataset: DatasetArgs,
+}
+
+impl Run {
+    pub(super) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
+        let stop = shutdown::on_signal()?;
+        let source = source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
+        super::dataset::tell_rejects(&source.reading, &output);
+        let store = store::open(&settings.store, &settings.s3).await?;
+        let plan = plan::freeze(store.as_ref(), &source, &settings, false).await?;
+        output.progress.say(&format!("run {} in {}", plan.spec.id, store.url()));
+        let queue = queue::open("memory:", &settings.rabbitmq).await?;
+        let models = match plan.trailers.trailers.is_empty() {
+            true => None,
+            false => Some(Models::open(&settings.models, Registry::load(settings.models.registry.as_deref())?)?),
+        };
+        let context = Arc::new(Context::new(store.clone(), settings.clone(), models)?);
+        let worker = Arc::new(Worker::new(queue.clone(), context, &settings));
+        let stop_worker = CancellationToken::new();
+        let mut working = tokio::spawn({
+            let stop_worker = stop_worker.clone();
+            async move { worker.run(&WorkKind::ALL, stop_worker).await }
+        });
+        let coordinator = Coordinator { store, queue: queue.clone(), progress: output.progress.clone(), stop };
+        let panicked = |e| Error::bug("the worker panicked").with_source(e);
+        let summary = tokio::select! {
+            driven = coordinator.drive(&plan) => {
+                stop_worker.cancel();
+                let worked = working.await.map_err(panicked)?;
+                let summary = driven?;
+                worked?;
+                summary
+            }
+            ended = &mut working => {
+                ended.map_err(panicked)??;
+                return Err(Error::bug("the worker ended before its work"));
+            }
+        };
+        queue.close().await;
+        conclude::conclude(&coordinator, &plan, &source.reading, &summary, &settings, &output).await
+    }
+}

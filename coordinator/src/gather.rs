@@ -1,0 +1,137 @@
+//! Gathers a run's embeddings into one table a modality, which pandas and polars open and training jobs read at once.
+
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body, CommitRecord, Recipe, Subject};
+use jhalak_common::embedding;
+use jhalak_common::hash::{self, Hash};
+use jhalak_common::store::ObjectStore;
+use jhalak_common::table::{self, TableWriter};
+use jhalak_common::{Error, Result};
+use serde_json::json;
+
+use crate::plan::Plan;
+
+/// Embeddings that are read side by side.
+const SIDE_BY_SIDE: usize = 32;
+
+/// A committed table of embeddings.
+#[derive(Debug, Clone)]
+pub struct GatheredTable {
+    /// What it holds.
+    pub kind: ArtifactKind,
+    /// Its recipe.
+    pub recipe: Hash,
+    /// The trailers that it is made of.
+    pub subject: Subject,
+    /// The hash of its file: what cells depend on.
+    pub sha256: Hash,
+    /// Trailers in it.
+    pub rows: u64,
+    /// Trailers whose embedding is empty (without sound), in order.
+    pub without: Vec<String>,
+}
+
+/// Makes the table `kind` of all committed embeddings of `embedding_kind`, unless it is there. None where no trailer has one.
+pub async fn gather(
+    store: &dyn ObjectStore,
+    plan: &Plan,
+    kind: ArtifactKind,
+    embedding_kind: ArtifactKind,
+) -> Result<Option<GatheredTable>> {
+    let Some(source) = plan.spec.recipe(embedding_kind) else { return Ok(None) };
+    let committed: BTreeSet<String> =
+        artifact::list_committed(store, embedding_kind, &source.hash()).await?.into_iter().collect();
+    let subjects: Vec<&Subject> = plan
+        .trailers
+        .trailers
+        .iter()
+        .map(|t| &t.subject)
+        .filter(|s| committed.contains(&ArtifactKey::subject_folder(s)))
+        .collect();
+    if subjects.is_empty() {
+        return Ok(None);
+    }
+    let mut recipe = Recipe::new(kind, json!({}))?;
+    recipe.upstream = vec![source.hash()];
+    let subject = Subject { id: plan.spec.dataset.id.clone(), content: hash::of_json(&json!(subjects)) };
+    let key = ArtifactKey::new(&recipe, &subject);
+    let record = match artifact::committed(store, &key).await? {
+        Some(record) => record,
+        None => {
+            write(store, &recipe, &subject, source, &subjects).await?;
+            artifact::committed(store, &key)
+                .await?
+                .ok_or_else(|| Error::bug("a table was committed and is not there"))?
+        }
+    };
+    describe(kind, &recipe, subject, &record)
+}
+
+fn describe(
+    kind: ArtifactKind,
+    recipe: &Recipe,
+    subject: Subject,
+    record: &CommitRecord,
+) -> Result<Option<GatheredTable>> {
+    let damaged = || Error::invalid(format!("the commit record of the {} is damaged", kind.name()));
+    let rows = record.facts["rows"].as_u64().ok_or_else(damaged)?;
+    let without = serde_json::from_value(record.facts["without"].clone()).map_err(|_| damaged())?;
+    let Some(file) = record.files.first() else { return Ok(None) };
+    Ok(Some(GatheredTable { kind, recipe: recipe.hash(), subject, sha256: file.sha256, rows, without }))
+}
+
+async fn write(
+    store: &dyn ObjectStore,
+    recipe: &Recipe,
+    subject: &Subject,
+    source: &Recipe,
+    subjects: &[&Subject],
+) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join(table::FILE);
+    let mut writer: Option<TableWriter> = None;
+    let (mut rows, mut without) = (0u64, Vec::new());
+    let mut vectors = stream::iter(subjects).map(|s| read_embedding(store, source, s)).buffered(SIDE_BY_SIDE);
+    while let Some((id, vector)) = vectors.try_next().await? {
+        let Some(vector) = vector else {
+            without.push(id);
+            continue;
+        };
+        let writer = match &mut writer {
+            Some(writer) => writer,
+            none => none.insert(TableWriter::create(&path, vector.len())?),
+        };
+        writer.push(&id, &vector)?;
+        rows += 1;
+    }
+    drop(vectors);
+    let files = match writer {
+        Some(writer) => {
+            writer.finish()?;
+            vec![(table::FILE, Body::File(path))]
+        }
+        None => Vec::new(),
+    };
+    artifact::commit(store, recipe, subject, files, json!({ "rows": rows, "without": without })).await?;
+    Ok(())
+}
+
+/// The movie id and its vector; None for an embedding without a file.
+async fn read_embedding(
+    store: &dyn ObjectStore,
+    source: &Recipe,
+    subject: &Subject,
+) -> Result<(String, Option<Vec<f32>>)> {
+    let key = ArtifactKey::new(source, subject);
+    let record = artifact::committed(store, &key)
+        .await?
+        .ok_or_else(|| Error::transient(format!("{} vanished while it was read", key.folder())))?;
+    if record.files.is_empty() {
+        return Ok((subject.id.clone(), None));
+    }
+    let bytes = artifact::read_file(store, &record, embedding::FILE).await?;
+    let mean = embedding::decode_mean(&bytes).map_err(|e| e.context(key.folder()))?;
+    Ok((subject.id.clone(), Some(mean)))
+}

@@ -1,0 +1,68 @@
+//! The evaluation grid of a run: which cells are computed.
+
+use jhalak_common::dataset::Dataset;
+use jhalak_common::evaluation::{CellSpec, EmbeddingSource, Modality, Model, Split, UserEmbedding};
+use jhalak_common::settings::EvaluateSettings;
+
+/// The models that learn from embeddings.
+const NETWORKS: [Model; 2] = [Model::Classifier { heads: 4 }, Model::Ann];
+
+/// The models that know labels alone.
+const BASELINES: [Model; 3] = [Model::Majority, Model::UserMajority, Model::ItemMajority];
+
+/// Every cell of a run over `dataset`, each under the published protocol and under the strict one. Without trailers the modalities that come from
+/// them are not planned at all; [`left_out`] says so.
+pub fn cells(dataset: &Dataset, trailers: bool, settings: &EvaluateSettings) -> Vec<CellSpec> {
+    let mut cells = Vec::new();
+    let baseline_modality = Modality::Genre;
+    for model in BASELINES {
+        cells.extend(both(baseline_modality, model));
+    }
+    for modality in modalities(dataset, trailers) {
+        for model in NETWORKS {
+            cells.extend(both(modality, model));
+        }
+    }
+    for cell in &mut cells {
+        cell.seed = settings.seed;
+        cell.folds = settings.folds;
+        cell.training.fit.epochs = settings.epochs;
+    }
+    cells
+}
+
+fn modalities(dataset: &Dataset, trailers: bool) -> Vec<Modality> {
+    let mut found = Vec::new();
+    if trailers {
+        found.extend([Modality::Video, Modality::Audio, Modality::AudioVideo]);
+    }
+    if !dataset.genres.is_empty() {
+        found.push(Modality::Genre);
+    }
+    found
+}
+
+fn both(modality: Modality, model: Model) -> [CellSpec; 2] {
+    let user = UserEmbedding::Liked;
+    let mut cells =
+        [CellSpec::published(modality, model, user, true), CellSpec::strict(Split::Pairs, modality, model, user, true)];
+    if modality != Modality::Genre && !model.is_baseline() {
+        for cell in &mut cells {
+            cell.embedding = EmbeddingSource::GenreHead;
+        }
+    }
+    cells
+}
+
+/// Modalities that a run over `dataset` leaves out, with the reason.
+pub fn left_out(dataset: &Dataset, trailers: bool) -> Vec<(&'static str, &'static str)> {
+    let mut found = Vec::new();
+    if !trailers {
+        let reason = "the dataset has no trailers (files trailers/ID.mp4)";
+        found.extend([("video", reason), ("audio", reason), ("audio+video", reason)]);
+    }
+    if dataset.genres.is_empty() {
+        found.push(("genre", "no movie of the dataset has a genre"));
+    }
+    found
+}

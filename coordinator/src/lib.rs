@@ -1,0 +1,12 @@
+//! Plans, dispatches, tracks and reports runs; the command line `jhalak`. Does no pixel or tensor work: with the feature
+//! `local` (default) the worker is linked in for `jhalak run`.
+
+pub mod commands;
+pub mod conclude;
+pub mod drive;
+pub mod gather;
+pub mod grid;
+pub mod plan;
+pub mod progress;
+pub mod report;
+pub mod source;

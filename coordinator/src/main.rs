@@ -1,0 +1,35 @@
+//! `jhalak`: turns movie trailers and viewers' feedback into embeddings, a trained preference classifier and an honest report.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use jhalak_common::exit;
+use jhalak_common::settings::Settings;
+use jhalak_common::telemetry::{self, LogFormat};
+use jhalak_coordinator::commands::{Cli, Command, Output};
+use jhalak_coordinator::progress::Progress;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    #[cfg(feature = "local")]
+    if matches!(cli.command, Command::DecodeChild) {
+        return jhalak_worker::media::run_child();
+    }
+    let progress = Progress::new(cli.quiet);
+    let format = if cli.json { LogFormat::Json } else { LogFormat::Text };
+    telemetry::start(cli.verbose, format, progress.log_writer());
+    match run(cli, progress) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => exit::report("jhalak", &error),
+    }
+}
+
+fn run(cli: Cli, progress: Progress) -> jhalak_common::Result<u8> {
+    let settings = Settings::load(cli.config.as_deref(), &cli.flags())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let output = Output { json: cli.json, progress };
+    let code = runtime.block_on(cli.command.execute(settings, output));
+    // A decode or a training that was cut may still hold a thread: the process ends without it.
+    runtime.shutdown_background();
+    code
+}

@@ -1,0 +1,174 @@
+//! What a person sees of a run: bars on a terminal, plain lines where there is none.
+
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use jhalak_common::job::{Job, Task};
+
+/// Plain lines come no closer together than this.
+const PLAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// Shows how a run goes, on standard error.
+#[derive(Clone)]
+pub struct Progress {
+    bars: Option<MultiProgress>,
+    quiet: bool,
+}
+
+/// One stage's bar.
+pub struct Bar {
+    name: &'static str,
+    all: usize,
+    bar: Option<ProgressBar>,
+    quiet: bool,
+    plain: Mutex<Plain>,
+}
+
+struct Plain {
+    done: usize,
+    quarantined: usize,
+    started: Instant,
+    shown: Instant,
+}
+
+impl Progress {
+    /// Bars where standard error is a terminal, plain lines elsewhere; nothing when `quiet`.
+    pub fn new(quiet: bool) -> Progress {
+        let bars = (!quiet && std::io::stderr().is_terminal()).then(MultiProgress::new);
+        Progress { bars, quiet }
+    }
+
+    /// Says one line.
+    pub fn say(&self, line: &str) {
+        if self.quiet {
+            return;
+        }
+        match &self.bars {
+            // A terminal that went away shows nothing: nobody is there to be told.
+            Some(bars) => drop(bars.println(line)),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// A bar for a stage of `all` jobs, `done` of which are done already.
+    pub fn stage(&self, name: &'static str, all: usize, done: usize) -> Bar {
+        let bar = self.bars.as_ref().map(|bars| {
+            let bar = bars.add(ProgressBar::new(all as u64).with_position(done as u64).with_prefix(name));
+            let style = ProgressStyle::with_template("{prefix:>10} [{bar:30}] {pos}/{len} {per_sec} eta {eta} {msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar.reset_eta();
+            bar
+        });
+        let now = Instant::now();
+        if bar.is_none() {
+            self.say(&format!("{name}: {} jobs, {done} of {all} done before", all - done));
+        }
+        Bar {
+            name,
+            all,
+            bar,
+            quiet: self.quiet,
+            plain: Mutex::new(Plain { done, quarantined: 0, started: now, shown: now }),
+        }
+    }
+
+    /// A writer for log lines that does not tear the bars.
+    pub fn log_writer(&self) -> impl for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static {
+        let bars = self.bars.clone();
+        move || LogLine { bars: bars.clone(), line: Vec::new() }
+    }
+}
+
+impl Bar {
+    /// A job is committed.
+    pub fn committed(&self, job: &Job) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(about(job));
+            bar.inc(1);
+        }
+        self.count(0);
+    }
+
+    /// A job was given up.
+    pub fn quarantined(&self, job: &Job, reason: &str) {
+        let line = format!("quarantined: {}: {reason}", about(job));
+        match &self.bar {
+            Some(bar) => {
+                bar.println(line);
+                bar.inc(1);
+            }
+            None if !self.quiet => eprintln!("{line}"),
+            None => {}
+        }
+        self.count(1);
+    }
+
+    /// The stage is over.
+    pub fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_with_message("");
+        }
+        self.line(true);
+    }
+
+    fn count(&self, quarantined: usize) {
+        if let Ok(mut plain) = self.plain.lock() {
+            plain.done += 1;
+            plain.quarantined += quarantined;
+        }
+        self.line(false);
+    }
+
+    fn line(&self, last: bool) {
+        let Ok(mut plain) = self.plain.lock() else { return };
+        if self.quiet || self.bar.is_some() || (!last && plain.shown.elapsed() < PLAIN_EVERY) {
+            return;
+        }
+        plain.shown = Instant::now();
+        let failed = if plain.quarantined > 0 { format!(", {} quarantined", plain.quarantined) } else { String::new() };
+        eprintln!(
+            "{}: {} of {} after {:.0} s{failed}",
+            self.name,
+            plain.done,
+            self.all,
+            plain.started.elapsed().as_secs_f64()
+        );
+    }
+}
+
+fn about(job: &Job) -> String {
+    match &job.task {
+        Task::Extract(task) => format!("trailer of {} ({})", task.trailer.subject.id, task.trailer.key),
+        Task::Cell(task) => format!("{}, fold {}", task.cell.name(), task.fold),
+    }
+}
+
+struct LogLine {
+    bars: Option<MultiProgress>,
+    line: Vec<u8>,
+}
+
+impl std::io::Write for LogLine {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.line.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for LogLine {
+    fn drop(&mut self) {
+        let line = String::from_utf8_lossy(&self.line);
+        let line = line.trim_end();
+        match &self.bars {
+            _ if line.is_empty() => {}
+            Some(bars) => drop(bars.println(line)),
+            None => eprintln!("{line}"),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Bars, each a small SVG as wide as the page gives it, with its text beside it in HTML, so that text keeps its size on a phone.
+
+use serde::Serialize;
+
+use super::comparison::Comparison;
+use super::number::{count, mean_sd, percent, share};
+use super::{Protocol, Report};
+
+/// The most models in the accuracy chart; the table has them all.
+const MAX_GROUPS: usize = 12;
+
+/// A bar from 0 to 100.
+#[derive(Serialize)]
+pub(super) struct Bar {
+    label: String,
+    /// What the bar is worth, as text.
+    value: String,
+    /// The name of its colour: `published`, `paper`, `strict` or `plain`.
+    series: &'static str,
+    /// Its length in percent.
+    length: String,
+    /// One standard deviation to either side, in percent of the full length.
+    spread: Option<(String, String)>,
+    /// A mark across the bar: the accuracy of always saying the commonest class.
+    mark: Option<String>,
+}
+
+/// The bars of one model.
+#[derive(Serialize)]
+pub(super) struct Group {
+    name: String,
+    bars: Vec<Bar>,
+}
+
+/// The accuracy chart.
+#[derive(Serialize)]
+pub(super) struct Accuracy {
+    groups: Vec<Group>,
+    /// Models with results that are not in the chart.
+    more: usize,
+    any_mark: bool,
+}
+
+fn length(share: f64) -> String {
+    format!("{:.2}", 100.0 * if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 })
+}
+
+/// The accuracy of every model that was run, with the published figure, and the majority baseline of the same column as a mark.
+pub(super) fn accuracy(comparison: &Comparison<'_>) -> Accuracy {
+    let majority = comparison.rows.iter().find(|row| row.baseline && row.name == "majority");
+    let mut groups = Vec::new();
+    for row in &comparison.rows {
+        let mut bars = Vec::new();
+        for (place, cell) in row.cells.iter().enumerate() {
+            let Some((cell, accuracy)) = cell.and_then(|cell| Some((cell, cell.accuracy()?))) else { continue };
+            let mark = majority.and_then(|row| row.cells[place]).and_then(|cell| cell.accuracy());
+            bars.push(Bar {
+                label: comparison.columns[place].clone(),
+                value: mean_sd(accuracy),
+                series: if cell.protocol == Protocol::Paper { "paper" } else { "strict" },
+                length: length(accuracy.mean),
+                spread: Some((length(accuracy.mean - accuracy.sd), length(accuracy.mean + accuracy.sd))),
+                mark: mark.filter(|_| row.name != "majority").map(|mark| length(mark.mean)),
+            });
+        }
+        if bars.is_empty() {
+            continue;
+        }
+        if let (Some((value, _)), Some(share)) = (row.published(), row.published_share()) {
+            let label = "published".to_owned();
+            bars.insert(0, Bar { label, value, series: "published", length: length(share), spread: None, mark: None });
+        }
+        groups.push(Group { name: row.name.clone(), bars });
+    }
+    let more = groups.len().saturating_sub(MAX_GROUPS);
+    groups.truncate(MAX_GROUPS);
+    let any_mark = groups.iter().flat_map(|group| &group.bars).any(|bar| bar.mark.is_some());
+    Accuracy { groups, more, any_mark }
+}
+
+/// How the ratings divide into classes.
+pub(super) fn labels(report: &Report) -> Vec<Bar> {
+    let labels = &report.dataset.labels;
+    let all = report.dataset.ratings;
+    [("dislike", labels.dislike), ("neutral", labels.neutral), ("like", labels.like)]
+        .into_iter()
+        .map(|(label, number)| Bar {
+            label: label.to_owned(),
+            value: format!("{} ({} %)", count(number), percent(share(number, all))),
+            series: "plain",
+            length: length(share(number, all)),
+            spread: None,
+            mark: None,
+        })
+        .collect()
+}
+
+/// How many movies each genre of the vocabulary has; the longest bar is the commonest genre.
+pub(super) fn genres(report: &Report) -> Vec<Bar> {
+    let inside = || report.dataset.genres.iter().filter(|genre| genre.in_vocabulary);
+    let most = inside().map(|genre| genre.movies).max().unwrap_or(0);
+    inside()
+        .map(|genre| Bar {
+            label: genre.genre.clone(),
+            value: count(genre.movies),
+            series: "plain",
+            length: length(share(genre.movies, most)),
+            spread: None,
+            mark: None,
+        })
+        .collect()
+}

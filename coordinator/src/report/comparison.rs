@@ -1,0 +1,162 @@
+//! The evaluation side by side: a row a model, a column a protocol and split, the published figure in front.
+
+use jhalak_common::evaluation::metrics::MeanSd;
+use serde::Serialize;
+
+use super::number::{mean_sd, percent};
+use super::{Cell, Report};
+
+/// The evaluation, ordered for a table.
+pub(super) struct Comparison<'a> {
+    /// The columns that occur, in the order of their first cell.
+    pub columns: Vec<String>,
+    pub rows: Vec<Row<'a>>,
+}
+
+/// One model.
+pub(super) struct Row<'a> {
+    pub name: String,
+    pub baseline: bool,
+    /// The row's cell in each column, where one was planned.
+    pub cells: Vec<Option<&'a Cell>>,
+}
+
+impl<'a> Comparison<'a> {
+    pub fn of(report: &'a Report) -> Comparison<'a> {
+        let mut columns: Vec<String> = Vec::new();
+        let mut rows: Vec<Row<'a>> = Vec::new();
+        for cell in &report.evaluation {
+            let (column, name) = (cell.column(), cell.row());
+            let column = place(&mut columns, |known| *known == column, || column.clone());
+            let row = place(
+                &mut rows,
+                |row| row.name == name,
+                || Row { name: name.clone(), baseline: cell.baseline, cells: Vec::new() },
+            );
+            let cells = &mut rows[row].cells;
+            if cells.len() <= column {
+                cells.resize(column + 1, None);
+            }
+            cells[column].get_or_insert(cell);
+        }
+        for row in &mut rows {
+            row.cells.resize(columns.len(), None);
+        }
+        Comparison { columns, rows }
+    }
+
+    /// One sentence or two: the most accurate model under `strict` with random pairs, and how it stands to the best baseline.
+    pub fn headline(&self) -> Option<String> {
+        let strict = self.columns.iter().position(|column| column == "strict")?;
+        let (model, ours, models) = self.best(strict, false)?;
+        let begin = if models == 1 { "the model".to_owned() } else { format!("the most accurate of {models} models") };
+        let begin = format!("Under strict, with random pairs, {begin} is {}: {} %.", model.name, mean_sd(ours));
+        let Some((baseline, theirs, baselines)) = self.best(strict, true) else { return Some(begin) };
+        let points = 100.0 * (ours.mean - theirs.mean);
+        let verdict = if points.abs() <= 100.0 * ours.sd.max(theirs.sd) {
+            "a difference within one standard deviation of the folds".to_owned()
+        } else if points > 0.0 {
+            format!("the model is ahead by {points:.1} points")
+        } else {
+            format!("the model is behind by {:.1} points", -points)
+        };
+        let of = if baselines == 1 { "baseline" } else { "best baseline" };
+        Some(format!("{begin} The {of} is {}: {} %; {verdict}.", baseline.name, mean_sd(theirs)))
+    }
+
+    /// In this column, the most accurate row among baselines or among the others, its accuracy, and how many there were.
+    fn best(&self, column: usize, baseline: bool) -> Option<(&Row<'a>, MeanSd, usize)> {
+        let mut count = 0;
+        let mut best: Option<(&Row<'a>, MeanSd)> = None;
+        for row in self.rows.iter().filter(|row| row.baseline == baseline) {
+            let Some(accuracy) = row.cells[column].and_then(Cell::accuracy) else { continue };
+            count += 1;
+            // The first of equals.
+            if best.is_none_or(|(_, before)| accuracy.mean > before.mean) {
+                best = Some((row, accuracy));
+            }
+        }
+        best.map(|(row, accuracy)| (row, accuracy, count))
+    }
+}
+
+impl Row<'_> {
+    /// The published accuracy, with its deviation where printed, and its table.
+    pub fn published(&self) -> Option<(String, String)> {
+        let figure = self.cells.iter().flatten().find_map(|cell| cell.published.as_ref())?;
+        let sd = figure.sd.map_or_else(String::new, |sd| format!(" ± {}", percent(sd)));
+        Some((percent(figure.mean) + &sd, figure.table.clone()))
+    }
+
+    /// The published accuracy as a share.
+    pub fn published_share(&self) -> Option<f64> {
+        self.cells.iter().flatten().find_map(|cell| cell.published.as_ref()).map(|figure| figure.mean)
+    }
+}
+
+fn place<T>(list: &mut Vec<T>, is: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> usize {
+    list.iter().position(is).unwrap_or_else(|| {
+        list.push(make());
+        list.len() - 1
+    })
+}
+
+/// A cell of the table as the page shows it.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(super) enum Shown {
+    /// It was run.
+    Run { accuracy: String, macro_f1: String },
+    /// It was not run; the number of the reason, from 1.
+    NotRun { reason: usize },
+    /// Nobody asked for it.
+    NotPlanned,
+}
+
+/// The table as the page shows it.
+#[derive(Serialize)]
+pub(super) struct Table {
+    columns: Vec<String>,
+    rows: Vec<TableRow>,
+    /// The reasons why cells were not run, each once.
+    reasons: Vec<String>,
+    any_published: bool,
+}
+
+#[derive(Serialize)]
+struct TableRow {
+    name: String,
+    baseline: bool,
+    published: Option<(String, String)>,
+    cells: Vec<Shown>,
+}
+
+impl Table {
+    pub fn of(comparison: &Comparison<'_>) -> Table {
+        let mut reasons: Vec<String> = Vec::new();
+        let mut show = |cell: &Option<&Cell>| match cell {
+            None => Shown::NotPlanned,
+            Some(cell) => match &cell.metrics {
+                Some(metrics) => {
+                    Shown::Run { accuracy: mean_sd(metrics.accuracy), macro_f1: mean_sd(metrics.macro_f1) }
+                }
+                None => {
+                    let reason = cell.reason();
+                    Shown::NotRun { reason: 1 + place(&mut reasons, |known| known == reason, || reason.to_owned()) }
+                }
+            },
+        };
+        let rows: Vec<TableRow> = comparison
+            .rows
+            .iter()
+            .map(|row| TableRow {
+                name: row.name.clone(),
+                baseline: row.baseline,
+                published: row.published(),
+                cells: row.cells.iter().map(&mut show).collect(),
+            })
+            .collect();
+        let any_published = rows.iter().any(|row| row.published.is_some());
+        Table { columns: comparison.columns.clone(), rows, reasons, any_published }
+    }
+}

@@ -1,0 +1,147 @@
+//! Reports for tests. Their figures are made up and look it.
+
+use jhalak_common::dataset::{Description, GenreCount, LabelCounts, Layout, Missing, PAPER_GENRES, Reject};
+use jhalak_common::evaluation::metrics::{CellMetrics, summarise};
+use jhalak_common::evaluation::{CellSpec, FoldResult, Modality, Model as Predictor, Split, UserEmbedding};
+use serde_json::json;
+
+use super::{Cell, Extraction, LeftOut, Model, Quarantined, Recipe, Report, Run, VERSION};
+
+/// Metrics of three folds with these rows of counts, shifted a little from fold to fold.
+pub fn metrics(confusion: [[u64; 3]; 3]) -> CellMetrics {
+    let folds: Vec<FoldResult> = (0..3)
+        .map(|fold| {
+            let confusion = confusion.map(|row| row.map(|n| n + (fold * n / 20)));
+            FoldResult {
+                fold: fold as usize,
+                confusion,
+                predictions: Vec::new(),
+                epochs: 3,
+                best_epoch: 2,
+                train_losses: Vec::new(),
+                validation_losses: Vec::new(),
+                train_pairs: 900,
+                validation_pairs: 0,
+                test_pairs: confusion.as_flattened().iter().sum::<u64>() as usize,
+                left_out_pairs: 4,
+            }
+        })
+        .collect();
+    summarise(&folds)
+}
+
+/// The cell of this question, with a result.
+pub fn cell(spec: &CellSpec, confusion: [[u64; 3]; 3]) -> Cell {
+    Cell { metrics: Some(metrics(confusion)), ..Cell::of(spec) }
+}
+
+/// A synthetic dataset with trailers, one of each kind of thing that a page shows.
+pub fn report() -> Report {
+    let heads = Predictor::Classifier { heads: 4 };
+    let user = UserEmbedding::Liked;
+    let mut evaluation = Vec::new();
+    for (model, paper, strict) in [
+        (Predictor::Majority, [[0, 88, 0], [0, 96, 0], [0, 83, 0]], [[0, 22, 0], [0, 95, 0], [0, 83, 0]]),
+        (Predictor::UserMajority, [[40, 28, 20], [10, 70, 16], [9, 24, 50]], [[4, 12, 6], [8, 66, 21], [5, 24, 54]]),
+    ] {
+        evaluation.push(cell(&CellSpec::published(Modality::Genre, model, user, true), paper));
+        evaluation.push(cell(&CellSpec::strict(Split::Pairs, Modality::Genre, model, user, true), strict));
+    }
+    for modality in [Modality::Video, Modality::Audio, Modality::Genre] {
+        for model in [heads, Predictor::Ann] {
+            for gl in [true, false] {
+                evaluation.push(cell(
+                    &CellSpec::published(modality, model, user, gl),
+                    [[70, 10, 8], [12, 70, 14], [9, 18, 56]],
+                ));
+                for (split, hits) in [(Split::Pairs, 60), (Split::Movies, 52), (Split::Users { known: 5 }, 55)] {
+                    let spec = CellSpec::strict(split, modality, model, user, gl);
+                    evaluation.push(cell(&spec, [[5, 11, 6], [9, hits + 5, 23], [4, 21, hits]]));
+                }
+            }
+        }
+    }
+    let mut absent = Cell::of(&CellSpec::strict(Split::Pairs, Modality::AudioVideo, heads, user, true));
+    absent.not_run = Some("two of the trailers have no sound".to_owned());
+    evaluation.push(absent);
+
+    Report {
+        version: VERSION,
+        title: "Trailers and taste: demo".to_owned(),
+        run: Run {
+            id: "demo-3f9a1c22".to_owned(),
+            started: "2024-03-01T02:00:00Z".to_owned(),
+            ended: Some("2024-03-01T02:04:31Z".to_owned()),
+            program_version: "0.1.0".to_owned(),
+            settings: json!({"keyframes": {"strategy": "equal-interval", "count": 16}, "evaluate": {"folds": 3, "seed": 0}}),
+            seeds: [("folds".to_owned(), 0), ("training".to_owned(), 7)].into(),
+        },
+        dataset: description(),
+        models: vec![Model {
+            name: "efficientnet-lite0".to_owned(),
+            role: "image-embedding".to_owned(),
+            source: "a package of a registry, version 0.1.0".to_owned(),
+            sha256: "ab".repeat(32),
+            licence: "Apache-2.0".to_owned(),
+        }],
+        recipes: vec![Recipe {
+            kind: "keyframes".to_owned(),
+            hash: "cd".repeat(32),
+            parameters: json!({"strategy": "equal-interval", "count": 16, "quality": 90}),
+        }],
+        extraction: Some(Extraction {
+            trailers: 12,
+            processed: 12,
+            committed: 11,
+            quarantined: vec![Quarantined {
+                movie: "tt0000009".to_owned(),
+                trailer: "trailers/tt0000009.mp4".to_owned(),
+                reason: "no video stream in the file".to_owned(),
+            }],
+            without_sound: vec!["tt0000003".to_owned(), "tt0000007".to_owned()],
+        }),
+        left_out: vec![LeftOut { modality: "metadata".to_owned(), reason: "not asked for".to_owned() }],
+        evaluation,
+        notes: vec!["Three settings were tried on inner folds.".to_owned()],
+    }
+}
+
+fn description() -> Description {
+    let genre = |genre: &str, movies, in_vocabulary| GenreCount { genre: genre.to_owned(), movies, in_vocabulary };
+    let mut genres: Vec<GenreCount> =
+        PAPER_GENRES.iter().zip(0..).map(|(name, place)| genre(name, 1 + place * 7 % 11, true)).collect();
+    genres.push(genre("Animation", 4, false));
+    Description {
+        name: "demo".to_owned(),
+        synthetic: true,
+        note: Some("Ratings drawn from a seeded model of taste.".to_owned()),
+        layout: Layout::Flickscore,
+        content_hash: "ef".repeat(32),
+        users: 40,
+        users_without_ratings: 2,
+        movies: 12,
+        ratings: 1200,
+        labels: LabelCounts { dislike: 132, neutral: 570, like: 498 },
+        ratings_a_user: [2, 17, 61],
+        users_of_one_label: 3,
+        ratings_of_users_of_one_label: 14,
+        genres,
+        missing: Missing { genre: 1, year: 2, description: 3, trailer: 0, ..Missing::default() },
+        trailers: 12,
+        rejected: 2,
+        rejects: vec![
+            Reject {
+                file: "ratings.json".to_owned(),
+                line: Some(31),
+                subject: "user u0007, movie tt0000002".to_owned(),
+                reason: "the label is none of -1, 0, 1: \"7\"".to_owned(),
+            },
+            Reject {
+                file: "trailers".to_owned(),
+                line: None,
+                subject: "\"notes.txt\"".to_owned(),
+                reason: "not a trailer: the name ends in none of .mp4 .webm".to_owned(),
+            },
+        ],
+    }
+}

@@ -1,0 +1,36 @@
+//! How numbers are written: shares as percent with one decimal, counts with a comma between groups of three digits.
+
+use jhalak_common::evaluation::metrics::MeanSd;
+
+/// A share from 0 to 1 in percent: `74.7`.
+pub(super) fn percent(share: f64) -> String {
+    if share.is_finite() { format!("{:.1}", 100.0 * share) } else { "n/a".to_owned() }
+}
+
+/// Mean and standard deviation in percent: `74.7 ± 0.3`.
+pub(super) fn mean_sd(figure: MeanSd) -> String {
+    format!("{} ± {}", percent(figure.mean), percent(figure.sd))
+}
+
+/// A count: `16,825`.
+pub(super) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A count and its noun: `1 trailer`, `3 trailers`.
+pub(super) fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// `part` as a share of `whole`, 0 where there is nothing.
+pub(super) fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}

@@ -1,0 +1,121 @@
+//! Where a dataset comes from: a local folder or a prefix in S3. Its tables are read, its trailers found and identified.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use jhalak_common::artifact::Subject;
+use jhalak_common::dataset::{self, Files, Folder, Memory, ReadSettings, Reading};
+use jhalak_common::hash;
+use jhalak_common::job::Trailer;
+use jhalak_common::settings::Settings;
+use jhalak_common::store::{self, ObjectStore};
+use jhalak_common::{Error, ErrorKind, Result};
+
+/// Trailers that are looked at side by side.
+const SIDE_BY_SIDE: usize = 8;
+
+/// A dataset as it was read, and where its trailers are.
+pub struct Source {
+    /// The tables.
+    pub reading: Reading,
+    /// The folder as it was given.
+    pub url: String,
+    place: Place,
+}
+
+enum Place {
+    Folder(PathBuf),
+    Store { store: std::sync::Arc<dyn ObjectStore>, sizes: BTreeMap<String, (u64, String)> },
+}
+
+/// Reads the dataset at `url`, a folder or `s3://bucket/prefix`, restricted to the movies listed in the file `movies` where given.
+pub async fn read(url: &str, movies: Option<&Path>, settings: &Settings) -> Result<Source> {
+    let (files, place): (Box<dyn Files + Send>, Place) = if url.starts_with("s3://") {
+        let store = store::open(url, &settings.s3).await?;
+        let (files, sizes) = from_store(url, store.as_ref()).await?;
+        (Box::new(files), Place::Store { store, sizes })
+    } else {
+        let folder = PathBuf::from(url.strip_prefix("file://").unwrap_or(url));
+        (Box::new(Folder::open(&folder)?), Place::Folder(folder))
+    };
+    let list = movies
+        .map(|path| {
+            std::fs::File::open(path)
+                .map_err(|e| Error::from(e).context(format!("the list of movies {}", path.display())))
+        })
+        .transpose()?;
+    let reading = tokio::task::spawn_blocking(move || dataset::read(files.as_ref(), &ReadSettings::default()))
+        .await
+        .map_err(|e| Error::bug("reading the dataset panicked").with_source(e))??;
+    let reading = match (list, movies) {
+        (Some(list), Some(path)) => reading.subset(&path.display().to_string(), list)?,
+        _ => reading,
+    };
+    Ok(Source { reading, url: url.to_string(), place })
+}
+
+async fn from_store(url: &str, store: &dyn ObjectStore) -> Result<(Memory, BTreeMap<String, (u64, String)>)> {
+    let mut sizes = BTreeMap::new();
+    let mut objects = store.list("");
+    while let Some(object) = objects.try_next().await? {
+        sizes.insert(object.key, (object.size, object.tag));
+    }
+    let mut contents = BTreeMap::new();
+    for name in dataset::TABLE_FILES {
+        if sizes.contains_key(name) {
+            contents.insert(name.to_string(), store.get(name).await?);
+        }
+    }
+    Ok((Memory::new(url, sizes.keys().cloned().collect(), contents), sizes))
+}
+
+impl Source {
+    /// The trailers with what identifies their content, in ascending order of movie id. With `upload`, trailers of a local folder are put into
+    /// that store first, so that workers elsewhere can read them.
+    pub async fn trailers(&self, upload: Option<&dyn ObjectStore>) -> Result<Vec<Trailer>> {
+        let found =
+            stream::iter(&self.reading.trailers).map(|(id, key)| self.trailer(id, key, upload)).buffered(SIDE_BY_SIDE);
+        found.try_collect().await
+    }
+
+    async fn trailer(&self, id: &str, key: &str, upload: Option<&dyn ObjectStore>) -> Result<Trailer> {
+        match &self.place {
+            Place::Store { store, sizes } => {
+                let (size, tag) =
+                    sizes.get(key).cloned().ok_or_else(|| Error::bug(format!("{key} was listed and is not there")))?;
+                let content = hash::of_json(&serde_json::json!({ "size": size, "tag": tag }));
+                Ok(Trailer {
+                    subject: Subject { id: id.into(), content },
+                    store: store.url(),
+                    key: key.into(),
+                    size,
+                    tag: Some(tag),
+                })
+            }
+            Place::Folder(folder) => {
+                let path = folder.join(key);
+                let (content, size) = hash::of_file(path.clone()).await?;
+                let subject = Subject { id: id.into(), content };
+                let Some(target) = upload else {
+                    return Ok(Trailer { subject, store: file_url(folder)?, key: key.into(), size, tag: None });
+                };
+                let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("bin").to_ascii_lowercase();
+                let place = format!("trailers/{content}.{extension}");
+                match target.head(&place).await {
+                    Ok(meta) if meta.size == size => {}
+                    Ok(_) => target.upload(&place, &path).await?,
+                    Err(e) if e.kind() == ErrorKind::NotFound => target.upload(&place, &path).await?,
+                    Err(e) => return Err(e),
+                }
+                Ok(Trailer { subject, store: target.url(), key: place, size, tag: None })
+            }
+        }
+    }
+}
+
+fn file_url(folder: &Path) -> Result<String> {
+    let absolute =
+        folder.canonicalize().map_err(|e| Error::from(e).context(format!("the dataset {}", folder.display())))?;
+    Ok(format!("file://{}", absolute.display()))
+}

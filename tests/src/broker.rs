@@ -1,0 +1,86 @@
+//! A private RabbitMQ for tests: started once, stopped with the test process.
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// A broker that runs in a folder of its own.
+pub struct Broker {
+    folder: PathBuf,
+    _keep: Option<tempfile::TempDir>,
+}
+
+fn script() -> PathBuf {
+    match std::env::var_os("JHALAK_SCRIPTS") {
+        Some(folder) => Path::new(&folder).join("servers/rabbitmq.sh"),
+        None => crate::repository().join("scripts/servers/rabbitmq.sh"),
+    }
+}
+
+impl Broker {
+    /// The broker that the tests of this file share.
+    pub fn shared() -> &'static Broker {
+        static SHARED: OnceLock<Broker> = OnceLock::new();
+        // A static is never dropped: the script stops the broker when this process ends.
+        SHARED.get_or_init(|| {
+            Broker::start(std::env::temp_dir().join(format!("jhalak-broker-{}", std::process::id())), None)
+        })
+    }
+
+    /// A broker that a test may kill.
+    pub fn own() -> Broker {
+        Broker::with(|_| String::new())
+    }
+
+    /// A broker with further lines in its configuration, written for its folder.
+    pub fn with(lines: impl FnOnce(&Path) -> String) -> Broker {
+        let keep = tempfile::tempdir().expect("a temporary folder can be made");
+        let extra = keep.path().join("conf.d");
+        std::fs::create_dir(&extra).expect("the folder is empty");
+        std::fs::write(extra.join("more.conf"), lines(keep.path())).expect("the folder is ours");
+        Broker::start(keep.path().to_path_buf(), Some(keep))
+    }
+
+    fn start(folder: PathBuf, keep: Option<tempfile::TempDir>) -> Broker {
+        let broker = Broker { folder, _keep: keep };
+        broker.run("start");
+        broker
+    }
+
+    /// Starts it, or starts it again on its data and its ports.
+    pub fn run(&self, verb: &str) {
+        let mut command = Command::new(script());
+        command.arg(verb).arg(&self.folder).env("STOP_WITH", std::process::id().to_string());
+        assert!(command.status().expect("the script can be run").success(), "rabbitmq.sh {verb} failed");
+    }
+
+    /// Its URL, with the password.
+    pub fn url(&self) -> String {
+        self.told("AMQP_URL=")
+    }
+
+    fn told(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(self.folder.join("env")).expect("the script wrote env");
+        text.lines().find_map(|line| line.strip_prefix(name)).expect("env holds the name").to_string()
+    }
+
+    /// Deletes a queue over the management API, as an operator would.
+    pub fn delete_queue(&self, name: &str) {
+        let user = format!("{}:{}", self.told("RABBITMQ_USER="), self.told("RABBITMQ_PASSWORD="));
+        let url = format!("{}/api/queues/%2f/{name}", self.told("MANAGEMENT_URL="));
+        let mut curl = Command::new("curl");
+        curl.args(["-fsS", "-X", "DELETE", "-u", &user, &url]);
+        assert!(curl.status().expect("curl can be run").success(), "the queue {name} could not be deleted");
+    }
+
+    /// kill -9.
+    pub fn kill(&self) {
+        let pid = std::fs::read_to_string(self.folder.join("broker.pid")).expect("the script wrote the pid");
+        assert!(Command::new("kill").args(["-9", pid.trim()]).status().expect("kill can be run").success());
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.run("stop");
+    }
+}

@@ -1,0 +1,16 @@
+//! What the integration tests share: private servers, a proxy that breaks requests, datasets made on the spot, the built programs.
+
+pub mod broker;
+pub mod dataset;
+#[expect(missing_docs, reason = "names that say it")]
+pub mod fault_proxy;
+pub mod programs;
+#[expect(missing_docs, reason = "names that say it")]
+pub mod s3_server;
+
+use std::path::{Path, PathBuf};
+
+/// The repository's root.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}

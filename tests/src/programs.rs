@@ -1,0 +1,82 @@
+//! The built programs, run as a user runs them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::repository;
+
+/// The path of a built program: cargo puts programs beside the folder of the tests.
+///
+/// # Panics
+/// Where it was not built: run `cargo build --workspace` first, as `scripts/test.sh` does.
+pub fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a running test has a path");
+    let path = test.parent().and_then(Path::parent).expect("tests lie two folders deep").join(name);
+    assert!(path.is_file(), "{} is not built: run `cargo build --workspace` first", path.display());
+    path
+}
+
+/// A command of `program` with the models and the library that `make setup` put in place, short training, and nothing of the caller's settings.
+pub fn command(name: &str, store: &Path) -> Command {
+    let mut command = Command::new(program(name));
+    for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("JHALAK_")) {
+        command.env_remove(key);
+    }
+    let local = repository().join(".local");
+    command
+        .env("JHALAK__STORE", store)
+        .env("JHALAK__MODELS__FOLDER", local.join("models"))
+        .env("JHALAK__MODELS__ONNXRUNTIME", local.join("onnxruntime/libonnxruntime.so"))
+        .env("JHALAK__EVALUATE__FOLDS", "2")
+        .env("JHALAK__EVALUATE__EPOCHS", "1")
+        .env("JHALAK__RABBITMQ__RETRY_DELAYS_MS", "100,300");
+    command
+}
+
+/// What a program said and how it ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; None where a signal ended it.
+    pub code: Option<i32>,
+    /// Its standard output.
+    pub out: String,
+    /// Its standard error.
+    pub err: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Ended {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ended { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+}
+
+/// Runs a command to its end.
+///
+/// # Panics
+/// Where it cannot be started.
+pub fn run(command: &mut Command) -> Ended {
+    command.output().expect("the program can be started").into()
+}
+
+/// The bytes of every file below `folder`, by their path relative to it.
+///
+/// # Panics
+/// Where a file cannot be read.
+pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![folder.to_path_buf()];
+    while let Some(next) = open.pop() {
+        for entry in std::fs::read_dir(&next).into_iter().flatten() {
+            let path = entry.expect("a readable folder").path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let name = path.strip_prefix(folder).expect("a path below the folder").display().to_string();
+                found.insert(name, std::fs::read(&path).expect("a readable file"));
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,8 @@
+//! The whole job as a user runs it: the built programs on datasets made on the spot, embedded and over real servers.
+
+mod bad_input;
+mod cluster;
+mod embedded;
+mod examples;
+mod keyframes;
+mod killed;

@@ -1,0 +1,17 @@
+//! Embeddings of a trailer: its keyframes through an image model, its sound through an audio model.
+
+pub mod audio;
+pub mod picture;
+pub mod video;
+
+/// The mean of rows of length `dim`, summed in f64 in order.
+fn mean_of_rows(rows: &[f32], dim: usize) -> Vec<f32> {
+    let mut sum = vec![0f64; dim];
+    for row in rows.chunks_exact(dim) {
+        for (total, &value) in sum.iter_mut().zip(row) {
+            *total += f64::from(value);
+        }
+    }
+    let count = (rows.len() / dim).max(1) as f64;
+    sum.iter().map(|total| (total / count) as f32).collect()
+}

@@ -1,0 +1,78 @@
+//! Pictures: from JPEG to a model's input.
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use jhalak_common::models::{Channels, Filter, Layout, PictureInput, Resize};
+use jhalak_common::{Error, Result};
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+/// A picture of 8-bit RGB, rows from the top, no padding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// 3 x width x height bytes.
+    pub rgb: Vec<u8>,
+}
+
+impl Picture {
+    /// Decodes a JPEG.
+    pub fn from_jpeg(bytes: &[u8]) -> Result<Picture> {
+        let damaged = |e: zune_jpeg::errors::DecodeErrors| Error::invalid(format!("the JPEG cannot be decoded: {e:?}"));
+        let options = DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::RGB);
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+        let rgb = decoder.decode().map_err(damaged)?;
+        let (width, height) = decoder.dimensions().ok_or_else(|| Error::invalid("the JPEG has no size"))?;
+        let side = |n: usize| u32::try_from(n).map_err(|_| Error::invalid("the JPEG is too large"));
+        Ok(Picture { width: side(width)?, height: side(height)?, rgb })
+    }
+
+    /// Writes the picture into `input` (one picture of the batch) as the model wants it.
+    pub fn write_input(&self, how: &PictureInput, resizer: &mut Resizer, input: &mut [f32]) -> Result<()> {
+        let (width, height) = (how.width, how.height);
+        let resized = match (how.resize, how.filter) {
+            (Resize::Stretch, Filter::Bilinear) => self.stretch(width, height, resizer)?,
+        };
+        let area = width as usize * height as usize;
+        if input.len() != 3 * area {
+            return Err(Error::bug(format!("room for {} values, and the picture has {}", input.len(), 3 * area)));
+        }
+        for channel in 0..3 {
+            let source = match how.channels {
+                Channels::Rgb => channel,
+                Channels::Bgr => 2 - channel,
+            };
+            let (mean, std) = (how.mean[channel], how.std[channel]);
+            let values = resized.iter().skip(source).step_by(3).map(|&byte| (f32::from(byte) - mean) / std);
+            match how.layout {
+                Layout::Nchw => input[channel * area..(channel + 1) * area]
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(place, value)| *place = value),
+                Layout::Nhwc => {
+                    input.iter_mut().skip(channel).step_by(3).zip(values).for_each(|(place, value)| *place = value)
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn stretch(&self, width: u32, height: u32, resizer: &mut Resizer) -> Result<Vec<u8>> {
+        let cannot = |e: &dyn std::fmt::Display| {
+            Error::invalid(format!("a picture of {} x {} cannot be resized: {e}", self.width, self.height))
+        };
+        if (self.width, self.height) == (width, height) {
+            return Ok(self.rgb.clone());
+        }
+        let source = ImageRef::new(self.width, self.height, &self.rgb, PixelType::U8x3).map_err(|e| cannot(&e))?;
+        let mut target = Image::new(width, height, PixelType::U8x3);
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+        resizer.resize(&source, &mut target, &options).map_err(|e| cannot(&e))?;
+        Ok(target.into_vec())
+    }
+}

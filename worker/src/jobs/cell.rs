@@ -1,0 +1,114 @@
+//! The evaluation job: one fold of one cell of the grid.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body, Commit};
+use jhalak_common::dataset::Dataset;
+use jhalak_common::evaluation::RESULT_FILE;
+use jhalak_common::hash::{self, Hash};
+use jhalak_common::job::CellTask;
+use jhalak_common::run::dataset_key;
+use jhalak_common::table::Table;
+use jhalak_common::{Error, Result};
+use serde_json::json;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::{Clock, Context};
+use crate::job_loop::Done;
+use crate::recommend::cell::{self, EmbeddingTable, Features};
+
+/// What training jobs read, kept for the next job: the last dataset and its tables.
+#[derive(Default)]
+pub struct Inputs(Mutex<Option<Loaded>>);
+
+struct Loaded {
+    dataset_hash: Hash,
+    tables: BTreeMap<ArtifactKind, Hash>,
+    dataset: Arc<Dataset>,
+    features: Arc<Features>,
+}
+
+/// Trains and tests the fold, and commits its result.
+pub(super) async fn run(context: &Arc<Context>, task: &CellTask, cut: CancellationToken) -> Result<Done> {
+    let mut done = Done::default();
+    let mut clock = Clock::start();
+    let key = ArtifactKey::new(&task.recipe, &task.dataset);
+    if artifact::committed(context.store.as_ref(), &key).await?.is_some() {
+        return Ok(done);
+    }
+    let (dataset, features) = inputs(context, task).await?;
+    clock.note(&mut done, "load");
+    let (cell, fold) = (task.cell.clone(), task.fold);
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = stop.clone();
+    let mut training = tokio::task::spawn_blocking(move || cell::run_fold(&dataset, &features, &cell, fold, &asked));
+    let trained = tokio::select! {
+        trained = &mut training => trained,
+        () = cut.cancelled() => {
+            stop.store(true, Ordering::Relaxed);
+            training.await
+        }
+    };
+    let result = trained.map_err(|e| Error::bug("the training panicked").with_source(e))??;
+    clock.note(&mut done, "train");
+    let json = hash::canonical_json(
+        &serde_json::to_value(&result).map_err(|e| Error::bug("a result does not serialise").with_source(e))?,
+    );
+    let facts = json!({ "cell": task.cell, "fold": task.fold });
+    match artifact::commit(
+        context.store.as_ref(),
+        &task.recipe,
+        &task.dataset,
+        vec![(RESULT_FILE, Body::Bytes(json.into()))],
+        facts,
+    )
+    .await?
+    {
+        Commit::Committed => done.made += 1,
+        Commit::LostRace => tracing::info!(cell = %task.cell.name(), fold, "another worker committed it first"),
+    }
+    clock.note(&mut done, "commit");
+    Ok(done)
+}
+
+async fn inputs(context: &Context, task: &CellTask) -> Result<(Arc<Dataset>, Arc<Features>)> {
+    let mut kept = context.inputs.0.lock().await;
+    if let Some(loaded) = kept.as_ref().filter(|l| l.dataset_hash == task.dataset.content && l.tables == task.tables) {
+        return Ok((loaded.dataset.clone(), loaded.features.clone()));
+    }
+    let place = dataset_key(&task.dataset.content);
+    let bytes = context.store.get(&place).await.map_err(|e| e.context("the run's dataset"))?;
+    let dataset: Dataset = serde_json::from_slice(&bytes)
+        .map_err(|e| Error::invalid(format!("{place} is damaged: submit the run again")).with_source(e))?;
+    let mut features = Features::default();
+    for (&kind, &recipe) in &task.tables {
+        let key = ArtifactKey { kind, recipe, subject: task.table_subject.clone() };
+        let record = artifact::committed(context.store.as_ref(), &key).await?.ok_or_else(|| {
+            Error::invalid(format!("the table {} is not committed: submit the run again", key.folder()))
+        })?;
+        let table =
+            Table::read(artifact::read_file(context.store.as_ref(), &record, jhalak_common::table::FILE).await?)?;
+        let embeddings = Some(rows_by_movie(table, &dataset));
+        match kind {
+            ArtifactKind::VideoTable => features.video = embeddings,
+            ArtifactKind::AudioTable => features.audio = embeddings,
+            other => return Err(Error::invalid(format!("a cell reads no {}", other.name()))),
+        }
+    }
+    let loaded = Loaded {
+        dataset_hash: task.dataset.content,
+        tables: task.tables.clone(),
+        dataset: Arc::new(dataset),
+        features: Arc::new(features),
+    };
+    let answer = (loaded.dataset.clone(), loaded.features.clone());
+    *kept = Some(loaded);
+    Ok(answer)
+}
+
+fn rows_by_movie(mut table: Table, dataset: &Dataset) -> EmbeddingTable {
+    EmbeddingTable { dim: table.dim, rows: dataset.movies.iter().map(|m| table.rows.remove(&m.id)).collect() }
+}

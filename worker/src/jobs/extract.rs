@@ -1,0 +1,280 @@
+//! The extraction job: one trailer, one decode, every artifact that is missing.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body, Commit, CommitRecord, Recipe, Subject};
+use jhalak_common::embedding;
+use jhalak_common::extraction::{AudioEmbeddingParams, KeyframesParams, VideoEmbeddingParams};
+use jhalak_common::hash;
+use jhalak_common::job::{ExtractTask, Trailer};
+use jhalak_common::models::Role;
+use jhalak_common::settings::{DecodeSettings, KeyframePosition};
+use jhalak_common::store::{self, ObjectStore};
+use jhalak_common::{Error, ErrorKind, Result};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::{Clock, Context};
+use crate::embed::{audio, video};
+use crate::inference::Models;
+use crate::job_loop::Done;
+use crate::media::keyframe_tar::FILE_NAME as KEYFRAMES_FILE;
+use crate::media::{
+    self, AudioSettings, AudioTrack, DecodeLimits, DecodeReport, DecodeRequest, KeyframeSettings, MediaError, Position,
+};
+
+/// Makes what is missing of the task's artifacts.
+pub(super) async fn run(context: &Arc<Context>, task: &ExtractTask, cut: CancellationToken) -> Result<Done> {
+    let mut done = Done::default();
+    let mut clock = Clock::start();
+    let mut missing = Vec::new();
+    for recipe in &task.wanted {
+        if recipe.contract != recipe.kind.contract() {
+            return Err(Error::transient(format!(
+                "the job asks for contract {} of {} and this worker knows {}: start workers of the coordinator's version",
+                recipe.contract,
+                recipe.kind.name(),
+                recipe.kind.contract()
+            )));
+        }
+        if artifact::committed(context.store.as_ref(), &ArtifactKey::new(recipe, &task.trailer.subject))
+            .await?
+            .is_none()
+        {
+            missing.push(recipe);
+        }
+    }
+    clock.note(&mut done, "look");
+    let mut extraction =
+        Extraction { context, task, folder: context.scratch.job_folder()?, decoded: None, clock, done };
+    if missing.iter().any(|r| matches!(r.kind, ArtifactKind::Keyframes | ArtifactKind::AudioEmbedding)) {
+        extraction.decode(&missing, &cut).await?;
+    }
+    for recipe in missing {
+        if cut.is_cancelled() {
+            return Err(Error::cancelled("the worker is stopping"));
+        }
+        extraction.make(recipe).await?;
+    }
+    Ok(extraction.done)
+}
+
+/// One job's work on one trailer.
+struct Extraction<'a> {
+    context: &'a Arc<Context>,
+    task: &'a ExtractTask,
+    folder: tempfile::TempDir,
+    decoded: Option<DecodeReport>,
+    clock: Clock,
+    done: Done,
+}
+
+impl Extraction<'_> {
+    fn subject(&self) -> &Subject {
+        &self.task.trailer.subject
+    }
+
+    fn store(&self) -> &dyn ObjectStore {
+        self.context.store.as_ref()
+    }
+
+    /// Fetches the trailer and decodes it once for everything that is missing.
+    async fn decode(&mut self, missing: &[&Recipe], cut: &CancellationToken) -> Result<()> {
+        let file = fetch(&self.task.trailer, &self.context.settings, self.folder.path()).await?;
+        self.clock.note(&mut self.done, "fetch");
+        let mut request = DecodeRequest {
+            id: self.subject().id.clone(),
+            video: file,
+            out_dir: self.folder.path().to_path_buf(),
+            keyframes: None,
+            audio: None,
+        };
+        for recipe in missing {
+            match recipe.kind {
+                ArtifactKind::Keyframes => request.keyframes = Some(keyframe_settings(&recipe.parse()?)),
+                ArtifactKind::AudioEmbedding => {
+                    let params: AudioEmbeddingParams = recipe.parse()?;
+                    request.audio = Some(AudioSettings { sample_rate: params.sound.sample_rate_hz });
+                }
+                _ => {}
+            }
+        }
+        let limits = decode_limits(&self.context.settings.decode);
+        let report = media::child::decode(&self.context.program, &request, &limits, cut).await.map_err(into_error)?;
+        self.decoded = Some(report);
+        self.clock.note(&mut self.done, "decode");
+        Ok(())
+    }
+
+    async fn make(&mut self, recipe: &Recipe) -> Result<()> {
+        let (files, facts) = match recipe.kind {
+            ArtifactKind::Keyframes => self.keyframes()?,
+            ArtifactKind::VideoEmbedding => self.video_embedding(recipe).await?,
+            ArtifactKind::AudioEmbedding => self.audio_embedding(recipe).await?,
+            other => return Err(Error::invalid(format!("an extraction job makes no {}", other.name()))),
+        };
+        self.clock.note(&mut self.done, recipe.kind.name());
+        match artifact::commit(self.store(), recipe, self.subject(), files, facts).await? {
+            Commit::Committed => self.done.made += 1,
+            Commit::LostRace => {
+                tracing::info!(id = %self.subject().id, kind = recipe.kind.name(), "another worker committed it first")
+            }
+        }
+        self.clock.note(&mut self.done, "commit");
+        Ok(())
+    }
+
+    fn report(&self) -> Result<&DecodeReport> {
+        self.decoded.as_ref().ok_or_else(|| Error::bug("the trailer was not decoded"))
+    }
+
+    fn keyframes(&self) -> Result<(Vec<(&'static str, Body)>, Value)> {
+        let report = self.report()?;
+        let facts = json!({ "video": report.video, "outcome": report.outcome, "keyframes": report.keyframes });
+        Ok((vec![(KEYFRAMES_FILE, Body::File(self.folder.path().join(KEYFRAMES_FILE)))], facts))
+    }
+
+    async fn video_embedding(&self, recipe: &Recipe) -> Result<(Vec<(&'static str, Body)>, Value)> {
+        let params: VideoEmbeddingParams = recipe.parse()?;
+        let keyframes = self.upstream_keyframes(recipe).await?;
+        let context = self.context.clone();
+        let sha256 =
+            *recipe.models.first().ok_or_else(|| Error::invalid("the recipe of a video embedding names no model"))?;
+        let embedded = blocking(move || {
+            let models = loaded(&context)?;
+            let model = models.by_checksum(&sha256, Role::ImageEmbedding)?;
+            if model.picture.as_ref() != Some(&params.picture) {
+                return Err(Error::transient(format!(
+                    "the registry of this worker feeds the model {} in another way than the job asks for",
+                    model.name
+                )));
+            }
+            video::embed(&keyframes, model, models.session(model)?.as_ref())
+        })
+        .await?;
+        let dim = embedded.mean.len();
+        let facts = json!({ "dim": dim, "frames": embedded.frames.len() / dim });
+        Ok((vec![(embedding::FILE, Body::Bytes(embedding::encode(&embedded.mean, Some(&embedded.frames))?))], facts))
+    }
+
+    /// The keyframes' bytes: as decoded in this job, or as committed before.
+    async fn upstream_keyframes(&self, recipe: &Recipe) -> Result<Bytes> {
+        let fresh = self.folder.path().join(KEYFRAMES_FILE);
+        if self.decoded.as_ref().is_some_and(|d| !d.keyframes.is_empty()) {
+            return Ok(tokio::fs::read(fresh).await?.into());
+        }
+        let hash = *recipe
+            .upstream
+            .first()
+            .ok_or_else(|| Error::invalid("the recipe of a video embedding names no keyframes"))?;
+        let key = ArtifactKey { kind: ArtifactKind::Keyframes, recipe: hash, subject: self.subject().clone() };
+        let record: CommitRecord = artifact::committed(self.store(), &key).await?.ok_or_else(|| {
+            Error::invalid(format!("the keyframes {} are neither committed nor part of the job", key.folder()))
+        })?;
+        artifact::read_file(self.store(), &record, KEYFRAMES_FILE).await
+    }
+
+    async fn audio_embedding(&self, recipe: &Recipe) -> Result<(Vec<(&'static str, Body)>, Value)> {
+        let params: AudioEmbeddingParams = recipe.parse()?;
+        let file = match &self.report()?.audio {
+            Some(AudioTrack::Present { file, .. }) => file.clone(),
+            Some(AudioTrack::None { reason }) => {
+                return Ok((Vec::new(), json!({ "dim": 0, "windows": 0, "without": reason })));
+            }
+            None => return Err(Error::bug("the sound was not decoded")),
+        };
+        let context = self.context.clone();
+        let [features, embedding] = recipe.models[..] else {
+            return Err(Error::invalid("the recipe of an audio embedding names two models"));
+        };
+        let embedded = blocking(move || {
+            let models = loaded(&context)?;
+            let features = models.by_checksum(&features, Role::AudioFeatures)?;
+            let embedding = models.by_checksum(&embedding, Role::AudioEmbedding)?;
+            if features.sound.as_ref() != Some(&params.sound) || embedding.windows.as_ref() != Some(&params.windows) {
+                return Err(Error::transient(format!(
+                    "the registry of this worker feeds the model {} in another way than the job asks for",
+                    embedding.name
+                )));
+            }
+            let (feature_session, session) = (models.session(features)?, models.session(embedding)?);
+            let of = |model, session| audio::Loaded { model, session };
+            audio::embed(BufReader::new(File::open(file)?), of(features, &feature_session), of(embedding, &session))
+        })
+        .await?;
+        match embedded {
+            Some(sound) => {
+                let facts = json!({ "dim": sound.mean.len(), "windows": sound.windows });
+                Ok((vec![(embedding::FILE, Body::Bytes(embedding::encode(&sound.mean, None)?))], facts))
+            }
+            None => Ok((Vec::new(), json!({ "dim": 0, "windows": 0, "without": "the audio stream holds no sample" }))),
+        }
+    }
+}
+
+fn loaded(context: &Context) -> Result<&Models> {
+    context.models.as_ref().ok_or_else(|| Error::transient("this worker was started without models"))
+}
+
+/// Runs `compute` where it does not hold up the queue's heartbeats.
+async fn blocking<T: Send + 'static>(compute: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(compute).await.map_err(|e| Error::bug("a job panicked").with_source(e))?
+}
+
+/// Copies the trailer to the job's folder and checks that it is the file that was planned.
+async fn fetch(trailer: &Trailer, settings: &jhalak_common::settings::Settings, folder: &Path) -> Result<PathBuf> {
+    let source = store::open(&trailer.store, &settings.s3).await?;
+    let extension = Path::new(&trailer.key)
+        .extension()
+        .and_then(|e| e.to_str())
+        .filter(|e| e.chars().all(|c| c.is_ascii_alphanumeric()));
+    let file = folder.join(format!("trailer.{}", extension.unwrap_or("bin")));
+    source
+        .download(&trailer.key, &file, trailer.tag.as_deref())
+        .await
+        .map_err(|e| e.context(format!("the trailer {} of {}", trailer.key, trailer.store)))?;
+    if trailer.tag.is_some() {
+        return Ok(file);
+    }
+    let (found, size) = hash::of_file(file.clone()).await?;
+    if found != trailer.subject.content {
+        return Err(Error::invalid(format!(
+            "the trailer {} was replaced since the run was planned ({size} bytes now, {} then): submit again",
+            trailer.key, trailer.size
+        )));
+    }
+    Ok(file)
+}
+
+fn keyframe_settings(params: &KeyframesParams) -> KeyframeSettings {
+    KeyframeSettings {
+        count: params.count,
+        position: match params.position {
+            KeyframePosition::Start => Position::Start,
+            KeyframePosition::Middle => Position::Middle,
+        },
+        jpeg_quality: params.jpeg_quality,
+    }
+}
+
+fn decode_limits(settings: &DecodeSettings) -> DecodeLimits {
+    let DecodeSettings { memory_mb, cpu_s, wall_s, output_mb } = *settings;
+    DecodeLimits { memory_mb, cpu_s, wall_s, output_mb }
+}
+
+/// What a failed decode means for the job: a crash or a hang may be the machine's fault and is tried again, up to the cap on attempts.
+fn into_error(error: MediaError) -> Error {
+    let kind = match &error {
+        MediaError::Permanent { .. }
+        | MediaError::MemoryExceeded { .. }
+        | MediaError::TimedOut { clock: media::error::Clock::Cpu, .. } => ErrorKind::InvalidInput,
+        MediaError::Transient { .. } | MediaError::Crashed { .. } | MediaError::TimedOut { .. } => ErrorKind::Transient,
+        MediaError::Cancelled => ErrorKind::Cancelled,
+        MediaError::Bug { .. } => ErrorKind::Bug,
+    };
+    Error::new(kind, error.to_string())
+}

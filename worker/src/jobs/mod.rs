@@ -1,0 +1,77 @@
+//! The jobs, one file each: load, compute off the async threads, commit.
+
+mod cell;
+mod extract;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use jhalak_common::job::{Job, Task};
+use jhalak_common::settings::Settings;
+use jhalak_common::store::ObjectStore;
+use jhalak_common::{Error, Result};
+use tokio_util::sync::CancellationToken;
+
+use crate::inference::Models;
+use crate::job_loop::Done;
+use crate::scratch::Scratch;
+
+/// What the jobs of one worker share.
+pub struct Context {
+    /// Where artifacts are kept.
+    pub store: Arc<dyn ObjectStore>,
+    /// The settings.
+    pub settings: Settings,
+    /// The models, loaded when first used. None in a worker that takes no extraction jobs.
+    pub models: Option<Models>,
+    /// Room for files.
+    pub scratch: Scratch,
+    /// The program that decodes when started as `decode-child`: this one.
+    pub program: PathBuf,
+    /// Datasets and tables that training jobs have read.
+    pub inputs: cell::Inputs,
+}
+
+impl Context {
+    /// Opens what jobs need.
+    pub fn new(store: Arc<dyn ObjectStore>, settings: Settings, models: Option<Models>) -> Result<Self> {
+        let scratch = Scratch::create(&settings.worker.scratch)?;
+        let program = std::env::current_exe().map_err(|e| Error::from(e).context("the path of this program"))?;
+        Ok(Context { store, settings, models, scratch, program, inputs: cell::Inputs::default() })
+    }
+}
+
+/// Runs a job to the point where every artifact of it is committed.
+///
+/// # Errors
+/// Their kind decides: transient ones are tried again, Cancelled hands the job back, every other one quarantines it.
+pub async fn run(context: &Arc<Context>, job: &Job, cut: CancellationToken) -> Result<Done> {
+    if job.store != context.store.url() {
+        return Err(Error::transient(format!(
+            "the run lives in {} and this worker writes to {}: start workers with the run's store",
+            job.store,
+            context.store.url()
+        )));
+    }
+    match &job.task {
+        Task::Extract(task) => extract::run(context, task, cut).await,
+        Task::Cell(task) => cell::run(context, task, cut).await,
+    }
+}
+
+/// Adds up the seconds of a job's steps.
+struct Clock(Instant);
+
+impl Clock {
+    fn start() -> Self {
+        Clock(Instant::now())
+    }
+
+    /// Notes the time since the last note under `step`.
+    fn note(&mut self, done: &mut Done, step: &str) {
+        let now = Instant::now();
+        *done.seconds.entry(step.to_string()).or_default() += (now - self.0).as_secs_f64();
+        self.0 = now;
+    }
+}

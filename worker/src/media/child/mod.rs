@@ -1,0 +1,61 @@
+//! Decoding in a child process, so that no file can hurt the worker (invariant 5 of the design).
+//!
+//! The parent starts its own executable with the hidden sub-command [`SUBCOMMAND`], writes one line of JSON to its
+//! standard input and reads one line from its standard output; FFmpeg's words come on standard error. The child limits
+//! itself before it opens the file: address space, CPU time, file size, open files, no core dump. The parent adds the
+//! wall clock and cancellation, and turns every way to end into a [`MediaError`](super::MediaError).
+//!
+//! Standard input stays open for as long as the parent wants the result: it is the child's lifeline. A thread of the
+//! child waits for its end, so a worker that is killed (`kill -9`) leaves no decoder behind. The parent-death signal of
+//! Linux would not do: it fires when the *thread* that started the child ends, and runtimes end idle threads.
+//!
+//! The child sees no environment but the path of libraries: a decoder that was taken over finds no credentials there.
+
+mod inside;
+mod outside;
+
+pub use inside::run_child;
+pub use outside::decode;
+
+use super::error::MediaError;
+use super::request::{DecodeReport, DecodeRequest};
+use serde::{Deserialize, Serialize};
+
+/// The sub-command for which an executable must call [`run_child`], before it starts a runtime.
+pub const SUBCOMMAND: &str = "decode-child";
+
+/// What one decode may use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecodeLimits {
+    /// MB (2^20 bytes) of memory on top of what the program itself maps at start.
+    pub memory_mb: u64,
+    /// Seconds of CPU time.
+    pub cpu_s: u64,
+    /// Seconds on the wall.
+    pub wall_s: u64,
+    /// MB (2^20 bytes) that each output file may grow to.
+    pub output_mb: u64,
+}
+
+impl Default for DecodeLimits {
+    /// Room for an hour of 1080p and for a picture of the largest size, on a machine that is busy.
+    fn default() -> Self {
+        Self { memory_mb: 1024, cpu_s: 900, wall_s: 1800, output_mb: 1024 }
+    }
+}
+
+/// What the parent sends.
+#[derive(Serialize, Deserialize)]
+struct Order {
+    request: DecodeRequest,
+    limits: DecodeLimits,
+}
+
+/// What the child answers.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    Report(DecodeReport),
+    Error(MediaError),
+}

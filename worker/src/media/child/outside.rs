@@ -1,0 +1,173 @@
+//! The parent's side.
+
+use super::{Answer, DecodeLimits, Order, SUBCOMMAND};
+use crate::media::error::{Clock, MediaError};
+use crate::media::request::{DecodeReport, DecodeRequest};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
+
+/// The longest answer that is read.
+const MAX_ANSWER: u64 = 16 << 20;
+/// How much of what the child says last is kept.
+const WORDS_KEPT: usize = 8 << 10;
+/// Variables of the environment that the child needs to find its libraries.
+const KEPT_VARIABLES: [&str; 3] = ["LD_LIBRARY_PATH", "RUST_BACKTRACE", "PATH"];
+
+/// Numbers of the signals that have a meaning here, the same on every Linux that this is built for.
+mod signal {
+    pub const ABORT: i32 = 6;
+    pub const CPU_TIME: i32 = 24;
+    pub const FILE_SIZE: i32 = 25;
+}
+
+/// Decodes in a child process. `exe` must be an executable that calls [`run_child`](super::run_child) for
+/// [`SUBCOMMAND`]: usually `std::env::current_exe()`. Dropping the future kills the child.
+pub async fn decode(
+    exe: &Path,
+    request: &DecodeRequest,
+    limits: &DecodeLimits,
+    cancel: &CancellationToken,
+) -> Result<DecodeReport, MediaError> {
+    let order = Order { request: request.clone(), limits: limits.clone() };
+    let mut order =
+        serde_json::to_vec(&order).map_err(|error| MediaError::permanent(format!("cannot send the order: {error}")))?;
+    order.push(b'\n');
+
+    let mut child = start(exe)?;
+    let (Some(mut lifeline), Some(stdout), Some(stderr)) =
+        (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
+        return Err(MediaError::bug("a child without pipes"));
+    };
+    let mut answer = Vec::new();
+    let mut words = Vec::new();
+    let conversation = async {
+        // A child that dies before it has read everything is told apart by its status.
+        let _ = lifeline.write_all(&order).await;
+        let mut stdout = stdout.take(MAX_ANSWER);
+        let (_, (), status) =
+            tokio::join!(stdout.read_to_end(&mut answer), keep_last(stderr, &mut words), child.wait());
+        status
+    };
+    let status = tokio::select! {
+        status = conversation => Ok(status),
+        () = cancel.cancelled() => Err(MediaError::Cancelled),
+        () = tokio::time::sleep(Duration::from_secs(limits.wall_s)) => {
+            Err(MediaError::TimedOut { clock: Clock::Wall, limit_s: limits.wall_s })
+        }
+    };
+    match status {
+        Ok(Ok(status)) => interpret(status, &answer, &ffmpegs_words(&words), limits),
+        Ok(Err(error)) => Err(MediaError::transient(format!("cannot wait for the decoder: {error}"))),
+        Err(stopped) => {
+            // Reap it before returning: its memory and its files are free then.
+            child.kill().await.map_err(|error| MediaError::transient(format!("cannot kill the decoder: {error}")))?;
+            Err(stopped)
+        }
+    }
+}
+
+fn start(exe: &Path) -> Result<Child, MediaError> {
+    let mut command = Command::new(exe);
+    command.arg(SUBCOMMAND).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.envs(KEPT_VARIABLES.iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value))));
+    // Its own group: an interrupt from the terminal goes to the parent, which decides.
+    command.process_group(0).kill_on_drop(true);
+    command.spawn().map_err(|error| MediaError::transient(format!("cannot start {}: {error}", exe.display())))
+}
+
+/// Reads to the end, keeping the last [`WORDS_KEPT`] bytes.
+async fn keep_last(mut from: impl AsyncRead + Unpin, kept: &mut Vec<u8>) {
+    let mut chunk = [0; 4096];
+    while let Ok(read @ 1..) = from.read(&mut chunk).await {
+        kept.extend_from_slice(&chunk[..read]);
+        if kept.len() > 2 * WORDS_KEPT {
+            kept.drain(..kept.len() - WORDS_KEPT);
+        }
+    }
+}
+
+fn interpret(
+    status: ExitStatus,
+    answer: &[u8],
+    words: &str,
+    limits: &DecodeLimits,
+) -> Result<DecodeReport, MediaError> {
+    if let Some(number) = status.signal() {
+        return Err(match number {
+            signal::CPU_TIME => MediaError::TimedOut { clock: Clock::Cpu, limit_s: limits.cpu_s },
+            signal::FILE_SIZE => MediaError::permanent(format!(
+                "an output of the decode exceeds {} MB (decode limits, output_mb)",
+                limits.output_mb
+            )),
+            signal::ABORT if words.contains("memory allocation of") => {
+                MediaError::MemoryExceeded { limit_mb: limits.memory_mb, message: words.to_owned() }
+            }
+            signal => MediaError::Crashed { signal, message: words.to_owned() },
+        });
+    }
+    match serde_json::from_slice(answer) {
+        Ok(Answer::Report(report)) => Ok(report),
+        // FFmpeg reports too many streams as a lack of memory.
+        Ok(Answer::Error(MediaError::MemoryExceeded { message, .. })) if words.contains("max_streams") => {
+            Err(MediaError::Permanent { message: format!("{message} ({words})") })
+        }
+        Ok(Answer::Error(MediaError::Permanent { message })) if !words.is_empty() => {
+            Err(MediaError::Permanent { message: format!("{message} ({words})") })
+        }
+        Ok(Answer::Error(MediaError::Bug { message })) if !words.is_empty() => {
+            Err(MediaError::Bug { message: format!("{message} ({words})") })
+        }
+        Ok(Answer::Error(error)) => Err(error),
+        Err(error) => Err(MediaError::bug(format!("the decoder ended with {status} and no answer: {error}: {words}"))),
+    }
+}
+
+/// The last three different lines of the log, without the addresses that FFmpeg prints with every name.
+fn ffmpegs_words(log: &[u8]) -> String {
+    let log = String::from_utf8_lossy(log);
+    let mut lines: Vec<String> = Vec::new();
+    for line in log.lines().rev().map(without_address).filter(|line| !line.is_empty()) {
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+        if lines.len() == 3 {
+            break;
+        }
+    }
+    lines.reverse();
+    lines.join("; ")
+}
+
+/// `[mov @ 0x55d0c0ffee] text` becomes `[mov] text`.
+fn without_address(line: &str) -> String {
+    let Some(at) = line.find(" @ 0x") else {
+        return line.trim().to_owned();
+    };
+    let digits = line[at + 5..].find(|c: char| !c.is_ascii_hexdigit()).map_or(line.len(), |n| at + 5 + n);
+    format!("{}{}", &line[..at], &line[digits..]).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_the_last_three_lines_without_addresses_or_repetition() {
+        let log = b"[h264 @ 0x1f] a\n[mov,mp4 @ 0x5606c062bbc0] moov atom not found\n\nx\nx\ny\n";
+        assert_eq!(ffmpegs_words(log), "[mov,mp4] moov atom not found; x; y");
+        assert_eq!(ffmpegs_words(b""), "");
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_words_is_kept_within_bounds() {
+        let mut kept = Vec::new();
+        keep_last(&vec![b'x'; 1 << 20][..], &mut kept).await;
+        assert!(kept.len() <= 2 * WORDS_KEPT);
+    }
+}

@@ -1,0 +1,120 @@
+//! How a stored picture is turned before it is shown.
+
+use super::picture::Picture;
+use ffmpeg::codec::packet::side_data::Type;
+use ffmpeg::format::stream::Stream;
+use ffmpeg_next as ffmpeg;
+
+/// A turn by a multiple of 90 degrees, mirrored or not. To find the source of a shown pixel: swap row and column if
+/// `transpose`, then count rows (columns) from the other end if `flip_rows` (`flip_columns`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Orientation {
+    /// Rows become columns.
+    pub transpose: bool,
+    /// Source rows are counted from the bottom.
+    pub flip_rows: bool,
+    /// Source columns are counted from the right.
+    pub flip_columns: bool,
+}
+
+impl Orientation {
+    /// Reads the display matrix of a stream; none means as stored.
+    pub fn of_stream(stream: &Stream<'_>) -> Self {
+        let matrix = stream.side_data().find(|side| side.kind() == Type::DisplayMatrix);
+        let Some(matrix) = matrix else {
+            return Self::default();
+        };
+        let mut cells = [0i32; 9];
+        if matrix.data().len() < 36 {
+            return Self::default();
+        }
+        for (cell, bytes) in cells.iter_mut().zip(matrix.data().chunks_exact(4)) {
+            *cell = i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        }
+        Self::of_matrix(&cells)
+    }
+
+    /// The turn that a 3x3 display matrix asks for, as the `ffmpeg` program's autorotate reads it. Angles that are no
+    /// multiple of 90 degrees leave the picture as stored: a keyframe has no room for the corners.
+    pub fn of_matrix(m: &[i32; 9]) -> Self {
+        let [m0, m1, _, m3, m4, ..] = *m;
+        let length = |a: i32, b: i32| f64::from(a).hypot(f64::from(b));
+        let (x, y) = (length(m0, m3), length(m1, m4));
+        if x == 0.0 || y == 0.0 {
+            return Self::default();
+        }
+        let degrees = (f64::from(m1) / y).atan2(f64::from(m0) / x).to_degrees().round();
+        let turn = |transpose, flip_rows, flip_columns| Self { transpose, flip_rows, flip_columns };
+        match degrees.rem_euclid(360.0) {
+            a if (a - 90.0).abs() < 1.0 => turn(true, m3 <= 0, false),
+            a if (a - 180.0).abs() < 1.0 => turn(false, m4 < 0, m0 < 0),
+            a if (a - 270.0).abs() < 1.0 => turn(true, m3 < 0, true),
+            a if !(1.0..=359.0).contains(&a) => turn(false, m4 < 0, false),
+            _ => Self::default(),
+        }
+    }
+
+    /// Width and height as shown of a picture stored with these.
+    pub fn shown_size(self, width: u32, height: u32) -> (u32, u32) {
+        if self.transpose { (height, width) } else { (width, height) }
+    }
+
+    /// The picture as shown.
+    pub fn apply(self, stored: Picture) -> Picture {
+        if self == Self::default() {
+            return stored;
+        }
+        let (width, height) = self.shown_size(stored.width, stored.height);
+        let (stored_width, stored_height) = (stored.width as usize, stored.height as usize);
+        let mut rgb = Vec::with_capacity(stored.rgb.len());
+        for row in 0..height as usize {
+            for column in 0..width as usize {
+                let (mut r, mut c) = if self.transpose { (column, row) } else { (row, column) };
+                if self.flip_rows {
+                    r = stored_height - 1 - r;
+                }
+                if self.flip_columns {
+                    c = stored_width - 1 - c;
+                }
+                let at = (r * stored_width + c) * 3;
+                rgb.extend_from_slice(&stored.rgb[at..at + 3]);
+            }
+        }
+        Picture { width, height, rgb }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2 wide, 3 high, pixels numbered 1 to 6.
+    fn numbered() -> Picture {
+        Picture { width: 2, height: 3, rgb: (1..=6).flat_map(|n| [n, n, n]).collect() }
+    }
+
+    fn shown(m: [i32; 4]) -> (u32, Vec<u8>) {
+        let one = 1 << 16;
+        let matrix = [m[0] * one, m[1] * one, 0, m[2] * one, m[3] * one, 0, 0, 0, 1 << 30];
+        let picture = Orientation::of_matrix(&matrix).apply(numbered());
+        (picture.width, picture.rgb.iter().copied().step_by(3).collect())
+    }
+
+    #[test]
+    fn quarter_turns_and_mirrors_put_every_pixel_in_its_place() {
+        assert_eq!(shown([1, 0, 0, 1]), (2, vec![1, 2, 3, 4, 5, 6]));
+        assert_eq!(shown([0, 1, -1, 0]), (3, vec![5, 3, 1, 6, 4, 2]));
+        assert_eq!(shown([-1, 0, 0, -1]), (2, vec![6, 5, 4, 3, 2, 1]));
+        assert_eq!(shown([0, -1, 1, 0]), (3, vec![2, 4, 6, 1, 3, 5]));
+        assert_eq!(shown([-1, 0, 0, 1]), (2, vec![2, 1, 4, 3, 6, 5]));
+        assert_eq!(shown([1, 0, 0, -1]), (2, vec![5, 6, 3, 4, 1, 2]));
+        assert_eq!(shown([0, 1, 1, 0]), (3, vec![1, 3, 5, 2, 4, 6]));
+        assert_eq!(shown([0, -1, -1, 0]), (3, vec![6, 4, 2, 5, 3, 1]));
+    }
+
+    #[test]
+    fn odd_angles_and_empty_matrices_leave_the_picture_as_stored() {
+        assert_eq!(Orientation::of_matrix(&[0; 9]), Orientation::default());
+        assert_eq!(Orientation::of_matrix(&[46341, 46341, 0, -46341, 46341, 0, 0, 0, 1 << 30]), Orientation::default());
+    }
+}

@@ -1,0 +1,83 @@
+//! What can keep a cell from being computed.
+
+use crate::train::TrainError;
+use jhalak_common::dataset::Label;
+use jhalak_common::evaluation::{Modality, SettingError};
+use jhalak_common::{Error, ErrorKind};
+
+/// Everything but `Stopped` is invalid input: the same job would fail again.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RecommendError {
+    /// A setting of the cell that cannot be used.
+    #[error("setting `{setting}` of the cell: {reason}")]
+    Setting {
+        /// Its name in the specification.
+        setting: &'static str,
+        /// What is wrong and what would do.
+        reason: String,
+    },
+    /// The dataset contradicts itself.
+    #[error("dataset `{dataset}`: {reason}")]
+    Dataset {
+        /// Name of the dataset.
+        dataset: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Fewer pairs of one class than the split needs.
+    #[error("{count} pairs with label {label:?}, but the split needs at least {needed}: use fewer folds or more data")]
+    ClassTooSmall {
+        /// The class.
+        label: Label,
+        /// How many pairs have it.
+        count: usize,
+        /// How many there must be.
+        needed: usize,
+    },
+    /// The cell asks for embeddings that were not given.
+    #[error("the {modality} cell needs {modality} embeddings, and there are none")]
+    MissingModality {
+        /// The modality of the cell.
+        modality: Modality,
+    },
+    /// An embedding table that cannot be used.
+    #[error("{table} embeddings: {reason}")]
+    Embedding {
+        /// Which table.
+        table: &'static str,
+        /// What is wrong with it, with the movie's number where it is one row.
+        reason: String,
+    },
+    /// The training failed.
+    #[error(transparent)]
+    Training(TrainError),
+    /// The caller asked to stop.
+    #[error("the cell was stopped before its end")]
+    Stopped,
+}
+
+impl From<TrainError> for RecommendError {
+    fn from(error: TrainError) -> Self {
+        match error {
+            TrainError::Stopped => Self::Stopped,
+            error => Self::Training(error),
+        }
+    }
+}
+
+impl From<SettingError> for RecommendError {
+    fn from(SettingError { setting, reason }: SettingError) -> Self {
+        Self::Setting { setting, reason }
+    }
+}
+
+/// What a failed fold means for its job.
+impl From<RecommendError> for Error {
+    fn from(error: RecommendError) -> Self {
+        let kind = match &error {
+            RecommendError::Stopped => ErrorKind::Cancelled,
+            _ => ErrorKind::InvalidInput,
+        };
+        Error::new(kind, error.to_string())
+    }
+}

@@ -1,0 +1,8 @@
+//! The media module against the `ffmpeg` program, against broken files, and contained in a child process.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+mod containment;
+mod hostile;
+mod keyframes;
+mod sound;
+mod support;
