@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Runs every test; `scripts/setup.sh test` has put in place what they need. Arguments go to `cargo test`, for a part of them:
+# Runs every test; `scripts/setup.sh test` has put in place what they need. Arguments go to `cargo test --workspace`, for a part of them:
 #
-#     scripts/test.sh -p jhalak-tests --test run
+#     scripts/test.sh --test run keyframes
 #
+# (Never `-p`: cargo then chooses other features and builds the dependencies again.)
 # The tests start their own RabbitMQ; the S3 server is started here, once, and told to them by S3_ENDPOINT and AWS_*.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -20,7 +21,7 @@ source "$servers/env"
 set +a
 
 if [[ $# -gt 0 ]]; then
-    cargo test --locked "$@"
+    cargo test --locked --workspace "$@"
 else
     cargo test --locked --workspace
     k8s/validate.sh

@@ -35,7 +35,9 @@ impl Made {
         let mut ratings = String::new();
         for user in 0..24 {
             let rated: Vec<String> = (0..MOVIES)
-                .map(|movie| format!("\"{}\": [\"{}\"]", id(movie), (user * 7 + movie * 5 + user * movie) % 3 - 1))
+                .map(|movie| {
+                    format!("\"{}\": [\"{}\"]", id(movie), (user * 7 + movie * 5 + user * movie) as i64 % 3 - 1)
+                })
                 .collect();
             writeln!(
                 ratings,

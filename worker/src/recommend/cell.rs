@@ -168,7 +168,7 @@ fn train_network(
 ) -> Result<(usize, Vec<[f32; CLASSES]>, History), RecommendError> {
     let errata = match spec.protocol {
         Protocol::Paper { errata } => errata,
-        Protocol::Strict { .. } => Errata { own_label: true, ..Errata::none() },
+        Protocol::Strict { .. } => Errata::none(),
     };
     let seed = spec.seed.wrapping_mul(1009).wrapping_add(fold as u64);
     let profiles = if errata.own_label {
