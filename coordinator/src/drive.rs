@@ -60,13 +60,21 @@ pub struct Summary {
     pub left_out: BTreeMap<String, String>,
 }
 
+/// What a stage has left to do.
+struct Missing {
+    /// Jobs to send.
+    jobs: VecDeque<Job>,
+    /// Jobs that the run gave up before.
+    given_up: usize,
+}
+
 impl Coordinator {
     /// Brings the run to its report: returns once every job is committed or quarantined.
     pub async fn drive(&self, plan: &Plan) -> Result<Summary> {
         let mut made = 0;
-        let jobs = self.missing_extractions(plan).await?;
-        let extracted = jobs.len();
-        made += self.stage(plan, Stage::Extracting, plan.trailers.trailers.len(), jobs).await?;
+        let missing = self.missing_extractions(plan).await?;
+        let extracted = missing.jobs.len();
+        made += self.stage(plan, Stage::Extracting, plan.trailers.trailers.len(), missing).await?;
         let mut tables = Vec::new();
         for (table, embedding) in [
             (ArtifactKind::VideoTable, ArtifactKind::VideoEmbedding),
@@ -76,8 +84,8 @@ impl Coordinator {
         }
         let (tasks, left_out) = cell_tasks(plan, &tables)?;
         let all = tasks.len();
-        let jobs = self.missing_cells(plan, tasks).await?;
-        made += self.stage(plan, Stage::Training, all, jobs).await?;
+        let missing = self.missing_cells(plan, tasks).await?;
+        made += self.stage(plan, Stage::Training, all, missing).await?;
         let quarantined = self.quarantined(plan).await?;
         self.write_state(plan, Stage::Reporting, 0, 0, quarantined.len()).await?;
         Ok(Summary { tables, quarantined, made, extracted, left_out })
@@ -112,7 +120,7 @@ impl Coordinator {
         Ok(still)
     }
 
-    async fn missing_extractions(&self, plan: &Plan) -> Result<VecDeque<Job>> {
+    async fn missing_extractions(&self, plan: &Plan) -> Result<Missing> {
         let mut committed: Vec<(&Recipe, BTreeSet<String>)> = Vec::new();
         for recipe in &plan.spec.recipes {
             let found = artifact::list_committed(self.store.as_ref(), recipe.kind, &recipe.hash()).await?;
@@ -134,7 +142,7 @@ impl Coordinator {
         self.without_quarantined(plan, jobs).await
     }
 
-    async fn missing_cells(&self, plan: &Plan, tasks: Vec<CellTask>) -> Result<VecDeque<Job>> {
+    async fn missing_cells(&self, plan: &Plan, tasks: Vec<CellTask>) -> Result<Missing> {
         let looked = stream::iter(tasks).map(|task| async move {
             let key = ArtifactKey::new(&task.recipe, &task.dataset);
             Ok::<_, Error>((artifact::committed(self.store.as_ref(), &key).await?.is_none(), task))
@@ -154,17 +162,21 @@ impl Coordinator {
     }
 
     /// Leaves out the jobs that this run gave up before: `retry` is what tries them again.
-    async fn without_quarantined(&self, plan: &Plan, jobs: VecDeque<Job>) -> Result<VecDeque<Job>> {
+    async fn without_quarantined(&self, plan: &Plan, jobs: VecDeque<Job>) -> Result<Missing> {
         let folder = quarantine_folder(&plan.spec.id);
         let given_up: BTreeSet<String> = self.store.list(&folder).map_ok(|o| o.key).try_collect().await?;
-        Ok(jobs.into_iter().filter(|job| !given_up.contains(&quarantine_key(&job.run, &job.id))).collect())
+        let missing = jobs.len();
+        let is_new = |job: &Job| !given_up.contains(&quarantine_key(&job.run, &job.id));
+        let jobs: VecDeque<Job> = jobs.into_iter().filter(is_new).collect();
+        Ok(Missing { given_up: missing - jobs.len(), jobs })
     }
 
     /// Sends `jobs` and waits until each has its end state. Returns how many artifacts were made.
-    async fn stage(&self, plan: &Plan, stage: Stage, all: usize, mut jobs: VecDeque<Job>) -> Result<usize> {
-        let (mut made, mut quarantined) = (0, 0);
-        let there = all - jobs.len().min(all);
-        self.write_state(plan, stage, all, there, 0).await?;
+    async fn stage(&self, plan: &Plan, stage: Stage, all: usize, missing: Missing) -> Result<usize> {
+        let Missing { mut jobs, given_up: mut quarantined } = missing;
+        let mut made = 0;
+        let there = all - jobs.len() - quarantined;
+        self.write_state(plan, stage, all, there, quarantined).await?;
         if jobs.is_empty() {
             return Ok(0);
         }
@@ -173,6 +185,7 @@ impl Coordinator {
         let mut pending: BTreeMap<String, Job> = BTreeMap::new();
         let mut last_progress = Instant::now();
         let mut last_state = Instant::now();
+        let mut heard = false;
         loop {
             while pending.len() < WINDOW && !jobs.is_empty() {
                 let batch: Vec<Job> = jobs.drain(..jobs.len().min(WINDOW - pending.len()).min(500)).collect();
@@ -189,6 +202,7 @@ impl Coordinator {
             };
             let ended = match next {
                 Ok(delivery) => {
+                    heard = true;
                     let delivery = delivery?.ok_or_else(|| Error::transient("the queue was closed"))?;
                     let result = JobResult::decode(&delivery.body);
                     delivery.ack().await?;
@@ -200,7 +214,14 @@ impl Coordinator {
                         }
                     }
                 }
-                Err(_) => self.look_again(&pending).await?,
+                Err(_) => {
+                    if !heard && !self.nothing_waits(&pending).await? {
+                        heard = true;
+                        self.progress
+                            .say("jobs wait on the queue and none has ended yet: is a `jhalak-worker` running?");
+                    }
+                    self.look_again(&pending).await?
+                }
             };
             for (id, outcome) in ended {
                 let Some(job) = pending.remove(&id) else { continue };

@@ -13,7 +13,7 @@ use jhalak_common::hash;
 use jhalak_common::job::{ExtractTask, Trailer};
 use jhalak_common::models::Role;
 use jhalak_common::settings::{DecodeSettings, KeyframePosition};
-use jhalak_common::store::{self, ObjectStore};
+use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -84,7 +84,7 @@ impl Extraction<'_> {
 
     /// Fetches the trailer and decodes it once for everything that is missing.
     async fn decode(&mut self, missing: &[&Recipe], cut: &CancellationToken) -> Result<()> {
-        let file = fetch(&self.task.trailer, &self.context.settings, self.folder.path()).await?;
+        let file = fetch(self.context, &self.task.trailer, self.folder.path()).await?;
         self.clock.note(&mut self.done, "fetch");
         let mut request = DecodeRequest {
             id: self.subject().id.clone(),
@@ -226,8 +226,8 @@ async fn blocking<T: Send + 'static>(compute: impl FnOnce() -> Result<T> + Send 
 }
 
 /// Copies the trailer to the job's folder and checks that it is the file that was planned.
-async fn fetch(trailer: &Trailer, settings: &jhalak_common::settings::Settings, folder: &Path) -> Result<PathBuf> {
-    let source = store::open(&trailer.store, &settings.s3).await?;
+async fn fetch(context: &Context, trailer: &Trailer, folder: &Path) -> Result<PathBuf> {
+    let source = context.source(&trailer.store).await?;
     let extension = Path::new(&trailer.key)
         .extension()
         .and_then(|e| e.to_str())

@@ -3,14 +3,16 @@
 mod cell;
 mod extract;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use jhalak_common::job::{Job, Task};
 use jhalak_common::settings::Settings;
-use jhalak_common::store::ObjectStore;
+use jhalak_common::store::{self, ObjectStore};
 use jhalak_common::{Error, Result};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::inference::Models;
@@ -31,6 +33,8 @@ pub struct Context {
     pub program: PathBuf,
     /// Datasets and tables that training jobs have read.
     pub inputs: cell::Inputs,
+    /// Stores that trailers are fetched from, by URL.
+    sources: Mutex<BTreeMap<String, Arc<dyn ObjectStore>>>,
 }
 
 impl Context {
@@ -38,7 +42,29 @@ impl Context {
     pub fn new(store: Arc<dyn ObjectStore>, settings: Settings, models: Option<Models>) -> Result<Self> {
         let scratch = Scratch::create(&settings.worker.scratch)?;
         let program = std::env::current_exe().map_err(|e| Error::from(e).context("the path of this program"))?;
-        Ok(Context { store, settings, models, scratch, program, inputs: cell::Inputs::default() })
+        Ok(Context {
+            store,
+            settings,
+            models,
+            scratch,
+            program,
+            inputs: cell::Inputs::default(),
+            sources: Mutex::default(),
+        })
+    }
+
+    /// The store at `url`: the worker's own, or another that trailers lie in.
+    async fn source(&self, url: &str) -> Result<Arc<dyn ObjectStore>> {
+        if url == self.store.url() {
+            return Ok(self.store.clone());
+        }
+        let mut sources = self.sources.lock().await;
+        if let Some(source) = sources.get(url) {
+            return Ok(source.clone());
+        }
+        let source = store::open(url, &self.settings.s3).await?;
+        sources.insert(url.to_string(), source.clone());
+        Ok(source)
     }
 }
 

@@ -1,4 +1,8 @@
-"""Golden values of the openWakeWord pair: deterministic 5 s signal -> mel -> 96-d embeddings."""
+"""Golden answers of the default audio models: a five-second signal made by a formula -> features -> embeddings.
+
+Run from the repository's root after `scripts/setup.sh run`, with numpy and onnxruntime 1.31.1:
+    python3 worker/tests/golden/audio_golden.py
+"""
 import json,sys,numpy as np,onnxruntime as ort
 def signal(n=80000):
     s=12345; out=[]
@@ -14,7 +18,7 @@ def sess(p):
     o=ort.SessionOptions(); o.intra_op_num_threads=1
     return ort.InferenceSession(p,o,providers=['CPUExecutionProvider'])
 if __name__=='__main__':
-    m=sess('.local/models/melspectrogram.onnx'); e=sess('../oww/embedding_model.onnx')
+    m=sess('.local/models/melspectrogram.onnx'); e=sess('.local/models/embedding_model.onnx')
     for n,x in (('mel',m),('emb',e)): print(n,[(i.name,i.shape,i.type) for i in x.get_inputs()],[(i.name,i.shape) for i in x.get_outputs()])
     x=signal(); print(x.min(),x.max(),x[:8],int(x.sum()))
     for n in (0,100,400,511,512,640,1000,12640,16000,80000,80001):
@@ -38,4 +42,4 @@ if __name__=='__main__':
      "mel_shape":list(mel.shape),"mel_frame0":[float(v) for v in spec[0]],"mel_frame_last":[float(v) for v in spec[-1]],"mel_mean_f64":float(spec.astype(np.float64).mean()),
      "windows":len(win),"embedding_shape":list(emb.shape),
      "embedding_first":[float(v) for v in emb[0]],"embedding_last":[float(v) for v in emb[-1]],"embedding_mean":[float(v) for v in mean]},
-     open('audio_openwakeword.json','w'),indent=1)
+     open('worker/tests/golden/audio_openwakeword.json','w'),indent=1)

@@ -1,4 +1,8 @@
-"""Golden values of EfficientNet-Lite0 on formula-made pictures, preprocessing included."""
+"""Golden answers of the default image model on pictures made by a formula, preprocessing included.
+
+Run from the repository's root after `scripts/setup.sh run`, with numpy, Pillow and onnxruntime 1.31.1:
+    python3 worker/tests/golden/image_golden.py
+"""
 import json,numpy as np,onnxruntime as ort
 from PIL import Image
 def picture(w,h):
@@ -35,4 +39,4 @@ d=case("stretch_1280x720_pillow",np.asarray(Image.fromarray(big).resize((224,224
 d2=case("stretch_1280x720_two_tap_u8",np.floor(two_tap(big,224)+0.5).astype(np.uint8),"1280x720 -> 224x224, two-tap")
 cos=lambda u,v: float(u@v/np.linalg.norm(u)/np.linalg.norm(v))
 print('two-tap vs u8',abs(b-b2).max(),'cos two-tap/pillow 320',cos(b,c),'1280',cos(d,d2)); print(a[:6],a.sum())
-json.dump(out,open('image_efficientnet_lite0.json','w'))
+json.dump(out,open('worker/tests/golden/image_efficientnet_lite0.json','w'))
