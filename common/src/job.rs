@@ -40,7 +40,7 @@ pub enum Task {
     /// Makes the missing artifacts of one trailer.
     Extract(ExtractTask),
     /// Trains and tests one fold of one cell of the evaluation grid.
-    Cell(CellTask),
+    Cell(Box<CellTask>),
 }
 
 /// Makes the missing artifacts of one trailer.
@@ -230,14 +230,14 @@ mod tests {
             wanted: vec![recipe(ArtifactKind::Keyframes)],
         }));
         let (split, model) = (Split::Users { known: 5 }, Model::Classifier { heads: 4 });
-        let cell = job(Task::Cell(CellTask {
+        let cell = job(Task::Cell(Box::new(CellTask {
             dataset: Subject { id: "films".into(), content },
             cell: CellSpec::strict(split, Modality::AudioVideo, model, UserEmbedding::All, true),
             fold: 3,
             recipe: recipe(ArtifactKind::Cell),
             tables: BTreeMap::from([(ArtifactKind::VideoTable, content)]),
             table_subject: Subject { id: "films".into(), content },
-        }));
+        })));
         let result = |outcome| JobResult { version: 1, job: "a-job".into(), run: "films-0123456789ab".into(), outcome };
         let seconds = BTreeMap::from([("decode".to_string(), 1.5)]);
         let done = result(Outcome::Committed { made: 3, seconds });

@@ -163,7 +163,7 @@ pub enum Resize {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Filter {
-    /// A triangle, widened when shrinking; values are rounded to whole ones, as Pillow's `BILINEAR` does.
+    /// A triangle, widened when shrinking; values are rounded to whole ones, as Pillow's `BILINEAR` does but for single roundings.
     Bilinear,
 }
 

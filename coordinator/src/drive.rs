@@ -151,7 +151,7 @@ impl Coordinator {
         let missing = looked.into_iter().filter(|(missing, _)| *missing);
         let jobs = missing
             .map(|(_, task)| {
-                self.job(plan, format!("cell-{}-{}", task.recipe.hash().short(), task.fold), Task::Cell(task))
+                self.job(plan, format!("cell-{}-{}", task.recipe.hash().short(), task.fold), Task::Cell(Box::new(task)))
             })
             .collect();
         self.without_quarantined(plan, jobs).await
