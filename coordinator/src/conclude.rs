@@ -17,7 +17,7 @@ use crate::commands::Output;
 use crate::drive::{Coordinator, Summary, cell_tasks};
 use crate::grid;
 use crate::plan::Plan;
-use crate::report::{self, Cell, Extraction, LeftOut, Model, Quarantined, Recipe, Report, Run};
+use crate::report::{self, Cell, Decision, Extraction, LeftOut, Model, Quarantined, Recipe, Report, Run};
 
 /// Results that are read side by side.
 const SIDE_BY_SIDE: usize = 32;
@@ -212,7 +212,14 @@ async fn cells(store: &dyn ObjectStore, plan: &Plan, summary: &Summary) -> Resul
         } else {
             cell.metrics = Some(metrics::summarise(&folds));
         }
+        let balanced: Vec<FoldResult> = folds.iter().filter_map(metrics::balanced).collect();
+        let beside = (!balanced.is_empty() && balanced.len() == folds.len() && cell.metrics.is_some()).then(|| Cell {
+            decision: Decision::Balanced,
+            metrics: Some(metrics::summarise(&balanced)),
+            ..cell.clone()
+        });
         cells.push(cell);
+        cells.extend(beside);
     }
     Ok(cells)
 }

@@ -7,8 +7,11 @@ use jhalak_common::settings::EvaluateSettings;
 /// The models that learn from embeddings.
 const NETWORKS: [Model; 2] = [Model::Classifier { heads: 4 }, Model::Ann];
 
-/// The models that know labels alone.
+/// The models that know labels alone, and are evaluated under both protocols.
 const BASELINES: [Model; 3] = [Model::Majority, Model::UserMajority, Model::ItemMajority];
+
+/// Under the strict protocol alone: baselines that are fitted, and the model that has to earn its place beside them.
+const STRICT: [Model; 4] = [Model::Bias, Model::BiasClassWeighted, Model::MatrixFactorisation, Model::Honest];
 
 /// Every cell of a run over `dataset`, each under the published protocol and under the strict one. Without trailers the modalities that come from
 /// them are not planned at all; [`left_out`] says so.
@@ -17,6 +20,9 @@ pub fn cells(dataset: &Dataset, trailers: bool, settings: &EvaluateSettings) -> 
     let baseline_modality = Modality::Genre;
     for model in BASELINES {
         cells.extend(both(baseline_modality, model));
+    }
+    for model in STRICT {
+        cells.push(CellSpec::strict(Split::Pairs, baseline_modality, model, UserEmbedding::Liked, true));
     }
     for modality in modalities(dataset, trailers) {
         for model in NETWORKS {
@@ -46,7 +52,7 @@ fn both(modality: Modality, model: Model) -> [CellSpec; 2] {
     let user = UserEmbedding::Liked;
     let mut cells =
         [CellSpec::published(modality, model, user, true), CellSpec::strict(Split::Pairs, modality, model, user, true)];
-    if modality != Modality::Genre && !model.is_baseline() {
+    if modality != Modality::Genre && model.is_network() {
         for cell in &mut cells {
             cell.embedding = EmbeddingSource::GenreHead;
         }

@@ -84,6 +84,18 @@ pub fn predicted_class(probabilities: &[f32; CLASSES]) -> usize {
     (1..CLASSES).fold(0, |best, c| if probabilities[c] > probabilities[best] { c } else { best })
 }
 
+/// The same fold with classes chosen under its balance ([`FoldResult::balance`]); `None` where it has none.
+#[must_use]
+pub fn balanced(result: &FoldResult) -> Option<FoldResult> {
+    let balance = result.balance?;
+    let mut confusion = Confusion::default();
+    for prediction in &result.predictions {
+        let weighted = std::array::from_fn(|c| prediction.probabilities[c] * balance[c]);
+        confusion[prediction.actual.index()][predicted_class(&weighted)] += 1;
+    }
+    Some(FoldResult { confusion, ..result.clone() })
+}
+
 /// One fold in a cell's summary.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FoldMetrics {

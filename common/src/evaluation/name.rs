@@ -24,12 +24,21 @@ impl Model {
             Model::Majority => "majority",
             Model::UserMajority => "user-majority",
             Model::ItemMajority => "item-majority",
+            Model::Bias => "bias",
+            Model::BiasClassWeighted => "bias-class-weighted",
+            Model::MatrixFactorisation => "matrix-factorisation",
+            Model::Honest => "honest",
         }
     }
 
-    /// Whether it predicts from labels alone, whatever the modality.
+    /// Whether it predicts from labels alone.
     pub fn is_baseline(self) -> bool {
-        matches!(self, Model::Majority | Model::UserMajority | Model::ItemMajority)
+        !matches!(self, Model::Classifier { .. } | Model::Ann | Model::Honest)
+    }
+
+    /// Whether it takes a modality, a user embedding and the GL-score as the cell says.
+    pub fn is_network(self) -> bool {
+        matches!(self, Model::Classifier { .. } | Model::Ann)
     }
 }
 
@@ -60,7 +69,7 @@ impl CellSpec {
             _ => String::new(),
         };
         let start = format!("{} {}{known}, ", self.protocol.name(), self.protocol.split_name());
-        if self.model.is_baseline() {
+        if !self.model.is_network() {
             return format!("{start}{}", self.model.name());
         }
         let user = serde_json::to_value(self.user_embedding)

@@ -27,6 +27,9 @@ pub struct FoldResult {
     pub confusion: Confusion,
     /// Every tested pair; under the published protocol copies are tested as often as they were drawn.
     pub predictions: Vec<Prediction>,
+    /// Weights of the classes under which the most probable one brings the highest macro F1 on inner folds, where the model fits them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<[f32; CLASSES]>,
     /// Epochs trained; 0 for a baseline without training.
     pub epochs: usize,
     /// The epoch whose weights were tested, from 1; 0 for a baseline.

@@ -155,6 +155,15 @@ pub enum Model {
     UserMajority,
     /// The movie's commonest class.
     ItemMajority,
+    /// Logistic regression on user and movie alone.
+    Bias,
+    /// The same, every class counting as much as the others.
+    BiasClassWeighted,
+    /// The same with user and movie factors: softmax matrix factorisation.
+    MatrixFactorisation,
+    /// The best that is known of built around the classifier's idea: bias terms, out-of-fold profiles, GL features, content,
+    /// boosted and stacked. Strict protocol only.
+    Honest,
 }
 
 /// Which of a user's movies make up the user embedding.

@@ -92,10 +92,11 @@ impl Cell {
             }
         };
         let baseline = spec.model.is_baseline();
-        let modality = (!baseline).then(|| spec.modality.to_string());
+        let network = spec.model.is_network();
+        let modality = network.then(|| spec.modality.to_string());
         let word = serde_json::to_value(spec.user_embedding).ok().and_then(|value| value.as_str().map(str::to_owned));
-        let user_embedding = if baseline { None } else { word };
-        let gl = (!baseline).then_some(spec.gl);
+        let user_embedding = word.filter(|_| network);
+        let gl = network.then_some(spec.gl);
         let published = match (&modality, &user_embedding, gl) {
             (Some(modality), Some(user), Some(gl)) => super::published(modality, spec.model.name(), user, gl),
             _ => None,

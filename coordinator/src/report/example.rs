@@ -13,6 +13,7 @@ pub fn metrics(confusion: [[u64; 3]; 3]) -> CellMetrics {
         .map(|fold| {
             let confusion = confusion.map(|row| row.map(|n| n + (fold * n / 20)));
             FoldResult {
+                balance: None,
                 fold: fold as usize,
                 confusion,
                 predictions: Vec::new(),

@@ -4,6 +4,8 @@ use crate::recommend::ann::Ann;
 use crate::recommend::baseline::{self, CountBy};
 use crate::recommend::classifier::Classifier;
 use crate::recommend::genre_head::{HeadKind, HeadSettings, fit_head};
+use crate::recommend::honest::baseline::{self as linear, Baseline};
+use crate::recommend::honest::{self, Regime, Settings};
 use crate::recommend::inputs::Inputs;
 use crate::recommend::network::{Network, PairTraining};
 use crate::recommend::profile::Profiles;
@@ -39,23 +41,45 @@ pub fn run_fold(
 ) -> Result<FoldResult, RecommendError> {
     spec.check()?;
     check_dataset(dataset)?;
-    let counted = match spec.model {
-        Model::Majority => Some(CountBy::All),
-        Model::UserMajority => Some(CountBy::User),
-        Model::ItemMajority => Some(CountBy::Movie),
-        Model::Classifier { .. } | Model::Ann => None,
-    };
     let tables = features.tables(spec.modality, dataset)?;
     let drawn = fold_pairs(dataset, spec, fold)?;
     let (pairs, left_out_pairs) = with_embeddings(dataset, &tables, &drawn);
-    let (train_pairs, probabilities, history) = if let Some(by) = counted {
-        let train = [pairs.train.as_slice(), &pairs.validation].concat();
-        (train.len(), baseline::predict(dataset, &train, &pairs.test, by), None)
-    } else {
-        let tables = embed(dataset, tables, spec, &pairs, fold, stop)?;
-        let (train_pairs, probabilities, history) = train_network(dataset, tables, spec, &drawn, &pairs, fold, stop)?;
-        (train_pairs, probabilities, Some(history))
+    let train = || [pairs.train.as_slice(), &pairs.validation].concat();
+    let counted = |by| {
+        let train = train();
+        Answer {
+            train_pairs: train.len(),
+            probabilities: baseline::predict(dataset, &train, &pairs.test, by),
+            ..Answer::default()
+        }
     };
+    let linear = |baseline| {
+        let (train, seed) = (train(), fold_seed(spec, fold));
+        let (regime, asked) = (regime(spec), asked(dataset, &pairs.test));
+        let (probabilities, balance) = linear::predict(dataset, &train, &asked, baseline, regime, seed, stop)?;
+        Ok::<_, RecommendError>(Answer {
+            train_pairs: train.len(),
+            probabilities,
+            balance: Some(balance),
+            history: None,
+        })
+    };
+    let answer = match spec.model {
+        Model::Majority => counted(CountBy::All),
+        Model::UserMajority => counted(CountBy::User),
+        Model::ItemMajority => counted(CountBy::Movie),
+        Model::Bias => linear(Baseline::Bias)?,
+        Model::BiasClassWeighted => linear(Baseline::BiasClassWeighted)?,
+        Model::MatrixFactorisation => linear(Baseline::MatrixFactorisation)?,
+        Model::Honest => fit_honest(dataset, spec, &train(), &pairs.test, fold, stop)?,
+        Model::Classifier { .. } | Model::Ann => {
+            let tables = embed(dataset, tables, spec, &pairs, fold, stop)?;
+            let (train_pairs, probabilities, history) =
+                train_network(dataset, tables, spec, &drawn, &pairs, fold, stop)?;
+            Answer { train_pairs, probabilities, balance: None, history: Some(history) }
+        }
+    };
+    let Answer { train_pairs, probabilities, balance, history } = answer;
     let mut confusion = Confusion::default();
     let mut predictions = Vec::with_capacity(pairs.test.len());
     for (&pair, probabilities) in pairs.test.iter().zip(probabilities) {
@@ -67,6 +91,7 @@ pub fn run_fold(
         fold,
         confusion,
         predictions,
+        balance,
         epochs: history.as_ref().map_or(0, |h| h.train_losses.len()),
         best_epoch: history.as_ref().map_or(0, |h| h.best_epoch),
         train_losses: history.as_ref().map_or_else(Vec::new, |h| h.train_losses.clone()),
@@ -76,6 +101,49 @@ pub fn run_fold(
         test_pairs: pairs.test.len(),
         left_out_pairs,
     })
+}
+
+/// What a model says of the test pairs.
+#[derive(Default)]
+struct Answer {
+    train_pairs: usize,
+    probabilities: Vec<[f32; CLASSES]>,
+    balance: Option<[f32; CLASSES]>,
+    history: Option<History>,
+}
+
+fn fold_seed(spec: &CellSpec, fold: usize) -> u64 {
+    spec.seed.wrapping_mul(1009).wrapping_add(fold as u64)
+}
+
+/// What is new about the test pairs. The published split is one of pairs.
+fn regime(spec: &CellSpec) -> Regime {
+    match spec.protocol {
+        Protocol::Paper { .. } | Protocol::Strict { split: Split::Pairs } => Regime::Pairs,
+        Protocol::Strict { split: Split::Movies } => Regime::Movies,
+        Protocol::Strict { split: Split::Users { known } } => Regime::Users { known },
+    }
+}
+
+fn asked(dataset: &Dataset, test: &[u32]) -> Vec<(u32, u32)> {
+    test.iter().map(|&pair| dataset.ratings[pair as usize]).map(|rating| (rating.user, rating.movie)).collect()
+}
+
+fn fit_honest(
+    dataset: &Dataset,
+    spec: &CellSpec,
+    train: &[u32],
+    test: &[u32],
+    fold: usize,
+    stop: &AtomicBool,
+) -> Result<Answer, RecommendError> {
+    if matches!(spec.protocol, Protocol::Paper { .. }) {
+        let reason = "the honest model knows no leaks: evaluate it under the strict protocol".to_owned();
+        return Err(RecommendError::Setting { setting: "model", reason });
+    }
+    let fitted = honest::fit(dataset, train, &Settings::new(regime(spec)), fold_seed(spec, fold), stop)?;
+    let probabilities = fitted.predict(&asked(dataset, test))?;
+    Ok(Answer { train_pairs: train.len(), probabilities, balance: Some(fitted.balance()), history: None })
 }
 
 /// Refuses ratings that name no user or movie, or that are not in order: profiles rely on it.
@@ -170,7 +238,7 @@ fn train_network(
         Protocol::Paper { errata } => errata,
         Protocol::Strict { .. } => Errata::none(),
     };
-    let seed = spec.seed.wrapping_mul(1009).wrapping_add(fold as u64);
+    let seed = fold_seed(spec, fold);
     let profiles = if errata.own_label {
         Profiles::leaky(dataset, drawn, errata.copies_in_profiles)
     } else {

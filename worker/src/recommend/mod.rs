@@ -15,6 +15,7 @@ pub mod embedding;
 pub mod error;
 pub mod genre_head;
 pub mod gl;
+pub mod honest;
 pub mod inputs;
 pub mod network;
 pub mod profile;
