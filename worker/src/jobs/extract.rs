@@ -86,13 +86,7 @@ impl Extraction<'_> {
     async fn decode(&mut self, missing: &[&Recipe], cut: &CancellationToken) -> Result<()> {
         let file = fetch(self.context, &self.task.trailer, self.folder.path()).await?;
         self.clock.note(&mut self.done, "fetch");
-        let mut request = DecodeRequest {
-            id: self.subject().id.clone(),
-            video: file,
-            out_dir: self.folder.path().to_path_buf(),
-            keyframes: None,
-            audio: None,
-        };
+        let mut request = DecodeRequest::new(&self.subject().id, file, self.folder.path());
         for recipe in missing {
             match recipe.kind {
                 ArtifactKind::Keyframes => request.keyframes = Some(keyframe_settings(&recipe.parse()?)),

@@ -1,26 +1,22 @@
-//! Keyframes at equal intervals: picked from the decoded frames, converted, compressed and archived one by one.
+//! Keyframes at equal intervals: picked from the decoded frames as they come and written one by one.
 
-use super::clock::Clock;
 use super::equal_interval::{EqualInterval, Stretch};
 use super::error::MediaError;
-use super::keyframe_tar::{KeyframeTar, encode_jpeg};
-use super::picture::{Picture, RgbConverter};
+use super::keyframe_tar;
+use super::keyframe_writer::{KeyframeWriter, Observer, Reason};
+use super::pass::Shown;
 use super::request::{DecodeRequest, Keyframe, KeyframeSettings};
 use super::source::VideoTrack;
-use ffmpeg_next::frame;
 use std::path::PathBuf;
-
-/// Sees every keyframe and its picture before it is compressed.
-pub type Observer<'a> = dyn FnMut(&Keyframe, &Picture) + 'a;
 
 /// Chooses keyframes at equal intervals and writes them to the archive.
 pub struct Chooser<'a> {
-    announced: Stretch,
+    settings: KeyframeSettings,
+    track: VideoTrack,
+    stretch: Stretch,
     /// Made when the first frame is seen.
-    picker: Option<EqualInterval<(u64, frame::Video)>>,
+    picker: Option<EqualInterval<Shown>>,
     writer: KeyframeWriter<'a>,
-    clock: Clock,
-    frames: u64,
 }
 
 /// What a [`Chooser`] leaves behind.
@@ -40,93 +36,53 @@ impl<'a> Chooser<'a> {
         settings: &KeyframeSettings,
         track: &VideoTrack,
         announced: Stretch,
-        observe: &'a mut Observer<'a>,
+        observe: &'a Observer<'a>,
     ) -> Result<Self, MediaError> {
-        let writer = KeyframeWriter {
-            stem: request.member_stem(),
-            settings: settings.clone(),
-            track: track.clone(),
-            stretch: announced,
-            converter: RgbConverter::default(),
-            archive: KeyframeTar::create(&request.out_dir)?,
-            last: None,
-            keyframes: Vec::new(),
-            observe,
-        };
-        Ok(Self { announced, picker: None, writer, clock: Clock::new(track), frames: 0 })
+        let writer = Self::writer(request, settings, track, observe)?;
+        Ok(Self { settings: settings.clone(), track: track.clone(), stretch: announced, picker: None, writer })
+    }
+
+    /// Creates the archive.
+    pub fn writer(
+        request: &DecodeRequest,
+        settings: &KeyframeSettings,
+        track: &VideoTrack,
+        observe: &'a Observer<'a>,
+    ) -> Result<KeyframeWriter<'a>, MediaError> {
+        let path = request.out_dir.join(keyframe_tar::FILE_NAME);
+        KeyframeWriter::create(&path, request.member_stem(), settings.jpeg_quality, track, observe)
     }
 
     /// Takes the next frame in presentation order.
-    pub fn show(&mut self, frame: frame::Video) -> Result<(), MediaError> {
-        let ticks = self.clock.stamp(frame.timestamp(), frame.packet().duration);
-        let number = self.frames;
-        self.frames += 1;
-        let (announced, writer) = (self.announced, &mut self.writer);
+    pub fn show(&mut self, shown: &Shown) -> Result<(), MediaError> {
+        let KeyframeSettings { count, position, .. } = self.settings;
         let picker = self.picker.get_or_insert_with(|| {
-            let KeyframeSettings { count, position, .. } = writer.settings;
-            writer.stretch = announced.beginning_with(ticks, count);
-            EqualInterval::new(count, position, writer.stretch)
+            self.stretch = self.stretch.beginning_with(shown.ticks, count);
+            EqualInterval::new(count, position, self.stretch)
         });
-        picker.show(ticks, (number, frame), |index, at, chosen| writer.write(index, at, chosen))
-    }
-
-    /// Frames seen so far.
-    pub fn frames(&self) -> u64 {
-        self.frames
-    }
-
-    /// Ticks at which the last frame ends, if there was one.
-    pub fn end(&self) -> Option<i64> {
-        (self.frames > 0).then(|| self.clock.end())
+        let write = writing(&mut self.writer, &self.settings, &self.track, self.stretch);
+        picker.show(shown.ticks, shown.clone(), write)
     }
 
     /// No frame comes any more: fills the remaining targets and closes the archive.
-    pub fn finish(self) -> Result<Chosen, MediaError> {
-        let mut writer = self.writer;
+    pub fn finish(mut self) -> Result<Chosen, MediaError> {
         if let Some(picker) = self.picker {
-            picker.finish(|index, at, chosen| writer.write(index, at, chosen))?;
+            picker.finish(writing(&mut self.writer, &self.settings, &self.track, self.stretch))?;
         }
-        Ok(Chosen { archive: writer.archive.finish()?, keyframes: writer.keyframes, stretch: writer.stretch })
+        let (archive, keyframes) = self.writer.finish()?;
+        Ok(Chosen { archive, keyframes, stretch: self.stretch })
     }
 }
 
-/// Converts, compresses and archives the frames that were chosen.
-struct KeyframeWriter<'a> {
-    stem: String,
-    settings: KeyframeSettings,
-    track: VideoTrack,
+/// Writes what a picker chooses, with the target that it stands for.
+fn writing<'w>(
+    writer: &'w mut KeyframeWriter<'_>,
+    settings: &'w KeyframeSettings,
+    track: &'w VideoTrack,
     stretch: Stretch,
-    converter: RgbConverter,
-    archive: KeyframeTar,
-    /// The last picture: number of its frame, its keyframe, picture and JPEG.
-    last: Option<(u64, u32, Picture, Vec<u8>)>,
-    keyframes: Vec<Keyframe>,
-    observe: &'a mut Observer<'a>,
-}
-
-impl KeyframeWriter<'_> {
-    fn write(&mut self, index: u32, ticks: i64, (number, frame): &(u64, frame::Video)) -> Result<(), MediaError> {
-        let repeats = self.last.as_ref().filter(|last| last.0 == *number).map(|last| last.1);
-        if repeats.is_none() {
-            let picture = self.track.orientation.apply(self.converter.convert(frame)?);
-            let jpeg = encode_jpeg(&picture, self.settings.jpeg_quality)?;
-            self.last = Some((*number, index, picture, jpeg));
-        }
-        let Some((_, _, picture, jpeg)) = &self.last else {
-            return Err(MediaError::bug("a keyframe without a picture"));
-        };
-        let KeyframeSettings { count, position, .. } = self.settings;
-        let keyframe = Keyframe {
-            index,
-            frame: *number,
-            target_s: self.track.seconds(self.stretch.target(index, count, position)),
-            time_s: self.track.seconds(ticks),
-            file: format!("{}-{index:02}.jpg", self.stem),
-            repeats,
-        };
-        (self.observe)(&keyframe, picture);
-        self.archive.append(&keyframe, jpeg)?;
-        self.keyframes.push(keyframe);
-        Ok(())
+) -> impl FnMut(u32, i64, &Shown) -> Result<(), MediaError> + 'w {
+    move |index, _, shown| {
+        let target = stretch.target(index, settings.count, settings.position);
+        writer.write(shown, Reason { target_s: Some(track.seconds(target)), ..Reason::default() })
     }
 }

@@ -44,6 +44,14 @@ pub fn open(source: &Source, index: usize) -> Result<Opened, Refused> {
     decoder.open_as_with(codec, options).map_err(Refused::Ffmpeg)
 }
 
+/// The size that the codec works with, at least that of what is shown; 0x0 before the first frame.
+#[expect(unsafe_code, reason = "ffmpeg-next does not show the coded size")]
+pub fn coded_size(decoder: &Opened) -> (u32, u32) {
+    // SAFETY: the decoder is open; plain integers are read.
+    let (width, height) = unsafe { ((*decoder.as_ptr()).coded_width, (*decoder.as_ptr()).coded_height) };
+    (u32::try_from(width).unwrap_or(0), u32::try_from(height).unwrap_or(0))
+}
+
 /// What a demuxer or decoder refused or had to patch, without ending the decode.
 #[derive(Debug, Default)]
 pub struct Faults {
@@ -71,7 +79,7 @@ pub fn feed<F: DerefMut<Target = frame::Frame>>(
     decoder: &mut Opened,
     packet: Option<&Packet>,
     empty: fn() -> F,
-    mut on_frame: impl FnMut(F) -> Result<(), MediaError>,
+    mut on_frame: impl FnMut(F, &Opened) -> Result<(), MediaError>,
     faults: &mut Faults,
 ) -> Result<(), MediaError> {
     let sent = match packet {
@@ -88,7 +96,7 @@ pub fn feed<F: DerefMut<Target = frame::Frame>>(
             match decoder.receive_frame(&mut frame) {
                 Ok(()) => {
                     faults.count += u64::from(frame.is_corrupt() || frame.has_decode_errors());
-                    on_frame(frame)?;
+                    on_frame(frame, decoder)?;
                 }
                 Err(ffmpeg::Error::Eof | ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN }) => return Ok(()),
                 Err(error) => {

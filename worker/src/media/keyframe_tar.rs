@@ -2,28 +2,17 @@
 //! `ID-00.json`. Same pictures, same bytes: no clock, no owner, a fixed encoder setting.
 
 use super::error::MediaError;
-use super::picture::Picture;
 use super::request::Keyframe;
-use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// The archive's name in the output folder.
+/// The name, in the output folder, of the archive of keyframes at equal intervals.
 pub const FILE_NAME: &str = "keyframes.tar";
-
-/// Encodes a picture: baseline, 4:4:4, `quality` 1 to 100.
-pub fn encode_jpeg(picture: &Picture, quality: u8) -> Result<Vec<u8>, MediaError> {
-    let side = |n: u32| u16::try_from(n).map_err(|_| MediaError::bug(format!("a JPEG side of {n} pixels")));
-    let (width, height) = (side(picture.width)?, side(picture.height)?);
-    let mut jpeg = Vec::new();
-    let mut encoder = Encoder::new(&mut jpeg, quality);
-    encoder.set_sampling_factor(SamplingFactor::R_4_4_4);
-    encoder
-        .encode(&picture.rgb, width, height, ColorType::Rgb)
-        .map_err(|error| MediaError::bug(format!("JPEG of {width}x{height}: {error}")))?;
-    Ok(jpeg)
-}
+/// The same of keyframes from the middle of scenes.
+pub const SCENE_MIDDLE_FILE_NAME: &str = "keyframes-scene-middle.tar";
+/// The same of keyframes with the most objects.
+pub const SCENE_OBJECT_FILE_NAME: &str = "keyframes-scene-object.tar";
 
 /// An archive being written.
 pub struct KeyframeTar {
@@ -32,11 +21,10 @@ pub struct KeyframeTar {
 }
 
 impl KeyframeTar {
-    /// Creates or replaces `keyframes.tar` in `folder`.
-    pub fn create(folder: &Path) -> Result<Self, MediaError> {
-        let path = folder.join(FILE_NAME);
-        let file = File::create(&path).map_err(|error| MediaError::from_io("cannot create", &path, &error))?;
-        Ok(Self { path, archive: tar::Builder::new(BufWriter::new(file)) })
+    /// Creates or replaces the archive.
+    pub fn create(path: &Path) -> Result<Self, MediaError> {
+        let file = File::create(path).map_err(|error| MediaError::from_io("cannot create", path, &error))?;
+        Ok(Self { path: path.to_owned(), archive: tar::Builder::new(BufWriter::new(file)) })
     }
 
     /// Appends a keyframe: its picture as `keyframe.file`, its numbers beside it as JSON.

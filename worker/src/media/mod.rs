@@ -13,18 +13,37 @@ pub mod chooser;
 pub mod clock;
 pub mod decode;
 pub mod decoder;
+pub mod demux;
+pub mod detector;
 pub mod equal_interval;
 pub mod error;
+pub mod frame_store;
+pub mod jpeg;
+mod jpeg_tables;
+pub mod keyframe_set;
 pub mod keyframe_tar;
+pub mod keyframe_writer;
+pub mod nal;
 pub mod orientation;
+pub mod pass;
 pub mod picture;
+pub mod report;
 pub mod request;
+pub mod scene_middle;
+pub mod scene_object;
+pub mod scene_pass;
+pub mod scenes;
+pub mod seek;
+pub mod sheet;
 pub mod source;
+pub mod timeline;
 pub mod usage;
 
 pub use child::{DecodeLimits, run_child};
+pub use detector::{Detector, Object};
 pub use error::MediaError;
 pub use request::{
-    AudioSettings, AudioTrack, DecodeReport, DecodeRequest, Keyframe, KeyframeSettings, Outcome, Position, Usage,
-    VideoInfo,
+    AudioSettings, AudioTrack, DecodeReport, DecodeRequest, Keyframe, KeyframeSet, KeyframeSettings, Outcome, Position,
+    SceneMiddleSettings, SceneObjectSettings, SceneReport, Usage, VideoInfo,
 };
+pub use scenes::SceneSettings;

@@ -20,30 +20,24 @@ pub struct Orientation {
 impl Orientation {
     /// Reads the display matrix of a stream; none means as stored.
     pub fn of_stream(stream: &Stream<'_>) -> Self {
-        let matrix = stream.side_data().find(|side| side.kind() == Type::DisplayMatrix);
-        let Some(matrix) = matrix else {
-            return Self::default();
-        };
-        let mut cells = [0i32; 9];
-        if matrix.data().len() < 36 {
-            return Self::default();
-        }
-        for (cell, bytes) in cells.iter_mut().zip(matrix.data().chunks_exact(4)) {
-            *cell = i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        }
-        Self::of_matrix(&cells)
+        display_matrix(stream).map_or_else(Self::default, |matrix| Self::of_matrix(&matrix))
+    }
+
+    /// The turn that OpenCV's video reader makes for a stream: the same angles, but it never mirrors.
+    pub fn unmirrored_of_stream(stream: &Stream<'_>) -> Self {
+        let degrees = display_matrix(stream).and_then(|matrix| degrees(&matrix)).unwrap_or(0.0);
+        let (quarter, back) = (degrees == 90.0, degrees == -90.0);
+        let half = degrees.abs() == 180.0;
+        Self { transpose: quarter || back, flip_rows: quarter || half, flip_columns: back || half }
     }
 
     /// The turn that a 3x3 display matrix asks for, as the `ffmpeg` program's autorotate reads it. Angles that are no
     /// multiple of 90 degrees leave the picture as stored: a keyframe has no room for the corners.
     pub fn of_matrix(m: &[i32; 9]) -> Self {
-        let [m0, m1, _, m3, m4, ..] = *m;
-        let length = |a: i32, b: i32| f64::from(a).hypot(f64::from(b));
-        let (x, y) = (length(m0, m3), length(m1, m4));
-        if x == 0.0 || y == 0.0 {
+        let Some(degrees) = degrees(m) else {
             return Self::default();
-        }
-        let degrees = (f64::from(m1) / y).atan2(f64::from(m0) / x).to_degrees().round();
+        };
+        let [m0, _, _, m3, m4, ..] = *m;
         let turn = |transpose, flip_rows, flip_columns| Self { transpose, flip_rows, flip_columns };
         match degrees.rem_euclid(360.0) {
             a if (a - 90.0).abs() < 1.0 => turn(true, m3 <= 0, false),
@@ -57,6 +51,13 @@ impl Orientation {
     /// Width and height as shown of a picture stored with these.
     pub fn shown_size(self, width: u32, height: u32) -> (u32, u32) {
         if self.transpose { (height, width) } else { (width, height) }
+    }
+
+    /// Turns a stored picture into the one that is shown.
+    pub fn turn(self, picture: &mut Picture) {
+        if self != Self::default() {
+            *picture = self.apply(std::mem::take(picture));
+        }
     }
 
     /// The picture as shown.
@@ -82,6 +83,26 @@ impl Orientation {
         }
         Picture { width, height, rgb }
     }
+}
+
+/// The display matrix of a stream, if it has one.
+fn display_matrix(stream: &Stream<'_>) -> Option<[i32; 9]> {
+    let matrix = stream.side_data().find(|side| side.kind() == Type::DisplayMatrix)?;
+    let mut cells = [0i32; 9];
+    let bytes = matrix.data().get(..36)?;
+    for (cell, bytes) in cells.iter_mut().zip(bytes.chunks_exact(4)) {
+        *cell = i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    }
+    Some(cells)
+}
+
+/// Degrees, clockwise, by which a display matrix turns, rounded, -180 to 180; none for a matrix without an extent.
+fn degrees(m: &[i32; 9]) -> Option<f64> {
+    let [m0, m1, _, m3, m4, ..] = *m;
+    let length = |a: i32, b: i32| f64::from(a).hypot(f64::from(b));
+    let (x, y) = (length(m0, m3), length(m1, m4));
+    let angle = || (f64::from(m1) / y).atan2(f64::from(m0) / x).to_degrees().round();
+    (x != 0.0 && y != 0.0).then(angle)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub const MAX_PIXELS: u64 = 8192 * 8192;
 pub const MAX_SIDE: u32 = 16_384;
 
 /// A picture in memory: 8-bit RGB, rows from the top, no padding, `width * height * 3` bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Picture {
     /// Pixels in a row.
     pub width: u32,
@@ -68,6 +68,13 @@ impl RgbConverter {
     /// The frame as shown by `ffmpeg -pix_fmt rgb24`, not yet turned. Fails on sizes beyond the caps and on pixel
     /// formats that swscale cannot read.
     pub fn convert(&mut self, frame: &frame::Video) -> Result<Picture, MediaError> {
+        let mut picture = Picture::default();
+        self.convert_into(frame, &mut picture)?;
+        Ok(picture)
+    }
+
+    /// As [`convert`](Self::convert), into memory that is used again.
+    pub fn convert_into(&mut self, frame: &frame::Video, picture: &mut Picture) -> Result<(), MediaError> {
         let (width, height) = (frame.width(), frame.height());
         check_size(width, height)?;
         // SAFETY: the frame is alive. Matrix and range are read as the integers that they are in C: a container may
@@ -83,8 +90,9 @@ impl RgbConverter {
         }
         // Rows are padded to what vector code may write beyond a row's end.
         let (row, stride) = (width as usize * 3, (width as usize * 3).next_multiple_of(64));
-        let mut padded = vec![0u8; stride * height as usize + 64];
-        let planes = [padded.as_mut_ptr(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut()];
+        let rgb = &mut picture.rgb;
+        rgb.resize(stride * height as usize + 64, 0);
+        let planes = [rgb.as_mut_ptr(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut()];
         let strides = [stride as c_int, 0, 0, 0];
         // SAFETY: the context was made for exactly this size and format; the source planes belong to the live frame;
         // the target holds `height` rows of `stride` bytes and 64 bytes more.
@@ -103,9 +111,12 @@ impl RgbConverter {
         if rows != height as c_int {
             return Err(MediaError::permanent(format!("cannot convert a {width}x{height} frame to RGB")));
         }
-        let mut rgb = Vec::with_capacity(row * height as usize);
-        padded.chunks_exact(stride).take(height as usize).for_each(|line| rgb.extend_from_slice(&line[..row]));
-        Ok(Picture { width, height, rgb })
+        if stride > row {
+            (1..height as usize).for_each(|y| rgb.copy_within(y * stride..y * stride + row, y * row));
+        }
+        rgb.truncate(row * height as usize);
+        (picture.width, picture.height) = (width, height);
+        Ok(())
     }
 
     fn configure(&mut self, shape: Shape) -> Result<(), MediaError> {

@@ -1,6 +1,8 @@
 //! What a decode is asked for and what it reports. Both cross a process boundary as JSON.
 
+use super::detector::Object;
 use super::error::MediaError;
+use super::scenes::SceneSettings;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -12,17 +14,32 @@ pub struct DecodeRequest {
     pub id: String,
     /// The trailer: a regular file. Never interpreted as a URL.
     pub video: PathBuf,
-    /// An existing folder that receives `keyframes.tar` and `audio.s16le`; older files of these names are replaced.
+    /// An existing folder that receives `keyframes.tar`, `keyframes-*.tar`, `scenes.*` and `audio.s16le`; older files of these names are replaced.
     pub out_dir: PathBuf,
     /// Keyframes at equal intervals, if wanted.
     #[serde(default)]
     pub keyframes: Option<KeyframeSettings>,
+    /// The list of scenes, if wanted.
+    #[serde(default)]
+    pub scenes: Option<SceneSettings>,
+    /// Keyframes from the middle of scenes, if wanted.
+    #[serde(default)]
+    pub scene_middle: Option<SceneMiddleSettings>,
+    /// Keyframes with the most objects, if wanted. Needs a detector.
+    #[serde(default)]
+    pub scene_object: Option<SceneObjectSettings>,
     /// The sound track, if wanted.
     #[serde(default)]
     pub audio: Option<AudioSettings>,
 }
 
 impl DecodeRequest {
+    /// A request that asks for nothing yet.
+    pub fn new(id: impl Into<String>, video: impl Into<PathBuf>, out_dir: impl Into<PathBuf>) -> Self {
+        let (id, video, out_dir) = (id.into(), video.into(), out_dir.into());
+        Self { id, video, out_dir, keyframes: None, scenes: None, scene_middle: None, scene_object: None, audio: None }
+    }
+
     /// The id as it stands in file names: ASCII letters, digits, `-` and `_` stay, every other character becomes `_`
     /// (a dot would end the sample's key for webdataset), at most 80 of them.
     pub fn member_stem(&self) -> String {
@@ -33,14 +50,31 @@ impl DecodeRequest {
         if stem.is_empty() { "_".to_owned() } else { stem }
     }
 
+    /// Whether anything that is asked for depends on scenes.
+    pub fn needs_scenes(&self) -> bool {
+        self.scenes.is_some() || self.scene_middle.is_some() || self.scene_object.is_some()
+    }
+
     /// Whether every setting is in its range.
     pub fn check(&self) -> Result<(), MediaError> {
         if let Some(k) = &self.keyframes {
-            if !(1..=256).contains(&k.count) {
-                return Err(MediaError::permanent(format!("keyframes.count is {}, must be 1 to 256", k.count)));
-            }
-            if !(1..=100).contains(&k.jpeg_quality) {
-                let message = format!("keyframes.jpeg_quality is {}, must be 1 to 100", k.jpeg_quality);
+            check_keyframes("keyframes", k.count, k.jpeg_quality)?;
+        }
+        if let Some(scenes) = &self.scenes {
+            scenes.check("scenes")?;
+        }
+        if let Some(middle) = &self.scene_middle {
+            check_keyframes("scene_middle", middle.count, middle.jpeg_quality)?;
+            middle.scenes.check("scene_middle.scenes")?;
+        }
+        if let Some(object) = &self.scene_object {
+            check_keyframes("scene_object", object.count, object.jpeg_quality)?;
+            object.scenes.check("scene_object.scenes")?;
+            if object.stride == 0 || !(0.0..=1.0).contains(&object.confidence) {
+                let message = format!(
+                    "scene_object.stride is {} and must be at least 1, confidence is {} and must be 0 to 1",
+                    object.stride, object.confidence
+                );
                 return Err(MediaError::permanent(message));
             }
         }
@@ -52,6 +86,16 @@ impl DecodeRequest {
             _ => Ok(()),
         }
     }
+}
+
+fn check_keyframes(name: &str, count: u32, jpeg_quality: u8) -> Result<(), MediaError> {
+    if !(1..=256).contains(&count) {
+        return Err(MediaError::permanent(format!("{name}.count is {count}, must be 1 to 256")));
+    }
+    if !(1..=100).contains(&jpeg_quality) {
+        return Err(MediaError::permanent(format!("{name}.jpeg_quality is {jpeg_quality}, must be 1 to 100")));
+    }
+    Ok(())
 }
 
 /// Where in its interval a keyframe is taken.
@@ -83,6 +127,51 @@ impl Default for KeyframeSettings {
     }
 }
 
+/// Keyframes from the middle of scenes (method, section 3): the middle frame of each scene, of those scenes that stand
+/// in the middle of the video.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SceneMiddleSettings {
+    /// How scenes are found. The paper's notebook has a threshold of 10, PySceneDetect's own is 27.
+    pub scenes: SceneSettings,
+    /// How many keyframes at most, 1 to 256.
+    pub count: u32,
+    /// JPEG quality, 1 to 100.
+    pub jpeg_quality: u8,
+}
+
+impl Default for SceneMiddleSettings {
+    fn default() -> Self {
+        Self { scenes: SceneSettings::default(), count: 16, jpeg_quality: 95 }
+    }
+}
+
+/// Keyframes with the most objects (method, section 3): of each scene the frame with the highest number of objects times
+/// number of classes, of those frames the ones with the most objects.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SceneObjectSettings {
+    /// How scenes are found.
+    pub scenes: SceneSettings,
+    /// How many keyframes at most, 1 to 256.
+    pub count: u32,
+    /// JPEG quality, 1 to 100.
+    pub jpeg_quality: u8,
+    /// Scenes of this many frames or fewer are passed over.
+    pub longer_than: u64,
+    /// Objects count if the detector is surer than this.
+    pub confidence: f32,
+    /// Every how many frames of a scene the detector looks, from the scene's first; 1 is the paper's every frame.
+    pub stride: u64,
+}
+
+impl Default for SceneObjectSettings {
+    fn default() -> Self {
+        let scenes = SceneSettings::default();
+        Self { scenes, count: 16, jpeg_quality: 95, longer_than: 20, confidence: 0.5, stride: 1 }
+    }
+}
+
 /// The sound track as one channel of signed 16-bit samples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -110,10 +199,48 @@ pub struct DecodeReport {
     pub keyframes_tar: Option<PathBuf>,
     /// The keyframes, in the order of their targets; empty where none were asked for.
     pub keyframes: Vec<Keyframe>,
+    /// The list of scenes, where it was asked for.
+    #[serde(default)]
+    pub scenes: Option<SceneReport>,
+    /// Keyframes from the middle of scenes, where they were asked for.
+    #[serde(default)]
+    pub scene_middle: Option<KeyframeSet>,
+    /// Keyframes with the most objects, where they were asked for.
+    #[serde(default)]
+    pub scene_object: Option<KeyframeSet>,
     /// The sound, where it was asked for.
     pub audio: Option<AudioTrack>,
     /// What the decode cost. Differs from run to run: never put it into an artifact.
     pub usage: Usage,
+}
+
+/// Keyframes that were chosen by scenes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeyframeSet {
+    /// The archive.
+    pub tar: PathBuf,
+    /// The keyframes, in the order of their scenes, or from the most objects to the fewest.
+    pub keyframes: Vec<Keyframe>,
+    /// How many were asked for.
+    pub wanted: u32,
+    /// Why there are fewer than that, if there are. The rest of a clip made of them stays zero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortfall: Option<String>,
+    /// For scene-object: objects of each class that were counted in all frames that the detector saw, over all scenes
+    /// that were not passed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub histogram: Option<Vec<u64>>,
+}
+
+/// Where the scenes are listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SceneReport {
+    /// As PySceneDetect's `list-scenes` writes it.
+    pub csv: PathBuf,
+    /// A [`SceneList`](super::scenes::list::SceneList), with the score of every frame.
+    pub json: PathBuf,
+    /// How many scenes.
+    pub scenes: u64,
 }
 
 /// The video stream of a trailer.
@@ -164,6 +291,34 @@ pub struct Keyframe {
     /// The earlier keyframe with the same picture, where the video has fewer frames than were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<u32>,
+    /// The scene that it stands for, where it was chosen for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scene: Option<SceneSpan>,
+    /// The objects that it was chosen for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<FoundObjects>,
+}
+
+/// A scene.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SceneSpan {
+    /// 0-based place among all scenes of the video.
+    pub index: u64,
+    /// Its first frame.
+    pub start: u64,
+    /// The frame after its last.
+    pub end: u64,
+}
+
+/// Objects in a frame.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FoundObjects {
+    /// Number of objects times number of different classes.
+    pub score: u64,
+    /// Different classes.
+    pub classes: u32,
+    /// The objects that counted.
+    pub objects: Vec<Object>,
 }
 
 /// The sound of a trailer.
@@ -193,4 +348,7 @@ pub struct Usage {
     pub cpu_s: f64,
     /// Peak resident memory in MB (2^20 bytes) of the whole process.
     pub peak_memory_mb: u64,
+    /// Frames that came out of the video decoder; fewer than the video has where keyframes were reached by seeking.
+    #[serde(default)]
+    pub frames_decoded: u64,
 }

@@ -61,6 +61,8 @@ pub struct VideoTrack {
     pub height: u32,
     /// How the picture is turned before it is shown.
     pub orientation: Orientation,
+    /// How OpenCV's video reader turns it: it knows no mirrors.
+    pub opencv_turn: Orientation,
 }
 
 impl VideoTrack {
@@ -119,6 +121,21 @@ impl Source {
         Self::choose_streams(input)
     }
 
+    /// The configuration record of the video stream; empty if it has none.
+    #[expect(unsafe_code, reason = "ffmpeg-next does not show a stream's extradata")]
+    pub fn video_extradata(&self) -> Vec<u8> {
+        let Some(stream) = self.input.stream(self.video.index) else { return Vec::new() };
+        // SAFETY: the stream borrows its container, which owns the parameters and their extradata; it is copied.
+        unsafe {
+            let parameters = (*stream.as_ptr()).codecpar;
+            let (data, size) = ((*parameters).extradata, (*parameters).extradata_size);
+            match usize::try_from(size) {
+                Ok(size @ 1..) if !data.is_null() => std::slice::from_raw_parts(data, size).to_vec(),
+                _ => Vec::new(),
+            }
+        }
+    }
+
     /// The streams that the `ffmpeg` program would take: video by default flag, then picture size; audio by default
     /// flag, then channels; the first of equals. Cover art is no video.
     fn choose_streams(input: Input) -> Result<Self, MediaError> {
@@ -157,6 +174,7 @@ impl Source {
             width: shape.width,
             height: shape.height,
             orientation: Orientation::of_stream(&video),
+            opencv_turn: Orientation::unmirrored_of_stream(&video),
         };
         let announced = announced(&input, &video);
         Ok(Self { input, video: track, audio, announced })

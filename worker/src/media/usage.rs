@@ -9,5 +9,9 @@ pub fn so_far() -> Usage {
     let status = read("/proc/self/status");
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kilobytes = peak.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    Usage { cpu_s: nanoseconds.unwrap_or(0) as f64 / 1e9, peak_memory_mb: kilobytes.unwrap_or(0).div_ceil(1024) }
+    Usage {
+        cpu_s: nanoseconds.unwrap_or(0) as f64 / 1e9,
+        peak_memory_mb: kilobytes.unwrap_or(0).div_ceil(1024),
+        frames_decoded: 0,
+    }
 }

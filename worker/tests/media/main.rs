@@ -4,5 +4,9 @@
 mod containment;
 mod hostile;
 mod keyframes;
+mod properties;
+mod scenes;
+mod seeking;
 mod sound;
+mod strategies;
 mod support;

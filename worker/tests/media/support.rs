@@ -72,13 +72,10 @@ pub fn real_videos() -> Vec<PathBuf> {
 
 /// A request for everything.
 pub fn request(video: &Path, out_dir: &Path) -> DecodeRequest {
-    DecodeRequest {
-        id: "tt0240200".to_owned(),
-        video: video.to_owned(),
-        out_dir: out_dir.to_owned(),
-        keyframes: Some(Default::default()),
-        audio: Some(Default::default()),
-    }
+    let mut request = DecodeRequest::new("tt0240200", video, out_dir);
+    request.keyframes = Some(Default::default());
+    request.audio = Some(Default::default());
+    request
 }
 
 /// Decodes in this process and keeps the pictures of the keyframes.

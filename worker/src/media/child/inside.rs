@@ -1,19 +1,23 @@
 //! The child's side.
 
-use super::{Answer, DecodeLimits, Order};
+use super::{Answer, DecodeLimits, Order, Reply};
 use crate::media::decode;
+use crate::media::detector::{Detector, Object};
 use crate::media::error::MediaError;
+use crate::media::picture::Picture;
+use crate::media::request::DecodeReport;
 use ffmpeg_next::util::log;
 use rustix::process::{Resource, Rlimit, setrlimit};
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, Write};
 use std::process::ExitCode;
+use std::sync::mpsc::Receiver;
 
 /// Runs one decode as its parent orders it; for [`SUBCOMMAND`](super::SUBCOMMAND). Must be called before any other
 /// thread exists. Exits with 0 once an answer, good or bad, is written.
 pub fn run_child() -> ExitCode {
     let answer = match take_order() {
-        Ok(order) => match std::panic::catch_unwind(|| decode::run(&order.request)) {
-            Ok(Ok(report)) => Answer::Report(report),
+        Ok((order, replies)) => match std::panic::catch_unwind(|| run(&order, replies)) {
+            Ok(Ok(report)) => Answer::Report(Box::new(report)),
             Ok(Err(MediaError::MemoryExceeded { message, .. })) => {
                 Answer::Error(MediaError::MemoryExceeded { limit_mb: order.limits.memory_mb, message })
             }
@@ -33,28 +37,63 @@ pub fn run_child() -> ExitCode {
     }
 }
 
-fn take_order() -> Result<Order, MediaError> {
+fn run(order: &Order, replies: Receiver<String>) -> Result<DecodeReport, MediaError> {
+    let mut detector = RemoteDetector { replies };
+    let detector = order.request.scene_object.as_ref().map(|_| &mut detector as &mut dyn Detector);
+    decode::run_with(&order.request, &mut |_, _| {}, detector)
+}
+
+/// The detector in the parent.
+struct RemoteDetector {
+    replies: Receiver<String>,
+}
+
+impl Detector for RemoteDetector {
+    fn detect(&mut self, rgb: &Picture) -> Result<Vec<Object>, MediaError> {
+        let failed = |error: &dyn std::fmt::Display| MediaError::bug(format!("cannot reach the detector: {error}"));
+        let question = Answer::Detect { width: rgb.width, height: rgb.height };
+        let question = serde_json::to_vec(&question).map_err(|error| failed(&error))?;
+        let mut stdout = std::io::stdout().lock();
+        let sent = [&question, b"\n".as_slice(), &rgb.rgb].into_iter().try_for_each(|part| stdout.write_all(part));
+        sent.and_then(|()| stdout.flush()).map_err(|error| failed(&error))?;
+        let reply = self.replies.recv().map_err(|error| failed(&error))?;
+        match serde_json::from_str(&reply) {
+            Ok(Reply::Objects(objects)) => Ok(objects),
+            Ok(Reply::Error(error)) => Err(error),
+            Err(error) => Err(failed(&error)),
+        }
+    }
+}
+
+fn take_order() -> Result<(Order, Receiver<String>), MediaError> {
     let mut line = String::new();
     let read = std::io::stdin().lock().read_line(&mut line);
     read.map_err(|error| MediaError::bug(format!("cannot read the order: {error}")))?;
     let order: Order = serde_json::from_str(&line)
         .map_err(|error| MediaError::bug(format!("cannot understand the order: {error}")))?;
-    watch_lifeline()?;
+    let replies = watch_lifeline()?;
     limit(&order.limits)?;
     log::set_level(log::Level::Error);
-    Ok(order)
+    Ok((order, replies))
 }
 
-/// Ends this process as soon as the parent closes its end of standard input, be it by dying.
-fn watch_lifeline() -> Result<(), MediaError> {
-    let watch = || {
+/// Ends this process as soon as the parent closes its end of standard input, be it by dying; hands on the lines that
+/// come until then.
+fn watch_lifeline() -> Result<Receiver<String>, MediaError> {
+    let (hand_on, replies) = std::sync::mpsc::channel();
+    let watch = move || {
         let mut stdin = std::io::stdin().lock();
-        let mut byte = [0];
-        while matches!(stdin.read(&mut byte), Ok(1)) {}
+        let mut line = String::new();
+        while let Ok(1..) = stdin.read_line(&mut line) {
+            let _ = hand_on.send(std::mem::take(&mut line));
+        }
         std::process::abort();
     };
     let started = std::thread::Builder::new().name("lifeline".to_owned()).stack_size(64 * 1024).spawn(watch);
-    started.map(drop).map_err(|error| MediaError::transient(format!("cannot start the lifeline thread: {error}")))
+    match started {
+        Ok(_) => Ok(replies),
+        Err(error) => Err(MediaError::transient(format!("cannot start the lifeline thread: {error}"))),
+    }
 }
 
 fn limit(limits: &DecodeLimits) -> Result<(), MediaError> {

@@ -9,14 +9,19 @@
 //! child waits for its end, so a worker that is killed (`kill -9`) leaves no decoder behind. The parent-death signal of
 //! Linux would not do: it fires when the *thread* that started the child ends, and runtimes end idle threads.
 //!
+//! Models stay in the parent: where scene-object keyframes are asked for, the child sends each picture that the detector
+//! is to see over its standard output and waits for the objects on its standard input. The parent checks the size that it
+//! is told before it reads a picture. The detector's time counts against the wall clock only.
+//!
 //! The child sees no environment but the path of libraries: a decoder that was taken over finds no credentials there.
 
 mod inside;
 mod outside;
 
 pub use inside::run_child;
-pub use outside::decode;
+pub use outside::{decode, decode_with_detector};
 
+use super::detector::Object;
 use super::error::MediaError;
 use super::request::{DecodeReport, DecodeRequest};
 use serde::{Deserialize, Serialize};
@@ -52,10 +57,23 @@ struct Order {
     limits: DecodeLimits,
 }
 
-/// What the child answers.
+/// What the child answers, a line each. A report or an error is the last line.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
-    Report(DecodeReport),
+    /// A picture for the detector; its bytes follow the line, and the child waits for a [`Reply`].
+    Detect {
+        width: u32,
+        height: u32,
+    },
+    Report(Box<DecodeReport>),
+    Error(MediaError),
+}
+
+/// What the parent replies to a picture, in one line.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Reply {
+    Objects(Vec<Object>),
     Error(MediaError),
 }

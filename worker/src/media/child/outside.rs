@@ -1,13 +1,15 @@
 //! The parent's side.
 
-use super::{Answer, DecodeLimits, Order, SUBCOMMAND};
+use super::{Answer, DecodeLimits, Order, Reply, SUBCOMMAND};
+use crate::media::detector::{Detector, Object};
 use crate::media::error::{Clock, MediaError};
+use crate::media::picture::{Picture, check_size};
 use crate::media::request::{DecodeReport, DecodeRequest};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +35,28 @@ pub async fn decode(
     limits: &DecodeLimits,
     cancel: &CancellationToken,
 ) -> Result<DecodeReport, MediaError> {
+    converse(exe, request, limits, cancel, None).await
+}
+
+/// As [`decode`], with the detector that scene-object keyframes need. It is called here, on a thread for blocking work,
+/// picture by picture.
+pub async fn decode_with_detector(
+    exe: &Path,
+    request: &DecodeRequest,
+    limits: &DecodeLimits,
+    cancel: &CancellationToken,
+    detector: Box<dyn Detector + Send>,
+) -> Result<DecodeReport, MediaError> {
+    converse(exe, request, limits, cancel, Some(detector)).await
+}
+
+async fn converse(
+    exe: &Path,
+    request: &DecodeRequest,
+    limits: &DecodeLimits,
+    cancel: &CancellationToken,
+    detector: Option<Box<dyn Detector + Send>>,
+) -> Result<DecodeReport, MediaError> {
     let order = Order { request: request.clone(), limits: limits.clone() };
     let mut order =
         serde_json::to_vec(&order).map_err(|error| MediaError::permanent(format!("cannot send the order: {error}")))?;
@@ -49,9 +73,8 @@ pub async fn decode(
     let conversation = async {
         // A child that dies before it has read everything is told apart by its status.
         let _ = lifeline.write_all(&order).await;
-        let mut stdout = stdout.take(MAX_ANSWER);
-        let (_, (), status) =
-            tokio::join!(stdout.read_to_end(&mut answer), keep_last(stderr, &mut words), child.wait());
+        let talk = last_answer(BufReader::new(stdout), &mut lifeline, detector, &mut answer);
+        let (_, (), status) = tokio::join!(talk, keep_last(stderr, &mut words), child.wait());
         status
     };
     let status = tokio::select! {
@@ -79,6 +102,60 @@ fn start(exe: &Path) -> Result<Child, MediaError> {
     // Its own group: an interrupt from the terminal goes to the parent, which decides.
     command.process_group(0).kill_on_drop(true);
     command.spawn().map_err(|error| MediaError::transient(format!("cannot start {}: {error}", exe.display())))
+}
+
+/// Reads the child's lines to the end and keeps the last one that asks for nothing; lets the detector look at pictures.
+async fn last_answer(
+    mut from: impl AsyncBufRead + Unpin,
+    to: &mut (impl AsyncWrite + Unpin),
+    mut detector: Option<Box<dyn Detector + Send>>,
+    answer: &mut Vec<u8>,
+) -> std::io::Result<()> {
+    loop {
+        let mut line = Vec::new();
+        if (&mut from).take(MAX_ANSWER).read_until(b'\n', &mut line).await? == 0 {
+            return Ok(());
+        }
+        let Ok(Answer::Detect { width, height }) = serde_json::from_slice(&line) else {
+            *answer = line;
+            continue;
+        };
+        let reply = match detect(&mut from, width, height, &mut detector).await? {
+            Ok(objects) => Reply::Objects(objects),
+            Err(error) => Reply::Error(error),
+        };
+        let mut reply = serde_json::to_vec(&reply)?;
+        reply.push(b'\n');
+        to.write_all(&reply).await?;
+    }
+}
+
+/// Reads a picture and lets the detector look at it.
+async fn detect(
+    from: &mut (impl AsyncRead + Unpin),
+    width: u32,
+    height: u32,
+    detector: &mut Option<Box<dyn Detector + Send>>,
+) -> std::io::Result<Result<Vec<Object>, MediaError>> {
+    if let Err(refused) = check_size(width, height) {
+        return Ok(Err(refused));
+    }
+    let mut picture = Picture { width, height, rgb: vec![0; width as usize * height as usize * 3] };
+    from.read_exact(&mut picture.rgb).await?;
+    let Some(mut present) = detector.take() else {
+        return Ok(Err(MediaError::bug("the decoder asked for a detector and there is none")));
+    };
+    let look = move || {
+        let objects = present.detect(&picture);
+        (present, objects)
+    };
+    Ok(match tokio::task::spawn_blocking(look).await {
+        Ok((present, objects)) => {
+            *detector = Some(present);
+            objects
+        }
+        Err(error) => Err(MediaError::bug(format!("the detector panicked: {error}"))),
+    })
 }
 
 /// Reads to the end, keeping the last [`WORDS_KEPT`] bytes.
@@ -112,7 +189,7 @@ fn interpret(
         });
     }
     match serde_json::from_slice(answer) {
-        Ok(Answer::Report(report)) => Ok(report),
+        Ok(Answer::Report(report)) => Ok(*report),
         // FFmpeg reports too many streams as a lack of memory.
         Ok(Answer::Error(MediaError::MemoryExceeded { message, .. })) if words.contains("max_streams") => {
             Err(MediaError::Permanent { message: format!("{message} ({words})") })
@@ -124,6 +201,7 @@ fn interpret(
             Err(MediaError::Bug { message: format!("{message} ({words})") })
         }
         Ok(Answer::Error(error)) => Err(error),
+        Ok(Answer::Detect { .. }) => Err(MediaError::bug("the decoder ended with a question")),
         Err(error) => Err(MediaError::bug(format!("the decoder ended with {status} and no answer: {error}: {words}"))),
     }
 }

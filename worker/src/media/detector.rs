@@ -1,0 +1,39 @@
+//! The seam to object detection: what scene-object keyframes need to know of a detector.
+
+use super::error::MediaError;
+use super::picture::Picture;
+use serde::{Deserialize, Serialize};
+
+/// Classes that a detector tells apart: those of COCO.
+pub const CLASSES: usize = 80;
+
+/// Finds objects in pictures. The same picture must give the same objects.
+pub trait Detector {
+    /// All objects in a picture, in any order, of any confidence.
+    fn detect(&mut self, rgb: &Picture) -> Result<Vec<Object>, MediaError>;
+}
+
+/// One object in a picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Object {
+    /// Its class, below [`CLASSES`].
+    pub class: u32,
+    /// How sure the detector is, 0 to 1.
+    pub confidence: f32,
+    /// Where it is.
+    #[serde(rename = "box")]
+    pub bounds: Bounds,
+}
+
+/// A rectangle in pixels from the picture's left and top.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// Its left edge.
+    pub left: f32,
+    /// Its upper edge.
+    pub top: f32,
+    /// Its right edge.
+    pub right: f32,
+    /// Its lower edge.
+    pub bottom: f32,
+}
