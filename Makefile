@@ -7,7 +7,7 @@ CACHE := $(or $(JHALAK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jhalak)
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 RELEASE := $(CARGO_TARGET_DIR)/release
 
-.PHONY: help run test setup build cluster cluster-down check fmt lint clean-local
+.PHONY: help run test setup build bench-media cluster cluster-down check fmt lint clean-local
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,6 +42,10 @@ fmt:
 
 lint:
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+bench-media: ## CPU time of scenes and keyframes beside FFmpeg's bare decode and PySceneDetect (VIDEOS="..." for others)
+	cargo build --release --locked --workspace --bins --examples
+	python3 scripts/bench/media.py --programs $(RELEASE) --venv $(CACHE)/venv-psd --setup $(VIDEOS)
 
 clean-local: ## Removes .local (models, demo dataset, store, logs); downloads stay in the cache
 	rm -rf .local

@@ -2,13 +2,19 @@
 
 mod dataset;
 mod doctor;
+#[cfg(feature = "local")]
+mod keyframes;
 mod models;
 mod quarantine;
 mod report;
 #[cfg(feature = "local")]
 mod run;
+#[cfg(feature = "local")]
+mod scenes;
 mod status;
 mod submit;
+#[cfg(feature = "local")]
+mod video;
 
 use std::path::PathBuf;
 
@@ -64,6 +70,12 @@ pub enum Command {
     Quarantine(quarantine::Quarantine),
     /// Lets the jobs that a run gave up be tried again by the next `run` or `submit`.
     Retry(quarantine::Retry),
+    /// Finds the scenes of a video, as PySceneDetect does.
+    #[cfg(feature = "local")]
+    Scenes(scenes::Scenes),
+    /// Chooses the keyframes of a video and writes them as JPEG.
+    #[cfg(feature = "local")]
+    Keyframes(keyframes::Keyframes),
     /// Looks at a dataset: check, describe.
     Dataset(dataset::DatasetCommand),
     /// The registry of models: ls, verify.
@@ -134,6 +146,10 @@ impl Command {
             Command::Report(command) => command.execute(settings, output).await,
             Command::Quarantine(command) => command.execute(settings, output).await,
             Command::Retry(command) => command.execute(settings, output).await,
+            #[cfg(feature = "local")]
+            Command::Scenes(command) => command.execute(settings, output).await,
+            #[cfg(feature = "local")]
+            Command::Keyframes(command) => command.execute(settings, output).await,
             Command::Dataset(command) => command.execute(settings, output).await,
             Command::Models(command) => command.execute(settings, output).await,
             Command::Doctor(command) => command.execute(settings, output).await,

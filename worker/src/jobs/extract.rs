@@ -14,7 +14,7 @@ use jhalak_common::job::{ExtractTask, Trailer};
 use jhalak_common::models::Role;
 use jhalak_common::settings::{DecodeSettings, KeyframePosition};
 use jhalak_common::store::ObjectStore;
-use jhalak_common::{Error, ErrorKind, Result};
+use jhalak_common::{Error, Result};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +24,7 @@ use crate::inference::Models;
 use crate::job_loop::Done;
 use crate::media::keyframe_tar::FILE_NAME as KEYFRAMES_FILE;
 use crate::media::{
-    self, AudioSettings, AudioTrack, DecodeLimits, DecodeReport, DecodeRequest, KeyframeSettings, MediaError, Position,
+    self, AudioSettings, AudioTrack, DecodeLimits, DecodeReport, DecodeRequest, KeyframeSettings, Position,
 };
 
 /// Makes what is missing of the task's artifacts.
@@ -98,7 +98,7 @@ impl Extraction<'_> {
             }
         }
         let limits = decode_limits(&self.context.settings.decode);
-        let report = media::child::decode(&self.context.program, &request, &limits, cut).await.map_err(into_error)?;
+        let report = media::child::decode(&self.context.program, &request, &limits, cut).await?;
         self.decoded = Some(report);
         self.clock.note(&mut self.done, "decode");
         Ok(())
@@ -258,17 +258,4 @@ fn keyframe_settings(params: &KeyframesParams) -> KeyframeSettings {
 fn decode_limits(settings: &DecodeSettings) -> DecodeLimits {
     let DecodeSettings { memory_mb, cpu_s, wall_s, output_mb } = *settings;
     DecodeLimits { memory_mb, cpu_s, wall_s, output_mb }
-}
-
-/// What a failed decode means for the job: a crash or a hang may be the machine's fault and is tried again, up to the cap on attempts.
-fn into_error(error: MediaError) -> Error {
-    let kind = match &error {
-        MediaError::Permanent { .. }
-        | MediaError::MemoryExceeded { .. }
-        | MediaError::TimedOut { clock: media::error::Clock::Cpu, .. } => ErrorKind::InvalidInput,
-        MediaError::Transient { .. } | MediaError::Crashed { .. } | MediaError::TimedOut { .. } => ErrorKind::Transient,
-        MediaError::Cancelled => ErrorKind::Cancelled,
-        MediaError::Bug { .. } => ErrorKind::Bug,
-    };
-    Error::new(kind, error.to_string())
 }

@@ -1,6 +1,7 @@
 //! What can go wrong with a trailer's file, sorted by what the caller can do about it.
 
 use ffmpeg_next as ffmpeg;
+use jhalak_common::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::Path;
@@ -99,5 +100,23 @@ impl MediaError {
     /// An error of the file system while doing `what` with `path`, one of our own files.
     pub fn from_io(what: &str, path: &Path, error: &io::Error) -> Self {
         Self::Transient { message: format!("{what} {}: {error}", path.display()) }
+    }
+}
+
+/// What a failed decode means for its job: a crash or a hang may be the machine's fault and is tried again, up to the cap
+/// on attempts.
+impl From<MediaError> for Error {
+    fn from(error: MediaError) -> Self {
+        let kind = match &error {
+            MediaError::Permanent { .. }
+            | MediaError::MemoryExceeded { .. }
+            | MediaError::TimedOut { clock: Clock::Cpu, .. } => ErrorKind::InvalidInput,
+            MediaError::Transient { .. } | MediaError::Crashed { .. } | MediaError::TimedOut { .. } => {
+                ErrorKind::Transient
+            }
+            MediaError::Cancelled => ErrorKind::Cancelled,
+            MediaError::Bug { .. } => ErrorKind::Bug,
+        };
+        Error::new(kind, error.to_string())
     }
 }

@@ -52,7 +52,8 @@ pub fn write(
         let (keyframe, jpeg) = keyframe.ok_or_else(|| MediaError::bug("a frame was not decoded a second time"))?;
         writer.append(keyframe, &jpeg)?;
     }
+    let padding = writer.pad(wanted)?;
     let (tar, keyframes) = writer.finish()?;
     let shortfall = (found < wanted).then(shortfall);
-    Ok(KeyframeSet { tar, keyframes, wanted, shortfall, histogram: None })
+    Ok(KeyframeSet { tar, keyframes, wanted, shortfall, padding, histogram: None })
 }

@@ -2,9 +2,10 @@
 //! `ID-00.json`. Same pictures, same bytes: no clock, no owner, a fixed encoder setting.
 
 use super::error::MediaError;
-use super::request::Keyframe;
+use super::request::{Keyframe, Padding};
+use serde::Serialize;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// The name, in the output folder, of the archive of keyframes at equal intervals.
@@ -29,10 +30,19 @@ impl KeyframeTar {
 
     /// Appends a keyframe: its picture as `keyframe.file`, its numbers beside it as JSON.
     pub fn append(&mut self, keyframe: &Keyframe, jpeg: &[u8]) -> Result<(), MediaError> {
-        let mut json = serde_json::to_vec(keyframe).map_err(|error| MediaError::bug(format!("keyframe: {error}")))?;
+        self.sample(&keyframe.file, jpeg, keyframe)
+    }
+
+    /// Appends a black picture in the place of a keyframe.
+    pub fn append_padding(&mut self, padding: &Padding, jpeg: &[u8]) -> Result<(), MediaError> {
+        self.sample(&padding.file, jpeg, padding)
+    }
+
+    fn sample(&mut self, file: &str, jpeg: &[u8], about: &impl Serialize) -> Result<(), MediaError> {
+        let mut json = serde_json::to_vec(about).map_err(|error| MediaError::bug(format!("keyframe: {error}")))?;
         json.push(b'\n');
-        self.member(&keyframe.file, jpeg)?;
-        self.member(&format!("{}.json", keyframe.file.trim_end_matches(".jpg")), &json)
+        self.member(file, jpeg)?;
+        self.member(&format!("{}.json", file.trim_end_matches(".jpg")), &json)
     }
 
     /// Writes the end of the archive and closes it.
@@ -52,4 +62,29 @@ impl KeyframeTar {
         let appended = self.archive.append_data(&mut header, name, bytes);
         appended.map_err(|error| MediaError::from_io("cannot write", &self.path, &error))
     }
+}
+
+/// One picture of an archive and its numbers.
+pub struct Sample {
+    /// A JPEG.
+    pub jpeg: Vec<u8>,
+    /// A [`Keyframe`] or a [`Padding`], as JSON.
+    pub about: Vec<u8>,
+}
+
+/// Reads the archive `path`, sample by sample, in order.
+pub fn read(path: &Path, mut take: impl FnMut(Sample) -> Result<(), MediaError>) -> Result<(), MediaError> {
+    let failed = |error| MediaError::from_io("cannot read", path, &error);
+    let mut archive = tar::Archive::new(File::open(path).map_err(failed)?);
+    let mut waiting = None;
+    for member in archive.entries().map_err(failed)? {
+        let mut bytes = Vec::new();
+        member.and_then(|mut member| member.read_to_end(&mut bytes)).map_err(failed)?;
+        // A picture is followed by its numbers.
+        match waiting.take() {
+            None => waiting = Some(bytes),
+            Some(jpeg) => take(Sample { jpeg, about: bytes })?,
+        }
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use super::jpeg;
 use super::keyframe_tar::KeyframeTar;
 use super::pass::Shown;
 use super::picture::{Picture, RgbConverter};
-use super::request::{FoundObjects, Keyframe, SceneSpan};
+use super::request::{FoundObjects, Keyframe, Padding, SceneSpan};
 use super::source::VideoTrack;
 use ffmpeg_next::frame;
 use std::path::{Path, PathBuf};
@@ -92,7 +92,7 @@ impl<'a> KeyframeWriter<'a> {
             frame: number,
             target_s: reason.target_s.unwrap_or(time_s),
             time_s,
-            file: format!("{}-{index:02}.jpg", self.stem),
+            file: self.file(index as u32),
             repeats: None,
             scene: reason.scene,
             objects: reason.objects,
@@ -112,6 +112,28 @@ impl<'a> KeyframeWriter<'a> {
         self.archive.append(&keyframe, jpeg)?;
         self.keyframes.push(keyframe);
         Ok(())
+    }
+
+    /// Appends black pictures, of the size of the others, until there are `wanted` in all.
+    pub fn pad(&mut self, wanted: u32) -> Result<Vec<Padding>, MediaError> {
+        let written = self.keyframes.len() as u32;
+        if written >= wanted {
+            return Ok(Vec::new());
+        }
+        let (mut width, mut height) = (self.picture.width, self.picture.height);
+        if self.picture.rgb.is_empty() {
+            (width, height) = self.track.orientation.shown_size(self.track.width, self.track.height);
+        }
+        let black = Picture { width, height, rgb: vec![0; width as usize * height as usize * 3] };
+        let jpeg = jpeg::encode(&black, self.jpeg_quality)?;
+        let one = |index| Padding { index, file: self.file(index), padding: true };
+        let padding: Vec<Padding> = (written..wanted).map(one).collect();
+        padding.iter().try_for_each(|one| self.archive.append_padding(one, &jpeg))?;
+        Ok(padding)
+    }
+
+    fn file(&self, index: u32) -> String {
+        format!("{}-{index:02}.jpg", self.stem)
     }
 
     /// Closes the archive: its path and its keyframes.

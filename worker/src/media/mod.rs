@@ -43,7 +43,7 @@ pub use child::{DecodeLimits, run_child};
 pub use detector::{Detector, Object};
 pub use error::MediaError;
 pub use request::{
-    AudioSettings, AudioTrack, DecodeReport, DecodeRequest, Keyframe, KeyframeSet, KeyframeSettings, Outcome, Position,
-    SceneMiddleSettings, SceneObjectSettings, SceneReport, Usage, VideoInfo,
+    AudioSettings, AudioTrack, DecodeReport, DecodeRequest, Keyframe, KeyframeSet, KeyframeSettings, Outcome, Padding,
+    Position, SceneMiddleSettings, SceneObjectSettings, SceneReport, Usage, VideoInfo,
 };
 pub use scenes::SceneSettings;

@@ -223,9 +223,13 @@ pub struct KeyframeSet {
     pub keyframes: Vec<Keyframe>,
     /// How many were asked for.
     pub wanted: u32,
-    /// Why there are fewer than that, if there are. The rest of a clip made of them stays zero.
+    /// Why there are fewer than that, if there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shortfall: Option<String>,
+    /// Black pictures that follow the keyframes in the archive where there are fewer than were asked for: the rest of the
+    /// method's clip stays zero.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub padding: Vec<Padding>,
     /// For scene-object: objects of each class that were counted in all frames that the detector saw, over all scenes
     /// that were not passed over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -297,6 +301,17 @@ pub struct Keyframe {
     /// The objects that it was chosen for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<FoundObjects>,
+}
+
+/// A black picture in the place of a keyframe that there is none for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Padding {
+    /// 0-based place, after all keyframes.
+    pub index: u32,
+    /// Its member of the archive, a JPEG.
+    pub file: String,
+    /// Always true: tells it from a keyframe.
+    pub padding: bool,
 }
 
 /// A scene.

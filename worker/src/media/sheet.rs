@@ -3,10 +3,10 @@
 
 use super::error::MediaError;
 use super::jpeg;
+use super::keyframe_tar;
 use super::picture::{Picture, check_size};
-use super::request::Keyframe;
-use std::fs::File;
-use std::io::Read;
+use super::request::{Keyframe, Padding};
+use serde::Deserialize;
 use std::path::Path;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -34,33 +34,33 @@ pub fn write(tar: &Path, sheet: &Path) -> Result<(), MediaError> {
 
 /// The keyframes of an archive, made small, with their labels.
 fn thumbnails(tar: &Path) -> Result<Vec<(Picture, String)>, MediaError> {
-    let failed = |error| MediaError::from_io("cannot read", tar, &error);
     let broken = |what: &str| MediaError::permanent(format!("{} is no archive of keyframes: {what}", tar.display()));
-    let mut archive = tar::Archive::new(File::open(tar).map_err(failed)?);
-    let (mut thumbnails, mut waiting) = (Vec::new(), None);
-    for member in archive.entries().map_err(failed)? {
-        let mut bytes = Vec::new();
-        member.and_then(|mut member| member.read_to_end(&mut bytes)).map_err(failed)?;
-        // A picture is followed by its numbers.
-        match waiting.take() {
-            None => {
-                let mut decoder = JpegDecoder::new(ZCursor::new(&bytes));
-                let rgb = decoder.decode().map_err(|error| broken(&error.to_string()))?;
-                let (width, height) = decoder.dimensions().ok_or_else(|| broken("a picture without a size"))?;
-                let (width, height) = (width as u32, height as u32);
-                check_size(width, height)?;
-                if rgb.len() != width as usize * height as usize * 3 {
-                    return Err(broken("a picture that is not RGB"));
-                }
-                waiting = Some(reduced(&Picture { width, height, rgb }));
-            }
-            Some(picture) => {
-                let keyframe: Keyframe = serde_json::from_slice(&bytes).map_err(|error| broken(&error.to_string()))?;
-                thumbnails.push((picture, label(&keyframe)));
-            }
+    let mut thumbnails = Vec::new();
+    keyframe_tar::read(tar, |sample| {
+        let mut decoder = JpegDecoder::new(ZCursor::new(&sample.jpeg));
+        let rgb = decoder.decode().map_err(|error| broken(&error.to_string()))?;
+        let (width, height) = decoder.dimensions().ok_or_else(|| broken("a picture without a size"))?;
+        let (width, height) = (width as u32, height as u32);
+        check_size(width, height)?;
+        if rgb.len() != width as usize * height as usize * 3 {
+            return Err(broken("a picture that is not RGB"));
         }
-    }
+        let label = match serde_json::from_slice(&sample.about) {
+            Ok(About::Keyframe(keyframe)) => label(&keyframe),
+            Ok(About::Padding(padding)) => format!("#{} -", padding.index),
+            Err(error) => return Err(broken(&error.to_string())),
+        };
+        thumbnails.push((reduced(&Picture { width, height, rgb }), label));
+        Ok(())
+    })?;
     Ok(thumbnails)
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum About {
+    Keyframe(Keyframe),
+    Padding(Padding),
 }
 
 /// Number, time, scene and objects.
