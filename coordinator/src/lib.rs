@@ -4,6 +4,8 @@
 pub mod commands;
 pub mod conclude;
 pub mod drive;
+#[cfg(feature = "local")]
+pub mod embeddings;
 pub mod gather;
 pub mod grid;
 pub mod plan;

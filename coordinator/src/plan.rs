@@ -1,6 +1,8 @@
 //! From a dataset to a run frozen in the store: what is asked for, and the trailers that it is asked of.
 
+use bytes::Bytes;
 use jhalak_common::artifact::Subject;
+use jhalak_common::dataset::Dataset;
 use jhalak_common::extraction;
 use jhalak_common::hash::{self, Hash};
 use jhalak_common::models::Registry;
@@ -30,14 +32,21 @@ pub async fn freeze(
     settings: &Settings,
     share_trailers: bool,
 ) -> Result<Plan> {
+    let (plan, dataset) = draft(source, settings, share_trailers.then_some(store)).await?;
+    store.put_if_absent(&dataset_key(&plan.spec.dataset.content), dataset).await?;
+    run::put_json_once(store, &run_key(&plan.spec.id, "trailers.json"), &plan.trailers).await?;
+    // Written last: a run without its specification does not exist.
+    run::put_json_once(store, &run_key(&plan.spec.id, "spec.json"), &plan.spec).await?;
+    load(store, &plan.spec.id).await
+}
+
+/// Plans a run and writes nothing but the trailers that `upload` asks for. With it comes the dataset in its normal form, as it is stored.
+pub async fn draft(source: &Source, settings: &Settings, upload: Option<&dyn ObjectStore>) -> Result<(Plan, Bytes)> {
     let registry = Registry::load(settings.models.registry.as_deref())?;
     let (recipes, models) = extraction::recipes(settings, &registry)?;
     let dataset = &source.reading.dataset;
-    let json =
-        serde_json::to_value(dataset).map_err(|e| Error::bug("the dataset does not serialise").with_source(e))?;
-    let bytes = hash::canonical_json(&json);
-    let subject = Subject { id: subject_id(&dataset.name), content: hash::of_bytes(bytes.as_bytes()) };
-    let trailers = source.trailers(share_trailers.then_some(store)).await?;
+    let (subject, bytes) = normal_form(dataset)?;
+    let trailers = source.trailers(upload).await?;
     let mut spec = RunSpec {
         version: RUN_VERSION,
         id: String::new(),
@@ -51,12 +60,15 @@ pub async fn freeze(
         created: jiff::Timestamp::now(),
     };
     spec.id = spec.derive_id();
-    store.put_if_absent(&dataset_key(&spec.dataset.content), bytes.into()).await?;
-    run::put_json_once(store, &run_key(&spec.id, "trailers.json"), &TrailerList { version: RUN_VERSION, trailers })
-        .await?;
-    // Written last: a run without its specification does not exist.
-    run::put_json_once(store, &run_key(&spec.id, "spec.json"), &spec).await?;
-    load(store, &spec.id).await
+    Ok((Plan { spec, trailers: TrailerList { version: RUN_VERSION, trailers } }, bytes))
+}
+
+/// The bytes that a dataset is stored as, and what identifies it.
+pub fn normal_form(dataset: &Dataset) -> Result<(Subject, Bytes)> {
+    let json =
+        serde_json::to_value(dataset).map_err(|e| Error::bug("the dataset does not serialise").with_source(e))?;
+    let bytes = hash::canonical_json(&json);
+    Ok((Subject { id: subject_id(&dataset.name), content: hash::of_bytes(bytes.as_bytes()) }, bytes.into()))
 }
 
 /// The frozen run `id`.

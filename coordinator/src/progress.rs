@@ -64,7 +64,8 @@ impl Progress {
         });
         let now = Instant::now();
         if bar.is_none() {
-            self.say(&format!("{name}: {} jobs, {done} of {all} done before", all - done));
+            let before = if done > 0 { format!(", {done} of {all} done before") } else { String::new() };
+            self.say(&format!("{name}: {} to do{before}", all - done));
         }
         Bar {
             name,
@@ -75,6 +76,11 @@ impl Progress {
         }
     }
 
+    /// A bar for `all` steps of work in this process.
+    pub fn steps(&self, name: &'static str, all: usize) -> Bar {
+        self.stage(name, all, 0)
+    }
+
     /// A writer for log lines that does not tear the bars.
     pub fn log_writer(&self) -> impl for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static {
         let bars = self.bars.clone();
@@ -83,13 +89,18 @@ impl Progress {
 }
 
 impl Bar {
-    /// A job is committed.
-    pub fn committed(&self, job: &Job) {
+    /// A step is done.
+    pub fn step(&self, what: &str) {
         if let Some(bar) = &self.bar {
-            bar.set_message(about(job));
+            bar.set_message(what.to_owned());
             bar.inc(1);
         }
         self.count(0);
+    }
+
+    /// A job is committed.
+    pub fn committed(&self, job: &Job) {
+        self.step(&about(job));
     }
 
     /// A job was given up.

@@ -1,6 +1,8 @@
 //! What people call a cell, and which tables it reads.
 
-use super::{CellSpec, Modality, Model, Protocol, Split};
+use std::str::FromStr;
+
+use super::{CellSpec, Modality, Model, Protocol, Split, UserEmbedding};
 use crate::artifact::ArtifactKind;
 
 impl Modality {
@@ -72,15 +74,77 @@ impl CellSpec {
         if !self.model.is_network() {
             return format!("{start}{}", self.model.name());
         }
-        let user = serde_json::to_value(self.user_embedding)
-            .ok()
-            .and_then(|v| v.as_str().map(str::to_string))
-            .unwrap_or_default();
+        let user = self.user_embedding.name();
         format!(
             "{start}{}, {}, {user}, {} GL",
             self.modality,
             self.model.name(),
             if self.gl { "with" } else { "without" }
         )
+    }
+}
+
+/// The first of `all` whose name is `text`; the error lists the names.
+fn by_name<T: Copy>(text: &str, all: &[T], name: impl Fn(T) -> String) -> Result<T, String> {
+    all.iter()
+        .copied()
+        .find(|one| name(*one) == text)
+        .ok_or_else(|| format!("must be one of {}", all.iter().map(|one| name(*one)).collect::<Vec<_>>().join(", ")))
+}
+
+impl FromStr for Modality {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        by_name(text, &Modality::ALL, |modality| modality.to_string())
+    }
+}
+
+impl FromStr for Model {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        by_name(text, &Model::ALL, |model| model.name().to_owned())
+    }
+}
+
+impl UserEmbedding {
+    /// The paper's name: `L`, `L+D`, `L+N` or `L+D+N`.
+    pub fn name(self) -> &'static str {
+        match self {
+            UserEmbedding::Liked => "L",
+            UserEmbedding::LikedDisliked => "L+D",
+            UserEmbedding::LikedNeutral => "L+N",
+            UserEmbedding::All => "L+D+N",
+        }
+    }
+}
+
+impl FromStr for UserEmbedding {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        by_name(text, &UserEmbedding::ALL, |user| user.name().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_is_read_back_and_everything_else_is_refused_with_the_choices() {
+        for modality in Modality::ALL {
+            assert_eq!(modality.to_string().parse(), Ok(modality));
+        }
+        for model in Model::ALL {
+            assert_eq!(model.name().parse(), Ok(model));
+        }
+        for user in UserEmbedding::ALL {
+            assert_eq!(user.name().parse(), Ok(user));
+            assert_eq!(serde_json::to_value(user).ok(), Some(user.name().into()), "one name for both");
+        }
+        let refused = "svm".parse::<Model>().expect_err("no such model");
+        assert!(refused.contains("classifier, ann, majority"), "{refused}");
     }
 }

@@ -117,6 +117,11 @@ pub enum Modality {
     Genre,
 }
 
+impl Modality {
+    /// Every modality, in the order of reports.
+    pub const ALL: [Modality; 4] = [Modality::Video, Modality::Audio, Modality::AudioVideo, Modality::Genre];
+}
+
 impl fmt::Display for Modality {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -166,6 +171,21 @@ pub enum Model {
     Honest,
 }
 
+impl Model {
+    /// Every model, with the paper's four heads.
+    pub const ALL: [Model; 9] = [
+        Model::Classifier { heads: 4 },
+        Model::Ann,
+        Model::Majority,
+        Model::UserMajority,
+        Model::ItemMajority,
+        Model::Bias,
+        Model::BiasClassWeighted,
+        Model::MatrixFactorisation,
+        Model::Honest,
+    ];
+}
+
 /// Which of a user's movies make up the user embedding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum UserEmbedding {
@@ -184,6 +204,9 @@ pub enum UserEmbedding {
 }
 
 impl UserEmbedding {
+    /// Every choice, in the order of the paper's tables.
+    pub const ALL: [UserEmbedding; 4] = [Self::Liked, Self::LikedDisliked, Self::LikedNeutral, Self::All];
+
     /// Whether movies with the label of this index are taken: [dislike, neutral, like].
     #[must_use]
     pub fn takes(self) -> [bool; 3] {

@@ -1,7 +1,11 @@
 //! The command line, one file a command.
 
+#[cfg(feature = "local")]
+mod cell;
 mod dataset;
 mod doctor;
+#[cfg(feature = "local")]
+mod evaluate;
 #[cfg(feature = "local")]
 mod keyframes;
 mod models;
@@ -76,6 +80,9 @@ pub enum Command {
     /// Chooses the keyframes of a video and writes them as JPEG.
     #[cfg(feature = "local")]
     Keyframes(keyframes::Keyframes),
+    /// Evaluates one model in one setting, in this process.
+    #[cfg(feature = "local")]
+    Evaluate(Box<evaluate::Evaluate>),
     /// Looks at a dataset: check, describe.
     Dataset(dataset::DatasetCommand),
     /// The registry of models: ls, verify.
@@ -150,6 +157,8 @@ impl Command {
             Command::Scenes(command) => command.execute(settings, output).await,
             #[cfg(feature = "local")]
             Command::Keyframes(command) => command.execute(settings, output).await,
+            #[cfg(feature = "local")]
+            Command::Evaluate(command) => command.execute(settings, output).await,
             Command::Dataset(command) => command.execute(settings, output).await,
             Command::Models(command) => command.execute(settings, output).await,
             Command::Doctor(command) => command.execute(settings, output).await,

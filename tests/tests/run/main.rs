@@ -3,6 +3,7 @@
 mod bad_input;
 mod cluster;
 mod embedded;
+mod evaluate;
 mod examples;
 mod keyframes;
 mod killed;

@@ -91,7 +91,7 @@ async fn inputs(context: &Context, task: &CellTask) -> Result<(Arc<Dataset>, Arc
         })?;
         let table =
             Table::read(artifact::read_file(context.store.as_ref(), &record, jhalak_common::table::FILE).await?)?;
-        let embeddings = Some(rows_by_movie(table, &dataset));
+        let embeddings = Some(EmbeddingTable::of(table, &dataset));
         match kind {
             ArtifactKind::VideoTable => features.video = embeddings,
             ArtifactKind::AudioTable => features.audio = embeddings,
@@ -107,8 +107,4 @@ async fn inputs(context: &Context, task: &CellTask) -> Result<(Arc<Dataset>, Arc
     let answer = (loaded.dataset.clone(), loaded.features.clone());
     *kept = Some(loaded);
     Ok(answer)
-}
-
-fn rows_by_movie(mut table: Table, dataset: &Dataset) -> EmbeddingTable {
-    EmbeddingTable { dim: table.dim, rows: dataset.movies.iter().map(|m| table.rows.remove(&m.id)).collect() }
 }

@@ -3,6 +3,7 @@
 use crate::recommend::RecommendError;
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::Modality;
+use jhalak_common::table::Table;
 use serde::{Deserialize, Serialize};
 
 /// One row a movie, by the movie's index in the dataset.
@@ -24,6 +25,12 @@ impl EmbeddingTable {
         let dim = dataset.genres.len();
         let hot = |genres: &[String]| dataset.genres.iter().map(|g| f32::from(u8::from(genres.contains(g)))).collect();
         Self { dim, rows: dataset.movies.iter().map(|movie| Some(hot(&movie.genres))).collect() }
+    }
+
+    /// The rows of a stored table, by movie.
+    #[must_use]
+    pub fn of(mut table: Table, dataset: &Dataset) -> Self {
+        Self { dim: table.dim, rows: dataset.movies.iter().map(|movie| table.rows.remove(&movie.id)).collect() }
     }
 
     /// The row of a movie.

@@ -13,6 +13,7 @@ pub mod cell;
 pub mod classifier;
 pub mod embedding;
 pub mod error;
+pub mod folds;
 pub mod genre_head;
 pub mod gl;
 pub mod honest;

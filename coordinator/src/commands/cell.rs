@@ -1,0 +1,293 @@
+//! A cell of the evaluation on the command line.
+
+use clap::{Args, ValueEnum};
+use jhalak_common::evaluation::{
+    Balance, CellSpec, EmbeddingSource, Errata, GlSettings, Modality, Model, PUBLISHED_UPSAMPLING, Protocol, Split,
+    TrainingSettings, UserEmbedding,
+};
+use jhalak_common::settings::Settings;
+use jhalak_common::{Error, Result};
+
+/// What is evaluated, and how.
+#[derive(Args)]
+pub struct CellArgs {
+    /// paper: as published, its leaks included; strict: without leaks.
+    #[arg(long, value_enum, default_value_t = ProtocolArg::Strict)]
+    pub protocol: ProtocolArg,
+    /// strict: what a fold holds out: random pairs, all pairs of some movies, or all pairs of some users but a few known ones.
+    #[arg(long, value_enum, default_value_t = SplitArg::Pairs)]
+    pub split: SplitArg,
+    /// --split users: how many ratings of each test user are known [default: 5]
+    #[arg(long, value_name = "N")]
+    pub known: Option<usize>,
+    /// What movies are described by: video, audio, audio+video, genre or metadata. Models that know labels alone take no notice of it.
+    #[arg(long, default_value = "genre")]
+    pub modality: Modality,
+    /// What predicts: classifier (the paper's cross attention), ann, honest, or a baseline: majority, user-majority, item-majority, bias,
+    /// bias-class-weighted, matrix-factorisation.
+    #[arg(long, default_value = "classifier")]
+    pub model: Model,
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// paper: which of the publication's errors are repeated; none, or a list [default: own-label,upsampling,swapped-gl]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "ERROR")]
+    pub errata: Option<Vec<Erratum>>,
+    /// The seed of every split, initialisation and shuffle [default: evaluate.seed of the settings]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Number of folds [default: evaluate.folds of the settings]
+    #[arg(long)]
+    pub folds: Option<usize>,
+}
+
+/// How a classifier or an ANN is built and trained.
+#[derive(Args)]
+pub struct NetworkArgs {
+    /// Which of a user's movies make up the user embedding: L (liked), L+D (and disliked), L+N (and neutral), L+D+N.
+    #[arg(long, default_value = "L", value_name = "MOVIES")]
+    pub user_embedding: UserEmbedding,
+    /// Leave the GL-score out.
+    #[arg(long)]
+    pub without_gl: bool,
+    /// Where paper and notebook differ: notebook (RMSprop at 1e-5, GL times 100, scaled user embeddings; default of `--protocol paper`), paper (Adam at
+    /// 1e-3, GL from 0 to 1, unscaled), or ours (as paper, with scaled user embeddings and inputs standardised on training pairs; default of `strict`).
+    #[arg(long, value_enum, value_name = "WHOSE")]
+    pub settings: Option<SettingsArg>,
+    /// Where video and audio embeddings come from: a genre head trained in every fold, or as given by the embedding model [default: genre-head]
+    #[arg(long, value_enum, value_name = "SOURCE")]
+    pub embedding: Option<EmbeddingArg>,
+    /// How classes are evened out in training: none, upsample (dislikes, as the paper), class-weights [default: upsample]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub even: Option<EvenArg>,
+    /// Epochs of a training at most [default: evaluate.epochs of the settings]
+    #[arg(long)]
+    pub epochs: Option<usize>,
+}
+
+/// See [`Protocol`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProtocolArg {
+    /// As published, its leaks included.
+    Paper,
+    /// Without leaks.
+    Strict,
+}
+
+/// See [`Split`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SplitArg {
+    /// Random pairs.
+    Pairs,
+    /// All pairs of some movies.
+    Movies,
+    /// All pairs of some users but a few known ones.
+    Users,
+}
+
+/// Whose settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SettingsArg {
+    /// The paper's text.
+    Paper,
+    /// The published notebooks.
+    Notebook,
+    /// This project's.
+    Ours,
+}
+
+/// See [`EmbeddingSource`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EmbeddingArg {
+    /// A genre head is trained in every fold.
+    GenreHead,
+    /// The rows as they are stored.
+    Given,
+}
+
+/// See [`Balance`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EvenArg {
+    /// Not at all.
+    None,
+    /// Dislikes are repeated.
+    Upsample,
+    /// Classes are weighted.
+    ClassWeights,
+}
+
+/// See [`Errata`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Erratum {
+    /// None of them.
+    None,
+    /// The predicted pair's own label is in its GL-score and user embedding.
+    OwnLabel,
+    /// Dislikes are copied before the split.
+    Upsampling,
+    /// The GL-score takes likes for dislikes and the reverse.
+    SwappedGl,
+    /// Copies count again in GL-scores and user embeddings.
+    Copies,
+}
+
+impl CellArgs {
+    /// The cell that is asked for.
+    ///
+    /// # Errors
+    /// Invalid input: options that contradict each other, or a value out of its range.
+    pub fn spec(&self, settings: &Settings) -> Result<CellSpec> {
+        let network = &self.network;
+        let (user, gl) = (network.user_embedding, !network.without_gl);
+        let mut spec = match self.protocol {
+            ProtocolArg::Paper => {
+                if self.split != SplitArg::Pairs || self.known.is_some() {
+                    return Err(Error::invalid(
+                        "the published protocol splits by pairs: leave out --split and --known, or take --protocol strict",
+                    ));
+                }
+                let mut spec = CellSpec::published(self.modality, self.model, user, gl);
+                if let Some(list) = &self.errata {
+                    spec.protocol = Protocol::Paper { errata: errata(list)? };
+                }
+                spec
+            }
+            ProtocolArg::Strict => {
+                if self.errata.is_some() {
+                    return Err(Error::invalid(
+                        "the strict protocol repeats no error: --errata is for --protocol paper",
+                    ));
+                }
+                if self.known.is_some() && self.split != SplitArg::Users {
+                    return Err(Error::invalid("--known is for --split users"));
+                }
+                let split = match self.split {
+                    SplitArg::Pairs => Split::Pairs,
+                    SplitArg::Movies => Split::Movies,
+                    SplitArg::Users => Split::Users { known: self.known.unwrap_or(5) },
+                };
+                CellSpec::strict(split, self.modality, self.model, user, gl)
+            }
+        };
+        network.apply(&mut spec, settings)?;
+        spec.seed = self.seed.unwrap_or(settings.evaluate.seed);
+        spec.folds = self.folds.unwrap_or(settings.evaluate.folds);
+        spec.check().map_err(|e| Error::invalid(e.to_string()))?;
+        Ok(spec)
+    }
+}
+
+impl NetworkArgs {
+    /// Puts these choices into the cell.
+    pub fn apply(&self, spec: &mut CellSpec, settings: &Settings) -> Result<()> {
+        let (paper, notebook) = (TrainingSettings::paper(), TrainingSettings::notebook());
+        let (published, ours) =
+            (GlSettings { undefined: 0.01, scale: 100.0 }, GlSettings { undefined: 0.5, scale: 1.0 });
+        match self.settings {
+            None => {}
+            Some(SettingsArg::Notebook) => {
+                (spec.training, spec.gl_score) = (notebook, published);
+                (spec.scale_user_embedding, spec.standardise_inputs) = (true, false);
+            }
+            Some(SettingsArg::Paper) => {
+                (spec.training, spec.gl_score) = (paper, GlSettings { scale: 1.0, ..published });
+                (spec.scale_user_embedding, spec.standardise_inputs) = (false, false);
+            }
+            Some(SettingsArg::Ours) => {
+                (spec.training, spec.gl_score) = (paper, ours);
+                (spec.scale_user_embedding, spec.standardise_inputs) = (true, true);
+            }
+        }
+        match self.even {
+            None => {}
+            Some(EvenArg::None) => spec.training.balance = Balance::None,
+            Some(EvenArg::Upsample) => spec.training.balance = PUBLISHED_UPSAMPLING,
+            Some(EvenArg::ClassWeights) => spec.training.balance = Balance::ClassWeights,
+        }
+        spec.training.fit.epochs = self.epochs.unwrap_or(settings.evaluate.epochs);
+        let trailers = !spec.modality.tables().is_empty();
+        if self.embedding.is_some() && !trailers {
+            return Err(Error::invalid(format!(
+                "the modality {} has no genre head: --embedding is for video, audio and audio+video",
+                spec.modality
+            )));
+        }
+        spec.embedding = match self.embedding {
+            Some(EmbeddingArg::Given) => EmbeddingSource::Given,
+            _ if trailers && spec.model.is_network() => EmbeddingSource::GenreHead,
+            _ => EmbeddingSource::Given,
+        };
+        Ok(())
+    }
+}
+
+fn errata(list: &[Erratum]) -> Result<Errata> {
+    if list.contains(&Erratum::None) && list.len() > 1 {
+        return Err(Error::invalid("--errata none stands alone"));
+    }
+    let has = |erratum| list.contains(&erratum);
+    Ok(Errata {
+        own_label: has(Erratum::OwnLabel),
+        upsample_before_split: has(Erratum::Upsampling),
+        swapped_gl: has(Erratum::SwappedGl),
+        copies_in_profiles: has(Erratum::Copies),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        cell: CellArgs,
+    }
+
+    fn spec(line: &str) -> Result<CellSpec> {
+        let words = std::iter::once("x").chain(line.split_whitespace());
+        Line::try_parse_from(words).expect("a line that can be parsed").cell.spec(&Settings::default())
+    }
+
+    #[test]
+    fn the_defaults_are_the_cells_of_the_grid() {
+        let model = Model::Classifier { heads: 4 };
+        let published = CellSpec::published(Modality::Genre, model, UserEmbedding::Liked, true);
+        assert_eq!(spec("--protocol paper").expect("valid"), published);
+        let strict =
+            CellSpec::strict(Split::Users { known: 5 }, Modality::Genre, Model::Ann, UserEmbedding::All, false);
+        let line = "--split users --model ann --user-embedding L+D+N --without-gl";
+        assert_eq!(spec(line).expect("valid"), strict);
+        assert_eq!(spec("--modality audio+video").expect("valid").embedding, EmbeddingSource::GenreHead);
+        assert_eq!(spec("--modality audio --embedding given").expect("valid").embedding, EmbeddingSource::Given);
+    }
+
+    #[test]
+    fn every_switch_reaches_the_cell() {
+        let mended =
+            spec("--protocol paper --errata upsampling --settings paper --even class-weights --seed 7 --folds 3");
+        let mended = mended.expect("valid");
+        let errata = Errata { upsample_before_split: true, ..Errata::none() };
+        assert_eq!(mended.protocol, Protocol::Paper { errata });
+        assert_eq!((mended.seed, mended.folds, mended.training.balance), (7, 3, Balance::ClassWeights));
+        assert_eq!(mended.training.fit, TrainingSettings::paper().fit);
+        assert!(!mended.scale_user_embedding && mended.gl_score.scale == 1.0);
+        let notebook = spec("--settings notebook --epochs 3").expect("valid");
+        assert_eq!((notebook.training.fit.epochs, notebook.gl_score.scale), (3, 100.0));
+    }
+
+    #[test]
+    fn options_that_contradict_each_other_are_refused_with_the_way_out() {
+        for (line, told) in [
+            ("--protocol paper --split movies", "--protocol strict"),
+            ("--errata none", "--protocol paper"),
+            ("--known 3", "--split users"),
+            ("--embedding given", "video"),
+            ("--folds 1", "folds"),
+            ("--protocol paper --errata none,copies", "alone"),
+        ] {
+            let error = spec(line).expect_err(line);
+            assert!(error.to_string().contains(told), "{line}: {error}");
+        }
+    }
+}

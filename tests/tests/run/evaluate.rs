@@ -1,0 +1,102 @@
+//! `jhalak evaluate`: the shape that other programs rely on, every protocol and split, and what it refuses.
+
+use jhalak_tests::dataset::Made;
+use jhalak_tests::programs::{Ended, command, run};
+use serde_json::Value;
+use std::path::Path;
+
+fn evaluate(folder: &Path, args: &str) -> Ended {
+    let mut jhalak = command("jhalak", &folder.join("store"));
+    jhalak.env("JHALAK__MODELS__ONNXRUNTIME", "/nowhere").args(["evaluate", "--quiet", "--dataset"]);
+    run(jhalak.arg(folder.join("data")).args(args.split_whitespace()))
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().expect("an object").keys().map(String::as_str).collect()
+}
+
+/// The fixed keys, with the shape of their values. More may stand beside them.
+fn check_shape(answer: &Value) {
+    for name in ["accuracy", "macro_f1", "weighted_f1"] {
+        assert_eq!(keys(&answer[name]), ["mean", "sd"], "{name}");
+        assert!(answer[name]["mean"].as_f64().is_some_and(|x| (0.0..=1.0).contains(&x)), "{name}: {answer}");
+    }
+    assert_eq!(keys(&answer["recall"]), ["dislike", "like", "neutral"], "as an object, in any order");
+    let rows = answer["confusion"].as_array().expect("rows");
+    assert_eq!(rows.len(), 3);
+    assert!(rows.iter().all(|row| row.as_array().is_some_and(|r| r.len() == 3 && r.iter().all(Value::is_u64))));
+    let folds = answer["folds"].as_array().expect("folds");
+    assert_eq!(folds.len(), 2);
+    for (number, fold) in folds.iter().enumerate() {
+        assert_eq!(fold["fold"], number);
+        for name in ["accuracy", "macro_f1", "weighted_f1"] {
+            assert!(fold[name].is_f64(), "{name}: {fold}");
+        }
+        assert_eq!(keys(&fold["recall"]), ["dislike", "like", "neutral"]);
+    }
+    let accuracies: Vec<f64> = folds.iter().filter_map(|fold| fold["accuracy"].as_f64()).collect();
+    let mean = accuracies.iter().sum::<f64>() / 2.0;
+    assert!((mean - answer["accuracy"]["mean"].as_f64().expect("a number")).abs() < 1e-12);
+}
+
+#[test]
+fn the_json_shape_holds_in_every_protocol_split_and_model_and_the_same_command_gives_the_same_answer() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    Made::new(&folder.path().join("data"), false);
+    for args in [
+        "--protocol paper --split pairs --modality genre --model classifier",
+        "--protocol strict --split movies --modality genre --model ann --user-embedding L+D+N --without-gl",
+        "--protocol strict --split users --known 2 --modality genre --model bias --balanced",
+        "--protocol strict --split pairs --modality genre --model majority",
+        "--protocol paper --model item-majority --errata none --seed 5",
+    ] {
+        let ended = evaluate(folder.path(), &format!("{args} --json"));
+        assert_eq!(ended.code, Some(0), "{args}: {}", ended.err);
+        let answer: Value = serde_json::from_str(&ended.out).expect("JSON on standard output");
+        check_shape(&answer);
+        assert_eq!(answer["cell"]["folds"], 2, "the cell is told with its settings");
+        assert_eq!(evaluate(folder.path(), &format!("{args} --json --threads 1")).out, ended.out, "{args}");
+    }
+    let text = evaluate(folder.path(), "--model majority");
+    assert!(text.out.contains("accuracy") && text.out.contains("dislike"), "{}", text.out);
+}
+
+#[test]
+fn a_modality_without_its_input_and_wrong_use_are_told_with_the_way_out() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    Made::new(&folder.path().join("data"), false);
+    for (args, code, told) in [
+        ("--modality video", 3, "jhalak run"),
+        ("--modality audio+video --model ann", 3, "trailers"),
+        ("--modality smell", 2, "audio+video"),
+        ("--model svm", 2, "matrix-factorisation"),
+        ("--folds 1", 3, "folds"),
+        ("--folds 60", 3, "fewer folds"),
+        ("--balanced", 3, "bias"),
+        ("--protocol paper --split users", 3, "strict"),
+        ("--protocol paper --model honest", 3, "strict"),
+        ("--movies /nowhere/list.txt", 3, "/nowhere/list.txt"),
+    ] {
+        let ended = evaluate(folder.path(), args);
+        assert_eq!(ended.code, Some(code), "{args}: {} {}", ended.out, ended.err);
+        assert!(ended.err.contains(told), "{args}: {}", ended.err);
+    }
+}
+
+#[test]
+fn video_and_audio_read_what_a_run_left_in_the_store_with_and_without_the_trailers_at_hand() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (data, store) = (folder.path().join("data"), folder.path().join("store"));
+    Made::new(&data, true);
+    let ran = run(command("jhalak", &store).args(["run", "--quiet", "--dataset"]).arg(&data));
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let with = evaluate(folder.path(), "--modality audio+video --model ann --json");
+    assert_eq!(with.code, Some(0), "{}", with.err);
+    let answer: Value = serde_json::from_str(&with.out).expect("JSON");
+    check_shape(&answer);
+    assert!(answer["folds"][0]["left_out_pairs"].as_u64().is_some_and(|n| n > 0), "movies without trailers are told");
+    std::fs::remove_dir_all(data.join("trailers")).expect("ours");
+    let without = evaluate(folder.path(), "--modality audio+video --model ann --json");
+    assert_eq!(without.code, Some(0), "{}", without.err);
+    assert_eq!(without.out, with.out);
+}
