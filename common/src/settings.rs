@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::dataset::ReadSettings;
 use crate::error::{Error, Result};
 
 /// Everything that can be set. Each section is one part of the system; units are in the names.
@@ -27,6 +28,8 @@ pub struct Settings {
     pub extract: ExtractSettings,
     /// Limits on the decoding of one trailer, which runs in a child process.
     pub decode: DecodeSettings,
+    /// How a dataset's files are read: `dataset.dislike_at_most` and `dataset.like_at_least`, the stars that make MovieLens' three classes.
+    pub dataset: ReadSettings,
     /// What is trained and evaluated.
     pub evaluate: EvaluateSettings,
 }
@@ -82,6 +85,8 @@ pub struct WorkerSettings {
     pub scratch: PathBuf,
     /// A file that the worker touches while it lives, for `jhalak-worker health`; none where this is not set.
     pub heartbeat_file: Option<PathBuf>,
+    /// Time after which a training's state is kept in the store again, so that an interrupted one goes on there. 0 keeps it after every epoch.
+    pub checkpoint_ms: u64,
 }
 
 /// Models and ONNX Runtime.
@@ -159,6 +164,7 @@ impl Default for Settings {
             models: ModelSettings::default(),
             extract: ExtractSettings::default(),
             decode: DecodeSettings::default(),
+            dataset: ReadSettings::default(),
             evaluate: EvaluateSettings::default(),
         }
     }
@@ -192,7 +198,14 @@ impl Default for QueueSettings {
 
 impl Default for WorkerSettings {
     fn default() -> Self {
-        WorkerSettings { slots: 0, attempts: 5, grace_ms: 25_000, scratch: std::env::temp_dir(), heartbeat_file: None }
+        WorkerSettings {
+            slots: 0,
+            attempts: 5,
+            grace_ms: 25_000,
+            scratch: std::env::temp_dir(),
+            heartbeat_file: None,
+            checkpoint_ms: 60_000,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::Subject;
-use jhalak_common::dataset::{self, Files, Folder, Memory, ReadSettings, Reading};
+use jhalak_common::dataset::{self, Files, Folder, Memory, Reading};
 use jhalak_common::hash;
 use jhalak_common::job::Trailer;
 use jhalak_common::settings::Settings;
@@ -45,7 +45,8 @@ pub async fn read(url: &str, movies: Option<&Path>, settings: &Settings) -> Resu
                 .map_err(|e| Error::from(e).context(format!("the list of movies {}", path.display())))
         })
         .transpose()?;
-    let reading = tokio::task::spawn_blocking(move || dataset::read(files.as_ref(), &ReadSettings::default()))
+    let thresholds = settings.dataset;
+    let reading = tokio::task::spawn_blocking(move || dataset::read(files.as_ref(), &thresholds))
         .await
         .map_err(|e| Error::bug("reading the dataset panicked").with_source(e))??;
     let reading = match (list, movies) {

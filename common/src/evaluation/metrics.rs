@@ -3,7 +3,7 @@
 //! Micro-averaged precision, recall and F1 all equal accuracy (erratum 6), so they are not among these.
 
 use super::CLASSES;
-use super::result::FoldResult;
+use super::result::{FoldResult, PartKind};
 use serde::{Deserialize, Serialize};
 
 /// Counts in the order dislike, neutral, like: rows are the actual class, columns the predicted one.
@@ -118,6 +118,24 @@ pub struct FoldMetrics {
     pub left_out_pairs: usize,
 }
 
+/// One part of the honest model over the folds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartMetrics {
+    /// What the row is of.
+    pub kind: PartKind,
+    /// The member's name, or that of the group of features.
+    pub name: String,
+    /// Share of right predictions.
+    pub accuracy: MeanSd,
+    /// Mean of the classes' F1.
+    pub macro_f1: MeanSd,
+    /// Mean log loss.
+    pub log_loss: MeanSd,
+    /// A member's mean weight in the stack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<f64>,
+}
+
 /// What `jhalak evaluate --json` prints of a cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellMetrics {
@@ -133,6 +151,12 @@ pub struct CellMetrics {
     pub precision: PerClass<f64>,
     /// Sum of the folds' confusion matrices.
     pub confusion: Confusion,
+    /// The honest model's parts, in the order of the folds' results.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartMetrics>,
+    /// How many settings were tried on inner folds before the model's own were fixed.
+    #[serde(default)]
+    pub settings_tried: usize,
     /// The folds, in order.
     pub folds: Vec<FoldMetrics>,
 }
@@ -157,8 +181,34 @@ pub fn summarise(results: &[FoldResult]) -> CellMetrics {
         recall: [mean(|s| s.recall.dislike), mean(|s| s.recall.neutral), mean(|s| s.recall.like)].into(),
         precision: [mean(|s| s.precision.dislike), mean(|s| s.precision.neutral), mean(|s| s.precision.like)].into(),
         confusion,
+        parts: parts(results),
+        settings_tried: results.iter().map(|result| result.settings_tried).max().unwrap_or(0),
         folds,
     }
+}
+
+/// Every part that some fold has, over the folds that have it.
+fn parts(results: &[FoldResult]) -> Vec<PartMetrics> {
+    let mut names: Vec<(PartKind, &str)> = Vec::new();
+    for part in results.iter().flat_map(|result| &result.parts) {
+        if !names.contains(&(part.kind, part.name.as_str())) {
+            names.push((part.kind, &part.name));
+        }
+    }
+    let metrics = |(kind, name): (PartKind, &str)| {
+        let rows = || results.iter().flat_map(|r| &r.parts).filter(move |p| p.kind == kind && p.name == name);
+        let of = |f: fn(&Scores) -> f64| MeanSd::of(&rows().map(|p| f(&scores(&p.confusion))).collect::<Vec<_>>());
+        let weights: Vec<f64> = rows().filter_map(|p| p.weight).collect();
+        PartMetrics {
+            kind,
+            name: name.to_owned(),
+            accuracy: of(|s| s.accuracy),
+            macro_f1: of(|s| s.macro_f1),
+            log_loss: MeanSd::of(&rows().map(|p| p.log_loss).collect::<Vec<_>>()),
+            weight: (!weights.is_empty()).then(|| MeanSd::of(&weights).mean),
+        }
+    };
+    names.into_iter().map(metrics).collect()
 }
 
 impl From<&FoldResult> for FoldMetrics {

@@ -9,7 +9,7 @@ mod result;
 mod spec;
 mod training;
 
-pub use result::{FoldResult, Prediction};
+pub use result::{FoldResult, PartKind, PartResult, Prediction};
 pub use spec::*;
 pub use training::{FitSettings, Optimiser, Schedule, StepRate};
 

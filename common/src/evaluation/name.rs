@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{CellSpec, Modality, Model, Protocol, Split, UserEmbedding};
+use super::{CellSpec, Control, Edition, Modality, Model, Protocol, Split, UserEmbedding};
 use crate::artifact::ArtifactKind;
 
 impl Modality {
@@ -12,7 +12,7 @@ impl Modality {
             Modality::Video => &[ArtifactKind::VideoTable],
             Modality::Audio => &[ArtifactKind::AudioTable],
             Modality::AudioVideo => &[ArtifactKind::VideoTable, ArtifactKind::AudioTable],
-            Modality::Genre => &[],
+            Modality::Genre | Modality::Metadata => &[],
         }
     }
 }
@@ -71,15 +71,21 @@ impl CellSpec {
             _ => String::new(),
         };
         let start = format!("{} {}{known}, ", self.protocol.name(), self.protocol.split_name());
+        let end = match self.control {
+            Control::None => "",
+            Control::PermutedLabels => ", labels permuted",
+            Control::RandomEmbeddings => ", random embeddings",
+        };
         if !self.model.is_network() {
-            return format!("{start}{}", self.model.name());
+            return format!("{start}{}{end}", self.model.name());
         }
         let user = self.user_embedding.name();
         format!(
-            "{start}{}, {}, {user}, {} GL",
+            "{start}{}, {}, {user}, {} GL{}{end}",
             self.modality,
             self.model.name(),
-            if self.gl { "with" } else { "without" }
+            if self.gl { "with" } else { "without" },
+            if self.edition == Edition::Paper { ", as the paper's text" } else { "" },
         )
     }
 }

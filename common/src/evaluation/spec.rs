@@ -42,6 +42,53 @@ pub struct CellSpec {
     pub folds: usize,
     /// The seed of everything drawn at random.
     pub seed: u64,
+    /// Whose details hold where the paper's text and its notebooks differ: layers of the ANN, training of the genre heads. The other
+    /// differences are settings of their own; [`CellSpec::with_edition`] sets them all.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub edition: Edition,
+    /// What is made meaningless on purpose.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub control: Control,
+    /// Honest model: also measure what is lost without each of its groups of features ([`super::PartResult`]).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ablation: bool,
+}
+
+/// Fields that came after the first contract are written only where they say something, so that old cells keep their hashes.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// The two publications of the method, where they differ.
+///
+/// | | notebooks | paper's text |
+/// |---|---|---|
+/// | optimiser, schedule, patience | RMSprop, 1e-5 and a tenth of it after each 50 epochs, 15 | Adam, 1e-3, 5 |
+/// | user embedding | each weighted embedding standard-scaled before the mean | plain mean |
+/// | GL-score | times 100; 0 / 0 is 0.01 | as it is; 0 / 0 is not told: 0.01 too |
+/// | ANN, two modalities | 256 -> 128 -> 64 -> 3 | 256 -> 128 -> 64 -> 32 -> 3 |
+/// | video genre head | OneCycle up to 0.1, batch 1, 40 epochs | Adam, 1e-3, batch 16, 100 epochs |
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Edition {
+    /// The notebooks published beside the paper.
+    #[default]
+    Notebook,
+    /// The text of the paper.
+    Paper,
+}
+
+/// A cell that must do badly: what beats the majority here has seen a label.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    /// No control: the data as it is.
+    #[default]
+    None,
+    /// The labels are shuffled over all pairs before anything else.
+    PermutedLabels,
+    /// Every embedding is replaced by standard normal numbers. Networks only.
+    RandomEmbeddings,
 }
 
 /// How pairs are split and what the features may see.
@@ -115,6 +162,9 @@ pub enum Modality {
     AudioVideo,
     /// The multi-hot vector of its genres.
     Genre,
+    /// What the catalogue says of it: description and people as TF-IDF reduced to a few numbers, year and whether it is missing, rating,
+    /// languages, genres. Fitted on the movies of training pairs.
+    Metadata,
 }
 
 impl Modality {
@@ -129,6 +179,7 @@ impl fmt::Display for Modality {
             Self::Audio => "audio",
             Self::AudioVideo => "audio+video",
             Self::Genre => "genre",
+            Self::Metadata => "metadata",
         })
     }
 }
@@ -296,6 +347,30 @@ impl CellSpec {
             training: TrainingSettings::notebook(),
             folds: 5,
             seed: 0,
+            edition: Edition::Notebook,
+            control: Control::None,
+            ablation: false,
+        }
+    }
+
+    /// The same cell with the details of this edition: training, scaling, GL-score, layers, heads (the table at [`Edition`]).
+    #[must_use]
+    pub fn with_edition(self, edition: Edition) -> Self {
+        match edition {
+            Edition::Notebook => Self {
+                edition,
+                gl_score: GlSettings { undefined: 0.01, scale: 100.0 },
+                scale_user_embedding: true,
+                training: TrainingSettings::notebook(),
+                ..self
+            },
+            Edition::Paper => Self {
+                edition,
+                gl_score: GlSettings { undefined: 0.01, scale: 1.0 },
+                scale_user_embedding: false,
+                training: TrainingSettings::paper(),
+                ..self
+            },
         }
     }
 
@@ -340,6 +415,12 @@ impl CellSpec {
         }
         if matches!(self.model, Model::Classifier { heads: 0 }) {
             return fail("model.heads", "must be at least 1");
+        }
+        if self.control == Control::RandomEmbeddings && !self.model.is_network() {
+            return fail("control", "only the classifier and the ANN read embeddings: use `permuted_labels`");
+        }
+        if self.ablation && self.model != Model::Honest {
+            return fail("ablation", "only the honest model has parts to leave out");
         }
         Ok(())
     }

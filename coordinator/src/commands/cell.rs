@@ -2,8 +2,8 @@
 
 use clap::{Args, ValueEnum};
 use jhalak_common::evaluation::{
-    Balance, CellSpec, EmbeddingSource, Errata, GlSettings, Modality, Model, PUBLISHED_UPSAMPLING, Protocol, Split,
-    TrainingSettings, UserEmbedding,
+    Balance, CellSpec, Control, Edition, EmbeddingSource, Errata, GlSettings, Modality, Model, PUBLISHED_UPSAMPLING,
+    Protocol, Split, TrainingSettings, UserEmbedding,
 };
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
@@ -32,6 +32,12 @@ pub struct CellArgs {
     /// paper: which of the publication's errors are repeated; none, or a list [default: own-label,upsampling,swapped-gl]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "ERROR")]
     pub errata: Option<Vec<Erratum>>,
+    /// Make something meaningless on purpose: what then beats the majority has seen a label.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub control: Option<ControlArg>,
+    /// --model honest: also measure what is lost without each group of its features.
+    #[arg(long)]
+    pub ablation: bool,
     /// The seed of every split, initialisation and shuffle [default: evaluate.seed of the settings]
     #[arg(long)]
     pub seed: Option<u64>,
@@ -93,6 +99,15 @@ pub enum SettingsArg {
     Notebook,
     /// This project's.
     Ours,
+}
+
+/// See [`Control`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ControlArg {
+    /// Labels shuffled over all pairs.
+    PermutedLabels,
+    /// Standard normal numbers in the place of every embedding.
+    RandomEmbeddings,
 }
 
 /// See [`EmbeddingSource`].
@@ -169,6 +184,12 @@ impl CellArgs {
             }
         };
         network.apply(&mut spec, settings)?;
+        spec.control = match self.control {
+            None => Control::None,
+            Some(ControlArg::PermutedLabels) => Control::PermutedLabels,
+            Some(ControlArg::RandomEmbeddings) => Control::RandomEmbeddings,
+        };
+        spec.ablation = self.ablation;
         spec.seed = self.seed.unwrap_or(settings.evaluate.seed);
         spec.folds = self.folds.unwrap_or(settings.evaluate.folds);
         spec.check().map_err(|e| Error::invalid(e.to_string()))?;
@@ -191,6 +212,7 @@ impl NetworkArgs {
             Some(SettingsArg::Paper) => {
                 (spec.training, spec.gl_score) = (paper, GlSettings { scale: 1.0, ..published });
                 (spec.scale_user_embedding, spec.standardise_inputs) = (false, false);
+                spec.edition = Edition::Paper;
             }
             Some(SettingsArg::Ours) => {
                 (spec.training, spec.gl_score) = (paper, ours);
@@ -272,6 +294,9 @@ mod tests {
         assert_eq!((mended.seed, mended.folds, mended.training.balance), (7, 3, Balance::ClassWeights));
         assert_eq!(mended.training.fit, TrainingSettings::paper().fit);
         assert!(!mended.scale_user_embedding && mended.gl_score.scale == 1.0);
+        assert_eq!(mended.edition, Edition::Paper);
+        assert_eq!(spec("--model bias --control permuted-labels").expect("valid").control, Control::PermutedLabels);
+        assert!(spec("--model honest --ablation").expect("valid").ablation);
         let notebook = spec("--settings notebook --epochs 3").expect("valid");
         assert_eq!((notebook.training.fit.epochs, notebook.gl_score.scale), (3, 100.0));
     }
@@ -284,6 +309,8 @@ mod tests {
             ("--known 3", "--split users"),
             ("--embedding given", "video"),
             ("--folds 1", "folds"),
+            ("--ablation", "honest"),
+            ("--model bias --control random-embeddings", "permuted"),
             ("--protocol paper --errata none,copies", "alone"),
         ] {
             let error = spec(line).expect_err(line);

@@ -13,18 +13,14 @@ pub fn metrics(confusion: [[u64; 3]; 3]) -> CellMetrics {
         .map(|fold| {
             let confusion = confusion.map(|row| row.map(|n| n + (fold * n / 20)));
             FoldResult {
-                balance: None,
                 fold: fold as usize,
                 confusion,
-                predictions: Vec::new(),
                 epochs: 3,
                 best_epoch: 2,
-                train_losses: Vec::new(),
-                validation_losses: Vec::new(),
                 train_pairs: 900,
-                validation_pairs: 0,
                 test_pairs: confusion.as_flattened().iter().sum::<u64>() as usize,
                 left_out_pairs: 4,
+                ..FoldResult::default()
             }
         })
         .collect();

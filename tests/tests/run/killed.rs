@@ -61,3 +61,45 @@ fn killed_again_and_again_it_comes_to_the_same_artifacts() {
         assert!(found[name] == *bytes, "{name} differs from that of a quiet run");
     }
 }
+
+/// States of trainings that are in the store.
+fn checkpoints(store: &Path) -> usize {
+    files(store).keys().filter(|name| name.starts_with("checkpoints/")).count()
+}
+
+#[test]
+fn a_training_killed_between_epochs_goes_on_and_comes_to_the_same_weights() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let dataset = folder.path().join("data");
+    Made::new(&dataset, false);
+    let (quiet, torn) = (folder.path().join("quiet"), folder.path().join("torn"));
+    let train = |store: &Path| {
+        let mut jhalak = command("jhalak", store);
+        jhalak.args(["run", "-v", "--dataset"]).arg(&dataset);
+        jhalak.env("JHALAK__EVALUATE__EPOCHS", "60").env("JHALAK__WORKER__CHECKPOINT_MS", "0").env_remove("RUST_LOG");
+        jhalak
+    };
+    let whole = run(&mut train(&quiet));
+    assert_eq!(whole.code, Some(0), "{}", whole.err);
+    assert_eq!(checkpoints(&quiet), 0, "states go when the result is committed");
+
+    let mut child =
+        train(&torn).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program can be started");
+    let started = Instant::now();
+    while checkpoints(&torn) == 0 {
+        assert!(started.elapsed() < Duration::from_secs(120), "no state was kept");
+        assert!(child.try_wait().expect("a child").is_none(), "it ended before it could be killed");
+        std::thread::sleep(Duration::from_millis(2)); // looking again, not waiting for time to pass
+    }
+    child.kill().expect("a child");
+    child.wait().expect("a child");
+    assert!(checkpoints(&torn) > 0, "the kill came in the middle of a training");
+    let again = run(&mut train(&torn));
+    assert_eq!(again.code, Some(0), "{}", again.err);
+    assert!(again.err.contains("goes on where it was interrupted"), "{}", again.err);
+    assert_eq!(checkpoints(&torn), 0);
+    let artifacts = |store: &Path| -> BTreeMap<String, Vec<u8>> {
+        files(store).into_iter().filter(|(name, _)| name.starts_with("artifacts/")).collect()
+    };
+    assert!(artifacts(&quiet) == artifacts(&torn), "the results differ from those of a quiet run");
+}

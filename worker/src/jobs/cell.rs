@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body, Commit};
 use jhalak_common::dataset::Dataset;
@@ -16,6 +17,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::checkpoints::Checkpoints;
 use super::{Clock, Context};
 use crate::job_loop::Done;
 use crate::recommend::cell::{self, EmbeddingTable, Features};
@@ -44,7 +46,12 @@ pub(super) async fn run(context: &Arc<Context>, task: &CellTask, cut: Cancellati
     let (cell, fold) = (task.cell.clone(), task.fold);
     let stop = Arc::new(AtomicBool::new(false));
     let asked = stop.clone();
-    let mut training = tokio::task::spawn_blocking(move || cell::run_fold(&dataset, &features, &cell, fold, &asked));
+    let every = Duration::from_millis(context.settings.worker.checkpoint_ms);
+    let checkpoints = Arc::new(Checkpoints::new(context.store.clone(), &key, every));
+    let resume = checkpoints.clone();
+    let mut training = tokio::task::spawn_blocking(move || {
+        cell::run_fold_resumed(&dataset, &features, &cell, fold, &asked, resume.as_ref())
+    });
     let trained = tokio::select! {
         trained = &mut training => trained,
         () = cut.cancelled() => {
@@ -70,6 +77,7 @@ pub(super) async fn run(context: &Arc<Context>, task: &CellTask, cut: Cancellati
         Commit::Committed => done.made += 1,
         Commit::LostRace => tracing::info!(cell = %task.cell.name(), fold, "another worker committed it first"),
     }
+    checkpoints.remove().await;
     clock.note(&mut done, "commit");
     Ok(done)
 }

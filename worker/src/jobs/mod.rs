@@ -1,6 +1,7 @@
 //! The jobs, one file each: load, compute off the async threads, commit.
 
 mod cell;
+mod checkpoints;
 mod extract;
 
 use std::collections::BTreeMap;

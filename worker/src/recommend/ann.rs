@@ -5,11 +5,13 @@ use crate::recommend::RecommendError;
 use crate::recommend::inputs::Batch;
 use crate::recommend::network::Network;
 use crate::train::{Activation, Learner, Mlp, Parameter, Random};
+use jhalak_common::evaluation::Edition;
 
 /// Features out of a tower.
 const TOWER: usize = 64;
 
-/// Towers dim -> 256 -> 128 -> 64 (tanh); one modality 128 -> 64 -> 32 -> 3, two 256 -> 128 -> 64 -> 3, tanh between.
+/// Towers dim -> 256 -> 128 -> 64 (tanh); one modality 128 -> 64 -> 32 -> 3, two 256 -> 128 -> 64 -> 3 in the notebooks and
+/// 256 -> 128 -> 64 -> 32 -> 3 in the paper's text, tanh between.
 #[derive(Clone, Debug)]
 pub struct Ann {
     towers: [Mlp; 2],
@@ -28,7 +30,7 @@ impl Ann {
     ///
     /// # Errors
     /// If the sizes differ: the modalities share their towers.
-    pub fn new(dims: &[usize], random: &mut Random) -> Result<Self, RecommendError> {
+    pub fn new(dims: &[usize], edition: Edition, random: &mut Random) -> Result<Self, RecommendError> {
         let dim = dims.first().copied().unwrap_or(0);
         if dims.iter().any(|&d| d != dim) {
             let reason =
@@ -36,11 +38,15 @@ impl Ann {
             return Err(RecommendError::Setting { setting: "model", reason });
         }
         let towers = [(); 2].map(|()| Mlp::new(&[dim, 256, 128, TOWER], Activation::Tanh, true, random));
-        let widths =
-            if dims.len() > 1 { [2 * TOWER * dims.len(), 128, 64, CLASSES] } else { [2 * TOWER, 64, 32, CLASSES] };
+        let both = 2 * TOWER * dims.len();
+        let widths: &[usize] = match (dims.len(), edition) {
+            (0 | 1, _) => &[both, 64, 32, CLASSES],
+            (_, Edition::Notebook) => &[both, 128, 64, CLASSES],
+            (_, Edition::Paper) => &[both, 128, 64, 32, CLASSES],
+        };
         Ok(Self {
             towers,
-            dense: Mlp::new(&widths, Activation::Tanh, false, random),
+            dense: Mlp::new(widths, Activation::Tanh, false, random),
             modalities: dims.len(),
             dim,
             stacked: [Vec::new(), Vec::new()],

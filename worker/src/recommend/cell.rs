@@ -1,32 +1,26 @@
 //! One fold of one cell of the evaluation grid: from pairs to predictions.
 
-use crate::recommend::ann::Ann;
 use crate::recommend::baseline::{self, CountBy};
-use crate::recommend::classifier::Classifier;
-use crate::recommend::genre_head::{HeadKind, HeadSettings, fit_head};
 use crate::recommend::honest::baseline::{self as linear, Baseline};
 use crate::recommend::honest::{self, Regime, Settings};
-use crate::recommend::inputs::Inputs;
-use crate::recommend::network::{Network, PairTraining};
-use crate::recommend::profile::Profiles;
-use crate::recommend::split::{FoldPairs, fold_pairs, upsample};
+use crate::recommend::metadata;
+use crate::recommend::network_fold::NetworkFold;
+use crate::recommend::split::{FoldPairs, fold_pairs};
 use crate::recommend::{CLASSES, RecommendError};
-use crate::train::{History, fit, seeded, shuffle};
+use crate::train::{History, Resume, StartAgain, seeded, shuffle};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::metrics::{Confusion, predicted_class};
 use std::sync::atomic::AtomicBool;
 
 pub use crate::recommend::embedding::{EmbeddingTable, Features};
 pub use jhalak_common::evaluation::{
-    Balance, CellSpec, EmbeddingSource, Errata, FoldResult, GlSettings, Modality, Model, Prediction, Protocol, Split,
-    TrainingSettings, UserEmbedding,
+    Balance, CellSpec, Control, Edition, EmbeddingSource, Errata, FoldResult, GlSettings, Modality, Model, PartKind,
+    PartResult, Prediction, Protocol, Split, TrainingSettings, UserEmbedding,
 };
 
 /// Streams of the cell's seed.
-const HEAD_MOVIES: u64 = 5;
-const WEIGHTS: u64 = 6;
-/// Share of the movies that the published genre heads were trained on: 450 of 510.
-const PUBLISHED_HEAD_MOVIES: f64 = 450.0 / 510.0;
+const LABELS: u64 = 7;
+const NOISE: u64 = 8;
 
 /// Runs fold `fold` (from 0) of a cell on one thread.
 ///
@@ -39,10 +33,42 @@ pub fn run_fold(
     fold: usize,
     stop: &AtomicBool,
 ) -> Result<FoldResult, RecommendError> {
+    run_fold_resumed(dataset, features, spec, fold, stop, &StartAgain)
+}
+
+/// As [`run_fold`], with a place where the states of the fold's trainings are kept: an interrupted fold goes on there, and its result is the
+/// same to the byte.
+///
+/// # Errors
+/// As [`run_fold`].
+pub fn run_fold_resumed(
+    dataset: &Dataset,
+    features: &Features,
+    spec: &CellSpec,
+    fold: usize,
+    stop: &AtomicBool,
+    resume: &dyn Resume,
+) -> Result<FoldResult, RecommendError> {
     spec.check()?;
     check_dataset(dataset)?;
-    let tables = features.tables(spec.modality, dataset)?;
+    let permuted;
+    let dataset = match spec.control {
+        Control::PermutedLabels => {
+            permuted = permuted_labels(dataset, spec.seed);
+            &permuted
+        }
+        Control::None | Control::RandomEmbeddings => dataset,
+    };
     let drawn = fold_pairs(dataset, spec, fold)?;
+    let mut tables = match spec.modality {
+        Modality::Metadata if spec.model.is_network() => vec![metadata::table(dataset, &drawn.train, spec.seed)?],
+        // The other models read no embeddings; where these come from trailers, they are still tested on the pairs that have them.
+        Modality::Genre | Modality::Metadata if !spec.model.is_network() => Vec::new(),
+        modality => features.tables(modality, dataset)?,
+    };
+    if spec.control == Control::RandomEmbeddings {
+        tables.iter_mut().enumerate().for_each(|(i, table)| randomise(table, spec.seed, i as u64));
+    }
     let (pairs, left_out_pairs) = with_embeddings(dataset, &tables, &drawn);
     let train = || [pairs.train.as_slice(), &pairs.validation].concat();
     let counted = |by| {
@@ -61,7 +87,7 @@ pub fn run_fold(
             train_pairs: train.len(),
             probabilities,
             balance: Some(balance),
-            history: None,
+            ..Answer::default()
         })
     };
     let answer = match spec.model {
@@ -73,25 +99,26 @@ pub fn run_fold(
         Model::MatrixFactorisation => linear(Baseline::MatrixFactorisation)?,
         Model::Honest => fit_honest(dataset, spec, &train(), &pairs.test, fold, stop)?,
         Model::Classifier { .. } | Model::Ann => {
-            let tables = embed(dataset, tables, spec, &pairs, fold, stop)?;
-            let (train_pairs, probabilities, history) =
-                train_network(dataset, tables, spec, &drawn, &pairs, fold, stop)?;
-            Answer { train_pairs, probabilities, balance: None, history: Some(history) }
+            let training = NetworkFold { dataset, spec, fold, stop, resume };
+            let tables = training.embed(tables, &pairs)?;
+            let (train_pairs, probabilities, history) = training.train(tables, &drawn, &pairs)?;
+            Answer { train_pairs, probabilities, history: Some(history), ..Answer::default() }
         }
     };
-    let Answer { train_pairs, probabilities, balance, history } = answer;
-    let mut confusion = Confusion::default();
-    let mut predictions = Vec::with_capacity(pairs.test.len());
-    for (&pair, probabilities) in pairs.test.iter().zip(probabilities) {
+    let Answer { train_pairs, probabilities, balance, history, parts } = answer;
+    let confusion = confusion(dataset, &pairs.test, &probabilities);
+    let prediction = |(&pair, &probabilities): (&u32, &[f32; CLASSES])| {
         let rating = dataset.ratings[pair as usize];
-        confusion[rating.label.index()][predicted_class(&probabilities)] += 1;
-        predictions.push(Prediction { user: rating.user, movie: rating.movie, actual: rating.label, probabilities });
-    }
+        Prediction { user: rating.user, movie: rating.movie, actual: rating.label, probabilities }
+    };
+    let predictions = pairs.test.iter().zip(&probabilities).map(prediction).collect();
     Ok(FoldResult {
         fold,
         confusion,
         predictions,
         balance,
+        parts,
+        settings_tried: if spec.model == Model::Honest { honest::settings::TRIED } else { 0 },
         epochs: history.as_ref().map_or(0, |h| h.train_losses.len()),
         best_epoch: history.as_ref().map_or(0, |h| h.best_epoch),
         train_losses: history.as_ref().map_or_else(Vec::new, |h| h.train_losses.clone()),
@@ -103,6 +130,21 @@ pub fn run_fold(
     })
 }
 
+/// The dataset with its labels shuffled over all pairs: nothing can be known of a pair any more but how common each class is.
+fn permuted_labels(dataset: &Dataset, seed: u64) -> Dataset {
+    let mut labels: Vec<_> = dataset.ratings.iter().map(|rating| rating.label).collect();
+    shuffle(&mut labels, &mut seeded(seed, LABELS));
+    let mut permuted = dataset.clone();
+    permuted.ratings.iter_mut().zip(labels).for_each(|(rating, label)| rating.label = label);
+    permuted
+}
+
+/// Puts standard normal numbers in the place of every row.
+fn randomise(table: &mut EmbeddingTable, seed: u64, which: u64) {
+    let random = &mut seeded(seed, NOISE + which);
+    table.rows.iter_mut().flatten().flatten().for_each(|x| *x = random.normal());
+}
+
 /// What a model says of the test pairs.
 #[derive(Default)]
 struct Answer {
@@ -110,18 +152,27 @@ struct Answer {
     probabilities: Vec<[f32; CLASSES]>,
     balance: Option<[f32; CLASSES]>,
     history: Option<History>,
+    parts: Vec<PartResult>,
 }
 
-fn fold_seed(spec: &CellSpec, fold: usize) -> u64 {
+/// Counts of actual and predicted classes.
+fn confusion(dataset: &Dataset, test: &[u32], probabilities: &[[f32; CLASSES]]) -> Confusion {
+    let mut confusion = Confusion::default();
+    for (&pair, probabilities) in test.iter().zip(probabilities) {
+        confusion[dataset.ratings[pair as usize].label.index()][predicted_class(probabilities)] += 1;
+    }
+    confusion
+}
+
+pub(super) fn fold_seed(spec: &CellSpec, fold: usize) -> u64 {
     spec.seed.wrapping_mul(1009).wrapping_add(fold as u64)
 }
 
 /// What is new about the test pairs. The published split is one of pairs.
 fn regime(spec: &CellSpec) -> Regime {
     match spec.protocol {
-        Protocol::Paper { .. } | Protocol::Strict { split: Split::Pairs } => Regime::Pairs,
-        Protocol::Strict { split: Split::Movies } => Regime::Movies,
-        Protocol::Strict { split: Split::Users { known } } => Regime::Users { known },
+        Protocol::Paper { .. } => Regime::Pairs,
+        Protocol::Strict { split } => split.into(),
     }
 }
 
@@ -142,8 +193,35 @@ fn fit_honest(
         return Err(RecommendError::Setting { setting: "model", reason });
     }
     let fitted = honest::fit(dataset, train, &Settings::new(regime(spec)), fold_seed(spec, fold), stop)?;
-    let probabilities = fitted.predict(&asked(dataset, test))?;
-    Ok(Answer { train_pairs: train.len(), probabilities, balance: Some(fitted.balance()), history: None })
+    let asked = asked(dataset, test);
+    let probabilities = fitted.predict(&asked)?;
+    let part = |kind, name: &str, probabilities: &[[f32; CLASSES]], weight| PartResult {
+        kind,
+        name: name.to_owned(),
+        confusion: confusion(dataset, test, probabilities),
+        log_loss: log_loss(dataset, test, probabilities),
+        weight,
+    };
+    let mut parts: Vec<PartResult> = fitted
+        .inner()
+        .iter()
+        .zip(fitted.predict_each(&asked)?)
+        .map(|(inner, probabilities)| part(PartKind::Member, &inner.name, &probabilities, Some(inner.weight)))
+        .collect();
+    if spec.ablation {
+        for (kind, name, probabilities) in fitted.ablation(dataset, train, &asked, stop)? {
+            parts.push(part(kind, name, &probabilities, None));
+        }
+    }
+    Ok(Answer { train_pairs: train.len(), probabilities, balance: Some(fitted.balance()), parts, history: None })
+}
+
+/// Mean over the test pairs of -ln of the probability that the pair's label was given.
+fn log_loss(dataset: &Dataset, test: &[u32], probabilities: &[[f32; CLASSES]]) -> f64 {
+    let loss = |(&pair, p): (&u32, &[f32; CLASSES])| {
+        -f64::from(p[dataset.ratings[pair as usize].label.index()].max(f32::MIN_POSITIVE)).ln()
+    };
+    test.iter().zip(probabilities).map(loss).sum::<f64>() / test.len().max(1) as f64
 }
 
 /// Refuses ratings that name no user or movie, or that are not in order: profiles rely on it.
@@ -173,107 +251,4 @@ fn with_embeddings(dataset: &Dataset, tables: &[EmbeddingTable], drawn: &FoldPai
     let kept = FoldPairs { train: keep(&drawn.train), validation: keep(&drawn.validation), test: keep(&drawn.test) };
     let left_out = count(drawn) - count(&kept);
     (kept, left_out)
-}
-
-/// Passes the tables through genre heads if the cell wants them: trained on 450 of 510 movies as published, or, strict, on the
-/// movies of training pairs.
-fn embed(
-    dataset: &Dataset,
-    tables: Vec<EmbeddingTable>,
-    spec: &CellSpec,
-    pairs: &FoldPairs,
-    fold: usize,
-    stop: &AtomicBool,
-) -> Result<Vec<EmbeddingTable>, RecommendError> {
-    if spec.embedding == EmbeddingSource::Given {
-        return Ok(tables);
-    }
-    let kinds: &[HeadKind] = match spec.modality {
-        Modality::Video => &[HeadKind::Video],
-        Modality::Audio => &[HeadKind::Audio],
-        Modality::AudioVideo => &[HeadKind::Video, HeadKind::Audio],
-        Modality::Genre => {
-            let reason = "genre vectors have no genre head: use `given`".to_owned();
-            return Err(RecommendError::Setting { setting: "embedding", reason });
-        }
-    };
-    let genres = EmbeddingTable::genres(dataset);
-    let mut embedded = Vec::new();
-    for (raw, &kind) in tables.iter().zip(kinds) {
-        let (movies, seed) = match spec.protocol {
-            Protocol::Paper { .. } => {
-                let mut movies: Vec<u32> = (0..raw.rows.len()).filter_map(|i| u32::try_from(i).ok()).collect();
-                movies.retain(|&movie| raw.row(movie).is_some());
-                shuffle(&mut movies, &mut seeded(spec.seed, HEAD_MOVIES));
-                movies.truncate((movies.len() as f64 * PUBLISHED_HEAD_MOVIES).ceil() as usize);
-                (movies, spec.seed)
-            }
-            Protocol::Strict { .. } => {
-                let mut movies: Vec<u32> =
-                    pairs.train.iter().map(|&pair| dataset.ratings[pair as usize].movie).collect();
-                movies.sort_unstable();
-                movies.dedup();
-                (movies, spec.seed.wrapping_add(fold as u64))
-            }
-        };
-        let (mut head, _) = fit_head(raw, &genres, &movies, &HeadSettings::published(kind), seed, stop)?;
-        let table = head.embed(raw);
-        table.check("head", dataset.movies.len())?;
-        embedded.push(table);
-    }
-    Ok(embedded)
-}
-
-/// Trains the cell's network. Profiles are built from all `drawn` pairs: genres are known of movies without a trailer too.
-fn train_network(
-    dataset: &Dataset,
-    tables: Vec<EmbeddingTable>,
-    spec: &CellSpec,
-    drawn: &FoldPairs,
-    pairs: &FoldPairs,
-    fold: usize,
-    stop: &AtomicBool,
-) -> Result<(usize, Vec<[f32; CLASSES]>, History), RecommendError> {
-    let errata = match spec.protocol {
-        Protocol::Paper { errata } => errata,
-        Protocol::Strict { .. } => Errata::none(),
-    };
-    let seed = fold_seed(spec, fold);
-    let profiles = if errata.own_label {
-        Profiles::leaky(dataset, drawn, errata.copies_in_profiles)
-    } else {
-        Profiles::honest(dataset, drawn, spec.training.profile_folds, seed, errata.copies_in_profiles)
-    };
-    let train = match spec.protocol {
-        Protocol::Paper { .. } => pairs.train.clone(),
-        Protocol::Strict { .. } => upsample(dataset, &pairs.train, spec.training.balance, seed),
-    };
-    let mut inputs = Inputs::new(tables);
-    let mut rows = Vec::new();
-    let mut add = |pairs: &[u32]| inputs.add(dataset, spec, errata.swapped_gl, &profiles, pairs, &mut rows);
-    let (train_samples, validation) = (add(&train), add(&pairs.validation));
-    let test = add(&pairs.test);
-    if spec.standardise_inputs {
-        inputs.standardise(&train_samples);
-    }
-    let random = &mut seeded(seed, WEIGHTS);
-    let mut network: Box<dyn Network> = match spec.model {
-        Model::Ann => Box::new(Ann::new(&inputs.dims(), random)?),
-        _ => Box::new(Classifier::new(&inputs.dims(), random)),
-    };
-    let weights = class_weights(dataset, &train, spec.training.balance);
-    let mut training = PairTraining::new(network.as_mut(), &inputs, weights);
-    let history = fit(&mut training, &train_samples, &validation, &spec.training.fit, seed, stop)?;
-    Ok((train.len(), training.predict(&test), history))
-}
-
-/// Weights under which all classes of `train` weigh the same; empty under any other balance.
-fn class_weights(dataset: &Dataset, train: &[u32], balance: Balance) -> Vec<f32> {
-    if balance != Balance::ClassWeights {
-        return Vec::new();
-    }
-    let mut counts = [0.0_f32; CLASSES];
-    train.iter().for_each(|&pair| counts[dataset.ratings[pair as usize].label.index()] += 1.0);
-    let all: f32 = counts.iter().sum();
-    counts.iter().map(|&n| if n > 0.0 { all / (CLASSES as f32 * n) } else { 0.0 }).collect()
 }

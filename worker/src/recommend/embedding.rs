@@ -68,7 +68,7 @@ impl EmbeddingTable {
     }
 }
 
-/// The embeddings that a cell may use. The genre modality needs neither.
+/// The embeddings that a cell may use. The genre and metadata modalities need neither.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Features {
     /// Trailer pictures.
@@ -78,7 +78,7 @@ pub struct Features {
 }
 
 impl Features {
-    /// The tables of a modality, video before audio.
+    /// The tables of a modality, video before audio. None for metadata, whose table is fitted in every fold ([`super::metadata`]).
     ///
     /// # Errors
     /// [`RecommendError::MissingModality`], or what [`EmbeddingTable::check`] finds.
@@ -95,6 +95,7 @@ impl Features {
                 let genres = EmbeddingTable::genres(dataset);
                 genres.check("genre", dataset.movies.len()).map(|()| vec![genres])
             }
+            Modality::Metadata => Ok(Vec::new()),
         }
     }
 }

@@ -35,7 +35,7 @@ pub enum RecommendError {
         needed: usize,
     },
     /// The cell asks for embeddings that were not given.
-    #[error("the {modality} cell needs {modality} embeddings, and there are none")]
+    #[error("the {modality} cell needs {modality} {}, and there {} none", needs(*modality), if *modality == Modality::Metadata { "is" } else { "are" })]
     MissingModality {
         /// The modality of the cell.
         modality: Modality,
@@ -54,6 +54,13 @@ pub enum RecommendError {
     /// The caller asked to stop.
     #[error("the cell was stopped before its end")]
     Stopped,
+}
+
+fn needs(modality: Modality) -> &'static str {
+    match modality {
+        Modality::Metadata => "(description, cast, year, rating...) in the catalogue",
+        _ => "embeddings",
+    }
 }
 
 impl From<TrainError> for RecommendError {

@@ -1,6 +1,7 @@
 //! The training loop: shuffled mini-batches, validation after every epoch, early stopping, the best checkpoint at the end.
 
 use super::random::{seeded, shuffle};
+use super::resume::{self, Resume, StartAgain};
 use super::{FitSettings, Learner, Parameter};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -83,6 +84,23 @@ pub fn fit(
     seed: u64,
     stop: &AtomicBool,
 ) -> Result<History, TrainError> {
+    fit_resumed(model, train, validation, settings, seed, stop, (&StartAgain, ""))
+}
+
+/// As [`fit`], and goes on where an earlier call with the same arguments was interrupted, if `keeper` has kept its state under this
+/// stage. Weights and history are the same to the bit, however often and wherever it was interrupted.
+///
+/// # Errors
+/// As [`fit`].
+pub fn fit_resumed(
+    model: &mut dyn Trainable,
+    train: &[u32],
+    validation: &[u32],
+    settings: &FitSettings,
+    seed: u64,
+    stop: &AtomicBool,
+    (keeper, stage): (&dyn Resume, &str),
+) -> Result<History, TrainError> {
     check(settings, train)?;
     let mut learner = Learner::new(settings.optimiser);
     let mut order = train.to_vec();
@@ -91,7 +109,22 @@ pub fn fit(
         History { train_losses: vec![], validation_losses: vec![], best_epoch: 0, stopped: StopReason::Epochs };
     let steps = train.len().div_ceil(settings.batch);
     let diverged = |epoch| TrainError::Diverged { epoch: epoch + 1, rate: settings.schedule.highest().to_string() };
-    for epoch in 0..settings.epochs {
+    let fingerprint = resume::fingerprint(settings, seed, train, validation);
+    let (mut first, mut ended, mut kept) = (0, false, false);
+    if let Some(state) = keeper.load(stage) {
+        match resume::decode(&state, model, &mut learner, &mut best.weights, &fingerprint) {
+            Some(progress) => {
+                tracing::info!(stage, epochs = progress.epochs, "the training goes on where it was interrupted");
+                (first, ended, kept) = (progress.epochs, progress.ended, true);
+                (best.loss, history) = (progress.best, progress.history);
+            }
+            None => tracing::warn!(stage, "the kept state is of another training or damaged: starting again"),
+        }
+    }
+    for epoch in first..settings.epochs {
+        if ended {
+            break;
+        }
         order.copy_from_slice(train);
         shuffle(&mut order, &mut seeded(seed, FIRST_EPOCH + epoch as u64));
         let (mut loss, mut weight) = (0.0, 0.0);
@@ -109,18 +142,27 @@ pub fn fit(
         history.train_losses.push(loss / weight);
         if validation.is_empty() {
             history.best_epoch = epoch + 1;
-            continue;
+        } else {
+            let loss = mean_loss(model, validation);
+            if !loss.is_finite() {
+                return Err(diverged(epoch));
+            }
+            history.validation_losses.push(loss);
+            if best.improve(loss, model) {
+                history.best_epoch = epoch + 1;
+            } else if settings.patience.is_some_and(|patience| epoch + 1 - history.best_epoch >= patience) {
+                history.stopped = StopReason::Patience;
+                ended = true;
+            }
         }
-        let loss = mean_loss(model, validation);
-        if !loss.is_finite() {
-            return Err(diverged(epoch));
-        }
-        history.validation_losses.push(loss);
-        if best.improve(loss, model) {
-            history.best_epoch = epoch + 1;
-        } else if settings.patience.is_some_and(|patience| epoch + 1 - history.best_epoch >= patience) {
-            history.stopped = StopReason::Patience;
-            break;
+        ended |= epoch + 1 == settings.epochs;
+        // A training that was kept once is kept at its end too: the fold may still be interrupted in a later one.
+        if keeper.due() || (ended && kept) {
+            let progress = (epoch + 1, best.loss, &history, ended);
+            if let Some(state) = resume::encode(model, &learner, &best.weights, &fingerprint, progress) {
+                keeper.keep(stage, state);
+                kept = true;
+            }
         }
     }
     best.restore(model);
@@ -190,6 +232,9 @@ impl Checkpoint {
 mod tests {
     use super::super::{Optimiser, Schedule};
     use super::*;
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicUsize;
 
     /// One weight w with loss (w - target)^2; each sample is its own target.
     struct Parabola {
@@ -254,6 +299,60 @@ mod tests {
         assert_ne!(order[..9], order[9..], "each epoch has its own order");
         assert_eq!(order, seen(1));
         assert_ne!(order, seen(2));
+    }
+
+    /// Keeps states in memory, and stops the training once `left` of them were kept.
+    struct Interrupting {
+        states: Mutex<BTreeMap<String, Vec<u8>>>,
+        left: AtomicUsize,
+        stop: AtomicBool,
+    }
+
+    impl Resume for Interrupting {
+        fn load(&self, stage: &str) -> Option<Vec<u8>> {
+            self.states.lock().expect("one thread").get(stage).cloned()
+        }
+        fn due(&self) -> bool {
+            true
+        }
+        fn keep(&self, stage: &str, state: Vec<u8>) {
+            self.states.lock().expect("one thread").insert(stage.to_owned(), state);
+            if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+                self.stop.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    #[test]
+    fn an_interrupted_training_comes_to_the_same_weights() {
+        for optimiser in [Optimiser::adam(), Optimiser::rmsprop()] {
+            let settings =
+                FitSettings { optimiser, schedule: Schedule::OneCycle { max_rate: 0.3 }, ..settings(40, Some(6)) };
+            let (train, validation) = ([5, 5, 5, 4, 6], [1]);
+            let mut whole = Parabola::new();
+            let run = |model: &mut Parabola, stop: &AtomicBool, keeper: &dyn Resume| {
+                fit_resumed(model, &train, &validation, &settings, 3, stop, (keeper, "network"))
+            };
+            let expected = run(&mut whole, &AtomicBool::new(false), &StartAgain).expect("it trains");
+            let keeper =
+                Interrupting { states: Mutex::default(), left: AtomicUsize::new(3), stop: AtomicBool::new(false) };
+            for _ in 0..2 {
+                assert_eq!(run(&mut Parabola::new(), &keeper.stop, &keeper), Err(TrainError::Stopped));
+                keeper.stop.store(false, Ordering::Relaxed);
+                keeper.left.store(2, Ordering::Relaxed);
+            }
+            keeper.left.store(usize::MAX, Ordering::Relaxed);
+            for _ in 0..2 {
+                let mut model = Parabola::new();
+                assert_eq!(run(&mut model, &keeper.stop, &keeper).as_ref(), Ok(&expected));
+                assert_eq!(model.weight.value, whole.weight.value, "to the bit, also where it had ended already");
+            }
+            let other = FitSettings { batch: 1, ..settings };
+            let mut model = Parabola::new();
+            let fresh = fit(&mut Parabola::new(), &train, &validation, &other, 3, &keeper.stop);
+            let resumed = fit_resumed(&mut model, &train, &validation, &other, 3, &keeper.stop, (&keeper, "network"));
+            assert_eq!(resumed, fresh, "a state of other settings is not taken");
+        }
     }
 
     #[test]

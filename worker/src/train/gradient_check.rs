@@ -198,3 +198,32 @@ fn dropout_keeps_the_mean_and_its_gradient_follows_its_choice() {
     layer.backward(&mut dy);
     assert_eq!(x, dy);
 }
+
+#[test]
+fn attention_over_many_keys_with_dropout() {
+    let shape = Shape { batch: 2, queries: 2, keys: 5 };
+    for (share, stream) in [(0.0, None), (0.4, Some(9))] {
+        let mut layer = MultiHeadAttention::new(6, 2, share, &mut seeded(3, 0));
+        let (queries, keys, w) = (rows(4, 6, 20), rows(10, 6, 21), weights(24));
+        // The same random numbers leave out the same numbers each time.
+        let forward = |layer: &mut MultiHeadAttention, queries: &[f32], keys: &[f32]| {
+            let mut y = vec![0.0; 24];
+            layer.forward(queries, keys, shape, &mut y, stream.map(|s| seeded(4, s)).as_mut());
+            weighted(&y, &w)
+        };
+        forward(&mut layer, &queries, &keys);
+        let (mut dqueries, mut dkeys) = (vec![0.0; 24], vec![0.0; 60]);
+        layer.backward(&queries, &keys, shape, &w, &mut dqueries, &mut dkeys, &mut Learner::recording());
+        compare("queries", &dqueries, |i, by| forward(&mut layer, &moved(&queries, i, by), &keys));
+        compare("keys", &dkeys, |i, by| forward(&mut layer, &queries, &moved(&keys, i, by)));
+        let parameters = |l: &mut MultiHeadAttention, visit: &mut dyn FnMut(&str, &mut Parameter)| {
+            l.parameters("attention", &mut |name, p| {
+                // The softmax does not see what all keys have in common: the gradient of that bias is 0.
+                if name != "attention.key.bias" {
+                    visit(name, p);
+                }
+            });
+        };
+        compare_parameters(&mut layer, parameters, |l| forward(l, &queries, &keys));
+    }
+}

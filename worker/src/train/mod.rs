@@ -15,10 +15,12 @@ mod linear;
 mod loss;
 mod matrix;
 mod mlp;
+mod multi_head;
 mod norm;
 mod optimiser;
 mod parameter;
 mod random;
+mod resume;
 mod simd;
 
 #[cfg(test)]
@@ -29,15 +31,17 @@ pub use jhalak_common::evaluation::{FitSettings, Optimiser, Schedule, StepRate};
 pub use activation::Activation;
 pub use attention::{CrossBlock, OneKeyAttention};
 pub use dropout::Dropout;
-pub use fit::{History, StopReason, TrainError, Trainable, fit};
+pub use fit::{History, StopReason, TrainError, Trainable, fit, fit_resumed};
 pub use linear::Linear;
 pub use loss::{binary_cross_entropy, cross_entropy, sigmoid_rows, softmax_rows};
 pub use matrix::{View, product};
 pub use mlp::Mlp;
+pub use multi_head::{MultiHeadAttention, Shape};
 pub use norm::LayerNorm;
 pub use optimiser::Learner;
 pub use parameter::Parameter;
 pub use random::{Random, seeded, shuffle};
+pub use resume::{Resume, StartAgain};
 
 /// Makes `buffer` exactly `len` long, keeping its allocation; the contents are then unspecified.
 pub(crate) fn resize(buffer: &mut Vec<f32>, len: usize) {

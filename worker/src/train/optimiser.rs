@@ -35,6 +35,16 @@ impl Learner {
         Self { recording: true, ..Self::new(Optimiser::rmsprop()) }
     }
 
+    /// Steps that were begun.
+    pub(super) fn steps(&self) -> i32 {
+        self.steps
+    }
+
+    /// Goes on after this many steps.
+    pub(super) fn set_steps(&mut self, steps: i32) {
+        self.steps = steps;
+    }
+
     /// Starts the next step at this rate; to be called before each backward pass.
     pub fn begin_step(&mut self, rate: StepRate) {
         self.steps = self.steps.saturating_add(1);

@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 const FOLDS: usize = 5;
 /// scikit-learn's default penalty (C = 1) on every term.
 const PENALTIES: EffectPenalties =
-    EffectPenalties { user: 1.0, movie: 1.0, content: 1.0, slope: 1.0, attribute: 1.0, factor: 6.0 };
+    EffectPenalties { user: 1.0, movie: 1.0, content: 1.0, slope: 1.0, attribute: 1.0, factor: 20.0 };
 /// Factors of the matrix factorisation.
 const FACTORS: usize = 8;
 

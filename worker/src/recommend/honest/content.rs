@@ -16,6 +16,9 @@ const YEARS: f64 = 6.0;
 /// How fast likeness in everything falls with the mean squared distance a column.
 const SHARPNESS: f64 = 2.0;
 
+/// Catalogues of up to so many movies are compared once and for all: 125 MB at most.
+const REMEMBERED: usize = 2_500;
+
 /// Ways in which two movies can be alike.
 pub const LIKENESSES: [&str; 5] = ["text", "people", "genres", "years", "all"];
 
@@ -56,6 +59,8 @@ pub struct Content {
     text: Rows,
     people: Rows,
     years: Vec<Option<i32>>,
+    /// How alike any two movies are, each pair once, row by row of the lower triangle; empty for large catalogues.
+    likenesses: Vec<[f64; LIKENESSES.len()]>,
 }
 
 impl Scheme {
@@ -104,6 +109,12 @@ impl Scheme {
         for row in content.dense.chunks_exact_mut(content.dims) {
             row[self.names.len() + 1..].iter_mut().for_each(|x| *x *= weight);
         }
+        if movies.len() <= REMEMBERED {
+            content.likenesses = (0..movies.len())
+                .flat_map(|a| (0..=a).map(move |b| (a, b)))
+                .map(|(a, b)| content.compare(a, b))
+                .collect();
+        }
         content
     }
 
@@ -128,7 +139,20 @@ impl Scheme {
         }
         let years = movies.iter().map(|movie| movie.year).collect();
         let (names, genre_count) = (self.names.clone(), self.genres.len());
-        Content { names, raw, dense, dims, genres, genre_count, reduced, reduced_dims, text, people, years }
+        Content {
+            names,
+            raw,
+            dense,
+            dims,
+            genres,
+            genre_count,
+            reduced,
+            reduced_dims,
+            text,
+            people,
+            years,
+            likenesses: Vec::new(),
+        }
     }
 
     /// Standardises, and puts in the square of the standardised year.
@@ -158,6 +182,14 @@ impl Content {
 
     /// How alike two movies are, from 0 to 1, in each way of [`LIKENESSES`].
     pub fn likeness(&self, a: usize, b: usize) -> [f64; LIKENESSES.len()] {
+        let (low, high) = (a.min(b), a.max(b));
+        match self.likenesses.get(high * (high + 1) / 2 + low) {
+            Some(known) => *known,
+            None => self.compare(high, low),
+        }
+    }
+
+    fn compare(&self, a: usize, b: usize) -> [f64; LIKENESSES.len()] {
         let (of_a, of_b) = (self.genres(a), self.genres(b));
         let both: f32 = of_a.iter().zip(of_b).map(|(x, y)| x * y).sum();
         let either: f32 = of_a.iter().zip(of_b).map(|(x, y)| x.max(*y)).sum();

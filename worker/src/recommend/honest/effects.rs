@@ -8,6 +8,7 @@
 //! factorisation; W, S and T make it hierarchical: movie terms are drawn towards what the content says, and each user's slopes over
 //! the content towards those of users alike and of all. Each term has its own prior variance, the inverse of its penalty.
 
+use super::lanes::dot;
 use super::minimise::minimise;
 use super::settings::EffectPenalties;
 use super::softmax::softmax;
@@ -178,18 +179,17 @@ impl Effects {
     pub fn probabilities(&self, sides: &Sides<'_>, user: usize, movie: usize) -> [f64; CLASSES] {
         let mut scores = scores(&self.layout, sides, &self.parameters, user, movie);
         if self.layout.content_dim > 0 {
-            let own = self.slope_terms(sides, user, movie);
-            (0..CLASSES).for_each(|c| scores[c] += own[c]);
+            let (all, own) = (self.content_terms(sides, movie), self.slope_terms(sides, user, movie));
+            (0..CLASSES).for_each(|c| scores[c] += all[c] + own[c]);
         }
         softmax(&mut scores);
         scores
     }
 }
 
-/// The score without the user's slopes.
+/// The score without what depends on the movie's content.
 fn scores(layout: &Layout, sides: &Sides<'_>, p: &[f64], user: usize, movie: usize) -> [f64; CLASSES] {
-    let (dx, da, k) = (layout.content_dim, layout.attribute_dim, layout.factors);
-    let x = &sides.content[movie * dx..(movie + 1) * dx];
+    let (da, k) = (layout.attribute_dim, layout.factors);
     let a = &sides.attributes[user * da..(user + 1) * da];
     let factors = &p[layout.user_factor + user * k..layout.user_factor + (user + 1) * k];
     std::array::from_fn(|c| {
@@ -197,7 +197,6 @@ fn scores(layout: &Layout, sides: &Sides<'_>, p: &[f64], user: usize, movie: usi
         layout.intercept_scale * p[c]
             + layout.user_scale * p[layout.user + user * CLASSES + c]
             + layout.movie_scale * p[layout.movie + movie * CLASSES + c]
-            + layout.content_scale * dot(&p[layout.content + c * dx..layout.content + (c + 1) * dx], x)
             + layout.attribute_scale * dot(&p[layout.attribute + c * da..layout.attribute + (c + 1) * da], a)
             + layout.factor_scale * dot(factors, &p[factor..factor + k])
     })
@@ -228,11 +227,13 @@ fn loss(
     let width = CLASSES * dx;
     gradient.copy_from_slice(p);
     let mut total = 0.5 * dot(p, p);
+    // What multiplies the content: the slopes of all together with the user's own. Both get their gradients from the same sums.
     let (mut slopes, mut slope_gradient) = (vec![0.0; width], vec![0.0; width]);
     for own in pairs.chunk_by(|a, b| a.user == b.user) {
         let user = own[0].user as usize;
         if dx > 0 {
             user_slopes(layout, sides, p, user, &mut slopes);
+            add(&mut slopes, layout.content_scale, &p[layout.content..layout.content + width]);
             slope_gradient.fill(0.0);
         }
         let mut user_gradient = [0.0; CLASSES];
@@ -253,7 +254,6 @@ fn loss(
                 user_gradient[c] += d;
                 gradient[c] += layout.intercept_scale * d;
                 gradient[layout.movie + movie * CLASSES + c] += layout.movie_scale * d;
-                add(&mut gradient[layout.content + c * dx..], layout.content_scale * d, x);
                 add(&mut slope_gradient[c * dx..], d, x);
                 let (of_user, of_movie) =
                     (layout.user_factor + user * k, layout.movie_factor + (movie * CLASSES + c) * k);
@@ -269,6 +269,7 @@ fn loss(
             add(&mut gradient[layout.attribute + c * da..], layout.attribute_scale * user_gradient[c], a);
         }
         if dx > 0 {
+            add(&mut gradient[layout.content..], layout.content_scale, &slope_gradient);
             add(&mut gradient[layout.slope + user * width..], layout.slope_scale, &slope_gradient);
             for (i, a) in a.iter().enumerate().filter(|(_, a)| **a != 0.0) {
                 add(&mut gradient[layout.attribute_slope + i * width..], layout.attribute_scale * a, &slope_gradient);
@@ -314,10 +315,6 @@ fn curvature(layout: &Layout, sides: &Sides<'_>, pairs: &[Labelled]) -> Vec<f64>
 /// `to += scale * from`, over the length of `from`.
 fn add(to: &mut [f64], scale: f64, from: &[f64]) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to += scale * from);
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 #[cfg(test)]

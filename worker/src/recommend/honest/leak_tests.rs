@@ -112,6 +112,56 @@ fn no_part_describes_a_training_pair_by_its_own_label() {
     }
 }
 
+/// The rows that the second level is fitted on, and those that it is judged on.
+fn rows(dataset: &Dataset, train: &[u32], settings: &Settings) -> (Rows, Vec<(Rows, Rows)>) {
+    let catalogue = Catalogue::new(dataset, train, settings, 1);
+    let about = About { dataset, catalogue: &catalogue, settings, seed: 1, stop: &GO };
+    (about.held_out(train, 0).expect("nobody stops it"), about.trials(train).expect("nobody stops it"))
+}
+
+/// The rows of features, to the bit.
+fn bits(rows: &Rows) -> Vec<Vec<u32>> {
+    (0..rows.features.rows()).map(|row| rows.features.row(row).iter().map(|x| x.to_bits()).collect()).collect()
+}
+
+/// The rows whose labels differ.
+fn moved(a: &Rows, b: &Rows) -> Vec<usize> {
+    (0..a.labels.len()).filter(|&row| a.labels[row] != b.labels[row]).collect()
+}
+
+#[test]
+fn neither_fitted_rows_nor_trials_see_the_labels_they_are_judged_by() {
+    // Folds of pairs are dealt by label, so that a changed label would move others: here only what is held out differs.
+    for regime in &REGIMES[1..] {
+        let (dataset, train, _) = split(*regime, Taste::Genre);
+        let settings = quick(*regime);
+        let (fitted, trials) = rows(&dataset, &train, &settings);
+        let mut seen = 0;
+        for &pair in [&train[20], &train[train.len() / 2], &train[train.len() - 20]] {
+            let mut changed = dataset.clone();
+            let label = &mut changed.ratings[pair as usize].label;
+            *label = other(*label);
+            let (fitted_then, trials_then) = rows(&changed, &train, &settings);
+            for row in moved(&fitted, &fitted_then) {
+                seen += 1;
+                assert_eq!(bits(&fitted)[row], bits(&fitted_then)[row], "{regime:?}");
+            }
+            for ((fit, asked), (fit_then, asked_then)) in trials.iter().zip(&trials_then) {
+                if !moved(asked, asked_then).is_empty() {
+                    seen += 1;
+                    assert_eq!(
+                        bits(fit),
+                        bits(fit_then),
+                        "{regime:?}: rows to fit on know nothing of those asked about"
+                    );
+                    assert_eq!(bits(asked), bits(asked_then), "{regime:?}");
+                }
+            }
+        }
+        assert!(seen > 0, "{regime:?}: some of the pairs are asked about");
+    }
+}
+
 #[test]
 fn a_planted_leak_is_noticed_in_every_part_that_reads_labels() {
     let (dataset, train, _) = split(Regime::Pairs, Taste::Genre);

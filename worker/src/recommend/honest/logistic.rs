@@ -1,6 +1,7 @@
 //! Multinomial logistic regression on a dense matrix, with an L2 penalty.
 
 use super::bins::Matrix;
+use super::lanes::dot;
 use super::minimise::minimise;
 use super::softmax::softmax;
 use crate::recommend::CLASSES;
@@ -88,9 +89,7 @@ fn scale(matrix: &Matrix, column: usize) -> (f64, f64) {
 
 fn scores(weights: &[f64], row: &[f64]) -> [f64; CLASSES] {
     let mut weights = weights.chunks_exact(row.len());
-    std::array::from_fn(|_| {
-        weights.next().map_or(0.0, |weights| weights.iter().zip(row).map(|(w, x)| w * x).sum::<f64>())
-    })
+    std::array::from_fn(|_| weights.next().map_or(0.0, |weights| dot(weights, row)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Minimisation of smooth functions: L-BFGS (Nocedal and Wright, "Numerical Optimization", algorithms 7.4 and 7.5) with a
 //! backtracking line search.
 
+use super::lanes::dot;
 use std::collections::VecDeque;
 
 /// Steps remembered.
@@ -96,10 +97,6 @@ fn descent(gradient: &[f64], curvature: &[f64], history: &VecDeque<(Vec<f64>, Ve
     }
     q.iter_mut().for_each(|q| *q = -*q);
     q
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 #[cfg(test)]

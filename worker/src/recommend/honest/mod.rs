@@ -11,17 +11,19 @@
 //! described by the labels of those held out. On unseen movies that made a linear member look better by 0.04 in log loss than it was.)
 //! A pair to predict is described by all training pairs.
 
+mod ablation;
 mod attributes;
 pub mod balance;
 pub mod baseline;
 mod bins;
 mod boosting;
-mod content;
+pub(crate) mod content;
 mod effects;
 mod explain;
 mod extra_trees;
 mod features;
 mod knowledge;
+mod lanes;
 mod logistic;
 mod members;
 mod minimise;
@@ -107,13 +109,7 @@ pub fn fit(
     let train = sorted(dataset, train)?;
     let catalogue = Catalogue::new(dataset, &train, settings, seed);
     let about = About { dataset, catalogue: &catalogue, settings, seed, stop };
-    let mut trials = Vec::new();
-    for view in about.views(&train, settings.stack_folds, 1, TRIALS) {
-        let rows = about.held_out(&view.known, 1 + view.fold as u64)?;
-        if !rows.labels.is_empty() {
-            trials.push((rows, about.ask(&view.known, &view.asked)?));
-        }
-    }
+    let trials = about.trials(&train)?;
     if trials.is_empty() {
         let reason = format!("{} training pairs are too few to hold any out: the honest model needs more", train.len());
         return Err(RecommendError::Dataset { dataset: dataset.name.clone(), reason });
@@ -242,6 +238,19 @@ struct About<'a> {
 impl About<'_> {
     fn views(&self, train: &[u32], folds: usize, rounds: usize, stream: u64) -> Vec<view::View> {
         view::views(self.dataset, train, self.settings.regime, folds, rounds, &mut seeded(self.seed, stream))
+    }
+
+    /// The whole procedure with each stack fold held out: rows to fit the members on, and rows to ask them about, whose labels
+    /// the former do not know.
+    fn trials(&self, train: &[u32]) -> Result<Vec<(Rows, Rows)>, RecommendError> {
+        let mut trials = Vec::new();
+        for view in self.views(train, self.settings.stack_folds, 1, TRIALS) {
+            let rows = self.held_out(&view.known, 1 + view.fold as u64)?;
+            if !rows.labels.is_empty() {
+                trials.push((rows, self.ask(&view.known, &view.asked)?));
+            }
+        }
+        Ok(trials)
     }
 
     /// Every pair of `train`, described without its own label.

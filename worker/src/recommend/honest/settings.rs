@@ -1,7 +1,11 @@
 //! What can be chosen about the honest model.
 
-use crate::recommend::RecommendError;
+use jhalak_common::evaluation::{SettingError, Split};
 use serde::{Deserialize, Serialize};
+
+/// How many settings were tried before those of [`Settings::new`] were fixed. Each was judged by [`super::Inner`], on inner folds of the
+/// training pairs of one fold of Flickscore (splits by pairs, movies and users); no test pair decided anything.
+pub const TRIED: usize = 75;
 
 /// What will be new about the pairs that are to be predicted. Training pairs are described as if the same were new about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +20,16 @@ pub enum Regime {
         /// How many.
         known: usize,
     },
+}
+
+impl From<Split> for Regime {
+    fn from(split: Split) -> Self {
+        match split {
+            Split::Pairs => Self::Pairs,
+            Split::Movies => Self::Movies,
+            Split::Users { known } => Self::Users { known },
+        }
+    }
 }
 
 /// A part of the model that can be left out, so that a report can show what it adds.
@@ -165,9 +179,9 @@ impl Settings {
         Self {
             regime,
             without: Vec::new(),
-            profile_folds: 10,
+            profile_folds: 6,
             known_rounds: 2,
-            stack_folds: 5,
+            stack_folds: 4,
             smoothing: 4.0,
             bias,
             hierarchical: EffectPenalties {
@@ -182,15 +196,15 @@ impl Settings {
             text_dims: 8,
             boosting: BoostingSettings {
                 rounds: 300,
-                rate: 0.05,
+                rate: 0.04,
                 leaves: 12,
-                min_hessian: 5.0,
+                min_hessian: 8.0,
                 l2: 5.0,
                 rows: 0.7,
-                features: 0.4,
+                features: 0.3,
             },
-            extra_trees: ExtraTreesSettings { trees: 150, min_rows: 6, features: 0.3 },
-            logistic_l2: 20.0,
+            extra_trees: ExtraTreesSettings { trees: 120, min_rows: 6, features: 0.3 },
+            logistic_l2: 400.0,
         }
     }
 
@@ -203,9 +217,9 @@ impl Settings {
     /// Refuses settings that cannot be used.
     ///
     /// # Errors
-    /// [`RecommendError::Setting`] with the setting's name.
-    pub fn check(&self) -> Result<(), RecommendError> {
-        let fail = |setting, reason: &str| Err(RecommendError::Setting { setting, reason: reason.to_owned() });
+    /// [`SettingError`] that names the setting.
+    pub fn check(&self) -> Result<(), SettingError> {
+        let fail = |setting, reason: &str| Err(SettingError { setting, reason: reason.to_owned() });
         let share = |x: f64| x > 0.0 && x <= 1.0;
         let members = [Part::Boosting, Part::ExtraTrees, Part::Logistic, Part::HierarchicalAlone];
         if !members.iter().any(|&member| self.has(member)) {
