@@ -7,7 +7,7 @@ CACHE := $(or $(JHALAK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jhalak)
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 RELEASE := $(CARGO_TARGET_DIR)/release
 
-.PHONY: help run test setup build bench-media cluster cluster-down check fmt lint clean-local
+.PHONY: help run test setup build bench-media bench-train cluster cluster-down check fmt lint clean-local
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -46,6 +46,14 @@ lint:
 bench-media: ## CPU time of scenes and keyframes beside FFmpeg's bare decode and PySceneDetect (VIDEOS="..." for others)
 	cargo build --release --locked --workspace --bins --examples
 	python3 scripts/bench/media.py --programs $(RELEASE) --venv $(CACHE)/venv-psd --setup $(VIDEOS)
+
+# A Python that imports torch; without one the comparison says so and leaves PyTorch out.
+TORCH ?= $(CACHE)/venv-torch/bin/python
+DATASET ?= ../shared/data/flickscore
+MOVIES ?= $(DATASET)/hindi510_ids.txt
+bench-train: ## Training speed beside PyTorch (TORCH=a Python with it), two trainings beside one, time of the genre grid (DATASET=, MOVIES=)
+	cargo build --release --locked --workspace --bins --examples
+	python3 scripts/bench/train.py --programs $(RELEASE) --torch $(TORCH) --dataset $(DATASET) --movies $(MOVIES)
 
 clean-local: ## Removes .local (models, demo dataset, store, logs); downloads stay in the cache
 	rm -rf .local

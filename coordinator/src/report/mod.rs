@@ -14,6 +14,7 @@ mod example;
 mod facts;
 mod number;
 mod page;
+mod parts;
 mod published;
 mod summary;
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::comparison::{Comparison, Table};
 use super::confusion::{self, Matrix};
 use super::facts::{flatten, in_a_line};
 use super::number::{count, counted, mean_sd, percent};
+use super::parts::{self, Parts};
 use super::{Extraction, LeftOut, Model, Report};
 
 const TEMPLATE: &str = include_str!("page.html");
@@ -31,6 +32,7 @@ struct Page<'a> {
     table: Table,
     matrices: Vec<Matrix>,
     details: Vec<Detail>,
+    parts: Vec<Parts>,
     labels: Vec<Bar>,
     genres: Vec<Bar>,
     other_genres: Vec<String>,
@@ -95,6 +97,7 @@ impl<'a> Page<'a> {
             table: Table::of(&comparison),
             matrices: confusion::chosen(&comparison),
             details: details(report),
+            parts: parts::of(report),
             labels: chart::labels(report),
             genres: chart::genres(report),
             other_genres: others.map(|genre| format!("{} {}", genre.genre, count(genre.movies))).collect(),

@@ -2,11 +2,13 @@
 
 use jhalak_common::ErrorKind;
 use jhalak_common::dataset::Reject;
-use jhalak_common::evaluation::{CellSpec, Modality, Model, Split, UserEmbedding};
+use jhalak_common::evaluation::metrics::{MeanSd, PartMetrics};
+use jhalak_common::evaluation::{CellSpec, Modality, Model, PartKind, Split, UserEmbedding};
 
 use super::example::{cell, report};
 use super::{
-    Cell, Extraction, LeftOut, Model as ModelFacts, Quarantined, Recipe, Report, VERSION, published, render, summary,
+    Cell, Decision, Extraction, LeftOut, Model as ModelFacts, Quarantined, Recipe, Report, VERSION, published, render,
+    summary,
 };
 
 const CLASSIFIER: Model = Model::Classifier { heads: 4 };
@@ -171,6 +173,33 @@ fn paper_strict_and_published_stand_side_by_side() {
     let line = told.lines().find(|line| line.contains("classifier, genre")).expect("the row is there");
     assert_eq!(line.split_whitespace().skip(5).collect::<Vec<_>>(), ["51.0", "80.0", "/", "80.0", "40.0", "/", "40.0"]);
     assert!(told.contains("the model is ahead by 6.7 points"), "{told}");
+}
+
+#[test]
+fn what_each_part_adds_is_told_once_with_the_number_of_settings_tried() {
+    let mut report = report();
+    assert!(!page(&report).contains("What each part adds"), "no model here has parts");
+    let spec = CellSpec::strict(Split::Movies, Modality::Genre, Model::Honest, UserEmbedding::Liked, true);
+    let part = |kind, name: &str, weight| PartMetrics {
+        kind,
+        name: name.to_owned(),
+        accuracy: MeanSd { mean: 0.7, sd: 0.01 },
+        macro_f1: MeanSd { mean: 0.5, sd: 0.01 },
+        log_loss: MeanSd { mean: 0.6543, sd: 0.0 },
+        weight,
+    };
+    let mut plain = cell(&spec, [[8, 1, 1], [1, 8, 1], [1, 1, 8]]);
+    let metrics = plain.metrics.as_mut().expect("it has metrics");
+    metrics.settings_tried = 75;
+    metrics.parts = vec![part(PartKind::Member, "boosting", Some(0.531)), part(PartKind::Without, "content", None)];
+    let balanced = Cell { decision: Decision::Balanced, ..plain.clone() };
+    report.evaluation = vec![plain, balanced];
+    let text = page(&report);
+    assert_eq!(text.matches("75 settings were tried").count(), 1);
+    let section = text.split("What each part adds").nth(1).expect("the section is there");
+    for told in ["strict, unseen movies", "boosting alone", "0.53", "the same without content", "0.654"] {
+        assert!(section.contains(told), "{told}");
+    }
 }
 
 #[test]
