@@ -21,6 +21,8 @@ KINDS = {
     "Deployment": "apps/v1",
     "PodDisruptionBudget": "policy/v1",
     "NetworkPolicy": "networking.k8s.io/v1",
+    "ScaledObject": "keda.sh/v1alpha1",
+    "TriggerAuthentication": "keda.sh/v1alpha1",
 }
 
 # The words that are allowed for these fields, wherever they stand.
@@ -98,6 +100,8 @@ class Check:
                 self.deployment(item, template)
             elif item["kind"] == "CronJob":
                 self.cron_job(item)
+            elif item["kind"] == "ScaledObject":
+                self.scaled(item)
             elif item["kind"] == "PodDisruptionBudget":
                 labels = [template_of(i)["metadata"]["labels"] for i in self.items if i["kind"] == "Deployment"]
                 chosen = sum(selects(item["spec"]["selector"]["matchLabels"], of) for of in labels)
@@ -173,6 +177,9 @@ class Check:
         )
         writable = [m["mountPath"] for m in container["volumeMounts"] if not m.get("readOnly")]
         self.require(scratch in writable, item, f"worker.scratch ({scratch}) is no volume that can be written")
+        room = next(v["emptyDir"]["sizeLimit"] for v in pod["volumes"] if v["name"] == next(m["name"] for m in container["volumeMounts"] if m["mountPath"] == scratch))
+        if "extract" in container["args"]:
+            self.require(worker["scratch_mb"] * UNITS["Mi"] < quantity(room), item, f"worker.scratch_mb ({worker['scratch_mb']}) has no room in a volume of {room}")
         self.require(worker["heartbeat_file"].startswith(f"{scratch}/"), item, "worker.heartbeat_file is not below worker.scratch")
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             command = container[probe]["exec"]["command"]
@@ -190,11 +197,33 @@ class Check:
         self.require(spec.get("concurrencyPolicy") == "Forbid", item, "two coordinators may run at once")
         for name, where in (("startingDeadlineSeconds", spec), ("backoffLimit", job), ("activeDeadlineSeconds", job)):
             self.require(name in where, item, f"{name} is not set")
+        slot = [e for e in template_of(item)["spec"]["containers"][0]["env"] if e["name"] == "JHALAK_SLOT"]
+        path = slot[0].get("valueFrom", {}).get("fieldRef", {}).get("fieldPath") if slot else None
+        self.require(path == "metadata.labels['batch.kubernetes.io/job-name']", item, "its runs have no slot: JHALAK_SLOT is not the Job's name")
         final = [code for rule in job["podFailurePolicy"]["rules"] if rule["action"] == "FailJob" for code in rule["onExitCodes"]["values"]]
         self.require(set(final) == {2, 3, 4}, item, "other exit codes than 2, 3 and 4 are final")
         for argument in template_of(item)["spec"]["containers"][0]["args"]:
             for name in re.findall(r"\$\((\w+)\)", argument):
                 self.require(any(name in data for data in self.config.values()), item, f"$({name}) is set nowhere")
+
+
+    def scaled(self, item):
+        """KEDA's kinds have no schema here: the fields that Jhalak uses are checked one by one."""
+        spec = item["spec"]
+        unknown = spec.keys() - {"scaleTargetRef", "minReplicaCount", "maxReplicaCount", "pollingInterval", "cooldownPeriod", "triggers"}
+        self.require(not unknown, item, f"unknown fields {sorted(unknown)}")
+        targets = {i["metadata"]["name"]: i for i in self.items if i["kind"] == "Deployment"}
+        target = targets.get(spec["scaleTargetRef"]["name"])
+        self.require(target is not None, item, "scales no Deployment of the build")
+        self.require(0 <= spec["minReplicaCount"] <= spec["maxReplicaCount"], item, "its replica counts do not ascend")
+        self.require(target is None or "replicas" not in target["spec"], item, "its Deployment sets replicas too: they would fight")
+        secrets = {i["metadata"]["name"] for i in self.items if i["kind"] == "TriggerAuthentication"}
+        for trigger in spec["triggers"]:
+            meta = trigger["metadata"]
+            self.require(trigger["type"] == "rabbitmq" and meta["mode"] == "QueueLength" and meta["protocol"] in ("amqp", "http"), item, "its trigger is not the length of a RabbitMQ queue")
+            self.require(meta["queueName"] in ("jhalak.work.extract", "jhalak.work.train"), item, f"{meta['queueName']} is no work queue")
+            self.require(meta["value"].isdigit(), item, "the value of its trigger is no number in quotes")
+            self.require(trigger["authenticationRef"]["name"] in secrets, item, "its authentication is not part of the build")
 
 
 def main():

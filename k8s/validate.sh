@@ -22,8 +22,14 @@ for folder in k8s/base k8s/overlays/*/; do
     folder=${folder%/}
     file=$built/${folder//\//-}.yaml
     "$kubectl" kustomize "$folder" >"$file" || { failed=1; continue; }
+    # KEDA's kinds are not Kubernetes' own: check.py looks at them.
+    "$python" - "$file" >"$file.own" <<'PY'
+import sys, yaml
+items = [item for item in yaml.safe_load_all(open(sys.argv[1])) if item and not item["apiVersion"].startswith("keda.sh/")]
+yaml.safe_dump_all(items, sys.stdout)
+PY
     for version in "${versions[@]}"; do
-        "$python" -m kubernetes_validate --strict --quiet -k "$version" "$file" || failed=1
+        "$python" -m kubernetes_validate --strict --quiet -k "$version" "$file.own" || failed=1
     done
     "$python" k8s/check.py "$folder" <"$file" || failed=1
 done

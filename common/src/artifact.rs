@@ -40,6 +40,8 @@ pub enum ArtifactKind {
     AudioTable,
     /// One fold of one cell of the evaluation grid: `result.json`.
     Cell,
+    /// Nothing but its commit record: what a probe leaves, see [`crate::job::ProbeTask`].
+    Probe,
 }
 
 impl ArtifactKind {
@@ -52,7 +54,16 @@ impl ArtifactKind {
             ArtifactKind::VideoTable => "video-table",
             ArtifactKind::AudioTable => "audio-table",
             ArtifactKind::Cell => "cell",
+            ArtifactKind::Probe => "probe",
         }
+    }
+
+    /// The kind of this name.
+    ///
+    /// # Errors
+    /// InvalidInput that names the kinds there are.
+    pub fn parse(name: &str) -> Result<ArtifactKind> {
+        serde_json::from_value(Value::from(name)).map_err(|e| Error::invalid(format!("no artifact is called so: {e}")))
     }
 
     /// The version of what a producer of this kind does: raised whenever the same parameters would give other bytes, so that
@@ -229,6 +240,7 @@ pub async fn commit(
             }
         };
         records.push(record);
+        crate::fault_point::reach("after-first-put");
     }
     let record = CommitRecord {
         version: COMMIT_VERSION,
@@ -287,12 +299,15 @@ pub async fn read_file(store: &dyn ObjectStore, record: &CommitRecord, name: &st
     let Some(file) = record.files.iter().find(|f| f.name == name) else {
         return Err(Error::invalid(format!("the artifact {} has no file {name}", key.folder())));
     };
-    let bytes = store.get(&place).await?;
+    let advice = "`jhalak doctor --store --repair` and the same run once more make it again";
+    let bytes = match store.get(&place).await {
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            return Err(Error::invalid(format!("{place} was committed and is missing: {advice}")));
+        }
+        other => other?,
+    };
     if hash::of_bytes(&bytes) != file.sha256 {
-        return Err(Error::invalid(format!(
-            "{place} is not what was committed: delete {} to have it made again",
-            key.commit()
-        )));
+        return Err(Error::invalid(format!("{place} is not what was committed: {advice}")));
     }
     Ok(bytes)
 }

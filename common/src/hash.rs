@@ -110,6 +110,20 @@ pub fn canonical_json(value: &Value) -> String {
     }
 }
 
+/// The canonical JSON of an array, an item at a time: however long it is, one item stands in memory as a JSON value.
+pub fn canonical_rows<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Result<String> {
+    let mut text = String::from("[");
+    for row in rows {
+        let value = serde_json::to_value(row).map_err(|e| Error::bug("a row does not serialise").with_source(e))?;
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push_str(&canonical_json(&value));
+    }
+    text.push(']');
+    Ok(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +134,14 @@ mod tests {
         let one: Value = serde_json::from_str(r#"{"b": [1, {"y": null, "x": "ü\n"}], "a": 0.1}"#).expect("valid");
         assert_eq!(canonical_json(&one), r#"{"a":0.1,"b":[1,{"x":"ü\n","y":null}]}"#);
         assert_eq!(of_json(&one), of_json(&json!({"a": 0.1, "b": [1, {"x": "ü\n", "y": null}]})));
+    }
+
+    #[test]
+    fn rows_are_the_array_that_they_make() {
+        for rows in [json!([]), json!([1]), json!([{"b": 1, "a": [2]}, "x", null])] {
+            let items = rows.as_array().expect("an array");
+            assert_eq!(canonical_rows(items).expect("it serialises"), canonical_json(&rows));
+        }
     }
 
     #[test]

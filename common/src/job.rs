@@ -41,6 +41,20 @@ pub enum Task {
     Extract(ExtractTask),
     /// Trains and tests one fold of one cell of the evaluation grid.
     Cell(Box<CellTask>),
+    /// Shows that the way from the queue through a worker to the store is whole.
+    Probe(ProbeTask),
+}
+
+/// A job without work: `jhalak doctor --workers` sends it, and what the queue itself costs is measured with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProbeTask {
+    /// The workers that are probed.
+    pub workers: WorkKind,
+    /// What the probe's commit record is about.
+    pub subject: Subject,
+    /// Of kind [`ArtifactKind::Probe`]; none where nothing is to be committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Recipe>,
 }
 
 /// Makes the missing artifacts of one trailer.
@@ -92,6 +106,7 @@ impl Task {
         match self {
             Task::Extract(_) => WorkKind::Extract,
             Task::Cell(_) => WorkKind::Train,
+            Task::Probe(task) => task.workers,
         }
     }
 
@@ -102,6 +117,7 @@ impl Task {
                 task.wanted.iter().map(|recipe| ArtifactKey::new(recipe, &task.trailer.subject)).collect()
             }
             Task::Cell(task) => vec![ArtifactKey::new(&task.recipe, &task.dataset)],
+            Task::Probe(task) => task.recipe.iter().map(|recipe| ArtifactKey::new(recipe, &task.subject)).collect(),
         }
     }
 }
@@ -152,6 +168,8 @@ pub enum Outcome {
         /// Why, in words.
         reason: String,
     },
+    /// It was dropped, because its run was cancelled.
+    Cancelled,
 }
 
 impl JobResult {
@@ -238,16 +256,24 @@ mod tests {
             tables: BTreeMap::from([(ArtifactKind::VideoTable, content)]),
             table_subject: Subject { id: "films".into(), content },
         })));
+        let probe = job(Task::Probe(ProbeTask {
+            workers: WorkKind::Train,
+            subject: Subject { id: "probe".into(), content },
+            recipe: Some(recipe(ArtifactKind::Probe)),
+        }));
         let result = |outcome| JobResult { version: 1, job: "a-job".into(), run: "films-0123456789ab".into(), outcome };
         let seconds = BTreeMap::from([("decode".to_string(), 1.5)]);
         let done = result(Outcome::Committed { made: 3, seconds });
+        let dropped = result(Outcome::Cancelled);
         let given_up = result(Outcome::Quarantined { error: ErrorKind::InvalidInput, reason: "no video".into() });
         let value = |message: &dyn Fn() -> Bytes| serde_json::from_slice(&message()).expect("JSON");
         vec![
             ("job-extract-v1", value(&|| extract.encode().expect("it serialises"))),
             ("job-cell-v1", value(&|| cell.encode().expect("it serialises"))),
+            ("job-probe-v1", value(&|| probe.encode().expect("it serialises"))),
             ("result-committed-v1", value(&|| done.encode().expect("it serialises"))),
             ("result-quarantined-v1", value(&|| given_up.encode().expect("it serialises"))),
+            ("result-cancelled-v1", value(&|| dropped.encode().expect("it serialises"))),
         ]
     }
 

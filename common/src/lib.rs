@@ -8,6 +8,7 @@ pub mod error;
 pub mod evaluation;
 pub mod exit;
 pub mod extraction;
+pub mod fault_point;
 pub mod hash;
 pub mod job;
 pub mod models;
@@ -18,5 +19,6 @@ pub mod shutdown;
 pub mod store;
 pub mod table;
 pub mod telemetry;
+pub mod tls;
 
 pub use error::{Error, ErrorKind, Result};

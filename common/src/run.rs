@@ -5,9 +5,13 @@
 //! runs/RUN/spec.json               what was asked for (written once)
 //! runs/RUN/trailers.json           the trailers found when it was planned (written once)
 //! runs/RUN/state.json              where it stands, for people; derived, may be stale
+//! runs/RUN/cancelled.json          there where somebody cancelled it: its jobs are dropped
+//! runs/RUN/lead/NUMBER.json        which coordinator drives it; the highest number leads
 //! runs/RUN/quarantine/JOB.json     jobs that were given up, with their reasons
 //! runs/RUN/report/                 index.html and report.json
 //! ```
+
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -45,6 +49,12 @@ pub struct RunSpec {
     pub cells: Vec<CellSpec>,
     /// The models that the recipes use, for the report.
     pub models: Vec<ModelFacts>,
+    /// What the run was asked for: a night, a week. One run a slot, whatever the dataset holds by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<String>,
+    /// Where only new trailers were asked for: the subjects' folders of those that had no artifact when it was planned. Others are not extracted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<BTreeSet<String>>,
     /// When it was first asked for.
     pub created: jiff::Timestamp,
 }
@@ -89,6 +99,8 @@ pub enum Stage {
     Done,
     /// Everything that was not quarantined is committed.
     DoneWithFailures,
+    /// Somebody cancelled it: what is committed stays, the rest is not done.
+    Cancelled,
 }
 
 impl Stage {
@@ -101,7 +113,13 @@ impl Stage {
             Stage::Reporting => "reporting",
             Stage::Done => "done",
             Stage::DoneWithFailures => "done-with-failures",
+            Stage::Cancelled => "cancelled",
         }
+    }
+
+    /// Whether nothing more happens by itself.
+    pub fn is_final(self) -> bool {
+        matches!(self, Stage::Done | Stage::DoneWithFailures | Stage::Cancelled)
     }
 }
 
@@ -118,16 +136,52 @@ pub struct RunState {
     pub committed: usize,
     /// Those of them that were given up.
     pub quarantined: usize,
+    /// Those of them that will not be done, for the run was cancelled.
+    #[serde(default)]
+    pub cancelled: usize,
+    /// Those of them that were committed or given up before the coordinator that drives it now began.
+    #[serde(default)]
+    pub before: usize,
+    /// When that coordinator began with the stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<jiff::Timestamp>,
     /// When this was written.
     pub updated: jiff::Timestamp,
 }
 
+impl RunState {
+    /// Jobs of the stage that ended a second, since the coordinator that drives it now began; None where nothing can be said yet.
+    pub fn rate(&self) -> Option<f64> {
+        let seconds = (self.updated.as_millisecond() - self.since?.as_millisecond()) as f64 / 1000.0;
+        let ended = (self.committed + self.quarantined).checked_sub(self.before)?;
+        (seconds > 0.0 && ended > 0).then(|| ended as f64 / seconds)
+    }
+
+    /// Seconds until the stage is over, should it go on at this rate.
+    pub fn left_s(&self) -> Option<f64> {
+        let open = self.jobs.saturating_sub(self.committed + self.quarantined + self.cancelled);
+        self.rate().map(|rate| open as f64 / rate)
+    }
+}
+
+/// That somebody cancelled the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cancellation {
+    /// [`RUN_VERSION`] of the writer.
+    pub version: u32,
+    /// When.
+    pub at: jiff::Timestamp,
+}
+
 impl RunSpec {
-    /// The id of a run that asks for this: the dataset, the trailers, the recipes and the cells decide it.
+    /// The id of a run that asks for this: its slot where it has one, else the dataset, the trailers, the recipes and the cells decide it.
     pub fn derive_id(&self) -> String {
-        let asked = serde_json::json!({
+        let mut asked = serde_json::json!({
             "dataset": self.dataset, "trailers": self.trailers, "recipes": self.recipes, "cells": self.cells,
         });
+        if let Some(only) = &self.only {
+            asked["only"] = serde_json::json!(only);
+        }
         let name: String = self
             .dataset
             .id
@@ -135,7 +189,10 @@ impl RunSpec {
             .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
             .take(40)
             .collect();
-        format!("{name}-{}", &hash::of_json(&asked).short()[..12])
+        match &self.slot {
+            Some(slot) => format!("{name}-{slot}"),
+            None => format!("{name}-{}", &hash::of_json(&asked).short()[..12]),
+        }
     }
 
     /// The recipe of `kind` in this run, if it makes that.
@@ -153,6 +210,18 @@ pub fn dataset_key(content: &Hash) -> String {
 pub fn run_key(run: &str, name: &str) -> String {
     format!("runs/{run}/{name}")
 }
+
+/// Whether the run was cancelled.
+pub async fn is_cancelled(store: &dyn ObjectStore, run: &str) -> Result<bool> {
+    match store.head(&run_key(run, CANCELLED)).await {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// The name of the record that cancels a run.
+pub const CANCELLED: &str = "cancelled.json";
 
 /// The folder of a run's quarantine records.
 pub fn quarantine_folder(run: &str) -> String {
@@ -183,12 +252,19 @@ pub async fn get_json<T: DeserializeOwned>(store: &dyn ObjectStore, key: &str) -
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
-    let value: Value =
+    // Read twice, so that a list of a hundred thousand trailers never stands in memory as JSON values.
+    let head: Head =
         serde_json::from_slice(&bytes).map_err(|e| Error::invalid(format!("{key} is no JSON")).with_source(e))?;
-    check_version(&value, RUN_VERSION, key)?;
-    serde_json::from_value(value)
+    check_version(&serde_json::json!({ "version": head.version }), RUN_VERSION, key)?;
+    serde_json::from_slice(&bytes)
         .map(Some)
         .map_err(|e| Error::invalid(format!("{key} is not of the form of its version")).with_source(e))
+}
+
+/// What every stored record says of itself.
+#[derive(Deserialize)]
+struct Head {
+    version: Option<Value>,
 }
 
 fn to_json(value: &impl Serialize) -> Result<Bytes> {

@@ -20,6 +20,8 @@ pub struct Settings {
     pub s3: S3Settings,
     /// The queue's delays and limits.
     pub rabbitmq: QueueSettings,
+    /// The coordinator process.
+    pub coordinator: CoordinatorSettings,
     /// The worker process.
     pub worker: WorkerSettings,
     /// Models and ONNX Runtime.
@@ -42,6 +44,8 @@ pub struct S3Settings {
     pub endpoint: Option<String>,
     /// The region; `us-east-1` where neither this nor the environment says otherwise.
     pub region: Option<String>,
+    /// Certificate authorities (PEM) that are trusted for `https` beside those of the machine.
+    pub ca_file: Option<PathBuf>,
     /// How long to wait for a connection.
     pub connect_timeout_ms: u64,
     /// How long a transfer may stay without a single byte before it is cut and tried again.
@@ -61,6 +65,8 @@ pub struct QueueSettings {
     pub retry_delays_ms: Vec<u64>,
     /// After so many deliveries without acknowledgement the broker itself dead-letters a message.
     pub delivery_limit: u32,
+    /// Certificate authorities (PEM) that are trusted for `amqps` beside those of the machine.
+    pub ca_file: Option<PathBuf>,
     /// How long to wait for the broker when connecting.
     pub connect_timeout_ms: u64,
     /// How long a message may wait for a broker that is away before publishing it fails.
@@ -69,6 +75,14 @@ pub struct QueueSettings {
     pub heartbeat_s: u16,
     /// Prefix of every exchange and queue, so that several systems can share a broker.
     pub prefix: String,
+}
+
+/// The coordinator process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CoordinatorSettings {
+    /// Jobs of one run that are on the queue or with workers at once, at most: the rest waits in the store.
+    pub window: usize,
 }
 
 /// The worker process.
@@ -83,6 +97,8 @@ pub struct WorkerSettings {
     pub grace_ms: u64,
     /// Folder for scratch files; each worker makes and removes a folder of its own inside.
     pub scratch: PathBuf,
+    /// How much a worker keeps there at most, in megabytes: jobs whose trailers have no room wait. A trailer larger than this is quarantined.
+    pub scratch_mb: u32,
     /// A file that the worker touches while it lives, for `jhalak-worker health`; none where this is not set.
     pub heartbeat_file: Option<PathBuf>,
     /// Time after which a training's state is kept in the store again, so that an interrupted one goes on there. 0 keeps it after every epoch.
@@ -160,6 +176,7 @@ impl Default for Settings {
             queue: "memory:".into(),
             s3: S3Settings::default(),
             rabbitmq: QueueSettings::default(),
+            coordinator: CoordinatorSettings::default(),
             worker: WorkerSettings::default(),
             models: ModelSettings::default(),
             extract: ExtractSettings::default(),
@@ -175,6 +192,7 @@ impl Default for S3Settings {
         S3Settings {
             endpoint: None,
             region: None,
+            ca_file: None,
             connect_timeout_ms: 5_000,
             stall_timeout_ms: 20_000,
             attempts: 6,
@@ -188,11 +206,18 @@ impl Default for QueueSettings {
         QueueSettings {
             retry_delays_ms: vec![1_000, 10_000, 60_000, 300_000],
             delivery_limit: 20,
+            ca_file: None,
             connect_timeout_ms: 10_000,
             publish_timeout_ms: 120_000,
             heartbeat_s: 30,
             prefix: "jhalak".into(),
         }
+    }
+}
+
+impl Default for CoordinatorSettings {
+    fn default() -> Self {
+        CoordinatorSettings { window: 2_000 }
     }
 }
 
@@ -203,6 +228,7 @@ impl Default for WorkerSettings {
             attempts: 5,
             grace_ms: 25_000,
             scratch: std::env::temp_dir(),
+            scratch_mb: 4_096,
             heartbeat_file: None,
             checkpoint_ms: 60_000,
         }
@@ -314,7 +340,9 @@ impl Settings {
         require((1..=100).contains(&self.extract.jpeg_quality), "extract.jpeg_quality", "1 to 100")?;
         require((2..=100).contains(&self.evaluate.folds), "evaluate.folds", "2 to 100")?;
         require(self.evaluate.epochs >= 1, "evaluate.epochs", "at least 1")?;
+        require(self.coordinator.window >= 1, "coordinator.window", "at least 1")?;
         require(self.worker.attempts >= 1, "worker.attempts", "at least 1")?;
+        require(self.worker.scratch_mb >= 1, "worker.scratch_mb", "at least 1")?;
         require(self.worker.slots <= 1024, "worker.slots", "0 to 1024")?;
         require(!self.rabbitmq.retry_delays_ms.is_empty(), "rabbitmq.retry_delays_ms", "a list of at least one delay")?;
         require(!self.rabbitmq.prefix.is_empty(), "rabbitmq.prefix", "a word")?;

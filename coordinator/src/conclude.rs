@@ -14,8 +14,9 @@ use jhalak_common::{Error, Result, evaluation, exit};
 use serde_json::json;
 
 use crate::commands::Output;
-use crate::drive::{Coordinator, Summary, cell_tasks};
+use crate::drive::{Coordinator, Summary};
 use crate::grid;
+use crate::missing::cell_tasks;
 use crate::plan::Plan;
 use crate::report::{self, Cell, Decision, Extraction, LeftOut, Model, Quarantined, Recipe, Report, Run};
 
@@ -45,6 +46,7 @@ pub async fn conclude(
             report
         }
     };
+    jhalak_common::fault_point::reach("coordinator-reported");
     let stage = coordinator.finish(plan, summary).await?;
     let place = store.url();
     let page = format!("{}/{html_key}", place.trim_end_matches('/'));
@@ -155,7 +157,7 @@ fn extraction(plan: &Plan, summary: &Summary) -> Option<Extraction> {
                 trailer: task.trailer.key,
                 reason: record.reason.clone(),
             }),
-            Task::Cell(_) => None,
+            Task::Cell(_) | Task::Probe(_) => None,
         })
         .collect();
     let silent = summary.tables.iter().find(|t| t.kind == ArtifactKind::AudioTable).map(|t| t.without.clone());

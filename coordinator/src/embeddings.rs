@@ -40,7 +40,7 @@ pub async fn read(
     if modality.tables().is_empty() {
         return Ok(found);
     }
-    let (mut plan, _) = plan::draft(source, settings, None).await?;
+    let mut plan = plan::draft(store, source, settings, plan::Request::default(), None).await?.plan;
     if plan.trailers.trailers.is_empty() {
         plan.trailers.trailers = committed_trailers(store, source, &plan).await?;
     }

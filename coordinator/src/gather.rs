@@ -16,6 +16,12 @@ use crate::plan::Plan;
 /// Embeddings that are read side by side.
 const SIDE_BY_SIDE: usize = 32;
 
+/// Each kind of table, and the kind of embedding that it gathers.
+pub const TABLES: [(ArtifactKind, ArtifactKind); 2] = [
+    (ArtifactKind::VideoTable, ArtifactKind::VideoEmbedding),
+    (ArtifactKind::AudioTable, ArtifactKind::AudioEmbedding),
+];
+
 /// A committed table of embeddings.
 #[derive(Debug, Clone)]
 pub struct GatheredTable {
@@ -40,22 +46,8 @@ pub async fn gather(
     kind: ArtifactKind,
     embedding_kind: ArtifactKind,
 ) -> Result<Option<GatheredTable>> {
-    let Some(source) = plan.spec.recipe(embedding_kind) else { return Ok(None) };
-    let committed: BTreeSet<String> =
-        artifact::list_committed(store, embedding_kind, &source.hash()).await?.into_iter().collect();
-    let subjects: Vec<&Subject> = plan
-        .trailers
-        .trailers
-        .iter()
-        .map(|t| &t.subject)
-        .filter(|s| committed.contains(&ArtifactKey::subject_folder(s)))
-        .collect();
-    if subjects.is_empty() {
-        return Ok(None);
-    }
-    let mut recipe = Recipe::new(kind, json!({}))?;
-    recipe.upstream = vec![source.hash()];
-    let subject = Subject { id: plan.spec.dataset.id.clone(), content: hash::of_json(&json!(subjects)) };
+    let Some((source, subjects)) = committed_subjects(store, plan, embedding_kind).await? else { return Ok(None) };
+    let (recipe, subject) = table(plan, kind, source, &subjects)?;
     let key = ArtifactKey::new(&recipe, &subject);
     let record = match artifact::committed(store, &key).await? {
         Some(record) => record,
@@ -67,6 +59,45 @@ pub async fn gather(
         }
     };
     describe(kind, &recipe, subject, &record)
+}
+
+/// The recipe and the subject of the table `kind` of these embeddings.
+fn table(plan: &Plan, kind: ArtifactKind, source: &Recipe, subjects: &[&Subject]) -> Result<(Recipe, Subject)> {
+    let mut recipe = Recipe::new(kind, json!({}))?;
+    recipe.upstream = vec![source.hash()];
+    let content = hash::of_bytes(hash::canonical_rows(subjects)?.as_bytes());
+    Ok((recipe, Subject { id: plan.spec.dataset.id.clone(), content }))
+}
+
+/// The tables that are committed of `plan`'s embeddings, none made: what a dry run can know.
+pub async fn find(
+    store: &dyn ObjectStore,
+    plan: &Plan,
+    kind: ArtifactKind,
+    embedding_kind: ArtifactKind,
+) -> Result<Option<(ArtifactKey, Option<GatheredTable>)>> {
+    let Some((source, subjects)) = committed_subjects(store, plan, embedding_kind).await? else { return Ok(None) };
+    let (recipe, subject) = table(plan, kind, source, &subjects)?;
+    let key = ArtifactKey::new(&recipe, &subject);
+    let found = match artifact::committed(store, &key).await? {
+        Some(record) => describe(kind, &recipe, subject, &record)?,
+        None => None,
+    };
+    Ok(Some((key, found)))
+}
+
+/// The trailers of `plan` that have a committed embedding of this kind, and its recipe. None where none has.
+async fn committed_subjects<'a>(
+    store: &dyn ObjectStore,
+    plan: &'a Plan,
+    embedding_kind: ArtifactKind,
+) -> Result<Option<(&'a Recipe, Vec<&'a Subject>)>> {
+    let Some(source) = plan.spec.recipe(embedding_kind) else { return Ok(None) };
+    let committed: BTreeSet<String> =
+        artifact::list_committed(store, embedding_kind, &source.hash()).await?.into_iter().collect();
+    let subjects = plan.trailers.trailers.iter().map(|t| &t.subject);
+    let subjects: Vec<&Subject> = subjects.filter(|s| committed.contains(&ArtifactKey::subject_folder(s))).collect();
+    Ok((!subjects.is_empty()).then_some((source, subjects)))
 }
 
 fn describe(

@@ -3,12 +3,20 @@
 
 pub mod commands;
 pub mod conclude;
+pub mod conduct;
 pub mod drive;
 #[cfg(feature = "local")]
 pub mod embeddings;
 pub mod gather;
+pub mod explain;
 pub mod grid;
+pub mod integrity;
+pub mod jobs;
+pub mod lead;
+pub mod missing;
 pub mod plan;
 pub mod progress;
 pub mod report;
+pub mod reprocess;
 pub mod source;
+pub mod stage;

@@ -28,7 +28,7 @@ fn run(cli: Cli, progress: Progress) -> jhalak_common::Result<u8> {
     let settings = Settings::load(cli.config.as_deref(), &cli.flags())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let output = Output { json: cli.json, progress };
-    let code = runtime.block_on(cli.command.execute(settings, output));
+    let code = runtime.block_on(cli.command.execute(settings, output, cli.store.as_deref()));
     // A decode or a training that was cut may still hold a thread: the process ends without it.
     runtime.shutdown_background();
     code

@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use jhalak_common::job::{Job, Task};
 
 /// Plain lines come no closer together than this.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
@@ -98,14 +97,9 @@ impl Bar {
         self.count(0);
     }
 
-    /// A job is committed.
-    pub fn committed(&self, job: &Job) {
-        self.step(&about(job));
-    }
-
     /// A job was given up.
-    pub fn quarantined(&self, job: &Job, reason: &str) {
-        let line = format!("quarantined: {}: {reason}", about(job));
+    pub fn quarantined(&self, about: &str, reason: &str) {
+        let line = format!("quarantined: {about}: {reason}");
         match &self.bar {
             Some(bar) => {
                 bar.println(line);
@@ -150,10 +144,69 @@ impl Bar {
     }
 }
 
-fn about(job: &Job) -> String {
-    match &job.task {
-        Task::Extract(task) => format!("trailer of {} ({})", task.trailer.subject.id, task.trailer.key),
-        Task::Cell(task) => format!("{}, fold {}", task.cell.name(), task.fold),
+/// Shows the states of a run as another process writes them.
+pub struct Meter {
+    progress: Progress,
+    bar: Option<ProgressBar>,
+    last: Mutex<Option<(jhalak_common::run::Stage, Instant)>>,
+}
+
+impl Meter {
+    /// A bar where standard error is a terminal, plain lines elsewhere.
+    pub fn new(progress: &Progress) -> Meter {
+        let bar = progress.bars.as_ref().map(|bars| {
+            let style = ProgressStyle::with_template("{prefix:>10} [{bar:30}] {pos}/{len} {msg}");
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
+            bars.add(ProgressBar::new(0).with_style(style))
+        });
+        Meter { progress: progress.clone(), bar, last: Mutex::default() }
+    }
+
+    /// Shows a state. Plain lines come at a new stage, and every few seconds.
+    pub fn show(&self, state: &jhalak_common::run::RunState) {
+        let done = state.committed + state.quarantined;
+        let mut words = Vec::new();
+        words.extend(state.rate().map(|rate| if rate < 1.0 { format!("{:.1} a minute", rate * 60.0) } else { format!("{rate:.1} a second") }));
+        words.extend(state.left_s().filter(|_| done < state.jobs).map(|s| format!("{} left", duration(s))));
+        words.extend((state.quarantined > 0).then(|| format!("{} quarantined", state.quarantined)));
+        let words = words.join(", ");
+        if let Some(bar) = &self.bar {
+            bar.set_prefix(state.stage.name());
+            bar.set_length(state.jobs as u64);
+            bar.set_position(done as u64);
+            bar.set_message(words);
+            return;
+        }
+        let Ok(mut last) = self.last.lock() else { return };
+        if last.is_some_and(|(stage, at)| stage == state.stage && at.elapsed() < PLAIN_EVERY) {
+            return;
+        }
+        *last = Some((state.stage, Instant::now()));
+        let counts = if state.jobs > 0 { format!(": {done} of {}", state.jobs) } else { String::new() };
+        let words = if words.is_empty() { String::new() } else { format!(", {words}") };
+        self.progress.say(&format!("{}{counts}{words}", state.stage.name()));
+    }
+
+    /// Says one line above the bar.
+    pub fn say(&self, line: &str) {
+        self.progress.say(line);
+    }
+
+    /// The run has ended.
+    pub fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Seconds as people say them.
+fn duration(seconds: f64) -> String {
+    let s = seconds.ceil() as u64;
+    match s {
+        0..120 => format!("{s} s"),
+        120..7_200 => format!("{} min", s.div_ceil(60)),
+        _ => format!("{:.1} h", seconds / 3600.0),
     }
 }
 

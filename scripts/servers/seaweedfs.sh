@@ -8,13 +8,13 @@
 #
 # `start` writes DIR/env (S3_ENDPOINT, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION) and DIR/weed.pid.
 # The program is WEED, or .local/bin/weed. Ports are drawn at random, or are PORT_BASE.. (s3 first).
-# STOP_WITH=PID stops the server when process PID ends.
+# STOP_WITH=PID stops the server when process PID ends. With DIR/cert.pem and DIR/key.pem it speaks TLS as well (S3_HTTPS_ENDPOINT).
 # shellcheck disable=SC1091,SC2154 # ports and credentials are read from files that are written when a server starts
 set -euo pipefail
 script=$(readlink -f -- "${BASH_SOURCE[0]}")
 source "${script%/*}/common.sh"
 
-port_names=(s3 s3_grpc filer filer_grpc volume volume_grpc master master_grpc)
+port_names=(s3 s3_grpc filer filer_grpc volume volume_grpc master master_grpc s3_https)
 start_timeout_s=60
 # Its shutdown waits for ever for the filer's own clients (4.48). Every answered write has reached the kernel by then, so
 # that the SIGKILL which follows loses nothing.
@@ -38,6 +38,7 @@ AWS_ACCESS_KEY_ID=$access_key
 AWS_SECRET_ACCESS_KEY=$secret_key
 AWS_REGION=$region
 ENV
+    if [ -s "$DIR/cert.pem" ]; then printf 'S3_HTTPS_ENDPOINT=https://127.0.0.1:%s\n' "$s3_https" >>"$DIR/env"; fi
 }
 
 # signed CURL_OPTION... URL_PATH: one request to the S3 port, signed with this folder's keys, which no command line shows.
@@ -67,6 +68,10 @@ launch_weed() {
     local weed=${WEED:-${script%/scripts/*}/.local/bin/weed}
     [ -x "$weed" ] || die "SeaweedFS is missing at $weed; fetch it with 'scripts/setup.sh test', or name the program: WEED=/path/to/weed"
     weed=$(readlink -f -- "$weed")
+    local tls=()
+    if [ -s "$DIR/cert.pem" ]; then
+        tls=(-s3.port.https="$s3_https" -s3.cert.file="$DIR/cert.pem" -s3.key.file="$DIR/key.pem")
+    fi
     # One volume server holds every bucket: small volumes, many of them, so that a bucket more never finds it full.
     launch weed "$weed" -logtostderr=true -config_dir="$DIR/config" server -dir="$DIR/data" \
         -ip=127.0.0.1 -ip.bind=127.0.0.1 -master.telemetry=false -master.electionTimeout=1s \
@@ -74,7 +79,7 @@ launch_weed() {
         -volume.port="$volume" -volume.port.grpc="$volume_grpc" -volume.max=1000 -volume.preStopSeconds=0 \
         -filer -filer.port="$filer" -filer.port.grpc="$filer_grpc" \
         -s3 -s3.port="$s3" -s3.port.grpc="$s3_grpc" \
-        -s3.port.iceberg=0 -s3.port.lance=0 -s3.config="$DIR/s3.json"
+        -s3.port.iceberg=0 -s3.port.lance=0 -s3.config="$DIR/s3.json" ${tls[@]+"${tls[@]}"}
 }
 
 # end_weed: stop it, and remove the sockets that it leaves in /tmp, whose names hold our own ports.

@@ -2,6 +2,7 @@
 //! the test's plan.
 
 use std::io;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +44,15 @@ pub struct Request {
     pub method: String,
     pub target: String,
     pub head: String,
+    /// The status that the server answered; 0 until then, and where the server never heard of it.
+    pub answered: Arc<AtomicU16>,
+}
+
+impl Request {
+    /// The status that the server answered, also where that answer was lost on the way.
+    pub fn status(&self) -> Option<u16> {
+        Some(self.answered.load(Ordering::SeqCst)).filter(|status| *status > 0)
+    }
 }
 
 type Plan = Arc<dyn Fn(&Request) -> Fault + Send + Sync>;
@@ -97,9 +107,10 @@ async fn serve(
     let (head, early) = read_head(&mut client).await?;
     let mut words = head.split_whitespace();
     let (method, target) = (words.next().unwrap_or_default().to_string(), words.next().unwrap_or_default().to_string());
+    let answered = Arc::new(AtomicU16::new(0));
     let fault = {
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-        let request = Request { number: log.len(), method, target, head: head.clone() };
+        let request = Request { number: log.len(), method, target, head: head.clone(), answered: answered.clone() };
         let fault = plan(&request);
         log.push((request, fault.clone()));
         fault
@@ -133,6 +144,8 @@ async fn serve(
     copy_exactly(&mut client, &mut server, left, rate).await?;
 
     let (answer, body) = read_head(&mut server).await?;
+    let status = answer.split_whitespace().nth(1).and_then(|status| status.parse().ok());
+    answered.store(status.unwrap_or(0), Ordering::SeqCst);
     match fault {
         Fault::LoseAnswer => {
             tokio::io::copy(&mut server, &mut tokio::io::sink()).await?;

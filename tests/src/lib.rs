@@ -1,6 +1,8 @@
 //! What the integration tests share: private servers, a proxy that breaks requests, datasets made on the spot, the built programs.
 
 pub mod broker;
+pub mod certificates;
+pub mod cluster;
 pub mod dataset;
 #[expect(missing_docs, reason = "names that say it")]
 pub mod fault_proxy;

@@ -6,6 +6,7 @@ use jhalak_common::Result;
 use jhalak_common::settings::S3Settings;
 use jhalak_common::store::{self, ObjectStore};
 
+#[derive(Clone)]
 pub struct Server {
     pub endpoint: String,
     pub bucket: String,
@@ -49,5 +50,67 @@ impl Server {
         let unique =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map(|t| t.as_nanos()).unwrap_or(0);
         store::open(&format!("s3://{}/{name}-{unique:x}", self.bucket), &self.settings(endpoint)).await
+    }
+}
+
+/// An S3 server that a test may stop. It takes the credentials of the shared one, which are those of this process's environment.
+pub struct OwnServer {
+    pub server: Server,
+    folder: tempfile::TempDir,
+}
+
+impl OwnServer {
+    /// Starts it, in a folder of its own.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub fn start() -> OwnServer {
+        OwnServer::start_in(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    /// Starts it in this folder; with `cert.pem` and `key.pem` there it speaks TLS as well.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub fn start_in(folder: tempfile::TempDir) -> OwnServer {
+        let word = |name: &str| std::env::var(name).unwrap_or_default();
+        let credentials =
+            format!("access_key={}\nsecret_key={}\n", word("AWS_ACCESS_KEY_ID"), word("AWS_SECRET_ACCESS_KEY"));
+        std::fs::write(folder.path().join("credentials"), credentials).expect("the folder is ours");
+        let bucket = "jhalak-tests".to_string();
+        let mut own = OwnServer { server: Server { endpoint: String::new(), bucket }, folder };
+        own.run(&["start"]);
+        own.run(&["bucket"]);
+        own.server.endpoint = own.told("S3_ENDPOINT=");
+        own
+    }
+
+    /// What the script wrote under this name.
+    ///
+    /// # Panics
+    /// Where it did not.
+    pub fn told(&self, name: &str) -> String {
+        let env = std::fs::read_to_string(self.folder.path().join("env")).expect("the script wrote env");
+        env.lines().find_map(|line| line.strip_prefix(name)).expect("env holds the name").to_string()
+    }
+
+    /// Stops it, or starts it again on its data and its ports.
+    ///
+    /// # Panics
+    /// Where the script fails.
+    pub fn run(&self, verb: &[&str]) {
+        let script = crate::repository().join("scripts/servers/seaweedfs.sh");
+        let mut command = std::process::Command::new(script);
+        command.args(verb).arg(self.folder.path()).env("STOP_WITH", std::process::id().to_string());
+        if verb == ["bucket"] {
+            command.arg(&self.server.bucket);
+        }
+        assert!(command.status().expect("the script can be run").success(), "seaweedfs.sh {verb:?} failed");
+    }
+}
+
+impl Drop for OwnServer {
+    fn drop(&mut self) {
+        self.run(&["stop"]);
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jhalak_common::artifact::check_version;
+use jhalak_common::fault_point;
 use jhalak_common::job::{Job, JobResult, MESSAGE_VERSION, Outcome, QuarantineRecord, Task};
 use jhalak_common::queue::{Channel, Deliveries, Delivery, Queue, WorkKind};
 use jhalak_common::run::{self, quarantine_key};
@@ -21,6 +22,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::jobs::{self, Context};
+use crate::run_watch::RunWatch;
+
+/// What cannot be settled now is handed back after this long: the store or the broker is away.
+const AWAY: Duration = Duration::from_secs(1);
 
 /// What a job did: how many artifacts it made, and the seconds of its steps.
 #[derive(Debug, Default)]
@@ -35,6 +40,7 @@ pub struct Done {
 pub struct Worker {
     queue: Arc<dyn Queue>,
     context: Arc<Context>,
+    runs: Arc<RunWatch>,
     slots: usize,
     attempts: u32,
     grace: Duration,
@@ -49,6 +55,7 @@ impl Worker {
         };
         Worker {
             queue,
+            runs: RunWatch::new(context.store.clone()),
             context,
             slots,
             attempts: settings.worker.attempts,
@@ -60,6 +67,9 @@ impl Worker {
     /// and returns.
     pub async fn run(self: Arc<Self>, kinds: &[WorkKind], stop: CancellationToken) -> Result<()> {
         let slots = Arc::new(Semaphore::new(self.slots));
+        // Both end with this function.
+        let mut watching = JoinSet::new();
+        watching.spawn(self.runs.clone().keep_looking());
         let mut takers = JoinSet::new();
         for &kind in kinds {
             let prefetch = u16::try_from(self.slots).unwrap_or(u16::MAX);
@@ -116,50 +126,106 @@ impl Worker {
         Ok(())
     }
 
-    /// Brings one delivery to its end. What fails here (the broker or the store is away) leaves the delivery unacknowledged, and it comes
-    /// back.
+    /// Brings one delivery to its end.
     async fn settle(&self, delivery: Delivery, cut: CancellationToken) {
         let body = delivery.body.clone();
         let redeliveries = delivery.redeliveries;
-        let settled = match Job::decode(&body) {
-            Ok(job) => self.settle_job(delivery, job, redeliveries, cut).await,
-            Err(error) => self.set_aside(delivery, &body, redeliveries, &error).await,
+        let ended = match decode(&body) {
+            Ok(job) => self.bring_to_end(job, redeliveries, cut).await,
+            Err(error) => self.set_aside(&body, redeliveries, &error).await.map(|()| End::Settled),
+        };
+        let settled = match ended {
+            Ok(End::Settled) => {
+                fault_point::reach("before-ack");
+                match delivery.ack().await {
+                    Ok(false) => {
+                        tracing::debug!("acknowledged too late: the job will be delivered again and found committed");
+                        Ok(())
+                    }
+                    other => other.map(drop),
+                }
+            }
+            Ok(End::HandBack) => delivery.requeue().await,
+            // Nobody's fault: not counted. Anything else leaves the delivery unacknowledged, and it comes back counted.
+            Err(error) if error.kind().is_transient() => {
+                tracing::warn!(error = %error.chain(), "a job cannot be settled now and is handed back");
+                tokio::time::sleep(AWAY).await;
+                delivery.requeue().await
+            }
+            Err(error) => Err(error),
         };
         if let Err(error) = settled {
             tracing::warn!(error = %error.chain(), "a delivery could not be settled and will come again");
+            tokio::time::sleep(AWAY).await;
         }
     }
 
-    async fn settle_job(&self, delivery: Delivery, job: Job, redeliveries: u32, cut: CancellationToken) -> Result<()> {
+    /// Runs a job and tells of its end; the delivery is settled by the caller.
+    ///
+    /// # Errors
+    /// The end could not be told: the store or the broker is away.
+    async fn bring_to_end(&self, job: Job, redeliveries: u32, cut: CancellationToken) -> Result<End> {
         let tried = job.attempt + redeliveries;
+        let entered = self.runs.enter(&job.run).await;
+        let cancelled = entered.cancelled.clone();
+        if cancelled.is_cancelled() {
+            return self.drop_job(&job).await;
+        }
         let outcome = if tried >= self.attempts {
             Err(Error::bug(format!("its worker crashed or lost its connection at each of {tried} attempts")))
         } else {
             tracing::info!(job = %job.id, run = %job.run, attempt = tried, "job started");
-            jobs::run(&self.context, &job, cut).await
+            self.run_until(&job, &cut, &cancelled).await
         };
         match outcome {
             Ok(done) => {
                 tracing::info!(job = %job.id, run = %job.run, made = done.made, seconds = ?done.seconds, "job committed");
                 self.send_result(&job, Outcome::Committed { made: done.made, seconds: done.seconds }).await?;
+                fault_point::reach("after-result");
+            }
+            Err(error) if error.kind() == ErrorKind::Cancelled && cancelled.is_cancelled() => {
+                return self.drop_job(&job).await;
             }
             Err(error) if error.kind() == ErrorKind::Cancelled => {
                 tracing::info!(job = %job.id, "job handed back");
                 // Uncounted: a shutdown burns no attempt.
-                return delivery.requeue().await;
+                return Ok(End::HandBack);
             }
-            Err(error) if error.kind().is_transient() && tried + 1 < self.attempts => {
-                tracing::warn!(job = %job.id, attempt = tried + 1, error = %error.chain(), "job failed for now and will be tried again");
-                let again = Job { attempt: tried + 1, ..job };
-                let tier = usize::try_from(tried).unwrap_or(usize::MAX);
-                self.queue.publish_later(again.task.work_kind(), tier, again.encode()?).await?;
+            Err(error) if error.kind().is_transient() => {
+                // Where the store does not answer at all it is not this job that failed, and nothing could be written down of it.
+                run::is_cancelled(self.store(), &job.run).await.map_err(|away| away.with_source(error.chain()))?;
+                if tried + 1 < self.attempts {
+                    tracing::warn!(job = %job.id, attempt = tried + 1, error = %error.chain(), "job failed for now and will be tried again");
+                    let again = Job { attempt: tried + 1, ..job };
+                    let tier = usize::try_from(tried).unwrap_or(usize::MAX);
+                    self.queue.publish_later(again.task.work_kind(), tier, again.encode()?).await?;
+                } else {
+                    self.quarantine(&job, tried + 1, &error).await?;
+                }
             }
-            Err(error) => self.quarantine(&job, tried + 1, &error).await?,
+            Err(error) => self.quarantine(&job, (tried + 1).min(self.attempts), &error).await?,
         }
-        if !delivery.ack().await? {
-            tracing::debug!("acknowledged too late: the job will be delivered again and found committed");
+        Ok(End::Settled)
+    }
+
+    /// Runs the job until it has ended, the worker's grace is over (`cut`) or its run is cancelled.
+    async fn run_until(&self, job: &Job, cut: &CancellationToken, cancelled: &CancellationToken) -> Result<Done> {
+        let stop = CancellationToken::new();
+        let mut running = std::pin::pin!(jobs::run(&self.context, job, stop.clone()));
+        tokio::select! {
+            done = &mut running => return done,
+            () = cut.cancelled() => {}
+            () = cancelled.cancelled() => {}
         }
-        Ok(())
+        stop.cancel();
+        running.await
+    }
+
+    /// The job's run was cancelled: that is its end state, and no attempt.
+    async fn drop_job(&self, job: &Job) -> Result<End> {
+        tracing::info!(job = %job.id, run = %job.run, "job dropped: its run was cancelled");
+        self.send_result(job, Outcome::Cancelled).await?;
+        Ok(End::Settled)
     }
 
     /// Gives a job up: its record in the store, then the message among the dead letters, then the result.
@@ -182,13 +248,12 @@ impl Worker {
     }
 
     /// Quarantines a message that is no job, or a newer one: kept as it is, with what is known of it.
-    async fn set_aside(&self, delivery: Delivery, body: &Bytes, redeliveries: u32, error: &Error) -> Result<()> {
+    async fn set_aside(&self, body: &Bytes, redeliveries: u32, error: &Error) -> Result<()> {
         tracing::error!(reason = %error.chain(), "message quarantined");
         let message = as_json(body);
         let word = |name: &str| message.get(name).and_then(Value::as_str).map(str::to_string);
         // A run's id becomes part of a key: one that could not have come from this program is not trusted.
-        let run =
-            word("run").filter(|r| jhalak_common::store::check_key(&run::run_key(r, "x")).is_ok() && !r.contains('/'));
+        let run = word("run").filter(|run| is_run_id(run));
         if let Some(run) = run {
             let job = word("id").unwrap_or_else(|| jhalak_common::hash::of_bytes(body).to_string());
             let newer = check_version(&message, MESSAGE_VERSION, "the job").is_err();
@@ -211,9 +276,7 @@ impl Worker {
             };
             self.queue.publish(&Channel::Results(run), result.encode()?).await?;
         }
-        self.queue.publish(&Channel::Quarantine, body.clone()).await?;
-        delivery.ack().await?;
-        Ok(())
+        self.queue.publish(&Channel::Quarantine, body.clone()).await
     }
 
     async fn send_result(&self, job: &Job, outcome: Outcome) -> Result<()> {
@@ -226,10 +289,32 @@ impl Worker {
     }
 }
 
+/// What becomes of a delivery whose job has come to an end.
+enum End {
+    /// It has its end state, or waits in a retry tier.
+    Settled,
+    /// It goes back as it came.
+    HandBack,
+}
+
+/// A run's id becomes part of keys and of a queue's name: one that could not have come from this program is not trusted.
+fn is_run_id(run: &str) -> bool {
+    run.len() <= 200 && !run.contains('/') && jhalak_common::store::check_key(&run::run_key(run, "x")).is_ok()
+}
+
+fn decode(body: &[u8]) -> Result<Job> {
+    let job = Job::decode(body)?;
+    match is_run_id(&job.run) {
+        true => Ok(job),
+        false => Err(Error::invalid(format!("`{}` is no run id", job.run.escape_debug()))),
+    }
+}
+
 fn about(task: &Task) -> String {
     match task {
         Task::Extract(task) => format!("trailer of {}", task.trailer.subject.id),
         Task::Cell(task) => format!("cell {}, fold {}", task.cell.name(), task.fold),
+        Task::Probe(_) => "probe".into(),
     }
 }
 

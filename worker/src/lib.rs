@@ -7,5 +7,6 @@ pub mod job_loop;
 pub mod jobs;
 pub mod media;
 pub mod recommend;
+pub mod run_watch;
 pub mod scratch;
 pub mod train;

@@ -47,6 +47,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Result;
+use crate::hash::{canonical_json, canonical_rows};
+
 pub use describe::{Description, GenreCount, LabelCounts, Missing};
 pub use files::{Files, Folder, Memory};
 pub use genres::PAPER_GENRES;
@@ -170,6 +173,20 @@ impl Dataset {
     /// The index of the user with this id.
     pub fn user_index(&self, id: &str) -> Option<usize> {
         self.users.binary_search_by(|user| user.id.as_str().cmp(id)).ok()
+    }
+
+    /// The canonical JSON that identifies the dataset, made a row at a time: see [`crate::hash::canonical_json`].
+    pub fn canonical_json(&self) -> Result<String> {
+        let scalar = |value: serde_json::Value| canonical_json(&value);
+        Ok(format!(
+            "{{\"genres\":{},\"movies\":{},\"name\":{},\"ratings\":{},\"synthetic\":{},\"users\":{}}}",
+            canonical_rows(&self.genres)?,
+            canonical_rows(&self.movies)?,
+            scalar(self.name.as_str().into()),
+            canonical_rows(&self.ratings)?,
+            scalar(self.synthetic.into()),
+            canonical_rows(&self.users)?,
+        ))
     }
 
     /// The number of ratings of each label, in label order.

@@ -34,6 +34,14 @@ fn flickscore(movies: &str, ratings: &str) -> Result<Reading> {
     read_all(&[("movies.csv", movies), ("ratings.json", ratings)])
 }
 
+#[test]
+fn its_canonical_json_is_that_of_its_value() -> Result<()> {
+    let dataset = flickscore(MOVIES, RATINGS)?.dataset;
+    let value = serde_json::to_value(&dataset).expect("it serialises");
+    assert_eq!(dataset.canonical_json()?, crate::hash::canonical_json(&value));
+    Ok(())
+}
+
 /// The message of the error that these files must give, which must be one about the input.
 fn refused(files: &[(&str, &str)]) -> String {
     let error = read_all(files).expect_err("these files are not readable");

@@ -1,23 +1,49 @@
 //! `jhalak doctor`: whether everything that a run needs is there.
 
+use std::time::{Duration, Instant};
+
 use clap::Args;
+use jhalak_common::artifact::{ArtifactKey, ArtifactKind, Recipe, Subject};
+use jhalak_common::job::{Job, JobResult, MESSAGE_VERSION, Outcome, ProbeTask, Task};
 use jhalak_common::models::Registry;
 use jhalak_common::settings::{Settings, redact_url};
 use jhalak_common::{Error, Result, exit, hash, queue, store};
 use serde_json::json;
 
 use super::Output;
+use crate::integrity;
 
 /// Says whether everything that a run needs is there: store, queue, ONNX Runtime, models. Exit code 5 where something is not.
+///
+/// With --store (alone, or with a URL) looks through the store instead: commit records whose files are missing, or are not what was committed. Exit
+/// code 3 where there is one that was not repaired.
 #[derive(Args)]
-pub struct Doctor {}
+pub struct Doctor {
+    /// Remove the commit records of damaged artifacts, so that the next `run` or `submit` makes them again.
+    #[arg(long)]
+    repair: bool,
+    /// Send a probe through the queue to the workers of each kind and wait for their answer.
+    #[arg(long)]
+    workers: bool,
+    /// With --store: compare the sizes of files alone, and do not read their bytes.
+    #[arg(long)]
+    quick: bool,
+}
 
 impl Doctor {
-    pub(super) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
+    pub(super) async fn execute(self, settings: Settings, output: Output, through_store: bool) -> Result<u8> {
+        if through_store || self.repair || self.quick {
+            return self.look_through(&settings, &output).await;
+        }
         let mut checks = vec![
             ("store", settings.store.clone(), check_store(&settings).await),
             ("queue", redact_url(&settings.queue), check_queue(&settings).await),
         ];
+        if self.workers {
+            for kind in queue::WorkKind::ALL {
+                checks.push(("workers", kind.name().into(), probe(&settings, kind).await));
+            }
+        }
         #[cfg(feature = "local")]
         checks.push(("onnxruntime", settings.models.onnxruntime.display().to_string(), check_models(&settings).await));
         let well = checks.iter().all(|(_, _, found)| found.is_ok());
@@ -32,6 +58,30 @@ impl Doctor {
         let answer: Vec<_> = checks.iter().map(|(name, place, found)| json!({ "check": name, "place": place, "ok": found.is_ok(), "words": words(found) })).collect();
         output.print(&answer, &text)?;
         Ok(if well { exit::DONE } else { exit::UNREACHABLE })
+    }
+}
+
+impl Doctor {
+    async fn look_through(&self, settings: &Settings, output: &Output) -> Result<u8> {
+        let store = store::open(&settings.store, &settings.s3).await?;
+        let found = integrity::look(store.as_ref(), !self.quick).await?;
+        let mut text: String = found.damaged.iter().map(|damage| format!("{}: {}\n", damage.commit, damage.why)).collect();
+        if self.repair {
+            for damage in &found.damaged {
+                store.delete(&damage.commit).await?;
+            }
+        }
+        text.push_str(&format!("{}: {} artifacts are as they were committed", store.url(), found.sound));
+        if found.uncommitted > 0 {
+            text.push_str(&format!(", {} were begun and not committed (nobody looks at them)", found.uncommitted));
+        }
+        text.push_str(&match (found.damaged.len(), self.repair) {
+            (0, _) => String::new(),
+            (n, true) => format!(", {n} were not: their records are removed, and the next run makes them again"),
+            (n, false) => format!(", {n} are not: --repair has the next run make them again"),
+        });
+        output.print(&json!({ "repaired": self.repair, "found": found }), &text)?;
+        Ok(if found.damaged.is_empty() || self.repair { exit::DONE } else { exit::INVALID })
     }
 }
 
@@ -57,6 +107,40 @@ async fn check_queue(settings: &Settings) -> Result<String> {
     }
     queue.close().await;
     Ok(format!("reached; waiting jobs: {}", waiting.join(", ")))
+}
+
+/// How long workers may take to answer a probe: they may have their hands full.
+const PROBE: Duration = Duration::from_secs(30);
+
+/// Sends a probe to the workers of `kind` and waits until one has committed it.
+async fn probe(settings: &Settings, kind: queue::WorkKind) -> Result<String> {
+    let store = store::open(&settings.store, &settings.s3).await?;
+    let queue = queue::open(&settings.queue, &settings.rabbitmq).await?;
+    let run = format!("probe-{}-{}", std::process::id(), jiff::Timestamp::now().as_millisecond());
+    let recipe = Recipe::new(ArtifactKind::Probe, json!({}))?;
+    let subject = Subject { id: run.clone(), content: hash::of_bytes(run.as_bytes()) };
+    let place = ArtifactKey::new(&recipe, &subject).commit();
+    let task = Task::Probe(ProbeTask { workers: kind, subject, recipe: Some(recipe) });
+    let job = Job { version: MESSAGE_VERSION, id: run.clone(), run: run.clone(), store: store.url(), attempt: 0, task };
+    let began = Instant::now();
+    let asked = async {
+        let mut results = queue.consume(&queue::Channel::Results(run), 1).await?;
+        queue.publish(&queue::Channel::Work(kind), job.encode()?).await?;
+        let delivery = tokio::time::timeout(PROBE, results.next()).await.map_err(|_| {
+            Error::transient(format!("no worker answered within {} s: is one running, with this store?", PROBE.as_secs()))
+        })??;
+        let delivery = delivery.ok_or_else(|| Error::transient("the queue was closed"))?;
+        let outcome = JobResult::decode(&delivery.body)?.outcome;
+        delivery.ack().await?;
+        Ok::<_, Error>(outcome)
+    }
+    .await;
+    queue.close().await;
+    store.delete(&place).await?;
+    match asked? {
+        Outcome::Committed { .. } => Ok(format!("a worker answered after {:.1} s", began.elapsed().as_secs_f64())),
+        other => Err(Error::transient(format!("a worker answered {other:?}"))),
+    }
 }
 
 #[cfg(feature = "local")]

@@ -1,5 +1,6 @@
 //! The command line, one file a command.
 
+mod cancel;
 #[cfg(feature = "local")]
 mod cell;
 mod dataset;
@@ -19,6 +20,7 @@ mod status;
 mod submit;
 #[cfg(feature = "local")]
 mod video;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -41,8 +43,8 @@ pub struct Cli {
     /// Configuration file (TOML); the environment (JHALAK__SECTION__KEY) and flags override it.
     #[arg(long, global = true, env = "JHALAK_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where artifacts and runs are kept: file:///path, a path, or s3://bucket/prefix.
-    #[arg(long, global = true, value_name = "URL")]
+    /// Where artifacts and runs are kept: file:///path, a path, or s3://bucket/prefix. (`doctor --store` alone looks through that store.)
+    #[arg(long, global = true, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
     pub store: Option<String>,
     /// What carries jobs: amqp://user:password@host:port/vhost. Better in the environment, as JHALAK__QUEUE.
     #[arg(long, global = true, value_name = "URL")]
@@ -68,9 +70,13 @@ pub enum Command {
     Submit(submit::Submit),
     /// Says where runs stand.
     Status(status::Status),
+    /// Shows how a run goes until it has ended: progress, rate, time left, failures.
+    Watch(watch::Watch),
+    /// Ends a run before its end; what is committed stays.
+    Cancel(cancel::Cancel),
     /// Shows a run's main figures and where its report is.
     Report(report::ReportCommand),
-    /// Jobs that were given up: ls, show.
+    /// Jobs that were given up: ls, show, requeue, drop.
     Quarantine(quarantine::Quarantine),
     /// Lets the jobs that a run gave up be tried again by the next `run` or `submit`.
     Retry(quarantine::Retry),
@@ -136,7 +142,7 @@ impl Cli {
     /// The flags that override settings.
     pub fn flags(&self) -> Vec<(&'static str, String)> {
         let mut flags = Vec::new();
-        flags.extend(self.store.clone().map(|s| ("store", s)));
+        flags.extend(self.store.clone().filter(|s| !s.is_empty()).map(|s| ("store", s)));
         flags.extend(self.queue.clone().map(|q| ("queue", q)));
         flags
     }
@@ -144,12 +150,17 @@ impl Cli {
 
 impl Command {
     /// Does it. Returns the exit code.
-    pub async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
+    pub async fn execute(self, settings: Settings, output: Output, store: Option<&str>) -> Result<u8> {
+        if store == Some("") && !matches!(self, Command::Doctor(_)) {
+            return Err(Error::invalid("--store names no store: write --store file:///path or s3://bucket/prefix"));
+        }
         match self {
             #[cfg(feature = "local")]
             Command::Run(command) => command.execute(settings, output).await,
             Command::Submit(command) => command.execute(settings, output).await,
             Command::Status(command) => command.execute(settings, output).await,
+            Command::Watch(command) => command.execute(settings, output).await,
+            Command::Cancel(command) => command.execute(settings, output).await,
             Command::Report(command) => command.execute(settings, output).await,
             Command::Quarantine(command) => command.execute(settings, output).await,
             Command::Retry(command) => command.execute(settings, output).await,
@@ -161,7 +172,7 @@ impl Command {
             Command::Evaluate(command) => command.execute(settings, output).await,
             Command::Dataset(command) => command.execute(settings, output).await,
             Command::Models(command) => command.execute(settings, output).await,
-            Command::Doctor(command) => command.execute(settings, output).await,
+            Command::Doctor(command) => command.execute(settings, output, store.is_some()).await,
             #[cfg(feature = "local")]
             Command::DecodeChild => Err(Error::bug("decode-child is started before the settings are read")),
         }

@@ -13,8 +13,9 @@ use jhalak_worker::jobs::Context;
 use tokio_util::sync::CancellationToken;
 
 use super::{DatasetArgs, Output};
-use crate::drive::Coordinator;
-use crate::{conclude, plan, source};
+use crate::conduct::Conduct;
+use crate::plan::{self, Request};
+use crate::source;
 
 /// Does everything in this process, without servers: extraction, embeddings, training, report. Started again, it goes on where it was;
 /// what is committed is not done again.
@@ -30,7 +31,8 @@ impl Run {
         let source = source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
         super::dataset::tell_rejects(&source.reading, &output);
         let store = store::open(&settings.store, &settings.s3).await?;
-        let plan = plan::freeze(store.as_ref(), &source, &settings, false).await?;
+        let draft = plan::draft(store.as_ref(), &source, &settings, Request::default(), None).await?;
+        let (plan, _) = plan::freeze(store.as_ref(), draft).await?;
         output.progress.say(&format!("run {} in {}", plan.spec.id, store.url()));
         let queue = queue::open("memory:", &settings.rabbitmq).await?;
         let models = match plan.trailers.trailers.is_empty() {
@@ -44,15 +46,25 @@ impl Run {
             let stop_worker = stop_worker.clone();
             async move { worker.run(&WorkKind::ALL, stop_worker).await }
         });
-        let coordinator = Coordinator { store, queue: queue.clone(), progress: output.progress.clone(), stop };
+        let conduct = Conduct {
+            plan: &plan,
+            reading: &source.reading,
+            store,
+            queue: queue.clone(),
+            settings: &settings,
+            output: &output,
+            stop: &stop,
+            wait: true,
+            reprocess: None,
+        };
         let panicked = |e| Error::bug("the worker panicked").with_source(e);
-        let summary = tokio::select! {
-            driven = coordinator.drive(&plan) => {
+        let code = tokio::select! {
+            ended = conduct.go() => {
                 stop_worker.cancel();
                 let worked = working.await.map_err(panicked)?;
-                let summary = driven?;
+                let code = ended?;
                 worked?;
-                summary
+                code
             }
             ended = &mut working => {
                 ended.map_err(panicked)??;
@@ -60,6 +72,6 @@ impl Run {
             }
         };
         queue.close().await;
-        conclude::conclude(&coordinator, &plan, &source.reading, &summary, &settings, &output).await
+        Ok(code)
     }
 }

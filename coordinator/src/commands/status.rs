@@ -30,14 +30,13 @@ impl Status {
             let Some(state) = state else {
                 return Err(Error::not_found(format!("the store {} has no run `{run}`", store.url())));
             };
-            text.push_str(&format!("{run}: {}", state.stage.name()));
-            if state.jobs > 0 {
-                text.push_str(&format!(", {} of {} jobs committed", state.committed, state.jobs));
-            }
-            if state.quarantined > 0 {
-                text.push_str(&format!(", {} quarantined (jhalak quarantine ls {run})", state.quarantined));
-            }
-            text.push_str(&format!(", {:.0}\n", state.updated));
+            let cancelling = !state.stage.is_final() && run::is_cancelled(store.as_ref(), &run).await?;
+            let more = match (cancelling, state.quarantined) {
+                (true, _) => ", being cancelled".to_string(),
+                (_, 0) => String::new(),
+                _ => format!(" (jhalak quarantine ls {run})"),
+            };
+            text.push_str(&format!("{run}: {}{more}, {:.0}\n", words(&state), state.updated));
             answer.push(json!({ "run": run, "state": state }));
         }
         if answer.is_empty() {
@@ -46,6 +45,21 @@ impl Status {
         output.print(&answer, &text)?;
         Ok(exit::DONE)
     }
+}
+
+/// A state in words.
+pub(super) fn words(state: &RunState) -> String {
+    let mut text = state.stage.name().to_string();
+    if state.jobs > 0 {
+        text.push_str(&format!(", {} of {} jobs committed", state.committed, state.jobs));
+    }
+    if state.quarantined > 0 {
+        text.push_str(&format!(", {} quarantined", state.quarantined));
+    }
+    if state.cancelled > 0 {
+        text.push_str(&format!(", {} cancelled", state.cancelled));
+    }
+    text
 }
 
 /// The ids of the store's runs, in order.

@@ -1,7 +1,6 @@
 //! The queue on a real, private RabbitMQ.
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use jhalak_common::queue::{self, Channel, Queue, WorkKind};
 use jhalak_common::settings::QueueSettings;
 use jhalak_common::{Error, ErrorKind};
 use jhalak_tests::broker::Broker;
+use jhalak_tests::certificates;
 use tokio::time::timeout;
 
 const WORK: Channel = Channel::Work(WorkKind::Extract);
@@ -199,48 +199,38 @@ async fn a_deleted_queue_is_declared_again() {
     queue.close().await;
 }
 
-fn openssl(folder: &Path, arguments: &str) -> bool {
-    Command::new("openssl")
-        .args(arguments.split(' '))
-        .current_dir(folder)
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
-}
-
 /// `amqps` with a certificate authority that the system trusts, and with one that it does not.
 #[test]
 fn tls_is_spoken_and_certificates_are_checked() {
-    if !Command::new("openssl").arg("version").stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
-        println!("skipped: the program openssl is not installed");
-        return;
-    }
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port is free").port();
-    let mut authority = PathBuf::new();
+    let mut authority = None;
     let broker = Broker::with(|folder| {
         let of = folder.display();
-        authority = folder.join("ca.pem");
-        std::fs::write(folder.join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-            .expect("the folder is ours");
-        for step in [
-            "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=jhalak-test-authority",
-            "req -newkey rsa:2048 -nodes -keyout key.pem -out request.pem -subj /CN=localhost",
-            "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 2 -extfile names",
-        ] {
-            assert!(openssl(folder, step), "openssl {step} failed");
+        authority = certificates::make(folder);
+        if authority.is_none() {
+            return String::new();
         }
         format!(
             "listeners.ssl.local = 127.0.0.1:{port}\nssl_options.cacertfile = {of}/ca.pem\nssl_options.certfile = {of}/cert.pem\nssl_options.keyfile = {of}/key.pem\n"
         )
     });
+    let Some(authority) = authority else { return };
     let url = broker.url().replace("amqp://", "amqps://");
     let (credentials, _) = url.rsplit_once('@').expect("the URL holds credentials");
+    let own = QueueSettings { ca_file: Some(authority.clone()), ..settings() };
+    let address = format!("{credentials}@127.0.0.1:{port}/%2f");
+    let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
+    runtime.block_on(async {
+        let queue = queue::open(&address, &own).await.expect("the setting names the authority");
+        queue.publish(&WORK, body(1)).await.expect("published");
+        queue.close().await;
+    });
     // The trust store is read from the environment, which a process must not change while its threads run: a child does it.
     for (trusted, outcome) in [(true, "works"), (false, "InvalidInput")] {
         let mut child = Command::new(std::env::current_exe().expect("this test runs"));
         child
             .args(["--exact", "rabbitmq::tls_child", "--ignored", "--nocapture"])
-            .env("JHALAK_TEST_URL", format!("{credentials}@127.0.0.1:{port}/%2f"));
+            .env("JHALAK_TEST_URL", &address);
         if trusted {
             child.env("SSL_CERT_FILE", &authority);
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body, Commit, CommitRecord, Recipe, Subject};
 use jhalak_common::embedding;
+use jhalak_common::fault_point;
 use jhalak_common::extraction::{AudioEmbeddingParams, KeyframesParams, VideoEmbeddingParams};
 use jhalak_common::hash;
 use jhalak_common::job::{ExtractTask, Trailer};
@@ -22,6 +23,7 @@ use super::{Clock, Context};
 use crate::embed::{audio, video};
 use crate::inference::Models;
 use crate::job_loop::Done;
+use crate::scratch::JobFolder;
 use crate::media::keyframe_tar::FILE_NAME as KEYFRAMES_FILE;
 use crate::media::{
     self, AudioSettings, AudioTrack, DecodeLimits, DecodeReport, DecodeRequest, KeyframeSettings, Position,
@@ -49,9 +51,14 @@ pub(super) async fn run(context: &Arc<Context>, task: &ExtractTask, cut: Cancell
         }
     }
     clock.note(&mut done, "look");
-    let mut extraction =
-        Extraction { context, task, folder: context.scratch.job_folder()?, decoded: None, clock, done };
-    if missing.iter().any(|r| matches!(r.kind, ArtifactKind::Keyframes | ArtifactKind::AudioEmbedding)) {
+    let decodes = missing.iter().any(|r| matches!(r.kind, ArtifactKind::Keyframes | ArtifactKind::AudioEmbedding));
+    let room = tokio::select! {
+        folder = context.scratch.job_folder(if decodes { task.trailer.size } else { 0 }) => folder?,
+        () = cut.cancelled() => return Err(Error::cancelled("the worker is stopping")),
+    };
+    clock.note(&mut done, "wait");
+    let mut extraction = Extraction { context, task, folder: room, decoded: None, clock, done };
+    if decodes {
         extraction.decode(&missing, &cut).await?;
     }
     for recipe in missing {
@@ -67,7 +74,7 @@ pub(super) async fn run(context: &Arc<Context>, task: &ExtractTask, cut: Cancell
 struct Extraction<'a> {
     context: &'a Arc<Context>,
     task: &'a ExtractTask,
-    folder: tempfile::TempDir,
+    folder: JobFolder,
     decoded: Option<DecodeReport>,
     clock: Clock,
     done: Done,
@@ -84,8 +91,13 @@ impl Extraction<'_> {
 
     /// Fetches the trailer and decodes it once for everything that is missing.
     async fn decode(&mut self, missing: &[&Recipe], cut: &CancellationToken) -> Result<()> {
-        let file = fetch(self.context, &self.task.trailer, self.folder.path()).await?;
+        let fetching = fetch(self.context, &self.task.trailer, self.folder.path());
+        let file = tokio::select! {
+            file = fetching => file?,
+            () = cut.cancelled() => return Err(Error::cancelled("the worker is stopping")),
+        };
         self.clock.note(&mut self.done, "fetch");
+        fault_point::reach("after-download");
         let mut request = DecodeRequest::new(&self.subject().id, file, self.folder.path());
         for recipe in missing {
             match recipe.kind {
@@ -101,6 +113,7 @@ impl Extraction<'_> {
         let report = media::child::decode(&self.context.program, &request, &limits, cut).await?;
         self.decoded = Some(report);
         self.clock.note(&mut self.done, "decode");
+        fault_point::reach("after-decode");
         Ok(())
     }
 
@@ -112,6 +125,9 @@ impl Extraction<'_> {
             other => return Err(Error::invalid(format!("an extraction job makes no {}", other.name()))),
         };
         self.clock.note(&mut self.done, recipe.kind.name());
+        if matches!(recipe.kind, ArtifactKind::VideoEmbedding | ArtifactKind::AudioEmbedding) {
+            fault_point::reach("after-embedding");
+        }
         match artifact::commit(self.store(), recipe, self.subject(), files, facts).await? {
             Commit::Committed => self.done.made += 1,
             Commit::LostRace => {
@@ -119,6 +135,7 @@ impl Extraction<'_> {
             }
         }
         self.clock.note(&mut self.done, "commit");
+        fault_point::reach("after-commit");
         Ok(())
     }
 

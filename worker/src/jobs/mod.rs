@@ -3,6 +3,7 @@
 mod cell;
 mod checkpoints;
 mod extract;
+mod probe;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -41,7 +42,7 @@ pub struct Context {
 impl Context {
     /// Opens what jobs need.
     pub fn new(store: Arc<dyn ObjectStore>, settings: Settings, models: Option<Models>) -> Result<Self> {
-        let scratch = Scratch::create(&settings.worker.scratch)?;
+        let scratch = Scratch::create(&settings.worker.scratch, settings.worker.scratch_mb)?;
         let program = std::env::current_exe().map_err(|e| Error::from(e).context("the path of this program"))?;
         Ok(Context {
             store,
@@ -84,6 +85,7 @@ pub async fn run(context: &Arc<Context>, job: &Job, cut: CancellationToken) -> R
     match &job.task {
         Task::Extract(task) => extract::run(context, task, cut).await,
         Task::Cell(task) => cell::run(context, task, cut).await,
+        Task::Probe(task) => probe::run(context, task).await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The broker's address: how its URL is read, and what a failed connection to it is told as.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::tcp::{AMQPUriTcpExt, TLSConfig};
@@ -13,6 +14,7 @@ use super::fault::{self, Fault};
 use super::topology::Topology;
 use crate::error::{Error, Result};
 use crate::settings::QueueSettings;
+use crate::tls;
 
 /// How long a broker that answers may take to declare the topology: each quorum queue elects a leader first.
 const DECLARE: Duration = Duration::from_secs(30);
@@ -23,6 +25,8 @@ pub(super) struct Address {
     /// `host:port`, for messages. Never the password.
     pub(super) host: String,
     timeout: Duration,
+    /// Certificate authorities in PEM, beside those of the machine.
+    authorities: Option<Arc<str>>,
 }
 
 impl Address {
@@ -39,7 +43,9 @@ impl Address {
         }
         uri.query.heartbeat.get_or_insert(settings.heartbeat_s);
         let host = format!("{}:{}", parsed.host_str().unwrap_or("localhost"), uri.authority.port);
-        Ok(Address { uri, host, timeout: Duration::from_millis(settings.connect_timeout_ms) })
+        let authorities = settings.ca_file.as_deref().map(|file| tls::authorities("rabbitmq.ca_file", file)).transpose()?;
+        let timeout = Duration::from_millis(settings.connect_timeout_ms);
+        Ok(Address { uri, host, timeout, authorities: authorities.map(Arc::from) })
     }
 
     /// Connects and declares the topology, all within the timeout for connecting.
@@ -49,8 +55,10 @@ impl Address {
             .with_connection_name(format!("jhalak {role}, process {}", std::process::id()).into());
         let opening = async {
             let runtime = lapin::runtime::default_runtime()?;
+            let authorities = self.authorities.clone();
             let stream = async move |uri: AMQPUri, runtime| {
-                let stream = uri.connect_with_config_async(TLSConfig::default(), &runtime);
+                let tls = TLSConfig { cert_chain: authorities.as_deref(), ..TLSConfig::default() };
+                let stream = uri.connect_with_config_async(tls, &runtime);
                 let stream = timeout(limit, stream).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
                 stream.map_err(lapin::Error::from)
             };

@@ -11,10 +11,11 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig};
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 
 use crate::error::{Error, Result};
 use crate::settings::S3Settings;
+use crate::tls;
 
 /// A client, and what errors and listings need to know of its server.
 pub(super) struct Connection {
@@ -43,8 +44,15 @@ pub(super) async fn connect(settings: &S3Settings) -> Result<Connection> {
     }
     let region = region.or_else(Region::new("us-east-1")).region().await.unwrap_or_else(|| Region::new("us-east-1"));
 
-    // Certificates are those of the operating system, or of SSL_CERT_FILE.
-    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    // Certificates are those of the operating system, or of SSL_CERT_FILE, and of one's own.
+    let mut trusted = TrustStore::default();
+    if let Some(file) = &settings.ca_file {
+        trusted.add_pem_certificate(tls::authorities("s3.ca_file", file)?);
+    }
+    let context = TlsContext::builder().with_trust_store(trusted).build();
+    let context = context.map_err(|e| Error::bug("the TLS settings cannot be used").with_source(e))?;
+    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
+    let http = http.tls_context(context).build_https();
     let timeouts =
         TimeoutConfig::builder().connect_timeout(Duration::from_millis(settings.connect_timeout_ms.max(1))).build();
     let shared = aws_config::defaults(BehaviorVersion::latest())

@@ -1,0 +1,129 @@
+//! Whether what the store says to be committed is there: every commit record against its files.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use jhalak_common::artifact::{ArtifactKey, COMMIT_VERSION, CommitRecord, check_version};
+use jhalak_common::store::ObjectStore;
+use jhalak_common::{Error, ErrorKind, Result, hash};
+use serde::Serialize;
+use serde_json::Value;
+
+/// Artifacts that are read side by side.
+const SIDE_BY_SIDE: usize = 16;
+
+/// What a look through the store found.
+#[derive(Debug, Default, Serialize)]
+pub struct Found {
+    /// Artifacts that are as they were committed.
+    pub sound: usize,
+    /// Artifacts that are not.
+    pub damaged: Vec<Damage>,
+    /// Folders with files and no commit record: work that was cut short, or is under way. Nobody looks at them.
+    pub uncommitted: usize,
+}
+
+/// An artifact whose record promises what is not there.
+#[derive(Debug, Serialize)]
+pub struct Damage {
+    /// The key of its commit record.
+    pub commit: String,
+    /// What is wrong.
+    pub why: String,
+}
+
+/// Looks at every artifact: each file of its record must be there, with the record's size and, with `bytes`, its hash.
+pub async fn look(store: &dyn ObjectStore, bytes: bool) -> Result<Found> {
+    let mut found = Found::default();
+    let checks = folders(store).map(|folder: Result<(String, BTreeMap<String, u64>)>| async move {
+        let (folder, sizes) = folder?;
+        if !sizes.contains_key("commit.json") {
+            return Ok(None);
+        }
+        let commit = format!("{folder}/commit.json");
+        let why = check(store, &folder, &sizes, bytes).await?;
+        Ok::<_, Error>(Some((commit, why)))
+    });
+    let mut checks = Box::pin(checks.buffered(SIDE_BY_SIDE));
+    while let Some(checked) = checks.try_next().await? {
+        match checked {
+            None => found.uncommitted += 1,
+            Some((_, None)) => found.sound += 1,
+            Some((commit, Some(why))) => found.damaged.push(Damage { commit, why }),
+        }
+    }
+    Ok(found)
+}
+
+/// Every folder that holds files of an artifact, with the sizes of its files.
+fn folders(store: &dyn ObjectStore) -> impl futures::Stream<Item = Result<(String, BTreeMap<String, u64>)>> + '_ {
+    let objects = store.list("artifacts/");
+    let state = (objects, None::<(String, BTreeMap<String, u64>)>, false);
+    stream::try_unfold(state, |(mut objects, mut open, mut ended)| async move {
+        while !ended {
+            let Some(object) = objects.try_next().await? else {
+                ended = true;
+                break;
+            };
+            let Some((folder, name)) = object.key.rsplit_once('/') else { continue };
+            match &mut open {
+                Some((at, sizes)) if at == folder => drop(sizes.insert(name.to_string(), object.size)),
+                _ => {
+                    let next = (folder.to_string(), BTreeMap::from([(name.to_string(), object.size)]));
+                    if let Some(done) = open.replace(next) {
+                        return Ok(Some((done, (objects, open, ended))));
+                    }
+                }
+            }
+        }
+        Ok(open.take().map(|done| (done, (objects, None, ended))))
+    })
+}
+
+/// What is wrong with the artifact in `folder`; None where nothing is.
+async fn check(
+    store: &dyn ObjectStore,
+    folder: &str,
+    sizes: &BTreeMap<String, u64>,
+    bytes: bool,
+) -> Result<Option<String>> {
+    let commit = format!("{folder}/commit.json");
+    let text = match store.get(&commit).await {
+        Ok(text) => text,
+        // Removed since it was listed.
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let Ok(value) = serde_json::from_slice::<Value>(&text) else { return Ok(Some("the record is no JSON".into())) };
+    // A newer program's record is none of our business: it is an error, not damage.
+    check_version(&value, COMMIT_VERSION, &commit)?;
+    let Ok(record) = serde_json::from_value::<CommitRecord>(value) else {
+        return Ok(Some("the record is not of the form of its version".into()));
+    };
+    let key = ArtifactKey::new(&record.recipe, &record.subject);
+    if key.commit() != commit {
+        return Ok(Some("the record belongs to another recipe or subject".into()));
+    }
+    for file in &record.files {
+        let name = &file.name;
+        match sizes.get(name) {
+            None => return Ok(Some(format!("its file {name} is missing"))),
+            Some(size) if *size != file.size => {
+                return Ok(Some(format!("its file {name} has {size} bytes, {} were committed", file.size)));
+            }
+            Some(_) if bytes => {
+                let place = key.file(name);
+                let wrong = match store.get(&place).await {
+                    Ok(found) => hash::of_bytes(&found) != file.sha256,
+                    Err(e) if e.kind() == ErrorKind::NotFound => true,
+                    Err(e) => return Err(e),
+                };
+                if wrong {
+                    return Ok(Some(format!("its file {name} holds other bytes than were committed")));
+                }
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,14 @@
+//! Nothing lost, nothing twice, whatever is killed: real processes over a real RabbitMQ and a real S3 server, with faults in every step. After each,
+//! every artifact is there once, byte for byte that of a quiet run, and every job has one end state.
+//!
+//! Without an S3 server (S3_ENDPOINT, which `scripts/test.sh` sets) they are skipped with the reason.
+
+mod broker;
+mod coordinator;
+mod lifecycle;
+mod messages;
+mod reprocessing;
+mod schedule;
+mod scratch;
+mod store;
+mod worker;

@@ -1,0 +1,145 @@
+//! A seeded random schedule of faults, over and over until its time is over: `make soak SECONDS=3600 SEED=7`.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use jhalak_tests::broker::Broker;
+use jhalak_tests::cluster::{Cluster, PATIENCE, Process};
+use jhalak_tests::fault_proxy::{Fault, SLOW_DOWN};
+use jhalak_tests::s3_server;
+
+/// How long a schedule goes on in `make test`.
+const SECONDS: u64 = 40;
+
+/// SplitMix64: the same seed, the same schedule of faults. When each is met still depends on the machine.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|value| value.parse().ok())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_random_schedule_of_faults_loses_and_repeats_nothing() {
+    let Some(server) = s3_server::from_environment() else { return };
+    let seconds = number("JHALAK_SOAK_SECONDS").unwrap_or(SECONDS);
+    let seed = number("JHALAK_SOAK_SEED").unwrap_or_else(|| {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_nanos() as u64 % 1_000_000_007)
+    });
+    // Told before anything can fail.
+    eprintln!("schedule: seed {seed}, {seconds} s; the same again: make soak SECONDS={seconds} SEED={seed}");
+    let mut random = Random(seed);
+    let broker = Broker::own();
+    let began = Instant::now();
+    let mut runs = 0;
+    while runs == 0 || began.elapsed() < Duration::from_secs(seconds) {
+        let faults = one_run(&broker, server.clone(), &mut random, runs).await;
+        runs += 1;
+        eprintln!("schedule: run {runs} whole after {:.0} s: {}", began.elapsed().as_secs_f64(), faults.join(", "));
+    }
+}
+
+/// A run under faults, and whether it came out whole. Returns what was done to it.
+async fn one_run(broker: &Broker, server: s3_server::Server, random: &mut Random, number: usize) -> Vec<&'static str> {
+    let cluster = Cluster::new("schedule", broker, server).await;
+    let mut submit = cluster.submit();
+    let mut workers = vec![cluster.worker(), cluster.worker()];
+    let mut faults = Vec::new();
+    let began = Instant::now();
+    // Each run meets so many faults; then it is left alone.
+    for _ in 0..6 + random.below(6) {
+        let pause = Duration::from_millis(200 + random.below(2_500));
+        let until = Instant::now() + pause;
+        while Instant::now() < until && submit.runs() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if !submit.runs() {
+            let ended = submit.wait();
+            assert_eq!(ended.code, Some(0), "run {number} after {faults:?}: {}", ended.err);
+            break;
+        }
+        faults.push(one_fault(&cluster, broker, random, &mut submit, &mut workers).await);
+        assert!(began.elapsed() < PATIENCE * 2, "run {number} after {faults:?} does not end");
+    }
+    cluster.mend();
+    let ended = submit.wait();
+    assert_eq!(ended.code, Some(0), "run {number} after {faults:?}: {}", ended.err);
+    cluster.assert_whole().await;
+    faults
+}
+
+async fn one_fault(
+    cluster: &Cluster,
+    broker: &Broker,
+    random: &mut Random,
+    submit: &mut Process,
+    workers: &mut Vec<Process>,
+) -> &'static str {
+    let any = random.below(workers.len() as u64) as usize;
+    match random.below(10) {
+        0..=2 => {
+            workers.swap_remove(any).kill();
+            workers.push(cluster.worker());
+            "worker killed"
+        }
+        3 => {
+            let mut worker = workers.swap_remove(any);
+            worker.terminate();
+            assert_eq!(worker.wait().code, Some(0), "{}", worker.words());
+            workers.push(cluster.worker());
+            "worker stopped"
+        }
+        4 | 5 => {
+            std::mem::replace(submit, cluster.submit()).kill();
+            "coordinator killed"
+        }
+        6 => {
+            broker.kill();
+            tokio::task::block_in_place(|| broker.run("start"));
+            "broker killed"
+        }
+        7 => {
+            signal(&workers[any], "-STOP");
+            tokio::time::sleep(Duration::from_millis(500 + random.below(4_000))).await;
+            signal(&workers[any], "-CONT");
+            "worker frozen"
+        }
+        _ => {
+            let kind = random.below(5) as usize;
+            let (name, fault) = [
+                ("slow down", Fault::Answer(503, SLOW_DOWN)),
+                ("store fails", Fault::Answer(500, "")),
+                ("store refuses", Fault::Refuse),
+                ("answers lost", Fault::LoseAnswer),
+                ("answers cut", Fault::CutAfter(300)),
+            ][kind]
+                .clone();
+            let every = 1 + random.below(3);
+            let mut n = 0;
+            cluster.break_requests(move |_| {
+                n += 1;
+                if n % every == 0 { fault.clone() } else { Fault::None }
+            });
+            tokio::time::sleep(Duration::from_millis(500 + random.below(5_000))).await;
+            cluster.mend();
+            name
+        }
+    }
+}
+
+fn signal(process: &Process, which: &str) {
+    let told = std::process::Command::new("kill").args([which, &process.id().to_string()]).status();
+    assert!(told.is_ok_and(|status| status.success()), "the process is gone");
+}
