@@ -31,7 +31,13 @@ cluster: setup-test build ## Starts a private RabbitMQ, a private S3 server and 
 cluster-down: ## Stops exactly what `make cluster` started
 	scripts/cluster.sh down
 
-.PHONY: setup-test
+soak: setup-test ## Random faults for SECONDS (600), drawn by SEED (printed; another one each time)
+	JHALAK_SOAK_SECONDS=$(or $(SECONDS),600) JHALAK_SOAK_SEED=$(SEED) scripts/test.sh --test faults schedule -- --nocapture
+
+bench-queue: setup-test ## Measures what distribution costs: rates, cluster against embedded, 100,000 trailers
+	scripts/bench_queue.sh
+
+.PHONY: setup-test soak bench-queue
 setup-test:
 	scripts/setup.sh test
 

@@ -1,6 +1,7 @@
 //! Brings a planned run to its end under its lead: what `run` and `submit` share.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jhalak_common::artifact::ArtifactKind;
 use jhalak_common::dataset::Reading;
@@ -15,9 +16,15 @@ use tokio_util::sync::CancellationToken;
 use crate::commands::Output;
 use crate::conclude;
 use crate::drive::{Coordinator, Driven, Halt};
-use crate::lead::{self, Claim};
+use crate::lead::{self, Claim, Lead};
 use crate::plan::Plan;
 use crate::reprocess;
+
+/// How long the store or the broker may be away in the middle of a run before this process gives up.
+const AWAY: Duration = Duration::from_secs(300);
+
+/// The pause before it is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// A run and what brings it to its end.
 pub struct Conduct<'a> {
@@ -65,11 +72,35 @@ impl Conduct<'_> {
                 self.store.delete(&run_key(run, run::CANCELLED)).await?;
                 revive = false;
             }
-            let ended = self.lead(Halt::new(self.stop, &lead)).await;
+            let ended = self.lead_patiently(&lead).await;
             lead.release().await;
             match ended? {
                 Some(code) => return Ok(code),
                 None => progress.say("another coordinator has taken over the run"),
+            }
+        }
+    }
+
+    /// Drives the run, and again where the store or the broker was away for a while: what it comes to is found by looking.
+    async fn lead_patiently(&mut self, lead: &Lead) -> Result<Option<u8>> {
+        let mut away_since = None;
+        loop {
+            let began = Instant::now();
+            let error = match self.lead(Halt::new(self.stop, lead)).await {
+                Err(error) if error.kind().is_transient() => error,
+                other => return other,
+            };
+            // A drive that got somewhere has met another outage.
+            let since = *away_since.get_or_insert(began);
+            if began.elapsed() > AWAY {
+                away_since = None;
+            } else if since.elapsed() > AWAY {
+                return Err(error);
+            }
+            self.output.progress.say(&format!("{}: going on in {} s", error.chain(), AGAIN.as_secs()));
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(error),
+                () = tokio::time::sleep(AGAIN) => {}
             }
         }
     }

@@ -22,6 +22,9 @@ const LOOK_AT_MOST: Duration = Duration::from_secs(120);
 /// Without any progress for so long, and with nothing on the queue, jobs are sent again: their messages were lost. Longer than any job may take.
 const SEND_AGAIN: Duration = Duration::from_secs(1_800);
 
+/// A job that a worker dropped for a cancellation that nobody knows of here is sent again after so long.
+const DROPPED: Duration = Duration::from_secs(10);
+
 /// How often the state is written.
 const WRITE_STATE: Duration = Duration::from_secs(2);
 
@@ -58,6 +61,8 @@ struct Running<'a> {
     pending: BTreeMap<String, usize>,
     made: usize,
     quarantined: usize,
+    /// Jobs that workers dropped, and when that was told.
+    dropped: Vec<(Instant, usize)>,
 }
 
 impl Coordinator {
@@ -102,6 +107,7 @@ impl Coordinator {
             pending: BTreeMap::new(),
             made: 0,
             quarantined: given_up,
+            dropped: Vec::new(),
         };
         let ended = running.go(&mut *results).await?;
         running.bar.end();
@@ -146,13 +152,14 @@ impl Running<'_> {
                 Err(_) if last_result.elapsed() >= patience => {
                     last_result = Instant::now();
                     patience = (patience * 2).min(LOOK_AT_MOST);
-                    if !told && self.made == 0 && !self.nothing_waits().await? {
+                    if !told && self.made == 0 && self.waiting().await > 0 {
                         told = true;
                         self.coordinator
                             .progress
                             .say("jobs wait on the queue and none has ended yet: is a `jhalak-worker` running?");
                     }
-                    missing::end_states(self.store(), self.plan, self.jobs, &self.pending).await?
+                    let looked = missing::end_states(self.store(), self.plan, self.jobs, &self.pending).await;
+                    for_now(looked, "the store cannot be looked at now")?.unwrap_or_default()
                 }
                 Err(_) => Vec::new(),
             };
@@ -162,10 +169,15 @@ impl Running<'_> {
                 }
             }
             if last_state.elapsed() >= WRITE_STATE {
-                self.write_state(0).await?;
+                // For people: what drives the run is what the store holds.
+                for_now(self.write_state(0).await, "the state of the run cannot be written now")?;
                 last_state = Instant::now();
+                let (again, later): (Vec<_>, Vec<_>) =
+                    self.dropped.drain(..).partition(|(at, _)| at.elapsed() > DROPPED);
+                self.dropped = later;
+                self.send(again.into_iter().map(|(_, i)| i).collect()).await?;
             }
-            if last_progress.elapsed() > SEND_AGAIN && self.nothing_waits().await? {
+            if last_progress.elapsed() > SEND_AGAIN && self.waiting().await == 0 {
                 tracing::warn!(
                     jobs = self.pending.len(),
                     "no progress and nothing on the queue: sending what is missing again"
@@ -218,6 +230,7 @@ impl Running<'_> {
             }
             // It counts with those that were never started.
             Outcome::Cancelled => {
+                self.dropped.push((Instant::now(), i));
                 self.pending.insert(id.to_string(), i);
             }
         }
@@ -263,12 +276,24 @@ impl Running<'_> {
         self.coordinator.write_state(self.plan, &state).await
     }
 
-    async fn nothing_waits(&self) -> Result<bool> {
-        Ok(self.coordinator.queue.depth(&Channel::Work(self.jobs.kind())).await? == 0)
+    /// Jobs of this kind on the queue; 0 where the broker cannot tell.
+    async fn waiting(&self) -> u64 {
+        self.coordinator.queue.depth(&Channel::Work(self.jobs.kind())).await.unwrap_or(0)
     }
 
     fn store(&self) -> &dyn jhalak_common::store::ObjectStore {
         self.coordinator.store.as_ref()
+    }
+}
+
+/// None, and a warning, for what may pass by itself.
+fn for_now<T>(outcome: Result<T>, what: &str) -> Result<Option<T>> {
+    match outcome {
+        Err(error) if error.kind().is_transient() => {
+            tracing::warn!(error = %error.chain(), "{what}");
+            Ok(None)
+        }
+        other => other.map(Some),
     }
 }
 

@@ -56,7 +56,8 @@ pub struct Process {
 pub fn quiet() -> &'static (PathBuf, BTreeMap<String, Vec<u8>>) {
     static QUIET: OnceLock<(PathBuf, BTreeMap<String, Vec<u8>>)> = OnceLock::new();
     QUIET.get_or_init(|| {
-        let folder = std::env::temp_dir().join(format!("jhalak-quiet-{}", std::process::id()));
+        remove_leftovers();
+        let folder = std::env::temp_dir().join(format!("{LEFT}{}", std::process::id()));
         let (dataset, store) = (folder.join("films"), folder.join("store"));
         Made::new(&dataset, true);
         let ended = run(settled(command("jhalak", &store)).args(["run", "--quiet", "--dataset"]).arg(&dataset));
@@ -64,6 +65,21 @@ pub fn quiet() -> &'static (PathBuf, BTreeMap<String, Vec<u8>>) {
         let artifacts = files(&store).into_iter().filter(|(name, _)| name.starts_with("artifacts/")).collect();
         (dataset, artifacts)
     })
+}
+
+/// The start of the name of the folder of a quiet run; its process's id follows.
+const LEFT: &str = "jhalak-quiet-";
+
+/// A static is never dropped: what a process of these tests left is removed by the next.
+fn remove_leftovers() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let gone = name.strip_prefix(LEFT).is_some_and(|id| !Path::new("/proc").join(id).exists());
+        if gone {
+            // Another process of these tests may be faster.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Settings that decide what an artifact holds: the same in every process of these tests.

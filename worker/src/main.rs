@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use jhalak_common::models::Registry;
-use jhalak_common::queue::{self, WorkKind};
+use jhalak_common::queue::{self, Queue, WorkKind};
 use jhalak_common::settings::{Settings, redact_url};
 use jhalak_common::telemetry::{self, LogFormat};
 use jhalak_common::{Error, Result, exit, shutdown, store};
@@ -108,6 +109,26 @@ fn run(cli: Cli) -> Result<()> {
     worked
 }
 
+/// How long a worker that is started before its broker waits for it.
+const BROKER: Duration = Duration::from_secs(300);
+
+/// Opens the queue, waiting for a broker that is not there yet; None where the worker is told to stop meanwhile.
+async fn open_queue(settings: &Settings, stop: &CancellationToken) -> Result<Option<Arc<dyn Queue>>> {
+    let began = Instant::now();
+    loop {
+        let error = match queue::open(&settings.queue, &settings.rabbitmq).await {
+            Ok(queue) => return Ok(Some(queue)),
+            Err(error) if error.kind().is_transient() && began.elapsed() < BROKER => error,
+            Err(error) => return Err(error),
+        };
+        tracing::warn!(error = %error.chain(), "the broker is not there yet");
+        tokio::select! {
+            () = stop.cancelled() => return Ok(None),
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+        }
+    }
+}
+
 async fn work(settings: Settings, kinds: &[WorkKind]) -> Result<()> {
     if settings.queue == "memory:" {
         return Err(Error::invalid(
@@ -130,7 +151,7 @@ async fn work(settings: Settings, kinds: &[WorkKind]) -> Result<()> {
         None
     };
     let store = store::open(&settings.store, &settings.s3).await?;
-    let queue = queue::open(&settings.queue, &settings.rabbitmq).await?;
+    let Some(queue) = open_queue(&settings, &stop).await? else { return Ok(()) };
     tracing::info!(store = %store.url(), queue = %redact_url(&settings.queue), ?kinds, "worker started");
     let context = Arc::new(Context::new(store, settings.clone(), models)?);
     let worker = Arc::new(Worker::new(queue.clone(), context, &settings));

@@ -51,7 +51,8 @@ impl RunWatch {
             let mut runs = self.runs();
             let watched = runs.entry(run.to_string()).or_insert_with(Watched::new);
             watched.jobs += 1;
-            watched.looked.is_some_and(|at| at.elapsed() < FRESH)
+            // That it is cancelled is never believed without looking: somebody may have let it go on.
+            !watched.cancelled.is_cancelled() && watched.looked.is_some_and(|at| at.elapsed() < FRESH)
         };
         let mut entered = Entered { cancelled: CancellationToken::new(), watch: self.clone(), run: run.to_string() };
         if !fresh {

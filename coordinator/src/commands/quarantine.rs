@@ -147,13 +147,14 @@ async fn requeue(chosen: Chosen, store: &dyn ObjectStore, settings: &Settings, o
     let (jobs, kept): (Vec<_>, Vec<_>) = records.into_iter().partition(|r| job(r).is_some());
     let queue = queue::open(&settings.queue, &settings.rabbitmq).await?;
     let sent = async {
+        // Sent last: the job may fail again at once, and what it leaves then must stay. What dies in between is planned anew by the next submit.
+        let letters = remove_letters(queue.as_ref(), &chosen.run, &jobs).await?;
         for record in &jobs {
             let Some(job) = job(record) else { continue };
-            // Sent before the record goes: what dies in between is sent twice, and done once.
-            queue.publish(&Channel::Work(job.task.work_kind()), job.encode()?).await?;
             store.delete(&quarantine_key(&chosen.run, &record.job)).await?;
+            queue.publish(&Channel::Work(job.task.work_kind()), job.encode()?).await?;
         }
-        remove_letters(queue.as_ref(), &chosen.run, &jobs).await
+        Ok::<_, Error>(letters)
     }
     .await;
     queue.close().await;
@@ -177,6 +178,9 @@ fn job(record: &QuarantineRecord) -> Option<Job> {
 /// Removes the dead letters of these jobs from the broker, and leaves all others. Returns how many.
 async fn remove_letters(queue: &dyn Queue, run: &str, records: &[QuarantineRecord]) -> Result<usize> {
     let jobs: BTreeSet<&str> = records.iter().map(|r| r.job.as_str()).collect();
+    if jobs.is_empty() {
+        return Ok(0);
+    }
     let mut letters = queue.consume(&Channel::Quarantine, DEAD_LETTERS).await?;
     let (mut removed, mut others) = (0, Vec::new());
     // Those of others are held until the end, so that each is met once.

@@ -23,12 +23,13 @@ async fn a_dry_run_says_why_and_only_what_is_asked_for_is_made_again() {
     };
     let count = |value: &Value| value.as_array().map_or(0, Vec::len);
     let plan = explain(&[], &[]);
-    assert_eq!((count(&plan["extract"]), count(&plan["extract"][0]["makes"])), (4, 3), "{plan}");
+    let kinds = count(&plan["extract"][0]["makes"]);
+    assert!(count(&plan["extract"]) == 4 && kinds >= 3, "{plan}");
     assert!(cluster.objects("").await.is_empty(), "a dry run writes nothing");
 
     let _worker = cluster.worker();
     let first = json(&cluster.submit().wait().out);
-    assert!(first["made"].as_u64() > Some(12), "{first}");
+    assert!(first["made"].as_u64() > Some(4 * kinds as u64), "{first}");
     cluster.assert_whole().await;
 
     // Nothing is missing; another setting misses what follows from it, and says so; none of the trailers is new by that.
@@ -36,7 +37,8 @@ async fn a_dry_run_says_why_and_only_what_is_asked_for_is_made_again() {
     assert_eq!((count(&plan["extract"]), count(&plan["train"])), (0, 0), "{plan}");
     let other = [("JHALAK__MODELS__THREADS", "2")];
     let plan = explain(&[], &other);
-    assert_eq!((count(&plan["extract"]), count(&plan["extract"][0]["makes"])), (4, 2), "{plan}");
+    let changed = count(&plan["extract"][0]["makes"]);
+    assert!(count(&plan["extract"]) == 4 && (2..kinds).contains(&changed), "{plan}");
     assert!(plan["extract"][0]["makes"][0]["why"].as_str().is_some_and(|why| why.contains("another recipe")), "{plan}");
     let ended = cluster.submit_with(&["--only-new"], &other).wait();
     assert!(ended.code == Some(0) && json(&ended.out)["new"] == 0, "{}{}", ended.out, ended.err);
@@ -44,8 +46,10 @@ async fn a_dry_run_says_why_and_only_what_is_asked_for_is_made_again() {
     let plan = explain(&["--reprocess", "video-embedding"], &[]);
     assert_eq!((count(&plan["extract"]), count(&plan["extract"][0]["makes"])), (4, 1), "{plan}");
     assert_eq!(count(&plan["retracted"]), 5, "4 embeddings and their table: {plan}");
+    let before = cluster.objects("artifacts/").await;
     let again = json(&cluster.submit_with(&["--reprocess", "video-embedding"], &[]).wait().out);
     assert_eq!(again["made"], 4, "{again}");
+    assert!(cluster.objects("artifacts/").await == before, "made again, an artifact has other bytes");
     let (run, state) = cluster.state().expect("a run");
     assert_eq!(state["stage"], "done", "{run}");
     let refused = cluster.submit_with(&["--reprocess", "cutlery"], &[]).wait();

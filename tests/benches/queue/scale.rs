@@ -1,0 +1,174 @@
+//! A dataset of many trailers: what planning, publishing and finding everything done cost the coordinator. The trailers are stand-ins of a few bytes
+//! and so is what is made of them; the coordinator is the real one.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body};
+use jhalak_common::evaluation::RESULT_FILE;
+use jhalak_common::job::{Job, JobResult, MESSAGE_VERSION, Outcome, Task};
+use jhalak_common::queue::{self, Channel, Queue, WorkKind};
+use jhalak_common::store::ObjectStore;
+use jhalak_common::{Result, embedding};
+use serde_json::json;
+use tokio::sync::Mutex;
+
+use crate::{Bench, Running};
+
+/// Results of cells by cell and fold, computed once over the smallest dataset: what a cell holds is nothing to the coordinator.
+type Results = Arc<Mutex<BTreeMap<String, Bytes>>>;
+
+pub async fn run(bench: &Bench, sizes: &[usize]) {
+    let results = Results::default();
+    for (round, &trailers) in sizes.iter().enumerate() {
+        one(bench, trailers, &results, round == 0).await.expect("the servers run");
+    }
+}
+
+async fn one(bench: &Bench, trailers: usize, results: &Results, real_training: bool) -> Result<()> {
+    let name = format!("scale-{trailers}");
+    let dataset = bench.place(&format!("{name}-data"));
+    let began = Instant::now();
+    make_dataset(bench.server.store_at(&dataset).await.as_ref(), trailers).await?;
+    println!("{trailers} trailers: stand-ins written in {:.0} s", began.elapsed().as_secs_f64());
+
+    let queue = queue::open(&bench.broker.url(), &bench.settings(&name)).await?;
+    let store = bench.server.store_at(&bench.place(&name)).await;
+    let submit = || {
+        let mut command = bench.command("jhalak", &name);
+        // Everything at once, so that publishing is what is measured, and no worker's speed.
+        command.args(["submit", "--quiet", "--dataset", &dataset]).env("JHALAK__COORDINATOR__WINDOW", "1000000");
+        Running::start(&mut command)
+    };
+    let began = Instant::now();
+    let mut first = submit();
+    while queue.depth(&Channel::Work(WorkKind::Extract)).await? < trailers as u64 {
+        assert!(first.0.try_wait()?.is_none(), "submit ended before it had published");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    println!(
+        "{trailers} trailers: planned and published in {:.1} s, peak memory {} MB",
+        began.elapsed().as_secs_f64(),
+        first.peak_mb().unwrap_or(0)
+    );
+    let extracting = tokio::spawn(stand_in(queue.clone(), store.clone(), WorkKind::Extract, results.clone()));
+    let (mut training, mut trainer) = (None, None);
+    if real_training {
+        trainer = Some(Running::start(bench.command("jhalak-worker", &name).args(["--kinds", "train", "--slots", "2"])));
+    } else {
+        training = Some(tokio::spawn(stand_in(queue.clone(), store.clone(), WorkKind::Train, results.clone())));
+    }
+    let (code, peak) = end_of(&mut first).await?;
+    println!("{trailers} trailers: run ended with {code} after {:.0} s, peak memory {peak} MB", began.elapsed().as_secs_f64());
+    extracting.abort();
+    training.inspect(|t| t.abort());
+    drop(trainer);
+    if real_training {
+        keep_results(store.as_ref(), results).await?;
+    }
+    let began = Instant::now();
+    let (code, peak) = end_of(&mut submit()).await?;
+    println!(
+        "{trailers} trailers: second submit ended with {code} after {:.1} s, peak memory {peak} MB",
+        began.elapsed().as_secs_f64()
+    );
+    queue.close().await;
+    Ok(())
+}
+
+async fn end_of(process: &mut Running) -> Result<(i32, u64)> {
+    let mut peak = 0;
+    loop {
+        peak = process.peak_mb().unwrap_or(0).max(peak);
+        if let Some(status) = process.0.try_wait()? {
+            return Ok((status.code().unwrap_or(-1), peak));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn make_dataset(store: &dyn ObjectStore, trailers: usize) -> Result<()> {
+    let mut movies = String::from("movie_id,description,language,released,rating,writer,director,cast,genre,name\n");
+    for n in 0..trailers {
+        let genre = ["Drama", "Comedy", "Action"][n % 3];
+        let _ = writeln!(movies, "tt{n:07},about {n},\"[\"\"Hindi\"\"]\",2016-02-19,7.1,[],[],[],\"[\"\"{genre}\"\"]\",Movie {n}");
+    }
+    store.put("movies.csv", movies.into()).await?;
+    let mut ratings = String::new();
+    for user in 0..40usize {
+        let rated: Vec<String> =
+            (0..50).map(|movie| format!("\"tt{movie:07}\": [\"{}\"]", (user * 7 + movie * 5 + user * movie) as i64 % 3 - 1)).collect();
+        let _ = writeln!(ratings, "{{\"_id\": \"u{user:02}\", \"rated\": {{{}}}}}", rated.join(", "));
+    }
+    store.put("ratings.json", ratings.into()).await?;
+    stream::iter(0..trailers)
+        .map(Ok)
+        .try_for_each_concurrent(64, |n| async move {
+            store.put(&format!("trailers/tt{n:07}.mp4"), Bytes::from(format!("stand-in for trailer {n}"))).await
+        })
+        .await
+}
+
+/// Does what a worker does, but for the work: commits something small for everything that is wanted, sends the result, acknowledges.
+async fn stand_in(queue: Arc<dyn Queue>, store: Arc<dyn ObjectStore>, kind: WorkKind, results: Results) -> Result<()> {
+    let mut deliveries = queue.consume(&Channel::Work(kind), 500).await?;
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    let feeding = async {
+        while let Some(delivery) = deliveries.next().await? {
+            if sender.send(delivery).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    };
+    let coming = stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|d| (d, receiver)) });
+    let working = coming.map(Ok).try_for_each_concurrent(64, |delivery| {
+        let (queue, store, results) = (&queue, &store, &results);
+        async move {
+            let job = Job::decode(&delivery.body)?;
+            let made = job.task.artifacts().len();
+            match &job.task {
+                Task::Extract(task) => {
+                    for recipe in &task.wanted {
+                        let table = ArtifactKind::VideoEmbedding == recipe.kind || ArtifactKind::AudioEmbedding == recipe.kind;
+                        let files = match table {
+                            true => vec![(embedding::FILE, Body::Bytes(embedding::encode(&[0.5; 16], None)?))],
+                            false => Vec::new(),
+                        };
+                        artifact::commit(store.as_ref(), recipe, &task.trailer.subject, files, json!({})).await?;
+                    }
+                }
+                Task::Cell(task) => {
+                    let key = format!("{}-{}", task.cell.name(), task.fold);
+                    let bytes = results.lock().await.get(&key).cloned().unwrap_or_default();
+                    let files = vec![(RESULT_FILE, Body::Bytes(bytes))];
+                    artifact::commit(store.as_ref(), &task.recipe, &task.dataset, files, json!({})).await?;
+                }
+                Task::Probe(_) => {}
+            }
+            let outcome = Outcome::Committed { made, seconds: BTreeMap::new() };
+            let result = JobResult { version: MESSAGE_VERSION, job: job.id.clone(), run: job.run.clone(), outcome };
+            queue.publish(&Channel::Results(job.run.clone()), result.encode()?).await?;
+            delivery.ack().await.map(drop)
+        }
+    });
+    futures::try_join!(feeding, working).map(drop)
+}
+
+/// Keeps the results of the cells that real workers computed, for the stand-ins of larger datasets.
+async fn keep_results(store: &dyn ObjectStore, results: &Results) -> Result<()> {
+    let keys: Vec<String> = store.list("artifacts/cell/").map_ok(|o| o.key).try_collect().await?;
+    for key in keys.iter().filter(|key| key.ends_with("commit.json")) {
+        let record: artifact::CommitRecord =
+            serde_json::from_slice(&store.get(key).await?).map_err(|e| jhalak_common::Error::bug("a record").with_source(e))?;
+        let cell: jhalak_common::evaluation::CellSpec = serde_json::from_value(record.facts["cell"].clone())
+            .map_err(|e| jhalak_common::Error::bug("a cell").with_source(e))?;
+        let bytes = store.get(&ArtifactKey::new(&record.recipe, &record.subject).file(RESULT_FILE)).await?;
+        results.lock().await.insert(format!("{}-{}", cell.name(), record.facts["fold"]), bytes);
+    }
+    Ok(())
+}
