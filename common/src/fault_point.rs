@@ -15,7 +15,8 @@ pub fn reach(step: &str) {
 
 #[cfg(debug_assertions)]
 fn hold(step: &str) {
-    let (Some(wanted), Some(file)) = (std::env::var_os("JHALAK_FAULT_POINT"), std::env::var_os("JHALAK_FAULT_FILE")) else {
+    let (Some(wanted), Some(file)) = (std::env::var_os("JHALAK_FAULT_POINT"), std::env::var_os("JHALAK_FAULT_FILE"))
+    else {
         return;
     };
     if wanted.to_str() != Some(step) {

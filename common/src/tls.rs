@@ -35,7 +35,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("ca.pem");
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        for (text, word) in [(None, "read"), (Some(""), "no certificate"), (Some("text"), "no certificate"), (Some(broken), "no certificate")] {
+        for (text, word) in [
+            (None, "read"),
+            (Some(""), "no certificate"),
+            (Some("text"), "no certificate"),
+            (Some(broken), "no certificate"),
+        ] {
             if let Some(text) = text {
                 std::fs::write(&file, text).expect("room on disk");
             }

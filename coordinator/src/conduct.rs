@@ -57,12 +57,15 @@ impl Conduct<'_> {
         loop {
             let progress = &self.output.progress;
             let claim = lead::take(&self.store, run, self.wait, self.stop, |holder| {
-                progress.say(&format!("the run {run} is led by {holder}: looking whether it lives, and waiting for it if so"));
+                progress.say(&format!(
+                    "the run {run} is led by {holder}: looking whether it lives, and waiting for it if so"
+                ));
             });
             let lead = match claim.await? {
                 Claim::Ours(lead) => lead,
                 Claim::Theirs(holder) => {
-                    let text = format!("the run {run} is driven by {holder} already: `jhalak watch {run}` shows how it goes");
+                    let text =
+                        format!("the run {run} is driven by {holder} already: `jhalak watch {run}` shows how it goes");
                     self.output.print(&json!({ "run": run, "found": true, "driven_by": holder }), &text)?;
                     return Ok(exit::DONE);
                 }
@@ -125,7 +128,9 @@ impl Conduct<'_> {
         };
         match coordinator.drive(plan).await? {
             Driven::Over(summary) => {
-                conclude::conclude(&coordinator, plan, self.reading, &summary, self.settings, self.output).await.map(Some)
+                conclude::conclude(&coordinator, plan, self.reading, &summary, self.settings, self.output)
+                    .await
+                    .map(Some)
             }
             Driven::Cancelled => self.say_cancelled().await.map(Some),
             Driven::Lost => Ok(None),

@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jhalak_common::Result;
 use jhalak_common::artifact::ArtifactKind;
 use jhalak_common::fault_point;
 use jhalak_common::job::QuarantineRecord;
 use jhalak_common::queue::Queue;
 use jhalak_common::run::{RUN_VERSION, RunState, Stage, quarantine_key};
 use jhalak_common::store::ObjectStore;
-use jhalak_common::Result;
 use tokio_util::sync::CancellationToken;
 
 use crate::gather::{self, GatheredTable};

@@ -81,8 +81,18 @@ pub async fn explain(store: &dyn ObjectStore, plan: &Plan, again: &[ArtifactKey]
     let extract: Vec<WouldRun> = (0..jobs.len())
         .map(|i| {
             let reason = |key: &ArtifactKey| {
-                let known = stored.get(&key.kind).is_some_and(|set| set.contains(&ArtifactKey::subject_folder(&key.subject)));
-                Reason { kind: key.kind, why: if again.contains(key) { AGAIN } else if known { OTHER_RECIPE } else { NEW } }
+                let known =
+                    stored.get(&key.kind).is_some_and(|set| set.contains(&ArtifactKey::subject_folder(&key.subject)));
+                Reason {
+                    kind: key.kind,
+                    why: if again.contains(key) {
+                        AGAIN
+                    } else if known {
+                        OTHER_RECIPE
+                    } else {
+                        NEW
+                    },
+                }
             };
             WouldRun { job: jobs.id(i), about: jobs.about(i), makes: jobs.artifacts(i).iter().map(reason).collect() }
         })
@@ -114,11 +124,22 @@ pub async fn explain(store: &dyn ObjectStore, plan: &Plan, again: &[ArtifactKey]
         "cells that read embeddings are trained again where the table of embeddings comes out another than the one that is stored".to_string()
     });
     let retracted = again.iter().map(|key| key.commit()).collect();
-    Ok(Explanation { run: plan.spec.id.clone(), trailers: plan.trailers.trailers.len(), extract, given_up, train, train_depends, retracted })
+    Ok(Explanation {
+        run: plan.spec.id.clone(),
+        trailers: plan.trailers.trailers.len(),
+        extract,
+        given_up,
+        train,
+        train_depends,
+        retracted,
+    })
 }
 
 /// The subjects' folders of everything stored of the run's kinds, of whatever recipe.
-async fn stored_of_any_recipe(store: &dyn ObjectStore, plan: &Plan) -> Result<BTreeMap<ArtifactKind, BTreeSet<String>>> {
+async fn stored_of_any_recipe(
+    store: &dyn ObjectStore,
+    plan: &Plan,
+) -> Result<BTreeMap<ArtifactKind, BTreeSet<String>>> {
     let mut found: BTreeMap<ArtifactKind, BTreeSet<String>> = BTreeMap::new();
     for recipe in &plan.spec.recipes {
         if found.contains_key(&recipe.kind) {
@@ -127,7 +148,9 @@ async fn stored_of_any_recipe(store: &dyn ObjectStore, plan: &Plan) -> Result<BT
         let mut subjects = BTreeSet::new();
         let mut objects = store.list(&format!("artifacts/{}/", recipe.kind.name()));
         while let Some(object) = objects.try_next().await? {
-            subjects.extend(object.key.strip_suffix("/commit.json").and_then(|key| key.rsplit('/').next()).map(str::to_string));
+            subjects.extend(
+                object.key.strip_suffix("/commit.json").and_then(|key| key.rsplit('/').next()).map(str::to_string),
+            );
         }
         found.insert(recipe.kind, subjects);
     }
@@ -163,7 +186,10 @@ impl Explanation {
         }
         text.extend(self.train_depends.iter().map(|why| format!("           {why}\n")));
         if !self.retracted.is_empty() {
-            text.push_str(&format!("  remove   {} commit records, so that their artifacts are made again\n", self.retracted.len()));
+            text.push_str(&format!(
+                "  remove   {} commit records, so that their artifacts are made again\n",
+                self.retracted.len()
+            ));
         }
         text + "nothing was sent, written or removed"
     }

@@ -163,7 +163,9 @@ impl Lead {
                         }
                         Ok(Kept { cancelled: true, .. }) => cancelled.cancel(),
                         Ok(_) => {}
-                        Err(error) => tracing::warn!(run, error = %error.chain(), "the lead of the run cannot be kept up for now"),
+                        Err(error) => {
+                            tracing::warn!(run, error = %error.chain(), "the lead of the run cannot be kept up for now")
+                        }
                     }
                 }
             }
@@ -264,7 +266,8 @@ mod tests {
     use jhalak_common::store::local::LocalStore;
 
     async fn ours(store: &Arc<dyn ObjectStore>) -> Lead {
-        match take(store, "films", true, &CancellationToken::new(), |_| {}).await.expect("a folder that can be written") {
+        match take(store, "films", true, &CancellationToken::new(), |_| {}).await.expect("a folder that can be written")
+        {
             Claim::Ours(lead) => lead,
             Claim::Theirs(holder) => panic!("{holder} leads"),
         }

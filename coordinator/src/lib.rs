@@ -7,8 +7,8 @@ pub mod conduct;
 pub mod drive;
 #[cfg(feature = "local")]
 pub mod embeddings;
-pub mod gather;
 pub mod explain;
+pub mod gather;
 pub mod grid;
 pub mod integrity;
 pub mod jobs;

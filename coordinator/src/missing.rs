@@ -24,7 +24,11 @@ const LIST_FROM: usize = 500;
 pub async fn of_trailers(store: &dyn ObjectStore, plan: &Plan) -> Result<Vec<RecipeSet>> {
     let recipes = &plan.spec.recipes;
     if recipes.len() > RecipeSet::BITS as usize {
-        return Err(Error::bug(format!("a trailer has {} artifacts, and {} can be told apart", recipes.len(), RecipeSet::BITS)));
+        return Err(Error::bug(format!(
+            "a trailer has {} artifacts, and {} can be told apart",
+            recipes.len(),
+            RecipeSet::BITS
+        )));
     }
     let all: RecipeSet = (0..recipes.len()).map(|bit| 1 << bit).sum();
     let mut place = BTreeMap::new();
@@ -103,7 +107,8 @@ pub async fn end_states(
     pending: &BTreeMap<String, usize>,
 ) -> Result<Vec<(String, Outcome)>> {
     let given_up = quarantine_keys(store, &plan.spec.id).await?;
-    let listed = match pending.len() > LIST_FROM && pending.values().next().is_some_and(|&i| jobs.trailer(i).is_some()) {
+    let listed = match pending.len() > LIST_FROM && pending.values().next().is_some_and(|&i| jobs.trailer(i).is_some())
+    {
         true => Some(of_trailers(store, plan).await?),
         false => None,
     };

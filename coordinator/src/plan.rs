@@ -95,7 +95,8 @@ pub async fn freeze(store: &dyn ObjectStore, draft: Draft) -> Result<(Plan, bool
     if !store_has(store, &dataset_key).await? {
         store.put_if_absent(&dataset_key, dataset.into()).await?;
     }
-    let list = format!("{{\"trailers\":{},\"version\":{}}}", hash::canonical_rows(&trailers.trailers)?, trailers.version);
+    let list =
+        format!("{{\"trailers\":{},\"version\":{}}}", hash::canonical_rows(&trailers.trailers)?, trailers.version);
     let ours = store.put_if_absent(&run_key(&spec.id, "trailers.json"), list.into()).await? == PutOutcome::Created;
     // Written last: a run without its specification does not exist.
     run::put_json_once(store, &run_key(&spec.id, "spec.json"), spec).await?;
@@ -153,7 +154,8 @@ fn unknown(store: &dyn ObjectStore, id: &str) -> Error {
 pub async fn frozen_dataset(store: &dyn ObjectStore, plan: &Plan) -> Result<Dataset> {
     let key = dataset_key(&plan.spec.dataset.content);
     let bytes = store.get(&key).await.map_err(|e| e.context("the run's dataset"))?;
-    serde_json::from_slice(&bytes).map_err(|e| Error::invalid(format!("{key} is damaged: submit without a slot")).with_source(e))
+    serde_json::from_slice(&bytes)
+        .map_err(|e| Error::invalid(format!("{key} is damaged: submit without a slot")).with_source(e))
 }
 
 /// The trailers that lack a kind of artifact altogether, whatever the recipe: their folders' names. A changed model or setting makes no trailer new,
@@ -177,14 +179,16 @@ async fn new_trailers(store: &dyn ObjectStore, recipes: &[Recipe], trailers: &[T
 
 /// A slot as part of a run's id. The name of a CronJob's Job ends in the scheduled minute since 1970, which is shown as a time.
 fn slot_word(slot: &str) -> Result<String> {
-    let valid = !slot.is_empty() && slot.len() <= 100 && slot.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    let valid =
+        !slot.is_empty() && slot.len() <= 100 && slot.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
     if !valid {
         return Err(Error::invalid(format!(
             "`{}` is no slot: 1 to 100 letters, digits, `-`, `_` or `.`, as in 2026-11-22",
             slot.escape_debug()
         )));
     }
-    let minute = slot.rsplit_once('-').filter(|(name, n)| n.len() == 8 && !name.chars().all(|c| c.is_ascii_digit() || c == '-'));
+    let minute =
+        slot.rsplit_once('-').filter(|(name, n)| n.len() == 8 && !name.chars().all(|c| c.is_ascii_digit() || c == '-'));
     let time = minute.and_then(|(_, n)| n.parse::<i64>().ok()).and_then(|n| jiff::Timestamp::from_second(n * 60).ok());
     Ok(time.map_or_else(|| slot.to_string(), |time| time.strftime("%Y-%m-%dt%H%Mz").to_string()))
 }

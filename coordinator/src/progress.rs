@@ -166,7 +166,9 @@ impl Meter {
     pub fn show(&self, state: &jhalak_common::run::RunState) {
         let done = state.committed + state.quarantined;
         let mut words = Vec::new();
-        words.extend(state.rate().map(|rate| if rate < 1.0 { format!("{:.1} a minute", rate * 60.0) } else { format!("{rate:.1} a second") }));
+        words.extend(state.rate().map(|rate| {
+            if rate < 1.0 { format!("{:.1} a minute", rate * 60.0) } else { format!("{rate:.1} a second") }
+        }));
         words.extend(state.left_s().filter(|_| done < state.jobs).map(|s| format!("{} left", duration(s))));
         words.extend((state.quarantined > 0).then(|| format!("{} quarantined", state.quarantined)));
         let words = words.join(", ");

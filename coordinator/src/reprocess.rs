@@ -20,13 +20,20 @@ pub async fn chosen(store: &dyn ObjectStore, plan: &Plan, kind: ArtifactKind) ->
     let mut tables: BTreeSet<ArtifactKind> = recipes.iter().filter_map(|recipe| table_of(recipe.kind)).collect();
     tables.extend(gather::TABLES.iter().map(|(table, _)| *table).filter(|table| *table == kind));
     if recipes.is_empty() && tables.is_empty() && kind != ArtifactKind::Cell {
-        return Err(Error::invalid(format!("this run makes no {}: its recipes are those of the settings", kind.name())));
+        return Err(Error::invalid(format!(
+            "this run makes no {}: its recipes are those of the settings",
+            kind.name()
+        )));
     }
     let mut keys = Vec::new();
     let miss = missing::of_trailers(store, plan).await?;
     for (bit, recipe) in plan.spec.recipes.iter().enumerate().filter(|(_, r)| recipes.contains(r)) {
         for (trailer, missing) in plan.trailers.trailers.iter().zip(&miss) {
-            let in_scope = plan.spec.only.as_ref().is_none_or(|only| only.contains(&ArtifactKey::subject_folder(&trailer.subject)));
+            let in_scope = plan
+                .spec
+                .only
+                .as_ref()
+                .is_none_or(|only| only.contains(&ArtifactKey::subject_folder(&trailer.subject)));
             if in_scope && missing & (1 << bit) == 0 {
                 keys.push(ArtifactKey::new(recipe, &trailer.subject));
             }

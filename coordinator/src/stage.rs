@@ -192,7 +192,9 @@ impl Running<'_> {
     async fn fill_window(&mut self) -> Result<()> {
         let window = self.coordinator.window;
         // Refilled in batches: a message alone waits for its confirmation.
-        if self.next == self.jobs.len() || (self.pending.len() + PUBLISH.min(window) > window && !self.pending.is_empty()) {
+        if self.next == self.jobs.len()
+            || (self.pending.len() + PUBLISH.min(window) > window && !self.pending.is_empty())
+        {
             return Ok(());
         }
         while self.pending.len() < window && self.next < self.jobs.len() {

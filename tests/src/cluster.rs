@@ -221,7 +221,8 @@ impl Cluster {
     /// Every object below `prefix`.
     pub async fn objects(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
         let store = self.store().await;
-        let keys: Vec<String> = store.list(prefix).map_ok(|object| object.key).try_collect().await.expect("the server runs");
+        let keys: Vec<String> =
+            store.list(prefix).map_ok(|object| object.key).try_collect().await.expect("the server runs");
         let mut found = BTreeMap::new();
         for key in keys {
             let bytes = store.get(&key).await.expect("just listed");
@@ -251,7 +252,11 @@ impl Cluster {
         let mut created: BTreeMap<String, usize> = BTreeMap::new();
         for (request, _) in self.proxy.log() {
             let once = request.head.to_lowercase().contains("\r\nif-none-match:");
-            if request.method == "PUT" && once && request.target.contains("/artifacts/") && request.status() == Some(200) {
+            if request.method == "PUT"
+                && once
+                && request.target.contains("/artifacts/")
+                && request.status() == Some(200)
+            {
                 *created.entry(request.target.clone()).or_default() += 1;
             }
         }

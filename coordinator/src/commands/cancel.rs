@@ -36,8 +36,12 @@ impl Cancel {
             output.print(&json!({ "run": run, "cancelled": false, "state": state }), &text)?;
             return Ok(exit::DONE);
         }
-        run::put_json_once(store, &run_key(run, CANCELLED), &Cancellation { version: RUN_VERSION, at: jiff::Timestamp::now() })
-            .await?;
+        run::put_json_once(
+            store,
+            &run_key(run, CANCELLED),
+            &Cancellation { version: RUN_VERSION, at: jiff::Timestamp::now() },
+        )
+        .await?;
         let began = Instant::now();
         while !state.stage.is_final() && began.elapsed() < PATIENCE && lead::holder(store, run).await?.is_some() {
             tokio::time::sleep(Duration::from_millis(300)).await;

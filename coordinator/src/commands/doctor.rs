@@ -65,7 +65,8 @@ impl Doctor {
     async fn look_through(&self, settings: &Settings, output: &Output) -> Result<u8> {
         let store = store::open(&settings.store, &settings.s3).await?;
         let found = integrity::look(store.as_ref(), !self.quick).await?;
-        let mut text: String = found.damaged.iter().map(|damage| format!("{}: {}\n", damage.commit, damage.why)).collect();
+        let mut text: String =
+            found.damaged.iter().map(|damage| format!("{}: {}\n", damage.commit, damage.why)).collect();
         if self.repair {
             for damage in &found.damaged {
                 store.delete(&damage.commit).await?;
@@ -127,7 +128,10 @@ async fn probe(settings: &Settings, kind: queue::WorkKind) -> Result<String> {
         let mut results = queue.consume(&queue::Channel::Results(run), 1).await?;
         queue.publish(&queue::Channel::Work(kind), job.encode()?).await?;
         let delivery = tokio::time::timeout(PROBE, results.next()).await.map_err(|_| {
-            Error::transient(format!("no worker answered within {} s: is one running, with this store?", PROBE.as_secs()))
+            Error::transient(format!(
+                "no worker answered within {} s: is one running, with this store?",
+                PROBE.as_secs()
+            ))
         })??;
         let delivery = delivery.ok_or_else(|| Error::transient("the queue was closed"))?;
         let outcome = JobResult::decode(&delivery.body)?.outcome;

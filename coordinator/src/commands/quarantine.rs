@@ -70,7 +70,8 @@ impl Quarantine {
         match self.command {
             QuarantineCommand::Ls { run } => {
                 let records = records(store, &run).await?;
-                let line = |r: &QuarantineRecord| format!("{}  {} attempts  {}: {}\n", r.job, r.attempts, r.about, r.reason);
+                let line =
+                    |r: &QuarantineRecord| format!("{}  {} attempts  {}: {}\n", r.job, r.attempts, r.about, r.reason);
                 let mut text: String = records.iter().map(line).collect();
                 if records.is_empty() {
                     text = format!("no job of the run {run} is quarantined");
@@ -129,7 +130,8 @@ impl Retry {
             }
         }
         let revived = if cancelled { "the run is cancelled no more, and " } else { "" };
-        let text = format!("{revived}{} jobs may be tried again: start the same `run` or `submit` once more", records.len());
+        let text =
+            format!("{revived}{} jobs may be tried again: start the same `run` or `submit` once more", records.len());
         let jobs: Vec<&String> = records.iter().map(|r| &r.job).collect();
         output.print(&json!({ "run": run, "jobs": jobs, "revived": cancelled }), &text)?;
         Ok(exit::DONE)
@@ -160,7 +162,8 @@ async fn requeue(chosen: Chosen, store: &dyn ObjectStore, settings: &Settings, o
     queue.close().await;
     let letters = sent?;
     let names = |records: &[QuarantineRecord]| records.iter().map(|r| r.job.clone()).collect::<Vec<_>>();
-    let mut text = format!("{} jobs sent again; `jhalak submit` once more takes their results into the report\n", jobs.len());
+    let mut text =
+        format!("{} jobs sent again; `jhalak submit` once more takes their results into the report\n", jobs.len());
     for record in &kept {
         text.push_str(&format!("kept: {} is no job that this version can send ({})\n", record.job, record.reason));
     }

@@ -84,7 +84,9 @@ impl Submit {
             }
         }
         if plan.spec.dataset.content != asked {
-            output.progress.say("the dataset has changed since this slot's run was planned: the run goes on with what was frozen then");
+            output.progress.say(
+                "the dataset has changed since this slot's run was planned: the run goes on with what was frozen then",
+            );
             source.reading.dataset = plan::frozen_dataset(store.as_ref(), &plan).await?;
         }
         if self.detach {

@@ -50,7 +50,8 @@ impl Watch {
             if last.as_ref() != Some(&state) {
                 (changed, warned) = (Instant::now(), false);
                 if output.json {
-                    let line = json!({ "run": self.run, "state": state, "rate": state.rate(), "left_s": state.left_s() });
+                    let line =
+                        json!({ "run": self.run, "state": state, "rate": state.rate(), "left_s": state.left_s() });
                     println!("{line}");
                 } else {
                     meter.show(&state);
@@ -74,7 +75,9 @@ impl Watch {
                     None => "no coordinator drives it".into(),
                 };
                 let seconds = SILENT.as_secs();
-                output.progress.say(&format!("no word of the run for {seconds} s; {who}: the same `submit` once more goes on with it"));
+                output.progress.say(&format!(
+                    "no word of the run for {seconds} s; {who}: the same `submit` once more goes on with it"
+                ));
             }
             last = Some(state);
             tokio::select! {

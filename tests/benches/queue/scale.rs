@@ -58,12 +58,16 @@ async fn one(bench: &Bench, trailers: usize, results: &Results, real_training: b
     let extracting = tokio::spawn(stand_in(queue.clone(), store.clone(), WorkKind::Extract, results.clone()));
     let (mut training, mut trainer) = (None, None);
     if real_training {
-        trainer = Some(Running::start(bench.command("jhalak-worker", &name).args(["--kinds", "train", "--slots", "2"])));
+        trainer =
+            Some(Running::start(bench.command("jhalak-worker", &name).args(["--kinds", "train", "--slots", "2"])));
     } else {
         training = Some(tokio::spawn(stand_in(queue.clone(), store.clone(), WorkKind::Train, results.clone())));
     }
     let (code, peak) = end_of(&mut first).await?;
-    println!("{trailers} trailers: run ended with {code} after {:.0} s, peak memory {peak} MB", began.elapsed().as_secs_f64());
+    println!(
+        "{trailers} trailers: run ended with {code} after {:.0} s, peak memory {peak} MB",
+        began.elapsed().as_secs_f64()
+    );
     extracting.abort();
     training.inspect(|t| t.abort());
     drop(trainer);
@@ -95,13 +99,17 @@ async fn make_dataset(store: &dyn ObjectStore, trailers: usize) -> Result<()> {
     let mut movies = String::from("movie_id,description,language,released,rating,writer,director,cast,genre,name\n");
     for n in 0..trailers {
         let genre = ["Drama", "Comedy", "Action"][n % 3];
-        let _ = writeln!(movies, "tt{n:07},about {n},\"[\"\"Hindi\"\"]\",2016-02-19,7.1,[],[],[],\"[\"\"{genre}\"\"]\",Movie {n}");
+        let _ = writeln!(
+            movies,
+            "tt{n:07},about {n},\"[\"\"Hindi\"\"]\",2016-02-19,7.1,[],[],[],\"[\"\"{genre}\"\"]\",Movie {n}"
+        );
     }
     store.put("movies.csv", movies.into()).await?;
     let mut ratings = String::new();
     for user in 0..40usize {
-        let rated: Vec<String> =
-            (0..50).map(|movie| format!("\"tt{movie:07}\": [\"{}\"]", (user * 7 + movie * 5 + user * movie) as i64 % 3 - 1)).collect();
+        let rated: Vec<String> = (0..50)
+            .map(|movie| format!("\"tt{movie:07}\": [\"{}\"]", (user * 7 + movie * 5 + user * movie) as i64 % 3 - 1))
+            .collect();
         let _ = writeln!(ratings, "{{\"_id\": \"u{user:02}\", \"rated\": {{{}}}}}", rated.join(", "));
     }
     store.put("ratings.json", ratings.into()).await?;
@@ -134,7 +142,8 @@ async fn stand_in(queue: Arc<dyn Queue>, store: Arc<dyn ObjectStore>, kind: Work
             match &job.task {
                 Task::Extract(task) => {
                     for recipe in &task.wanted {
-                        let table = ArtifactKind::VideoEmbedding == recipe.kind || ArtifactKind::AudioEmbedding == recipe.kind;
+                        let table =
+                            ArtifactKind::VideoEmbedding == recipe.kind || ArtifactKind::AudioEmbedding == recipe.kind;
                         let files = match table {
                             true => vec![(embedding::FILE, Body::Bytes(embedding::encode(&[0.5; 16], None)?))],
                             false => Vec::new(),
@@ -163,8 +172,8 @@ async fn stand_in(queue: Arc<dyn Queue>, store: Arc<dyn ObjectStore>, kind: Work
 async fn keep_results(store: &dyn ObjectStore, results: &Results) -> Result<()> {
     let keys: Vec<String> = store.list("artifacts/cell/").map_ok(|o| o.key).try_collect().await?;
     for key in keys.iter().filter(|key| key.ends_with("commit.json")) {
-        let record: artifact::CommitRecord =
-            serde_json::from_slice(&store.get(key).await?).map_err(|e| jhalak_common::Error::bug("a record").with_source(e))?;
+        let record: artifact::CommitRecord = serde_json::from_slice(&store.get(key).await?)
+            .map_err(|e| jhalak_common::Error::bug("a record").with_source(e))?;
         let cell: jhalak_common::evaluation::CellSpec = serde_json::from_value(record.facts["cell"].clone())
             .map_err(|e| jhalak_common::Error::bug("a cell").with_source(e))?;
         let bytes = store.get(&ArtifactKey::new(&record.recipe, &record.subject).file(RESULT_FILE)).await?;

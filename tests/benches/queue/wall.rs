@@ -30,7 +30,11 @@ pub fn run(bench: &Bench) {
     }
     let seconds = |d: Duration| d.as_secs_f64();
     let (e, o, t) = (seconds(embedded), seconds(one), seconds(two));
-    println!("embedded, one slot: {e:.2} s; cluster, one worker: {o:.2} s ({:.3}x); two workers: {t:.2} s ({:.2}x faster)", o / e, o / t);
+    println!(
+        "embedded, one slot: {e:.2} s; cluster, one worker: {o:.2} s ({:.3}x); two workers: {t:.2} s ({:.2}x faster)",
+        o / e,
+        o / t
+    );
 }
 
 /// Extraction and a little training of what is the same in all three.

@@ -12,7 +12,8 @@ async fn a_cancelled_run_ends_its_jobs_and_goes_on_when_told_to() {
     let mut submit = cluster.submit();
     // One attempt: a job that is dropped must not burn it.
     let mut worker = cluster.worker_with(&[("JHALAK__WORKER__ATTEMPTS", "1")]);
-    let run = cluster.until("some training", |state| state["stage"] == "training" && state["committed"].as_u64() >= Some(2));
+    let run =
+        cluster.until("some training", |state| state["stage"] == "training" && state["committed"].as_u64() >= Some(2));
     let cancelled = cluster.jhalak(&["cancel", &run, "--json"]);
     assert_eq!(cancelled.code, Some(0), "{}", cancelled.err);
     let answer: Value = serde_json::from_str(&cancelled.out).expect("JSON");
@@ -24,7 +25,9 @@ async fn a_cancelled_run_ends_its_jobs_and_goes_on_when_told_to() {
     assert_eq!(submit.wait().code, Some(130), "{}", submit.words());
     cluster.assert_drained().await;
     worker.until_it_says("its run was cancelled");
-    let cells = |objects: &std::collections::BTreeMap<String, Vec<u8>>| objects.keys().filter(|k| k.ends_with("commit.json")).count();
+    let cells = |objects: &std::collections::BTreeMap<String, Vec<u8>>| {
+        objects.keys().filter(|k| k.ends_with("commit.json")).count()
+    };
     let before = cells(&cluster.objects("artifacts/cell/").await);
     let watched = cluster.jhalak(&["watch", &run]);
     assert_eq!(watched.code, Some(130), "{}", watched.err);
@@ -34,7 +37,11 @@ async fn a_cancelled_run_ends_its_jobs_and_goes_on_when_told_to() {
     let ended = cluster.submit().wait();
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     let made: Value = serde_json::from_str(&ended.out).expect("JSON");
-    assert!(before > 0 && made["made"].as_u64() > Some(0), "{before} cells were committed before, then {}", made["made"]);
+    assert!(
+        before > 0 && made["made"].as_u64() > Some(0),
+        "{before} cells were committed before, then {}",
+        made["made"]
+    );
     cluster.assert_whole().await;
     let late = cluster.jhalak(&["cancel", &run, "--json"]);
     assert!(late.code == Some(0) && late.out.contains("\"cancelled\": false"), "{}", late.out);
@@ -57,11 +64,17 @@ async fn a_detached_run_is_watched_from_elsewhere() {
     let _worker = cluster.worker();
     let (lines, words) = (lines.wait(), words.wait());
     assert_eq!((lines.code, words.code), (Some(0), Some(0)), "{}{}", lines.err, words.err);
-    let states: Vec<Value> = lines.out.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect();
+    let states: Vec<Value> =
+        lines.out.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect();
     assert_eq!(states.last().expect("a state")["state"]["stage"], "done");
     assert!(states.iter().any(|s| s["state"]["stage"] == "training" && s["rate"].is_f64()), "{}", lines.out);
     for word in ["training: ", " of ", "left", "done"] {
-        assert!(words.err.contains(word) || words.out.contains(word), "{word} is missing in:\n{}{}", words.err, words.out);
+        assert!(
+            words.err.contains(word) || words.out.contains(word),
+            "{word} is missing in:\n{}{}",
+            words.err,
+            words.out
+        );
     }
     // The coordinator in the background has its last words still to say.
     let log = answer["log"].as_str().expect("a path");

@@ -67,7 +67,9 @@ async fn damage_in_the_store_is_found_and_mended() {
     let store = cluster.store().await;
     let objects = cluster.objects("artifacts/").await;
     let of = |kind: &str, movie: usize, name: &str| {
-        let found = objects.keys().find(|k| k.starts_with(&format!("artifacts/{kind}/")) && k.contains(&id(movie)) && k.ends_with(name));
+        let found = objects
+            .keys()
+            .find(|k| k.starts_with(&format!("artifacts/{kind}/")) && k.contains(&id(movie)) && k.ends_with(name));
         found.expect("it was committed").clone()
     };
     let (missing, changed, short) = (
@@ -87,11 +89,18 @@ async fn damage_in_the_store_is_found_and_mended() {
     let damaged = answer["found"]["damaged"].as_array().expect("a list");
     let told = |key: &str, word: &str| {
         let commit = format!("{}/commit.json", key.rsplit_once('/').expect("a folder").0);
-        damaged.iter().any(|d| d["commit"] == commit.as_str() && d["why"].as_str().is_some_and(|why| why.contains(word)))
+        damaged
+            .iter()
+            .any(|d| d["commit"] == commit.as_str() && d["why"].as_str().is_some_and(|why| why.contains(word)))
     };
     assert!(told(&missing, "missing") && told(&changed, "other bytes") && told(&short, "1000 bytes"), "{answer}");
     assert_eq!(damaged.len(), 3);
-    assert_eq!(json(&cluster.jhalak(&["doctor", "--store", "--quick", "--json"]).out)["found"]["damaged"].as_array().map(Vec::len), Some(2));
+    assert_eq!(
+        json(&cluster.jhalak(&["doctor", "--store", "--quick", "--json"]).out)["found"]["damaged"]
+            .as_array()
+            .map(Vec::len),
+        Some(2)
+    );
     assert_eq!(cluster.jhalak(&["doctor", "--store", "--repair"]).code, Some(0));
     let again = cluster.submit().wait();
     assert_eq!((again.code, &json(&again.out)["made"]), (Some(0), &Value::from(3)), "{}", again.err);

@@ -33,10 +33,8 @@ async fn a_worker_killed_in_each_step_loses_and_repeats_nothing() {
     let mut submit = cluster.submit();
     for step in STEPS {
         let file = cluster.folder().join(step);
-        let mut worker = cluster.worker_with(&[
-            ("JHALAK_FAULT_POINT", step),
-            ("JHALAK_FAULT_FILE", file.to_str().expect("a plain path")),
-        ]);
+        let mut worker = cluster
+            .worker_with(&[("JHALAK_FAULT_POINT", step), ("JHALAK_FAULT_FILE", file.to_str().expect("a plain path"))]);
         until_held(&mut worker, &file);
         worker.kill();
     }
@@ -58,7 +56,13 @@ async fn a_worker_told_to_stop_under_load_burns_no_attempt() {
         [("JHALAK__WORKER__ATTEMPTS", "1"), ("JHALAK__WORKER__GRACE_MS", grace), ("JHALAK__WORKER__SLOTS", "3")]
     };
     for (stop, grace_ms) in [20_000, 1, 100, 1, 20_000].into_iter().enumerate() {
-        let grace = if grace_ms == 1 { "1" } else if grace_ms == 100 { "100" } else { "20000" };
+        let grace = if grace_ms == 1 {
+            "1"
+        } else if grace_ms == 100 {
+            "100"
+        } else {
+            "20000"
+        };
         let mut worker = cluster.worker_with(&environment(grace));
         worker.until_it_says("job started");
         std::thread::sleep(Duration::from_millis(130 * stop as u64));
@@ -67,7 +71,11 @@ async fn a_worker_told_to_stop_under_load_burns_no_attempt() {
         let ended = worker.wait();
         assert_eq!(ended.code, Some(0), "{}", ended.err);
         // Handing back takes a moment beyond the grace period.
-        assert!(began.elapsed() < Duration::from_millis(grace_ms) + Duration::from_secs(15), "it took {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_millis(grace_ms) + Duration::from_secs(15),
+            "it took {:?}",
+            began.elapsed()
+        );
     }
     let _worker = cluster.worker_with(&environment("1000"));
     let ended = submit.wait();

@@ -228,9 +228,7 @@ fn tls_is_spoken_and_certificates_are_checked() {
     // The trust store is read from the environment, which a process must not change while its threads run: a child does it.
     for (trusted, outcome) in [(true, "works"), (false, "InvalidInput")] {
         let mut child = Command::new(std::env::current_exe().expect("this test runs"));
-        child
-            .args(["--exact", "rabbitmq::tls_child", "--ignored", "--nocapture"])
-            .env("JHALAK_TEST_URL", &address);
+        child.args(["--exact", "rabbitmq::tls_child", "--ignored", "--nocapture"]).env("JHALAK_TEST_URL", &address);
         if trusted {
             child.env("SSL_CERT_FILE", &authority);
         }

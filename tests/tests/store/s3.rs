@@ -1,11 +1,11 @@
 //! The object store on S3 keeps the promises of every store, on a real server.
 
 use jhalak_common::Result;
-use jhalak_common::store::conformance;
 use jhalak_common::settings::S3Settings;
+use jhalak_common::store::conformance;
 use jhalak_common::store::{self, ObjectStore};
-use jhalak_tests::s3_server::{self, OwnServer};
 use jhalak_tests::certificates;
+use jhalak_tests::s3_server::{self, OwnServer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn conforms() -> Result<()> {

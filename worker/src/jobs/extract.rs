@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body, Commit, CommitRecord, Recipe, Subject};
 use jhalak_common::embedding;
-use jhalak_common::fault_point;
 use jhalak_common::extraction::{AudioEmbeddingParams, KeyframesParams, VideoEmbeddingParams};
+use jhalak_common::fault_point;
 use jhalak_common::hash;
 use jhalak_common::job::{ExtractTask, Trailer};
 use jhalak_common::models::Role;
@@ -23,11 +23,11 @@ use super::{Clock, Context};
 use crate::embed::{audio, video};
 use crate::inference::Models;
 use crate::job_loop::Done;
-use crate::scratch::JobFolder;
 use crate::media::keyframe_tar::FILE_NAME as KEYFRAMES_FILE;
 use crate::media::{
     self, AudioSettings, AudioTrack, DecodeLimits, DecodeReport, DecodeRequest, KeyframeSettings, Position,
 };
+use crate::scratch::JobFolder;
 
 /// Makes what is missing of the task's artifacts.
 pub(super) async fn run(context: &Arc<Context>, task: &ExtractTask, cut: CancellationToken) -> Result<Done> {

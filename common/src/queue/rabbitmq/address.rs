@@ -43,7 +43,8 @@ impl Address {
         }
         uri.query.heartbeat.get_or_insert(settings.heartbeat_s);
         let host = format!("{}:{}", parsed.host_str().unwrap_or("localhost"), uri.authority.port);
-        let authorities = settings.ca_file.as_deref().map(|file| tls::authorities("rabbitmq.ca_file", file)).transpose()?;
+        let authorities =
+            settings.ca_file.as_deref().map(|file| tls::authorities("rabbitmq.ca_file", file)).transpose()?;
         let timeout = Duration::from_millis(settings.connect_timeout_ms);
         Ok(Address { uri, host, timeout, authorities: authorities.map(Arc::from) })
     }
