@@ -1,11 +1,12 @@
 //! A private RabbitMQ for tests: started once, stopped with the test process.
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// A broker that runs in a folder of its own.
 pub struct Broker {
     folder: PathBuf,
+    restarting: Mutex<()>,
     _keep: Option<tempfile::TempDir>,
 }
 
@@ -26,6 +27,25 @@ impl Broker {
         })
     }
 
+    /// The broker that the tests of this file share where they kill it: what one does to it is another's fault to live with.
+    pub fn mortal() -> &'static Broker {
+        static MORTAL: OnceLock<Broker> = OnceLock::new();
+        MORTAL.get_or_init(|| {
+            Broker::start(std::env::temp_dir().join(format!("jhalak-mortal-{}", std::process::id())), None)
+        })
+    }
+
+    /// Stops it in good order, or kills it, and starts it again. One at a time.
+    pub fn again(&self, kill: bool) {
+        let _turn = self.restarting.lock().unwrap_or_else(PoisonError::into_inner);
+        if kill {
+            self.kill();
+        } else {
+            self.run("stop");
+        }
+        self.run("start");
+    }
+
     /// A broker that a test may kill.
     pub fn own() -> Broker {
         Broker::with(|_| String::new())
@@ -41,7 +61,7 @@ impl Broker {
     }
 
     fn start(folder: PathBuf, keep: Option<tempfile::TempDir>) -> Broker {
-        let broker = Broker { folder, _keep: keep };
+        let broker = Broker { folder, restarting: Mutex::default(), _keep: keep };
         broker.run("start");
         broker
     }

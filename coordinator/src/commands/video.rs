@@ -7,8 +7,7 @@ use jhalak_common::settings::{DecodeSettings, Settings};
 use jhalak_common::{Error, ErrorKind, Result, shutdown};
 use jhalak_worker::media::child::decode_with_detector;
 use jhalak_worker::media::{DecodeLimits, DecodeReport, DecodeRequest, Detector, MediaError, Outcome, child};
-use jhalak_worker::scratch::Scratch;
-use tempfile::TempDir;
+use jhalak_worker::scratch::{JobFolder, Scratch};
 
 use super::Output;
 
@@ -17,7 +16,7 @@ pub(super) struct Decoded {
     /// What was found and written.
     pub report: DecodeReport,
     /// Holds what was written; removed when dropped.
-    _folder: TempDir,
+    _folder: JobFolder,
     _scratch: Scratch,
 }
 
@@ -30,8 +29,8 @@ pub(super) async fn decode(
 ) -> Result<Decoded> {
     let stop = shutdown::on_signal()?;
     check(video)?;
-    let scratch = Scratch::create(&settings.worker.scratch)?;
-    let folder = scratch.job_folder()?;
+    let scratch = Scratch::create(&settings.worker.scratch, settings.worker.scratch_mb)?;
+    let folder = scratch.job_folder(0).await?;
     let name = video.file_stem().unwrap_or_default().to_string_lossy();
     let mut request = DecodeRequest::new(name, plainly_named(video, folder.path())?, folder.path());
     ask(&mut request);

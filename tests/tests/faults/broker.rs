@@ -7,8 +7,8 @@ use jhalak_tests::s3_server;
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_broker_restarted_and_killed_in_mid_run_loses_nothing() {
     let Some(server) = s3_server::from_environment() else { return };
-    let broker = Broker::own();
-    let cluster = Cluster::new("broker", &broker, server).await;
+    let broker = tokio::task::spawn_blocking(Broker::mortal).await.expect("it starts");
+    let cluster = Cluster::new("broker", broker, server).await;
     let mut submit = cluster.submit();
     let _workers = [cluster.worker(), cluster.worker()];
     let some = |stage: &'static str, jobs: u64| {
@@ -17,11 +17,9 @@ async fn a_broker_restarted_and_killed_in_mid_run_loses_nothing() {
         }
     };
     cluster.until("an extraction", some("extracting", 1));
-    broker.run("stop");
-    broker.run("start");
+    tokio::task::block_in_place(|| broker.again(false));
     cluster.until("some training", some("training", 4));
-    broker.kill();
-    broker.run("start");
+    tokio::task::block_in_place(|| broker.again(true));
     let ended = submit.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     cluster.assert_whole().await;

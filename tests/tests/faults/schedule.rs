@@ -41,11 +41,11 @@ async fn a_random_schedule_of_faults_loses_and_repeats_nothing() {
     // Told before anything can fail.
     eprintln!("schedule: seed {seed}, {seconds} s; the same again: make soak SECONDS={seconds} SEED={seed}");
     let mut random = Random(seed);
-    let broker = Broker::own();
+    let broker = tokio::task::spawn_blocking(Broker::mortal).await.expect("it starts");
     let began = Instant::now();
     let mut runs = 0;
     while runs == 0 || began.elapsed() < Duration::from_secs(seconds) {
-        let faults = one_run(&broker, server.clone(), &mut random, runs).await;
+        let faults = one_run(broker, server.clone(), &mut random, runs).await;
         runs += 1;
         eprintln!("schedule: run {runs} whole after {:.0} s: {}", began.elapsed().as_secs_f64(), faults.join(", "));
     }
@@ -106,8 +106,7 @@ async fn one_fault(
             "coordinator killed"
         }
         6 => {
-            broker.kill();
-            tokio::task::block_in_place(|| broker.run("start"));
+            tokio::task::block_in_place(|| broker.again(true));
             "broker killed"
         }
         7 => {
