@@ -2,8 +2,8 @@
 
 use jhalak_common::Result;
 use jhalak_common::settings::S3Settings;
+use jhalak_common::store;
 use jhalak_common::store::conformance;
-use jhalak_common::store::{self, ObjectStore};
 use jhalak_tests::certificates;
 use jhalak_tests::s3_server::{self, OwnServer};
 
