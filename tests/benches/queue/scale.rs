@@ -11,11 +11,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body};
 use jhalak_common::evaluation::RESULT_FILE;
 use jhalak_common::job::{Job, JobResult, MESSAGE_VERSION, Outcome, Task};
-use jhalak_common::queue::{self, Channel, Queue, WorkKind};
+use jhalak_common::queue::{self, Channel, Delivery, Queue, WorkKind};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Result, embedding};
 use serde_json::json;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::{Bench, Running};
 
@@ -124,48 +124,44 @@ async fn make_dataset(store: &dyn ObjectStore, trailers: usize) -> Result<()> {
 /// Does what a worker does, but for the work: commits something small for everything that is wanted, sends the result, acknowledges.
 async fn stand_in(queue: Arc<dyn Queue>, store: Arc<dyn ObjectStore>, kind: WorkKind, results: Results) -> Result<()> {
     let mut deliveries = queue.consume(&Channel::Work(kind), 500).await?;
-    let (sender, receiver) = tokio::sync::mpsc::channel(1);
-    let feeding = async {
-        while let Some(delivery) = deliveries.next().await? {
-            if sender.send(delivery).await.is_err() {
-                break;
+    let slots = Arc::new(Semaphore::new(64));
+    while let Some(delivery) = deliveries.next().await? {
+        let slot = slots.clone().acquire_owned().await.expect("it is never closed");
+        let (queue, store, results) = (queue.clone(), store.clone(), results.clone());
+        tokio::spawn(async move {
+            settle(queue.as_ref(), store.as_ref(), &results, delivery).await.expect("the servers run");
+            drop(slot);
+        });
+    }
+    Ok(())
+}
+
+async fn settle(queue: &dyn Queue, store: &dyn ObjectStore, results: &Results, delivery: Delivery) -> Result<()> {
+    let job = Job::decode(&delivery.body)?;
+    let made = job.task.artifacts().len();
+    match &job.task {
+        Task::Extract(task) => {
+            for recipe in &task.wanted {
+                let embeds = matches!(recipe.kind, ArtifactKind::VideoEmbedding | ArtifactKind::AudioEmbedding);
+                let files = match embeds {
+                    true => vec![(embedding::FILE, Body::Bytes(embedding::encode(&[0.5; 16], None)?))],
+                    false => Vec::new(),
+                };
+                artifact::commit(store, recipe, &task.trailer.subject, files, json!({})).await?;
             }
         }
-        Ok(())
-    };
-    let coming = stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|d| (d, receiver)) });
-    let working = coming.map(Ok).try_for_each_concurrent(64, |delivery| {
-        let (queue, store, results) = (&queue, &store, &results);
-        async move {
-            let job = Job::decode(&delivery.body)?;
-            let made = job.task.artifacts().len();
-            match &job.task {
-                Task::Extract(task) => {
-                    for recipe in &task.wanted {
-                        let table =
-                            ArtifactKind::VideoEmbedding == recipe.kind || ArtifactKind::AudioEmbedding == recipe.kind;
-                        let files = match table {
-                            true => vec![(embedding::FILE, Body::Bytes(embedding::encode(&[0.5; 16], None)?))],
-                            false => Vec::new(),
-                        };
-                        artifact::commit(store.as_ref(), recipe, &task.trailer.subject, files, json!({})).await?;
-                    }
-                }
-                Task::Cell(task) => {
-                    let key = format!("{}-{}", task.cell.name(), task.fold);
-                    let bytes = results.lock().await.get(&key).cloned().unwrap_or_default();
-                    let files = vec![(RESULT_FILE, Body::Bytes(bytes))];
-                    artifact::commit(store.as_ref(), &task.recipe, &task.dataset, files, json!({})).await?;
-                }
-                Task::Probe(_) => {}
-            }
-            let outcome = Outcome::Committed { made, seconds: BTreeMap::new() };
-            let result = JobResult { version: MESSAGE_VERSION, job: job.id.clone(), run: job.run.clone(), outcome };
-            queue.publish(&Channel::Results(job.run.clone()), result.encode()?).await?;
-            delivery.ack().await.map(drop)
+        Task::Cell(task) => {
+            let key = format!("{}-{}", task.cell.name(), task.fold);
+            let bytes = results.lock().await.get(&key).cloned().unwrap_or_default();
+            let files = vec![(RESULT_FILE, Body::Bytes(bytes))];
+            artifact::commit(store, &task.recipe, &task.dataset, files, json!({})).await?;
         }
-    });
-    futures::try_join!(feeding, working).map(drop)
+        Task::Probe(_) => {}
+    }
+    let outcome = Outcome::Committed { made, seconds: BTreeMap::new() };
+    let result = JobResult { version: MESSAGE_VERSION, job: job.id.clone(), run: job.run.clone(), outcome };
+    queue.publish(&Channel::Results(job.run.clone()), result.encode()?).await?;
+    delivery.ack().await.map(drop)
 }
 
 /// Keeps the results of the cells that real workers computed, for the stand-ins of larger datasets.
