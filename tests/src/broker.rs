@@ -27,7 +27,7 @@ impl Broker {
         })
     }
 
-    /// The broker that the tests of this file share where they kill it: what one does to it is another's fault to live with.
+    /// The broker that the tests of this file share where they kill it, one after another.
     pub fn mortal() -> &'static Broker {
         static MORTAL: OnceLock<Broker> = OnceLock::new();
         MORTAL.get_or_init(|| {

@@ -7,6 +7,7 @@ use jhalak_tests::s3_server;
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_broker_restarted_and_killed_in_mid_run_loses_nothing() {
     let Some(server) = s3_server::from_environment() else { return };
+    let _turn = crate::MORTAL.lock().await;
     let broker = tokio::task::spawn_blocking(Broker::mortal).await.expect("it starts");
     let cluster = Cluster::new("broker", broker, server).await;
     let mut submit = cluster.submit();

@@ -3,6 +3,9 @@
 //!
 //! Without an S3 server (S3_ENDPOINT, which `scripts/test.sh` sets) they are skipped with the reason.
 
+/// Held by the test that kills the mortal broker: a submit that is started while another test has it down rightly ends with 5.
+static MORTAL: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 mod broker;
 mod coordinator;
 mod lifecycle;

@@ -41,6 +41,7 @@ async fn a_random_schedule_of_faults_loses_and_repeats_nothing() {
     // Told before anything can fail.
     eprintln!("schedule: seed {seed}, {seconds} s; the same again: make soak SECONDS={seconds} SEED={seed}");
     let mut random = Random(seed);
+    let _turn = crate::MORTAL.lock().await;
     let broker = tokio::task::spawn_blocking(Broker::mortal).await.expect("it starts");
     let began = Instant::now();
     let mut runs = 0;
