@@ -48,12 +48,14 @@ fn kind(name: &str) -> Result<ArtifactKind, String> {
 }
 
 impl Submit {
-    pub(super) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
+    pub(super) async fn execute(mut self, settings: Settings, output: Output) -> Result<u8> {
         if settings.queue == "memory:" && !self.dry_run {
             return Err(Error::invalid(
                 "submit needs a broker that workers share: set queue (JHALAK__QUEUE) to amqp://..., or use `jhalak run`, which needs none",
             ));
         }
+        // A variable that is set to nothing is one that is not set.
+        self.slot = self.slot.filter(|slot| !slot.is_empty());
         let stop = shutdown::on_signal()?;
         let mut source = source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
         super::dataset::tell_rejects(&source.reading, &output);
