@@ -7,7 +7,7 @@ CACHE := $(or $(JHALAK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jhalak)
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 RELEASE := $(CARGO_TARGET_DIR)/release
 
-.PHONY: help run test setup build bench-media bench-train cluster cluster-down check fmt lint clean-local
+.PHONY: help run test setup build bench-media bench-train bench-inference cluster cluster-down check fmt lint clean-local
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -60,6 +60,10 @@ MOVIES ?= $(DATASET)/hindi510_ids.txt
 bench-train: ## Training speed beside PyTorch (TORCH=a Python with it), two trainings beside one, time of the genre grid (DATASET=, MOVIES=)
 	cargo build --release --locked --workspace --bins --examples
 	python3 scripts/bench/train.py --programs $(RELEASE) --torch $(TORCH) --dataset $(DATASET) --movies $(MOVIES)
+
+bench-inference: setup ## CPU time of each model's inference beside Python's onnxruntime (BENCHMARKS.md, "Inference")
+	cargo build --release --locked --workspace --bins --examples
+	python3 scripts/bench/inference.py $(RELEASE)/examples/inference_bench
 
 clean-local: ## Removes .local (models, demo dataset, store, logs); downloads stay in the cache
 	rm -rf .local

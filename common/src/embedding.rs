@@ -42,6 +42,25 @@ pub fn encode(mean: &[f32], parts: Option<&[f32]>) -> Result<Bytes> {
         .map_err(|e| Error::bug("an embedding does not serialise").with_source(e))
 }
 
+/// A tensor with its name.
+pub struct Named<'a> {
+    /// The name.
+    pub name: String,
+    /// The length of each dimension.
+    pub shape: Vec<usize>,
+    /// As many values as the product of the shape.
+    pub data: &'a [f32],
+}
+
+/// Tensors as a safetensors file.
+pub fn encode_named(tensors: Vec<Named<'_>>) -> Result<Bytes> {
+    let views: BTreeMap<String, F32<'_>> =
+        tensors.into_iter().map(|t| (t.name, F32 { shape: t.shape, data: t.data })).collect();
+    safetensors::serialize(views, None)
+        .map(Bytes::from)
+        .map_err(|e| Error::bug("embeddings do not serialise").with_source(e))
+}
+
 /// The `mean` of an embedding's file.
 pub fn decode_mean(bytes: &[u8]) -> Result<Vec<f32>> {
     let damaged = |e| Error::invalid("an embedding's file is damaged").with_source(e);

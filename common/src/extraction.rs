@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::{ArtifactKind, Recipe};
 use crate::error::Result;
-use crate::models::{Model, PictureInput, Registry, Role, SoundInput, WindowInput};
+use crate::models::{ClipInput, Model, PictureInput, Registry, Role, SoundInput, WaveformInput, WindowInput};
 use crate::run::ModelFacts;
-use crate::settings::{KeyframePosition, Settings};
+use crate::settings::{InferenceSettings, KeyframePosition, Provider, Settings};
 
 /// Keyframes of a trailer, as the method says.
 pub const KEYFRAMES: u32 = 16;
@@ -35,31 +35,116 @@ pub enum Strategy {
     EqualInterval,
 }
 
-/// Parameters of [`ArtifactKind::VideoEmbedding`]. The models are named by the recipe's checksums.
+/// Parameters of [`ArtifactKind::VideoEmbedding`]. The model is named by the recipe's checksum.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VideoEmbeddingParams {
     /// How keyframes become the model's input.
     pub picture: PictureInput,
-    /// Threads inside one inference: another number may give other last digits.
-    pub threads: usize,
+    /// How they become a clip, for a model that sees them together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<ClipInput>,
+    /// What computes it.
+    #[serde(flatten)]
+    pub run: ModelRun,
 }
 
-/// Parameters of [`ArtifactKind::AudioEmbedding`]. The recipe's models are the features model, then the embedding model.
+/// Parameters of [`ArtifactKind::AudioEmbedding`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AudioEmbeddingParams {
-    /// How sound becomes features.
-    pub sound: SoundInput,
-    /// How features become windows.
-    pub windows: WindowInput,
-    /// Windows that are computed together.
-    pub chunk_windows: usize,
+#[serde(untagged)]
+pub enum AudioEmbeddingParams {
+    /// Windows of features; the recipe's models are the features model, then the embedding model.
+    Windows {
+        /// How sound becomes features.
+        sound: SoundInput,
+        /// How features become windows.
+        windows: WindowInput,
+        /// Windows that are computed together.
+        chunk_windows: usize,
+        /// What computes it.
+        #[serde(flatten)]
+        run: ModelRun,
+    },
+    /// Sound as it is; the recipe's models are the embedding model, then the one that measures moments, where there is one.
+    Waveform {
+        /// How sound becomes input.
+        waveform: WaveformInput,
+        /// The same for the model that measures moments.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        moments: Option<WaveformInput>,
+        /// What computes it.
+        #[serde(flatten)]
+        run: ModelRun,
+    },
+}
+
+/// What of an inference's surroundings may change its last digits, or which of a file's outputs is read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelRun {
     /// Threads inside one inference.
     pub threads: usize,
+    /// What computes.
+    #[serde(default, skip_serializing_if = "Provider::is_cpu")]
+    pub provider: Provider,
+    /// The output that is read, where the registry names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+}
+
+impl ModelRun {
+    fn of(model: &Model, inference: &InferenceSettings) -> ModelRun {
+        ModelRun {
+            threads: inference.threads,
+            provider: inference.provider,
+            output: model.output.0.first().and_then(|o| o.name.clone()),
+        }
+    }
+}
+
+impl VideoEmbeddingParams {
+    /// How `model` is fed.
+    pub fn of(model: &Model, inference: &InferenceSettings) -> Result<VideoEmbeddingParams> {
+        Ok(VideoEmbeddingParams {
+            picture: section(&model.picture, model)?,
+            clip: model.clip.clone(),
+            run: ModelRun::of(model, inference),
+        })
+    }
+}
+
+impl AudioEmbeddingParams {
+    /// How `model` is fed, and the models of the recipe in its order.
+    pub fn of<'a>(
+        model: &'a Model,
+        registry: &'a Registry,
+        inference: &InferenceSettings,
+    ) -> Result<(AudioEmbeddingParams, Vec<&'a Model>)> {
+        let run = ModelRun::of(model, inference);
+        let Some(waveform) = model.waveform.clone() else {
+            let windows = section(&model.windows, model)?;
+            let features = registry.model(&windows.features, Role::AudioFeatures)?;
+            let sound = section(&features.sound, features)?;
+            let params = AudioEmbeddingParams::Windows { sound, windows, chunk_windows: CHUNK_WINDOWS, run };
+            return Ok((params, vec![features, model]));
+        };
+        let Some(name) = &waveform.moments else {
+            return Ok((AudioEmbeddingParams::Waveform { waveform, moments: None, run }, vec![model]));
+        };
+        let measured = registry.model(name, Role::AudioMoments)?;
+        let moments = Some(section(&measured.waveform, measured)?);
+        Ok((AudioEmbeddingParams::Waveform { waveform, moments, run }, vec![model, measured]))
+    }
+
+    /// The rate that the sound is asked for at.
+    pub fn sample_rate_hz(&self) -> u32 {
+        match self {
+            AudioEmbeddingParams::Windows { sound, .. } => sound.sample_rate_hz,
+            AudioEmbeddingParams::Waveform { waveform, .. } => waveform.sample_rate_hz,
+        }
+    }
 }
 
 /// What the settings ask to extract: the recipes of a trailer's artifacts, upstream before downstream, and the models that they use.
 pub fn recipes(settings: &Settings, registry: &Registry) -> Result<(Vec<Recipe>, Vec<ModelFacts>)> {
-    let threads = settings.models.threads;
     let keyframes = Recipe::new(
         ArtifactKind::Keyframes,
         KeyframesParams {
@@ -69,27 +154,16 @@ pub fn recipes(settings: &Settings, registry: &Registry) -> Result<(Vec<Recipe>,
             jpeg_quality: settings.extract.jpeg_quality,
         },
     )?;
-    let image = registry.model(&settings.models.video, Role::ImageEmbedding)?;
-    let audio = registry.model(&settings.models.audio, Role::AudioEmbedding)?;
-    let windows = section(&audio.windows, audio)?;
-    let features = registry.model(&windows.features, Role::AudioFeatures)?;
-    let mut video_embedding = Recipe::new(
-        ArtifactKind::VideoEmbedding,
-        VideoEmbeddingParams { picture: section(&image.picture, image)?, threads },
-    )?;
-    video_embedding.models = vec![image.sha256];
+    let video = registry.one_of(&settings.models.video, &Role::VIDEO)?;
+    let audio = registry.one_of(&settings.models.audio, &Role::AUDIO)?;
+    let mut video_embedding =
+        Recipe::new(ArtifactKind::VideoEmbedding, VideoEmbeddingParams::of(video, &settings.inference)?)?;
+    video_embedding.models = vec![video.sha256];
     video_embedding.upstream = vec![keyframes.hash()];
-    let mut audio_embedding = Recipe::new(
-        ArtifactKind::AudioEmbedding,
-        AudioEmbeddingParams {
-            sound: section(&features.sound, features)?,
-            windows,
-            chunk_windows: CHUNK_WINDOWS,
-            threads,
-        },
-    )?;
-    audio_embedding.models = vec![features.sha256, audio.sha256];
-    let models = [image, features, audio].map(facts).to_vec();
+    let (params, heard) = AudioEmbeddingParams::of(audio, registry, &settings.inference)?;
+    let mut audio_embedding = Recipe::new(ArtifactKind::AudioEmbedding, params)?;
+    audio_embedding.models = heard.iter().map(|model| model.sha256).collect();
+    let models = std::iter::once(video).chain(heard).map(facts).collect();
     Ok((vec![keyframes, video_embedding, audio_embedding], models))
 }
 
@@ -100,12 +174,15 @@ fn section<T: Clone>(section: &Option<T>, model: &Model) -> Result<T> {
 }
 
 fn facts(model: &Model) -> ModelFacts {
-    let source = &model.source;
+    let source = match &model.source {
+        Some(source) => format!("{} package {} {}", source.registry, source.package, source.version),
+        None => format!("the file {}", model.file.display()),
+    };
     ModelFacts {
         name: model.name.clone(),
         role: model.role.name().into(),
         sha256: model.sha256,
         licence: model.licence.clone(),
-        source: format!("{} package {} {}", source.registry, source.package, source.version),
+        source,
     }
 }

@@ -1,12 +1,19 @@
 //! The registry of models, `models.toml`: what each model is, where it comes from and how it is fed. Nothing in the code knows a model by
 //! its name: another embedder is another entry.
 
+mod embedder;
+mod tensors;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::hash::Hash;
+
+use embedder::within;
+pub use embedder::{ClipInput, ClipLayout, Normalise, WaveformInput};
+pub use tensors::{NumberKind, TensorFacts, Tensors};
 
 /// The registry that the program was built with.
 const BUILT_IN: &str = include_str!("../../models.toml");
@@ -38,19 +45,26 @@ pub struct Model {
     /// The checksum of that file. A file that differs is refused.
     pub sha256: Hash,
     /// Its length.
-    pub bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     /// The licence of the weights.
+    #[serde(default = "not_stated")]
     pub licence: String,
     /// Where the licence was read.
+    #[serde(default)]
     pub licence_note: String,
-    /// Numbers in one output vector.
-    pub dimension: usize,
-    /// Where the weights come from.
-    pub source: Source,
-    /// The tensor that it reads.
-    pub input: TensorFacts,
-    /// The tensor that it gives.
-    pub output: TensorFacts,
+    /// Numbers in one output vector; read from the file where it is not stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dimension: Option<usize>,
+    /// Where the weights come from: a package. None for a file that you put into the models' folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// The tensors that it reads, a table or a list of tables; what is not stated is read from the file.
+    #[serde(default)]
+    pub input: Tensors,
+    /// The tensors that it gives, as `input`.
+    #[serde(default)]
+    pub output: Tensors,
     /// How a picture becomes its input, for a model that sees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<PictureInput>,
@@ -60,6 +74,16 @@ pub struct Model {
     /// How the features of another model become its input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows: Option<WindowInput>,
+    /// How pictures become a clip, for a model that sees several at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<ClipInput>,
+    /// How sound becomes its input, for an embedding model that hears samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waveform: Option<WaveformInput>,
+}
+
+fn not_stated() -> String {
+    "not stated".into()
 }
 
 /// What a model is for.
@@ -68,19 +92,30 @@ pub struct Model {
 pub enum Role {
     /// A vector for each picture; a trailer's is their mean.
     ImageEmbedding,
+    /// One vector for all pictures together.
+    ClipEmbedding,
     /// A vector for each window of sound; a trailer's is their mean.
     AudioEmbedding,
     /// Features of sound that an audio embedding reads.
     AudioFeatures,
+    /// Mean and variance of a layer over a sound, which an audio embedding takes beside the samples.
+    AudioMoments,
 }
 
 impl Role {
+    /// The roles of models that embed a trailer's pictures.
+    pub const VIDEO: [Role; 2] = [Role::ImageEmbedding, Role::ClipEmbedding];
+    /// The roles of models that embed a trailer's sound.
+    pub const AUDIO: [Role; 1] = [Role::AudioEmbedding];
+
     /// The word used in the registry.
     pub fn name(self) -> &'static str {
         match self {
             Role::ImageEmbedding => "image-embedding",
+            Role::ClipEmbedding => "clip-embedding",
             Role::AudioEmbedding => "audio-embedding",
             Role::AudioFeatures => "audio-features",
+            Role::AudioMoments => "audio-moments",
         }
     }
 }
@@ -108,27 +143,6 @@ pub struct Source {
     pub convert: Option<String>,
 }
 
-/// A tensor of a model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TensorFacts {
-    /// Its name in the graph.
-    pub name: String,
-    /// Its shape; -1 is a dimension that may have any length.
-    pub shape: Vec<i64>,
-    /// The type of its numbers.
-    #[serde(rename = "type")]
-    pub kind: NumberKind,
-}
-
-/// The type of a tensor's numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NumberKind {
-    /// IEEE single precision.
-    Float32,
-}
-
 /// How a picture becomes a model's input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -140,12 +154,18 @@ pub struct PictureInput {
     /// How the picture is brought to that size.
     pub resize: Resize,
     /// The filter of that.
+    #[serde(default)]
     pub filter: Filter,
     /// The order of the channels.
+    #[serde(default)]
     pub channels: Channels,
-    /// The order of the dimensions.
+    /// The order of the dimensions; a clip's section says it for clips.
+    #[serde(default)]
     pub layout: Layout,
-    /// Subtracted from each channel's value of 0 to 255, in the model's channel order.
+    /// Values of 0 to 255 are divided by this first: 255 where mean and std are those of values from 0 to 1. Not stated: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub divide_by: Option<f32>,
+    /// Subtracted from each channel's value, in the model's channel order.
     pub mean: [f32; 3],
     /// Divides each channel after that.
     pub std: [f32; 3],
@@ -157,31 +177,40 @@ pub struct PictureInput {
 pub enum Resize {
     /// Both sides to the size asked for, no crop, no border.
     Stretch,
+    /// The middle of the picture: the largest part with the sides' ratio asked for, then as `stretch`.
+    Crop,
 }
 
 /// The filter of a resize.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Filter {
+    #[default]
     /// A triangle, widened when shrinking; values are rounded to whole ones, as Pillow's `BILINEAR` does but for single roundings.
     Bilinear,
+    /// Cubic (a = -0.5), widened when shrinking, as Pillow's `BICUBIC`.
+    Bicubic,
+    /// The nearest pixel.
+    Nearest,
 }
 
 /// The order of a picture's channels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Channels {
     /// Red first.
+    #[default]
     Rgb,
     /// Blue first.
     Bgr,
 }
 
 /// The order of a picture tensor's dimensions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
     /// Batch, channel, row, column.
+    #[default]
     Nchw,
     /// Batch, row, column, channel.
     Nhwc,
@@ -253,21 +282,24 @@ impl Registry {
 
     /// The model `name`, which must have `role`.
     pub fn model(&self, name: &str, role: Role) -> Result<&Model> {
-        let known =
-            || self.models.iter().filter(|m| m.role == role).map(|m| m.name.as_str()).collect::<Vec<_>>().join(", ");
+        self.one_of(name, &[role])
+    }
+
+    /// The model `name`, which must have one of `roles`.
+    pub fn one_of(&self, name: &str, roles: &[Role]) -> Result<&Model> {
+        let fits = |m: &&Model| roles.contains(&m.role);
+        let known = || self.models.iter().filter(fits).map(|m| m.name.as_str()).collect::<Vec<_>>().join(", ");
+        let wanted = roles.iter().map(|r| r.name()).collect::<Vec<_>>().join(" or ");
         match self.models.iter().find(|m| m.name == name) {
-            Some(model) if model.role == role => Ok(model),
+            Some(model) if roles.contains(&model.role) => Ok(model),
             Some(model) => Err(Error::invalid(format!(
-                "the model `{name}` is a {} model, and a {} model is asked for: {}",
+                "the model `{name}` is a {} model, and a {wanted} model is asked for: {}",
                 model.role.name(),
-                role.name(),
                 known()
             ))),
-            None => Err(Error::invalid(format!(
-                "the registry has no model `{name}`; its {} models are: {}",
-                role.name(),
-                known()
-            ))),
+            None => {
+                Err(Error::invalid(format!("the registry has no model `{name}`; its {wanted} models are: {}", known())))
+            }
         }
     }
 }
@@ -278,26 +310,57 @@ impl Model {
         if !one_file {
             return Err(Error::invalid(format!("`file` is a name in the models' folder, not {}", self.file.display())));
         }
-        let complete = match self.role {
-            Role::ImageEmbedding => self.picture.as_ref().is_some_and(PictureInput::is_valid),
-            Role::AudioFeatures => {
-                self.sound.as_ref().is_some_and(|s| s.hop_samples > 0 && s.frame_samples > 0 && s.divide_by != 0.0)
-            }
-            Role::AudioEmbedding => self.windows.as_ref().is_some_and(|w| w.hop_frames > 0 && w.window_frames > 0),
+        let lacks = |section: &str| {
+            Error::invalid(format!("a model of the role {} needs the section [model.{section}]", self.role.name()))
         };
-        if !complete {
-            return Err(Error::invalid(format!(
-                "an {} model needs its section on how it is fed (picture, sound or windows), with sizes above 0 and a std that is not 0",
-                self.role.name()
-            )));
+        match self.role {
+            Role::ImageEmbedding => self.picture.as_ref().ok_or_else(|| lacks("picture"))?.check(),
+            Role::ClipEmbedding => {
+                self.picture.as_ref().ok_or_else(|| lacks("picture"))?.check()?;
+                self.clip.as_ref().ok_or_else(|| lacks("clip"))?.check()
+            }
+            Role::AudioFeatures => self.sound.as_ref().ok_or_else(|| lacks("sound"))?.check(),
+            Role::AudioMoments => self.waveform.as_ref().ok_or_else(|| lacks("waveform"))?.check(),
+            Role::AudioEmbedding => match (&self.windows, &self.waveform) {
+                (Some(windows), None) => {
+                    within(windows.window_frames, 1..=1 << 20, "windows.window_frames")?;
+                    within(windows.hop_frames, 1..=1 << 20, "windows.hop_frames")
+                }
+                (None, Some(waveform)) => waveform.check(),
+                (Some(_), Some(_)) => {
+                    Err(Error::invalid("it has both [model.windows] and [model.waveform]: leave one"))
+                }
+                (None, None) => Err(lacks("waveform] or [model.windows")),
+            },
+        }
+    }
+}
+
+impl SoundInput {
+    fn check(&self) -> Result<()> {
+        within(self.frame_samples, 1..=1 << 20, "sound.frame_samples")?;
+        within(self.hop_samples, 1..=1 << 20, "sound.hop_samples")?;
+        if self.divide_by == 0.0 || !self.divide_by.is_finite() {
+            return Err(Error::invalid("sound.divide_by must be a number other than 0"));
         }
         Ok(())
     }
 }
 
 impl PictureInput {
-    fn is_valid(&self) -> bool {
-        let side = 1..=4096;
-        side.contains(&self.width) && side.contains(&self.height) && self.std.iter().all(|s| s.is_finite() && *s != 0.0)
+    fn check(&self) -> Result<()> {
+        within(self.width as usize, 1..=4_096, "picture.width")?;
+        within(self.height as usize, 1..=4_096, "picture.height")?;
+        let number = |n: &f32| n.is_finite() && *n != 0.0;
+        if !self.std.iter().all(number) || !self.divide_by.iter().all(number) {
+            return Err(Error::invalid("picture.std and picture.divide_by must be numbers other than 0"));
+        }
+        if self.divide_by.is_none() && self.std.iter().any(|s| s.abs() < 1.0) {
+            return Err(Error::invalid(format!(
+                "picture.std {:?} looks like that of values from 0 to 1, and a picture's are 0 to 255: state picture.divide_by (255, or 1 where it is meant so)",
+                self.std
+            )));
+        }
+        Ok(())
     }
 }

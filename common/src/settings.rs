@@ -24,8 +24,10 @@ pub struct Settings {
     pub coordinator: CoordinatorSettings,
     /// The worker process.
     pub worker: WorkerSettings,
-    /// Models and ONNX Runtime.
+    /// The files of models and of ONNX Runtime, and which models are used.
     pub models: ModelSettings,
+    /// How models are run.
+    pub inference: InferenceSettings,
     /// What is extracted from a trailer.
     pub extract: ExtractSettings,
     /// Limits on the decoding of one trailer, which runs in a child process.
@@ -105,7 +107,7 @@ pub struct WorkerSettings {
     pub checkpoint_ms: u64,
 }
 
-/// Models and ONNX Runtime.
+/// The files of models and of ONNX Runtime, and which models are used.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelSettings {
@@ -119,8 +121,55 @@ pub struct ModelSettings {
     pub video: String,
     /// The model for audio embeddings, by its name in the registry.
     pub audio: String,
-    /// Threads inside one inference. 1 gives the same bytes everywhere.
+}
+
+/// How models are run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InferenceSettings {
+    /// What computes: `cpu`, or with a program built for it (`--features cuda`) `cuda` or `tensorrt`. One that is asked for and is not there is
+    /// an error at start.
+    pub provider: Provider,
+    /// The number of the device, where the provider has several.
+    pub device: u32,
+    /// Threads inside one inference. 1 gives the same bytes everywhere, and jobs side by side use the other cores.
     pub threads: usize,
+    /// Whether a model keeps the memory of its largest inference for the next one (faster), or gives it back each time.
+    pub arena: bool,
+    /// Rows (pictures, clips, chunks of sound) at most that are gathered from the jobs in flight into one inference; 1 gathers nothing. A
+    /// single request may be larger.
+    pub batch: usize,
+    /// How long the first row waits for others before a batch that is not full is run; 0 takes what is there.
+    pub wait_ms: u64,
+}
+
+/// What computes an inference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// An NVIDIA GPU through CUDA.
+    Cuda,
+    /// An NVIDIA GPU through TensorRT, and CUDA for what that does not know.
+    Tensorrt,
+}
+
+impl Provider {
+    /// The word used in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Provider::Cpu => "cpu",
+            Provider::Cuda => "cuda",
+            Provider::Tensorrt => "tensorrt",
+        }
+    }
+
+    /// Whether it is the default: recipes then do not speak of it.
+    pub fn is_cpu(&self) -> bool {
+        *self == Provider::Cpu
+    }
 }
 
 /// What is extracted from a trailer.
@@ -179,6 +228,7 @@ impl Default for Settings {
             coordinator: CoordinatorSettings::default(),
             worker: WorkerSettings::default(),
             models: ModelSettings::default(),
+            inference: InferenceSettings::default(),
             extract: ExtractSettings::default(),
             decode: DecodeSettings::default(),
             dataset: ReadSettings::default(),
@@ -243,8 +293,13 @@ impl Default for ModelSettings {
             onnxruntime: ".local/onnxruntime/libonnxruntime.so".into(),
             video: "efficientnet-lite0".into(),
             audio: "speech-embedding".into(),
-            threads: 1,
         }
+    }
+}
+
+impl Default for InferenceSettings {
+    fn default() -> Self {
+        InferenceSettings { provider: Provider::Cpu, device: 0, threads: 1, arena: true, batch: 16, wait_ms: 2 }
     }
 }
 
@@ -348,7 +403,9 @@ impl Settings {
         require(!self.rabbitmq.prefix.is_empty(), "rabbitmq.prefix", "a word")?;
         require(self.s3.attempts >= 1, "s3.attempts", "at least 1")?;
         require(self.s3.part_size_bytes >= 5 << 20, "s3.part_size_bytes", "at least 5242880")?;
-        require(self.models.threads >= 1, "models.threads", "at least 1")?;
+        require((1..=1024).contains(&self.inference.threads), "inference.threads", "1 to 1024")?;
+        require((1..=1024).contains(&self.inference.batch), "inference.batch", "1 to 1024")?;
+        require(self.inference.wait_ms <= 10_000, "inference.wait_ms", "0 to 10000")?;
         require(self.decode.memory_mb >= 256, "decode.memory_mb", "at least 256")
     }
 }

@@ -144,7 +144,7 @@ async fn work(settings: Settings, kinds: &[WorkKind]) -> Result<()> {
     });
     let models = if kinds.contains(&WorkKind::Extract) {
         let registry = Registry::load(settings.models.registry.as_deref())?;
-        let models = Models::open(&settings.models, registry)?;
+        let models = Models::open(&settings, registry)?;
         models.load_chosen(&settings.models)?;
         Some(models)
     } else {

@@ -3,12 +3,13 @@
 //! The models are those that `scripts/setup.sh run` fetched; without them the tests are skipped and say so.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use fast_image_resize::Resizer;
 use jhalak_common::models::{Model, Registry, Role};
-use jhalak_common::settings::ModelSettings;
-use jhalak_worker::embed::audio::{self, Loaded};
+use jhalak_common::settings::{ModelSettings, Settings};
+use jhalak_worker::embed::audio;
 use jhalak_worker::embed::picture::Picture;
 use jhalak_worker::inference::{Models, Tensor};
 use serde_json::Value;
@@ -22,7 +23,7 @@ const AGREEMENT_RESIZED: f64 = 5e-3;
 /// ... so that their sum differs by no more than this.
 const ROUNDING: f64 = 2_000.0;
 
-fn settings() -> Option<ModelSettings> {
+fn settings() -> Option<Settings> {
     let local = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.local");
     let settings = ModelSettings {
         folder: local.join("models"),
@@ -30,13 +31,13 @@ fn settings() -> Option<ModelSettings> {
         ..ModelSettings::default()
     };
     if settings.onnxruntime.is_file() {
-        return Some(settings);
+        return Some(Settings { models: settings, ..Settings::default() });
     }
     println!("skipped: {} is not there; `scripts/setup.sh run` fetches it", settings.onnxruntime.display());
     None
 }
 
-fn models(settings: &ModelSettings) -> (Models, Registry) {
+fn models(settings: &Settings) -> (Models, Registry) {
     let registry = Registry::load(None).unwrap();
     (Models::open(settings, registry.clone()).unwrap(), registry)
 }
@@ -109,26 +110,23 @@ fn pictures_are_resized_and_embedded_as_the_peer_does() {
 fn sound_is_embedded_as_the_peer_does() {
     let Some(settings) = settings() else { return };
     let (models, registry) = models(&settings);
-    let features = registry.model("openwakeword-melspectrogram", Role::AudioFeatures).unwrap();
     let embedding = registry.model("speech-embedding", Role::AudioEmbedding).unwrap();
-    let (feature_session, session) = (models.session(features).unwrap(), models.session(embedding).unwrap());
-    let pair = (Loaded { model: features, session: &feature_session }, Loaded { model: embedding, session: &session });
     let golden = golden("audio_openwakeword.json");
 
     let samples = signal();
     assert_eq!(samples.iter().map(|&s| i64::from(s)).sum::<i64>(), golden["signal_sum"].as_i64().unwrap());
     let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
     // 53 windows: one chunk, as the peer computed it.
-    let ours = audio::embed(bytes.as_slice(), pair.0, pair.1).unwrap().unwrap();
+    let ours = audio::embed(Cursor::new(bytes.as_slice()), embedding, &models).unwrap().unwrap();
     assert_eq!(ours.windows, 53);
     assert_close(&ours.mean, &golden["embedding_mean"], AGREEMENT, "the mean over the windows");
 
     // Long sound goes through in chunks and loses no window; sound shorter than a window gives one; none gives none.
-    let long = audio::embed(bytes.repeat(7).as_slice(), pair.0, pair.1).unwrap().unwrap();
+    let long = audio::embed(Cursor::new(bytes.repeat(7)), embedding, &models).unwrap().unwrap();
     assert_eq!(long.windows, ((7 * 80_000 - 512) / 160 + 1 - 76) / 8 + 1);
-    let short = audio::embed(&bytes[..2_000], pair.0, pair.1).unwrap().unwrap();
+    let short = audio::embed(Cursor::new(&bytes[..2_000]), embedding, &models).unwrap().unwrap();
     assert_eq!((short.windows, short.mean.len()), (1, 96));
-    assert_eq!(audio::embed(&[][..], pair.0, pair.1).unwrap(), None);
+    assert_eq!(audio::embed(Cursor::new(&[][..]), embedding, &models).unwrap(), None);
 }
 
 /// The formula of `golden/audio_golden.py`: five seconds.

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use jhalak_common::artifact::{ArtifactKey, ArtifactKind, Recipe, Subject};
 use jhalak_common::job::{Job, JobResult, MESSAGE_VERSION, Outcome, ProbeTask, Task};
-use jhalak_common::models::Registry;
 use jhalak_common::settings::{Settings, redact_url};
 use jhalak_common::{Error, Result, exit, hash, queue, store};
 use serde_json::json;
@@ -36,23 +35,23 @@ impl Doctor {
             return self.look_through(&settings, &output).await;
         }
         let mut checks = vec![
-            ("store", settings.store.clone(), check_store(&settings).await),
-            ("queue", redact_url(&settings.queue), check_queue(&settings).await),
+            ("store".to_string(), settings.store.clone(), check_store(&settings).await),
+            ("queue".to_string(), redact_url(&settings.queue), check_queue(&settings).await),
         ];
         if self.workers {
             for kind in queue::WorkKind::ALL {
-                checks.push(("workers", kind.name().into(), probe(&settings, kind).await));
+                checks.push(("workers".to_string(), kind.name().into(), probe(&settings, kind).await));
             }
         }
         #[cfg(feature = "local")]
-        checks.push(("onnxruntime", settings.models.onnxruntime.display().to_string(), check_models(&settings).await));
+        checks.extend(super::doctor_models::check(&settings).await);
         let well = checks.iter().all(|(_, _, found)| found.is_ok());
         let words = |found: &Result<String>| match found {
             Ok(words) => words.clone(),
             Err(error) => error.chain(),
         };
-        let line = |(name, place, found): &(&str, String, Result<String>)| {
-            format!("{} {name:12} {place}: {}\n", if found.is_ok() { "ok  " } else { "FAIL" }, words(found))
+        let line = |(name, place, found): &(String, String, Result<String>)| {
+            format!("{} {name:32} {place}: {}\n", if found.is_ok() { "ok  " } else { "FAIL" }, words(found))
         };
         let text: String = checks.iter().map(line).collect();
         let answer: Vec<_> = checks.iter().map(|(name, place, found)| json!({ "check": name, "place": place, "ok": found.is_ok(), "words": words(found) })).collect();
@@ -145,27 +144,4 @@ async fn probe(settings: &Settings, kind: queue::WorkKind) -> Result<String> {
         Outcome::Committed { .. } => Ok(format!("a worker answered after {:.1} s", began.elapsed().as_secs_f64())),
         other => Err(Error::transient(format!("a worker answered {other:?}"))),
     }
-}
-
-#[cfg(feature = "local")]
-async fn check_models(settings: &Settings) -> Result<String> {
-    let registry = Registry::load(settings.models.registry.as_deref())?;
-    for model in &registry.models {
-        let path = settings.models.folder.join(&model.file);
-        let (found, _) = hash::of_file(path.clone()).await.map_err(|_| {
-            Error::invalid(format!("the model {} is not at {}: run `make setup`", model.name, path.display()))
-        })?;
-        if found != model.sha256 {
-            return Err(Error::invalid(format!(
-                "{} is not what the registry says: delete it and run `make setup`",
-                path.display()
-            )));
-        }
-    }
-    let models = jhalak_worker::inference::Models::open(&settings.models, registry)?;
-    let chosen = settings.models.clone();
-    tokio::task::spawn_blocking(move || models.load_chosen(&chosen))
-        .await
-        .map_err(|e| Error::bug("loading the models panicked").with_source(e))??;
-    Ok("the library and every chosen model load, all checksums are right".into())
 }

@@ -5,6 +5,9 @@ mod cancel;
 mod cell;
 mod dataset;
 mod doctor;
+mod doctor_models;
+#[cfg(feature = "local")]
+mod embed;
 #[cfg(feature = "local")]
 mod evaluate;
 #[cfg(feature = "local")]
@@ -91,6 +94,9 @@ pub enum Command {
     Evaluate(Box<evaluate::Evaluate>),
     /// Looks at a dataset: check, describe.
     Dataset(dataset::DatasetCommand),
+    /// Embeds one video file: a vector of its pictures, a vector of its sound.
+    #[cfg(feature = "local")]
+    Embed(embed::Embed),
     /// The registry of models: ls, verify.
     Models(models::ModelsCommand),
     /// Says whether everything that a run needs is there.
@@ -171,6 +177,8 @@ impl Command {
             #[cfg(feature = "local")]
             Command::Evaluate(command) => command.execute(settings, output).await,
             Command::Dataset(command) => command.execute(settings, output).await,
+            #[cfg(feature = "local")]
+            Command::Embed(command) => command.execute(settings, output).await,
             Command::Models(command) => command.execute(settings, output).await,
             Command::Doctor(command) => command.execute(settings, output, store.is_some()).await,
             #[cfg(feature = "local")]

@@ -29,15 +29,11 @@ impl ModelsCommand {
         match self.command {
             Action::Ls => {
                 let line = |m: &jhalak_common::models::Model| {
-                    format!(
-                        "{:28} {:16} {:10} {} package {} {}\n",
-                        m.name,
-                        m.role.name(),
-                        m.licence,
-                        m.source.registry,
-                        m.source.package,
-                        m.source.version
-                    )
+                    let source = m.source.as_ref().map_or_else(
+                        || format!("the file {}", m.file.display()),
+                        |s| format!("{} package {} {}", s.registry, s.package, s.version),
+                    );
+                    format!("{:28} {:16} {:10} {source}\n", m.name, m.role.name(), m.licence)
                 };
                 output.print(&registry.models, &registry.models.iter().map(line).collect::<String>())?;
                 Ok(exit::DONE)

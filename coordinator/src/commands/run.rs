@@ -35,9 +35,11 @@ impl Run {
         let (plan, _) = plan::freeze(store.as_ref(), draft).await?;
         output.progress.say(&format!("run {} in {}", plan.spec.id, store.url()));
         let queue = queue::open("memory:", &settings.rabbitmq).await?;
-        let models = match plan.trailers.trailers.is_empty() {
-            true => None,
-            false => Some(Models::open(&settings.models, Registry::load(settings.models.registry.as_deref())?)?),
+        // A provider that was asked for and is not there is told even where nothing is left to embed.
+        let needed = !plan.trailers.trailers.is_empty() || !settings.inference.provider.is_cpu();
+        let models = match needed {
+            false => None,
+            true => Some(Models::open(&settings, Registry::load(settings.models.registry.as_deref())?)?),
         };
         let context = Arc::new(Context::new(store.clone(), settings.clone(), models)?);
         let worker = Arc::new(Worker::new(queue.clone(), context, &settings));

@@ -91,7 +91,7 @@ fn changed_settings_make_only_what_follows_from_them() {
     Made::new(&dataset, true);
     let go = |threads: &str| {
         let mut jhalak = command("jhalak", &store);
-        jhalak.env("JHALAK__MODELS__THREADS", threads).args(["run", "--quiet", "--dataset"]).arg(&dataset);
+        jhalak.env("JHALAK__INFERENCE__THREADS", threads).args(["run", "--quiet", "--dataset"]).arg(&dataset);
         let ended = run(&mut jhalak);
         assert_eq!(ended.code, Some(0), "{}", ended.err);
         files(&store).into_keys().filter(|name| name.ends_with("commit.json")).collect::<Vec<_>>()

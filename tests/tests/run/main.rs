@@ -3,6 +3,7 @@
 mod bad_input;
 mod cluster;
 mod embedded;
+mod embedders;
 mod evaluate;
 mod examples;
 mod keyframes;

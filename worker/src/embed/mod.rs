@@ -1,8 +1,13 @@
-//! Embeddings of a trailer: its keyframes through an image model, its sound through an audio model.
+//! Embeddings of a trailer: its keyframes through an image or a clip model, its sound through an audio model.
 
 pub mod audio;
+mod check;
 pub mod picture;
 pub mod video;
+mod waveform;
+mod windows;
+
+pub(crate) use check::check;
 
 /// The mean of rows of length `dim`, summed in f64 in order.
 fn mean_of_rows(rows: &[f32], dim: usize) -> Vec<f32> {

@@ -35,9 +35,7 @@ impl Picture {
     /// Writes the picture into `input` (one picture of the batch) as the model wants it.
     pub fn write_input(&self, how: &PictureInput, resizer: &mut Resizer, input: &mut [f32]) -> Result<()> {
         let (width, height) = (how.width, how.height);
-        let resized = match (how.resize, how.filter) {
-            (Resize::Stretch, Filter::Bilinear) => self.stretch(width, height, resizer)?,
-        };
+        let resized = self.resized(how, resizer)?;
         let area = width as usize * height as usize;
         if input.len() != 3 * area {
             return Err(Error::bug(format!("room for {} values, and the picture has {}", input.len(), 3 * area)));
@@ -47,8 +45,9 @@ impl Picture {
                 Channels::Rgb => channel,
                 Channels::Bgr => 2 - channel,
             };
-            let (mean, std) = (how.mean[channel], how.std[channel]);
-            let values = resized.iter().skip(source).step_by(3).map(|&byte| (f32::from(byte) - mean) / std);
+            let (mean, std, divide_by) = (how.mean[channel], how.std[channel], how.divide_by.unwrap_or(1.0));
+            let scaled: [f32; 256] = std::array::from_fn(|byte| (byte as f32 / divide_by - mean) / std);
+            let values = resized.iter().skip(source).step_by(3).map(|&byte| scaled[usize::from(byte)]);
             match how.layout {
                 Layout::Nchw => input[channel * area..(channel + 1) * area]
                     .iter_mut()
@@ -62,16 +61,25 @@ impl Picture {
         Ok(())
     }
 
-    fn stretch(&self, width: u32, height: u32, resizer: &mut Resizer) -> Result<Vec<u8>> {
+    fn resized(&self, how: &PictureInput, resizer: &mut Resizer) -> Result<Vec<u8>> {
         let cannot = |e: &dyn std::fmt::Display| {
             Error::invalid(format!("a picture of {} x {} cannot be resized: {e}", self.width, self.height))
         };
-        if (self.width, self.height) == (width, height) {
+        if (self.width, self.height) == (how.width, how.height) {
             return Ok(self.rgb.clone());
         }
         let source = ImageRef::new(self.width, self.height, &self.rgb, PixelType::U8x3).map_err(|e| cannot(&e))?;
-        let mut target = Image::new(width, height, PixelType::U8x3);
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+        let mut target = Image::new(how.width, how.height, PixelType::U8x3);
+        let algorithm = match how.filter {
+            Filter::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
+            Filter::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
+            Filter::Nearest => ResizeAlg::Nearest,
+        };
+        let options = ResizeOptions::new().resize_alg(algorithm);
+        let options = match how.resize {
+            Resize::Stretch => options,
+            Resize::Crop => options.fit_into_destination(Some((0.5, 0.5))),
+        };
         resizer.resize(&source, &mut target, &options).map_err(|e| cannot(&e))?;
         Ok(target.into_vec())
     }

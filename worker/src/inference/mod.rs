@@ -1,61 +1,91 @@
 //! Models through ONNX Runtime: loaded once when first used, each owned by one thread, fed by a bounded channel.
 
+mod batch;
+mod contract;
+mod examine;
+mod provider;
 mod session;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use jhalak_common::extraction::AudioEmbeddingParams;
+use jhalak_common::hash::Hash;
 use jhalak_common::models::{Model, Registry, Role};
-use jhalak_common::settings::ModelSettings;
+use jhalak_common::settings::{InferenceSettings, ModelSettings, Settings};
 use jhalak_common::{Error, Result};
 use ort::environment::Environment;
 
-pub use session::{Session, Tensor};
+pub use batch::Tensor;
+pub use contract::{Contract, Rows, TensorShape};
+pub use examine::{Examined, library_version};
+pub use session::Session;
 
 /// The models of a worker.
 pub struct Models {
     registry: Registry,
     folder: PathBuf,
-    threads: usize,
+    inference: InferenceSettings,
     environment: Arc<Environment>,
     loaded: Mutex<BTreeMap<String, Arc<Session>>>,
 }
 
 impl Models {
-    /// Loads ONNX Runtime; the models themselves are loaded when first used.
+    /// Loads ONNX Runtime and checks that the provider that is asked for can be used; the models themselves are loaded when first used.
     ///
     /// # Errors
-    /// InvalidInput where the library is missing or no ONNX Runtime, with its path.
-    pub fn open(settings: &ModelSettings, registry: Registry) -> Result<Models> {
-        Ok(Models {
+    /// InvalidInput where the library is missing or no ONNX Runtime, with its path; Transient where the provider is not there.
+    pub fn open(settings: &Settings, registry: Registry) -> Result<Models> {
+        let models = Models {
             registry,
-            folder: settings.folder.clone(),
-            threads: settings.threads,
-            environment: environment(settings)?,
+            folder: settings.models.folder.clone(),
+            inference: settings.inference.clone(),
+            environment: environment(&settings.models)?,
             loaded: Mutex::default(),
+        };
+        examine::try_provider(&models.environment, &models.inference)?;
+        Ok(models)
+    }
+
+    /// The registry.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// How models are run.
+    pub fn inference(&self) -> &InferenceSettings {
+        &self.inference
+    }
+
+    /// The model whose file has this checksum (recipes name models so) and that is fed as `fits` says.
+    pub fn by_checksum(&self, sha256: &Hash, roles: &[Role], fits: impl Fn(&Model) -> bool) -> Result<&Model> {
+        let mut known =
+            self.registry.models.iter().filter(|m| m.sha256 == *sha256 && roles.contains(&m.role)).peekable();
+        let first = known.peek().map(|m| m.name.clone());
+        // Another worker, of the version that planned this, may have it: hence transient.
+        known.find(|m| fits(m)).ok_or_else(|| match first {
+            Some(name) => Error::transient(format!(
+                "this worker feeds or runs the model {name} in another way than the job asks for (its registry, inference.threads, inference.provider): start workers with the coordinator's settings"
+            )),
+            None => Error::transient(format!(
+                "this worker's registry has no {} model with the checksum {sha256} that the job asks for",
+                roles.iter().map(|r| r.name()).collect::<Vec<_>>().join(" or ")
+            )),
         })
     }
 
-    /// The model whose file has this checksum: recipes name models so.
-    pub fn by_checksum(&self, sha256: &jhalak_common::hash::Hash, role: Role) -> Result<&Model> {
-        self.registry.models.iter().find(|m| m.sha256 == *sha256 && m.role == role).ok_or_else(|| {
-            // Another worker, of the version that planned this, may have it.
-            Error::transient(format!(
-                "this worker's registry has no {} model with the checksum {sha256} that the job asks for",
-                role.name()
-            ))
-        })
+    /// The models that the settings choose, the ones that they need included.
+    pub fn chosen(&self, settings: &ModelSettings) -> Result<Vec<&Model>> {
+        let video = self.registry.one_of(&settings.video, &Role::VIDEO)?;
+        let audio = self.registry.one_of(&settings.audio, &Role::AUDIO)?;
+        let (_, heard) = AudioEmbeddingParams::of(audio, &self.registry, &self.inference)?;
+        Ok(std::iter::once(video).chain(heard).collect())
     }
 
     /// Loads the models that the settings choose, so that a worker that cannot work says so at its start.
     pub fn load_chosen(&self, settings: &ModelSettings) -> Result<()> {
-        let audio = self.registry.model(&settings.audio, Role::AudioEmbedding)?;
-        let mut chosen = vec![self.registry.model(&settings.video, Role::ImageEmbedding)?, audio];
-        if let Some(windows) = &audio.windows {
-            chosen.push(self.registry.model(&windows.features, Role::AudioFeatures)?);
-        }
-        chosen.into_iter().try_for_each(|model| self.session(model).map(drop))
+        self.chosen(settings)?.into_iter().try_for_each(|model| self.session(model).map(drop))
     }
 
     /// The session of a model, loaded and checked when first asked for.
@@ -64,9 +94,15 @@ impl Models {
         if let Some(session) = loaded.get(&model.name) {
             return Ok(session.clone());
         }
-        let session = Arc::new(Session::load(&self.environment, model, &self.folder, self.threads)?);
+        let session = Arc::new(Session::load(&self.environment, model, &self.folder, &self.inference)?);
+        crate::embed::check(model, session.contract())?;
         loaded.insert(model.name.clone(), session.clone());
         Ok(session)
+    }
+
+    /// Runs a model once, on zeros of a shape that it takes, and says what computed it and how long that took.
+    pub fn examine(&self, model: &Model) -> Result<Examined> {
+        examine::examine(&self.environment, model, &self.folder, &self.inference)
     }
 }
 

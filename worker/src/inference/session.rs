@@ -1,46 +1,68 @@
-//! One model: a thread that owns the ONNX Runtime session and answers requests in turn.
+//! One model: a thread that owns the ONNX Runtime session, gathers requests of the jobs in flight into batches and answers them.
+//!
+//! Requests come through a bounded channel: who asks while it is full waits, so that what is in memory is bounded by the number of jobs and
+//! not by how fast they ask.
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use jhalak_common::hash;
 use jhalak_common::models::Model;
+use jhalak_common::settings::InferenceSettings;
 use jhalak_common::{Error, Result};
 use ort::environment::Environment;
+use ort::session::SessionInputValue;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::TensorRef;
 use tokio::sync::oneshot;
 
+use super::batch::{self, Tensor};
+use super::contract::{Contract, Rows};
+use super::provider;
+
 /// Requests that may wait for the session; a caller beyond that waits.
 const WAITING: usize = 4;
 
-/// A tensor of f32, its last dimension contiguous.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tensor {
-    /// The length of each dimension.
-    pub shape: Vec<usize>,
-    /// The values; as many as the product of the shape.
-    pub data: Vec<f32>,
+struct Request {
+    inputs: Vec<Tensor>,
+    answer: oneshot::Sender<Result<Vec<Tensor>>>,
 }
 
-struct Request {
-    input: Tensor,
-    answer: oneshot::Sender<Result<Tensor>>,
+impl Request {
+    fn rows(&self) -> usize {
+        self.inputs.first().map_or(1, Tensor::rows)
+    }
+
+    fn answer(self, answer: Result<Vec<Tensor>>) {
+        // A caller that has gone away needs no answer.
+        let _ = self.answer.send(answer);
+    }
 }
 
 /// A loaded model.
 pub struct Session {
     name: String,
+    contract: Contract,
     requests: SyncSender<Request>,
+    inferences: Arc<AtomicU64>,
 }
 
 impl Session {
     /// Loads `model` from `folder` and starts its thread.
     ///
     /// # Errors
-    /// InvalidInput where the file is missing, has another checksum, is no ONNX or has other tensors than the registry says.
-    pub(super) fn load(environment: &Environment, model: &Model, folder: &Path, threads: usize) -> Result<Session> {
+    /// InvalidInput where the file is missing, has another checksum, is no ONNX or has other tensors than the registry says; Transient
+    /// where the provider that is asked for cannot be used.
+    pub(super) fn load(
+        environment: &Environment,
+        model: &Model,
+        folder: &Path,
+        inference: &InferenceSettings,
+    ) -> Result<Session> {
         let path = folder.join(&model.file);
         let bytes = std::fs::read(&path).map_err(|e| {
             Error::invalid(format!(
@@ -59,87 +81,233 @@ impl Session {
                 model.sha256
             )));
         }
-        let session = build(environment, &bytes, threads)
-            .map_err(|e| Error::invalid(format!("{} cannot be loaded: {e}", path.display())))?;
-        let has = |outlets: &[ort::value::Outlet], name: &str| outlets.iter().any(|o| o.name() == name);
-        if !has(session.inputs(), &model.input.name) || !has(session.outputs(), &model.output.name) {
-            return Err(Error::invalid(format!(
-                "{} has no input `{}` or no output `{}` as the registry says",
-                path.display(),
-                model.input.name,
-                model.output.name
-            )));
-        }
+        let session = build(environment, &bytes, inference, None)
+            .map_err(|e| e.context(format!("the model {} ({}) cannot be loaded", model.name, path.display())))?;
+        let contract = Contract::of(model, session.inputs(), session.outputs())?;
         let (requests, inbox) = sync_channel(WAITING);
-        let facts = model.clone();
+        let inferences = Arc::new(AtomicU64::new(0));
+        let owner = Owner {
+            inferences: inferences.clone(),
+            session,
+            model: model.name.clone(),
+            rows: contract.rows,
+            contract: contract.clone(),
+            limit: inference.batch,
+            wait: Duration::from_millis(inference.wait_ms),
+            // New shapes are slow on a GPU: batches are filled up to a power of two there.
+            pad: !inference.provider.is_cpu(),
+        };
         thread::Builder::new()
             .name(format!("model {}", model.name))
-            .spawn(move || serve(session, &facts, &inbox))
+            .spawn(move || owner.serve(&inbox))
             .map_err(|e| Error::from(e).context("the thread of a model"))?;
-        Ok(Session { name: model.name.clone(), requests })
+        Ok(Session { name: model.name.clone(), contract, requests, inferences })
     }
 
-    /// Runs the model on one input. Callers wait their turn; a full inbox blocks, so call this off the async threads.
+    /// What the model takes and gives.
+    pub fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    /// How often the model has run: fewer times than it was asked where requests were put together.
+    pub fn inferences(&self) -> u64 {
+        self.inferences.load(Ordering::Relaxed)
+    }
+
+    /// Runs a model of one input and gives its first output. See [`Session::run_all`].
+    pub fn run(&self, input: Tensor) -> Result<Tensor> {
+        let first = self.run_all(vec![input])?.into_iter().next();
+        first.ok_or_else(|| Error::invalid(format!("the model {} has no output", self.name)))
+    }
+
+    /// Runs the model. The inputs' first dimension is rows, and so is the outputs'; a file made for a fixed number of rows is run as often as it
+    /// takes. Callers wait their turn; a full inbox blocks, so call this off the async threads.
     ///
     /// # Errors
-    /// InvalidInput for a shape that the model does not take, Bug for values that are not finite numbers.
-    pub fn run(&self, input: Tensor) -> Result<Tensor> {
+    /// InvalidInput for a shape that the model does not take and for answers that are not finite numbers.
+    pub fn run_all(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
+        let shapes: Vec<&[usize]> = inputs.iter().map(|t| t.shape.as_slice()).collect();
+        self.contract.check(&self.name, &shapes)?;
         let gone = || Error::bug(format!("the thread of the model {} ended", self.name));
         let (answer, answered) = oneshot::channel();
-        self.requests.send(Request { input, answer }).map_err(|_| gone())?;
+        self.requests.send(Request { inputs, answer }).map_err(|_| gone())?;
         answered.blocking_recv().map_err(|_| gone())?
     }
 }
 
-fn build(environment: &Environment, bytes: &[u8], threads: usize) -> Result<ort::session::Session, String> {
-    let text = |e: &dyn std::fmt::Display| e.to_string();
-    ort::session::Session::builder(environment)
-        .map_err(|e| text(&e))?
-        .with_optimization_level(GraphOptimizationLevel::All)
-        .map_err(|e| text(&e))?
-        .with_intra_threads(threads)
-        .map_err(|e| text(&e))?
-        .with_inter_threads(1)
-        .map_err(|e| text(&e))?
-        .commit_from_memory(bytes)
-        .map_err(|e| text(&e))
-}
-
-fn serve(mut session: ort::session::Session, model: &Model, inbox: &Receiver<Request>) {
-    while let Ok(request) = inbox.recv() {
-        // A caller that has gone away needs no answer.
-        let _ = request.answer.send(infer(&mut session, model, &request.input));
+/// Builds a session; with `profile`, one that writes what each node cost and where it ran to a file of that beginning.
+pub(super) fn build(
+    environment: &Environment,
+    bytes: &[u8],
+    inference: &InferenceSettings,
+    profile: Option<&Path>,
+) -> Result<ort::session::Session> {
+    fn refused<T>(result: Result<T, impl std::fmt::Display>) -> Result<T> {
+        result.map_err(|e| Error::invalid(e.to_string()))
     }
-}
-
-fn infer(session: &mut ort::session::Session, model: &Model, input: &Tensor) -> Result<Tensor> {
-    let refused = |e: ort::Error| {
-        Error::invalid(format!("the model {} does not take an input of shape {:?}", model.name, input.shape))
-            .with_source(e.to_string())
+    let builder = refused(ort::session::Session::builder(environment))?;
+    let builder = refused(builder.with_optimization_level(GraphOptimizationLevel::All))?;
+    let builder = refused(builder.with_intra_threads(inference.threads))?;
+    let builder = refused(builder.with_inter_threads(1))?;
+    let builder = refused(builder.with_memory_pattern(inference.arena))?;
+    // Threads that spin while they wait would take the cores of the jobs beside them.
+    let builder = refused(builder.with_intra_op_spinning(false))?;
+    let builder = match profile {
+        Some(path) => refused(builder.with_profiling(path))?,
+        None => builder,
     };
-    check_shape(&input.shape, &model.input.shape).map_err(|()| {
-        Error::invalid(format!(
-            "the model {} takes `{}` of shape {:?}, not {:?}",
-            model.name, model.input.name, model.input.shape, input.shape
-        ))
-    })?;
-    let value = TensorRef::from_array_view((input.shape.clone(), input.data.as_slice())).map_err(refused)?;
-    let outputs = session.run(ort::inputs![model.input.name.as_str() => value]).map_err(refused)?;
-    let (shape, data) = outputs[model.output.name.as_str()].try_extract_tensor::<f32>().map_err(|e| {
-        Error::invalid(format!("the output `{}` of the model {} is no f32 tensor", model.output.name, model.name))
-            .with_source(e.to_string())
-    })?;
-    if let Some(place) = data.iter().position(|v| !v.is_finite()) {
-        return Err(Error::bug(format!(
-            "the model {} gave {} at place {place} of `{}`",
-            model.name, data[place], model.output.name
-        )));
-    }
-    let shape = shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
-    Ok(Tensor { shape, data: data.to_vec() })
+    let mut builder = provider::apply(builder, inference)?;
+    refused(builder.commit_from_memory(bytes))
 }
 
-fn check_shape(shape: &[usize], wanted: &[i64]) -> Result<(), ()> {
-    let fits = |&(have, want): &(&usize, &i64)| *want < 0 || i64::try_from(*have) == Ok(*want);
-    if shape.len() == wanted.len() && shape.iter().zip(wanted).all(|pair| fits(&pair)) { Ok(()) } else { Err(()) }
+/// The thread's side.
+struct Owner {
+    inferences: Arc<AtomicU64>,
+    session: ort::session::Session,
+    model: String,
+    contract: Contract,
+    rows: Rows,
+    limit: usize,
+    wait: Duration,
+    pad: bool,
+}
+
+impl Owner {
+    fn serve(mut self, inbox: &Receiver<Request>) {
+        let mut left_over = None;
+        loop {
+            let Some(first) = left_over.take().or_else(|| inbox.recv().ok()) else { return };
+            let mut batch = vec![first];
+            if self.rows == Rows::Free {
+                left_over = self.gather(&mut batch, inbox);
+            }
+            self.answer(batch);
+        }
+    }
+
+    /// Adds requests that fit until the batch is full or the time is over. Gives back one that was taken and did not fit.
+    fn gather(&self, batch: &mut Vec<Request>, inbox: &Receiver<Request>) -> Option<Request> {
+        let mut rows: usize = batch.iter().map(Request::rows).sum();
+        let until = Instant::now() + self.wait;
+        while rows < self.limit {
+            let next = match inbox.try_recv() {
+                Ok(next) => next,
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => match inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                    Ok(next) => next,
+                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+                },
+            };
+            if rows + next.rows() > self.limit || !batch::fit_together(&batch[0].inputs, &next.inputs) {
+                return Some(next);
+            }
+            rows += next.rows();
+            batch.push(next);
+        }
+        None
+    }
+
+    fn answer(&mut self, mut batch: Vec<Request>) {
+        if batch.len() > 1 {
+            match self.run_together(&batch) {
+                Ok(answers) => {
+                    for (request, answer) in batch.into_iter().zip(answers) {
+                        let checked = self.finite(answer);
+                        request.answer(checked);
+                    }
+                    return;
+                }
+                // Whose fault it was shows when each is run alone.
+                Err(error) => {
+                    tracing::warn!(model = %self.model, requests = batch.len(), error = %error.chain(), "a batch failed and its requests are run one by one")
+                }
+            }
+        }
+        for request in batch.drain(..) {
+            let answer = self.run_alone(&request.inputs).and_then(|outputs| self.finite(outputs));
+            request.answer(answer);
+        }
+    }
+
+    fn run_together(&mut self, batch: &[Request]) -> Result<Vec<Vec<Tensor>>> {
+        let rows: Vec<usize> = batch.iter().map(Request::rows).collect();
+        let total: usize = rows.iter().sum();
+        let padded = self.padded(total);
+        let requests: Vec<&[Tensor]> = batch.iter().map(|r| r.inputs.as_slice()).collect();
+        let outputs = self.infer(&batch::join(&requests, padded - total))?;
+        batch::split(&outputs, &rows, padded)
+    }
+
+    fn run_alone(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let rows = inputs.first().map_or(1, Tensor::rows);
+        match self.rows {
+            Rows::Free if self.padded(rows) == rows => self.infer(inputs),
+            Rows::Free => {
+                let padded = self.padded(rows);
+                let outputs = self.infer(&batch::join(&[inputs], padded - rows))?;
+                let mut groups = batch::split(&outputs, &[rows], padded)?;
+                groups.pop().ok_or_else(|| Error::bug("a batch came apart into nothing"))
+            }
+            // A file without rows (or exactly as many): as it is.
+            Rows::Fixed(fixed) if rows == fixed || inputs.iter().any(|t| t.shape.len() < 2) => self.infer(inputs),
+            Rows::Fixed(fixed) => {
+                let mut all = Vec::new();
+                for start in (0..rows).step_by(fixed) {
+                    let part: Vec<Tensor> = inputs.iter().map(|t| t.slice(start..start + fixed, fixed)).collect();
+                    let outputs = self.infer(&part)?;
+                    let kept = fixed.min(rows - start);
+                    let mut groups = batch::split(&outputs, &[kept], fixed)
+                        .map_err(|e| e.context(format!("the model {}", self.model)))?;
+                    batch::append(&mut all, groups.pop().unwrap_or_default());
+                }
+                Ok(all)
+            }
+        }
+    }
+
+    fn padded(&self, rows: usize) -> usize {
+        if self.pad { rows.next_power_of_two() } else { rows }
+    }
+
+    fn infer(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let model = self.model.as_str();
+        let failed = |e: ort::Error| {
+            let shapes: Vec<&[usize]> = inputs.iter().map(|t| t.shape.as_slice()).collect();
+            Error::invalid(format!("the model {model} failed on an input of shape {shapes:?}"))
+                .with_source(e.to_string())
+        };
+        let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(inputs.len());
+        for (facts, tensor) in self.contract.inputs.iter().zip(inputs) {
+            let value = TensorRef::from_array_view((tensor.shape.clone(), tensor.data.as_slice())).map_err(failed)?;
+            values.push((facts.name.as_str(), value.into()));
+        }
+        self.inferences.fetch_add(1, Ordering::Relaxed);
+        let outputs = self.session.run(values).map_err(failed)?;
+        let mut found = Vec::with_capacity(self.contract.outputs.len());
+        for facts in &self.contract.outputs {
+            let value = outputs
+                .get(&facts.name)
+                .ok_or_else(|| Error::invalid(format!("the model {model} gave no output `{}`", facts.name)))?;
+            let (shape, data) = value.try_extract_tensor::<f32>().map_err(|e| {
+                Error::invalid(format!("the output `{}` of the model {model} is no float32 tensor", facts.name))
+                    .with_source(e.to_string())
+            })?;
+            let shape = shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
+            found.push(Tensor { shape, data: data.to_vec() });
+        }
+        Ok(found)
+    }
+
+    /// Refuses answers that are not finite numbers: nothing downstream could use them.
+    fn finite(&self, outputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
+        for (facts, output) in self.contract.outputs.iter().zip(&outputs) {
+            if let Some(place) = output.data.iter().position(|v| !v.is_finite()) {
+                return Err(Error::invalid(format!(
+                    "the model {} gave {} at place {place} of its output `{}` {:?}: its weights or its input are damaged",
+                    self.model, output.data[place], facts.name, output.shape
+                )));
+            }
+        }
+        Ok(outputs)
+    }
 }

@@ -12,7 +12,7 @@ use jhalak_common::extraction::{AudioEmbeddingParams, KeyframesParams, VideoEmbe
 use jhalak_common::fault_point;
 use jhalak_common::hash;
 use jhalak_common::job::{ExtractTask, Trailer};
-use jhalak_common::models::Role;
+use jhalak_common::models::{Model, Role};
 use jhalak_common::settings::{DecodeSettings, KeyframePosition};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
@@ -104,7 +104,7 @@ impl Extraction<'_> {
                 ArtifactKind::Keyframes => request.keyframes = Some(keyframe_settings(&recipe.parse()?)),
                 ArtifactKind::AudioEmbedding => {
                     let params: AudioEmbeddingParams = recipe.parse()?;
-                    request.audio = Some(AudioSettings { sample_rate: params.sound.sample_rate_hz });
+                    request.audio = Some(AudioSettings { sample_rate: params.sample_rate_hz() });
                 }
                 _ => {}
             }
@@ -157,19 +157,17 @@ impl Extraction<'_> {
             *recipe.models.first().ok_or_else(|| Error::invalid("the recipe of a video embedding names no model"))?;
         let embedded = blocking(move || {
             let models = loaded(&context)?;
-            let model = models.by_checksum(&sha256, Role::ImageEmbedding)?;
-            if model.picture.as_ref() != Some(&params.picture) {
-                return Err(Error::transient(format!(
-                    "the registry of this worker feeds the model {} in another way than the job asks for",
-                    model.name
-                )));
-            }
+            let fits = |m: &Model| VideoEmbeddingParams::of(m, models.inference()).is_ok_and(|p| p == params);
+            let model = models.by_checksum(&sha256, &Role::VIDEO, fits)?;
             video::embed(&keyframes, model, models.session(model)?.as_ref())
         })
         .await?;
-        let dim = embedded.mean.len();
-        let facts = json!({ "dim": dim, "frames": embedded.frames.len() / dim });
-        Ok((vec![(embedding::FILE, Body::Bytes(embedding::encode(&embedded.mean, Some(&embedded.frames))?))], facts))
+        let Some(embedded) = embedded else {
+            return Ok((Vec::new(), json!({ "dim": 0, "frames": 0, "without": "there is no keyframe" })));
+        };
+        let facts = json!({ "dim": embedded.mean.len(), "frames": embedded.seen });
+        let bytes = embedding::encode(&embedded.mean, embedded.frames.as_deref())?;
+        Ok((vec![(embedding::FILE, Body::Bytes(bytes))], facts))
     }
 
     /// The keyframes' bytes: as decoded in this job, or as committed before.
@@ -199,22 +197,20 @@ impl Extraction<'_> {
             None => return Err(Error::bug("the sound was not decoded")),
         };
         let context = self.context.clone();
-        let [features, embedding] = recipe.models[..] else {
-            return Err(Error::invalid("the recipe of an audio embedding names two models"));
-        };
+        let wanted = recipe.models.clone();
         let embedded = blocking(move || {
             let models = loaded(&context)?;
-            let features = models.by_checksum(&features, Role::AudioFeatures)?;
-            let embedding = models.by_checksum(&embedding, Role::AudioEmbedding)?;
-            if features.sound.as_ref() != Some(&params.sound) || embedding.windows.as_ref() != Some(&params.windows) {
-                return Err(Error::transient(format!(
-                    "the registry of this worker feeds the model {} in another way than the job asks for",
-                    embedding.name
-                )));
-            }
-            let (feature_session, session) = (models.session(features)?, models.session(embedding)?);
-            let of = |model, session| audio::Loaded { model, session };
-            audio::embed(BufReader::new(File::open(file)?), of(features, &feature_session), of(embedding, &session))
+            let fits = |m: &Model| {
+                AudioEmbeddingParams::of(m, models.registry(), models.inference()).is_ok_and(|(found, used)| {
+                    found == params && used.iter().map(|m| m.sha256).collect::<Vec<_>>() == wanted
+                })
+            };
+            // Windows name their features model first, sound as it is names its own.
+            let place = if matches!(params, AudioEmbeddingParams::Windows { .. }) { 1 } else { 0 };
+            let sha256 =
+                wanted.get(place).ok_or_else(|| Error::invalid("the recipe of an audio embedding names no model"))?;
+            let model = models.by_checksum(sha256, &Role::AUDIO, fits)?;
+            audio::embed(BufReader::new(File::open(file)?), model, models)
         })
         .await?;
         match embedded {

@@ -1,0 +1,69 @@
+//! The part of `jhalak doctor` that looks at models: the library, the provider that really runs, each model file, one inference of each.
+
+use jhalak_common::models::{Model, Registry};
+use jhalak_common::settings::Settings;
+use jhalak_common::{Error, Result, hash};
+use jhalak_worker::inference::{Examined, Models, library_version};
+
+/// A check's name, the place that it looks at, and what it found.
+type Check = (String, String, Result<String>);
+
+/// Checks the library and every model of the registry that is there. One that the settings choose has to be there.
+pub(super) async fn check(settings: &Settings) -> Vec<Check> {
+    let place = settings.models.onnxruntime.display().to_string();
+    let library = |found| ("onnxruntime".to_string(), place.clone(), found);
+    let opened = Registry::load(settings.models.registry.as_deref()).and_then(|r| Models::open(settings, r));
+    let models = match opened {
+        Ok(models) => models,
+        Err(error) => return vec![library(Err(error))],
+    };
+    let words = format!("{}; provider {} starts", library_version(), settings.inference.provider.name());
+    let mut checks = vec![library(Ok(words))];
+    let chosen: Vec<String> = match models.chosen(&settings.models) {
+        Ok(chosen) => chosen.into_iter().map(|m| m.name.clone()).collect(),
+        Err(error) => {
+            checks.push(("models".into(), "models.video, models.audio".into(), Err(error)));
+            Vec::new()
+        }
+    };
+    for model in &models.registry().models {
+        let path = settings.models.folder.join(&model.file);
+        let name = format!("{} {}", model.role.name(), model.name);
+        let found = match path.is_file() {
+            true => look(&models, model, &path).await,
+            false if chosen.contains(&model.name) => Err(Error::invalid("it is not there: run `make setup`")),
+            false => Ok("not there, and not chosen".into()),
+        };
+        checks.push((name, path.display().to_string(), found));
+    }
+    checks
+}
+
+async fn look(models: &Models, model: &Model, path: &std::path::Path) -> Result<String> {
+    let (found, _) = hash::of_file(path.to_path_buf()).await?;
+    if found != model.sha256 {
+        return Err(Error::invalid(format!(
+            "its SHA-256 is {found} and not {} as the registry says: delete it and run `make setup`",
+            model.sha256
+        )));
+    }
+    let examined = tokio::task::block_in_place(|| {
+        models.session(model)?;
+        models.examine(model)
+    })?;
+    Ok(words(&examined))
+}
+
+fn words(examined: &Examined) -> String {
+    let tensors = |t: &[(String, Vec<usize>)]| {
+        t.iter().map(|(name, shape)| format!("{name} {shape:?}")).collect::<Vec<_>>().join(", ")
+    };
+    let nodes: Vec<String> = examined.nodes.iter().map(|(provider, n)| format!("{n} nodes on {provider}")).collect();
+    format!(
+        "checksum right; {}; {:.1} ms for {} -> {}",
+        nodes.join(", "),
+        examined.ms,
+        tensors(&examined.inputs),
+        tensors(&examined.outputs)
+    )
+}

@@ -1,0 +1,175 @@
+//! What really runs: the library's version, the provider of every node, the time of one inference.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use jhalak_common::models::{Model, Role};
+use jhalak_common::settings::InferenceSettings;
+use jhalak_common::{Error, Result};
+use ort::environment::Environment;
+use ort::session::SessionInputValue;
+use ort::value::TensorRef;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::contract::{Contract, Rows};
+use super::session;
+
+/// The version of the library that is loaded; `Models::open` must have loaded it.
+pub fn library_version() -> String {
+    let info = ort::info();
+    // "ORT Build Info: git-branch=..., build type=Release, cmake cxx flags: ...": the version has its own call, which ort does not pass on.
+    info.trim_start_matches("ORT Build Info: ").split(", cmake").next().unwrap_or(info).to_string()
+}
+
+/// One model as it runs here.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Examined {
+    /// The inputs' names and the shapes that were used.
+    pub inputs: Vec<(String, Vec<usize>)>,
+    /// The outputs' names and shapes.
+    pub outputs: Vec<(String, Vec<usize>)>,
+    /// Nodes by the provider that ran them.
+    pub nodes: BTreeMap<String, usize>,
+    /// Milliseconds of one inference: the fastest of three after a first one.
+    pub ms: f64,
+}
+
+/// A graph of one node, y = x + x on one number, so small that it stands here: enough for a provider to show whether it starts.
+const TINY: &[u8] = &[
+    0x08, 0x08, 0x3a, 0x35, 0x0a, 0x0e, 0x0a, 0x01, 0x78, 0x0a, 0x01, 0x78, 0x12, 0x01, 0x79, 0x22, 0x03, 0x41, 0x64,
+    0x64, 0x12, 0x01, 0x67, 0x5a, 0x0f, 0x0a, 0x01, 0x78, 0x12, 0x0a, 0x0a, 0x08, 0x08, 0x01, 0x12, 0x04, 0x0a, 0x02,
+    0x08, 0x01, 0x62, 0x0f, 0x0a, 0x01, 0x79, 0x12, 0x0a, 0x0a, 0x08, 0x08, 0x01, 0x12, 0x04, 0x0a, 0x02, 0x08, 0x01,
+    0x42, 0x04, 0x0a, 0x00, 0x10, 0x11,
+];
+
+/// Starts the provider that is asked for on a graph of one node.
+///
+/// # Errors
+/// Transient where it does not start: a provider that is asked for and is not there is never replaced by another.
+pub(super) fn try_provider(environment: &Environment, inference: &InferenceSettings) -> Result<()> {
+    if inference.provider.is_cpu() {
+        return Ok(());
+    }
+    let unusable = |e: Error| {
+        Error::transient(format!("inference.provider is {} and does not start", inference.provider.name()))
+            .with_source(e)
+    };
+    let mut session = session::build(environment, TINY, inference, None).map_err(|e| match e.kind() {
+        jhalak_common::ErrorKind::Transient => e,
+        _ => unusable(e),
+    })?;
+    let failed = |e: ort::Error| unusable(Error::invalid(e.to_string()));
+    let one = [1.0f32];
+    let value = TensorRef::from_array_view(([1usize], &one[..])).map_err(failed)?;
+    let outputs = session.run(ort::inputs!["x" => value]).map_err(failed)?;
+    match outputs.get("y").and_then(|y| y.try_extract_tensor::<f32>().ok()).map(|(_, data)| data.to_vec()) {
+        Some(two) if two == [2.0] => Ok(()),
+        other => Err(unusable(Error::bug(format!("it gave {other:?} for 1 + 1")))),
+    }
+}
+
+pub(super) fn examine(
+    environment: &Environment,
+    model: &Model,
+    folder: &Path,
+    inference: &InferenceSettings,
+) -> Result<Examined> {
+    let bytes = std::fs::read(folder.join(&model.file))?;
+    let profile = tempfile::tempdir()?;
+    let mut session = session::build(environment, &bytes, inference, Some(&profile.path().join("run")))?;
+    let contract = Contract::of(model, session.inputs(), session.outputs())?;
+    let shapes: Vec<Vec<usize>> =
+        contract.inputs.iter().map(|input| example_shape(model, &input.shape, contract.rows)).collect();
+    let zeros: Vec<Vec<f32>> = shapes.iter().map(|shape| vec![0.0; shape.iter().product()]).collect();
+    let failed = |e: ort::Error| {
+        Error::invalid(format!("the model {} fails on zeros of shape {shapes:?}", model.name))
+            .with_source(e.to_string())
+    };
+    let (mut ms, mut given) = (f64::INFINITY, Vec::new());
+    for round in 0..4 {
+        let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::new();
+        for ((input, shape), data) in contract.inputs.iter().zip(&shapes).zip(&zeros) {
+            let value = TensorRef::from_array_view((shape.clone(), data.as_slice())).map_err(failed)?;
+            values.push((input.name.as_str(), value.into()));
+        }
+        let start = Instant::now();
+        let outputs = session.run(values).map_err(failed)?;
+        let took = start.elapsed().as_secs_f64() * 1e3;
+        if round > 0 {
+            ms = ms.min(took);
+        }
+        given = contract
+            .outputs
+            .iter()
+            .filter_map(|o| Some((o.name.clone(), outputs.get(&o.name)?.try_extract_tensor::<f32>().ok()?.0.to_vec())))
+            .map(|(name, shape)| (name, shape.into_iter().filter_map(|n| usize::try_from(n).ok()).collect()))
+            .collect();
+    }
+    let written = session.end_profiling().map_err(failed)?;
+    Ok(Examined {
+        inputs: contract.inputs.iter().map(|i| i.name.clone()).zip(shapes.clone()).collect(),
+        outputs: given,
+        nodes: providers(&std::fs::read(written)?),
+        ms,
+    })
+}
+
+/// A shape that the model takes: one row; where the length is free, what its section says.
+fn example_shape(model: &Model, shape: &[i64], rows: Rows) -> Vec<usize> {
+    let picture = model.picture.as_ref();
+    let sound = |frame: usize, hop: usize| frame + hop * 49;
+    let free = match (&model.waveform, &model.sound, &model.windows) {
+        (Some(w), _, _) => sound(w.frame_samples, w.hop_samples),
+        (_, Some(s), _) => sound(s.frame_samples, s.hop_samples),
+        (_, _, Some(w)) => w.window_frames,
+        _ => picture.map_or(1, |p| p.width as usize),
+    };
+    let first = |n: i64| match rows {
+        Rows::Fixed(fixed) if shape.len() > 1 => fixed,
+        _ if model.role == Role::AudioMoments && shape.len() == 1 => free,
+        _ => usize::try_from(n).unwrap_or(if shape.len() == 1 { free } else { 1 }),
+    };
+    shape
+        .iter()
+        .enumerate()
+        .map(|(place, &n)| if place == 0 { first(n) } else { usize::try_from(n).unwrap_or(free) })
+        .collect()
+}
+
+/// Nodes by provider, from ONNX Runtime's profile: one event a node and run, so each name is counted once.
+fn providers(profile: &[u8]) -> BTreeMap<String, usize> {
+    let events: Value = serde_json::from_slice(profile).unwrap_or_default();
+    let mut nodes = BTreeMap::new();
+    for event in events.as_array().into_iter().flatten() {
+        if let (Some(name), Some(provider)) = (event["name"].as_str(), event["args"]["provider"].as_str())
+            && name.ends_with("_kernel_time")
+        {
+            nodes.insert(name.to_string(), provider.to_string());
+        }
+    }
+    nodes.into_values().fold(BTreeMap::new(), |mut counts, provider| {
+        *counts.entry(provider).or_default() += 1;
+        counts
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_are_counted_by_the_provider_that_ran_them() {
+        let event = |name: &str, provider: &str| serde_json::json!({"name": name, "args": {"provider": provider}});
+        let events = Value::from(vec![
+            event("a_kernel_time", "CUDAExecutionProvider"),
+            event("a_kernel_time", "CUDAExecutionProvider"),
+            event("b_kernel_time", "CPUExecutionProvider"),
+            serde_json::json!({"name": "model_run", "args": {}}),
+        ]);
+        let counted = providers(events.to_string().as_bytes());
+        let expected = [("CPUExecutionProvider", 1), ("CUDAExecutionProvider", 1)];
+        assert_eq!(counted, expected.map(|(name, n)| (name.to_string(), n)).into());
+    }
+}
