@@ -1,7 +1,8 @@
 """Weights from a formula, the same in PyTorch and inside an ONNX graph, bit for bit.
 
-Element i of weight number k is base + (h - 32760) * scale with h = (v * v + 7 v) mod 65521, v = (i * 48271 + k * 7919) mod 65521:
-whole numbers until the one product and the one sum in float32, so that nothing depends on a library's sine or random numbers.
+Element i of weight number k is base + h[(i + k * 7919) mod 65521] * scale, where h[v] = (w * w + 7 w) mod 65521 - 32760 with
+w = v * 48271 mod 65521: whole numbers until the one product and the one sum in float32, so that nothing depends on a library's sine or
+random numbers. The graph makes h once and repeats it; each weight is a slice of that.
 """
 
 import math
@@ -26,12 +27,18 @@ def constants(name, shape):
     return np.float32(0.0), np.float32(1.2 / math.sqrt(fan_in) / spread)
 
 
+def noise():
+    """The whole numbers h, from -32760 to 32760, as float32."""
+    w = np.arange(PRIME, dtype=np.int64) * STEP % PRIME
+    return (w * (w + SQUARE) % PRIME - MIDDLE).astype(np.float32)
+
+
 def values(number, name, shape):
     """Weight `number` as float32."""
     base, scale = constants(name, shape)
-    v = (np.arange(math.prod(shape), dtype=np.int64) * STEP + number * SHIFT) % PRIME
-    h = (v * (v + SQUARE)) % PRIME
-    return (base + (h - MIDDLE).astype(np.float32) * scale).reshape(shape)
+    count, start = math.prod(shape), number * SHIFT % PRIME
+    drawn = np.tile(noise(), -(-(start + count) // PRIME))[start : start + count]
+    return (drawn * scale + base).reshape(shape)
 
 
 def weights(network):
@@ -56,43 +63,39 @@ def into_graph(model, network):
         graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    shared = {
-        key: constant(f"seed.{key}", np.int64(value))
-        for key, value in {"0": 0, "1": 1, "p": PRIME, "a": STEP, "q": SQUARE, "m": MIDDLE}.items()
-    }
+    whole = {key: constant(f"seed.{key}", np.int64(n)) for key, n in
+             {"0": 0, "1": 1, "p": PRIME, "a": STEP, "q": SQUARE, "m": MIDDLE}.items()}
     stored = {tensor.name: tensor for tensor in graph.initializer}
-    for name, number in numbers.items():
-        tensor = stored.get(name)
-        if tensor is None or math.prod(tensor.dims) < 64:
-            continue
+    replaced = [name for name in numbers if name in stored and math.prod(stored[name].dims) >= 64]
+    longest = max(math.prod(stored[name].dims) for name in replaced)
+    repeats = constant("seed.r", np.array([longest // PRIME + 2], dtype=np.int64))
+    nodes += [
+        helper.make_node("Range", [whole["0"], whole["p"], whole["1"]], ["seed.i"]),
+        helper.make_node("Mul", ["seed.i", whole["a"]], ["seed.j"]),
+        helper.make_node("Mod", ["seed.j", whole["p"]], ["seed.w"]),
+        helper.make_node("Add", ["seed.w", whole["q"]], ["seed.x"]),
+        helper.make_node("Mul", ["seed.w", "seed.x"], ["seed.y"]),
+        helper.make_node("Mod", ["seed.y", whole["p"]], ["seed.z"]),
+        helper.make_node("Sub", ["seed.z", whole["m"]], ["seed.c"]),
+        helper.make_node("Cast", ["seed.c"], ["seed.f"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Tile", ["seed.f", repeats], ["seed"]),
+    ]
+    for name in replaced:
+        number, tensor = numbers[name], stored[name]
         shape = tuple(tensor.dims)
-        expected = values(number, name, shape)
-        if not np.array_equal(expected, numpy_helper.to_array(tensor)):
+        if not np.array_equal(values(number, name, shape), numpy_helper.to_array(tensor)):
             raise ValueError(f"the exporter changed the weight {name}")
         graph.initializer.remove(tensor)
         base, scale = constants(name, shape)
-        s = f"s{number}"
-        count = constant(f"{s}n", np.int64(math.prod(shape)))
-        shift = constant(f"{s}k", np.int64(number * SHIFT))
-        steps = [
-            ("Range", [shared["0"], count, shared["1"]]),
-            ("Mul", [None, shared["a"]]), ("Add", [None, shift]), ("Mod", [None, shared["p"]]),
-        ]
-        last = None
-        for place, (operator, inputs) in enumerate(steps):
-            out = f"{s}.{place}"
-            nodes.append(helper.make_node(operator, [last if i is None else i for i in inputs], [out]))
-            last = out
-        nodes += [
-            helper.make_node("Add", [last, shared["q"]], [f"{s}.4"]),
-            helper.make_node("Mul", [last, f"{s}.4"], [f"{s}.5"]),
-            helper.make_node("Mod", [f"{s}.5", shared["p"]], [f"{s}.6"]),
-            helper.make_node("Sub", [f"{s}.6", shared["m"]], [f"{s}.7"]),
-            helper.make_node("Cast", [f"{s}.7"], [f"{s}.8"], to=onnx.TensorProto.FLOAT),
-            helper.make_node("Mul", [f"{s}.8", constant(f"{s}s", scale)], [f"{s}.9"]),
-            helper.make_node("Add", [f"{s}.9", constant(f"{s}b", base)], [f"{s}.a"]),
-            helper.make_node("Reshape", [f"{s}.a", constant(f"{s}d", np.array(shape, dtype=np.int64))], [name]),
-        ]
+        s, start = f"s{number}", number * SHIFT % PRIME
+        ends = [constant(f"{s}{k}", np.array([n], dtype=np.int64)) for k, n in (("a", start), ("e", start + math.prod(shape)))]
+        nodes.append(helper.make_node("Slice", ["seed", *ends], [f"{s}.0"]))
+        nodes.append(helper.make_node("Mul", [f"{s}.0", constant(f"{s}s", scale)], [f"{s}.1"]))
+        last = f"{s}.1"
+        if base:
+            nodes.append(helper.make_node("Add", [last, constant(f"{s}b", base)], [f"{s}.2"]))
+            last = f"{s}.2"
+        nodes.append(helper.make_node("Reshape", [last, constant(f"{s}d", np.array(shape, dtype=np.int64))], [name]))
     rest = list(graph.node)
     del graph.node[:]
     graph.node.extend(nodes + rest)

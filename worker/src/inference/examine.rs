@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use jhalak_common::models::{Model, Role};
+use jhalak_common::models::Model;
 use jhalak_common::settings::InferenceSettings;
 use jhalak_common::{Error, Result};
 use ort::environment::Environment;
@@ -124,11 +124,10 @@ fn example_shape(model: &Model, shape: &[i64], rows: Rows) -> Vec<usize> {
         (Some(w), _, _) => sound(w.frame_samples, w.hop_samples),
         (_, Some(s), _) => sound(s.frame_samples, s.hop_samples),
         (_, _, Some(w)) => w.window_frames,
-        _ => picture.map_or(1, |p| p.width as usize),
+        _ => picture.map(|p| p.width as usize).filter(|&width| width > 0).unwrap_or(640),
     };
     let first = |n: i64| match rows {
         Rows::Fixed(fixed) if shape.len() > 1 => fixed,
-        _ if model.role == Role::AudioMoments && shape.len() == 1 => free,
         _ => usize::try_from(n).unwrap_or(if shape.len() == 1 { free } else { 1 }),
     };
     shape
