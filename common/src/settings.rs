@@ -145,7 +145,7 @@ pub struct InferenceSettings {
 
 /// What computes an inference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum Provider {
     /// The processor.
     #[default]
@@ -154,6 +154,16 @@ pub enum Provider {
     Cuda,
     /// An NVIDIA GPU through TensorRT, and CUDA for what that does not know.
     Tensorrt,
+}
+
+impl TryFrom<String> for Provider {
+    type Error = String;
+    fn try_from(word: String) -> Result<Provider, String> {
+        [Provider::Cpu, Provider::Cuda, Provider::Tensorrt]
+            .into_iter()
+            .find(|provider| provider.name() == word)
+            .ok_or_else(|| format!("inference.provider is `{word}`, and must be cpu, cuda or tensorrt"))
+    }
 }
 
 impl Provider {
