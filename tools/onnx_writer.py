@@ -37,6 +37,8 @@ def _attribute(name, value):
         body += _varint(2 << 3 | 5) + struct.pack("<f", value) + _int(20, 1)
     elif isinstance(value, int):
         body += _int(3, value) + _int(20, 2)
+    elif isinstance(value, str):
+        body += _bytes(4, value) + _int(20, 3)
     else:
         body += b"".join(_int(8, item) for item in value) + _int(20, 7)
     return _bytes(5, body)

@@ -30,6 +30,8 @@ pub const COMMIT_VERSION: u32 = 1;
 pub enum ArtifactKind {
     /// 16 keyframes of a trailer as JPEG in one tar that webdataset reads: `keyframes.tar`.
     Keyframes,
+    /// What a detector saw on the way to a trailer's keyframes: the objects of each keyframe, and a histogram over classes: `objects.json`.
+    Objects,
     /// A trailer's video embedding, a vector a keyframe and their mean: `embedding.safetensors`.
     VideoEmbedding,
     /// A trailer's audio embedding, its mean over time: `embedding.safetensors`; no file for a trailer without sound.
@@ -49,6 +51,7 @@ impl ArtifactKind {
     pub fn name(self) -> &'static str {
         match self {
             ArtifactKind::Keyframes => "keyframes",
+            ArtifactKind::Objects => "objects",
             ArtifactKind::VideoEmbedding => "video-embedding",
             ArtifactKind::AudioEmbedding => "audio-embedding",
             ArtifactKind::VideoTable => "video-table",

@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::{ArtifactKind, Recipe};
 use crate::error::Result;
-use crate::models::{ClipInput, Model, PictureInput, Registry, Role, SoundInput, WaveformInput, WindowInput};
+use crate::models::{
+    ClipInput, DetectorOutput, Model, PictureInput, Registry, Role, SoundInput, WaveformInput, WindowInput,
+};
 use crate::run::ModelFacts;
-use crate::settings::{InferenceSettings, KeyframePosition, Provider, Settings};
+use crate::settings::{InferenceSettings, KeyframePosition, Provider, Settings, Strategy};
 
 /// Keyframes of a trailer, as the method says.
 pub const KEYFRAMES: u32 = 16;
@@ -21,18 +23,81 @@ pub struct KeyframesParams {
     pub strategy: Strategy,
     /// How many.
     pub count: u32,
-    /// Which point of each interval.
-    pub position: KeyframePosition,
+    /// Which point of each interval, for equal intervals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<KeyframePosition>,
     /// JPEG quality, 1 to 100.
     pub jpeg_quality: u8,
+    /// How scenes are told apart, for the strategies that look at them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenes: Option<SceneParams>,
+    /// What counts as an object, for scene-object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<ObjectsParams>,
 }
 
-/// How keyframes are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Strategy {
-    /// At equal intervals over the trailer.
-    EqualInterval,
+/// How scenes are told apart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SceneParams {
+    /// A frame whose score reaches this begins a scene.
+    pub threshold: f64,
+    /// Frames that a scene has at least.
+    pub min_scene_len: u32,
+}
+
+/// How objects are found and counted. The detector is named by the recipe's checksum.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObjectsParams {
+    /// Scenes of this many frames or fewer are passed over.
+    pub longer_than: u64,
+    /// Objects count that score more than this.
+    pub confidence: f32,
+    /// Every how many frames of a scene the detector looks.
+    pub stride: u64,
+    /// How a picture becomes the detector's input.
+    pub picture: PictureInput,
+    /// What its output means.
+    pub detector: DetectorOutput,
+    /// What computes it.
+    #[serde(flatten)]
+    pub run: ModelRun,
+}
+
+impl ObjectsParams {
+    /// How `model` is fed and its objects counted.
+    pub fn of(model: &Model, settings: &Settings) -> Result<ObjectsParams> {
+        let extract = &settings.extract;
+        let mut params = Self::run_by(model, &settings.inference)?;
+        params.longer_than = extract.scenes_longer_than;
+        params.confidence = extract.object_confidence;
+        params.stride = extract.object_stride;
+        Ok(params)
+    }
+
+    /// Whether a worker that runs models as `inference` says would feed and read `model` as these parameters say.
+    pub fn fits(&self, model: &Model, inference: &InferenceSettings) -> bool {
+        let same =
+            |own: ObjectsParams| own.picture == self.picture && own.detector == self.detector && own.run == self.run;
+        Self::run_by(model, inference).is_ok_and(same)
+    }
+
+    fn run_by(model: &Model, inference: &InferenceSettings) -> Result<ObjectsParams> {
+        let detector = section(&model.detector, model)?;
+        if !detector.labels.is_coco() {
+            return Err(crate::Error::invalid(format!(
+                "the model `{}` does not tell COCO's classes apart, and scene-object keyframes need them",
+                model.name
+            )));
+        }
+        Ok(ObjectsParams {
+            longer_than: 0,
+            confidence: 0.0,
+            stride: 1,
+            picture: section(&model.picture, model)?,
+            detector,
+            run: ModelRun::of(model, inference),
+        })
+    }
 }
 
 /// Parameters of [`ArtifactKind::VideoEmbedding`]. The model is named by the recipe's checksum.
@@ -145,15 +210,7 @@ impl AudioEmbeddingParams {
 
 /// What the settings ask to extract: the recipes of a trailer's artifacts, upstream before downstream, and the models that they use.
 pub fn recipes(settings: &Settings, registry: &Registry) -> Result<(Vec<Recipe>, Vec<ModelFacts>)> {
-    let keyframes = Recipe::new(
-        ArtifactKind::Keyframes,
-        KeyframesParams {
-            strategy: Strategy::EqualInterval,
-            count: KEYFRAMES,
-            position: settings.extract.keyframe_position,
-            jpeg_quality: settings.extract.jpeg_quality,
-        },
-    )?;
+    let (keyframes, objects, detector) = keyframe_recipes(settings, registry)?;
     let video = registry.one_of(&settings.models.video, &Role::VIDEO)?;
     let audio = registry.one_of(&settings.models.audio, &Role::AUDIO)?;
     let mut video_embedding =
@@ -163,8 +220,36 @@ pub fn recipes(settings: &Settings, registry: &Registry) -> Result<(Vec<Recipe>,
     let (params, heard) = AudioEmbeddingParams::of(audio, registry, &settings.inference)?;
     let mut audio_embedding = Recipe::new(ArtifactKind::AudioEmbedding, params)?;
     audio_embedding.models = heard.iter().map(|model| model.sha256).collect();
-    let models = std::iter::once(video).chain(heard).map(facts).collect();
-    Ok((vec![keyframes, video_embedding, audio_embedding], models))
+    let models = detector.into_iter().chain(std::iter::once(video)).chain(heard).map(facts).collect();
+    let recipes = std::iter::once(keyframes).chain(objects).chain([video_embedding, audio_embedding]);
+    Ok((recipes.collect(), models))
+}
+
+/// The recipe of keyframes; for scene-object also that of objects, and the detector.
+fn keyframe_recipes<'a>(
+    settings: &Settings,
+    registry: &'a Registry,
+) -> Result<(Recipe, Option<Recipe>, Option<&'a Model>)> {
+    let extract = &settings.extract;
+    let strategy = extract.strategy;
+    let detector = match strategy {
+        Strategy::SceneObject => Some(registry.model(&settings.models.detector, Role::Detector)?),
+        Strategy::EqualInterval | Strategy::SceneMiddle => None,
+    };
+    let has_scenes = strategy != Strategy::EqualInterval;
+    let params = KeyframesParams {
+        strategy,
+        count: KEYFRAMES,
+        position: (!has_scenes).then_some(extract.keyframe_position),
+        jpeg_quality: extract.jpeg_quality,
+        scenes: has_scenes
+            .then_some(SceneParams { threshold: extract.scene_threshold, min_scene_len: extract.min_scene_len }),
+        objects: detector.map(|model| ObjectsParams::of(model, settings)).transpose()?,
+    };
+    let models: Vec<_> = detector.iter().map(|model| model.sha256).collect();
+    let made = |kind| Recipe::new(kind, &params).map(|recipe| Recipe { models: models.clone(), ..recipe });
+    let objects = detector.map(|_| made(ArtifactKind::Objects)).transpose()?;
+    Ok((made(ArtifactKind::Keyframes)?, objects, detector))
 }
 
 fn section<T: Clone>(section: &Option<T>, model: &Model) -> Result<T> {

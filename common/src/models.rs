@@ -1,6 +1,8 @@
 //! The registry of models, `models.toml`: what each model is, where it comes from and how it is fed. Nothing in the code knows a model by
 //! its name: another embedder is another entry.
 
+mod coco;
+mod detector;
 mod embedder;
 mod tensors;
 
@@ -11,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::hash::Hash;
 
+pub use coco::COCO;
+pub use detector::{Decode, DetectorOutput, Labels};
 use embedder::within;
 pub use embedder::{ClipInput, ClipLayout, Normalise, WaveformInput};
 pub use tensors::{NumberKind, TensorFacts, Tensors};
@@ -80,6 +84,9 @@ pub struct Model {
     /// How sound becomes its input, for an embedding model that hears samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waveform: Option<WaveformInput>,
+    /// What its output means, for a detector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detector: Option<DetectorOutput>,
 }
 
 fn not_stated() -> String {
@@ -100,6 +107,8 @@ pub enum Role {
     AudioFeatures,
     /// Mean and variance of a layer over a sound, which an audio embedding takes beside the samples.
     AudioMoments,
+    /// Objects in a picture.
+    Detector,
 }
 
 impl Role {
@@ -116,6 +125,7 @@ impl Role {
             Role::AudioEmbedding => "audio-embedding",
             Role::AudioFeatures => "audio-features",
             Role::AudioMoments => "audio-moments",
+            Role::Detector => "detector",
         }
     }
 }
@@ -138,18 +148,33 @@ pub struct Source {
     pub member: String,
     /// The checksum of that.
     pub member_sha256: Hash,
+    /// Further files inside, which the program below reads beside that one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<Member>,
     /// The program that makes the ONNX file of it, where it is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub convert: Option<String>,
+}
+
+/// A file of a package.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    /// Its path inside the package's file.
+    pub member: String,
+    /// Its checksum.
+    pub sha256: Hash,
 }
 
 /// How a picture becomes a model's input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PictureInput {
-    /// Width in pixels.
+    /// Width in pixels; a detector's may be left out where the file says it.
+    #[serde(default)]
     pub width: u32,
-    /// Height in pixels.
+    /// Height in pixels; as the width.
+    #[serde(default)]
     pub height: u32,
     /// How the picture is brought to that size.
     pub resize: Resize,
@@ -166,9 +191,18 @@ pub struct PictureInput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub divide_by: Option<f32>,
     /// Subtracted from each channel's value, in the model's channel order.
+    #[serde(default)]
     pub mean: [f32; 3],
     /// Divides each channel after that.
+    #[serde(default = "ones")]
     pub std: [f32; 3],
+    /// The value of 0 to 255 that stands where a letterbox leaves the input free. Not stated: 114, the grey of YOLO.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pad: Option<u8>,
+}
+
+fn ones() -> [f32; 3] {
+    [1.0; 3]
 }
 
 /// How a picture is brought to a size.
@@ -179,6 +213,10 @@ pub enum Resize {
     Stretch,
     /// The middle of the picture: the largest part with the sides' ratio asked for, then as `stretch`.
     Crop,
+    /// The whole picture in its own ratio in the middle, the rest filled: as YOLOv5 and its successors do. For detectors.
+    Letterbox,
+    /// The same at the top left, sides rounded down: as YOLOX does. For detectors.
+    LetterboxTopLeft,
 }
 
 /// The filter of a resize.
@@ -192,6 +230,8 @@ pub enum Filter {
     Bicubic,
     /// The nearest pixel.
     Nearest,
+    /// Two pixels an axis whatever the size, as OpenCV's `INTER_LINEAR`, which detectors are trained with. For detectors.
+    TwoTap,
 }
 
 /// The order of a picture's channels.
@@ -262,6 +302,11 @@ impl Registry {
         }
     }
 
+    /// The text of the built-in registry.
+    pub fn built_in_text() -> &'static str {
+        BUILT_IN
+    }
+
     fn parse(text: &str, name: &str) -> Result<Registry> {
         let registry: Registry =
             toml::from_str(text).map_err(|e| Error::invalid(format!("the model registry {name} is not valid: {e}")))?;
@@ -319,6 +364,10 @@ impl Model {
                 self.picture.as_ref().ok_or_else(|| lacks("picture"))?.check()?;
                 self.clip.as_ref().ok_or_else(|| lacks("clip"))?.check()
             }
+            Role::Detector => {
+                self.picture.as_ref().ok_or_else(|| lacks("picture"))?.check_for_detector()?;
+                self.detector.as_ref().ok_or_else(|| lacks("detector"))?.check()
+            }
             Role::AudioFeatures => self.sound.as_ref().ok_or_else(|| lacks("sound"))?.check(),
             Role::AudioMoments => self.waveform.as_ref().ok_or_else(|| lacks("waveform"))?.check(),
             Role::AudioEmbedding => match (&self.windows, &self.waveform) {
@@ -351,6 +400,25 @@ impl PictureInput {
     fn check(&self) -> Result<()> {
         within(self.width as usize, 1..=4_096, "picture.width")?;
         within(self.height as usize, 1..=4_096, "picture.height")?;
+        if matches!(self.resize, Resize::Letterbox | Resize::LetterboxTopLeft) || self.filter == Filter::TwoTap {
+            return Err(Error::invalid("picture.resize letterbox and picture.filter two-tap are for detectors"));
+        }
+        self.check_scale()
+    }
+
+    /// The file may say the sizes, and boxes must find their way back.
+    fn check_for_detector(&self) -> Result<()> {
+        within(self.width as usize, 0..=4_096, "picture.width")?;
+        within(self.height as usize, 0..=4_096, "picture.height")?;
+        if self.resize == Resize::Crop {
+            return Err(Error::invalid(
+                "picture.resize crop would hide what stands at the sides: a detector's is letterbox, letterbox-top-left or stretch",
+            ));
+        }
+        self.check_scale()
+    }
+
+    fn check_scale(&self) -> Result<()> {
         let number = |n: &f32| n.is_finite() && *n != 0.0;
         if !self.std.iter().all(number) || !self.divide_by.iter().all(number) {
             return Err(Error::invalid("picture.std and picture.divide_by must be numbers other than 0"));

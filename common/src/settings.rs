@@ -121,6 +121,8 @@ pub struct ModelSettings {
     pub video: String,
     /// The model for audio embeddings, by its name in the registry.
     pub audio: String,
+    /// The model that finds objects, by its name in the registry.
+    pub detector: String,
 }
 
 /// How models are run.
@@ -186,10 +188,36 @@ impl Provider {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExtractSettings {
+    /// How keyframes are chosen: `equal-interval`, `scene-middle` or `scene-object` (method, section 3).
+    pub strategy: Strategy,
+    /// For the strategies that look at scenes: a frame whose score reaches this begins a scene. PySceneDetect's default is 27; the method's
+    /// notebook has 10 for scene-middle.
+    pub scene_threshold: f64,
+    /// For the same: frames that a scene has at least.
+    pub min_scene_len: u32,
+    /// For scene-object: scenes of this many frames or fewer are passed over.
+    pub scenes_longer_than: u64,
+    /// For scene-object: objects count that score more than this.
+    pub object_confidence: f32,
+    /// For scene-object: every how many frames of a scene the detector looks. 1 is the method's every frame.
+    pub object_stride: u64,
     /// Which point of each of the 16 intervals is taken: its `start` (as the method says) or its `middle`.
     pub keyframe_position: KeyframePosition,
     /// JPEG quality of the keyframes, 1 to 100.
     pub jpeg_quality: u8,
+}
+
+/// How keyframes are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// At equal intervals over the trailer.
+    #[default]
+    EqualInterval,
+    /// The middle frames of the scenes in the middle of the trailer.
+    SceneMiddle,
+    /// Of each scene the frame with the most objects times classes, of those the ones with the most objects.
+    SceneObject,
 }
 
 /// Which point of an interval an equal-interval keyframe is taken at.
@@ -303,6 +331,7 @@ impl Default for ModelSettings {
             onnxruntime: ".local/onnxruntime/libonnxruntime.so".into(),
             video: "efficientnet-lite0".into(),
             audio: "speech-embedding".into(),
+            detector: "nanodet-g".into(),
         }
     }
 }
@@ -315,7 +344,16 @@ impl Default for InferenceSettings {
 
 impl Default for ExtractSettings {
     fn default() -> Self {
-        ExtractSettings { keyframe_position: KeyframePosition::Start, jpeg_quality: 95 }
+        ExtractSettings {
+            strategy: Strategy::EqualInterval,
+            scene_threshold: 27.0,
+            min_scene_len: 15,
+            scenes_longer_than: 20,
+            object_confidence: 0.5,
+            object_stride: 1,
+            keyframe_position: KeyframePosition::Start,
+            jpeg_quality: 95,
+        }
     }
 }
 
@@ -403,6 +441,10 @@ impl Settings {
             }
         };
         require((1..=100).contains(&self.extract.jpeg_quality), "extract.jpeg_quality", "1 to 100")?;
+        let threshold = self.extract.scene_threshold;
+        require(threshold > 0.0 && threshold <= 255.0, "extract.scene_threshold", "above 0 and at most 255")?;
+        require((0.0..=1.0).contains(&self.extract.object_confidence), "extract.object_confidence", "0 to 1")?;
+        require(self.extract.object_stride >= 1, "extract.object_stride", "at least 1")?;
         require((2..=100).contains(&self.evaluate.folds), "evaluate.folds", "2 to 100")?;
         require(self.evaluate.epochs >= 1, "evaluate.epochs", "at least 1")?;
         require(self.coordinator.window >= 1, "coordinator.window", "at least 1")?;

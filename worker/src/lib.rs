@@ -1,5 +1,6 @@
 //! What a job does: media, inference and training; and the loop that takes jobs from the queue. Plans nothing and knows no other job.
 
+pub mod detect;
 pub mod embed;
 pub mod heartbeat;
 pub mod inference;

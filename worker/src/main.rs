@@ -145,7 +145,7 @@ async fn work(settings: Settings, kinds: &[WorkKind]) -> Result<()> {
     let models = if kinds.contains(&WorkKind::Extract) {
         let registry = Registry::load(settings.models.registry.as_deref())?;
         let models = Models::open(&settings, registry)?;
-        models.load_chosen(&settings.models)?;
+        models.load_chosen(&settings)?;
         Some(models)
     } else {
         None

@@ -19,7 +19,7 @@ pub(super) async fn check(settings: &Settings) -> Vec<Check> {
     };
     let words = format!("{}; provider {} starts", library_version(), settings.inference.provider.name());
     let mut checks = vec![library(Ok(words))];
-    let chosen: Vec<String> = match models.chosen(&settings.models) {
+    let chosen: Vec<String> = match models.chosen(settings) {
         Ok(chosen) => chosen.into_iter().map(|m| m.name.clone()).collect(),
         Err(error) => {
             checks.push(("models".into(), "models.video, models.audio".into(), Err(error)));

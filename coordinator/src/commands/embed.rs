@@ -91,7 +91,7 @@ impl Embed {
             request.keyframes = keyframes;
             request.audio = sample_rate.map(|sample_rate| AudioSettings { sample_rate });
         };
-        super::video::decode(&self.file, settings, ask, None).await
+        super::video::decode(&self.file, settings, ask, super::video::Guest::Nobody).await
     }
 
     fn tell(&self, answers: &[Answer], output: &Output) -> Result<()> {

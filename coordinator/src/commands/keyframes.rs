@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use jhalak_common::settings::{KeyframePosition, Settings};
 use jhalak_common::{Error, Result, exit};
+use jhalak_worker::detect::Thresholds;
 use jhalak_worker::media::{
     self, DecodeReport, DecodeRequest, Keyframe, KeyframeSet, KeyframeSettings, MediaError, Outcome, Padding, Position,
     SceneMiddleSettings, SceneObjectSettings, VideoInfo,
 };
 use serde::Serialize;
 
+use super::Output;
 use super::scenes::CutArgs;
-use super::{Output, video};
+use super::video::{self, Guest};
 
 /// Chooses the keyframes of a video (16 by default), writes them as JPEG, and says what each was chosen for.
 ///
@@ -48,6 +50,9 @@ pub struct Keyframes {
     /// scene-object: every how many frames of a scene the detector looks; 1, the default, is the method's every frame.
     #[arg(long, value_name = "FRAMES", value_parser = clap::value_parser!(u64).range(1..))]
     stride: Option<u64>,
+    /// scene-object: the detector, by its name in the registry. Default: the setting models.detector.
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
     /// scene-object: objects count if the detector is surer than this. Default 0.5.
     #[arg(long, value_name = "0..1")]
     confidence: Option<f32>,
@@ -97,8 +102,8 @@ impl Keyframes {
     pub(super) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         self.check();
         let detector = match self.strategy {
-            Strategy::SceneObject => Some(detector()?),
-            _ => None,
+            Strategy::SceneObject => Guest::Detector(self.detector(&settings).await?),
+            _ => Guest::Nobody,
         };
         std::fs::create_dir_all(&self.out).map_err(|e| cannot_write(&self.out, &e))?;
         // Absolute, so that a reader finds the pictures from wherever it stands.
@@ -141,6 +146,16 @@ impl Keyframes {
         Ok(exit::DONE)
     }
 
+    /// The detector that scene-object keyframes need. Objects that do not count need not be found.
+    async fn detector(&self, settings: &Settings) -> Result<Box<dyn media::Detector + Send>> {
+        let name = self.model.as_ref().unwrap_or(&settings.models.detector);
+        let confidence = self.confidence.unwrap_or(SceneObjectSettings::default().confidence);
+        let detector =
+            super::detect::open(settings, name, |how| Thresholds { score: confidence, overlap: how.overlap }).await?;
+        detector.check_for_scenes()?;
+        Ok(Box::new(detector))
+    }
+
     /// Settings of another strategy are wrong use: silently ignored they would mislead.
     fn check(&self) {
         let equal = self.strategy == Strategy::EqualInterval;
@@ -151,8 +166,13 @@ impl Keyframes {
         if !equal && self.position.is_some() {
             video::wrong_use("--position is of equal-interval");
         }
-        if !object && (self.stride.is_some() || self.confidence.is_some() || self.longer_than.is_some()) {
-            video::wrong_use("--stride, --confidence and --longer-than are of scene-object");
+        if !object
+            && (self.model.is_some()
+                || self.stride.is_some()
+                || self.confidence.is_some()
+                || self.longer_than.is_some())
+        {
+            video::wrong_use("--model, --stride, --confidence and --longer-than are of scene-object");
         }
         if self.confidence.is_some_and(|confidence| !(0.0..=1.0).contains(&confidence)) {
             video::wrong_use("--confidence must be 0 to 1");
@@ -204,14 +224,6 @@ impl Keyframes {
             }),
         }
     }
-}
-
-/// The detector that scene-object keyframes need.
-fn detector() -> Result<Box<dyn media::Detector + Send>> {
-    Err(Error::invalid(
-        "scene-object keyframes need an object detector and this installation has no model for one; \
-         equal-interval and scene-middle need none",
-    ))
 }
 
 /// Writes the pictures of the archive into `out`, under the names that the report gives them.

@@ -4,6 +4,8 @@ mod cancel;
 #[cfg(feature = "local")]
 mod cell;
 mod dataset;
+#[cfg(feature = "local")]
+mod detect;
 mod doctor;
 mod doctor_models;
 #[cfg(feature = "local")]
@@ -92,12 +94,15 @@ pub enum Command {
     /// Evaluates one model in one setting, in this process.
     #[cfg(feature = "local")]
     Evaluate(Box<evaluate::Evaluate>),
+    /// Finds objects in a picture or in the frames of a video.
+    #[cfg(feature = "local")]
+    Detect(detect::Detect),
     /// Looks at a dataset: check, describe.
     Dataset(dataset::DatasetCommand),
     /// Embeds one video file: a vector of its pictures, a vector of its sound.
     #[cfg(feature = "local")]
     Embed(embed::Embed),
-    /// The registry of models: ls, verify.
+    /// The registry of models: ls, fetch, verify.
     Models(models::ModelsCommand),
     /// Says whether everything that a run needs is there.
     Doctor(doctor::Doctor),
@@ -176,6 +181,8 @@ impl Command {
             Command::Keyframes(command) => command.execute(settings, output).await,
             #[cfg(feature = "local")]
             Command::Evaluate(command) => command.execute(settings, output).await,
+            #[cfg(feature = "local")]
+            Command::Detect(command) => command.execute(settings, output).await,
             Command::Dataset(command) => command.execute(settings, output).await,
             #[cfg(feature = "local")]
             Command::Embed(command) => command.execute(settings, output).await,

@@ -9,7 +9,8 @@ use jhalak_worker::media::scenes::list::SceneList;
 use jhalak_worker::media::{Outcome, SceneSettings};
 use serde::Serialize;
 
-use super::{Output, video};
+use super::Output;
+use super::video::{self, Guest};
 
 /// Finds the scenes of a video, with the scores and cuts of PySceneDetect's ContentDetector.
 ///
@@ -73,7 +74,8 @@ struct Answer<'a> {
 impl Scenes {
     pub(super) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         let asked = self.cuts.settings();
-        let decoded = video::decode(&self.video, &settings, |request| request.scenes = Some(asked), None).await?;
+        let decoded =
+            video::decode(&self.video, &settings, |request| request.scenes = Some(asked), Guest::Nobody).await?;
         let report = &decoded.report;
         let files = report.scenes.as_ref().ok_or_else(|| Error::bug("the decode lists no scenes"))?;
         let mut list: SceneList = serde_json::from_slice(&std::fs::read(&files.json)?)

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use jhalak_common::settings::{DecodeSettings, Settings};
 use jhalak_common::{Error, ErrorKind, Result, shutdown};
-use jhalak_worker::media::child::decode_with_detector;
+use jhalak_worker::media::child::{decode_with_detector, view_frames};
+use jhalak_worker::media::viewer::Viewer;
 use jhalak_worker::media::{DecodeLimits, DecodeReport, DecodeRequest, Detector, MediaError, Outcome, child};
 use jhalak_worker::scratch::{JobFolder, Scratch};
 
@@ -20,12 +21,22 @@ pub(super) struct Decoded {
     _scratch: Scratch,
 }
 
+/// Who looks at pictures while a video is decoded.
+pub(super) enum Guest {
+    /// Nobody.
+    Nobody,
+    /// The detector that scene-object keyframes need.
+    Detector(Box<dyn Detector + Send>),
+    /// A viewer of the frames that are asked for.
+    Viewer(Box<dyn Viewer + Send>),
+}
+
 /// Decodes `video` as `ask` says. Interrupted, it leaves nothing behind.
 pub(super) async fn decode(
     video: &Path,
     settings: &Settings,
     ask: impl FnOnce(&mut DecodeRequest),
-    detector: Option<Box<dyn Detector + Send>>,
+    guest: Guest,
 ) -> Result<Decoded> {
     let stop = shutdown::on_signal()?;
     check(video)?;
@@ -37,16 +48,17 @@ pub(super) async fn decode(
     let DecodeSettings { memory_mb, cpu_s, wall_s, output_mb } = settings.decode;
     let limits = DecodeLimits { memory_mb, cpu_s, wall_s, output_mb };
     let program = std::env::current_exe().map_err(|e| Error::from(e).context("the path of this program"))?;
-    let decoded = match detector {
-        Some(detector) => decode_with_detector(&program, &request, &limits, &stop, detector).await,
-        None => child::decode(&program, &request, &limits, &stop).await,
+    let decoded = match guest {
+        Guest::Detector(detector) => decode_with_detector(&program, &request, &limits, &stop, detector).await,
+        Guest::Viewer(viewer) => view_frames(&program, &request, &limits, &stop, viewer).await,
+        Guest::Nobody => child::decode(&program, &request, &limits, &stop).await,
     };
     let report = decoded.map_err(|error| told(error, video))?;
     Ok(Decoded { report, _folder: folder, _scratch: scratch })
 }
 
 /// Whether there is a readable regular file, so that what cannot be a video is told at once and in plain words.
-fn check(video: &Path) -> Result<()> {
+pub(super) fn check(video: &Path) -> Result<()> {
     let shown = video.display();
     let is_address = video.to_str().and_then(|name| name.split_once("://")).is_some_and(|(scheme, _)| {
         !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))

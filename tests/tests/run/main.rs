@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cluster;
+mod detect;
 mod embedded;
 mod embedders;
 mod evaluate;

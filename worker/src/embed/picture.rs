@@ -74,11 +74,13 @@ impl Picture {
             Filter::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
             Filter::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
             Filter::Nearest => ResizeAlg::Nearest,
+            Filter::TwoTap => return Err(Error::bug("two-tap is for detectors")),
         };
         let options = ResizeOptions::new().resize_alg(algorithm);
         let options = match how.resize {
             Resize::Stretch => options,
             Resize::Crop => options.fit_into_destination(Some((0.5, 0.5))),
+            Resize::Letterbox | Resize::LetterboxTopLeft => return Err(Error::bug("a letterbox is for detectors")),
         };
         resizer.resize(&source, &mut target, &options).map_err(|e| cannot(&e))?;
         Ok(target.into_vec())

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use jhalak_common::extraction::AudioEmbeddingParams;
 use jhalak_common::hash::Hash;
 use jhalak_common::models::{Model, Registry, Role};
-use jhalak_common::settings::{InferenceSettings, ModelSettings, Settings};
+use jhalak_common::settings::{InferenceSettings, ModelSettings, Settings, Strategy};
 use jhalak_common::{Error, Result};
 use ort::environment::Environment;
 
@@ -76,15 +76,19 @@ impl Models {
     }
 
     /// The models that the settings choose, the ones that they need included.
-    pub fn chosen(&self, settings: &ModelSettings) -> Result<Vec<&Model>> {
-        let video = self.registry.one_of(&settings.video, &Role::VIDEO)?;
-        let audio = self.registry.one_of(&settings.audio, &Role::AUDIO)?;
+    pub fn chosen(&self, settings: &Settings) -> Result<Vec<&Model>> {
+        let video = self.registry.one_of(&settings.models.video, &Role::VIDEO)?;
+        let audio = self.registry.one_of(&settings.models.audio, &Role::AUDIO)?;
+        let detector = match settings.extract.strategy {
+            Strategy::SceneObject => Some(self.registry.model(&settings.models.detector, Role::Detector)?),
+            Strategy::EqualInterval | Strategy::SceneMiddle => None,
+        };
         let (_, heard) = AudioEmbeddingParams::of(audio, &self.registry, &self.inference)?;
-        Ok(std::iter::once(video).chain(heard).collect())
+        Ok(std::iter::once(video).chain(heard).chain(detector).collect())
     }
 
     /// Loads the models that the settings choose, so that a worker that cannot work says so at its start.
-    pub fn load_chosen(&self, settings: &ModelSettings) -> Result<()> {
+    pub fn load_chosen(&self, settings: &Settings) -> Result<()> {
         self.chosen(settings)?.into_iter().try_for_each(|model| self.session(model).map(drop))
     }
 

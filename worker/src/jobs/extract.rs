@@ -8,26 +8,31 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body, Commit, CommitRecord, Recipe, Subject};
 use jhalak_common::embedding;
-use jhalak_common::extraction::{AudioEmbeddingParams, KeyframesParams, VideoEmbeddingParams};
+use jhalak_common::extraction::{AudioEmbeddingParams, KeyframesParams, ObjectsParams, VideoEmbeddingParams};
 use jhalak_common::fault_point;
 use jhalak_common::hash;
 use jhalak_common::job::{ExtractTask, Trailer};
-use jhalak_common::models::{Model, Role};
-use jhalak_common::settings::{DecodeSettings, KeyframePosition};
+use jhalak_common::models::{COCO, Model, Role};
+use jhalak_common::settings::{DecodeSettings, KeyframePosition, Strategy};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{Clock, Context};
+use crate::detect::{ObjectDetector, Thresholds};
 use crate::embed::{audio, video};
 use crate::inference::Models;
 use crate::job_loop::Done;
 use crate::media::keyframe_tar::FILE_NAME as KEYFRAMES_FILE;
 use crate::media::{
     self, AudioSettings, AudioTrack, DecodeLimits, DecodeReport, DecodeRequest, KeyframeSettings, Position,
+    SceneMiddleSettings, SceneObjectSettings, SceneSettings,
 };
 use crate::scratch::JobFolder;
+
+/// The file of [`ArtifactKind::Objects`].
+const OBJECTS_FILE: &str = "objects.json";
 
 /// Makes what is missing of the task's artifacts.
 pub(super) async fn run(context: &Arc<Context>, task: &ExtractTask, cut: CancellationToken) -> Result<Done> {
@@ -51,7 +56,9 @@ pub(super) async fn run(context: &Arc<Context>, task: &ExtractTask, cut: Cancell
         }
     }
     clock.note(&mut done, "look");
-    let decodes = missing.iter().any(|r| matches!(r.kind, ArtifactKind::Keyframes | ArtifactKind::AudioEmbedding));
+    let is_decoded =
+        |kind| matches!(kind, ArtifactKind::Keyframes | ArtifactKind::Objects | ArtifactKind::AudioEmbedding);
+    let decodes = missing.iter().any(|recipe| is_decoded(recipe.kind));
     let room = tokio::select! {
         folder = context.scratch.job_folder(if decodes { task.trailer.size } else { 0 }) => folder?,
         () = cut.cancelled() => return Err(Error::cancelled("the worker is stopping")),
@@ -99,9 +106,16 @@ impl Extraction<'_> {
         self.clock.note(&mut self.done, "fetch");
         fault_point::reach("after-download");
         let mut request = DecodeRequest::new(&self.subject().id, file, self.folder.path());
+        let mut detector = None;
         for recipe in missing {
             match recipe.kind {
-                ArtifactKind::Keyframes => request.keyframes = Some(keyframe_settings(&recipe.parse()?)),
+                ArtifactKind::Keyframes | ArtifactKind::Objects => {
+                    let params: KeyframesParams = recipe.parse()?;
+                    ask_for_keyframes(&mut request, &params);
+                    if params.objects.is_some() && detector.is_none() {
+                        detector = Some(self.detector(recipe, params).await?);
+                    }
+                }
                 ArtifactKind::AudioEmbedding => {
                     let params: AudioEmbeddingParams = recipe.parse()?;
                     request.audio = Some(AudioSettings { sample_rate: params.sample_rate_hz() });
@@ -110,7 +124,13 @@ impl Extraction<'_> {
             }
         }
         let limits = decode_limits(&self.context.settings.decode);
-        let report = media::child::decode(&self.context.program, &request, &limits, cut).await?;
+        let program = &self.context.program;
+        let report = match detector {
+            Some(detector) => {
+                media::child::decode_with_detector(program, &request, &limits, cut, Box::new(detector)).await?
+            }
+            None => media::child::decode(program, &request, &limits, cut).await?,
+        };
         self.decoded = Some(report);
         self.clock.note(&mut self.done, "decode");
         fault_point::reach("after-decode");
@@ -120,6 +140,7 @@ impl Extraction<'_> {
     async fn make(&mut self, recipe: &Recipe) -> Result<()> {
         let (files, facts) = match recipe.kind {
             ArtifactKind::Keyframes => self.keyframes()?,
+            ArtifactKind::Objects => self.objects()?,
             ArtifactKind::VideoEmbedding => self.video_embedding(recipe).await?,
             ArtifactKind::AudioEmbedding => self.audio_embedding(recipe).await?,
             other => return Err(Error::invalid(format!("an extraction job makes no {}", other.name()))),
@@ -143,10 +164,49 @@ impl Extraction<'_> {
         self.decoded.as_ref().ok_or_else(|| Error::bug("the trailer was not decoded"))
     }
 
+    /// The detector that a recipe of scene-object keyframes names.
+    async fn detector(&self, recipe: &Recipe, params: KeyframesParams) -> Result<ObjectDetector> {
+        let context = self.context.clone();
+        let sha256 = *recipe
+            .models
+            .first()
+            .ok_or_else(|| Error::invalid("the recipe of scene-object keyframes names no detector"))?;
+        blocking(move || {
+            let models = loaded(&context)?;
+            let objects = params.objects.ok_or_else(|| Error::bug("keyframes without objects need no detector"))?;
+            let model = models.by_checksum(&sha256, &[Role::Detector], |m| objects.fits(m, models.inference()))?;
+            let detector = ObjectDetector::open(models, model)?;
+            // What does not count need not be found.
+            Ok(detector.with(Thresholds { score: objects.confidence, overlap: objects.detector.nms }))
+        })
+        .await
+    }
+
     fn keyframes(&self) -> Result<(Vec<(&'static str, Body)>, Value)> {
         let report = self.report()?;
-        let facts = json!({ "video": report.video, "outcome": report.outcome, "keyframes": report.keyframes });
-        Ok((vec![(KEYFRAMES_FILE, Body::File(self.folder.path().join(KEYFRAMES_FILE)))], facts))
+        let file = vec![(KEYFRAMES_FILE, Body::File(fresh_keyframes(report)?))];
+        let (video, outcome) = (&report.video, &report.outcome);
+        let facts = match report.scene_middle.as_ref().or(report.scene_object.as_ref()) {
+            None => json!({ "video": video, "outcome": outcome, "keyframes": report.keyframes }),
+            Some(set) => json!({
+                "video": video, "outcome": outcome, "keyframes": set.keyframes, "wanted": set.wanted, "shortfall": set.shortfall,
+                "padding": set.padding,
+            }),
+        };
+        Ok((file, facts))
+    }
+
+    /// What the detector saw: the histogram over COCO's classes, and each keyframe's objects.
+    fn objects(&self) -> Result<(Vec<(&'static str, Body)>, Value)> {
+        let missing = || Error::bug("the decode counted no objects");
+        let set = self.report()?.scene_object.as_ref().ok_or_else(missing)?;
+        let histogram = set.histogram.as_ref().ok_or_else(missing)?;
+        let seen = json!({
+            "version": 1, "classes": COCO.as_slice(), "histogram": histogram, "keyframes": set.keyframes, "shortfall": set.shortfall,
+        });
+        let bytes = serde_json::to_vec(&seen).map_err(|e| Error::bug("objects.json").with_source(e))?;
+        let facts = json!({ "objects": histogram.iter().sum::<u64>(), "keyframes": set.keyframes.len() });
+        Ok((vec![(OBJECTS_FILE, Body::Bytes(bytes.into()))], facts))
     }
 
     async fn video_embedding(&self, recipe: &Recipe) -> Result<(Vec<(&'static str, Body)>, Value)> {
@@ -172,8 +232,7 @@ impl Extraction<'_> {
 
     /// The keyframes' bytes: as decoded in this job, or as committed before.
     async fn upstream_keyframes(&self, recipe: &Recipe) -> Result<Bytes> {
-        let fresh = self.folder.path().join(KEYFRAMES_FILE);
-        if self.decoded.as_ref().is_some_and(|d| !d.keyframes.is_empty()) {
+        if let Some(Ok(fresh)) = self.decoded.as_ref().map(fresh_keyframes) {
             return Ok(tokio::fs::read(fresh).await?.into());
         }
         let hash = *recipe
@@ -223,6 +282,12 @@ impl Extraction<'_> {
     }
 }
 
+/// The archive of the keyframes that a decode chose.
+fn fresh_keyframes(report: &DecodeReport) -> Result<PathBuf> {
+    let set = report.scene_middle.as_ref().or(report.scene_object.as_ref()).map(|set| set.tar.clone());
+    set.or(report.keyframes_tar.clone()).ok_or_else(|| Error::bug("the decode chose no keyframes"))
+}
+
 fn loaded(context: &Context) -> Result<&Models> {
     context.models.as_ref().ok_or_else(|| Error::transient("this worker was started without models"))
 }
@@ -257,14 +322,29 @@ async fn fetch(context: &Context, trailer: &Trailer, folder: &Path) -> Result<Pa
     Ok(file)
 }
 
-fn keyframe_settings(params: &KeyframesParams) -> KeyframeSettings {
-    KeyframeSettings {
-        count: params.count,
-        position: match params.position {
-            KeyframePosition::Start => Position::Start,
-            KeyframePosition::Middle => Position::Middle,
-        },
-        jpeg_quality: params.jpeg_quality,
+/// Asks for the keyframes that the parameters describe.
+fn ask_for_keyframes(request: &mut DecodeRequest, params: &KeyframesParams) {
+    let (count, jpeg_quality) = (params.count, params.jpeg_quality);
+    let scenes = params.scenes.as_ref().map_or_else(SceneSettings::default, |scenes| SceneSettings {
+        threshold: scenes.threshold,
+        min_scene_len: scenes.min_scene_len,
+    });
+    match (params.strategy, &params.objects) {
+        (Strategy::EqualInterval, _) => {
+            let position = match params.position {
+                Some(KeyframePosition::Middle) => Position::Middle,
+                Some(KeyframePosition::Start) | None => Position::Start,
+            };
+            request.keyframes = Some(KeyframeSettings { count, position, jpeg_quality });
+        }
+        (Strategy::SceneObject, Some(objects)) => {
+            let ObjectsParams { longer_than, confidence, stride, .. } = *objects;
+            request.scene_object =
+                Some(SceneObjectSettings { scenes, count, jpeg_quality, longer_than, confidence, stride });
+        }
+        (Strategy::SceneMiddle | Strategy::SceneObject, _) => {
+            request.scene_middle = Some(SceneMiddleSettings { scenes, count, jpeg_quality });
+        }
     }
 }
 

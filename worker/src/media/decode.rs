@@ -16,6 +16,7 @@ use super::scene_pass::{ScenePass, SceneResults};
 use super::seek::{Route, Step};
 use super::source::{Announced, Source};
 use super::timeline::Timeline;
+use super::viewer::{FrameShow, Viewer};
 use ffmpeg::codec::decoder::Opened;
 use ffmpeg::{Discard, frame};
 use ffmpeg_next as ffmpeg;
@@ -23,7 +24,16 @@ use std::cell::RefCell;
 
 /// Decodes as `request` asks and writes the results into its folder.
 pub fn run(request: &DecodeRequest) -> Result<DecodeReport, MediaError> {
-    run_with(request, &mut |_, _| {}, None)
+    run_with(request, &mut |_, _| {}, Guests::default())
+}
+
+/// Who takes part in a decode from outside.
+#[derive(Default)]
+pub struct Guests<'a> {
+    /// The detector that scene-object keyframes need.
+    pub detector: Option<&'a mut dyn Detector>,
+    /// Whoever frames are shown to.
+    pub viewer: Option<&'a mut dyn Viewer>,
 }
 
 /// As [`run`]; `observe` also sees every keyframe's picture before it is compressed. Where a first choice turns out wrong
@@ -33,25 +43,25 @@ pub fn run_observed(
     request: &DecodeRequest,
     observe: &mut dyn FnMut(&Keyframe, &Picture),
 ) -> Result<DecodeReport, MediaError> {
-    run_with(request, observe, None)
+    run_with(request, observe, Guests::default())
 }
 
-/// As [`run_observed`], with the detector that scene-object keyframes need.
+/// As [`run_observed`], with those that take part from outside.
 pub fn run_with(
     request: &DecodeRequest,
     observe: &mut dyn FnMut(&Keyframe, &Picture),
-    detector: Option<&mut dyn Detector>,
+    guests: Guests<'_>,
 ) -> Result<DecodeReport, MediaError> {
     let observe = RefCell::new(observe);
     let share = |keyframe: &Keyframe, picture: &Picture| observe.borrow_mut()(keyframe, picture);
     ffmpeg::init().map_err(|error| MediaError::bug(format!("FFmpeg does not start: {error}")))?;
     request.check()?;
-    if let (Some(settings), false) = (&request.keyframes, request.needs_scenes())
+    if let (Some(settings), false) = (&request.keyframes, request.needs_scenes() || request.frames.is_some())
         && let Some(report) = by_seeking(request, settings, &share)?
     {
         return Ok(report);
     }
-    whole(request, &share, detector)
+    whole(request, &share, guests)
 }
 
 /// Keyframes at equal intervals, and sound, with only those pictures decoded that they need; none where that cannot be
@@ -91,19 +101,15 @@ fn by_seeking(
 }
 
 /// Everything that was asked for, with every picture decoded.
-fn whole(
-    request: &DecodeRequest,
-    observe: &Observer<'_>,
-    detector: Option<&mut dyn Detector>,
-) -> Result<DecodeReport, MediaError> {
-    let mut source = Source::open(&request.video)?;
+fn whole(request: &DecodeRequest, observe: &Observer<'_>, guests: Guests<'_>) -> Result<DecodeReport, MediaError> {
+    let mut source = Source::open_for(request)?;
     let announced = source.announced;
     let stretch = |length| Stretch { from: 0, length };
     let mut length = announced.ticks().unwrap_or(0);
     if announced == Announced::Nothing && request.keyframes.is_some() {
         // Nothing says where the targets lie: read the packets once, which costs no decoding.
         length = length_by_packets(&mut source)?;
-        source = Source::open(&request.video)?;
+        source = Source::open_for(request)?;
     }
     let track = source.video.clone();
 
@@ -111,8 +117,13 @@ fn whole(
     if let Some(settings) = &request.keyframes {
         pass.equal_interval = Some(Chooser::new(request, settings, &track, stretch(length), observe)?);
     }
-    // Lets the detector's lifetime shrink.
-    let detector = detector.map(|detector| detector as &mut dyn Detector);
+    // Lets the guests' lifetimes shrink.
+    let detector = guests.detector.map(|detector| detector as &mut dyn Detector);
+    pass.frames_shown = match (&request.frames, guests.viewer) {
+        (Some(settings), Some(viewer)) => Some(FrameShow::new(settings, &track, viewer)),
+        (Some(_), None) => return Err(MediaError::bug("frames were asked for without a viewer")),
+        (None, _) => None,
+    };
     pass.scenes = ScenePass::new(request, &track, detector)?;
     let mut sound = sound_writer(request, &source)?;
     let is_video_decoded = pass.is_awaited();
@@ -126,7 +137,7 @@ fn whole(
     let mut chosen = pass.equal_interval.map(Chooser::finish).transpose()?;
     if let (Some(end), Some(settings)) = (corrected_length(&track, announced, &tally), &request.keyframes) {
         // The header is wrong. Spread the targets over what is there, not over what was announced.
-        let mut again = Source::open(&request.video)?;
+        let mut again = Source::open_for(request)?;
         let mut pass = VideoPass::new(&track);
         pass.equal_interval = Some(Chooser::new(request, settings, &track, stretch(end), observe)?);
         decode_once(&mut again, Some(&mut pass), None)?;

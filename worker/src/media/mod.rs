@@ -38,12 +38,13 @@ pub mod sheet;
 pub mod source;
 pub mod timeline;
 pub mod usage;
+pub mod viewer;
 
 pub use child::{DecodeLimits, run_child};
 pub use detector::{Detector, Object};
 pub use error::MediaError;
 pub use request::{
-    AudioSettings, AudioTrack, DecodeReport, DecodeRequest, Keyframe, KeyframeSet, KeyframeSettings, Outcome, Padding,
-    Position, SceneMiddleSettings, SceneObjectSettings, SceneReport, Usage, VideoInfo,
+    AudioSettings, AudioTrack, DecodeReport, DecodeRequest, FrameSettings, Keyframe, KeyframeSet, KeyframeSettings,
+    Outcome, Padding, Position, SceneMiddleSettings, SceneObjectSettings, SceneReport, Usage, VideoInfo,
 };
 pub use scenes::SceneSettings;

@@ -48,6 +48,21 @@ impl Orientation {
         }
     }
 
+    /// The turn that EXIF's `Orientation` asks for: 1 to 8; anything else leaves the picture as stored.
+    pub fn of_exif(tag: u32) -> Self {
+        let turn = |transpose, flip_rows, flip_columns| Self { transpose, flip_rows, flip_columns };
+        match tag {
+            2 => turn(false, false, true),
+            3 => turn(false, true, true),
+            4 => turn(false, true, false),
+            5 => turn(true, false, false),
+            6 => turn(true, true, false),
+            7 => turn(true, true, true),
+            8 => turn(true, false, true),
+            _ => Self::default(),
+        }
+    }
+
     /// Width and height as shown of a picture stored with these.
     pub fn shown_size(self, width: u32, height: u32) -> (u32, u32) {
         if self.transpose { (height, width) } else { (width, height) }
@@ -131,6 +146,23 @@ mod tests {
         assert_eq!(shown([1, 0, 0, -1]), (2, vec![5, 6, 3, 4, 1, 2]));
         assert_eq!(shown([0, 1, 1, 0]), (3, vec![1, 3, 5, 2, 4, 6]));
         assert_eq!(shown([0, -1, -1, 0]), (3, vec![6, 4, 2, 5, 3, 1]));
+    }
+
+    #[test]
+    fn photographs_are_turned_as_exif_says() {
+        let shown = |tag| {
+            let picture = Orientation::of_exif(tag).apply(numbered());
+            (picture.width, picture.rgb.iter().copied().step_by(3).collect::<Vec<_>>())
+        };
+        assert_eq!(shown(1), (2, vec![1, 2, 3, 4, 5, 6]));
+        assert_eq!(shown(2), (2, vec![2, 1, 4, 3, 6, 5]));
+        assert_eq!(shown(3), (2, vec![6, 5, 4, 3, 2, 1]));
+        assert_eq!(shown(4), (2, vec![5, 6, 3, 4, 1, 2]));
+        assert_eq!(shown(5), (3, vec![1, 3, 5, 2, 4, 6]));
+        assert_eq!(shown(6), (3, vec![5, 3, 1, 6, 4, 2]), "the camera stood on its right side: turn clockwise");
+        assert_eq!(shown(7), (3, vec![6, 4, 2, 5, 3, 1]));
+        assert_eq!(shown(8), (3, vec![2, 4, 6, 1, 3, 5]));
+        assert_eq!(shown(9), shown(1));
     }
 
     #[test]

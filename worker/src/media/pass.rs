@@ -6,6 +6,7 @@ use super::error::MediaError;
 use super::scene_pass::ScenePass;
 use super::seek::Route;
 use super::source::VideoTrack;
+use super::viewer::FrameShow;
 use ffmpeg_next::frame;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -29,6 +30,8 @@ pub struct VideoPass<'a> {
     pub equal_interval: Option<Chooser<'a>>,
     /// Scenes, and keyframes chosen by scenes.
     pub scenes: Option<ScenePass<'a>>,
+    /// Frames for a viewer.
+    pub frames_shown: Option<FrameShow<'a>>,
     /// Frames whose numbers are known already.
     pub by_number: Option<ByNumber<'a>>,
     /// Keyframes at equal intervals that are reached by seeking; then nobody else may wait.
@@ -38,13 +41,22 @@ pub struct VideoPass<'a> {
 impl VideoPass<'_> {
     /// A pass over the frames of `track` that nobody waits for yet.
     pub fn new(track: &VideoTrack) -> Self {
-        Self { clock: Clock::new(track), frames: 0, equal_interval: None, scenes: None, by_number: None, route: None }
+        Self {
+            clock: Clock::new(track),
+            frames: 0,
+            equal_interval: None,
+            scenes: None,
+            frames_shown: None,
+            by_number: None,
+            route: None,
+        }
     }
 
     /// Whether anybody waits for frames.
     pub fn is_awaited(&self) -> bool {
         self.equal_interval.is_some()
             || self.scenes.is_some()
+            || self.frames_shown.is_some()
             || self.by_number.as_ref().is_some_and(|by_number| !by_number.is_done())
             || self.route.as_ref().is_some_and(|route| !route.is_complete())
     }
@@ -60,6 +72,9 @@ impl VideoPass<'_> {
         let shown = Shown { number, ticks, frame: Rc::new(frame) };
         if let Some(scenes) = &mut self.scenes {
             scenes.show(&shown, coded)?;
+        }
+        if let Some(show) = &mut self.frames_shown {
+            show.show(&shown)?;
         }
         if let Some(by_number) = &mut self.by_number {
             by_number.show(&shown)?;

@@ -53,6 +53,7 @@ impl Findings<'_> {
                 announced_s: announced.ticks().map(|ticks| track.seconds(ticks)),
                 frames: is_video_decoded.then_some(tally.frames),
             },
+            is_picture: track.is_picture,
             outcome: outcome(track, announced, tally),
             errors: tally.video_faults.count + tally.audio_faults.count,
             keyframes_tar,

@@ -28,6 +28,9 @@ pub struct DecodeRequest {
     /// Keyframes with the most objects, if wanted. Needs a detector.
     #[serde(default)]
     pub scene_object: Option<SceneObjectSettings>,
+    /// Frames for a viewer, if wanted. The file may then be a picture, too.
+    #[serde(default)]
+    pub frames: Option<FrameSettings>,
     /// The sound track, if wanted.
     #[serde(default)]
     pub audio: Option<AudioSettings>,
@@ -37,7 +40,17 @@ impl DecodeRequest {
     /// A request that asks for nothing yet.
     pub fn new(id: impl Into<String>, video: impl Into<PathBuf>, out_dir: impl Into<PathBuf>) -> Self {
         let (id, video, out_dir) = (id.into(), video.into(), out_dir.into());
-        Self { id, video, out_dir, keyframes: None, scenes: None, scene_middle: None, scene_object: None, audio: None }
+        Self {
+            id,
+            video,
+            out_dir,
+            keyframes: None,
+            scenes: None,
+            scene_middle: None,
+            scene_object: None,
+            frames: None,
+            audio: None,
+        }
     }
 
     /// The id as it stands in file names: ASCII letters, digits, `-` and `_` stay, every other character becomes `_`
@@ -78,6 +91,9 @@ impl DecodeRequest {
                 return Err(MediaError::permanent(message));
             }
         }
+        if self.frames.as_ref().is_some_and(|frames| frames.stride == 0) {
+            return Err(MediaError::permanent("frames.stride is 0 and must be at least 1"));
+        }
         match &self.audio {
             Some(a) if !(4_000..=192_000).contains(&a.sample_rate) => {
                 let message = format!("audio.sample_rate is {}, must be 4000 to 192000", a.sample_rate);
@@ -96,6 +112,14 @@ fn check_keyframes(name: &str, count: u32, jpeg_quality: u8) -> Result<(), Media
         return Err(MediaError::permanent(format!("{name}.jpeg_quality is {jpeg_quality}, must be 1 to 100")));
     }
     Ok(())
+}
+
+/// Frames for a [`Viewer`](super::viewer::Viewer).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FrameSettings {
+    /// Every how many frames, from the first.
+    pub stride: u64,
 }
 
 /// Where in its interval a keyframe is taken.
@@ -191,6 +215,9 @@ impl Default for AudioSettings {
 pub struct DecodeReport {
     /// The video stream.
     pub video: VideoInfo,
+    /// Whether the file is a picture and no video.
+    #[serde(default)]
+    pub is_picture: bool,
     /// Whether the whole file could be read.
     pub outcome: Outcome,
     /// Packets and frames that the demuxer or a decoder refused, without ending the decode.

@@ -3,6 +3,7 @@
 use super::error::MediaError;
 use super::orientation::Orientation;
 use super::picture::check_size;
+use super::request::DecodeRequest;
 use ffmpeg::format::context::Input;
 use ffmpeg::format::stream::{Disposition, Stream};
 use ffmpeg::media::Type;
@@ -16,6 +17,15 @@ use std::path::Path;
 /// files or addresses is not among them.
 const CONTAINERS: &str = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut,ivf,obu,h264,hevc,m4v,mpegvideo,mjpeg,\
                           vc1,dv,rm,gxf,wtv,swf,gif,yuv4mpegpipe,mp3,aac,wav,flac";
+/// Pictures that a file may be where frames are asked for, by their first bytes, and the demuxer that reads one of them. FFmpeg's own choice
+/// by name could read a sequence of files.
+const PICTURES: [(&[u8], &std::ffi::CStr); 5] = [
+    (b"\xff\xd8\xff", c"jpeg_pipe"),
+    (b"\x89PNG\r\n\x1a\n", c"png_pipe"),
+    (b"BM", c"bmp_pipe"),
+    (b"II*\0", c"tiff_pipe"),
+    (b"MM\0*", c"tiff_pipe"),
+];
 /// More streams than any trailer has; each costs memory.
 const MAX_STREAMS: u32 = 64;
 /// Announced durations above this (30 years) are no durations.
@@ -61,6 +71,8 @@ pub struct VideoTrack {
     pub height: u32,
     /// How the picture is turned before it is shown.
     pub orientation: Orientation,
+    /// Whether the file is a picture.
+    pub is_picture: bool,
     /// How OpenCV's video reader turns it: it knows no mirrors.
     pub opencv_turn: Orientation,
 }
@@ -94,8 +106,18 @@ pub struct Source {
 }
 
 impl Source {
+    /// Opens the file of a request: a video, or where frames are asked for a picture, too.
+    pub fn open_for(request: &DecodeRequest) -> Result<Self, MediaError> {
+        let picture = if request.frames.is_some() { picture_demuxer(&request.video) } else { None };
+        Self::open_as(&request.video, picture)
+    }
+
     /// Opens a regular local file. Permanent errors carry FFmpeg's words; nothing but this file is ever opened.
     pub fn open(path: &Path) -> Result<Self, MediaError> {
+        Self::open_as(path, None)
+    }
+
+    fn open_as(path: &Path, picture: Option<ffmpeg::format::Input>) -> Result<Self, MediaError> {
         let shown = path.display();
         let metadata = std::fs::metadata(path).map_err(|error| {
             let message = format!("cannot read {shown}: {error}");
@@ -115,10 +137,21 @@ impl Source {
         };
         let mut options = Dictionary::new();
         options.set("protocol_whitelist", "file");
-        options.set("format_whitelist", CONTAINERS);
-        let input = ffmpeg::format::input_with_dictionary(&format!("file:{name}"), options)
-            .map_err(|error| MediaError::from_ffmpeg("cannot open the video", error))?;
-        Self::choose_streams(input)
+        let (name, what) = (format!("file:{name}"), if picture.is_some() { "the picture" } else { "the video" });
+        let is_picture = picture.is_some();
+        let opened = match picture {
+            Some(format) => {
+                ffmpeg::format::open_with(&name, &ffmpeg::Format::Input(format), options).map(|c| c.input())
+            }
+            None => {
+                options.set("format_whitelist", CONTAINERS);
+                ffmpeg::format::input_with_dictionary(&name, options)
+            }
+        };
+        let opened = opened.map_err(|error| MediaError::from_ffmpeg(&format!("cannot open {what}"), error))?;
+        let mut source = Self::choose_streams(opened)?;
+        source.video.is_picture = is_picture;
+        Ok(source)
     }
 
     /// The configuration record of the video stream; empty if it has none.
@@ -174,6 +207,7 @@ impl Source {
             width: shape.width,
             height: shape.height,
             orientation: Orientation::of_stream(&video),
+            is_picture: false,
             opencv_turn: Orientation::unmirrored_of_stream(&video),
         };
         let announced = announced(&input, &video);
@@ -198,6 +232,22 @@ fn announced(input: &Input, video: &Stream<'_>) -> Announced {
         Some(ticks) if sane(ticks) => Announced::Container(ticks),
         _ => Announced::Nothing,
     }
+}
+
+/// The demuxer for a file that begins as a picture does.
+#[expect(unsafe_code, reason = "ffmpeg-next cannot look a demuxer up by its name")]
+fn picture_demuxer(path: &Path) -> Option<ffmpeg::format::Input> {
+    let mut head = [0; 12];
+    let mut file = std::fs::File::open(path).ok()?;
+    let read = std::io::Read::read(&mut file, &mut head).ok()?;
+    let head = &head[..read];
+    let is_webp = head.starts_with(b"RIFF") && head.ends_with(b"WEBP");
+    let known = PICTURES.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, name)| *name);
+    let name = if is_webp { c"webp_pipe" } else { known? };
+    // SAFETY: the name ends in a zero; what is found is static and never freed.
+    let format = unsafe { ffi::av_find_input_format(name.as_ptr()) };
+    // SAFETY: as above; the wrapper only reads.
+    (!format.is_null()).then(|| unsafe { ffmpeg::format::Input::wrap(format.cast_mut()) })
 }
 
 /// FFmpeg's "no value" as none.

@@ -51,6 +51,7 @@ fn track() -> VideoTrack {
         width: 16,
         height: 16,
         orientation: Default::default(),
+        is_picture: false,
         opencv_turn: Default::default(),
     }
 }

@@ -50,8 +50,9 @@ type Decoded = (DecodeReport, Vec<(Keyframe, Picture)>, SceneList);
 fn decoded(request: &DecodeRequest) -> Decoded {
     let mut seen = Vec::new();
     let mut observe = |keyframe: &Keyframe, picture: &Picture| seen.push((keyframe.clone(), picture.clone()));
-    let report = decode::run_with(request, &mut observe, Some(&mut ByColour))
-        .unwrap_or_else(|error| panic!("{}: {error}", request.video.display()));
+    let report =
+        decode::run_with(request, &mut observe, decode::Guests { detector: Some(&mut ByColour), viewer: None })
+            .unwrap_or_else(|error| panic!("{}: {error}", request.video.display()));
     let list = std::fs::read(&report.scenes.as_ref().unwrap().json).unwrap();
     (report, seen, serde_json::from_slice(&list).unwrap())
 }

@@ -6,6 +6,7 @@ use crate::media::detector::{Detector, Object};
 use crate::media::error::MediaError;
 use crate::media::picture::Picture;
 use crate::media::request::DecodeReport;
+use crate::media::viewer::{FramePlace, Viewer};
 use ffmpeg_next::util::log;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::io::{BufRead, Write};
@@ -40,7 +41,27 @@ pub fn run_child() -> ExitCode {
 fn run(order: &Order, replies: Receiver<String>) -> Result<DecodeReport, MediaError> {
     let mut detector = RemoteDetector { replies };
     let detector = order.request.scene_object.as_ref().map(|_| &mut detector as &mut dyn Detector);
-    decode::run_with(&order.request, &mut |_, _| {}, detector)
+    let mut viewer = RemoteViewer;
+    let viewer = order.request.frames.as_ref().map(|_| &mut viewer as &mut dyn Viewer);
+    decode::run_with(&order.request, &mut |_, _| {}, decode::Guests { detector, viewer })
+}
+
+/// Writes a line and a picture to the parent.
+fn send(question: &Answer, picture: &Picture) -> std::io::Result<()> {
+    let question = serde_json::to_vec(question)?;
+    let mut stdout = std::io::stdout().lock();
+    [&question, b"\n".as_slice(), &picture.rgb].into_iter().try_for_each(|part| stdout.write_all(part))?;
+    stdout.flush()
+}
+
+/// The viewer in the parent. A full pipe is what holds the decode up.
+struct RemoteViewer;
+
+impl Viewer for RemoteViewer {
+    fn view(&mut self, place: FramePlace, picture: Picture) -> Result<(), MediaError> {
+        send(&Answer::View { place, width: picture.width, height: picture.height }, &picture)
+            .map_err(|error| MediaError::bug(format!("cannot reach the viewer: {error}")))
+    }
 }
 
 /// The detector in the parent.
@@ -52,10 +73,7 @@ impl Detector for RemoteDetector {
     fn detect(&mut self, rgb: &Picture) -> Result<Vec<Object>, MediaError> {
         let failed = |error: &dyn std::fmt::Display| MediaError::bug(format!("cannot reach the detector: {error}"));
         let question = Answer::Detect { width: rgb.width, height: rgb.height };
-        let question = serde_json::to_vec(&question).map_err(|error| failed(&error))?;
-        let mut stdout = std::io::stdout().lock();
-        let sent = [&question, b"\n".as_slice(), &rgb.rgb].into_iter().try_for_each(|part| stdout.write_all(part));
-        sent.and_then(|()| stdout.flush()).map_err(|error| failed(&error))?;
+        send(&question, rgb).map_err(|error| failed(&error))?;
         let reply = self.replies.recv().map_err(|error| failed(&error))?;
         match serde_json::from_str(&reply) {
             Ok(Reply::Objects(objects)) => Ok(objects),

