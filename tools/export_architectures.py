@@ -261,9 +261,9 @@ def _wav2vec2(name, size):
     output, dimension = ("features", {0: "batch", 2: "frames"}), channels
     role, more = "audio-embedding", f'moments = "{{prefix}}wav2vec2-base-moments"\n'
     if name == "wav2vec2-base-moments":
-        # Frames of the first convolution: chunks of a million samples.
+        # Frames of the first convolution: 40 MB of them at 512 channels.
         role, part, inputs, more = "audio-moments", Moments(encoder), samples, ""
-        frame, hop, chunk, output, dimension = KERNELS[0], STRIDES[0], 200_000, ("moments", {0: "batch"}), None
+        frame, hop, chunk, output, dimension = KERNELS[0], STRIDES[0], 20_000, ("moments", {0: "batch"}), None
     elif by_layer:
         part, inputs, more = Features(encoder), samples, ""
     elif whole:

@@ -138,11 +138,23 @@ pub struct InferenceSettings {
     pub threads: usize,
     /// Whether a model keeps the memory of its largest inference for the next one (faster), or gives it back each time.
     pub arena: bool,
-    /// Rows (pictures, clips, chunks of sound) at most that are gathered from the jobs in flight into one inference; 1 gathers nothing. A
-    /// single request may be larger.
+    /// Rows (pictures, clips, chunks of sound) at most that are gathered from the jobs in flight into one inference; a single request may be
+    /// larger. 0 leaves it to the provider: 1 on the processor, where rows together are no faster (BENCHMARKS.md) and take that much more
+    /// memory, 16 on a GPU.
     pub batch: usize,
     /// How long the first row waits for others before a batch that is not full is run; 0 takes what is there.
     pub wait_ms: u64,
+}
+
+impl InferenceSettings {
+    /// Rows at most that are gathered into one inference, `batch` decided.
+    pub fn gathered_rows(&self) -> usize {
+        match (self.batch, self.provider) {
+            (0, Provider::Cpu) => 1,
+            (0, _) => 16,
+            (rows, _) => rows,
+        }
+    }
 }
 
 /// What computes an inference.
@@ -338,7 +350,7 @@ impl Default for ModelSettings {
 
 impl Default for InferenceSettings {
     fn default() -> Self {
-        InferenceSettings { provider: Provider::Cpu, device: 0, threads: 1, arena: true, batch: 16, wait_ms: 2 }
+        InferenceSettings { provider: Provider::Cpu, device: 0, threads: 1, arena: true, batch: 0, wait_ms: 2 }
     }
 }
 
@@ -456,7 +468,7 @@ impl Settings {
         require(self.s3.attempts >= 1, "s3.attempts", "at least 1")?;
         require(self.s3.part_size_bytes >= 5 << 20, "s3.part_size_bytes", "at least 5242880")?;
         require((1..=1024).contains(&self.inference.threads), "inference.threads", "1 to 1024")?;
-        require((1..=1024).contains(&self.inference.batch), "inference.batch", "1 to 1024")?;
+        require(self.inference.batch <= 1024, "inference.batch", "0 to 1024")?;
         require(self.inference.wait_ms <= 10_000, "inference.wait_ms", "0 to 10000")?;
         require(self.decode.memory_mb >= 256, "decode.memory_mb", "at least 256")
     }

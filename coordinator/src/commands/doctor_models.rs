@@ -17,7 +17,11 @@ pub(super) async fn check(settings: &Settings) -> Vec<Check> {
         Ok(models) => models,
         Err(error) => return vec![library(Err(error))],
     };
-    let words = format!("{}; provider {} starts", library_version(), settings.inference.provider.name());
+    let words = format!(
+        "{}; provider {} starts",
+        library_version(&settings.models.onnxruntime),
+        settings.inference.provider.name()
+    );
     let mut checks = vec![library(Ok(words))];
     let chosen: Vec<String> = match models.chosen(settings) {
         Ok(chosen) => chosen.into_iter().map(|m| m.name.clone()).collect(),

@@ -16,11 +16,26 @@ use serde_json::Value;
 use super::contract::{Contract, Rows};
 use super::session;
 
-/// The version of the library that is loaded; `Models::open` must have loaded it.
-pub fn library_version() -> String {
-    let info = ort::info();
-    // "ORT Build Info: git-branch=..., build type=Release, cmake cxx flags: ...": the version has its own call, which ort does not pass on.
-    info.trim_start_matches("ORT Build Info: ").split(", cmake").next().unwrap_or(info).to_string()
+/// The version of the ONNX Runtime library at `path`, and how it was built; `Models::open` must have loaded it.
+pub fn library_version(path: &Path) -> String {
+    let info = ort::info().trim_start_matches("ORT Build Info: ");
+    let built = info.split(", cmake").next().unwrap_or(info);
+    // ort does not pass the version on; the library's symbols carry it as VERS_x.y.z.
+    match std::fs::read(path).ok().and_then(|bytes| symbol_version(&bytes)) {
+        Some(version) => format!("version {version} ({built})"),
+        None => built.to_string(),
+    }
+}
+
+fn symbol_version(library: &[u8]) -> Option<String> {
+    const MARK: &[u8] = b"VERS_";
+    let versions = library.windows(MARK.len()).enumerate().filter(|(_, window)| *window == MARK);
+    versions
+        .map(|(place, _)| {
+            let rest = library[place + MARK.len()..].iter().take(20);
+            rest.take_while(|b| b.is_ascii_digit() || **b == b'.').map(|b| char::from(*b)).collect::<String>()
+        })
+        .find(|version| version.split('.').count() == 3 && !version.ends_with('.'))
 }
 
 /// One model as it runs here.
@@ -157,6 +172,12 @@ fn providers(profile: &[u8]) -> BTreeMap<String, usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_librarys_version_is_read_from_its_symbols() {
+        assert_eq!(symbol_version(b"..VERS_?\0VERS_1.31.1\0libstdc").as_deref(), Some("1.31.1"));
+        assert_eq!(symbol_version(b"no library"), None);
+    }
 
     #[test]
     fn nodes_are_counted_by_the_provider_that_ran_them() {

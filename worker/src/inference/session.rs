@@ -92,7 +92,7 @@ impl Session {
             model: model.name.clone(),
             rows: contract.rows,
             contract: contract.clone(),
-            limit: inference.batch,
+            limit: inference.gathered_rows(),
             wait: Duration::from_millis(inference.wait_ms),
             // New shapes are slow on a GPU: batches are filled up to a power of two there.
             pad: !inference.provider.is_cpu(),
