@@ -7,7 +7,7 @@ CACHE := $(or $(JHALAK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jhalak)
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 RELEASE := $(CARGO_TARGET_DIR)/release
 
-.PHONY: help run test setup build bench-media bench-train bench-inference cluster cluster-down check fmt lint clean-local
+.PHONY: help run test setup build bench-media bench-train bench-inference fuzz-media cluster cluster-down check fmt lint clean-local
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -65,6 +65,9 @@ bench-inference: setup ## CPU time of each model's inference beside Python's onn
 	cargo build --release --locked --workspace --bins --examples
 	python3 scripts/bench/inference.py $(RELEASE)/examples/inference_bench
 	python3 scripts/bench/detection.py $(RELEASE) --venv $(CACHE)/venv-reference --yolox ../shared/models/yolox_nano.onnx
+
+fuzz-media: ## Decodes 10,000 damaged videos in the contained decoder (MUTATIONS=FROM..TO for others)
+	cargo test --locked --workspace --test media -- --ignored --nocapture ten_thousand_damaged_files
 
 clean-local: ## Removes .local (models, demo dataset, store, logs); downloads stay in the cache
 	rm -rf .local

@@ -9,3 +9,4 @@ mod evaluate;
 mod examples;
 mod keyframes;
 mod killed;
+mod videos;

@@ -135,7 +135,9 @@ fn whole(request: &DecodeRequest, observe: &Observer<'_>, guests: Guests<'_>) ->
     }
     let scenes = pass.scenes.map(|scenes| scenes.finish(request, &track, observe)).transpose()?.unwrap_or_default();
     let mut chosen = pass.equal_interval.map(Chooser::finish).transpose()?;
-    if let (Some(end), Some(settings)) = (corrected_length(&track, announced, &tally), &request.keyframes) {
+    let corrected = corrected_length(&track, announced, &tally);
+    length = corrected.unwrap_or(length);
+    if let (Some(end), Some(settings)) = (corrected, &request.keyframes) {
         // The header is wrong. Spread the targets over what is there, not over what was announced.
         let mut again = Source::open_for(request)?;
         let mut pass = VideoPass::new(&track);

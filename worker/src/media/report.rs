@@ -70,10 +70,15 @@ impl Findings<'_> {
     }
 }
 
-/// Ticks that the video really has, where it ends long before or goes on long after its announced end.
+/// Ticks that the video really has, where it ends long before or goes on long after its announced end: cut files, files
+/// glued together, containers whose sound outlasts the picture.
 pub fn corrected_length(track: &VideoTrack, announced: Announced, tally: &Tally) -> Option<i64> {
-    let is_wrong = missing_s(track, announced, tally).is_some() || is_longer(track, announced, tally);
-    tally.video_end.filter(|&end| is_wrong && end > 0)
+    let announced = track.seconds(announced.ticks()?);
+    let is_off = |end: i64| {
+        let off = (announced - track.seconds(end)).abs();
+        off > SECONDS_OFF && off > SHARE_OFF * announced
+    };
+    tally.video_end.filter(|&end| end > 0 && is_off(end))
 }
 
 /// Seconds that the file lacks, if that is more than a header's usual inexactness.
@@ -86,13 +91,6 @@ fn missing_s(track: &VideoTrack, announced: Announced, tally: &Tally) -> Option<
     let announced = track.seconds(announced.ticks()?);
     let missing = announced - track.seconds(reached.unwrap_or(0));
     (missing > SECONDS_OFF && missing > SHARE_OFF * announced).then_some(missing)
-}
-
-/// Whether the video goes on long after its announced end, as in files glued together.
-fn is_longer(track: &VideoTrack, announced: Announced, tally: &Tally) -> bool {
-    let (Some(announced), Some(end)) = (announced.ticks(), tally.video_end) else { return false };
-    let surplus = track.seconds(end) - track.seconds(announced);
-    surplus > SECONDS_OFF && surplus > SHARE_OFF * track.seconds(announced)
 }
 
 fn outcome(track: &VideoTrack, announced: Announced, tally: &Tally) -> Outcome {

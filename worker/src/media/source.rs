@@ -169,23 +169,19 @@ impl Source {
         }
     }
 
-    /// The streams that the `ffmpeg` program would take: video by default flag, then picture size; audio by default
-    /// flag, then channels; the first of equals. Cover art is no video.
+    /// The first video stream, as OpenCV (and so PySceneDetect) and `-map 0:v:0` take it; cover art is no video. Audio as
+    /// the `ffmpeg` program chooses it: by default flag, then channels, the first of equals.
     fn choose_streams(input: Input) -> Result<Self, MediaError> {
         if input.nb_streams() > MAX_STREAMS {
             let message = format!("the file has {} streams, more than {MAX_STREAMS}", input.nb_streams());
             return Err(MediaError::permanent(message));
         }
         let is_default = |stream: &Stream<'_>| stream.disposition().contains(Disposition::DEFAULT);
-        let video = input
-            .streams()
-            .filter(|s| s.parameters().medium() == Type::Video)
-            .filter(|s| !s.disposition().contains(Disposition::ATTACHED_PIC))
-            .min_by_key(|s| {
-                let shape = stream_shape(s);
-                (Reverse(is_default(s)), Reverse(u64::from(shape.width) * u64::from(shape.height)), s.index())
-            })
-            .ok_or_else(|| MediaError::permanent("the file has no video stream"))?;
+        let is_video = |s: &Stream<'_>| {
+            s.parameters().medium() == Type::Video && !s.disposition().contains(Disposition::ATTACHED_PIC)
+        };
+        let video =
+            input.streams().find(is_video).ok_or_else(|| MediaError::permanent("the file has no video stream"))?;
         let audio = input
             .streams()
             .filter(|s| s.parameters().medium() == Type::Audio)

@@ -4,6 +4,8 @@
 mod containment;
 mod hostile;
 mod keyframes;
+mod kinds;
+mod mutations;
 mod properties;
 mod scenes;
 mod seeking;
