@@ -121,7 +121,10 @@ fn advice(decode: Decode, first: i64, second: i64, classes: usize) -> String {
     match decode {
         // Exports that suppress give rows.
         _ if second == 6 || second == 7 => "this looks like `end-to-end`".into(),
-        Decode::Yolov8 if values == 5 + classes as i64 => "this looks like `yolov5` or `yolox`".into(),
+        // Those with objectness give rows.
+        Decode::Yolov8 if second == values && values == 5 + classes as i64 => {
+            "this looks like `yolov5` or `yolox`".into()
+        }
         Decode::Yolov5 | Decode::Yolox | Decode::YoloxDecoded if values == 4 + classes as i64 => {
             "this looks like `yolov8`".into()
         }
