@@ -44,6 +44,8 @@ pub enum ArtifactKind {
     Cell,
     /// Nothing but its commit record: what a probe leaves, see [`crate::job::ProbeTask`].
     Probe,
+    /// The final model: `model.json`, `model.safetensors`, `model.onnx` and what they need beside them.
+    Model,
 }
 
 impl ArtifactKind {
@@ -58,6 +60,7 @@ impl ArtifactKind {
             ArtifactKind::AudioTable => "audio-table",
             ArtifactKind::Cell => "cell",
             ArtifactKind::Probe => "probe",
+            ArtifactKind::Model => "model",
         }
     }
 

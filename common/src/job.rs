@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::artifact::{ArtifactKey, ArtifactKind, Recipe, Subject, check_version};
 use crate::error::{Error, ErrorKind, Result};
-use crate::evaluation::CellSpec;
+use crate::evaluation::{CellSpec, FitSpec};
 use crate::hash::Hash;
 use crate::queue::WorkKind;
 
@@ -41,6 +41,8 @@ pub enum Task {
     Extract(ExtractTask),
     /// Trains and tests one fold of one cell of the evaluation grid.
     Cell(Box<CellTask>),
+    /// Fits the final model on every rating of the dataset.
+    Fit(Box<FitTask>),
     /// Shows that the way from the queue through a worker to the store is whole.
     Probe(ProbeTask),
 }
@@ -100,12 +102,27 @@ pub struct CellTask {
     pub table_subject: Subject,
 }
 
+/// Fits the final model on every rating of the dataset.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FitTask {
+    /// The dataset, and the hash of its normalised form, kept at [`crate::run::dataset_key`].
+    pub dataset: Subject,
+    /// What is fitted.
+    pub fit: FitSpec,
+    /// How the model is made; its hash names the model's place.
+    pub recipe: Recipe,
+    /// The tables of embeddings that the network reads.
+    pub tables: BTreeMap<ArtifactKind, Hash>,
+    /// What identifies the content of those tables.
+    pub table_subject: Subject,
+}
+
 impl Task {
     /// The queue that it goes to.
     pub fn work_kind(&self) -> WorkKind {
         match self {
             Task::Extract(_) => WorkKind::Extract,
-            Task::Cell(_) => WorkKind::Train,
+            Task::Cell(_) | Task::Fit(_) => WorkKind::Train,
             Task::Probe(task) => task.workers,
         }
     }
@@ -118,6 +135,7 @@ impl Task {
             }
             Task::Cell(task) => vec![ArtifactKey::new(&task.recipe, &task.dataset)],
             Task::Probe(task) => task.recipe.iter().map(|recipe| ArtifactKey::new(recipe, &task.subject)).collect(),
+            Task::Fit(task) => vec![ArtifactKey::new(&task.recipe, &task.dataset)],
         }
     }
 }
@@ -261,6 +279,17 @@ mod tests {
             subject: Subject { id: "probe".into(), content },
             recipe: Some(recipe(ArtifactKind::Probe)),
         }));
+        let fit = job(Task::Fit(Box::new(FitTask {
+            dataset: Subject { id: "films".into(), content },
+            fit: FitSpec {
+                network: Some(CellSpec::strict(Split::Pairs, Modality::Video, model, UserEmbedding::Liked, true)),
+                honest: vec![Split::Pairs, split],
+                seed: 7,
+            },
+            recipe: recipe(ArtifactKind::Model),
+            tables: BTreeMap::from([(ArtifactKind::VideoTable, content)]),
+            table_subject: Subject { id: "films".into(), content },
+        })));
         let result = |outcome| JobResult { version: 1, job: "a-job".into(), run: "films-0123456789ab".into(), outcome };
         let seconds = BTreeMap::from([("decode".to_string(), 1.5)]);
         let done = result(Outcome::Committed { made: 3, seconds });
@@ -271,6 +300,7 @@ mod tests {
             ("job-extract-v1", value(&|| extract.encode().expect("it serialises"))),
             ("job-cell-v1", value(&|| cell.encode().expect("it serialises"))),
             ("job-probe-v1", value(&|| probe.encode().expect("it serialises"))),
+            ("job-fit-v1", value(&|| fit.encode().expect("it serialises"))),
             ("result-committed-v1", value(&|| done.encode().expect("it serialises"))),
             ("result-quarantined-v1", value(&|| given_up.encode().expect("it serialises"))),
             ("result-cancelled-v1", value(&|| dropped.encode().expect("it serialises"))),

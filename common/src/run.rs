@@ -20,9 +20,10 @@ use serde_json::Value;
 
 use crate::artifact::{ArtifactKind, Recipe, Subject, check_version};
 use crate::error::{Error, ErrorKind, Result};
-use crate::evaluation::CellSpec;
+use crate::evaluation::{CellSpec, FitSpec};
 use crate::hash::{self, Hash};
 use crate::job::Trailer;
+use crate::settings::Grid;
 use crate::store::ObjectStore;
 
 /// The version of the stored forms that this program writes and the newest that it reads.
@@ -47,6 +48,12 @@ pub struct RunSpec {
     pub recipes: Vec<Recipe>,
     /// The evaluation grid.
     pub cells: Vec<CellSpec>,
+    /// Which cells the grid is made of.
+    #[serde(default)]
+    pub grid: Grid,
+    /// What is fitted on every rating at the end; none in a run that was planned before there was such a stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fit: Option<FitSpec>,
     /// The models that the recipes use, for the report.
     pub models: Vec<ModelFacts>,
     /// What the run was asked for: a night, a week. One run a slot, whatever the dataset holds by then.
@@ -93,6 +100,8 @@ pub enum Stage {
     Extracting,
     /// Cells are being trained and tested.
     Training,
+    /// The final model is being fitted.
+    Fitting,
     /// The report is being written.
     Reporting,
     /// Everything is committed.
@@ -110,6 +119,7 @@ impl Stage {
             Stage::Planned => "planned",
             Stage::Extracting => "extracting",
             Stage::Training => "training",
+            Stage::Fitting => "fitting",
             Stage::Reporting => "reporting",
             Stage::Done => "done",
             Stage::DoneWithFailures => "done-with-failures",
@@ -177,7 +187,7 @@ impl RunSpec {
     /// The id of a run that asks for this: its slot where it has one, else the dataset, the trailers, the recipes and the cells decide it.
     pub fn derive_id(&self) -> String {
         let mut asked = serde_json::json!({
-            "dataset": self.dataset, "trailers": self.trailers, "recipes": self.recipes, "cells": self.cells,
+            "dataset": self.dataset, "trailers": self.trailers, "recipes": self.recipes, "cells": self.cells, "grid": self.grid, "fit": self.fit,
         });
         if let Some(only) = &self.only {
             asked["only"] = serde_json::json!(only);

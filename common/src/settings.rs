@@ -266,6 +266,19 @@ pub struct EvaluateSettings {
     pub folds: usize,
     /// Epochs of a training at most. The method's is 150; fewer make a quick look.
     pub epochs: usize,
+    /// Which cells a run evaluates.
+    pub grid: Grid,
+}
+
+/// Which cells a run evaluates.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Grid {
+    /// Each modality through the classifier and the ANN, baselines and the honest model.
+    #[default]
+    Standard,
+    /// Tables II to VI and Figure 7 of the paper, cell by cell.
+    Paper,
 }
 
 impl Default for Settings {
@@ -377,7 +390,7 @@ impl Default for DecodeSettings {
 
 impl Default for EvaluateSettings {
     fn default() -> Self {
-        EvaluateSettings { seed: 0, folds: 5, epochs: 150 }
+        EvaluateSettings { seed: 0, folds: 5, epochs: 150, grid: Grid::Standard }
     }
 }
 

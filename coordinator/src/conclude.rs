@@ -5,20 +5,24 @@ use std::collections::BTreeMap;
 use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind};
 use jhalak_common::dataset::Reading;
-use jhalak_common::evaluation::{FoldResult, metrics};
+use jhalak_common::evaluation::{CellSpec, FoldResult, UserEmbedding, metrics};
 use jhalak_common::job::{CellTask, Job, Task};
 use jhalak_common::run::{Stage, run_key};
-use jhalak_common::settings::Settings;
+use jhalak_common::settings::{Grid, Settings};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result, evaluation, exit};
 use serde_json::json;
 
 use crate::commands::Output;
 use crate::drive::{Coordinator, Summary};
-use crate::grid;
 use crate::missing::cell_tasks;
+use crate::paper::{self, Available};
 use crate::plan::Plan;
-use crate::report::{self, Cell, Decision, Extraction, LeftOut, Model, Quarantined, Recipe, Report, Run};
+use crate::report::{
+    self, Cell, Decision, Extraction, Figures, LeftOut, Model, PaperRow, PaperTable, Published, Quarantined, Recipe,
+    Report, Run,
+};
+use crate::{grid, model};
 
 /// Results that are read side by side.
 const SIDE_BY_SIDE: usize = 32;
@@ -36,11 +40,18 @@ pub async fn conclude(
     let store = coordinator.store.as_ref();
     let json_key = run_key(&plan.spec.id, "report/report.json");
     let html_key = run_key(&plan.spec.id, "report/index.html");
+    let model = match &summary.model {
+        Some(key) if artifact::committed(store, key).await?.is_some() => {
+            model::point_to(store, key).await?;
+            Some(format!("{}/{}", store.url().trim_end_matches('/'), key.folder()))
+        }
+        _ => None,
+    };
     let existing = if summary.made == 0 { read(store, &json_key).await? } else { None };
     let report = match existing {
         Some(report) => report,
         None => {
-            let report = assemble(store, plan, reading, summary, settings).await?;
+            let report = assemble(store, plan, reading, summary, settings, model.clone()).await?;
             store.put(&html_key, report::render(&report)?.into()).await?;
             store.put(&json_key, report.to_json()?.into()).await?;
             report
@@ -63,9 +74,12 @@ pub async fn conclude(
     if summary.made == 0 {
         text.push_str("  everything was committed before: nothing was computed again\n");
     }
+    if let Some(model) = &model {
+        text.push_str(&format!("  model        {model} (ask it: jhalak recommend --user U)\n"));
+    }
     text.push_str(&format!("  report       {page}\n"));
     let answer = json!({
-        "run": plan.spec.id, "state": stage.name(), "report": page, "made": summary.made,
+        "run": plan.spec.id, "state": stage.name(), "report": page, "made": summary.made, "model": model,
         "quarantined": summary.quarantined, "evaluation": report.evaluation,
     });
     output.print(&answer, &text)?;
@@ -86,8 +100,14 @@ async fn assemble(
     reading: &Reading,
     summary: &Summary,
     settings: &Settings,
+    model: Option<String>,
 ) -> Result<Report> {
     let spec = &plan.spec;
+    let evaluation = cells(store, plan, summary).await?;
+    let paper = match spec.grid {
+        Grid::Paper => paper_tables(plan, reading, settings, &evaluation),
+        Grid::Standard => Vec::new(),
+    };
     Ok(Report {
         version: report::VERSION,
         title: format!("{}: what viewers like", reading.dataset.name),
@@ -100,16 +120,18 @@ async fn assemble(
             seeds: BTreeMap::from([("splits, initial weights and shuffles".to_string(), settings.evaluate.seed)]),
         },
         dataset: reading.describe(),
-        models: spec.models.iter().filter(|_| !plan.trailers.trailers.is_empty()).map(model).collect(),
+        models: spec.models.iter().filter(|_| !plan.trailers.trailers.is_empty()).map(model_facts).collect(),
         recipes: recipes(plan, summary),
         extraction: extraction(plan, summary),
         left_out: left_out(plan, reading),
-        evaluation: cells(store, plan, summary).await?,
+        evaluation,
+        paper,
+        model,
         notes: notes(plan),
     })
 }
 
-fn model(facts: &jhalak_common::run::ModelFacts) -> Model {
+fn model_facts(facts: &jhalak_common::run::ModelFacts) -> Model {
     Model {
         name: facts.name.clone(),
         role: facts.role.clone(),
@@ -157,7 +179,7 @@ fn extraction(plan: &Plan, summary: &Summary) -> Option<Extraction> {
                 trailer: task.trailer.key,
                 reason: record.reason.clone(),
             }),
-            Task::Cell(_) | Task::Probe(_) => None,
+            Task::Cell(_) | Task::Fit(_) | Task::Probe(_) => None,
         })
         .collect();
     let silent = summary.tables.iter().find(|t| t.kind == ArtifactKind::AudioTable).map(|t| t.without.clone());
@@ -188,6 +210,50 @@ fn notes(plan: &Plan) -> Vec<String> {
         );
     }
     notes
+}
+
+/// The paper's tables with this run's figures. `evaluation` holds the plan's cells in their order, balanced ones among them.
+fn paper_tables(plan: &Plan, reading: &Reading, settings: &Settings, evaluation: &[Cell]) -> Vec<PaperTable> {
+    let plain = evaluation.iter().filter(|cell| cell.decision == Decision::Plain);
+    let ours: Vec<(&CellSpec, &Cell)> = plan.spec.cells.iter().zip(plain).collect();
+    let find = |spec: &CellSpec| ours.iter().find(|(cell, _)| *cell == spec).map(|(_, cell)| *cell);
+    let available = Available {
+        dataset: &reading.dataset,
+        trailers: !plan.trailers.trailers.is_empty(),
+        recipes: &plan.spec.recipes,
+        models: &plan.spec.models,
+    };
+    let place = |table: &paper::Table, row: &paper::Row, user: UserEmbedding| {
+        let cells = paper::cells(table.input, row, user, &settings.evaluate);
+        let found = cells.each_ref().map(find);
+        let figures = |cell: Option<&Cell>| {
+            let metrics = cell?.metrics.as_ref()?;
+            Some(Figures { accuracy: metrics.accuracy, macro_f1: metrics.macro_f1 })
+        };
+        let (mean, sd) = row.figures[UserEmbedding::ALL.iter().position(|one| *one == user).unwrap_or(0)];
+        PaperRow {
+            model: row.model.name().to_owned(),
+            gl: row.gl,
+            user_embedding: user.name().to_owned(),
+            published: Published {
+                mean: mean / 100.0,
+                sd: (sd > 0.0).then_some(sd / 100.0),
+                table: table.name.to_owned(),
+            },
+            paper: figures(found[0]),
+            strict: figures(found[1]),
+            not_run: found.into_iter().flatten().find_map(|cell| cell.not_run.clone()),
+        }
+    };
+    let table = |table: &paper::Table| PaperTable {
+        name: table.name.to_owned(),
+        about: table.about.to_owned(),
+        stand_in: available.stand_in(table.input),
+        not_run: available.missing(table.input),
+        distance: table.distance.to_owned(),
+        rows: table.rows.iter().flat_map(|row| UserEmbedding::ALL.map(|user| place(table, row, user))).collect(),
+    };
+    paper::TABLES.iter().map(table).collect()
 }
 
 async fn cells(store: &dyn ObjectStore, plan: &Plan, summary: &Summary) -> Result<Vec<Cell>> {

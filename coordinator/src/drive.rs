@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jhalak_common::Result;
-use jhalak_common::artifact::ArtifactKind;
+use jhalak_common::artifact::{ArtifactKey, ArtifactKind};
 use jhalak_common::fault_point;
-use jhalak_common::job::QuarantineRecord;
+use jhalak_common::job::{FitTask, QuarantineRecord};
 use jhalak_common::queue::Queue;
 use jhalak_common::run::{RUN_VERSION, RunState, Stage, quarantine_key};
 use jhalak_common::store::ObjectStore;
@@ -19,6 +19,7 @@ use crate::gather::{self, GatheredTable};
 use crate::jobs::Jobs;
 use crate::lead::Lead;
 use crate::missing;
+use crate::model;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::stage::Ended;
@@ -78,6 +79,8 @@ pub struct Summary {
     pub extracted: usize,
     /// Cells that were not planned for want of an input, with the reason.
     pub left_out: BTreeMap<String, String>,
+    /// Where the final model is, unless its job was given up.
+    pub model: Option<ArtifactKey>,
 }
 
 impl Coordinator {
@@ -108,9 +111,21 @@ impl Coordinator {
             Ended::Lost => return Ok(Driven::Lost),
         }
         fault_point::reach("coordinator-trained");
+        let model = fit_task(plan, &tables)?;
+        if let Some(task) = &model {
+            let there = missing::all_committed(store, vec![ArtifactKey::new(&task.recipe, &task.dataset)]).await?;
+            let mut jobs = Jobs::fits(plan, store.url(), if there { vec![] } else { vec![task.clone()] });
+            let given_up = self.leave_out_quarantined(plan, &mut jobs).await?;
+            match self.stage(plan, Stage::Fitting, &jobs, 1, given_up).await? {
+                Ended::Over(n) => made += n,
+                Ended::Cancelled => return Ok(Driven::Cancelled),
+                Ended::Lost => return Ok(Driven::Lost),
+            }
+        }
         let quarantined = missing::quarantined(store, &plan.spec.id).await?;
         self.write_state(plan, &state(Stage::Reporting, quarantined.len())).await?;
-        Ok(Driven::Over(Summary { tables, quarantined, made, extracted, left_out }))
+        let model = model.map(|task| ArtifactKey::new(&task.recipe, &task.dataset));
+        Ok(Driven::Over(Summary { tables, quarantined, made, extracted, left_out, model }))
     }
 
     /// Writes down that the run is over.
@@ -157,4 +172,26 @@ fn state(stage: Stage, quarantined: usize) -> RunState {
 /// The kind of table that the embeddings of this kind are gathered into.
 pub fn table_of(embedding: ArtifactKind) -> Option<ArtifactKind> {
     gather::TABLES.iter().find(|(_, e)| *e == embedding).map(|(table, _)| *table)
+}
+
+/// The job of the final model. A network whose tables are not there is left out of it; none where nothing is left.
+pub fn fit_task(plan: &Plan, tables: &[GatheredTable]) -> Result<Option<FitTask>> {
+    let Some(mut fit) = plan.spec.fit.clone() else { return Ok(None) };
+    let wanted = fit.network.as_ref().map_or(&[][..], |cell| cell.modality.tables());
+    let mut found: Vec<&GatheredTable> = tables.iter().filter(|t| wanted.contains(&t.kind) && t.rows > 0).collect();
+    if found.len() < wanted.len() {
+        fit.network = None;
+        found.clear();
+    }
+    if fit.parts() == 0 {
+        return Ok(None);
+    }
+    let hashes: Vec<_> = found.iter().map(|table| table.sha256).collect();
+    Ok(Some(FitTask {
+        dataset: plan.spec.dataset.clone(),
+        recipe: model::recipe(&fit, &hashes)?,
+        fit,
+        tables: found.iter().map(|t| (t.kind, t.recipe)).collect(),
+        table_subject: found.first().map_or_else(|| plan.spec.dataset.clone(), |t| t.subject.clone()),
+    }))
 }

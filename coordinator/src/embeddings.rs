@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::TryStreamExt;
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, CommitRecord};
 use jhalak_common::evaluation::Modality;
+use jhalak_common::extraction;
 use jhalak_common::job::Trailer;
+use jhalak_common::models::Registry;
 use jhalak_common::run;
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
@@ -73,6 +75,37 @@ fn missing(store: &dyn ObjectStore, modality: Modality, embedding: ArtifactKind)
         embedding.name(),
         store.url()
     ))
+}
+
+/// The raw embeddings that the store has of one movie's trailer, by modality; empty where it has none.
+///
+/// # Errors
+/// Invalid input where it has those of two different trailers.
+pub async fn of_movie(store: &dyn ObjectStore, id: &str, settings: &Settings) -> Result<BTreeMap<String, Vec<f32>>> {
+    let registry = Registry::load(settings.models.registry.as_deref())?;
+    let (recipes, _) = extraction::recipes(settings, &registry)?;
+    let mut found = BTreeMap::new();
+    for recipe in &recipes {
+        let name = match recipe.kind {
+            ArtifactKind::VideoEmbedding => "video",
+            ArtifactKind::AudioEmbedding => "audio",
+            _ => continue,
+        };
+        let prefix = format!("{}{id}@", ArtifactKey::recipe_folder(recipe.kind, &recipe.hash()));
+        let keys: Vec<String> = store.list(&prefix).map_ok(|object| object.key).try_collect().await?;
+        let mut records = keys.iter().filter(|key| key.ends_with("/commit.json"));
+        let Some(key) = records.next() else { continue };
+        if records.next().is_some() {
+            return Err(Error::invalid(format!(
+                "the store {} has embeddings of several trailers of {id}: it cannot be told which is meant",
+                store.url()
+            )));
+        }
+        let Some(record) = run::get_json::<CommitRecord>(store, key).await? else { continue };
+        let (_, vector) = gather::read_embedding(store, recipe, &record.subject).await?;
+        found.extend(vector.map(|vector| (name.to_owned(), vector)));
+    }
+    Ok(found)
 }
 
 /// The trailers that the store has embeddings of, under the ids of the dataset's movies.

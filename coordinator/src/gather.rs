@@ -150,7 +150,7 @@ async fn write(
 }
 
 /// The movie id and its vector; None for an embedding without a file.
-async fn read_embedding(
+pub(crate) async fn read_embedding(
     store: &dyn ObjectStore,
     source: &Recipe,
     subject: &Subject,

@@ -2,7 +2,9 @@
 
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::{CellSpec, EmbeddingSource, Modality, Model, Split, UserEmbedding};
-use jhalak_common::settings::EvaluateSettings;
+use jhalak_common::settings::{EvaluateSettings, Grid};
+
+use crate::paper::{self, Available};
 
 /// The models that learn from embeddings.
 const NETWORKS: [Model; 2] = [Model::Classifier { heads: 4 }, Model::Ann];
@@ -13,21 +15,30 @@ const BASELINES: [Model; 3] = [Model::Majority, Model::UserMajority, Model::Item
 /// Under the strict protocol alone: baselines that are fitted, and the model that has to earn its place beside them.
 const STRICT: [Model; 4] = [Model::Bias, Model::BiasClassWeighted, Model::MatrixFactorisation, Model::Honest];
 
-/// Every cell of a run over `dataset`, each under the published protocol and under the strict one. Without trailers the modalities that come from
+/// Every cell of a run, each under the published protocol and under the strict one. Without trailers the modalities that come from
 /// them are not planned at all; [`left_out`] says so.
-pub fn cells(dataset: &Dataset, trailers: bool, settings: &EvaluateSettings) -> Vec<CellSpec> {
+pub fn cells(available: &Available<'_>, settings: &EvaluateSettings) -> Vec<CellSpec> {
     let mut cells = Vec::new();
     let baseline_modality = Modality::Genre;
     for model in BASELINES {
         cells.extend(both(baseline_modality, model));
     }
-    for model in STRICT {
+    let strict = match settings.grid {
+        Grid::Standard => &STRICT[..],
+        Grid::Paper => &[Model::Bias],
+    };
+    for &model in strict {
         cells.push(CellSpec::strict(Split::Pairs, baseline_modality, model, UserEmbedding::Liked, true));
     }
-    for modality in modalities(dataset, trailers) {
-        for model in NETWORKS {
-            cells.extend(both(modality, model));
+    match settings.grid {
+        Grid::Standard => {
+            for modality in modalities(available.dataset, available.trailers) {
+                for model in NETWORKS {
+                    cells.extend(both(modality, model));
+                }
+            }
         }
+        Grid::Paper => cells.extend(paper::grid(available, settings)),
     }
     for cell in &mut cells {
         cell.seed = settings.seed;

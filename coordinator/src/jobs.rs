@@ -1,7 +1,7 @@
 //! The jobs of one stage, each built when it is sent: a hundred thousand of them take a few bytes each until then.
 
 use jhalak_common::artifact::{ArtifactKey, Recipe};
-use jhalak_common::job::{CellTask, ExtractTask, Job, MESSAGE_VERSION, Task};
+use jhalak_common::job::{CellTask, ExtractTask, FitTask, Job, MESSAGE_VERSION, Task};
 use jhalak_common::queue::WorkKind;
 
 use crate::plan::Plan;
@@ -20,6 +20,7 @@ enum List {
     /// The trailer's place in the run's list, and what it misses.
     Extractions(Vec<(u32, RecipeSet)>),
     Cells(Vec<CellTask>),
+    Fits(Vec<FitTask>),
 }
 
 impl<'a> Jobs<'a> {
@@ -34,11 +35,17 @@ impl<'a> Jobs<'a> {
         Jobs { plan, store, list: List::Cells(tasks) }
     }
 
+    /// One job for each final model: one at most.
+    pub fn fits(plan: &'a Plan, store: String, tasks: Vec<FitTask>) -> Self {
+        Jobs { plan, store, list: List::Fits(tasks) }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         match &self.list {
             List::Extractions(list) => list.len(),
             List::Cells(list) => list.len(),
+            List::Fits(list) => list.len(),
         }
     }
 
@@ -51,7 +58,7 @@ impl<'a> Jobs<'a> {
     pub fn kind(&self) -> WorkKind {
         match self.list {
             List::Extractions(_) => WorkKind::Extract,
-            List::Cells(_) => WorkKind::Train,
+            List::Cells(_) | List::Fits(_) => WorkKind::Train,
         }
     }
 
@@ -61,6 +68,7 @@ impl<'a> Jobs<'a> {
         match &mut self.list {
             List::Extractions(list) => list.retain(|(trailer, _)| keep(&extraction_id(plan, *trailer))),
             List::Cells(list) => list.retain(|task| keep(&cell_id(task))),
+            List::Fits(list) => list.retain(|task| keep(&fit_id(task))),
         }
     }
 
@@ -69,6 +77,7 @@ impl<'a> Jobs<'a> {
         match &self.list {
             List::Extractions(list) => extraction_id(self.plan, list[i].0),
             List::Cells(list) => cell_id(&list[i]),
+            List::Fits(list) => fit_id(&list[i]),
         }
     }
 
@@ -80,6 +89,7 @@ impl<'a> Jobs<'a> {
                 format!("trailer of {} ({})", trailer.subject.id, trailer.key)
             }
             List::Cells(list) => format!("{}, fold {}", list[i].cell.name(), list[i].fold),
+            List::Fits(_) => "the final model".to_owned(),
         }
     }
 
@@ -87,7 +97,7 @@ impl<'a> Jobs<'a> {
     pub fn trailer(&self, i: usize) -> Option<usize> {
         match &self.list {
             List::Extractions(list) => Some(list[i].0 as usize),
-            List::Cells(_) => None,
+            List::Cells(_) | List::Fits(_) => None,
         }
     }
 
@@ -99,6 +109,7 @@ impl<'a> Jobs<'a> {
                 recipes.filter(|(bit, _)| list[i].1 & (1 << bit) != 0).map(|(_, recipe)| recipe).collect()
             }
             List::Cells(list) => vec![&list[i].recipe],
+            List::Fits(list) => vec![&list[i].recipe],
         }
     }
 
@@ -110,6 +121,7 @@ impl<'a> Jobs<'a> {
                 self.wanted(i).into_iter().map(|recipe| ArtifactKey::new(recipe, subject)).collect()
             }
             List::Cells(list) => vec![ArtifactKey::new(&list[i].recipe, &list[i].dataset)],
+            List::Fits(list) => vec![ArtifactKey::new(&list[i].recipe, &list[i].dataset)],
         }
     }
 
@@ -121,6 +133,7 @@ impl<'a> Jobs<'a> {
                 wanted: self.wanted(i).into_iter().cloned().collect(),
             }),
             List::Cells(list) => Task::Cell(Box::new(list[i].clone())),
+            List::Fits(list) => Task::Fit(Box::new(list[i].clone())),
         };
         let run = self.plan.spec.id.clone();
         Job { version: MESSAGE_VERSION, id: self.id(i), run, store: self.store.clone(), attempt: 0, task }
@@ -133,4 +146,8 @@ fn extraction_id(plan: &Plan, trailer: u32) -> String {
 
 fn cell_id(task: &CellTask) -> String {
     format!("cell-{}-{}", task.recipe.hash().short(), task.fold)
+}
+
+fn fit_id(task: &FitTask) -> String {
+    format!("fit-{}", task.recipe.hash().short())
 }

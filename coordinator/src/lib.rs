@@ -14,6 +14,8 @@ pub mod integrity;
 pub mod jobs;
 pub mod lead;
 pub mod missing;
+pub mod model;
+pub mod paper;
 pub mod plan;
 pub mod progress;
 pub mod report;

@@ -14,8 +14,9 @@ use jhalak_common::settings::Settings;
 use jhalak_common::store::{ObjectStore, PutOutcome};
 use jhalak_common::{Error, ErrorKind, Result};
 
-use crate::grid;
+use crate::paper::Available;
 use crate::source::Source;
+use crate::{grid, model};
 
 /// A run that any coordinator can go on with.
 #[derive(Debug, Clone)]
@@ -60,13 +61,18 @@ pub async fn draft(
         true => Some(new_trailers(store, &recipes, &trailers).await?),
         false => None,
     };
+    let available = Available { dataset, trailers: !trailers.is_empty(), recipes: &recipes, models: &models };
+    let cells = grid::cells(&available, &settings.evaluate);
+    let fit = Some(model::of_run(dataset, available.trailers, &settings.evaluate)).filter(|fit| fit.parts() > 0);
     let mut spec = RunSpec {
         version: RUN_VERSION,
         id: String::new(),
         dataset_url: source.url.clone(),
         synthetic: dataset.synthetic,
         trailers: trailers_hash(&trailers)?,
-        cells: grid::cells(dataset, !trailers.is_empty(), &settings.evaluate),
+        cells,
+        grid: settings.evaluate.grid,
+        fit,
         dataset: subject,
         recipes,
         models,

@@ -315,6 +315,7 @@ fn about(task: &Task) -> String {
         Task::Extract(task) => format!("trailer of {}", task.trailer.subject.id),
         Task::Cell(task) => format!("cell {}, fold {}", task.cell.name(), task.fold),
         Task::Probe(_) => "probe".into(),
+        Task::Fit(task) => format!("the final model of {}", task.dataset.id),
     }
 }
 

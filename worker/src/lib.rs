@@ -7,6 +7,7 @@ pub mod inference;
 pub mod job_loop;
 pub mod jobs;
 pub mod media;
+pub mod onnx;
 pub mod recommend;
 pub mod run_watch;
 pub mod scratch;

@@ -49,6 +49,11 @@ impl Assembly {
         self.movie_index = self.movies.keys().zip(0..).map(|(id, index)| (id.clone(), index)).collect();
     }
 
+    /// The movies, sorted by id.
+    pub fn into_movies(self) -> Vec<Movie> {
+        self.movies.into_values().map(|(movie, _)| movie).collect()
+    }
+
     /// Whether there is a movie of this id.
     pub fn has_movie(&self, id: &str) -> bool {
         self.movies.contains_key(id)

@@ -33,6 +33,7 @@ mod json_lines;
 mod layout;
 mod movielens;
 mod movies;
+mod newcomers;
 mod plain;
 mod reject;
 mod subset;
@@ -54,6 +55,7 @@ pub use describe::{Description, GenreCount, LabelCounts, Missing};
 pub use files::{Files, Folder, Memory};
 pub use genres::PAPER_GENRES;
 pub use layout::{Facts, Layout, ReadSettings, TABLE_FILES, read};
+pub use newcomers::read_movies;
 pub use reject::{MAX_LISTED, Reject};
 pub use trailers::TRAILER_EXTENSIONS;
 

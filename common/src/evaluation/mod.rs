@@ -3,12 +3,14 @@
 //!
 //! Every class vector, probability row and confusion matrix is in the order dislike, neutral, like.
 
+mod fit;
 pub mod metrics;
 mod name;
 mod result;
 mod spec;
 mod training;
 
+pub use fit::FitSpec;
 pub use result::{FoldResult, PartKind, PartResult, Prediction};
 pub use spec::*;
 pub use training::{FitSettings, Optimiser, Schedule, StepRate};

@@ -169,7 +169,8 @@ pub enum Modality {
 
 impl Modality {
     /// Every modality, in the order of reports.
-    pub const ALL: [Modality; 4] = [Modality::Video, Modality::Audio, Modality::AudioVideo, Modality::Genre];
+    pub const ALL: [Modality; 5] =
+        [Modality::Video, Modality::Audio, Modality::AudioVideo, Modality::Genre, Modality::Metadata];
 }
 
 impl fmt::Display for Modality {

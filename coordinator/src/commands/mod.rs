@@ -13,9 +13,15 @@ mod embed;
 #[cfg(feature = "local")]
 mod evaluate;
 #[cfg(feature = "local")]
+mod fit;
+#[cfg(feature = "local")]
 mod keyframes;
 mod models;
+#[cfg(feature = "local")]
+mod predict;
 mod quarantine;
+#[cfg(feature = "local")]
+mod recommend;
 mod report;
 #[cfg(feature = "local")]
 mod run;
@@ -25,12 +31,14 @@ mod status;
 mod submit;
 #[cfg(feature = "local")]
 mod video;
+#[cfg(feature = "local")]
+mod viewer;
 mod watch;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
-use jhalak_common::settings::Settings;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jhalak_common::settings::{Grid, Settings};
 use jhalak_common::{Error, Result};
 use serde::Serialize;
 
@@ -97,6 +105,15 @@ pub enum Command {
     /// Finds objects in a picture or in the frames of a video.
     #[cfg(feature = "local")]
     Detect(detect::Detect),
+    /// Fits the final model on every rating and stores it.
+    #[cfg(feature = "local")]
+    Fit(Box<fit::Fit>),
+    /// Predicts what a viewer thinks of a movie, and why.
+    #[cfg(feature = "local")]
+    Predict(predict::Predict),
+    /// Recommends movies to a viewer, and says why.
+    #[cfg(feature = "local")]
+    Recommend(recommend::Recommend),
     /// Looks at a dataset: check, describe.
     Dataset(dataset::DatasetCommand),
     /// Embeds one video file: a vector of its pictures, a vector of its sound.
@@ -121,6 +138,36 @@ pub struct DatasetArgs {
     /// A file with movie ids, one a line: only these movies are taken.
     #[arg(long, value_name = "FILE")]
     pub movies: Option<PathBuf>,
+}
+
+/// Which cells a run evaluates.
+#[derive(Args)]
+pub struct GridArgs {
+    /// standard: each modality through classifier and ANN, baselines and the honest model; paper: Tables II to VI and Figure 7 of the paper, cell by cell
+    /// [default: evaluate.grid of the settings]
+    #[arg(long, value_enum)]
+    grid: Option<GridArg>,
+}
+
+/// See [`Grid`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum GridArg {
+    /// Each modality.
+    Standard,
+    /// The paper's tables.
+    Paper,
+}
+
+impl GridArgs {
+    /// The settings with the grid that is asked for.
+    fn apply(&self, mut settings: Settings) -> Settings {
+        settings.evaluate.grid = match self.grid {
+            None => settings.evaluate.grid,
+            Some(GridArg::Standard) => Grid::Standard,
+            Some(GridArg::Paper) => Grid::Paper,
+        };
+        settings
+    }
 }
 
 /// How a command answers.
@@ -183,6 +230,11 @@ impl Command {
             Command::Evaluate(command) => command.execute(settings, output).await,
             #[cfg(feature = "local")]
             Command::Detect(command) => command.execute(settings, output).await,
+            Command::Fit(command) => command.execute(settings, output).await,
+            #[cfg(feature = "local")]
+            Command::Predict(command) => command.execute(settings, output).await,
+            #[cfg(feature = "local")]
+            Command::Recommend(command) => command.execute(settings, output).await,
             Command::Dataset(command) => command.execute(settings, output).await,
             #[cfg(feature = "local")]
             Command::Embed(command) => command.execute(settings, output).await,

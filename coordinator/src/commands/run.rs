@@ -12,7 +12,7 @@ use jhalak_worker::job_loop::Worker;
 use jhalak_worker::jobs::Context;
 use tokio_util::sync::CancellationToken;
 
-use super::{DatasetArgs, Output};
+use super::{DatasetArgs, GridArgs, Output};
 use crate::conduct::Conduct;
 use crate::plan::{self, Request};
 use crate::source;
@@ -23,10 +23,13 @@ use crate::source;
 pub struct Run {
     #[command(flatten)]
     dataset: DatasetArgs,
+    #[command(flatten)]
+    grid: GridArgs,
 }
 
 impl Run {
     pub(super) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
+        let settings = self.grid.apply(settings);
         let stop = shutdown::on_signal()?;
         let source = source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
         super::dataset::tell_rejects(&source.reading, &output);

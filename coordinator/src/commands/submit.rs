@@ -10,7 +10,7 @@ use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result, exit, queue, shutdown, store};
 use serde_json::json;
 
-use super::{DatasetArgs, Output};
+use super::{DatasetArgs, GridArgs, Output};
 use crate::conduct::Conduct;
 use crate::plan::{self, Plan, Request};
 use crate::{explain, reprocess, source};
@@ -21,6 +21,8 @@ use crate::{explain, reprocess, source};
 pub struct Submit {
     #[command(flatten)]
     dataset: DatasetArgs,
+    #[command(flatten)]
+    grid: GridArgs,
     /// Stay until the run has ended, also where another coordinator drives it (the default, but with --slot).
     #[arg(long, conflicts_with = "detach")]
     wait: bool,
@@ -49,6 +51,7 @@ fn kind(name: &str) -> Result<ArtifactKind, String> {
 
 impl Submit {
     pub(super) async fn execute(mut self, settings: Settings, output: Output) -> Result<u8> {
+        let settings = self.grid.apply(settings);
         if settings.queue == "memory:" && !self.dry_run {
             return Err(Error::invalid(
                 "submit needs a broker that workers share: set queue (JHALAK__QUEUE) to amqp://..., or use `jhalak run`, which needs none",

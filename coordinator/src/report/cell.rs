@@ -1,7 +1,7 @@
 //! One cell of the evaluation: what was asked for, and what came out or why nothing did.
 
 use jhalak_common::evaluation::metrics::{CellMetrics, MeanSd};
-use jhalak_common::evaluation::{self, CellSpec};
+use jhalak_common::evaluation::{self, CellSpec, EmbeddingSource};
 use serde::{Deserialize, Serialize};
 
 /// One model under one protocol, over all folds.
@@ -15,6 +15,9 @@ pub struct Cell {
     pub known_ratings: Option<usize>,
     /// What movies are described by; `None` for a baseline that knows labels alone.
     pub modality: Option<String>,
+    /// Where video and audio embeddings come from, where that is not a genre head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<String>,
     /// What predicts.
     pub model: String,
     /// Whether it is a baseline.
@@ -94,18 +97,20 @@ impl Cell {
         let baseline = spec.model.is_baseline();
         let network = spec.model.is_network();
         let modality = network.then(|| spec.modality.to_string());
-        let word = serde_json::to_value(spec.user_embedding).ok().and_then(|value| value.as_str().map(str::to_owned));
-        let user_embedding = word.filter(|_| network);
+        let user_embedding = network.then(|| spec.user_embedding.name().to_owned());
+        let given = network && !spec.modality.tables().is_empty() && spec.embedding == EmbeddingSource::Given;
         let gl = network.then_some(spec.gl);
-        let published = match (&modality, &user_embedding, gl) {
-            (Some(modality), Some(user), Some(gl)) => super::published(modality, spec.model.name(), user, gl),
-            _ => None,
-        };
+        let published = crate::paper::published(spec).filter(|_| network).map(|(mean, sd, table)| Published {
+            mean,
+            sd,
+            table: table.to_owned(),
+        });
         Cell {
             protocol,
             split,
             known_ratings,
             modality,
+            embedding: given.then(|| "without genre head".to_owned()),
             model: spec.model.name().to_owned(),
             baseline,
             user_embedding,
@@ -135,7 +140,8 @@ impl Cell {
         let mut name = self.model.clone();
         let gl = self.gl.map(|gl| if gl { "with GL" } else { "without GL" });
         let balanced = (self.decision == Decision::Balanced).then_some("balanced");
-        for part in [self.modality.as_deref(), self.user_embedding.as_deref(), gl, balanced].into_iter().flatten() {
+        let parts = [self.modality.as_deref(), self.embedding.as_deref(), self.user_embedding.as_deref(), gl, balanced];
+        for part in parts.into_iter().flatten() {
             name.push_str(", ");
             name.push_str(part);
         }

@@ -1,5 +1,6 @@
 //! Bars, each a small SVG as wide as the page gives it, with its text beside it in HTML, so that text keeps its size on a phone.
 
+use jhalak_common::evaluation::metrics::MeanSd;
 use serde::Serialize;
 
 use super::comparison::Comparison;
@@ -28,8 +29,10 @@ pub(super) struct Bar {
 /// The bars of one model.
 #[derive(Serialize)]
 pub(super) struct Group {
-    name: String,
-    bars: Vec<Bar>,
+    /// What the bars have in common.
+    pub name: String,
+    /// The bars, in order.
+    pub bars: Vec<Bar>,
 }
 
 /// The accuracy chart.
@@ -39,6 +42,22 @@ pub(super) struct Accuracy {
     /// Models with results that are not in the chart.
     more: usize,
     any_mark: bool,
+}
+
+/// The bar of an accuracy.
+pub(super) fn bar(label: String, series: &'static str, accuracy: MeanSd, mark: Option<f64>) -> Bar {
+    let spread =
+        (accuracy.sd > 0.0).then(|| (length(accuracy.mean - accuracy.sd), length(accuracy.mean + accuracy.sd)));
+    Bar { label, value: mean_sd(accuracy), series, length: length(accuracy.mean), spread, mark: mark.map(length) }
+}
+
+/// The accuracy of always saying the commonest class, under this protocol with random pairs.
+pub(super) fn mark_of(report: &Report, protocol: Protocol) -> Option<f64> {
+    let majority = report
+        .evaluation
+        .iter()
+        .find(|cell| cell.model == "majority" && cell.protocol == protocol && cell.split == super::Split::Pairs)?;
+    majority.accuracy().map(|accuracy| accuracy.mean)
 }
 
 fn length(share: f64) -> String {

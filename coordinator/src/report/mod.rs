@@ -14,8 +14,8 @@ mod example;
 mod facts;
 mod number;
 mod page;
+mod paper;
 mod parts;
-mod published;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -29,7 +29,7 @@ use serde_json::Value;
 
 pub use cell::{Cell, Decision, Protocol, Published, Split};
 pub use page::render;
-pub use published::published;
+pub use paper::{Figures, PaperRow, PaperTable};
 pub use summary::summary;
 
 /// The version of `report.json` that this program writes, and the newest that it reads.
@@ -56,6 +56,12 @@ pub struct Report {
     pub left_out: Vec<LeftOut>,
     /// The evaluation, in the order in which it is shown.
     pub evaluation: Vec<Cell>,
+    /// The paper's tables with ours beside them, where the run's grid is the paper's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paper: Vec<PaperTable>,
+    /// Where the final model lies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Further remarks, each a sentence or two: how many settings were tried, what a setting means.
     pub notes: Vec<String>,
 }

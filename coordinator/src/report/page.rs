@@ -11,6 +11,7 @@ use super::comparison::{Comparison, Table};
 use super::confusion::{self, Matrix};
 use super::facts::{flatten, in_a_line};
 use super::number::{count, counted, mean_sd, percent};
+use super::paper;
 use super::parts::{self, Parts};
 use super::{Extraction, LeftOut, Model, Report};
 
@@ -30,6 +31,7 @@ struct Page<'a> {
     headline: Option<String>,
     accuracy: Accuracy,
     table: Table,
+    paper: Vec<paper::Shown<'a>>,
     matrices: Vec<Matrix>,
     details: Vec<Detail>,
     parts: Vec<Parts>,
@@ -95,7 +97,8 @@ impl<'a> Page<'a> {
             headline: comparison.headline(),
             accuracy: chart::accuracy(&comparison),
             table: Table::of(&comparison),
-            matrices: confusion::chosen(&comparison),
+            paper: paper::shown(report),
+            matrices: confusion::shown(&comparison, !report.paper.is_empty()),
             details: details(report),
             parts: parts::of(report),
             labels: chart::labels(report),

@@ -156,6 +156,9 @@ async fn settle(queue: &dyn Queue, store: &dyn ObjectStore, results: &Results, d
             let files = vec![(RESULT_FILE, Body::Bytes(bytes))];
             artifact::commit(store, &task.recipe, &task.dataset, files, json!({})).await?;
         }
+        Task::Fit(task) => {
+            artifact::commit(store, &task.recipe, &task.dataset, Vec::new(), json!({})).await?;
+        }
         Task::Probe(_) => {}
     }
     let outcome = Outcome::Committed { made, seconds: BTreeMap::new() };

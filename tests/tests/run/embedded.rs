@@ -16,10 +16,10 @@ fn a_run_ends_in_a_report_and_a_second_one_finds_everything_committed() {
     assert_eq!(first.code, Some(0), "{}", first.err);
     let answer: Value = serde_json::from_str(&first.out).expect("JSON on standard output");
     assert_eq!(answer["state"], "done");
-    // 4 trailers with 3 artifacts each, and every cell with 2 folds.
+    // 4 trailers with 3 artifacts each, every cell with 2 folds, and the final model.
     let cells = answer["evaluation"].as_array().expect("a list of cells");
     let computed = cells.iter().filter(|cell| cell["decision"] == "plain").count();
-    assert_eq!(answer["made"], 12 + 2 * computed);
+    assert_eq!(answer["made"], 12 + 2 * computed + 1);
     for cell in cells {
         assert!(cell["not_run"].is_null(), "{cell}");
         assert!(cell["metrics"]["accuracy"]["mean"].as_f64().is_some_and(|a| (0.0..=1.0).contains(&a)), "{cell}");

@@ -9,4 +9,5 @@ mod evaluate;
 mod examples;
 mod keyframes;
 mod killed;
+mod serving;
 mod videos;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body, Commit};
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body, Commit, Subject};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::RESULT_FILE;
 use jhalak_common::hash::{self, Hash};
@@ -41,7 +41,7 @@ pub(super) async fn run(context: &Arc<Context>, task: &CellTask, cut: Cancellati
     if artifact::committed(context.store.as_ref(), &key).await?.is_some() {
         return Ok(done);
     }
-    let (dataset, features) = inputs(context, task).await?;
+    let (dataset, features) = inputs(context, &task.dataset, &task.tables, &task.table_subject).await?;
     clock.note(&mut done, "load");
     let (cell, fold) = (task.cell.clone(), task.fold);
     let stop = Arc::new(AtomicBool::new(false));
@@ -82,18 +82,25 @@ pub(super) async fn run(context: &Arc<Context>, task: &CellTask, cut: Cancellati
     Ok(done)
 }
 
-async fn inputs(context: &Context, task: &CellTask) -> Result<(Arc<Dataset>, Arc<Features>)> {
+/// The dataset and the tables of embeddings, read once for the jobs that follow each other.
+pub(super) async fn inputs(
+    context: &Context,
+    dataset: &Subject,
+    tables: &BTreeMap<ArtifactKind, Hash>,
+    table_subject: &Subject,
+) -> Result<(Arc<Dataset>, Arc<Features>)> {
+    let content = dataset.content;
     let mut kept = context.inputs.0.lock().await;
-    if let Some(loaded) = kept.as_ref().filter(|l| l.dataset_hash == task.dataset.content && l.tables == task.tables) {
+    if let Some(loaded) = kept.as_ref().filter(|l| l.dataset_hash == content && l.tables == *tables) {
         return Ok((loaded.dataset.clone(), loaded.features.clone()));
     }
-    let place = dataset_key(&task.dataset.content);
+    let place = dataset_key(&content);
     let bytes = context.store.get(&place).await.map_err(|e| e.context("the run's dataset"))?;
     let dataset: Dataset = serde_json::from_slice(&bytes)
         .map_err(|e| Error::invalid(format!("{place} is damaged: submit the run again")).with_source(e))?;
     let mut features = Features::default();
-    for (&kind, &recipe) in &task.tables {
-        let key = ArtifactKey { kind, recipe, subject: task.table_subject.clone() };
+    for (&kind, &recipe) in tables {
+        let key = ArtifactKey { kind, recipe, subject: table_subject.clone() };
         let record = artifact::committed(context.store.as_ref(), &key).await?.ok_or_else(|| {
             Error::invalid(format!("the table {} is not committed: submit the run again", key.folder()))
         })?;
@@ -107,8 +114,8 @@ async fn inputs(context: &Context, task: &CellTask) -> Result<(Arc<Dataset>, Arc
         }
     }
     let loaded = Loaded {
-        dataset_hash: task.dataset.content,
-        tables: task.tables.clone(),
+        dataset_hash: content,
+        tables: tables.clone(),
         dataset: Arc::new(dataset),
         features: Arc::new(features),
     };

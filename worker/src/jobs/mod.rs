@@ -3,6 +3,7 @@
 mod cell;
 mod checkpoints;
 mod extract;
+mod fit;
 mod probe;
 
 use std::collections::BTreeMap;
@@ -85,6 +86,7 @@ pub async fn run(context: &Arc<Context>, job: &Job, cut: CancellationToken) -> R
     match &job.task {
         Task::Extract(task) => extract::run(context, task, cut).await,
         Task::Cell(task) => cell::run(context, task, cut).await,
+        Task::Fit(task) => fit::run(context, task, cut).await,
         Task::Probe(task) => probe::run(context, task).await,
     }
 }

@@ -48,6 +48,14 @@ pub enum RecommendError {
         /// What is wrong with it, with the movie's number where it is one row.
         reason: String,
     },
+    /// A stored model that cannot be read.
+    #[error("the stored model's {file} {reason}")]
+    Stored {
+        /// The file.
+        file: String,
+        /// What is wrong with it, and the way out.
+        reason: String,
+    },
     /// The training failed.
     #[error(transparent)]
     Training(TrainError),

@@ -135,7 +135,9 @@ pub fn fit_head(
 }
 
 impl GenreHead {
-    fn new(settings: &HeadSettings, inputs: usize, genres: usize, random: &mut Random) -> Self {
+    /// A head with fresh weights, from `inputs` numbers to `genres`.
+    #[must_use]
+    pub fn new(settings: &HeadSettings, inputs: usize, genres: usize, random: &mut Random) -> Self {
         let width = settings.width;
         match settings.kind {
             HeadKind::Video => {

@@ -44,6 +44,8 @@ pub struct Batch {
 pub struct Inputs {
     samples: Vec<Sample>,
     sides: Vec<Side>,
+    /// User embeddings made so far.
+    users: u32,
 }
 
 impl Inputs {
@@ -52,7 +54,7 @@ impl Inputs {
     pub fn new(tables: Vec<EmbeddingTable>) -> Self {
         let side =
             |movies: EmbeddingTable| Side { dim: movies.dim, movies, users: Vec::new(), scaling: [vec![], vec![]] };
-        Self { samples: Vec::new(), sides: tables.into_iter().map(side).collect() }
+        Self { samples: Vec::new(), sides: tables.into_iter().map(side).collect(), users: 0 }
     }
 
     /// Adds the pairs, all of whose movies have embeddings, and makes the user embeddings that they need. Returns the numbers of
@@ -68,30 +70,75 @@ impl Inputs {
         pairs: &[u32],
         rows: &mut Vec<Option<u32>>,
     ) -> Vec<u32> {
-        rows.resize(profiles.len(), None);
-        let mut count = u32::try_from(rows.iter().flatten().count()).unwrap_or(u32::MAX);
         let first = self.samples.len();
         for &pair in pairs {
             let rating = dataset.ratings[pair as usize];
             let profile = profiles.profile(dataset, pair);
-            let user = *rows[profile].get_or_insert_with(|| {
-                for side in &mut self.sides {
-                    let start = side.users.len();
-                    side.users.resize(start + side.dim, 0.0);
-                    user_embedding(dataset, spec, swapped, &side.movies, profiles, profile, &mut side.users[start..]);
-                }
-                count += 1;
-                count - 1
-            });
-            let genres = profiles.genres(rating.movie);
-            let gl = if spec.gl {
-                gl_score(genres, profiles.sums(profile), swapped, &spec.gl_score) * spec.gl_score.scale
-            } else {
-                1.0
-            };
-            self.samples.push(Sample { movie: rating.movie, user, gl, label: rating.label as u8 });
+            self.push(dataset, spec, swapped, profiles, (profile, rating.movie, rating.label as u8), rows);
         }
         (first..self.samples.len()).filter_map(|i| u32::try_from(i).ok()).collect()
+    }
+
+    /// Adds one sample to predict: the user of this profile and a movie that has an embedding, whether or not they are a pair of the dataset.
+    /// Otherwise as [`Inputs::add`].
+    pub fn ask(
+        &mut self,
+        dataset: &Dataset,
+        spec: &CellSpec,
+        profiles: &Profiles,
+        (profile, movie): (usize, u32),
+        rows: &mut Vec<Option<u32>>,
+    ) -> u32 {
+        self.push(dataset, spec, false, profiles, (profile, movie, 0), rows);
+        u32::try_from(self.samples.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    fn push(
+        &mut self,
+        dataset: &Dataset,
+        spec: &CellSpec,
+        swapped: bool,
+        profiles: &Profiles,
+        (profile, movie, label): (usize, u32, u8),
+        rows: &mut Vec<Option<u32>>,
+    ) {
+        rows.resize(profiles.len(), None);
+        let (sides, made) = (&mut self.sides, &mut self.users);
+        let user = *rows[profile].get_or_insert_with(|| {
+            for side in sides {
+                let start = side.users.len();
+                side.users.resize(start + side.dim, 0.0);
+                user_embedding(dataset, spec, swapped, &side.movies, profiles, profile, &mut side.users[start..]);
+            }
+            *made += 1;
+            *made - 1
+        });
+        let gl = if spec.gl {
+            gl_score(profiles.genres(movie), profiles.sums(profile), swapped, &spec.gl_score) * spec.gl_score.scale
+        } else {
+            1.0
+        };
+        self.samples.push(Sample { movie, user, gl, label });
+    }
+
+    /// Mean and 1 / deviation of each movie input, then of each user input, of one modality; both empty where inputs are not standardised.
+    #[must_use]
+    pub fn scaling(&self, side: usize) -> &[Vec<(f32, f32)>; 2] {
+        &self.sides[side].scaling
+    }
+
+    /// Scales from now on with what another fold's [`Inputs::scaling`] was.
+    pub fn set_scaling(&mut self, side: usize, scaling: [Vec<(f32, f32)>; 2]) {
+        self.sides[side].scaling = scaling;
+    }
+
+    /// What a sample's inputs are made of in one modality: the movie's embedding, what it is multiplied by, and the user's embedding, all
+    /// before they are scaled.
+    #[must_use]
+    pub fn parts(&self, side: usize, sample: u32) -> (&[f32], f32, &[f32]) {
+        let Sample { movie, user, gl, .. } = self.samples[sample as usize];
+        let Side { dim, movies, users, .. } = &self.sides[side];
+        (movies.row(movie).unwrap_or(&[]), gl, &users[user as usize * dim..(user as usize + 1) * dim])
     }
 
     /// Standard-scales every input feature from now on, with the mean and deviation of these samples. A constant feature becomes 0.

@@ -22,6 +22,7 @@ pub mod metadata;
 pub mod network;
 mod network_fold;
 pub mod profile;
+pub mod serving;
 pub mod split;
 pub mod user_embedding;
 

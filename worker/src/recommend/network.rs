@@ -9,7 +9,7 @@ use std::fmt;
 const PREDICTION_BATCH: usize = 256;
 
 /// Maps movie and user inputs to logits of the three classes.
-pub trait Network: fmt::Debug {
+pub trait Network: fmt::Debug + Send {
     /// Logits, `rows x 3`, for one batch a modality.
     fn forward(&mut self, batches: &[Batch], rows: usize) -> &[f32];
     /// Hands the gradients of all parameters to the learner; the last forward pass had the same batches.

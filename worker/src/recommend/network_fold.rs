@@ -127,7 +127,7 @@ impl NetworkFold<'_> {
 }
 
 /// Weights under which all classes of `train` weigh the same; empty under any other balance.
-fn class_weights(dataset: &Dataset, train: &[u32], balance: Balance) -> Vec<f32> {
+pub(super) fn class_weights(dataset: &Dataset, train: &[u32], balance: Balance) -> Vec<f32> {
     if balance != Balance::ClassWeights {
         return Vec::new();
     }

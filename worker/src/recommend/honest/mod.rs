@@ -146,6 +146,19 @@ fn sorted(dataset: &Dataset, pairs: &[u32]) -> Result<Vec<u32>, RecommendError> 
     }
 }
 
+impl Catalogue {
+    /// The catalogue of another dataset, and the pairs that are known of it in order.
+    fn knowing(self, dataset: &Dataset, known: &[u32]) -> Result<(Self, Vec<u32>), RecommendError> {
+        let fail = |reason: &str| RecommendError::Dataset { dataset: dataset.name.clone(), reason: reason.to_owned() };
+        let known = sorted(dataset, known)?;
+        if known.is_empty() {
+            return Err(fail("the honest model must know at least one pair"));
+        }
+        let catalogue = self.applied_to(dataset).ok_or_else(|| fail("its genres are not those of the fit"))?;
+        Ok((catalogue, known))
+    }
+}
+
 impl Fitted {
     /// The same model with other knowledge: the pairs `known` of a dataset that may have new users, movies and ratings. This is how
     /// users are served who came after the fit, from a few of their ratings, and movies that nobody rated. It takes about a second.
@@ -153,13 +166,7 @@ impl Fitted {
     /// # Errors
     /// [`RecommendError::Dataset`]: indexes that name no rating, no pair at all, or other genres than the model was fitted with.
     pub fn know(self, dataset: &Dataset, known: &[u32]) -> Result<Self, RecommendError> {
-        let fail = |reason: &str| RecommendError::Dataset { dataset: dataset.name.clone(), reason: reason.to_owned() };
-        let known = sorted(dataset, known)?;
-        if known.is_empty() {
-            return Err(fail("the honest model must know at least one pair"));
-        }
-        let catalogue =
-            self.catalogue.applied_to(dataset).ok_or_else(|| fail("its genres are not those of the fit"))?;
+        let (catalogue, known) = self.catalogue.knowing(dataset, known)?;
         let knowledge = Knowledge::learn(dataset, &catalogue, &known, &self.learned.settings, self.learned.seed);
         Ok(Self { learned: self.learned, catalogue, knowledge })
     }

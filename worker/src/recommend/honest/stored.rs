@@ -4,7 +4,7 @@
 //! the names of those pairs are stored.
 
 use super::knowledge::{Catalogue, Knowledge};
-use super::{Fitted, Learned, RecommendError, sorted};
+use super::{Fitted, Learned, RecommendError, Regime, sorted};
 use jhalak_common::dataset::Dataset;
 use serde::{Deserialize, Serialize};
 
@@ -37,11 +37,35 @@ impl Fitted {
 }
 
 impl Stored {
+    /// What was taken to be new about the pairs to predict.
+    #[must_use]
+    pub fn regime(&self) -> Regime {
+        self.learned.settings.regime
+    }
+
     /// The model, with the dataset that it was fitted on. Predicts the same as before.
     ///
     /// # Errors
     /// [`RecommendError::Dataset`]: a version that is not known, or another dataset.
     pub fn restore(self, dataset: &Dataset) -> Result<Fitted, RecommendError> {
+        let (learned, train, catalogue) = self.catalogue(dataset)?;
+        let knowledge = Knowledge::learn(dataset, &catalogue, &train, &learned.settings, learned.seed);
+        Ok(Fitted { learned, catalogue, knowledge })
+    }
+
+    /// The model, with other knowledge than that of the fit: what [`Stored::restore`] and then [`Fitted::know`] give, learned once. `dataset` is that
+    /// of the fit; `now` begins with its users and movies, and `known` are pairs of `now`.
+    ///
+    /// # Errors
+    /// As of those two.
+    pub fn restore_knowing(self, dataset: &Dataset, now: &Dataset, known: &[u32]) -> Result<Fitted, RecommendError> {
+        let (learned, _, catalogue) = self.catalogue(dataset)?;
+        let (catalogue, known) = catalogue.knowing(now, known)?;
+        let knowledge = Knowledge::learn(now, &catalogue, &known, &learned.settings, learned.seed);
+        Ok(Fitted { learned, catalogue, knowledge })
+    }
+
+    fn catalogue(self, dataset: &Dataset) -> Result<(Learned, Vec<u32>, Catalogue), RecommendError> {
         let fail = |reason: String| Err(RecommendError::Dataset { dataset: dataset.name.clone(), reason });
         if self.version != VERSION {
             return fail(format!(
@@ -54,7 +78,6 @@ impl Stored {
         }
         let (learned, train) = (self.learned, sorted(dataset, &self.train)?);
         let catalogue = Catalogue::new(dataset, &train, &learned.settings, learned.seed);
-        let knowledge = Knowledge::learn(dataset, &catalogue, &train, &learned.settings, learned.seed);
-        Ok(Fitted { learned, catalogue, knowledge })
+        Ok((learned, train, catalogue))
     }
 }

@@ -1,0 +1,182 @@
+//! The paper's tables beside ours: the published figure, ours under the published protocol, ours under the strict one.
+
+use jhalak_common::evaluation::metrics::MeanSd;
+use serde::{Deserialize, Serialize};
+
+use super::chart::{Bar, Group, bar, mark_of};
+use super::number::{mean_sd, percent};
+use super::{Published, Report};
+
+/// One of the paper's tables with our figures beside the printed ones.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PaperTable {
+    /// `Table II`.
+    pub name: String,
+    /// What its cells have in common.
+    pub about: String,
+    /// What stands in for the paper's models, where something does.
+    pub stand_in: Option<String>,
+    /// Why none of it was run.
+    pub not_run: Option<String>,
+    /// What is known of the distance between its figures and ours.
+    pub distance: String,
+    /// Its places.
+    pub rows: Vec<PaperRow>,
+}
+
+/// One place of a table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PaperRow {
+    /// `classifier` or `ann`.
+    pub model: String,
+    /// Whether the GL-score is used.
+    pub gl: bool,
+    /// L, L+D, L+N or L+D+N.
+    pub user_embedding: String,
+    /// What is printed.
+    pub published: Published,
+    /// Ours under the published protocol.
+    pub paper: Option<Figures>,
+    /// Ours under the strict one.
+    pub strict: Option<Figures>,
+    /// Why one of ours is missing.
+    pub not_run: Option<String>,
+}
+
+/// The figures of a cell that a table shows.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    /// Share of right predictions.
+    pub accuracy: MeanSd,
+    /// Mean of the classes' F1.
+    pub macro_f1: MeanSd,
+}
+
+/// A table as the page shows it.
+#[derive(Serialize)]
+pub(super) struct Shown<'a> {
+    id: String,
+    name: &'a str,
+    about: &'a str,
+    stand_in: Option<&'a str>,
+    not_run: Option<&'a str>,
+    distance: &'a str,
+    /// How far ours are from the printed ones, in a sentence.
+    measured: Option<String>,
+    rows: Vec<ShownRow>,
+    groups: Vec<Group>,
+    several_models: bool,
+}
+
+#[derive(Serialize)]
+struct ShownRow {
+    model: String,
+    gl: &'static str,
+    user_embedding: String,
+    published: String,
+    paper: Option<(String, String)>,
+    difference: Option<String>,
+    strict: Option<(String, String)>,
+    not_run: Option<String>,
+}
+
+/// The tables as the page shows them.
+pub(super) fn shown(report: &Report) -> Vec<Shown<'_>> {
+    report.paper.iter().enumerate().map(|(place, table)| show(report, place, table)).collect()
+}
+
+fn show<'a>(report: &Report, place: usize, table: &'a PaperTable) -> Shown<'a> {
+    let several_models = table.rows.iter().any(|row| row.model != table.rows[0].model);
+    Shown {
+        id: format!("paper-{}", place + 1),
+        name: &table.name,
+        about: &table.about,
+        stand_in: table.stand_in.as_deref().filter(|_| table.not_run.is_none()),
+        not_run: table.not_run.as_deref(),
+        distance: &table.distance,
+        measured: measured(table),
+        rows: table.rows.iter().map(show_row).collect(),
+        groups: groups(report, table),
+        several_models,
+    }
+}
+
+fn show_row(row: &PaperRow) -> ShownRow {
+    let figures = |of: Option<Figures>| of.map(|f| (mean_sd(f.accuracy), mean_sd(f.macro_f1)));
+    ShownRow {
+        model: row.model.clone(),
+        gl: with_gl(row.gl),
+        user_embedding: row.user_embedding.clone(),
+        published: match row.published.sd {
+            Some(sd) => format!("{} ± {}", percent(row.published.mean), percent(sd)),
+            None => percent(row.published.mean),
+        },
+        paper: figures(row.paper),
+        difference: row.paper.map(|ours| signed(100.0 * (ours.accuracy.mean - row.published.mean))),
+        strict: figures(row.strict),
+        not_run: row.not_run.clone(),
+    }
+}
+
+fn with_gl(gl: bool) -> &'static str {
+    if gl { "with" } else { "without" }
+}
+
+fn signed(points: f64) -> String {
+    // -0.04 is no difference at one decimal.
+    if points.abs() < 0.05 {
+        "0.0".to_owned()
+    } else {
+        format!("{}{:.1}", if points > 0.0 { "+" } else { "−" }, points.abs())
+    }
+}
+
+/// How far ours under the published protocol are from the printed figures.
+fn measured(table: &PaperTable) -> Option<String> {
+    let distances: Vec<(f64, &PaperRow)> = table
+        .rows
+        .iter()
+        .filter_map(|row| Some((100.0 * (row.paper?.accuracy.mean - row.published.mean), row)))
+        .collect();
+    let mean = distances.iter().map(|(points, _)| points.abs()).sum::<f64>() / distances.len() as f64;
+    // The first of equals.
+    let mut largest = distances.first()?;
+    for distance in &distances {
+        if distance.0.abs() > largest.0.abs() {
+            largest = distance;
+        }
+    }
+    let (points, row) = largest;
+    Some(format!(
+        "Under paper ours are {mean:.1} points from the printed figures on average, at most {} ({}, {} GL).",
+        signed(*points),
+        row.user_embedding,
+        with_gl(row.gl)
+    ))
+}
+
+/// A group of bars for each model with and without GL.
+fn groups(report: &Report, table: &PaperTable) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for row in &table.rows {
+        let (Some(_), name) = (row.paper.or(row.strict), format!("{}, {} GL", row.model, with_gl(row.gl))) else {
+            continue;
+        };
+        let user = &row.user_embedding;
+        let mut bars: Vec<Bar> = Vec::new();
+        let published = MeanSd { mean: row.published.mean, sd: row.published.sd.unwrap_or(0.0) };
+        bars.push(bar(format!("{user} published"), "published", published, mark_of(report, super::Protocol::Paper)));
+        for (series, protocol, figures) in
+            [("paper", super::Protocol::Paper, row.paper), ("strict", super::Protocol::Strict, row.strict)]
+        {
+            if let Some(figures) = figures {
+                bars.push(bar(format!("{user} {series}"), series, figures.accuracy, mark_of(report, protocol)));
+            }
+        }
+        match groups.iter_mut().find(|group| group.name == name) {
+            Some(group) => group.bars.extend(bars),
+            None => groups.push(Group { name, bars }),
+        }
+    }
+    groups
+}
