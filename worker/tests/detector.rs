@@ -211,7 +211,7 @@ fn entries_that_do_not_fit_their_file_are_refused_with_the_way_out() {
         ("end-to-end", "decode = \"end-to-end\"", "decode = \"end-to-end\", threshold = 2.0", &["detector.threshold"]),
         ("end-to-end", "decode = \"end-to-end\"", "decode = \"yolov9000\"", &["yolov9000", "end-to-end"]),
         ("end-to-end", "resize = \"letterbox\"", "resize = \"crop\"", &["picture.resize", "letterbox"]),
-        ("yolov5", "sha256 = \"", "sha256 = \"0000", &["yolov5"]),
+        ("yolov5", "sha256 = \"", "sha256 = \"0000", &["line 9", "sha256"]),
     ] {
         let start = entries.find(&format!("name = \"{name}\"")).unwrap();
         let (before, entry) = entries.split_at(start);
