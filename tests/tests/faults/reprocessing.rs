@@ -35,7 +35,7 @@ async fn a_dry_run_says_why_and_only_what_is_asked_for_is_made_again() {
     // Nothing is missing; another setting misses what follows from it, and says so; none of the trailers is new by that.
     let plan = explain(&[], &[]);
     assert_eq!((count(&plan["extract"]), count(&plan["train"])), (0, 0), "{plan}");
-    let other = [("JHALAK__MODELS__THREADS", "2")];
+    let other = [("JHALAK__INFERENCE__THREADS", "2")];
     let plan = explain(&[], &other);
     let changed = count(&plan["extract"][0]["makes"]);
     assert!(count(&plan["extract"]) == 4 && (2..kinds).contains(&changed), "{plan}");
