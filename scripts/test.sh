@@ -10,19 +10,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 cargo build --locked --workspace --all-targets
 
-servers=$(mktemp -d)
-export WEED=$PWD/.local/bin/weed
-trap 'scripts/servers/seaweedfs.sh stop "$servers"; rm -rf -- "$servers"' EXIT
-scripts/servers/seaweedfs.sh start "$servers"
-scripts/servers/seaweedfs.sh bucket "$servers" jhalak-tests
-set -a
-# shellcheck disable=SC1091 # written by the line above
-source "$servers/env"
-set +a
-
 if [[ $# -gt 0 ]]; then
-    cargo test --locked --workspace "$@"
+    scripts/servers/with_s3.sh cargo test --locked --workspace "$@"
 else
-    cargo test --locked --workspace
+    scripts/servers/with_s3.sh cargo test --locked --workspace
     k8s/validate.sh
 fi

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::TryStreamExt;
 use jhalak_common::queue::{self, Channel, Queue, WorkKind};
 use jhalak_common::settings::QueueSettings;
 use jhalak_common::store::ObjectStore;
@@ -18,7 +17,7 @@ use crate::broker::Broker;
 use crate::dataset::Made;
 use crate::fault_proxy::{Fault, Proxy, Request};
 use crate::programs::{Ended, command, files, run};
-use crate::s3_server::Server;
+use crate::s3_server::{self, Server};
 
 /// Nothing that goes on takes longer, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(240);
@@ -220,15 +219,7 @@ impl Cluster {
 
     /// Every object below `prefix`.
     pub async fn objects(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
-        let store = self.store().await;
-        let keys: Vec<String> =
-            store.list(prefix).map_ok(|object| object.key).try_collect().await.expect("the server runs");
-        let mut found = BTreeMap::new();
-        for key in keys {
-            let bytes = store.get(&key).await.expect("just listed");
-            found.insert(key, bytes.to_vec());
-        }
-        found
+        s3_server::objects(self.store().await.as_ref(), prefix).await
     }
 
     /// What must hold once a run has ended, whatever happened on the way: every artifact is there once, byte for byte that of a quiet run; no job

@@ -1,7 +1,9 @@
 //! Where the S3 server of the tests is. Starting it is `make test`'s work.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures::TryStreamExt;
 use jhalak_common::Result;
 use jhalak_common::settings::S3Settings;
 use jhalak_common::store::{self, ObjectStore};
@@ -51,6 +53,21 @@ impl Server {
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map(|t| t.as_nanos()).unwrap_or(0);
         store::open(&format!("s3://{}/{name}-{unique:x}", self.bucket), &self.settings(endpoint)).await
     }
+}
+
+/// Every object below `prefix`, by its key.
+///
+/// # Panics
+/// Where the server does not answer.
+pub async fn objects(store: &dyn ObjectStore, prefix: &str) -> BTreeMap<String, Vec<u8>> {
+    let keys: Vec<String> =
+        store.list(prefix).map_ok(|object| object.key).try_collect().await.expect("the server runs");
+    let mut found = BTreeMap::new();
+    for key in keys {
+        let bytes = store.get(&key).await.expect("just listed");
+        found.insert(key, bytes.to_vec());
+    }
+    found
 }
 
 /// An S3 server that a test may stop. It takes the credentials of the shared one, which are those of this process's environment.

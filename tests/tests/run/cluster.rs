@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 
-use futures::TryStreamExt;
-use jhalak_common::store::ObjectStore;
 use jhalak_tests::broker::Broker;
 use jhalak_tests::dataset::Made;
 use jhalak_tests::programs::{command, files, run};
@@ -36,17 +33,6 @@ impl Drop for Worker {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-async fn objects(store: &Arc<dyn ObjectStore>, prefix: &str) -> BTreeMap<String, Vec<u8>> {
-    let keys: Vec<String> =
-        store.list(prefix).map_ok(|object| object.key).try_collect().await.expect("the server runs");
-    let mut found = BTreeMap::new();
-    for key in keys {
-        let bytes = store.get(&key).await.expect("just listed");
-        found.insert(key, bytes.to_vec());
-    }
-    found
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +73,7 @@ async fn artifacts_are_byte_for_byte_those_of_an_embedded_run() {
     let expected: BTreeMap<String, Vec<u8>> =
         files(&local).into_iter().filter(|(name, _)| name.starts_with("artifacts/")).collect();
     let store = server.store_at(&place).await;
-    let found = objects(&store, "artifacts/").await;
+    let found = s3_server::objects(store.as_ref(), "artifacts/").await;
     assert_eq!(expected.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>());
     for (name, bytes) in &expected {
         assert!(found[name] == *bytes, "{name} differs between the two");
