@@ -30,6 +30,9 @@ pub const COMMIT_VERSION: u32 = 1;
 pub enum ArtifactKind {
     /// 16 keyframes of a trailer as JPEG in one tar that webdataset reads: `keyframes.tar`.
     Keyframes,
+    /// A trailer's scenes, where its keyframes are chosen by them: `scenes.csv` as PySceneDetect's `list-scenes` writes it, and `scenes.json`
+    /// with every frame's score.
+    Scenes,
     /// What a detector saw on the way to a trailer's keyframes: the objects of each keyframe, and a histogram over classes: `objects.json`.
     Objects,
     /// A trailer's video embedding, a vector a keyframe and their mean: `embedding.safetensors`.
@@ -53,6 +56,7 @@ impl ArtifactKind {
     pub fn name(self) -> &'static str {
         match self {
             ArtifactKind::Keyframes => "keyframes",
+            ArtifactKind::Scenes => "scenes",
             ArtifactKind::Objects => "objects",
             ArtifactKind::VideoEmbedding => "video-embedding",
             ArtifactKind::AudioEmbedding => "audio-embedding",

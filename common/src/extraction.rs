@@ -36,13 +36,22 @@ pub struct KeyframesParams {
     pub objects: Option<ObjectsParams>,
 }
 
-/// How scenes are told apart.
+/// How scenes are told apart: parameters of [`ArtifactKind::Scenes`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SceneParams {
     /// A frame whose score reaches this begins a scene.
     pub threshold: f64,
     /// Frames that a scene has at least.
     pub min_scene_len: u32,
+}
+
+impl SceneParams {
+    /// How the settings tell scenes apart; none where the keyframes' strategy looks at no scenes.
+    fn of(settings: &Settings) -> Option<SceneParams> {
+        let extract = &settings.extract;
+        let of_scenes = SceneParams { threshold: extract.scene_threshold, min_scene_len: extract.min_scene_len };
+        (extract.strategy != Strategy::EqualInterval).then_some(of_scenes)
+    }
 }
 
 /// How objects are found and counted. The detector is named by the recipe's checksum.
@@ -211,6 +220,7 @@ impl AudioEmbeddingParams {
 /// What the settings ask to extract: the recipes of a trailer's artifacts, upstream before downstream, and the models that they use.
 pub fn recipes(settings: &Settings, registry: &Registry) -> Result<(Vec<Recipe>, Vec<ModelFacts>)> {
     let (keyframes, objects, detector) = keyframe_recipes(settings, registry)?;
+    let scenes = SceneParams::of(settings).map(|params| Recipe::new(ArtifactKind::Scenes, params)).transpose()?;
     let video = registry.one_of(&settings.models.video, &Role::VIDEO)?;
     let audio = registry.one_of(&settings.models.audio, &Role::AUDIO)?;
     let mut video_embedding =
@@ -221,7 +231,7 @@ pub fn recipes(settings: &Settings, registry: &Registry) -> Result<(Vec<Recipe>,
     let mut audio_embedding = Recipe::new(ArtifactKind::AudioEmbedding, params)?;
     audio_embedding.models = heard.iter().map(|model| model.sha256).collect();
     let models = detector.into_iter().chain(std::iter::once(video)).chain(heard).map(facts).collect();
-    let recipes = std::iter::once(keyframes).chain(objects).chain([video_embedding, audio_embedding]);
+    let recipes = std::iter::once(keyframes).chain(scenes).chain(objects).chain([video_embedding, audio_embedding]);
     Ok((recipes.collect(), models))
 }
 
@@ -236,14 +246,13 @@ fn keyframe_recipes<'a>(
         Strategy::SceneObject => Some(registry.model(&settings.models.detector, Role::Detector)?),
         Strategy::EqualInterval | Strategy::SceneMiddle => None,
     };
-    let has_scenes = strategy != Strategy::EqualInterval;
+    let scenes = SceneParams::of(settings);
     let params = KeyframesParams {
         strategy,
         count: KEYFRAMES,
-        position: (!has_scenes).then_some(extract.keyframe_position),
+        position: scenes.is_none().then_some(extract.keyframe_position),
         jpeg_quality: extract.jpeg_quality,
-        scenes: has_scenes
-            .then_some(SceneParams { threshold: extract.scene_threshold, min_scene_len: extract.min_scene_len }),
+        scenes,
         objects: detector.map(|model| ObjectsParams::of(model, settings)).transpose()?,
     };
     let models: Vec<_> = detector.iter().map(|model| model.sha256).collect();

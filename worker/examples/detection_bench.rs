@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut detector = ObjectDetector::open(&Models::open(&settings, registry)?, &entry)?;
     let jpeg = std::fs::read(file)?;
     let decode =
-        || picture::Picture::from_jpeg(&jpeg).map(|p| Picture { width: p.width, height: p.height, rgb: p.rgb });
+        || picture::Picture::from_jpeg(&jpeg).map(|p| Picture { width: p.width, height: p.height, rgb: p.rgb.into() });
 
     let shown = decode()?;
     let mut how = entry.picture.clone().ok_or("the detector sees no pictures")?;

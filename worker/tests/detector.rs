@@ -63,7 +63,7 @@ fn formula_picture(width: i64, height: i64) -> Picture {
             rgb.extend(pixel.map(|v| u8::try_from(v).unwrap()));
         }
     }
-    Picture { width: width as u32, height: height as u32, rgb }
+    Picture { width: width as u32, height: height as u32, rgb: rgb.into() }
 }
 
 /// A frame as the program ffmpeg gives it.
@@ -76,7 +76,7 @@ fn frame(video: &Path, number: u64, width: u32, height: u32) -> Picture {
         .output()
         .expect("the ffmpeg program is installed");
     assert_eq!(output.stdout.len(), (width * height * 3) as usize, "{} frame {number}", video.display());
-    Picture { width, height, rgb: output.stdout }
+    Picture { width, height, rgb: output.stdout.into() }
 }
 
 /// Every object of theirs has one of ours of its class, score and place, and ours has no more. Objects so near the threshold that the last digit
@@ -181,7 +181,7 @@ fn pictures_of_any_size_and_without_objects_are_no_error() {
     let Some(settings) = settings(root().join(".local/models"), None) else { return };
     let mut detector = detector(&settings, "nanodet-g").unwrap();
     for (width, height) in [(1, 1), (1, 4000), (8192, 2), (5000, 5000)] {
-        let grey = Picture { width, height, rgb: vec![114; (width * height * 3) as usize] };
+        let grey = Picture { width, height, rgb: vec![114; (width * height * 3) as usize].into() };
         assert!(detector.detect(&[grey]).unwrap()[0].is_empty(), "{width}x{height}");
     }
 }
@@ -253,10 +253,11 @@ fn a_file_that_is_no_network_is_refused_whatever_its_checksum() {
 }
 
 #[test]
-fn a_model_that_gives_no_numbers_is_an_error_that_names_it_and_its_output() {
+fn a_model_that_gives_no_numbers_is_an_error_that_names_it_its_output_and_the_node() {
     let folder = golden_folder();
     let Some(settings) = settings(folder.clone(), Some(folder.join("detectors.toml"))) else { return };
     let mut detector = detector(&settings, "no-numbers").unwrap();
     let error = detector.detect(&[formula_picture(64, 64)]).unwrap_err().chain();
     assert!(error.contains("no-numbers") && error.contains("output0") && error.contains("NaN"), "{error}");
+    assert!(error.contains("`output0` (Sqrt)"), "the node that does it is named: {error}");
 }

@@ -170,12 +170,18 @@ fn keyframes(count: usize, padding: usize) -> Vec<u8> {
     };
     for n in 0..count {
         let rgb: Vec<u8> = (0..60 * 40 * 3).map(|i| ((i * (n + 3) + i / 180 * 11) % 256) as u8).collect();
-        member(&format!("a-{n:02}.jpg"), &jpeg::encode(&Picture { width: 60, height: 40, rgb }, 95).unwrap());
+        member(
+            &format!("a-{n:02}.jpg"),
+            &jpeg::encode(&Picture { width: 60, height: 40, rgb: rgb.into() }, 95).unwrap(),
+        );
         member(&format!("a-{n:02}.json"), b"{\"frame\":1}\n");
     }
     for n in count..count + padding {
         let rgb = vec![0; 60 * 40 * 3];
-        member(&format!("a-{n:02}.jpg"), &jpeg::encode(&Picture { width: 60, height: 40, rgb }, 95).unwrap());
+        member(
+            &format!("a-{n:02}.jpg"),
+            &jpeg::encode(&Picture { width: 60, height: 40, rgb: rgb.into() }, 95).unwrap(),
+        );
         member(&format!("a-{n:02}.json"), b"{\"padding\":true}\n");
     }
     archive.into_inner().unwrap()

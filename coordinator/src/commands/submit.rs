@@ -36,7 +36,7 @@ pub struct Submit {
     /// Extract only trailers that lack a kind of artifact altogether: a changed model or setting alone sends nothing. Without any, nothing is run.
     #[arg(long)]
     only_new: bool,
-    /// Make artifacts of this kind again although they are committed, and what is made from them: keyframes, objects, video-embedding, audio-embedding,
+    /// Make artifacts of this kind again although they are committed, and what is made from them: keyframes, scenes, objects, video-embedding, audio-embedding,
     /// video-table, audio-table, cell.
     #[arg(long, value_name = "KIND", value_parser = kind)]
     reprocess: Option<ArtifactKind>,

@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn boxes_and_labels_stay_inside_pictures_of_any_size() {
         for (width, height) in [(1, 1), (3, 200), (640, 360)] {
-            let mut picture = Picture { width, height, rgb: vec![0; (width * height * 3) as usize] };
+            let mut picture = Picture { width, height, rgb: vec![0; (width * height * 3) as usize].into() };
             let bounds = Bounds { left: -5.0, top: -5.0, right: width as f32 + 9.0, bottom: height as f32 + 9.0 };
             draw(&mut picture, &[Object { class: 79, confidence: 1.0, bounds }], &Labels::default());
             assert_eq!(&picture.rgb[..3], colour_of(79), "the corner is painted");
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_box_is_a_frame_around_an_untouched_middle() {
-        let mut picture = Picture { width: 400, height: 300, rgb: vec![7; 400 * 300 * 3] };
+        let mut picture = Picture { width: 400, height: 300, rgb: vec![7; 400 * 300 * 3].into() };
         let bounds = Bounds { left: 100.0, top: 100.0, right: 200.0, bottom: 200.0 };
         draw(&mut picture, &[Object { class: 0, confidence: 0.5, bounds }], &Labels::default());
         let at = |x: usize, y: usize| &picture.rgb[(y * 400 + x) * 3..][..3];

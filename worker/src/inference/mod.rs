@@ -5,6 +5,7 @@ mod contract;
 mod examine;
 mod provider;
 mod session;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -3,7 +3,7 @@
 //! Requests come through a bounded channel: who asks while it is full waits, so that what is in memory is bounded by the number of jobs and
 //! not by how fast they ask.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 
 use super::batch::{self, Tensor};
 use super::contract::{Contract, Rows};
-use super::provider;
+use super::{provider, trace};
 
 /// Requests that may wait for the session; a caller beyond that waits.
 const WAITING: usize = 4;
@@ -90,6 +90,9 @@ impl Session {
             inferences: inferences.clone(),
             session,
             model: model.name.clone(),
+            environment: environment.clone(),
+            inference: inference.clone(),
+            path,
             rows: contract.rows,
             contract: contract.clone(),
             limit: inference.gathered_rows(),
@@ -165,6 +168,10 @@ struct Owner {
     inferences: Arc<AtomicU64>,
     session: ort::session::Session,
     model: String,
+    /// How the session was made, for a second look at a model that gives no numbers.
+    environment: Environment,
+    inference: InferenceSettings,
+    path: PathBuf,
     contract: Contract,
     rows: Rows,
     limit: usize,
@@ -212,7 +219,7 @@ impl Owner {
             match self.run_together(&batch) {
                 Ok(answers) => {
                     for (request, answer) in batch.into_iter().zip(answers) {
-                        let checked = self.finite(answer);
+                        let checked = self.finite(&request.inputs, answer);
                         request.answer(checked);
                     }
                     return;
@@ -224,7 +231,7 @@ impl Owner {
             }
         }
         for request in batch.drain(..) {
-            let answer = self.run_alone(&request.inputs).and_then(|outputs| self.finite(outputs));
+            let answer = self.run_alone(&request.inputs).and_then(|outputs| self.finite(&request.inputs, outputs));
             request.answer(answer);
         }
     }
@@ -299,15 +306,43 @@ impl Owner {
     }
 
     /// Refuses answers that are not finite numbers: nothing downstream could use them.
-    fn finite(&self, outputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
+    fn finite(&self, inputs: &[Tensor], outputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
         for (facts, output) in self.contract.outputs.iter().zip(&outputs) {
             if let Some(place) = output.data.iter().position(|v| !v.is_finite()) {
                 return Err(Error::invalid(format!(
-                    "the model {} gave {} at place {place} of its output `{}` {:?}: its weights or its input are damaged",
-                    self.model, output.data[place], facts.name, output.shape
+                    "the model {} gave {} at place {place} of its output `{}` {:?}; {}",
+                    self.model,
+                    output.data[place],
+                    facts.name,
+                    output.shape,
+                    self.cause(inputs)
                 )));
             }
         }
         Ok(outputs)
+    }
+
+    /// Where what is no number comes from.
+    fn cause(&self, inputs: &[Tensor]) -> String {
+        let named = self.contract.inputs.iter().zip(inputs);
+        if let Some((facts, _)) = named.clone().find(|(_, input)| input.data.iter().any(|v| !v.is_finite())) {
+            return format!("its input `{}` holds some already", facts.name);
+        }
+        let look = || {
+            let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::new();
+            for (facts, tensor) in named {
+                let value = TensorRef::from_array_view((tensor.shape.clone(), tensor.data.as_slice()));
+                values.push((facts.name.as_str(), value.map_err(|e| Error::invalid(e.to_string()))?.into()));
+            }
+            let file = std::fs::read(&self.path)?;
+            trace::first_bad_node(&self.environment, file, &self.inference, values)
+        };
+        match look() {
+            Ok(Some(node)) => {
+                format!("the first node to do so is {node}: its weights are damaged, or its input is beyond its range")
+            }
+            Ok(None) => "no single node does: its weights or its input are damaged".to_owned(),
+            Err(error) => format!("its weights or its input are damaged ({})", error.chain()),
+        }
     }
 }

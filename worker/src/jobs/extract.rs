@@ -8,7 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body, Commit, CommitRecord, Recipe, Subject};
 use jhalak_common::embedding;
-use jhalak_common::extraction::{AudioEmbeddingParams, KeyframesParams, ObjectsParams, VideoEmbeddingParams};
+use jhalak_common::extraction::{
+    AudioEmbeddingParams, KeyframesParams, ObjectsParams, SceneParams, VideoEmbeddingParams,
+};
 use jhalak_common::fault_point;
 use jhalak_common::hash;
 use jhalak_common::job::{ExtractTask, Trailer};
@@ -25,9 +27,10 @@ use crate::embed::{audio, video};
 use crate::inference::Models;
 use crate::job_loop::Done;
 use crate::media::keyframe_tar::FILE_NAME as KEYFRAMES_FILE;
+use crate::media::scenes::list;
 use crate::media::{
     self, AudioSettings, AudioTrack, DecodeLimits, DecodeReport, DecodeRequest, KeyframeSettings, Position,
-    SceneMiddleSettings, SceneObjectSettings, SceneSettings,
+    SceneMiddleSettings, SceneObjectSettings, SceneReport, SceneSettings,
 };
 use crate::scratch::JobFolder;
 
@@ -56,9 +59,7 @@ pub(super) async fn run(context: &Arc<Context>, task: &ExtractTask, cut: Cancell
         }
     }
     clock.note(&mut done, "look");
-    let is_decoded =
-        |kind| matches!(kind, ArtifactKind::Keyframes | ArtifactKind::Objects | ArtifactKind::AudioEmbedding);
-    let decodes = missing.iter().any(|recipe| is_decoded(recipe.kind));
+    let decodes = missing.iter().any(|recipe| recipe.kind != ArtifactKind::VideoEmbedding);
     let room = tokio::select! {
         folder = context.scratch.job_folder(if decodes { task.trailer.size } else { 0 }) => folder?,
         () = cut.cancelled() => return Err(Error::cancelled("the worker is stopping")),
@@ -116,6 +117,7 @@ impl Extraction<'_> {
                         detector = Some(self.detector(recipe, params).await?);
                     }
                 }
+                ArtifactKind::Scenes => request.scenes = Some(scene_settings(&recipe.parse()?)),
                 ArtifactKind::AudioEmbedding => {
                     let params: AudioEmbeddingParams = recipe.parse()?;
                     request.audio = Some(AudioSettings { sample_rate: params.sample_rate_hz() });
@@ -140,6 +142,7 @@ impl Extraction<'_> {
     async fn make(&mut self, recipe: &Recipe) -> Result<()> {
         let (files, facts) = match recipe.kind {
             ArtifactKind::Keyframes => self.keyframes()?,
+            ArtifactKind::Scenes => self.scenes()?,
             ArtifactKind::Objects => self.objects()?,
             ArtifactKind::VideoEmbedding => self.video_embedding(recipe).await?,
             ArtifactKind::AudioEmbedding => self.audio_embedding(recipe).await?,
@@ -194,6 +197,13 @@ impl Extraction<'_> {
             }),
         };
         Ok((file, facts))
+    }
+
+    fn scenes(&self) -> Result<(Vec<(&'static str, Body)>, Value)> {
+        let missing = || Error::bug("the decode listed no scenes");
+        let SceneReport { csv, json, scenes } = self.report()?.scenes.as_ref().ok_or_else(missing)?;
+        let files = vec![(list::CSV_NAME, Body::File(csv.clone())), (list::JSON_NAME, Body::File(json.clone()))];
+        Ok((files, json!({ "scenes": scenes })))
     }
 
     /// What the detector saw: the histogram over COCO's classes, and each keyframe's objects.
@@ -325,10 +335,7 @@ async fn fetch(context: &Context, trailer: &Trailer, folder: &Path) -> Result<Pa
 /// Asks for the keyframes that the parameters describe.
 fn ask_for_keyframes(request: &mut DecodeRequest, params: &KeyframesParams) {
     let (count, jpeg_quality) = (params.count, params.jpeg_quality);
-    let scenes = params.scenes.as_ref().map_or_else(SceneSettings::default, |scenes| SceneSettings {
-        threshold: scenes.threshold,
-        min_scene_len: scenes.min_scene_len,
-    });
+    let scenes = params.scenes.as_ref().map_or_else(SceneSettings::default, scene_settings);
     match (params.strategy, &params.objects) {
         (Strategy::EqualInterval, _) => {
             let position = match params.position {
@@ -346,6 +353,10 @@ fn ask_for_keyframes(request: &mut DecodeRequest, params: &KeyframesParams) {
             request.scene_middle = Some(SceneMiddleSettings { scenes, count, jpeg_quality });
         }
     }
+}
+
+fn scene_settings(params: &SceneParams) -> SceneSettings {
+    SceneSettings { threshold: params.threshold, min_scene_len: params.min_scene_len }
 }
 
 fn decode_limits(settings: &DecodeSettings) -> DecodeLimits {

@@ -2,6 +2,7 @@
 
 use super::error::MediaError;
 use super::picture::Picture;
+use super::pixels::Pixels;
 use serde::{Deserialize, Serialize};
 
 /// Classes that a detector tells apart: those of COCO.
@@ -9,6 +10,12 @@ pub const CLASSES: usize = 80;
 
 /// Finds objects in pictures. The same picture must give the same objects.
 pub trait Detector {
+    /// Memory for pictures of up to `bytes` bytes in which the detector sees them without a copy; none if it does not matter where they lie.
+    fn canvas(&mut self, bytes: usize) -> Option<Pixels> {
+        let _ = bytes;
+        None
+    }
+
     /// All objects in a picture, in any order, of any confidence.
     fn detect(&mut self, rgb: &Picture) -> Result<Vec<Object>, MediaError>;
 }

@@ -124,7 +124,7 @@ impl<'a> KeyframeWriter<'a> {
         if self.picture.rgb.is_empty() {
             (width, height) = self.track.orientation.shown_size(self.track.width, self.track.height);
         }
-        let black = Picture { width, height, rgb: vec![0; width as usize * height as usize * 3] };
+        let black = Picture { width, height, rgb: vec![0; width as usize * height as usize * 3].into() };
         let jpeg = jpeg::encode(&black, self.jpeg_quality)?;
         let one = |index| Padding { index, file: self.file(index), padding: true };
         let padding: Vec<Padding> = (written..wanted).map(one).collect();

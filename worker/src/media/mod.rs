@@ -27,6 +27,7 @@ pub mod nal;
 pub mod orientation;
 pub mod pass;
 pub mod picture;
+pub mod pixels;
 pub mod report;
 pub mod request;
 pub mod scene_middle;

@@ -96,7 +96,7 @@ impl Orientation {
                 rgb.extend_from_slice(&stored.rgb[at..at + 3]);
             }
         }
-        Picture { width, height, rgb }
+        Picture { width, height, rgb: rgb.into() }
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
 
     /// 2 wide, 3 high, pixels numbered 1 to 6.
     fn numbered() -> Picture {
-        Picture { width: 2, height: 3, rgb: (1..=6).flat_map(|n| [n, n, n]).collect() }
+        Picture { width: 2, height: 3, rgb: (1..=6).flat_map(|n| [n, n, n]).collect::<Vec<_>>().into() }
     }
 
     fn shown(m: [i32; 4]) -> (u32, Vec<u8>) {

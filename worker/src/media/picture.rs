@@ -6,6 +6,7 @@
 //! unsafe code here; the agreement tests compare every byte with the `ffmpeg` program.
 
 use super::error::MediaError;
+use super::pixels::Pixels;
 use ffmpeg::ffi;
 use ffmpeg::frame;
 use ffmpeg_next as ffmpeg;
@@ -25,7 +26,7 @@ pub struct Picture {
     /// Rows.
     pub height: u32,
     /// The pixels.
-    pub rgb: Vec<u8>,
+    pub rgb: Pixels,
 }
 
 /// Refuses pictures that cannot be, or that are beyond [`MAX_PIXELS`] or [`MAX_SIDE`].
@@ -91,7 +92,7 @@ impl RgbConverter {
         // Rows are padded to what vector code may write beyond a row's end.
         let (row, stride) = (width as usize * 3, (width as usize * 3).next_multiple_of(64));
         let rgb = &mut picture.rgb;
-        rgb.resize(stride * height as usize + 64, 0);
+        rgb.resize(Self::room(width, height));
         let planes = [rgb.as_mut_ptr(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut()];
         let strides = [stride as c_int, 0, 0, 0];
         // SAFETY: the context was made for exactly this size and format; the source planes belong to the live frame;
@@ -114,9 +115,14 @@ impl RgbConverter {
         if stride > row {
             (1..height as usize).for_each(|y| rgb.copy_within(y * stride..y * stride + row, y * row));
         }
-        rgb.truncate(row * height as usize);
+        rgb.resize(row * height as usize);
         (picture.width, picture.height) = (width, height);
         Ok(())
+    }
+
+    /// Bytes that a picture of this size takes while it is painted.
+    pub fn room(width: u32, height: u32) -> usize {
+        (width as usize * 3).next_multiple_of(64) * height as usize + 64
     }
 
     fn configure(&mut self, shape: Shape) -> Result<(), MediaError> {

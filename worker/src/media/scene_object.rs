@@ -113,6 +113,10 @@ impl<'a> SceneObject<'a> {
         if scenes.is_empty() {
             return Ok(());
         }
+        if self.picture.rgb.is_empty() {
+            let room = RgbConverter::room(shown.frame.width(), shown.frame.height());
+            self.picture.rgb = self.detector.canvas(room).unwrap_or_default();
+        }
         self.converter.convert_into(&shown.frame, &mut self.picture)?;
         self.track.orientation.turn(&mut self.picture);
         let found = count(self.detector.detect(&self.picture)?, self.settings.confidence)?;

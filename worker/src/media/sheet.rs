@@ -50,7 +50,7 @@ fn thumbnails(tar: &Path) -> Result<Vec<(Picture, String)>, MediaError> {
             Ok(About::Padding(padding)) => format!("#{} -", padding.index),
             Err(error) => return Err(broken(&error.to_string())),
         };
-        thumbnails.push((reduced(&Picture { width, height, rgb }), label));
+        thumbnails.push((reduced(&Picture { width, height, rgb: rgb.into() }), label));
         Ok(())
     })?;
     Ok(thumbnails)
@@ -100,7 +100,7 @@ fn reduced(picture: &Picture) -> Picture {
             rgb.extend(sums.map(|sum| ((sum + count / 2) / count) as u8));
         }
     }
-    Picture { width: width as u32, height: height as u32, rgb }
+    Picture { width: width as u32, height: height as u32, rgb: rgb.into() }
 }
 
 fn draw(thumbnails: &[(Picture, String)]) -> Picture {
@@ -109,7 +109,7 @@ fn draw(thumbnails: &[(Picture, String)]) -> Picture {
     let columns = thumbnails.len().clamp(1, COLUMNS);
     let width = columns * (cell_width + GAP) + GAP;
     let height = thumbnails.len().div_ceil(COLUMNS) * (cell_height + TEXT + GAP) + GAP;
-    let mut sheet = Picture { width: width as u32, height: height as u32, rgb: vec![PAPER; width * height * 3] };
+    let mut sheet = Picture { width: width as u32, height: height as u32, rgb: vec![PAPER; width * height * 3].into() };
     for (index, (picture, label)) in thumbnails.iter().enumerate() {
         let left = GAP + index % COLUMNS * (cell_width + GAP);
         let top = GAP + index / COLUMNS * (cell_height + TEXT + GAP);
@@ -171,18 +171,18 @@ mod tests {
 
     #[test]
     fn pictures_are_averaged_and_small_ones_stay() {
-        let stripes = (0..640 * 4).flat_map(|n| [[0, 100, 200], [50, 100, 220]][n % 2]).collect();
-        let small = reduced(&Picture { width: 640, height: 4, rgb: stripes });
+        let stripes: Vec<u8> = (0..640 * 4).flat_map(|n| [[0, 100, 200], [50, 100, 220]][n % 2]).collect();
+        let small = reduced(&Picture { width: 640, height: 4, rgb: stripes.into() });
         assert_eq!((small.width, small.height), (320, 2));
         assert!(small.rgb.chunks_exact(3).all(|pixel| pixel == [25, 100, 210]));
-        let tiny = Picture { width: 3, height: 5, rgb: vec![9; 45] };
+        let tiny = Picture { width: 3, height: 5, rgb: vec![9; 45].into() };
         assert_eq!(reduced(&tiny), tiny);
     }
 
     #[test]
     fn every_keyframe_has_its_place_and_its_label() {
         let thumbnail =
-            |grey| (Picture { width: 320, height: 180, rgb: vec![grey; 320 * 180 * 3] }, "#1 2.5s".to_owned());
+            |grey| (Picture { width: 320, height: 180, rgb: vec![grey; 320 * 180 * 3].into() }, "#1 2.5s".to_owned());
         let sheet = draw(&(0..6).map(|n| thumbnail(100 + n)).collect::<Vec<_>>());
         assert_eq!((sheet.width, sheet.height), (4 * 328 + 8, 2 * (180 + 18 + 8) + 8));
         let at = |x: usize, y: usize| sheet.rgb[(y * sheet.width as usize + x) * 3];

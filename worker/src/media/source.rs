@@ -148,7 +148,10 @@ impl Source {
                 ffmpeg::format::input_with_dictionary(&name, options)
             }
         };
-        let opened = opened.map_err(|error| MediaError::from_ffmpeg(&format!("cannot open {what}"), error))?;
+        let opened = opened.map_err(|error| match picture_demuxer(path) {
+            Some(_) if !is_picture => MediaError::permanent(format!("{shown} is a picture and no video")),
+            _ => MediaError::from_ffmpeg(&format!("cannot open {what}"), error),
+        })?;
         let mut source = Self::choose_streams(opened)?;
         source.video.is_picture = is_picture;
         Ok(source)

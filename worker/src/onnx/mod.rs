@@ -1,6 +1,6 @@
 //! Writes ONNX files: a graph is built layer by layer and encoded as protocol buffers.
 
-mod message;
+pub(crate) mod message;
 
 use message::{
     Attribute, Dimension, FLOAT, Graph, Node, OperatorSet, Property, Shape, Tensor, TensorType, Type, Value,

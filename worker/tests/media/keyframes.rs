@@ -30,7 +30,7 @@ fn agrees(video: &Path) -> DecodeReport {
             continue;
         }
         let (frame, after) = rest.split_at_checked(picture.rgb.len()).expect("as many bytes as ffmpeg has");
-        let differing = frame.iter().zip(&picture.rgb).filter(|(a, b)| a != b).count();
+        let differing = frame.iter().zip(&picture.rgb[..]).filter(|(a, b)| a != b).count();
         assert_eq!(differing, 0, "{}: bytes of frame {}", video.display(), keyframe.frame);
         rest = after;
     }
@@ -46,7 +46,7 @@ fn agrees(video: &Path) -> DecodeReport {
         let mut jpeg = JpegDecoder::new(ZCursor::new(&members[2 * index].1));
         let pixels = jpeg.decode().unwrap();
         assert_eq!(jpeg.dimensions(), Some((picture.width as usize, picture.height as usize)));
-        let total: u64 = pixels.iter().zip(&picture.rgb).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+        let total: u64 = pixels.iter().zip(&picture.rgb[..]).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
         let mean = total as f64 / pixels.len() as f64;
         assert!(mean < 2.0, "{}: mean JPEG error {mean} of 255", video.display());
     }

@@ -71,7 +71,7 @@ impl Detector for ByBrightness {
 /// Number of objects and score that [`ByBrightness`] gives to a frame.
 fn objects_of(number: u64) -> (usize, usize) {
     // Grey becomes RGB by its place between black (16) and white (235).
-    let mut picture = Picture { width: 1, height: 1, rgb: vec![0; 3] };
+    let mut picture = Picture { width: 1, height: 1, rgb: vec![0; 3].into() };
     let mut converter = jhalak_worker::media::picture::RgbConverter::default();
     let shown = frames(number as usize + 1).last().expect("at least one frame");
     converter.convert_into(&shown.frame, &mut picture).expect("grey is converted");
@@ -194,7 +194,7 @@ proptest! {
     ) {
         let byte = |n: u64| ((n ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8;
         let rgb: Vec<u8> = (0..u64::from(width * height * 3)).map(byte).collect();
-        let picture = Picture { width, height, rgb };
+        let picture = Picture { width, height, rgb: rgb.into() };
         let encoded = jpeg::encode(&picture, quality).unwrap();
         prop_assert_eq!(&encoded, &jpeg::encode(&picture, quality).unwrap());
         let mut decoder = zune_jpeg::JpegDecoder::new(zune_jpeg::zune_core::bytestream::ZCursor::new(&encoded));

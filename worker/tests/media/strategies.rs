@@ -103,7 +103,7 @@ fn pictures_of_scenes_equal_those_of_ffmpeg_also_where_cuts_are_merged() {
         (settings.count, settings.stride) = (count, stride);
         let (report, seen, list) = decoded(&request);
         for (keyframe, shown) in &seen {
-            assert!(shown.rgb == picture(keyframe.frame), "frame {}", keyframe.frame);
+            assert!(shown.rgb[..] == *picture(keyframe.frame), "frame {}", keyframe.frame);
         }
         let middle = report.scene_middle.unwrap();
         let middles: Vec<u64> = middle.keyframes.iter().map(|keyframe| keyframe.frame).collect();
@@ -116,7 +116,7 @@ fn pictures_of_scenes_equal_those_of_ffmpeg_also_where_cuts_are_merged() {
             let mut winner = (0, 0, 0);
             for number in (start..end).step_by(stride as usize) {
                 let rgb = picture(number).to_vec();
-                let mut objects = ByColour.detect(&Picture { width: 176, height: 144, rgb }).unwrap();
+                let mut objects = ByColour.detect(&Picture { width: 176, height: 144, rgb: rgb.into() }).unwrap();
                 objects.retain(|object| object.confidence > 0.5);
                 let mut classes: Vec<u32> = objects.iter().map(|object| object.class).collect();
                 classes.iter().for_each(|&class| histogram[class as usize] += 1);
@@ -148,6 +148,7 @@ fn pictures_of_scenes_equal_those_of_ffmpeg_also_where_cuts_are_merged() {
     assert!(late > 3, "the video has too few merged cuts to say anything");
 }
 
+/// Pictures reach the detector in shared memory, or, where they have to be turned, through a pipe.
 #[tokio::test]
 async fn a_child_with_its_detector_in_the_parent_writes_the_same_bytes() {
     let files = folder();
@@ -155,30 +156,33 @@ async fn a_child_with_its_detector_in_the_parent_writes_the_same_bytes() {
     let source = restless(8).replace(" -vf", &format!(" {TONE} -vf"));
     let video =
         made(files.path(), "restless.mp4", &format!("{source} -c:v libx264 -preset veryfast {}", &sound[TONE.len()..]));
-    let (here, there) = (folder(), folder());
-    let (report, _, _) = decoded(&everything(&video, here.path(), 27.0, 15));
-    let request = everything(&video, there.path(), 27.0, 15);
-    let (limits, cancel) = Default::default();
-    let told = child::decode_with_detector(Path::new(EXE), &request, &limits, &cancel, Box::new(ByColour));
-    let told = told.await.unwrap();
-    assert_eq!(told.scene_object.as_ref().unwrap().keyframes, report.scene_object.unwrap().keyframes);
-    assert_eq!(told.outcome, report.outcome);
-    for name in [
-        "keyframes.tar",
-        "keyframes-scene-middle.tar",
-        "keyframes-scene-object.tar",
-        "scenes.csv",
-        "scenes.json",
-        "audio.s16le",
-    ] {
-        let [ours, theirs] = [&here, &there].map(|folder| std::fs::read(folder.path().join(name)).unwrap());
-        assert!(ours == theirs && !ours.is_empty(), "{name}");
+    let turned = made(files.path(), "turned.mp4", "-i restless.mp4 -c copy -metadata:s:v:0 rotate=90");
+    for video in [video, turned] {
+        let (here, there) = (folder(), folder());
+        let (report, _, _) = decoded(&everything(&video, here.path(), 27.0, 15));
+        let request = everything(&video, there.path(), 27.0, 15);
+        let (limits, cancel) = Default::default();
+        let told = child::decode_with_detector(Path::new(EXE), &request, &limits, &cancel, Box::new(ByColour));
+        let told = told.await.unwrap();
+        assert_eq!(told.scene_object.as_ref().unwrap().keyframes, report.scene_object.unwrap().keyframes);
+        assert_eq!(told.outcome, report.outcome);
+        for name in [
+            "keyframes.tar",
+            "keyframes-scene-middle.tar",
+            "keyframes-scene-object.tar",
+            "scenes.csv",
+            "scenes.json",
+            "audio.s16le",
+        ] {
+            let [ours, theirs] = [&here, &there].map(|folder| std::fs::read(folder.path().join(name)).unwrap());
+            assert!(ours == theirs && !ours.is_empty(), "{name}");
+        }
+        // The archives say what each keyframe was chosen for.
+        let members = members(&told.scene_object.unwrap().tar);
+        let numbers: Keyframe = serde_json::from_slice(&members[1].1).unwrap();
+        assert!(numbers.scene.is_some() && numbers.objects.unwrap().score > 0);
+        assert_eq!(members[0].0, "tt0240200-00.jpg");
     }
-    // The archives say what each keyframe was chosen for.
-    let members = members(&told.scene_object.unwrap().tar);
-    let numbers: Keyframe = serde_json::from_slice(&members[1].1).unwrap();
-    assert!(numbers.scene.is_some() && numbers.objects.unwrap().score > 0);
-    assert_eq!(members[0].0, "tt0240200-00.jpg");
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! The child's side.
 
+use super::canvas::Canvas;
 use super::{Answer, DecodeLimits, Order, Reply};
 use crate::media::decode;
 use crate::media::detector::{Detector, Object};
 use crate::media::error::MediaError;
 use crate::media::picture::Picture;
+use crate::media::pixels::Pixels;
 use crate::media::request::DecodeReport;
 use crate::media::viewer::{FramePlace, Viewer};
 use ffmpeg_next::util::log;
@@ -39,18 +41,19 @@ pub fn run_child() -> ExitCode {
 }
 
 fn run(order: &Order, replies: Receiver<String>) -> Result<DecodeReport, MediaError> {
-    let mut detector = RemoteDetector { replies };
+    let canvas = order.canvas.as_deref().and_then(|address| Canvas::open(address).ok());
+    let mut detector = RemoteDetector { replies, canvas };
     let detector = order.request.scene_object.as_ref().map(|_| &mut detector as &mut dyn Detector);
     let mut viewer = RemoteViewer;
     let viewer = order.request.frames.as_ref().map(|_| &mut viewer as &mut dyn Viewer);
     decode::run_with(&order.request, &mut |_, _| {}, decode::Guests { detector, viewer })
 }
 
-/// Writes a line and a picture to the parent.
-fn send(question: &Answer, picture: &Picture) -> std::io::Result<()> {
+/// Writes a line and the bytes of a picture to the parent.
+fn send(question: &Answer, rgb: &[u8]) -> std::io::Result<()> {
     let question = serde_json::to_vec(question)?;
     let mut stdout = std::io::stdout().lock();
-    [&question, b"\n".as_slice(), &picture.rgb].into_iter().try_for_each(|part| stdout.write_all(part))?;
+    [&question, b"\n".as_slice(), rgb].into_iter().try_for_each(|part| stdout.write_all(part))?;
     stdout.flush()
 }
 
@@ -59,7 +62,7 @@ struct RemoteViewer;
 
 impl Viewer for RemoteViewer {
     fn view(&mut self, place: FramePlace, picture: Picture) -> Result<(), MediaError> {
-        send(&Answer::View { place, width: picture.width, height: picture.height }, &picture)
+        send(&Answer::View { place, width: picture.width, height: picture.height }, &picture.rgb)
             .map_err(|error| MediaError::bug(format!("cannot reach the viewer: {error}")))
     }
 }
@@ -67,13 +70,19 @@ impl Viewer for RemoteViewer {
 /// The detector in the parent.
 struct RemoteDetector {
     replies: Receiver<String>,
+    canvas: Option<Canvas>,
 }
 
 impl Detector for RemoteDetector {
+    fn canvas(&mut self, bytes: usize) -> Option<Pixels> {
+        self.canvas.as_ref().and_then(|canvas| canvas.pixels(bytes).ok())
+    }
+
     fn detect(&mut self, rgb: &Picture) -> Result<Vec<Object>, MediaError> {
         let failed = |error: &dyn std::fmt::Display| MediaError::bug(format!("cannot reach the detector: {error}"));
-        let question = Answer::Detect { width: rgb.width, height: rgb.height };
-        send(&question, rgb).map_err(|error| failed(&error))?;
+        let on_canvas = rgb.rgb.is_shared();
+        let question = Answer::Detect { width: rgb.width, height: rgb.height, on_canvas };
+        send(&question, if on_canvas { &[] } else { &rgb.rgb }).map_err(|error| failed(&error))?;
         let reply = self.replies.recv().map_err(|error| failed(&error))?;
         match serde_json::from_str(&reply) {
             Ok(Reply::Objects(objects)) => Ok(objects),

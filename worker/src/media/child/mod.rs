@@ -9,12 +9,14 @@
 //! child waits for its end, so a worker that is killed (`kill -9`) leaves no decoder behind. The parent-death signal of
 //! Linux would not do: it fires when the *thread* that started the child ends, and runtimes end idle threads.
 //!
-//! Models stay in the parent: where scene-object keyframes are asked for, the child sends each picture that the detector
-//! is to see over its standard output and waits for the objects on its standard input. The parent checks the size that it
-//! is told before it reads a picture. The detector's time counts against the wall clock only.
+//! Models stay in the parent: where scene-object keyframes are asked for, the child paints each picture that the detector
+//! is to see in memory that both share, says so on its standard output and waits for the objects on its standard input; where memory cannot
+//! be shared, or the picture has to be turned, its bytes follow on standard output. The parent checks the size that it is told before it
+//! reads a picture. The detector's time counts against the wall clock only.
 //!
 //! The child sees no environment but the path of libraries: a decoder that was taken over finds no credentials there.
 
+mod canvas;
 mod inside;
 mod outside;
 
@@ -56,16 +58,19 @@ impl Default for DecodeLimits {
 struct Order {
     request: DecodeRequest,
     limits: DecodeLimits,
+    /// Where the child finds the memory that pictures for the detector are painted in, if there is any.
+    canvas: Option<String>,
 }
 
 /// What the child answers, a line each. A report or an error is the last line.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
-    /// A picture for the detector; its bytes follow the line, and the child waits for a [`Reply`].
+    /// A picture for the detector; its bytes are on the canvas or follow the line, and the child waits for a [`Reply`].
     Detect {
         width: u32,
         height: u32,
+        on_canvas: bool,
     },
     /// A frame for the viewer; its bytes follow the line, and the child goes on.
     View {

@@ -1,5 +1,6 @@
 //! The parent's side.
 
+use super::canvas::Canvas;
 use super::{Answer, DecodeLimits, Order, Reply, SUBCOMMAND};
 use crate::media::detector::{Detector, Object};
 use crate::media::error::{Clock, MediaError};
@@ -55,6 +56,10 @@ pub async fn view_frames(
 #[derive(Default)]
 struct Guests {
     detector: Option<Box<dyn Detector + Send>>,
+    /// The last picture that the detector saw: its memory is used again.
+    picture: Picture,
+    /// Where the child paints pictures for the detector, if there is memory that both can share.
+    canvas: Option<Canvas>,
     viewer: Option<Box<dyn Viewer + Send>>,
     /// Why the viewer wants no more.
     refused: Option<MediaError>,
@@ -69,7 +74,9 @@ pub async fn decode_with_detector(
     cancel: &CancellationToken,
     detector: Box<dyn Detector + Send>,
 ) -> Result<DecodeReport, MediaError> {
-    converse(exe, request, limits, cancel, Guests { detector: Some(detector), ..Guests::default() }).await
+    // Without memory to share, pictures go through the pipe.
+    let canvas = Canvas::create().ok();
+    converse(exe, request, limits, cancel, Guests { detector: Some(detector), canvas, ..Guests::default() }).await
 }
 
 async fn converse(
@@ -79,7 +86,8 @@ async fn converse(
     cancel: &CancellationToken,
     mut guests: Guests,
 ) -> Result<DecodeReport, MediaError> {
-    let order = Order { request: request.clone(), limits: limits.clone() };
+    let canvas = guests.canvas.as_ref().map(Canvas::address);
+    let order = Order { request: request.clone(), limits: limits.clone(), canvas };
     let mut order =
         serde_json::to_vec(&order).map_err(|error| MediaError::permanent(format!("cannot send the order: {error}")))?;
     order.push(b'\n');
@@ -141,8 +149,8 @@ async fn last_answer(
         if (&mut from).take(MAX_ANSWER).read_until(b'\n', &mut line).await? == 0 {
             return Ok(());
         }
-        let (width, height) = match serde_json::from_slice(&line) {
-            Ok(Answer::Detect { width, height }) => (width, height),
+        let question = match serde_json::from_slice(&line) {
+            Ok(Answer::Detect { width, height, on_canvas }) => (width, height, on_canvas),
             Ok(Answer::View { place, width, height }) => {
                 if let Err(refused) = view(&mut from, place, (width, height), &mut guests.viewer).await? {
                     // The child meets a closed pipe and ends.
@@ -156,7 +164,7 @@ async fn last_answer(
                 continue;
             }
         };
-        let reply = match detect(&mut from, width, height, &mut guests.detector).await? {
+        let reply = match detect(&mut from, question, guests).await? {
             Ok(objects) => Reply::Objects(objects),
             Err(error) => Reply::Error(error),
         };
@@ -176,7 +184,7 @@ async fn view(
     if let Err(refused) = check_size(width, height) {
         return Ok(Err(refused));
     }
-    let mut picture = Picture { width, height, rgb: vec![0; width as usize * height as usize * 3] };
+    let mut picture = Picture { width, height, rgb: vec![0; width as usize * height as usize * 3].into() };
     from.read_exact(&mut picture.rgb).await?;
     let Some(mut present) = viewer.take() else {
         return Ok(Err(MediaError::bug("the decoder shows frames and there is no viewer")));
@@ -197,25 +205,40 @@ async fn view(
 /// Reads a picture and lets the detector look at it.
 async fn detect(
     from: &mut (impl AsyncRead + Unpin),
-    width: u32,
-    height: u32,
-    detector: &mut Option<Box<dyn Detector + Send>>,
+    (width, height, on_canvas): (u32, u32, bool),
+    guests: &mut Guests,
 ) -> std::io::Result<Result<Vec<Object>, MediaError>> {
     if let Err(refused) = check_size(width, height) {
         return Ok(Err(refused));
     }
-    let mut picture = Picture { width, height, rgb: vec![0; width as usize * height as usize * 3] };
-    from.read_exact(&mut picture.rgb).await?;
-    let Some(mut present) = detector.take() else {
+    let bytes = width as usize * height as usize * 3;
+    let mut picture = std::mem::take(&mut guests.picture);
+    (picture.width, picture.height) = (width, height);
+    if picture.rgb.is_shared() != on_canvas || picture.rgb.len() != bytes {
+        picture.rgb = match &guests.canvas {
+            _ if !on_canvas => vec![0; bytes].into(),
+            None => return Ok(Err(MediaError::bug("the decoder painted on a canvas that there is not"))),
+            Some(canvas) => match canvas.pixels(bytes) {
+                Ok(pixels) => pixels,
+                Err(error) => {
+                    return Ok(Err(MediaError::transient(format!("cannot see the decoder's picture: {error}"))));
+                }
+            },
+        };
+    }
+    if !on_canvas {
+        from.read_exact(&mut picture.rgb).await?;
+    }
+    let Some(mut present) = guests.detector.take() else {
         return Ok(Err(MediaError::bug("the decoder asked for a detector and there is none")));
     };
     let look = move || {
         let objects = present.detect(&picture);
-        (present, objects)
+        (present, picture, objects)
     };
     Ok(match tokio::task::spawn_blocking(look).await {
-        Ok((present, objects)) => {
-            *detector = Some(present);
+        Ok((present, picture, objects)) => {
+            (guests.detector, guests.picture) = (Some(present), picture);
             objects
         }
         Err(error) => Err(MediaError::bug(format!("the detector panicked: {error}"))),
@@ -274,7 +297,7 @@ fn interpret(
 fn ffmpegs_words(log: &[u8]) -> String {
     let log = String::from_utf8_lossy(log);
     let mut lines: Vec<String> = Vec::new();
-    for line in log.lines().rev().map(without_address).filter(|line| !line.is_empty()) {
+    for line in log.lines().rev().map(without_address).map(without_list).filter(|line| !line.is_empty()) {
         if !lines.contains(&line) {
             lines.push(line);
         }
@@ -284,6 +307,14 @@ fn ffmpegs_words(log: &[u8]) -> String {
     }
     lines.reverse();
     lines.join("; ")
+}
+
+/// `[hls] Format not on whitelist 'mov,...'` without the list of all formats.
+fn without_list(line: String) -> String {
+    match line.split_once(" Format not on whitelist") {
+        Some((format, _)) => format!("{format} is no format that a trailer may have"),
+        None => line,
+    }
 }
 
 /// `[mov @ 0x55d0c0ffee] text` becomes `[mov] text`.
@@ -303,6 +334,8 @@ mod tests {
     fn words_are_the_last_three_lines_without_addresses_or_repetition() {
         let log = b"[h264 @ 0x1f] a\n[mov,mp4 @ 0x5606c062bbc0] moov atom not found\n\nx\nx\ny\n";
         assert_eq!(ffmpegs_words(log), "[mov,mp4] moov atom not found; x; y");
+        let log = b"[hls @ 0x1f] Format not on whitelist 'mov,matroska'\n";
+        assert_eq!(ffmpegs_words(log), "[hls] is no format that a trailer may have");
         assert_eq!(ffmpegs_words(b""), "");
     }
 

@@ -87,7 +87,8 @@ impl FrameScorer {
 fn packed(bgr: &[u8], stride: usize, frame: &frame::Video) -> Picture {
     let (width, height) = (frame.width(), frame.height());
     let rows = bgr.chunks_exact(stride).take(height as usize);
-    Picture { width, height, rgb: rows.flat_map(|row| &row[..width as usize * 3]).copied().collect() }
+    let rgb: Vec<u8> = rows.flat_map(|row| &row[..width as usize * 3]).copied().collect();
+    Picture { width, height, rgb: rgb.into() }
 }
 
 /// Weighs the columns of a row of packed BGR.
