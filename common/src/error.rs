@@ -11,6 +11,8 @@ pub enum ErrorKind {
     NotFound,
     /// The input is wrong and stays wrong: correct it. A job is quarantined at once.
     InvalidInput,
+    /// A command was given options that contradict each other or say nothing: ask otherwise.
+    Usage,
     /// A service, the network or the disk failed for now: try again later.
     Transient,
     /// The service refused these credentials: mend them. A job is quarantined at once.
@@ -57,6 +59,11 @@ impl Error {
     /// See [`ErrorKind::InvalidInput`].
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidInput, message)
+    }
+
+    /// See [`ErrorKind::Usage`].
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Usage, message)
     }
 
     /// See [`ErrorKind::Transient`].

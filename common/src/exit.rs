@@ -23,6 +23,7 @@ pub const INTERRUPTED: u8 = 130;
 pub fn code(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::NotFound | ErrorKind::InvalidInput => INVALID,
+        ErrorKind::Usage => USAGE,
         ErrorKind::Transient | ErrorKind::Permission => UNREACHABLE,
         ErrorKind::Cancelled => INTERRUPTED,
         ErrorKind::Bug => BUG,

@@ -140,12 +140,12 @@ impl Fit {
     fn spec(&self, settings: &Settings) -> Result<FitSpec> {
         let seed = self.seed.unwrap_or(settings.evaluate.seed);
         if self.honest.contains(&HonestArg::None) && self.honest.len() > 1 {
-            return Err(Error::invalid("--honest none stands alone"));
+            return Err(Error::usage("--honest none stands alone"));
         }
         let network = match self.without_network {
             true => None,
             false if !self.model.is_network() => {
-                return Err(Error::invalid(format!(
+                return Err(Error::usage(format!(
                     "{} is no network: --model takes classifier or ann; the honest model is fitted beside it, and baselines are only evaluated",
                     self.model.name()
                 )));
@@ -155,7 +155,7 @@ impl Fit {
                 let mut cell = CellSpec::strict(Split::Pairs, self.modality, self.model, user_embedding, !without_gl);
                 self.network.apply(&mut cell, settings)?;
                 cell.seed = seed;
-                cell.check().map_err(|e| Error::invalid(e.to_string()))?;
+                cell.check().map_err(|e| Error::usage(e.to_string()))?;
                 Some(cell)
             }
         };
@@ -167,7 +167,7 @@ impl Fit {
         let honest = wanted.iter().filter(|(arg, _)| self.honest.contains(arg)).map(|(_, split)| *split).collect();
         let spec = FitSpec { network, honest, seed };
         if spec.parts() == 0 {
-            return Err(Error::invalid("nothing is left to fit: take back --without-network or --honest none"));
+            return Err(Error::usage("nothing is left to fit: take back --without-network or --honest none"));
         }
         Ok(spec)
     }

@@ -210,7 +210,7 @@ impl Command {
     /// Does it. Returns the exit code.
     pub async fn execute(self, settings: Settings, output: Output, store: Option<&str>) -> Result<u8> {
         if store == Some("") && !matches!(self, Command::Doctor(_)) {
-            return Err(Error::invalid("--store names no store: write --store file:///path or s3://bucket/prefix"));
+            return Err(Error::usage("--store names no store: write --store file:///path or s3://bucket/prefix"));
         }
         match self {
             #[cfg(feature = "local")]

@@ -35,7 +35,7 @@ impl Predict {
             (Some(word), _) => viewer.movie(word)?,
             (None, [one]) => *one,
             (None, _) => {
-                return Err(Error::invalid("which movie? name it with --movie, or give one movie in --movie-file"));
+                return Err(Error::usage("which movie? name it with --movie, or give one movie in --movie-file"));
             }
         };
         let probabilities = viewer.asking.predict(&[movie])?;

@@ -46,7 +46,7 @@ struct Ranked {
 impl Recommend {
     pub(super) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         if self.top == 0 {
-            return Err(Error::invalid("--top must be at least 1"));
+            return Err(Error::usage("--top must be at least 1"));
         }
         let mut viewer = self.viewer.open(&settings).await?;
         let all = viewer.asking.dataset().movies.len() as u32;

@@ -152,7 +152,7 @@ impl ViewerArgs {
             for word in list {
                 let place = movie(dataset, &movies, word)?;
                 if said.iter().any(|(other, _)| *other == place) {
-                    return Err(Error::invalid(format!("{word} is named twice in --like, --neutral and --dislike")));
+                    return Err(Error::usage(format!("{word} is named twice in --like, --neutral and --dislike")));
                 }
                 said.push((place, label));
             }
@@ -253,13 +253,17 @@ fn nearest<'a>(word: &str, candidates: impl Iterator<Item = (&'a str, String)>) 
     }
 }
 
-/// The reasons in one line for a person.
+/// What is known of the pair in one line for a person, for it and against it: what the others say first, which carries most wherever they are many.
 pub fn in_words(why: &Why) -> String {
-    let mut parts = Vec::new();
+    let PerClass { dislike, neutral, like } = why.others;
+    let mut parts = vec![match dislike + neutral + like {
+        0 => "nobody else rated it".to_owned(),
+        all => format!("{like} of {all} other viewers like it{}", disliked(dislike)),
+    }];
     for genre in why.genres.iter().take(2) {
         let PerClass { dislike, neutral, like } = genre.rated;
         let all = dislike + neutral + like;
-        parts.push(format!("{} liked {like} of {all}{}", genre.genre, disliked(dislike)));
+        parts.push(format!("of {} liked {like} of {all}{}", genre.genre, disliked(dislike)));
     }
     for neighbour in &why.neighbours {
         let verb = match neighbour.rated {
@@ -269,11 +273,6 @@ pub fn in_words(why: &Why) -> String {
         };
         parts.push(format!("{verb} {} ({:.2} alike)", neighbour.name, neighbour.likeness));
     }
-    let PerClass { dislike, neutral, like } = why.others;
-    parts.push(match dislike + neutral + like {
-        0 => "nobody else rated it".to_owned(),
-        all => format!("{like} of {all} other viewers like it{}", disliked(dislike)),
-    });
     parts.join("; ")
 }
 
