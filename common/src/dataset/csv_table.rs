@@ -43,6 +43,11 @@ pub(super) struct Row<'a> {
 }
 
 impl Row<'_> {
+    /// How many cells there are.
+    pub fn len(&self) -> usize {
+        self.record.len()
+    }
+
     /// The cell in this column without surrounding white space; empty where the table has no such column.
     pub fn cell(&self, column: Option<usize>) -> &str {
         column.and_then(|column| self.record.get(column)).unwrap_or("").trim()

@@ -28,11 +28,13 @@ mod describe;
 mod files;
 mod flickscore;
 mod genres;
+mod given_folds;
 mod hash;
 mod json_lines;
 mod layout;
 mod movielens;
 mod movies;
+mod natural;
 mod newcomers;
 mod plain;
 mod reject;
@@ -54,6 +56,7 @@ use crate::hash::{canonical_json, canonical_rows};
 pub use describe::{Description, GenreCount, LabelCounts, Missing};
 pub use files::{Files, Folder, Memory};
 pub use genres::PAPER_GENRES;
+pub use given_folds::{FoldsBy, GivenFold, GivenFolds, read_folds};
 pub use layout::{Facts, Layout, ReadSettings, TABLE_FILES, read};
 pub use newcomers::read_movies;
 pub use reject::{MAX_LISTED, Reject};
@@ -175,6 +178,11 @@ impl Dataset {
     /// The index of the user with this id.
     pub fn user_index(&self, id: &str) -> Option<usize> {
         self.users.binary_search_by(|user| user.id.as_str().cmp(id)).ok()
+    }
+
+    /// Whether any movie has a genre of the vocabulary.
+    pub fn has_genres(&self) -> bool {
+        self.movies.iter().flat_map(|movie| &movie.genres).any(|genre| self.genres.contains(genre))
     }
 
     /// The canonical JSON that identifies the dataset, made a row at a time: see [`crate::hash::canonical_json`].

@@ -38,6 +38,11 @@ impl Model {
         !matches!(self, Model::Classifier { .. } | Model::Ann | Model::Honest)
     }
 
+    /// Whether it fits class weights on inner folds, under which classes can be chosen in place of the most probable one.
+    pub fn fits_class_weights(self) -> bool {
+        matches!(self, Model::Honest | Model::Bias | Model::BiasClassWeighted | Model::MatrixFactorisation)
+    }
+
     /// Whether it takes a modality, a user embedding and the GL-score as the cell says.
     pub fn is_network(self) -> bool {
         matches!(self, Model::Classifier { .. } | Model::Ann)
@@ -70,7 +75,8 @@ impl CellSpec {
             Protocol::Strict { split: Split::Users { known } } => format!(" ({known} known)"),
             _ => String::new(),
         };
-        let start = format!("{} {}{known}, ", self.protocol.name(), self.protocol.split_name());
+        let given = if self.given_folds.is_some() { "given folds, " } else { "" };
+        let start = format!("{} {}{known}, {given}", self.protocol.name(), self.protocol.split_name());
         let end = match self.control {
             Control::None => "",
             Control::PermutedLabels => ", labels permuted",

@@ -1,6 +1,7 @@
 //! What names one cell of the evaluation grid. Everything here travels in a job's message and stands in its result.
 
 use super::training::{FitSettings, Optimiser, Schedule};
+use crate::hash::Hash;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -52,6 +53,9 @@ pub struct CellSpec {
     /// Honest model: also measure what is lost without each of its groups of features ([`super::PartResult`]).
     #[serde(default, skip_serializing_if = "is_default")]
     pub ablation: bool,
+    /// Hash of the folds, where somebody else's are taken in place of drawn ones.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub given_folds: Option<Hash>,
 }
 
 /// Fields that came after the first contract are written only where they say something, so that old cells keep their hashes.
@@ -351,6 +355,7 @@ impl CellSpec {
             edition: Edition::Notebook,
             control: Control::None,
             ablation: false,
+            given_folds: None,
         }
     }
 
@@ -394,7 +399,7 @@ impl CellSpec {
     /// [`SettingError`] that names the setting.
     pub fn check(&self) -> Result<(), SettingError> {
         let fail = |setting, reason: &str| Err(SettingError { setting, reason: reason.to_owned() });
-        if self.folds < 2 {
+        if self.folds < 2 && (self.given_folds.is_none() || self.folds == 0) {
             return fail("folds", "must be at least 2");
         }
         if !(self.gl_score.scale.is_finite() && self.gl_score.scale > 0.0) {
@@ -419,6 +424,9 @@ impl CellSpec {
         }
         if self.control == Control::RandomEmbeddings && !self.model.is_network() {
             return fail("control", "only the classifier and the ANN read embeddings: use `permuted_labels`");
+        }
+        if self.model == Model::Honest && matches!(self.protocol, Protocol::Paper { .. }) {
+            return fail("model", "the honest model knows no leaks: evaluate it under the strict protocol");
         }
         if self.ablation && self.model != Model::Honest {
             return fail("ablation", "only the honest model has parts to leave out");

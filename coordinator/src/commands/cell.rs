@@ -1,12 +1,17 @@
 //! A cell of the evaluation on the command line.
 
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
 use clap::{Args, ValueEnum};
+use jhalak_common::dataset::{Dataset, FoldsBy, GivenFold, GivenFolds};
 use jhalak_common::evaluation::{
     Balance, CellSpec, Control, Edition, EmbeddingSource, Errata, GlSettings, Modality, Model, PUBLISHED_UPSAMPLING,
     Protocol, Split, TrainingSettings, UserEmbedding,
 };
 use jhalak_common::settings::Settings;
-use jhalak_common::{Error, Result};
+use jhalak_common::{Error, Result, hash};
 
 /// What is evaluated, and how.
 #[derive(Args)]
@@ -14,10 +19,11 @@ pub struct CellArgs {
     /// paper: as published, its leaks included; strict: without leaks.
     #[arg(long, value_enum, default_value_t = ProtocolArg::Strict)]
     pub protocol: ProtocolArg,
-    /// strict: what a fold holds out: random pairs, all pairs of some movies, or all pairs of some users but a few known ones.
-    #[arg(long, value_enum, default_value_t = SplitArg::Pairs)]
-    pub split: SplitArg,
-    /// --split users: how many ratings of each test user are known [default: 5]
+    /// strict: what a fold holds out: random pairs, all pairs of some movies, or all pairs of some users but a few known ones [default: pairs; with
+    /// folds that are given, what they hold out]
+    #[arg(long, value_enum)]
+    pub split: Option<SplitArg>,
+    /// --split users: how many ratings of each test user are known [default: 5; of users that given folds name, 0]
     #[arg(long, value_name = "N")]
     pub known: Option<usize>,
     /// What movies are described by: video, audio, audio+video, genre or metadata. Models that know labels alone take no notice of it.
@@ -41,9 +47,27 @@ pub struct CellArgs {
     /// The seed of every split, initialisation and shuffle [default: evaluate.seed of the settings]
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Number of folds [default: evaluate.folds of the settings]
-    #[arg(long)]
-    pub folds: Option<usize>,
+    /// Number of folds [default: evaluate.folds of the settings]; or folds that somebody else has published: a CSV file with the columns user, movie or both
+    /// and fold, or a folder with a file for each fold (those with `test` in their names, where there are such) that lists the users or the pairs it tests.
+    #[arg(long, value_name = "N|PATH")]
+    pub folds: Option<FoldsArg>,
+}
+
+/// How many folds are drawn, or where they are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FoldsArg {
+    /// So many are drawn.
+    Count(usize),
+    /// Given by a file or folder.
+    Given(PathBuf),
+}
+
+impl FromStr for FoldsArg {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text.parse().map_or_else(|_| Self::Given(PathBuf::from(text)), Self::Count))
+    }
 }
 
 /// How a classifier or an ANN is built and trained.
@@ -149,14 +173,14 @@ impl CellArgs {
     /// The cell that is asked for.
     ///
     /// # Errors
-    /// Invalid input: options that contradict each other, or a value out of its range.
+    /// Wrong use: options that contradict each other, or a value out of its range.
     pub fn spec(&self, settings: &Settings) -> Result<CellSpec> {
         let network = &self.network;
         let (user, gl) = (network.user_embedding, !network.without_gl);
         let mut spec = match self.protocol {
             ProtocolArg::Paper => {
-                if self.split != SplitArg::Pairs || self.known.is_some() {
-                    return Err(Error::invalid(
+                if self.split.is_some_and(|split| split != SplitArg::Pairs) || self.known.is_some() {
+                    return Err(Error::usage(
                         "the published protocol splits by pairs: leave out --split and --known, or take --protocol strict",
                     ));
                 }
@@ -168,17 +192,16 @@ impl CellArgs {
             }
             ProtocolArg::Strict => {
                 if self.errata.is_some() {
-                    return Err(Error::invalid(
-                        "the strict protocol repeats no error: --errata is for --protocol paper",
-                    ));
+                    return Err(Error::usage("the strict protocol repeats no error: --errata is for --protocol paper"));
                 }
-                if self.known.is_some() && self.split != SplitArg::Users {
-                    return Err(Error::invalid("--known is for --split users"));
+                let users = self.split == Some(SplitArg::Users);
+                if self.known.is_some() && !users && (self.given_folds().is_none() || self.split.is_some()) {
+                    return Err(Error::usage("--known is for --split users"));
                 }
                 let split = match self.split {
-                    SplitArg::Pairs => Split::Pairs,
-                    SplitArg::Movies => Split::Movies,
-                    SplitArg::Users => Split::Users { known: self.known.unwrap_or(5) },
+                    None | Some(SplitArg::Pairs) => Split::Pairs,
+                    Some(SplitArg::Movies) => Split::Movies,
+                    Some(SplitArg::Users) => Split::Users { known: self.known.unwrap_or(5) },
                 };
                 CellSpec::strict(split, self.modality, self.model, user, gl)
             }
@@ -191,10 +214,83 @@ impl CellArgs {
         };
         spec.ablation = self.ablation;
         spec.seed = self.seed.unwrap_or(settings.evaluate.seed);
-        spec.folds = self.folds.unwrap_or(settings.evaluate.folds);
-        spec.check().map_err(|e| Error::invalid(e.to_string()))?;
+        spec.folds = match self.folds {
+            Some(FoldsArg::Count(folds)) => folds,
+            _ => settings.evaluate.folds,
+        };
+        spec.check().map_err(|e| Error::usage(e.to_string()))?;
         Ok(spec)
     }
+
+    /// Where the folds are given, if they are.
+    pub fn given_folds(&self) -> Option<&Path> {
+        match &self.folds {
+            Some(FoldsArg::Given(path)) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Takes given folds into the cell. What they hold out is what they name: users, movies, or of pairs what [`given_split`] makes of them.
+    ///
+    /// # Errors
+    /// Wrong use: a --split or --known that contradicts the folds.
+    pub fn take_folds(&self, spec: &mut CellSpec, given: &GivenFolds, dataset: &Dataset) -> Result<()> {
+        if let Protocol::Strict { split } = &mut spec.protocol {
+            if self.known.is_some() && given.by != FoldsBy::Users {
+                let by = given.by.name();
+                return Err(Error::usage(format!(
+                    "--known draws known ratings of users, and the folds name {by}: leave it out"
+                )));
+            }
+            *split = match (given.by, self.split) {
+                (FoldsBy::Users, None | Some(SplitArg::Users)) => Split::Users { known: self.known.unwrap_or(0) },
+                (FoldsBy::Movies, None | Some(SplitArg::Movies)) => Split::Movies,
+                (FoldsBy::Pairs, None) => given_split(given, dataset),
+                (FoldsBy::Pairs, Some(SplitArg::Pairs)) => Split::Pairs,
+                (FoldsBy::Pairs, Some(SplitArg::Movies)) => Split::Movies,
+                (FoldsBy::Pairs, Some(SplitArg::Users)) => Split::Users { known: middle_known(given, dataset).0 },
+                (by @ (FoldsBy::Users | FoldsBy::Movies), Some(_)) => {
+                    return Err(Error::usage(format!("the folds hold out {}: leave out --split", by.name())));
+                }
+            };
+        }
+        let test: Vec<&Vec<u32>> = given.folds.iter().map(|fold| &fold.test).collect();
+        spec.given_folds = Some(hash::of_json(&serde_json::json!(test)));
+        spec.folds = test.len();
+        spec.check().map_err(|e| Error::usage(e.to_string()))
+    }
+}
+
+/// What is new about the pairs that given folds test: the movies where none of them is rated in training; the users where most of them have fewer ratings
+/// in training than in the test; else neither.
+fn given_split(given: &GivenFolds, dataset: &Dataset) -> Split {
+    let unseen = |fold: &GivenFold| {
+        let (mut tested, mut all) = (vec![0; dataset.movies.len()], vec![0; dataset.movies.len()]);
+        dataset.ratings.iter().for_each(|rating| all[rating.movie as usize] += 1);
+        fold.test.iter().for_each(|&pair| tested[dataset.ratings[pair as usize].movie as usize] += 1);
+        tested.iter().zip(&all).all(|(tested, all)| *tested == 0 || tested == all)
+    };
+    match middle_known(given, dataset) {
+        (known, true) => Split::Users { known },
+        _ if given.folds.iter().all(unseen) => Split::Movies,
+        _ => Split::Pairs,
+    }
+}
+
+/// The middle one of the test users' numbers of ratings in training, and whether most of them have fewer there than in the test.
+fn middle_known(given: &GivenFolds, dataset: &Dataset) -> (usize, bool) {
+    let mut all = vec![0usize; dataset.users.len()];
+    dataset.ratings.iter().for_each(|rating| all[rating.user as usize] += 1);
+    let (mut known, mut fewer) = (Vec::new(), 0);
+    for fold in &given.folds {
+        for own in fold.test.chunk_by(|&a, &b| dataset.ratings[a as usize].user == dataset.ratings[b as usize].user) {
+            let left = all[dataset.ratings[own[0] as usize].user as usize] - own.len();
+            known.push(left);
+            fewer += usize::from(left < own.len());
+        }
+    }
+    known.sort_unstable();
+    (known.get(known.len() / 2).copied().unwrap_or(0), 2 * fewer > known.len())
 }
 
 impl NetworkArgs {
@@ -228,7 +324,7 @@ impl NetworkArgs {
         spec.training.fit.epochs = self.epochs.unwrap_or(settings.evaluate.epochs);
         let trailers = !spec.modality.tables().is_empty();
         if self.embedding.is_some() && !trailers {
-            return Err(Error::invalid(format!(
+            return Err(Error::usage(format!(
                 "the modality {} has no genre head: --embedding is for video, audio and audio+video",
                 spec.modality
             )));
@@ -244,7 +340,7 @@ impl NetworkArgs {
 
 fn errata(list: &[Erratum]) -> Result<Errata> {
     if list.contains(&Erratum::None) && list.len() > 1 {
-        return Err(Error::invalid("--errata none stands alone"));
+        return Err(Error::usage("--errata none stands alone"));
     }
     let has = |erratum| list.contains(&erratum);
     Ok(Errata {

@@ -1,9 +1,11 @@
 //! `jhalak evaluate`: one cell of the evaluation, in this process.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
+use jhalak_common::dataset::{Dataset, FoldsBy, GivenFolds, read_folds};
 use jhalak_common::evaluation::metrics::{self, CellMetrics, MeanSd};
 use jhalak_common::evaluation::{CellSpec, FoldResult};
 use jhalak_common::settings::Settings;
@@ -33,6 +35,9 @@ pub struct Evaluate {
     threads: Option<usize>,
 }
 
+/// Rows of given folds that are told one by one.
+const TOLD: usize = 5;
+
 /// What is printed: the figures, then what they are figures of.
 #[derive(Serialize)]
 struct Answer {
@@ -40,6 +45,12 @@ struct Answer {
     metrics: CellMetrics,
     /// How probabilities became classes: `plain` or `balanced`.
     decision: &'static str,
+    /// The figures under the balanced decision too, where the plain one was asked for and the model fits class weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balanced: Option<CellMetrics>,
+    /// Folds that were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    given_folds: Option<FoldsFacts>,
     cell: CellSpec,
     dataset: DatasetFacts,
 }
@@ -56,13 +67,41 @@ struct DatasetFacts {
     rejected: u64,
 }
 
+#[derive(Serialize)]
+struct FoldsFacts {
+    path: PathBuf,
+    /// What its rows name.
+    by: FoldsBy,
+    /// Their names, in the order of the folds.
+    names: Vec<String>,
+    /// Rows that name nothing that the dataset has.
+    passed_over_rows: u64,
+    /// Pairs of the dataset that no fold tests: they always train.
+    never_tested_pairs: usize,
+}
+
 impl Evaluate {
     pub(super) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         let stopped = shutdown::on_signal()?;
-        let spec = self.cell.spec(&settings)?;
+        let mut spec = self.cell.spec(&settings)?;
+        if self.balanced && !spec.model.fits_class_weights() {
+            return Err(Error::usage(format!(
+                "{} fits no class weights on inner folds: --balanced is for honest, bias, bias-class-weighted and matrix-factorisation",
+                spec.model.name()
+            )));
+        }
         let source = source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
         super::dataset::tell_rejects(&source.reading, &output);
         let dataset = source.reading.dataset.clone();
+        let (given, given_facts) = match self.cell.given_folds() {
+            None => (None, None),
+            Some(path) => {
+                let given = read_folds(path, &dataset)?;
+                self.cell.take_folds(&mut spec, &given, &dataset)?;
+                let facts = folds_facts(path, &given, &dataset, &output);
+                (Some(given.folds.into_iter().map(|fold| fold.test).collect::<Vec<_>>()), Some(facts))
+            }
+        };
         let features = if spec.model.is_network() {
             let store = store::open(&settings.store, &settings.s3).await?;
             embeddings::read(store.as_ref(), &source, spec.modality, &settings).await?.features
@@ -87,8 +126,8 @@ impl Evaluate {
         let bar = output.progress.steps("folds", spec.folds);
         let cell = spec.clone();
         let mut training = tokio::task::spawn_blocking(move || {
-            let results =
-                run_folds(&dataset, &features, &cell, threads, &asked, |fold| bar.step(&format!("fold {fold}")));
+            let step = |fold| bar.step(&format!("fold {fold}"));
+            let results = run_folds(&dataset, &features, &cell, given.as_deref(), threads, &asked, step);
             bar.end();
             results
         });
@@ -101,10 +140,18 @@ impl Evaluate {
         };
         let results = results.map_err(|e| Error::bug("the evaluation panicked").with_source(e))?;
         let results = results.map_err(|e| Error::from(e).context(format!("evaluate {}", spec.name())))?;
-        let results = if self.balanced { balanced(&results, &spec)? } else { results };
+        let balanced = || {
+            let folds: Option<Vec<FoldResult>> = results.iter().map(metrics::balanced).collect();
+            folds.map(|folds| metrics::summarise(&folds))
+        };
+        let plain = || metrics::summarise(&results);
+        let (metrics, balanced) =
+            if self.balanced { (balanced().unwrap_or_else(plain), None) } else { (plain(), balanced()) };
         let answer = Answer {
-            metrics: metrics::summarise(&results),
+            metrics,
             decision: if self.balanced { "balanced" } else { "plain" },
+            balanced,
+            given_folds: given_facts,
             cell: spec,
             dataset: facts,
         };
@@ -113,13 +160,22 @@ impl Evaluate {
     }
 }
 
-fn balanced(results: &[FoldResult], spec: &CellSpec) -> Result<Vec<FoldResult>> {
-    results.iter().map(metrics::balanced).collect::<Option<_>>().ok_or_else(|| {
-        Error::invalid(format!(
-            "{} fits no class weights on inner folds: --balanced is for honest, bias, bias-class-weighted and matrix-factorisation",
-            spec.model.name()
-        ))
-    })
+/// Says what given folds pass over, and what there is to know about them.
+fn folds_facts(path: &Path, given: &GivenFolds, dataset: &Dataset, output: &Output) -> FoldsFacts {
+    for reject in given.passed_over.iter().take(TOLD) {
+        output.progress.say(&format!("passed over: {reject}"));
+    }
+    if given.passed_over_rows > TOLD as u64 {
+        output.progress.say(&format!("passed over: {} more rows of the folds", given.passed_over_rows - TOLD as u64));
+    }
+    let tested: usize = given.folds.iter().map(|fold| fold.test.len()).sum();
+    FoldsFacts {
+        path: path.to_owned(),
+        by: given.by,
+        names: given.folds.iter().map(|fold| fold.name.clone()).collect(),
+        passed_over_rows: given.passed_over_rows,
+        never_tested_pairs: dataset.ratings.len() - tested,
+    }
 }
 
 /// The figures for a person.
@@ -134,6 +190,10 @@ fn text(answer: &Answer) -> String {
     lines.push(format!("{:12} {} %", "accuracy", figure(m.accuracy)));
     lines.push(format!("{:12} {} %", "macro F1", figure(m.macro_f1)));
     lines.push(format!("{:12} {} %", "weighted F1", figure(m.weighted_f1)));
+    if let Some(balanced) = &answer.balanced {
+        let (accuracy, f1) = (figure(balanced.accuracy), figure(balanced.macro_f1));
+        lines.push(format!("{:12} accuracy {accuracy} %, macro F1 {f1} % (--balanced tells more)", "balanced"));
+    }
     lines.push(format!("{:12} {:>9} {:>9} {:>9}", "", "dislike", "neutral", "like"));
     for (name, of) in [("recall %", m.recall), ("precision %", m.precision)] {
         let [a, b, c] = [of.dislike, of.neutral, of.like].map(percent);
@@ -146,6 +206,14 @@ fn text(answer: &Answer) -> String {
     let tested: usize = m.folds.iter().map(|fold| fold.test_pairs).sum();
     let left_out = m.folds.iter().map(|fold| fold.left_out_pairs).max().unwrap_or(0);
     lines.push(format!("{} folds, {tested} pairs tested, seed {}", m.folds.len(), cell.seed));
+    if let Some(given) = &answer.given_folds {
+        let FoldsFacts { path, by, passed_over_rows, never_tested_pairs, .. } = given;
+        lines.push(format!(
+            "folds by {} from {}: {passed_over_rows} rows passed over, {never_tested_pairs} pairs that no fold tests",
+            by.name(),
+            path.display()
+        ));
+    }
     if left_out > 0 {
         lines.push(format!("{left_out} pairs left out: their movies have no embedding"));
     }

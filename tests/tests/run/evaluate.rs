@@ -70,17 +70,58 @@ fn a_modality_without_its_input_and_wrong_use_are_told_with_the_way_out() {
         ("--modality audio+video --model ann", 3, "trailers"),
         ("--modality smell", 2, "audio+video"),
         ("--model svm", 2, "matrix-factorisation"),
-        ("--folds 1", 3, "folds"),
+        ("--folds 1", 2, "folds"),
         ("--folds 60", 3, "fewer folds"),
-        ("--balanced", 3, "bias"),
-        ("--protocol paper --split users", 3, "strict"),
-        ("--protocol paper --model honest", 3, "strict"),
+        ("--balanced", 2, "bias"),
+        ("--protocol paper --split users", 2, "strict"),
+        ("--errata own-label", 2, "--protocol paper"),
+        ("--known 3", 2, "--split users"),
+        ("--ablation", 2, "honest"),
+        ("--protocol paper --model honest", 2, "strict"),
         ("--movies /nowhere/list.txt", 3, "/nowhere/list.txt"),
     ] {
         let ended = evaluate(folder.path(), args);
         assert_eq!(ended.code, Some(code), "{args}: {} {}", ended.out, ended.err);
         assert!(ended.err.contains(told), "{args}: {}", ended.err);
     }
+}
+
+#[test]
+fn folds_that_are_given_are_tested_under_both_protocols() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let made = Made::new(&folder.path().join("data"), false);
+    let users: String = (0..24).map(|u| format!("u{u:02},{}\n", ["a", "b", "c"][u % 3])).collect();
+    made.write("folds.csv", &format!("user,fold\n{users}nobody,c\n"));
+    let path = folder.path().join("data/folds.csv");
+    for (args, tested) in [
+        ("--model bias", 24 * 6),
+        ("--model bias --known 2", 24 * 4),
+        ("--epochs 2", 24 * 6),
+        ("--protocol paper --model item-majority --errata own-label", 24 * 6),
+    ] {
+        let ended = evaluate(folder.path(), &format!("{args} --json --folds {}", path.display()));
+        assert_eq!(ended.code, Some(0), "{args}: {}", ended.err);
+        let answer: Value = serde_json::from_str(&ended.out).expect("JSON on standard output");
+        let folds = answer["folds"].as_array().expect("folds");
+        assert_eq!(folds.iter().filter_map(|fold| fold["test_pairs"].as_u64()).sum::<u64>(), tested, "{args}");
+        let given = &answer["given_folds"];
+        assert_eq!((&given["by"], &given["passed_over_rows"]), (&"users".into(), &1.into()), "{given}");
+        assert_eq!(given["names"], serde_json::json!(["a", "b", "c"]));
+        assert_eq!(answer["cell"]["folds"], 3, "as many as are given");
+    }
+    for (args, code, told) in [
+        ("--split movies", 2, "--split"),
+        ("--protocol paper --known 3", 2, "strict"),
+        ("--model honest --errata none", 2, "paper"),
+    ] {
+        let ended = evaluate(folder.path(), &format!("{args} --folds {}", path.display()));
+        assert_eq!(ended.code, Some(code), "{args}: {} {}", ended.out, ended.err);
+        assert!(ended.err.contains(told), "{args}: {}", ended.err);
+    }
+    made.write("folds.csv", "user,fold\nu00,1\nu00,2\n");
+    let ended = evaluate(folder.path(), &format!("--folds {}", path.display()));
+    assert_eq!(ended.code, Some(3));
+    assert!(ended.err.contains("folds.csv line 3"), "{}", ended.err);
 }
 
 #[test]

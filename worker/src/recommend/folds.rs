@@ -1,13 +1,13 @@
 //! All folds of one cell in this process, one training a core.
 
 use crate::recommend::RecommendError;
-use crate::recommend::cell::{CellSpec, Features, FoldResult, run_fold};
+use crate::recommend::cell::{CellSpec, Features, FoldResult, run_fold, run_given_fold};
 use jhalak_common::dataset::Dataset;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Runs every fold of the cell on at most `threads` threads, and calls `ended` after each. The results are in the order of the folds and
-/// do not depend on `threads`.
+/// do not depend on `threads`. `given` are the pairs that each fold tests, sorted, where the cell's folds were given.
 ///
 /// # Errors
 /// What the first fold that fails fails with, in the order of the folds; the others are then stopped.
@@ -15,11 +15,18 @@ pub fn run_folds(
     dataset: &Dataset,
     features: &Features,
     spec: &CellSpec,
+    given: Option<&[Vec<u32>]>,
     threads: usize,
     stop: &AtomicBool,
     ended: impl Fn(usize) + Sync,
 ) -> Result<Vec<FoldResult>, RecommendError> {
     spec.check()?;
+    if let Some(given) = given
+        && given.len() != spec.folds
+    {
+        let reason = format!("{} folds are given, and the cell has {}", given.len(), spec.folds);
+        return Err(RecommendError::Setting { setting: "folds", reason });
+    }
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let results = Mutex::new((0..spec.folds).map(|_| None).collect::<Vec<_>>());
     let work = || {
@@ -28,7 +35,10 @@ pub fn run_folds(
             if fold >= spec.folds || failed.load(Ordering::Relaxed) {
                 return;
             }
-            let result = run_fold(dataset, features, spec, fold, stop);
+            let result = match given {
+                None => run_fold(dataset, features, spec, fold, stop),
+                Some(given) => run_given_fold(dataset, features, spec, (fold, &given[fold]), stop),
+            };
             failed.fetch_or(result.is_err(), Ordering::Relaxed);
             ended(fold);
             // A thread that panicked poisons the lock, and the scope hands its panic on.
@@ -63,7 +73,7 @@ mod tests {
         let told = AtomicUsize::new(0);
         let go = AtomicBool::new(false);
         let run = |threads| {
-            run_folds(&dataset, &Features::default(), &spec, threads, &go, |fold| {
+            run_folds(&dataset, &Features::default(), &spec, None, threads, &go, |fold| {
                 told.fetch_add(1 + 10 * fold, Ordering::Relaxed);
             })
         };
@@ -72,9 +82,9 @@ mod tests {
         assert_eq!(told.load(Ordering::Relaxed), 105);
         assert_eq!(run(8).expect("it runs"), one);
 
-        let stopped = run_folds(&dataset, &Features::default(), &spec, 3, &AtomicBool::new(true), |_| {});
+        let stopped = run_folds(&dataset, &Features::default(), &spec, None, 3, &AtomicBool::new(true), |_| {});
         assert_eq!(stopped.expect_err("it is stopped"), RecommendError::Stopped);
         spec.folds = 1;
-        assert!(run_folds(&dataset, &Features::default(), &spec, 3, &go, |_| {}).is_err());
+        assert!(run_folds(&dataset, &Features::default(), &spec, None, 3, &go, |_| {}).is_err());
     }
 }

@@ -58,7 +58,7 @@ mod tests {
 
     fn split(dataset: &Dataset) -> (Vec<u32>, Vec<u32>) {
         let spec = CellSpec::strict(Split::Movies, Modality::Metadata, Model::Ann, UserEmbedding::All, true);
-        let fold = fold_pairs(dataset, &spec, 0).expect("it splits");
+        let fold = fold_pairs(dataset, &spec, 0, None).expect("it splits");
         (fold.train, fold.test)
     }
 

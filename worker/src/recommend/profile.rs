@@ -161,7 +161,7 @@ mod tests {
     fn no_pair_sees_its_own_label_nor_any_that_its_role_forbids() {
         let dataset = example(30, 15, 9, Taste::Chance, 1);
         let spec = CellSpec::strict(Split::Pairs, Modality::Genre, Model::Ann, UserEmbedding::All, true);
-        let fold = fold_pairs(&dataset, &spec, 0).expect("it splits");
+        let fold = fold_pairs(&dataset, &spec, 0, None).expect("it splits");
         let profiles = Profiles::honest(&dataset, &fold, 4, 7, false);
         let of = |pair: u32| {
             let seen: Vec<u32> = profiles.pairs(profiles.profile(&dataset, pair)).map(|(p, _)| p as u32).collect();
@@ -192,7 +192,7 @@ mod tests {
     fn sums_are_the_genres_of_the_pairs_behind_them() {
         let dataset = example(30, 15, 9, Taste::Chance, 2);
         let spec = CellSpec::strict(Split::Pairs, Modality::Genre, Model::Ann, UserEmbedding::All, true);
-        let mut fold = fold_pairs(&dataset, &spec, 1).expect("it splits");
+        let mut fold = fold_pairs(&dataset, &spec, 1, None).expect("it splits");
         fold.train.push(fold.train[0]);
         for (profiles, doubled) in [
             (Profiles::honest(&dataset, &fold, 3, 1, false), 1.0),

@@ -27,9 +27,23 @@ pub struct FoldPairs {
 
 /// Draws fold `fold` (from 0) of the cell's protocol. In `strict` without any copies: see [`upsample`].
 ///
+/// `given` are the pairs that the fold tests, sorted, where the cell's folds were given. Of a split by users some of each are left known as ever; under the
+/// published protocol copies of a pair go where the pair goes.
+///
 /// # Errors
 /// A class with too few pairs, a fold that does not exist, or a fold that leaves nothing to train or test.
-pub fn fold_pairs(dataset: &Dataset, spec: &CellSpec, fold: usize) -> Result<FoldPairs, RecommendError> {
+pub fn fold_pairs(
+    dataset: &Dataset,
+    spec: &CellSpec,
+    fold: usize,
+    given: Option<&[u32]>,
+) -> Result<FoldPairs, RecommendError> {
+    if spec.given_folds.is_some() != given.is_some() {
+        return Err(setting(
+            "given_folds",
+            "the folds must come with a cell that names them, and with no other".to_owned(),
+        ));
+    }
     if fold >= spec.folds {
         return Err(setting("folds", format!("there is no fold {fold} of {}", spec.folds)));
     }
@@ -40,7 +54,15 @@ pub fn fold_pairs(dataset: &Dataset, spec: &CellSpec, fold: usize) -> Result<Fol
         Protocol::Paper { errata } => {
             let before = if errata.upsample_before_split { spec.training.balance } else { Balance::None };
             let all = upsample(dataset, &all, before, spec.seed);
-            let (rest, test) = stratified(dataset, &all, PUBLISHED_TEST, &mut seeded(spec.seed, TEST));
+            let (rest, test) = match given {
+                None => stratified(dataset, &all, PUBLISHED_TEST, &mut seeded(spec.seed, TEST)),
+                Some(given) => {
+                    let (mut test, rest): (Vec<u32>, _) =
+                        all.iter().partition(|pair| given.binary_search(pair).is_ok());
+                    test.sort_unstable();
+                    (rest, test)
+                }
+            };
             let (mut train, validation) = stratified(dataset, &rest, spec.training.validation, validation_random);
             if !errata.upsample_before_split {
                 train = upsample(dataset, &train, spec.training.balance, spec.seed);
@@ -49,13 +71,22 @@ pub fn fold_pairs(dataset: &Dataset, spec: &CellSpec, fold: usize) -> Result<Fol
         }
         Protocol::Strict { split } => {
             let random = &mut seeded(spec.seed, TEST);
-            let test = match split {
-                Split::Pairs => stratified_folds(dataset, &all, spec.folds, random).swap_remove(fold),
-                Split::Movies => {
+            let test = match (split, given) {
+                (Split::Users { known }, Some(given)) if known > 0 => {
+                    all_but_known(dataset, given, known, &mut seeded(spec.seed, KNOWN), |_| true)
+                }
+                (_, Some(given)) => given.to_vec(),
+                (Split::Pairs, None) => stratified_folds(dataset, &all, spec.folds, random).swap_remove(fold),
+                (Split::Movies, None) => {
                     let held = group_folds(dataset.movies.len(), spec.folds, random);
                     all.iter().copied().filter(|&p| held[dataset.ratings[p as usize].movie as usize] == fold).collect()
                 }
-                Split::Users { known } => users_test(dataset, &all, spec, known, fold, random),
+                (Split::Users { known }, None) => {
+                    let held = group_folds(dataset.users.len(), spec.folds, random);
+                    all_but_known(dataset, &all, known, &mut seeded(spec.seed, KNOWN), |user| {
+                        held[user as usize] == fold
+                    })
+                }
             };
             let rest = without(&all, &test);
             let (train, validation) = stratified(dataset, &rest, spec.training.validation, validation_random);
@@ -136,23 +167,20 @@ fn group_folds(count: usize, folds: usize, random: &mut Random) -> Vec<usize> {
     of
 }
 
-/// The pairs of the fold's users but `known` of each, drawn at random.
-fn users_test(
+/// The pairs of the users that are `asked` about but `known` of each, drawn at random.
+fn all_but_known(
     dataset: &Dataset,
-    all: &[u32],
-    spec: &CellSpec,
+    pairs: &[u32],
     known: usize,
-    fold: usize,
-    random: &mut Random,
+    draw: &mut Random,
+    asked: impl Fn(u32) -> bool,
 ) -> Vec<u32> {
-    let held = group_folds(dataset.users.len(), spec.folds, random);
-    let draw = &mut seeded(spec.seed, KNOWN);
     let mut test = Vec::new();
-    for own in all.chunk_by(|&a, &b| dataset.ratings[a as usize].user == dataset.ratings[b as usize].user) {
+    for own in pairs.chunk_by(|&a, &b| dataset.ratings[a as usize].user == dataset.ratings[b as usize].user) {
         let mut own = own.to_vec();
         shuffle(&mut own, draw); // also for users of other folds: the draw then does not depend on the fold
         let user = dataset.ratings[own[0] as usize].user;
-        if held[user as usize] == fold && own.len() > known {
+        if asked(user) && own.len() > known {
             test.extend_from_slice(&own[known..]);
         }
     }
@@ -176,7 +204,7 @@ fn without(all: &[u32], gone: &[u32]) -> Vec<u32> {
 fn check_classes(dataset: &Dataset, spec: &CellSpec) -> Result<(), RecommendError> {
     let all: Vec<u32> = (0..dataset.ratings.len()).map(index).collect();
     let needed = match spec.protocol {
-        Protocol::Strict { split: Split::Pairs } => spec.folds,
+        Protocol::Strict { split: Split::Pairs } if spec.given_folds.is_none() => spec.folds,
         _ => 1,
     };
     for (class, label) in by_class(dataset, &all).iter().zip([Label::Dislike, Label::Neutral, Label::Like]) {
@@ -218,7 +246,7 @@ mod tests {
             let dataset = example(users, 15, 8, Taste::Chance, seed);
             let split = [Split::Pairs, Split::Movies, Split::Users { known: 3 }][which];
             let spec = spec(Protocol::Strict { split }, folds, seed);
-            let all: Vec<FoldPairs> = (0..folds).map(|fold| fold_pairs(&dataset, &spec, fold).expect("it splits")).collect();
+            let all: Vec<FoldPairs> = (0..folds).map(|fold| fold_pairs(&dataset, &spec, fold, None).expect("it splits")).collect();
             let mut tested: Vec<u32> = all.iter().flat_map(|fold| fold.test.clone()).collect();
             tested.sort_unstable();
             prop_assert!(tested.windows(2).all(|w| w[0] < w[1]), "no pair is tested twice");
@@ -256,7 +284,7 @@ mod tests {
         let dataset = example(200, 60, 40, Taste::Chance, 1);
         let errata = Errata::published();
         let published = spec(Protocol::Paper { errata }, 5, 0);
-        let fold = |spec: &CellSpec, n| fold_pairs(&dataset, spec, n).expect("it splits");
+        let fold = |spec: &CellSpec, n| fold_pairs(&dataset, spec, n, None).expect("it splits");
         let (first, second) = (fold(&published, 0), fold(&published, 1));
         assert_eq!(first.test, second.test, "one test set for all folds");
         assert_ne!(first.validation, second.validation);
@@ -290,5 +318,34 @@ mod tests {
             assert!(if dislike { (3..=4).contains(&same.len()) } else { same.len() == 1 });
         }
         assert_eq!(upsample(&dataset, &all, Balance::ClassWeights, 0), all);
+    }
+
+    #[test]
+    fn given_folds_are_tested_as_they_are_and_copies_go_where_their_pair_goes() {
+        let dataset = example(30, 20, 10, Taste::Chance, 3);
+        let user = |&pair: &u32| dataset.ratings[pair as usize].user;
+        let given: Vec<u32> = (0..300).filter(|pair| user(pair) < 6).collect();
+        let named =
+            |protocol| CellSpec { given_folds: Some(jhalak_common::hash::of_bytes(b"f")), ..spec(protocol, 2, 1) };
+        let draw = |protocol| fold_pairs(&dataset, &named(protocol), 1, Some(&given)).expect("it splits");
+        for split in [Split::Pairs, Split::Movies, Split::Users { known: 0 }] {
+            let fold = draw(Protocol::Strict { split });
+            assert_eq!(fold.test, given, "{split:?}");
+            assert_eq!(fold.train.len() + fold.validation.len() + fold.test.len(), 300);
+        }
+        let fold = draw(Protocol::Strict { split: Split::Users { known: 3 } });
+        assert_eq!(fold.test.len(), 6 * 7);
+        assert!(fold.test.iter().all(|pair| given.contains(pair)));
+        let known = fold.train.iter().chain(&fold.validation).filter(|pair| user(pair) < 6).count();
+        assert_eq!(known, 6 * 3);
+
+        let fold = draw(Protocol::Paper { errata: Errata::published() });
+        assert!(fold.test.len() > given.len(), "with copies");
+        assert!(fold.test.iter().all(|pair| given.contains(pair)));
+        assert!(fold.train.iter().chain(&fold.validation).all(|pair| !given.contains(pair)));
+
+        let strict = Protocol::Strict { split: Split::Pairs };
+        assert!(fold_pairs(&dataset, &spec(strict, 2, 1), 0, Some(&given)).is_err(), "a cell that draws its folds");
+        assert!(fold_pairs(&dataset, &named(strict), 0, None).is_err(), "a cell whose folds are not there");
     }
 }

@@ -1,0 +1,104 @@
+//! Every form that folds come in gives the same folds; what contradicts itself or the dataset is told.
+
+use super::*;
+use crate::dataset::{Label, Movie, Rating, User};
+use std::fs;
+
+/// Users u1 to u4, each of whom rated the movies m1 and m2.
+fn dataset() -> Dataset {
+    let users = (1..=4).map(|i| User { id: format!("u{i}"), ..User::default() }).collect();
+    let movies = (1..=2).map(|i| Movie { id: format!("m{i}"), ..Movie::default() }).collect();
+    let rate = |i: u32| Rating { user: i / 2, movie: i % 2, label: Label::Like };
+    Dataset { name: "d".into(), synthetic: true, movies, users, ratings: (0..8).map(rate).collect(), genres: vec![] }
+}
+
+/// Names and contents.
+type Files<'a> = &'a [(&'a str, &'a str)];
+
+/// Writes the files into a folder of their own and reads the one, or the folder where its name is empty.
+fn read(files: Files, which: &str) -> Result<GivenFolds> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().expect("inside the folder")).expect("ours");
+        fs::write(path, text).expect("ours");
+    }
+    read_folds(&folder.path().join(which), &dataset())
+}
+
+fn tests(folds: &GivenFolds) -> Vec<Vec<u32>> {
+    folds.folds.iter().map(|fold| fold.test.clone()).collect()
+}
+
+#[test]
+fn folds_of_users_are_read_from_every_form() {
+    let of_user = |user: u32| vec![2 * user, 2 * user + 1];
+    let want = vec![[of_user(0), of_user(2)].concat(), of_user(1)];
+    let forms: [Files; 7] = [
+        &[("folds.csv", "user,fold\nu1,1\nu3,1\nu2,2\n")],
+        &[("folds.csv", "\u{FEFF}Fold;User_ID\r\n10;u2\r\n9;\"u3\"\r\n9;u1\r\n")],
+        &[("folds.tsv", "split\tuser\na\tu1\na\tu3\nb\tu2\n")],
+        &[("a.txt", "u1\nu3\n"), ("b.txt", "u2\n")],
+        &[("f2/test.csv", "user_id\nu3\nu1\n"), ("f2/train.csv", "u2\n"), ("f10/test.csv", "user_id\nu2\n")],
+        &[("u1.test", "u1\nu3\n"), ("u2.test", "u2\n"), ("ua.test", "u4\n"), ("u1.base", "u2\nu4\n")],
+        &[("test1.json", "{\"_id\": \"u1\"}\n{\"user\": \"u3\"}\n"), ("test2.json", "{\"_id\": \"u2\"}\n")],
+    ];
+    for files in forms {
+        let which = if files.len() == 1 { files[0].0 } else { "" };
+        let folds = read(files, which).unwrap_or_else(|e| panic!("{files:?}: {e:?}"));
+        assert_eq!((folds.by, tests(&folds)), (FoldsBy::Users, want.clone()), "{files:?}");
+        assert_eq!(folds.passed_over_rows, 0);
+    }
+}
+
+#[test]
+fn pairs_and_movies_are_read_and_unknown_rows_are_counted() {
+    let forms: [Files; 4] = [
+        &[("folds.csv", "user,movie,fold\nu1,m2,1\nu4,m1,1\nu9,m1,2\nu2,m2,2\n")],
+        &[("1.test", "u1\tm2\t5\t88\nu4\tm1\t1\t89\n"), ("2.test", "u9\tm1\t5\t87\nu2\tm2\t5\t86\n")],
+        &[("1.csv", "movie,label,user\nm2,1,u1\nm1,0,u4\n"), ("2.csv", "movie,label,user\nm1,-1,u9\nm2,-1,u2\n")],
+        &[
+            (
+                "1.json",
+                "{\"_id\": \"u1\", \"rated\": {\"submit\": [\"submit\"], \"m2\": [\"1\"]}}\n{\"_id\": \"u4\", \"rated\": {\"m1\": [\"1\"]}}\n",
+            ),
+            (
+                "2.json",
+                "{\"_id\": \"u9\", \"rated\": {\"m1\": [\"0\"]}}\n\n{\"_id\": \"u2\", \"rated\": {\"m2\": [\"1\"]}}\n",
+            ),
+        ],
+    ];
+    for files in forms {
+        let folds =
+            read(files, if files.len() == 1 { files[0].0 } else { "" }).unwrap_or_else(|e| panic!("{files:?}: {e:?}"));
+        assert_eq!((folds.by, tests(&folds)), (FoldsBy::Pairs, vec![vec![1, 6], vec![3]]), "{files:?}");
+        assert_eq!(folds.passed_over_rows, 1);
+        assert!(folds.passed_over[0].subject.contains("u9"), "{:?}", folds.passed_over);
+    }
+    let movies = read(&[("folds.csv", "movie,fold\nm2,x\nm1,y\n")], "folds.csv").expect("folds");
+    assert_eq!((movies.by, tests(&movies)), (FoldsBy::Movies, vec![vec![1, 3, 5, 7], vec![0, 2, 4, 6]]));
+}
+
+#[test]
+fn folds_that_cannot_be_are_refused_with_file_and_line() {
+    let cases: [(Files, &str, &str); 12] = [
+        (&[("f.csv", "user,fold\nu1,1\nu1,2\n")], "f.csv", "tested by the fold \"1\" already"),
+        (&[("f.csv", "user,fold\nx1,1\nx2,2\n")], "f.csv", "user u1, movie m1"),
+        (&[("f.csv", "user,fold\nu1,1\nx2,2\n")], "f.csv", "the fold \"2\" tests nothing"),
+        (&[("f.csv", "user,part\nu1,1\n")], "f.csv", "no column fold"),
+        (&[("f.csv", "age,fold\n3,1\n")], "f.csv", "no column user or movie"),
+        (&[("f.csv", "user,fold\nu1,\n")], "f.csv", "line 2: no fold"),
+        (&[("f.csv", "user,movie,fold\nu1,m1,1\nu2,,2\n")], "f.csv", "line 3 users"),
+        (&[("f.csv", "user,fold\nu1,1\nu2\n")], "f.csv", "line 3"),
+        (&[("f.csv", "")], "f.csv", "empty"),
+        (&[("u1.base", "u1\n")], "", "training set"),
+        (&[("1.test", "{\"_id\": 7}\n"), ("2.test", "u2\n")], "", "1.test line 1"),
+        (&[("x", "")], "", "no row"),
+    ];
+    for (files, which, told) in cases {
+        let error = read(files, which).expect_err(told).chain();
+        assert!(error.contains(told), "{files:?}: {error}");
+    }
+    assert!(read(&[], "nowhere.csv").expect_err("no file").chain().contains("nowhere.csv"));
+    assert!(read(&[("1.test", "\u{0}\u{1}\u{2}\n")], "").is_err());
+}
