@@ -53,7 +53,7 @@ fn modalities(dataset: &Dataset, trailers: bool) -> Vec<Modality> {
     if trailers {
         found.extend([Modality::Video, Modality::Audio, Modality::AudioVideo]);
     }
-    if !dataset.genres.is_empty() {
+    if dataset.has_genres() {
         found.push(Modality::Genre);
     }
     found
@@ -78,7 +78,7 @@ pub fn left_out(dataset: &Dataset, trailers: bool) -> Vec<(&'static str, &'stati
         let reason = "the dataset has no trailers (files trailers/ID.mp4)";
         found.extend([("video", reason), ("audio", reason), ("audio+video", reason)]);
     }
-    if dataset.genres.is_empty() {
+    if !dataset.has_genres() {
         found.push(("genre", "no movie of the dataset has a genre"));
     }
     found

@@ -40,10 +40,10 @@ struct Latest {
 
 /// What a run fits at its end: the classifier over the richest modality that has an input, and the honest model for known viewers and movies.
 pub fn of_run(dataset: &Dataset, trailers: bool, settings: &EvaluateSettings) -> FitSpec {
-    let modality = match (trailers, dataset.genres.is_empty()) {
+    let modality = match (trailers, dataset.has_genres()) {
         (true, _) => Some(Modality::AudioVideo),
-        (false, false) => Some(Modality::Genre),
-        (false, true) => None,
+        (false, true) => Some(Modality::Genre),
+        (false, false) => None,
     };
     let network = modality.map(|modality| {
         let model = Model::Classifier { heads: 4 };

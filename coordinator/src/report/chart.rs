@@ -15,7 +15,7 @@ const MAX_GROUPS: usize = 12;
 pub(super) struct Bar {
     label: String,
     /// What the bar is worth, as text.
-    value: String,
+    pub value: String,
     /// The name of its colour: `published`, `paper`, `strict` or `plain`.
     series: &'static str,
     /// Its length in percent.

@@ -107,15 +107,18 @@ fn show_row(row: &PaperRow) -> ShownRow {
         model: row.model.clone(),
         gl: with_gl(row.gl),
         user_embedding: row.user_embedding.clone(),
-        published: match row.published.sd {
-            Some(sd) => format!("{} ± {}", percent(row.published.mean), percent(sd)),
-            None => percent(row.published.mean),
-        },
+        published: published_text(row),
         paper: figures(row.paper),
         difference: row.paper.map(|ours| signed(100.0 * (ours.accuracy.mean - row.published.mean))),
         strict: figures(row.strict),
         not_run: row.not_run.clone(),
     }
+}
+
+/// The printed figure, with its deviation where one was printed.
+fn published_text(row: &PaperRow) -> String {
+    let sd = row.published.sd.map_or_else(String::new, |sd| format!(" ± {}", percent(sd)));
+    percent(row.published.mean) + &sd
 }
 
 fn with_gl(gl: bool) -> &'static str {
@@ -165,7 +168,10 @@ fn groups(report: &Report, table: &PaperTable) -> Vec<Group> {
         let user = &row.user_embedding;
         let mut bars: Vec<Bar> = Vec::new();
         let published = MeanSd { mean: row.published.mean, sd: row.published.sd.unwrap_or(0.0) };
-        bars.push(bar(format!("{user} published"), "published", published, mark_of(report, super::Protocol::Paper)));
+        let mut printed =
+            bar(format!("{user} published"), "published", published, mark_of(report, super::Protocol::Paper));
+        printed.value = published_text(row);
+        bars.push(printed);
         for (series, protocol, figures) in
             [("paper", super::Protocol::Paper, row.paper), ("strict", super::Protocol::Strict, row.strict)]
         {

@@ -257,3 +257,10 @@ fn numbers_are_written_for_people() {
     assert_eq!((counted(1, "trailer"), counted(2, "trailer")), ("1 trailer".to_owned(), "2 trailers".to_owned()));
     assert_eq!((percent(0.7471), percent(f64::NAN), share(1, 0)), ("74.7".to_owned(), "n/a".to_owned(), 0.0));
 }
+
+#[test]
+fn a_run_whose_final_fit_failed_has_its_page() {
+    assert!(page(&report()).contains("The final model"));
+    let without = Report { model: None, ..report() };
+    assert!(!page(&without).contains("The final model"));
+}

@@ -126,3 +126,85 @@ fn another_models_file_is_refused() {
     assert_eq!(ended.code, Some(4), "{}", ended.err);
     assert!(ended.out.contains("SHA-256"), "{}", ended.out);
 }
+
+/// Thirty viewers and twelve movies in the plain layout.
+fn plain(folder: &Path, label: impl Fn(usize, usize) -> i64) -> Made {
+    std::fs::create_dir_all(folder).expect("a new folder");
+    let made = Made { folder: folder.to_path_buf() };
+    let movies: String =
+        (0..12).map(|m| format!("m{m},{},Movie {m}\n", ["Drama", "Comedy", "Action"][m % 3])).collect();
+    made.write("movies.csv", &format!("movie_id,genre,name\n{movies}"));
+    let rated = |u: usize| (0..12).filter(move |m| (u + m) % 2 == 1);
+    let ratings: String = (0..30)
+        .flat_map(|u| rated(u).map(move |m| (u, m)))
+        .map(|(u, m)| format!("u{u},m{m},{}\n", label(u, m)))
+        .collect();
+    made.write("ratings.csv", &format!("user,movie,label\n{ratings}"));
+    made
+}
+
+fn mixed(user: usize, movie: usize) -> i64 {
+    (user * 7 + movie * 5 + user * movie) as i64 % 3 - 1
+}
+
+#[test]
+fn datasets_that_nothing_can_be_learned_from_are_told_by_every_command() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = |name: &str| folder.path().join(name);
+    let all = |made: &Made, name: &str| std::fs::read_to_string(made.folder.join(name)).expect("just written");
+
+    plain(&data("likes"), |_, _| 1);
+    plain(&data("one-dislike"), |u, m| if (u, m) == (0, 1) { -1 } else { ((u + m) / 2 % 2) as i64 });
+    plain(&data("one-movie"), mixed).write("movies.csv", "movie_id,genre,name\nm1,Drama,One\n");
+    plain(&data("no-genres"), mixed)
+        .write("movies.csv", &(0..12).fold("movie_id,name\n".to_owned(), |text, m| text + &format!("m{m},M\n")));
+    let genres = |m: usize| (0..400).map(|g| format!("G{m}x{g}")).collect::<Vec<_>>().join("|");
+    plain(&data("many-genres"), mixed).write(
+        "movies.csv",
+        &(0..12).fold("movie_id,name,genre\n".to_owned(), |text, m| text + &format!("m{m},M,{}\n", genres(m))),
+    );
+    let made = plain(&data("nan"), mixed);
+    made.write("ratings.csv", &(all(&made, "ratings.csv") + "u1,m1,NaN\nu2,m1,inf\nu3,m2,\nu1,m0,1\nu1,m0,0\n"));
+    let made = plain(&data("huge-cell"), mixed);
+    made.write("movies.csv", &(all(&made, "movies.csv") + "h,Drama," + &"x".repeat(9 << 20) + "\n"));
+    let made = plain(&data("utf-16"), mixed);
+    let wide: Vec<u8> = all(&made, "movies.csv").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    std::fs::write(made.folder.join("movies.csv"), [&[0xFF, 0xFE][..], &wide].concat()).expect("room on disk");
+
+    for (command_line, name, code, told) in [
+        ("dataset check", "likes", 0, "nothing was left out"),
+        ("evaluate", "likes", 3, "no rating is a dislike"),
+        ("evaluate --protocol paper", "likes", 3, "no rating is a dislike"),
+        ("evaluate --model bias", "one-dislike", 3, "1 rating is a dislike, but the split needs at least 2"),
+        ("evaluate --model majority --split movies", "one-movie", 3, "fewer folds"),
+        ("fit --without-network", "one-movie", 3, "too few"),
+        ("evaluate", "no-genres", 3, "take another modality"),
+        ("evaluate --modality metadata", "no-genres", 3, "there is none"),
+        ("evaluate --model bias", "no-genres", 0, "accuracy"),
+        ("evaluate", "many-genres", 3, "dataset.toml"),
+        ("dataset check", "nan", 3, "5 left out in all"),
+        ("evaluate --model bias", "nan", 0, "left out"),
+        ("dataset check", "huge-cell", 3, "8 MiB"),
+        ("evaluate", "utf-16", 3, "save the file as UTF-8"),
+        ("fit", "utf-16", 3, "movies.csv line 1"),
+    ] {
+        let mut jhalak = command("jhalak", &data("store"));
+        let ended = run(jhalak.args(command_line.split_whitespace()).arg("--dataset").arg(data(name)));
+        assert_eq!(ended.code, Some(code), "{command_line} {name}: {} {}", ended.out, ended.err);
+        let said = ended.out + &ended.err;
+        assert!(said.contains(told), "{command_line} {name}: {said}");
+    }
+}
+
+/// Every job of such a run is given up, the final fit too; the report says so.
+#[test]
+fn a_run_over_two_ratings_ends_with_a_report_of_what_could_not_be() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (dataset, store) = (folder.path().join("data"), folder.path().join("store"));
+    plain(&dataset, mixed).write("ratings.csv", "user,movie,label\nu1,m1,1\nu2,m1,-1\n");
+    let ended = jhalak(&store, &dataset);
+    assert_eq!(ended.code, Some(4), "{}", ended.err);
+    let page = files(&store).into_keys().find(|name| name.ends_with("report/index.html")).expect("a report");
+    let text = std::fs::read_to_string(store.join(page)).expect("the report");
+    assert!(text.contains("no rating is a neutral"), "{}", ended.out);
+}

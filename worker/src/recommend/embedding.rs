@@ -6,6 +6,9 @@ use jhalak_common::evaluation::Modality;
 use jhalak_common::table::Table;
 use serde::{Deserialize, Serialize};
 
+/// Genres of which a network can be built. Its weights grow with their square; catalogues that mean genres have a few dozen.
+const MOST_GENRES: usize = 1024;
+
 /// One row a movie, by the movie's index in the dataset.
 ///
 /// A movie without a trailer, or whose trailer has no sound, has no row. Its pairs are left out of every cell that needs the row, in
@@ -92,6 +95,18 @@ impl Features {
             Modality::Audio => Ok(vec![take(&self.audio, "audio")?]),
             Modality::AudioVideo => Ok(vec![take(&self.video, "video")?, take(&self.audio, "audio")?]),
             Modality::Genre => {
+                let fail = |reason: String| Err(RecommendError::Embedding { table: "genre", reason });
+                if !dataset.has_genres() {
+                    return fail(
+                        "no movie has a genre, so that nothing tells them apart: take another modality".to_owned(),
+                    );
+                }
+                if dataset.genres.len() > MOST_GENRES {
+                    let count = dataset.genres.len();
+                    return fail(format!(
+                        "{count} genres are too many, {MOST_GENRES} at most: list those to use under `genres` in dataset.toml"
+                    ));
+                }
                 let genres = EmbeddingTable::genres(dataset);
                 genres.check("genre", dataset.movies.len()).map(|()| vec![genres])
             }

@@ -25,7 +25,7 @@ pub enum RecommendError {
         reason: String,
     },
     /// Fewer pairs of one class than the split needs.
-    #[error("{count} pairs with label {label:?}, but the split needs at least {needed}: use fewer folds or more data")]
+    #[error("{}", too_small(*label, *count, *needed))]
     ClassTooSmall {
         /// The class.
         label: Label,
@@ -62,6 +62,19 @@ pub enum RecommendError {
     /// The caller asked to stop.
     #[error("the cell was stopped before its end")]
     Stopped,
+}
+
+fn too_small(label: Label, count: usize, needed: usize) -> String {
+    let label = label.name();
+    match count {
+        0 => format!(
+            "no rating is a {label}, and all three classes must occur (for stars see the settings dataset.dislike_at_most and dataset.like_at_least)"
+        ),
+        1 => format!("1 rating is a {label}, but the split needs at least {needed}: use fewer folds or more data"),
+        _ => format!(
+            "{count} ratings are a {label}, but the split needs at least {needed}: use fewer folds or more data"
+        ),
+    }
 }
 
 fn needs(modality: Modality) -> &'static str {

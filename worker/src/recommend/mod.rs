@@ -31,6 +31,8 @@ mod cell_tests;
 #[cfg(test)]
 mod classifier_fixture;
 #[cfg(test)]
+mod control_tests;
+#[cfg(test)]
 mod example;
 
 pub use error::RecommendError;
