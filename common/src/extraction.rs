@@ -46,11 +46,10 @@ pub struct SceneParams {
 }
 
 impl SceneParams {
-    /// How the settings tell scenes apart; none where the keyframes' strategy looks at no scenes.
-    fn of(settings: &Settings) -> Option<SceneParams> {
+    /// How the settings tell scenes apart.
+    fn of(settings: &Settings) -> SceneParams {
         let extract = &settings.extract;
-        let of_scenes = SceneParams { threshold: extract.scene_threshold, min_scene_len: extract.min_scene_len };
-        (extract.strategy != Strategy::EqualInterval).then_some(of_scenes)
+        SceneParams { threshold: extract.scene_threshold, min_scene_len: extract.min_scene_len }
     }
 }
 
@@ -217,42 +216,69 @@ impl AudioEmbeddingParams {
     }
 }
 
-/// What the settings ask to extract: the recipes of a trailer's artifacts, upstream before downstream, and the models that they use.
+/// What the settings ask to extract: the recipes of a trailer's artifacts, upstream before downstream, and the models that they use. Of
+/// several video embeddings the first is the run's own: that of [`crate::settings::ExtractSettings::strategy`] by
+/// [`crate::settings::ModelSettings::video`].
 pub fn recipes(settings: &Settings, registry: &Registry) -> Result<(Vec<Recipe>, Vec<ModelFacts>)> {
-    let (keyframes, objects, detector) = keyframe_recipes(settings, registry)?;
-    let scenes = SceneParams::of(settings).map(|params| Recipe::new(ArtifactKind::Scenes, params)).transpose()?;
+    let strategies = settings.strategies();
+    let (mut recipes, mut models) = (Vec::new(), Vec::new());
+    if strategies.iter().any(|strategy| strategy.by_scenes()) {
+        recipes.push(Recipe::new(ArtifactKind::Scenes, SceneParams::of(settings))?);
+    }
     let video = registry.one_of(&settings.models.video, &Role::VIDEO)?;
+    let mut video_models = vec![video];
+    for name in &settings.models.video_also {
+        let model = registry.one_of(name, &Role::VIDEO)?;
+        if video_models.iter().all(|other| other.sha256 != model.sha256) {
+            video_models.push(model);
+        }
+    }
+    for (place, &strategy) in strategies.iter().enumerate() {
+        let (keyframes, objects, detector) = keyframe_recipes(strategy, settings, registry)?;
+        models.extend(detector);
+        let through = if place == 0 { &video_models[..] } else { &[video] };
+        let embeddings = through.iter().map(|model| video_recipe(&keyframes, model, settings));
+        let embeddings = embeddings.collect::<Result<Vec<_>>>()?;
+        recipes.push(keyframes);
+        recipes.extend(objects);
+        recipes.extend(embeddings);
+    }
+    models.extend(video_models);
     let audio = registry.one_of(&settings.models.audio, &Role::AUDIO)?;
-    let mut video_embedding =
-        Recipe::new(ArtifactKind::VideoEmbedding, VideoEmbeddingParams::of(video, &settings.inference)?)?;
-    video_embedding.models = vec![video.sha256];
-    video_embedding.upstream = vec![keyframes.hash()];
     let (params, heard) = AudioEmbeddingParams::of(audio, registry, &settings.inference)?;
     let mut audio_embedding = Recipe::new(ArtifactKind::AudioEmbedding, params)?;
     audio_embedding.models = heard.iter().map(|model| model.sha256).collect();
-    let models = detector.into_iter().chain(std::iter::once(video)).chain(heard).map(facts).collect();
-    let recipes = std::iter::once(keyframes).chain(scenes).chain(objects).chain([video_embedding, audio_embedding]);
-    Ok((recipes.collect(), models))
+    recipes.push(audio_embedding);
+    models.extend(heard);
+    Ok((recipes, models.into_iter().map(facts).collect()))
+}
+
+/// The recipe of the video embedding of these keyframes by `model`.
+fn video_recipe(keyframes: &Recipe, model: &Model, settings: &Settings) -> Result<Recipe> {
+    let params = VideoEmbeddingParams::of(model, &settings.inference)?;
+    let mut recipe = Recipe::new(ArtifactKind::VideoEmbedding, params)?;
+    recipe.models = vec![model.sha256];
+    recipe.upstream = vec![keyframes.hash()];
+    Ok(recipe)
 }
 
 /// The recipe of keyframes; for scene-object also that of objects, and the detector.
 fn keyframe_recipes<'a>(
+    strategy: Strategy,
     settings: &Settings,
     registry: &'a Registry,
 ) -> Result<(Recipe, Option<Recipe>, Option<&'a Model>)> {
     let extract = &settings.extract;
-    let strategy = extract.strategy;
     let detector = match strategy {
         Strategy::SceneObject => Some(registry.model(&settings.models.detector, Role::Detector)?),
         Strategy::EqualInterval | Strategy::SceneMiddle => None,
     };
-    let scenes = SceneParams::of(settings);
     let params = KeyframesParams {
         strategy,
         count: KEYFRAMES,
-        position: scenes.is_none().then_some(extract.keyframe_position),
+        position: (!strategy.by_scenes()).then_some(extract.keyframe_position),
         jpeg_quality: extract.jpeg_quality,
-        scenes,
+        scenes: strategy.by_scenes().then(|| SceneParams::of(settings)),
         objects: detector.map(|model| ObjectsParams::of(model, settings)).transpose()?,
     };
     let models: Vec<_> = detector.iter().map(|model| model.sha256).collect();

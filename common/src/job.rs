@@ -100,6 +100,9 @@ pub struct CellTask {
     pub tables: BTreeMap<ArtifactKind, Hash>,
     /// What identifies the content of those tables.
     pub table_subject: Subject,
+    /// The same of those of them that hold other trailers than the first: a trailer may have an embedding of its sound alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub subjects: BTreeMap<ArtifactKind, Subject>,
 }
 
 /// Fits the final model on every rating of the dataset.
@@ -115,6 +118,32 @@ pub struct FitTask {
     pub tables: BTreeMap<ArtifactKind, Hash>,
     /// What identifies the content of those tables.
     pub table_subject: Subject,
+    /// The same of those of them that hold other trailers than the first: a trailer may have an embedding of its sound alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub subjects: BTreeMap<ArtifactKind, Subject>,
+}
+
+impl CellTask {
+    /// Where the tables that it reads are.
+    pub fn table_keys(&self) -> Vec<ArtifactKey> {
+        table_keys(&self.tables, &self.table_subject, &self.subjects)
+    }
+}
+
+impl FitTask {
+    /// Where the tables that it reads are.
+    pub fn table_keys(&self) -> Vec<ArtifactKey> {
+        table_keys(&self.tables, &self.table_subject, &self.subjects)
+    }
+}
+
+fn table_keys(
+    tables: &BTreeMap<ArtifactKind, Hash>,
+    common: &Subject,
+    others: &BTreeMap<ArtifactKind, Subject>,
+) -> Vec<ArtifactKey> {
+    let subject = |kind| others.get(kind).unwrap_or(common).clone();
+    tables.iter().map(|(kind, recipe)| ArtifactKey { kind: *kind, recipe: *recipe, subject: subject(kind) }).collect()
 }
 
 impl Task {
@@ -273,6 +302,7 @@ mod tests {
             recipe: recipe(ArtifactKind::Cell),
             tables: BTreeMap::from([(ArtifactKind::VideoTable, content)]),
             table_subject: Subject { id: "films".into(), content },
+            subjects: BTreeMap::new(),
         })));
         let probe = job(Task::Probe(ProbeTask {
             workers: WorkKind::Train,
@@ -289,6 +319,7 @@ mod tests {
             recipe: recipe(ArtifactKind::Model),
             tables: BTreeMap::from([(ArtifactKind::VideoTable, content)]),
             table_subject: Subject { id: "films".into(), content },
+            subjects: BTreeMap::new(),
         })));
         let result = |outcome| JobResult { version: 1, job: "a-job".into(), run: "films-0123456789ab".into(), outcome };
         let seconds = BTreeMap::from([("decode".to_string(), 1.5)]);

@@ -48,7 +48,7 @@ pub struct Model {
     pub file: PathBuf,
     /// The checksum of that file. A file that differs is refused.
     pub sha256: Hash,
-    /// Its length.
+    /// Its length in bytes. A file that differs is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// The licence of the weights.
@@ -333,23 +333,50 @@ impl Registry {
     /// The model `name`, which must have one of `roles`.
     pub fn one_of(&self, name: &str, roles: &[Role]) -> Result<&Model> {
         let fits = |m: &&Model| roles.contains(&m.role);
-        let known = || self.models.iter().filter(fits).map(|m| m.name.as_str()).collect::<Vec<_>>().join(", ");
+        let known = || match self.models.iter().filter(fits).map(|m| m.name.as_str()).collect::<Vec<_>>().join(", ") {
+            none if none.is_empty() => "none".to_owned(),
+            some => some,
+        };
         let wanted = roles.iter().map(|r| r.name()).collect::<Vec<_>>().join(" or ");
         match self.models.iter().find(|m| m.name == name) {
             Some(model) if roles.contains(&model.role) => Ok(model),
             Some(model) => Err(Error::invalid(format!(
-                "the model `{name}` is a {} model, and a {wanted} model is asked for: {}",
+                "the model `{name}` has the role {}, and one with the role {wanted} is asked for: {}",
                 model.role.name(),
                 known()
             ))),
-            None => {
-                Err(Error::invalid(format!("the registry has no model `{name}`; its {wanted} models are: {}", known())))
-            }
+            None => Err(Error::invalid(format!(
+                "the registry has no model `{name}`; with the role {wanted} it has: {}",
+                known()
+            ))),
         }
     }
 }
 
 impl Model {
+    /// Compares the length of its file with what the entry states.
+    ///
+    /// # Errors
+    /// InvalidInput that names both.
+    pub fn check_length(&self, bytes: u64) -> Result<()> {
+        match self.bytes.filter(|&stated| stated != bytes) {
+            None => Ok(()),
+            Some(stated) => Err(Error::invalid(format!(
+                "the entry of the model {} states bytes = {stated}, and {} has {bytes}: correct the entry, or the file",
+                self.name,
+                self.file.display()
+            ))),
+        }
+    }
+
+    /// What brings a file back that is missing or another one.
+    pub fn way_back(&self) -> &'static str {
+        match self.source {
+            Some(_) => "run `jhalak models fetch` or `make setup`",
+            None => "put the file there that its entry describes, or correct the entry's sha256",
+        }
+    }
+
     fn check(&self) -> Result<()> {
         let one_file = self.file.components().count() == 1 && self.file.file_name().is_some();
         if !one_file {

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::artifact::{ArtifactKind, Recipe, Subject, check_version};
 use crate::error::{Error, ErrorKind, Result};
-use crate::evaluation::{CellSpec, FitSpec};
+use crate::evaluation::{CellSpec, FitSpec, Pictures};
 use crate::hash::{self, Hash};
 use crate::job::Trailer;
 use crate::settings::Grid;
@@ -205,9 +205,24 @@ impl RunSpec {
         }
     }
 
-    /// The recipe of `kind` in this run, if it makes that.
+    /// The recipe of `kind` in this run, if it makes that: of several the run's own, which comes first.
     pub fn recipe(&self, kind: ArtifactKind) -> Option<&Recipe> {
         self.recipes.iter().find(|r| r.kind == kind)
+    }
+
+    /// The recipe of the video embeddings of these pictures; the run's own where none are named.
+    pub fn video_embedding(&self, pictures: Option<&Pictures>) -> Option<&Recipe> {
+        let Some(Pictures { strategy, model }) = pictures else { return self.recipe(ArtifactKind::VideoEmbedding) };
+        let model = self.models.iter().find(|facts| facts.name == *model)?.sha256;
+        let chosen = |hash: &Hash| {
+            let keyframes = |r: &&Recipe| r.kind == ArtifactKind::Keyframes && r.hash() == *hash;
+            self.recipes.iter().find(keyframes).is_some_and(|r| r.params["strategy"] == strategy.name())
+        };
+        self.recipes.iter().find(|recipe| {
+            recipe.kind == ArtifactKind::VideoEmbedding
+                && recipe.models.first() == Some(&model)
+                && recipe.upstream.first().is_some_and(chosen)
+        })
     }
 }
 

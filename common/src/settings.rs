@@ -119,6 +119,8 @@ pub struct ModelSettings {
     pub onnxruntime: PathBuf,
     /// The model for video embeddings, by its name in the registry.
     pub video: String,
+    /// Other models for video embeddings, of the keyframes of `extract.strategy` alone: the method's Table V has another one than its others.
+    pub video_also: Vec<String>,
     /// The model for audio embeddings, by its name in the registry.
     pub audio: String,
     /// The model that finds objects, by its name in the registry.
@@ -202,6 +204,8 @@ impl Provider {
 pub struct ExtractSettings {
     /// How keyframes are chosen: `equal-interval`, `scene-middle` or `scene-object` (method, section 3).
     pub strategy: Strategy,
+    /// Other strategies whose keyframes and embeddings are made in the same decode, for comparison. The grid `paper` takes all.
+    pub also: Vec<Strategy>,
     /// For the strategies that look at scenes: a frame whose score reaches this begins a scene. PySceneDetect's default is 27; the method's
     /// notebook has 10 for scene-middle.
     pub scene_threshold: f64,
@@ -220,7 +224,7 @@ pub struct ExtractSettings {
 }
 
 /// How keyframes are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
     /// At equal intervals over the trailer.
@@ -230,6 +234,25 @@ pub enum Strategy {
     SceneMiddle,
     /// Of each scene the frame with the most objects times classes, of those the ones with the most objects.
     SceneObject,
+}
+
+impl Strategy {
+    /// Every strategy, in the paper's order.
+    pub const ALL: [Strategy; 3] = [Strategy::EqualInterval, Strategy::SceneMiddle, Strategy::SceneObject];
+
+    /// The word used in settings, recipes and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Strategy::EqualInterval => "equal-interval",
+            Strategy::SceneMiddle => "scene-middle",
+            Strategy::SceneObject => "scene-object",
+        }
+    }
+
+    /// Whether it looks at scenes.
+    pub fn by_scenes(self) -> bool {
+        self != Strategy::EqualInterval
+    }
 }
 
 /// Which point of an interval an equal-interval keyframe is taken at.
@@ -355,6 +378,7 @@ impl Default for ModelSettings {
             folder: ".local/models".into(),
             onnxruntime: ".local/onnxruntime/libonnxruntime.so".into(),
             video: "efficientnet-lite0".into(),
+            video_also: Vec::new(),
             audio: "speech-embedding".into(),
             detector: "nanodet-g".into(),
         }
@@ -371,6 +395,7 @@ impl Default for ExtractSettings {
     fn default() -> Self {
         ExtractSettings {
             strategy: Strategy::EqualInterval,
+            also: Vec::new(),
             scene_threshold: 27.0,
             min_scene_len: 15,
             scenes_longer_than: 20,
@@ -434,7 +459,9 @@ impl Settings {
             .separator("__")
             .try_parsing(true)
             .list_separator(",")
-            .with_list_parse_key("rabbitmq.retry_delays_ms");
+            .with_list_parse_key("rabbitmq.retry_delays_ms")
+            .with_list_parse_key("extract.also")
+            .with_list_parse_key("models.video_also");
         builder = builder.add_source(environment);
         for (key, value) in flags {
             builder = builder
@@ -446,6 +473,21 @@ impl Settings {
             merged.try_deserialize().map_err(|e| Error::invalid(format!("the configuration is not valid: {e}")))?;
         settings.check()?;
         Ok(settings)
+    }
+
+    /// The strategies that keyframes are chosen by, the run's own first, each once.
+    pub fn strategies(&self) -> Vec<Strategy> {
+        let others: &[Strategy] = match self.evaluate.grid {
+            Grid::Standard => &[],
+            Grid::Paper => &Strategy::ALL,
+        };
+        let mut strategies = vec![self.extract.strategy];
+        for &strategy in self.extract.also.iter().chain(others) {
+            if !strategies.contains(&strategy) {
+                strategies.push(strategy);
+            }
+        }
+        strategies
     }
 
     /// The settings as JSON, for people and reports: without the password in the queue's URL.

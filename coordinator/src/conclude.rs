@@ -224,7 +224,7 @@ fn paper_tables(plan: &Plan, reading: &Reading, settings: &Settings, evaluation:
         models: &plan.spec.models,
     };
     let place = |table: &paper::Table, row: &paper::Row, user: UserEmbedding| {
-        let cells = paper::cells(table.input, row, user, &settings.evaluate);
+        let cells = available.cells(table.input, row, user, &settings.evaluate);
         let found = cells.each_ref().map(find);
         let figures = |cell: Option<&Cell>| {
             let metrics = cell?.metrics.as_ref()?;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jhalak_common::Result;
-use jhalak_common::artifact::{ArtifactKey, ArtifactKind};
+use jhalak_common::artifact::ArtifactKey;
 use jhalak_common::fault_point;
 use jhalak_common::job::{FitTask, QuarantineRecord};
 use jhalak_common::queue::Queue;
@@ -15,10 +15,10 @@ use jhalak_common::run::{RUN_VERSION, RunState, Stage, quarantine_key};
 use jhalak_common::store::ObjectStore;
 use tokio_util::sync::CancellationToken;
 
-use crate::gather::{self, GatheredTable};
+use crate::gather::{self, GatheredTable, Named};
 use crate::jobs::Jobs;
 use crate::lead::Lead;
-use crate::missing;
+use crate::missing::{self, inputs};
 use crate::model;
 use crate::plan::Plan;
 use crate::progress::Progress;
@@ -149,8 +149,8 @@ impl Coordinator {
 /// The run's tables of embeddings, made where they are missing.
 pub async fn gather_all(store: &dyn ObjectStore, plan: &Plan) -> Result<Vec<GatheredTable>> {
     let mut tables = Vec::new();
-    for (table, embedding) in gather::TABLES {
-        tables.extend(gather::gather(store, plan, table, embedding).await?);
+    for (kind, source) in gather::sources(plan) {
+        tables.extend(gather::gather(store, plan, kind, source).await?);
     }
     Ok(tables)
 }
@@ -169,29 +169,23 @@ fn state(stage: Stage, quarantined: usize) -> RunState {
     }
 }
 
-/// The kind of table that the embeddings of this kind are gathered into.
-pub fn table_of(embedding: ArtifactKind) -> Option<ArtifactKind> {
-    gather::TABLES.iter().find(|(_, e)| *e == embedding).map(|(table, _)| *table)
-}
-
 /// The job of the final model. A network whose tables are not there is left out of it; none where nothing is left.
 pub fn fit_task(plan: &Plan, tables: &[GatheredTable]) -> Result<Option<FitTask>> {
     let Some(mut fit) = plan.spec.fit.clone() else { return Ok(None) };
-    let wanted = fit.network.as_ref().map_or(&[][..], |cell| cell.modality.tables());
-    let mut found: Vec<&GatheredTable> = tables.iter().filter(|t| wanted.contains(&t.kind) && t.rows > 0).collect();
-    if found.len() < wanted.len() {
-        fit.network = None;
-        found.clear();
-    }
+    let inputs = fit.network.as_ref().map(|cell| inputs(plan, cell, tables));
+    let found = match inputs {
+        Some(Some(found)) if found.iter().all(|table| table.rows > 0) => found,
+        Some(_) => {
+            fit.network = None;
+            Vec::new()
+        }
+        None => Vec::new(),
+    };
     if fit.parts() == 0 {
         return Ok(None);
     }
     let hashes: Vec<_> = found.iter().map(|table| table.sha256).collect();
-    Ok(Some(FitTask {
-        dataset: plan.spec.dataset.clone(),
-        recipe: model::recipe(&fit, &hashes)?,
-        fit,
-        tables: found.iter().map(|t| (t.kind, t.recipe)).collect(),
-        table_subject: found.first().map_or_else(|| plan.spec.dataset.clone(), |t| t.subject.clone()),
-    }))
+    let Named { tables, subject: table_subject, others: subjects } = Named::of(&found, &plan.spec.dataset);
+    let dataset = plan.spec.dataset.clone();
+    Ok(Some(FitTask { dataset, recipe: model::recipe(&fit, &hashes)?, fit, tables, table_subject, subjects }))
 }

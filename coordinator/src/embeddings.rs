@@ -47,12 +47,10 @@ pub async fn read(
         plan.trailers.trailers = committed_trailers(store, source, &plan).await?;
     }
     for &kind in modality.tables() {
-        let embedding = match kind {
-            ArtifactKind::VideoTable => ArtifactKind::VideoEmbedding,
-            _ => ArtifactKind::AudioEmbedding,
-        };
-        let gathered = gather::gather(store, &plan, kind, embedding).await?;
-        let gathered = gathered.filter(|table| table.rows > 0).ok_or_else(|| missing(store, modality, embedding))?;
+        let own = gather::sources(&plan).find(|(table, _)| *table == kind);
+        let (_, recipe) = own.ok_or_else(|| Error::bug(format!("a run makes no {}", kind.name())))?;
+        let gathered = gather::gather(store, &plan, kind, recipe).await?;
+        let gathered = gathered.filter(|table| table.rows > 0).ok_or_else(|| missing(store, modality, recipe.kind))?;
         let key = ArtifactKey { kind, recipe: gathered.recipe, subject: gathered.subject.clone() };
         let record = artifact::committed(store, &key)
             .await?
@@ -91,6 +89,10 @@ pub async fn of_movie(store: &dyn ObjectStore, id: &str, settings: &Settings) ->
             ArtifactKind::AudioEmbedding => "audio",
             _ => continue,
         };
+        // Of several video embeddings the first is the run's own.
+        if found.contains_key(name) {
+            continue;
+        }
         let prefix = format!("{}{id}@", ArtifactKey::recipe_folder(recipe.kind, &recipe.hash()));
         let keys: Vec<String> = store.list(&prefix).map_ok(|object| object.key).try_collect().await?;
         let mut records = keys.iter().filter(|key| key.ends_with("/commit.json"));

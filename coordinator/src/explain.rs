@@ -100,8 +100,8 @@ pub async fn explain(store: &dyn ObjectStore, plan: &Plan, again: &[ArtifactKey]
 
     let mut tables: Vec<GatheredTable> = Vec::new();
     let mut tables_missing = false;
-    for (table, embedding) in gather::TABLES {
-        if let Some((key, found)) = gather::find(store, plan, table, embedding).await? {
+    for (table, source) in gather::sources(plan) {
+        if let Some((key, found)) = gather::find(store, plan, table, source).await? {
             tables_missing |= found.is_none() || again.contains(&key);
             tables.extend(found);
         }

@@ -1,6 +1,6 @@
 //! Gathers a run's embeddings into one table a modality, which pandas and polars open and training jobs read at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body, CommitRecord, Recipe, Subject};
@@ -16,11 +16,19 @@ use crate::plan::Plan;
 /// Embeddings that are read side by side.
 const SIDE_BY_SIDE: usize = 32;
 
-/// Each kind of table, and the kind of embedding that it gathers.
-pub const TABLES: [(ArtifactKind, ArtifactKind); 2] = [
-    (ArtifactKind::VideoTable, ArtifactKind::VideoEmbedding),
-    (ArtifactKind::AudioTable, ArtifactKind::AudioEmbedding),
-];
+/// The kind of table that embeddings of this kind are gathered into.
+pub fn table_of(embedding: ArtifactKind) -> Option<ArtifactKind> {
+    match embedding {
+        ArtifactKind::VideoEmbedding => Some(ArtifactKind::VideoTable),
+        ArtifactKind::AudioEmbedding => Some(ArtifactKind::AudioTable),
+        _ => None,
+    }
+}
+
+/// The run's recipes of embeddings, each with the kind of its table, in the run's order.
+pub fn sources(plan: &Plan) -> impl Iterator<Item = (ArtifactKind, &Recipe)> {
+    plan.spec.recipes.iter().filter_map(|recipe| Some((table_of(recipe.kind)?, recipe)))
+}
 
 /// A committed table of embeddings.
 #[derive(Debug, Clone)]
@@ -29,6 +37,8 @@ pub struct GatheredTable {
     pub kind: ArtifactKind,
     /// Its recipe.
     pub recipe: Hash,
+    /// The recipe of its embeddings.
+    pub source: Hash,
     /// The trailers that it is made of.
     pub subject: Subject,
     /// The hash of its file: what cells depend on.
@@ -39,14 +49,33 @@ pub struct GatheredTable {
     pub without: Vec<String>,
 }
 
-/// Makes the table `kind` of all committed embeddings of `embedding_kind`, unless it is there. None where no trailer has one.
+/// Tables as the message of a job names them.
+pub struct Named {
+    /// Their recipes.
+    pub tables: BTreeMap<ArtifactKind, Hash>,
+    /// What identifies the first one's content; `dataset` where there is none.
+    pub subject: Subject,
+    /// The same of those that hold other trailers.
+    pub others: BTreeMap<ArtifactKind, Subject>,
+}
+
+impl Named {
+    /// These tables, for a job on `dataset`.
+    pub fn of(tables: &[&GatheredTable], dataset: &Subject) -> Named {
+        let subject = tables.first().map_or(dataset, |first| &first.subject).clone();
+        let others = tables.iter().filter(|t| t.subject != subject).map(|t| (t.kind, t.subject.clone())).collect();
+        Named { tables: tables.iter().map(|t| (t.kind, t.recipe)).collect(), others, subject }
+    }
+}
+
+/// Makes the table `kind` of all committed embeddings of the recipe `source`, unless it is there. None where no trailer has one.
 pub async fn gather(
     store: &dyn ObjectStore,
     plan: &Plan,
     kind: ArtifactKind,
-    embedding_kind: ArtifactKind,
+    source: &Recipe,
 ) -> Result<Option<GatheredTable>> {
-    let Some((source, subjects)) = committed_subjects(store, plan, embedding_kind).await? else { return Ok(None) };
+    let Some(subjects) = committed_subjects(store, plan, source).await? else { return Ok(None) };
     let (recipe, subject) = table(plan, kind, source, &subjects)?;
     let key = ArtifactKey::new(&recipe, &subject);
     let record = match artifact::committed(store, &key).await? {
@@ -58,7 +87,7 @@ pub async fn gather(
                 .ok_or_else(|| Error::bug("a table was committed and is not there"))?
         }
     };
-    describe(kind, &recipe, subject, &record)
+    describe(kind, &recipe, source, subject, &record)
 }
 
 /// The recipe and the subject of the table `kind` of these embeddings.
@@ -74,35 +103,35 @@ pub async fn find(
     store: &dyn ObjectStore,
     plan: &Plan,
     kind: ArtifactKind,
-    embedding_kind: ArtifactKind,
+    source: &Recipe,
 ) -> Result<Option<(ArtifactKey, Option<GatheredTable>)>> {
-    let Some((source, subjects)) = committed_subjects(store, plan, embedding_kind).await? else { return Ok(None) };
+    let Some(subjects) = committed_subjects(store, plan, source).await? else { return Ok(None) };
     let (recipe, subject) = table(plan, kind, source, &subjects)?;
     let key = ArtifactKey::new(&recipe, &subject);
     let found = match artifact::committed(store, &key).await? {
-        Some(record) => describe(kind, &recipe, subject, &record)?,
+        Some(record) => describe(kind, &recipe, source, subject, &record)?,
         None => None,
     };
     Ok(Some((key, found)))
 }
 
-/// The trailers of `plan` that have a committed embedding of this kind, and its recipe. None where none has.
+/// The trailers of `plan` that have a committed embedding of this recipe. None where none has.
 async fn committed_subjects<'a>(
     store: &dyn ObjectStore,
     plan: &'a Plan,
-    embedding_kind: ArtifactKind,
-) -> Result<Option<(&'a Recipe, Vec<&'a Subject>)>> {
-    let Some(source) = plan.spec.recipe(embedding_kind) else { return Ok(None) };
+    source: &Recipe,
+) -> Result<Option<Vec<&'a Subject>>> {
     let committed: BTreeSet<String> =
-        artifact::list_committed(store, embedding_kind, &source.hash()).await?.into_iter().collect();
+        artifact::list_committed(store, source.kind, &source.hash()).await?.into_iter().collect();
     let subjects = plan.trailers.trailers.iter().map(|t| &t.subject);
     let subjects: Vec<&Subject> = subjects.filter(|s| committed.contains(&ArtifactKey::subject_folder(s))).collect();
-    Ok((!subjects.is_empty()).then_some((source, subjects)))
+    Ok((!subjects.is_empty()).then_some(subjects))
 }
 
 fn describe(
     kind: ArtifactKind,
     recipe: &Recipe,
+    source: &Recipe,
     subject: Subject,
     record: &CommitRecord,
 ) -> Result<Option<GatheredTable>> {
@@ -110,7 +139,15 @@ fn describe(
     let rows = record.facts["rows"].as_u64().ok_or_else(damaged)?;
     let without = serde_json::from_value(record.facts["without"].clone()).map_err(|_| damaged())?;
     let Some(file) = record.files.first() else { return Ok(None) };
-    Ok(Some(GatheredTable { kind, recipe: recipe.hash(), subject, sha256: file.sha256, rows, without }))
+    Ok(Some(GatheredTable {
+        kind,
+        recipe: recipe.hash(),
+        source: source.hash(),
+        subject,
+        sha256: file.sha256,
+        rows,
+        without,
+    }))
 }
 
 async fn write(

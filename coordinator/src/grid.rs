@@ -1,5 +1,6 @@
 //! The evaluation grid of a run: which cells are computed.
 
+use jhalak_common::artifact::ArtifactKind;
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::{CellSpec, EmbeddingSource, Modality, Model, Split, UserEmbedding};
 use jhalak_common::settings::{EvaluateSettings, Grid};
@@ -34,7 +35,11 @@ pub fn cells(available: &Available<'_>, settings: &EvaluateSettings) -> Vec<Cell
         Grid::Standard => {
             for modality in modalities(available.dataset, available.trailers) {
                 for model in NETWORKS {
-                    cells.extend(both(modality, model));
+                    let mut both = both(modality, model);
+                    if modality.tables().contains(&ArtifactKind::VideoTable) {
+                        both.iter_mut().for_each(|cell| cell.pictures = available.own());
+                    }
+                    cells.extend(both);
                 }
             }
         }

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Recipe};
+use jhalak_common::evaluation::CellSpec;
 use jhalak_common::job::{CellTask, Outcome, QuarantineRecord};
 use jhalak_common::run::{self, quarantine_folder, quarantine_key};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
 use serde_json::json;
 
-use crate::gather::GatheredTable;
+use crate::gather::{GatheredTable, Named};
 use crate::jobs::{Jobs, RecipeSet};
 use crate::plan::Plan;
 
@@ -63,26 +64,39 @@ pub fn cell_tasks(plan: &Plan, tables: &[GatheredTable]) -> Result<(Vec<CellTask
     let mut tasks = Vec::new();
     let mut left_out = BTreeMap::new();
     for cell in &plan.spec.cells {
-        let wanted = cell.modality.tables();
-        let found: Vec<&GatheredTable> = tables.iter().filter(|t| wanted.contains(&t.kind)).collect();
-        if found.len() < wanted.len() {
+        let Some(found) = inputs(plan, cell, tables) else {
             left_out.insert(cell.name(), format!("no trailer of the dataset has an embedding for {}", cell.modality));
             continue;
-        }
+        };
         for fold in 0..cell.folds {
             let mut recipe = Recipe::new(ArtifactKind::Cell, json!({ "cell": cell, "fold": fold }))?;
             recipe.upstream = found.iter().map(|t| t.sha256).collect();
+            let Named { tables, subject: table_subject, others: subjects } = Named::of(&found, &plan.spec.dataset);
             tasks.push(CellTask {
                 dataset: plan.spec.dataset.clone(),
                 cell: cell.clone(),
                 fold,
                 recipe,
-                tables: found.iter().map(|t| (t.kind, t.recipe)).collect(),
-                table_subject: found.first().map_or_else(|| plan.spec.dataset.clone(), |t| t.subject.clone()),
+                tables,
+                table_subject,
+                subjects,
             });
         }
     }
     Ok((tasks, left_out))
+}
+
+/// The tables that a cell reads, video before audio; none where one of them is not there.
+pub fn inputs<'a>(plan: &Plan, cell: &CellSpec, tables: &'a [GatheredTable]) -> Option<Vec<&'a GatheredTable>> {
+    let of_kind = |kind: &ArtifactKind| {
+        let source = match kind {
+            ArtifactKind::VideoTable => plan.spec.video_embedding(cell.pictures.as_ref()),
+            _ => plan.spec.recipe(ArtifactKind::AudioEmbedding),
+        };
+        let source = source?.hash();
+        tables.iter().find(|table| table.source == source)
+    };
+    cell.modality.tables().iter().map(of_kind).collect()
 }
 
 /// Those of `tasks` whose results are not committed.

@@ -5,9 +5,10 @@
 
 use jhalak_common::artifact::{ArtifactKind, Recipe};
 use jhalak_common::dataset::Dataset;
-use jhalak_common::evaluation::{CellSpec, EmbeddingSource, Modality, Model, Split, UserEmbedding};
+use jhalak_common::evaluation::{CellSpec, EmbeddingSource, Modality, Model, Pictures, Split, UserEmbedding};
+use jhalak_common::models::Role;
 use jhalak_common::run::ModelFacts;
-use jhalak_common::settings::EvaluateSettings;
+use jhalak_common::settings::{EvaluateSettings, Strategy};
 
 /// A published table or chart.
 pub struct Table {
@@ -34,17 +35,6 @@ pub enum Input {
     AudioVideo,
     /// Genre multi-hot vectors.
     Genre,
-}
-
-/// How keyframes are chosen, by the name that a recipe has for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strategy {
-    /// At equal intervals.
-    EqualInterval,
-    /// The middle frame of scenes.
-    SceneMiddle,
-    /// The frame with the most objects of each scene.
-    SceneObject,
 }
 
 /// The models that the paper took pictures through.
@@ -188,76 +178,117 @@ pub struct Available<'a> {
 }
 
 impl Available<'_> {
-    /// The name of the model that has this role in the run.
-    fn model(&self, role: &str) -> &str {
-        self.models.iter().find(|model| model.role == role).map_or("none", |model| model.name.as_str())
+    /// The run's video embeddings, its own first.
+    fn pictures(&self) -> Vec<Pictures> {
+        let of = |recipe: &Recipe| {
+            let model = self.models.iter().find(|facts| recipe.models.first() == Some(&facts.sha256))?.name.clone();
+            let keyframes = self.recipes.iter().find(|r| recipe.upstream.first() == Some(&r.hash()))?;
+            Some(Pictures { strategy: serde_json::from_value(keyframes.params["strategy"].clone()).ok()?, model })
+        };
+        self.recipes.iter().filter(|recipe| recipe.kind == ArtifactKind::VideoEmbedding).filter_map(of).collect()
     }
 
-    /// The strategy of the run's keyframes, as its recipe names it.
-    fn strategy(&self) -> &str {
-        let keyframes = self.recipes.iter().find(|recipe| recipe.kind == ArtifactKind::Keyframes);
-        keyframes.and_then(|recipe| recipe.params["strategy"].as_str()).unwrap_or("equal-interval")
+    /// The video embeddings that a table is computed from, where the run has such; a model of no known family stands in for TimeSformer.
+    fn chosen(&self, strategy: Strategy, family: Family) -> Option<Pictures> {
+        let fits = |pictures: &Pictures| {
+            pictures.strategy == strategy && is_resnet(&pictures.model) == (family == Family::ResNet)
+        };
+        self.pictures().into_iter().find(fits)
+    }
+
+    /// The run's own video embeddings, as its cells name them: not at all where they are of the paper's own kind.
+    pub fn own(&self) -> Option<Pictures> {
+        self.pictures().into_iter().next().filter(|own| !is_plain(own))
+    }
+
+    /// The video embeddings of this input, as its cells name them.
+    fn named(&self, input: Input) -> Option<Pictures> {
+        let chosen = match input {
+            Input::Video(strategy, family) => self.chosen(strategy, family)?,
+            Input::AudioVideo => self.chosen(Strategy::EqualInterval, Family::TimeSformer)?,
+            Input::Audio(_) | Input::Genre => return None,
+        };
+        let first = self.pictures().into_iter().next();
+        (!is_plain(&chosen) || first.as_ref() != Some(&chosen)).then_some(chosen)
     }
 
     /// Why a table's input is not there.
     pub fn missing(&self, input: Input) -> Option<String> {
-        let no_trailers = || Some("the dataset has no trailers (files trailers/ID.mp4)".to_owned());
-        match input {
-            Input::Genre => (!self.dataset.has_genres()).then(|| "no movie of the dataset has a genre".to_owned()),
-            _ if !self.trailers => no_trailers(),
-            Input::Audio(_) | Input::AudioVideo => None,
-            Input::Video(strategy, family) => {
-                let (model, ours) = (self.model("image-embedding"), self.strategy());
-                if ours != strategy.name() {
-                    return Some(format!("this run's keyframes are {ours}, the table's {}", strategy.name()));
-                }
-                match (family, is_resnet(model)) {
-                    (Family::ResNet, false) => Some(format!(
-                        "this run's image model is {model}: export ResNet-50 with tools/export_models.py and set models.video to it"
-                    )),
-                    (Family::TimeSformer, true) => {
-                        Some(format!("this run's image model is {model}: its figures stand at Table V"))
-                    }
-                    _ => None,
-                }
+        let (strategy, family) = match input {
+            Input::Genre => {
+                return (!self.dataset.has_genres()).then(|| "no movie of the dataset has a genre".to_owned());
             }
+            _ if !self.trailers => return Some("the dataset has no trailers (files trailers/ID.mp4)".to_owned()),
+            Input::Audio(_) => return None,
+            Input::AudioVideo => (Strategy::EqualInterval, Family::TimeSformer),
+            Input::Video(strategy, family) => (strategy, family),
+        };
+        if self.chosen(strategy, family).is_some() {
+            return None;
         }
+        let ours = self.pictures();
+        let models: Vec<&str> = ours.iter().filter(|p| p.strategy == strategy).map(|p| p.model.as_str()).collect();
+        Some(match (family, models.as_slice()) {
+            (_, []) => format!("the run has no {} keyframes: name them in extract.also", strategy.name()),
+            (Family::ResNet, models) => format!(
+                "the run's image models are {}: export ResNet-50 with tools/export_models.py and name it in models.video_also",
+                models.join(", ")
+            ),
+            (Family::TimeSformer, models) => {
+                format!("the run's only image model is {}: its figures stand at Table V", models.join(", "))
+            }
+        })
     }
 
     /// What stands in for the paper's model, where something does.
     pub fn stand_in(&self, input: Input) -> Option<String> {
-        let image = || {
-            let model = self.model("image-embedding");
-            (!model.to_lowercase().contains("timesformer") && !is_resnet(model))
+        let image = |strategy, family| {
+            let model = self.chosen(strategy, family)?.model;
+            (!model.to_lowercase().contains("timesformer") && !is_resnet(&model))
                 .then(|| format!("{model} in place of TimeSformer"))
         };
         let audio = || {
-            let model = self.model("audio-embedding");
+            let heard = |facts: &&ModelFacts| facts.role == Role::AudioEmbedding.name();
+            let model = &self.models.iter().find(heard)?.name;
             (!model.to_lowercase().contains("wav2vec")).then(|| format!("{model} in place of wav2vec 2.0"))
         };
         let words: Vec<String> = match input {
             Input::Genre => Vec::new(),
-            Input::Video(..) => image().into_iter().collect(),
+            Input::Video(strategy, family) => image(strategy, family).into_iter().collect(),
             Input::Audio(_) => audio().into_iter().collect(),
-            Input::AudioVideo => image().into_iter().chain(audio()).collect(),
+            Input::AudioVideo => {
+                image(Strategy::EqualInterval, Family::TimeSformer).into_iter().chain(audio()).collect()
+            }
         };
         (!words.is_empty()).then(|| words.join(", "))
     }
+
+    /// The two cells of a place in a table: as published, and strict.
+    pub fn cells(&self, input: Input, row: &Row, user: UserEmbedding, settings: &EvaluateSettings) -> [CellSpec; 2] {
+        let (modality, embedding) = input.modality();
+        let mut cells = [
+            CellSpec::published(modality, row.model, user, row.gl),
+            CellSpec::strict(Split::Pairs, modality, row.model, user, row.gl),
+        ];
+        for cell in &mut cells {
+            cell.pictures = self.named(input);
+            cell.embedding = embedding;
+            cell.seed = settings.seed;
+            cell.folds = settings.folds;
+            cell.training.fit.epochs = settings.epochs;
+        }
+        cells
+    }
+}
+
+/// Whether these are what most of the paper's tables are computed from: keyframes at equal intervals, through no ResNet.
+fn is_plain(pictures: &Pictures) -> bool {
+    pictures.strategy == Strategy::EqualInterval && !is_resnet(&pictures.model)
 }
 
 fn is_resnet(model: &str) -> bool {
     let model = model.to_lowercase();
     model.contains("resnet") || model.contains("resnext")
-}
-
-impl Strategy {
-    fn name(self) -> &'static str {
-        match self {
-            Strategy::EqualInterval => "equal-interval",
-            Strategy::SceneMiddle => "scene-middle",
-            Strategy::SceneObject => "scene-object",
-        }
-    }
 }
 
 impl Input {
@@ -272,29 +303,13 @@ impl Input {
     }
 }
 
-/// The two cells of a place in a table: as published, and strict.
-pub fn cells(input: Input, row: &Row, user: UserEmbedding, settings: &EvaluateSettings) -> [CellSpec; 2] {
-    let (modality, embedding) = input.modality();
-    let mut cells = [
-        CellSpec::published(modality, row.model, user, row.gl),
-        CellSpec::strict(Split::Pairs, modality, row.model, user, row.gl),
-    ];
-    for cell in &mut cells {
-        cell.embedding = embedding;
-        cell.seed = settings.seed;
-        cell.folds = settings.folds;
-        cell.training.fit.epochs = settings.epochs;
-    }
-    cells
-}
-
 /// Every cell of the tables whose input is there, each once.
 pub fn grid(available: &Available<'_>, settings: &EvaluateSettings) -> Vec<CellSpec> {
     let mut found: Vec<CellSpec> = Vec::new();
     for table in TABLES.iter().filter(|table| available.missing(table.input).is_none()) {
         for row in table.rows {
             for user in UserEmbedding::ALL {
-                for cell in cells(table.input, row, user, settings) {
+                for cell in available.cells(table.input, row, user, settings) {
                     if !found.contains(&cell) {
                         found.push(cell);
                     }
@@ -310,9 +325,18 @@ pub fn published(cell: &CellSpec) -> Option<(f64, Option<f64>, &'static str)> {
     let column = UserEmbedding::ALL.iter().position(|user| *user == cell.user_embedding)?;
     let same = |row: &&Row| row.model == cell.model && row.gl == cell.gl;
     let place = (cell.modality, cell.embedding);
+    let of_pictures = |table: &&Table| match (table.input, &cell.pictures) {
+        (Input::Video(strategy, family), Some(pictures)) => {
+            strategy == pictures.strategy && (family == Family::ResNet) == is_resnet(&pictures.model)
+        }
+        (Input::Video(strategy, family), None) => (strategy, family) == (Strategy::EqualInterval, Family::TimeSformer),
+        (Input::AudioVideo, Some(pictures)) => is_plain(pictures),
+        _ => true,
+    };
     let (table, row) = TABLES
         .iter()
         .filter(|table| table.input.modality() == place)
+        .filter(of_pictures)
         .find_map(|t| Some((t, t.rows.iter().find(same)?)))?;
     let (mean, sd) = row.figures[column];
     Some((mean / 100.0, (sd > 0.0).then_some(sd / 100.0), table.name))
@@ -321,13 +345,13 @@ pub fn published(cell: &CellSpec) -> Option<(f64, Option<f64>, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jhalak_common::dataset::Dataset;
+    use jhalak_common::dataset::{Dataset, Movie};
 
     fn dataset() -> Dataset {
         Dataset {
             name: "x".into(),
             synthetic: false,
-            movies: Vec::new(),
+            movies: vec![Movie { genres: vec!["Drama".into()], ..Movie::default() }],
             users: Vec::new(),
             ratings: Vec::new(),
             genres: vec!["Drama".into()],
@@ -351,26 +375,65 @@ mod tests {
         }
     }
 
+    /// Recipes of keyframes by these strategies, each embedded by `model`.
+    fn recipes(strategies: &[Strategy], model: &ModelFacts) -> Vec<Recipe> {
+        let mut recipes = Vec::new();
+        for strategy in strategies {
+            let params = serde_json::json!({ "strategy": strategy });
+            let keyframes = Recipe::new(ArtifactKind::Keyframes, params).expect("it serialises");
+            let mut embedding =
+                Recipe::new(ArtifactKind::VideoEmbedding, serde_json::json!({})).expect("it serialises");
+            (embedding.models, embedding.upstream) = (vec![model.sha256], vec![keyframes.hash()]);
+            recipes.extend([keyframes, embedding]);
+        }
+        recipes
+    }
+
     #[test]
     fn with_trailers_every_table_is_run_or_says_what_it_needs() {
         let (dataset, settings) = (dataset(), EvaluateSettings::default());
         let models = [facts("efficientnet-lite0", "image-embedding"), facts("speech-embedding", "audio-embedding")];
-        let available = Available { dataset: &dataset, trailers: true, recipes: &[], models: &models };
-        let missing: Vec<&str> =
-            TABLES.iter().filter(|table| available.missing(table.input).is_some()).map(|table| table.name).collect();
-        assert_eq!(missing, ["Table IV, scene middle", "Table IV, scene and object", "Table V"]);
+        let one = recipes(&[Strategy::EqualInterval], &models[0]);
+        let available = Available { dataset: &dataset, trailers: true, recipes: &one, models: &models };
+        let missing = |available: &Available<'_>| -> Vec<&str> {
+            TABLES.iter().filter(|table| available.missing(table.input).is_some()).map(|table| table.name).collect()
+        };
+        assert_eq!(missing(&available), ["Table IV, scene middle", "Table IV, scene and object", "Table V"]);
         // II and VI video share their cells: 8 + 4 ANN; III: 8 + 8 + 4; audio+video 12; genre 8. Each twice.
         assert_eq!(grid(&available, &settings).len(), 2 * (12 + 20 + 12 + 8));
         assert!(available.stand_in(TABLES[0].input).is_some_and(|words| words.contains("in place of TimeSformer")));
+
+        let all = recipes(&Strategy::ALL, &models[0]);
+        let with_all = Available { recipes: &all, ..available };
+        assert_eq!(missing(&with_all), ["Table V"]);
+        assert_eq!(grid(&with_all, &settings).len(), 2 * (12 + 16 + 20 + 12 + 8), "Table IV has 8 + 8");
+
         let resnet = [facts("resnet-50", "image-embedding")];
-        let with = Available { models: &resnet, ..available };
+        let with = recipes(&[Strategy::EqualInterval], &resnet[0]);
+        let with = Available { models: &resnet, recipes: &with, ..with_all };
         assert!(with.missing(TABLES[0].input).is_some() && with.missing(TABLES[5].input).is_none());
     }
 
     #[test]
     fn figures_are_found_by_their_cell() {
-        let [paper, _] =
-            cells(TABLES[2].input, &TABLES[2].rows[0], UserEmbedding::LikedNeutral, &EvaluateSettings::default());
+        let (dataset, settings) = (dataset(), EvaluateSettings::default());
+        let models = [facts("efficientnet-lite0", "image-embedding")];
+        let all = recipes(&Strategy::ALL, &models[0]);
+        let available = Available { dataset: &dataset, trailers: true, recipes: &all, models: &models };
+        for table in TABLES.iter().filter(|table| available.missing(table.input).is_none()) {
+            for row in table.rows {
+                let [paper, strict] = available.cells(table.input, row, UserEmbedding::LikedNeutral, &settings);
+                assert_eq!(published(&paper), published(&strict));
+                let (mean, _, name) = published(&paper).expect("it is printed");
+                // Table VI prints figures of Tables II and III again, rounded.
+                assert!(
+                    name == table.name || (table.name.starts_with("Table VI") && row.model == CLASSIFIER),
+                    "{name}"
+                );
+                assert!(name != table.name || mean == row.figures[2].0 / 100.0);
+            }
+        }
+        let [paper, _] = available.cells(TABLES[2].input, &TABLES[2].rows[0], UserEmbedding::LikedNeutral, &settings);
         assert_eq!(published(&paper), Some((0.74735, Some(0.0016), "Table III, without genre head")));
         let genre = CellSpec::published(Modality::Genre, CLASSIFIER, UserEmbedding::LikedDisliked, false);
         assert_eq!(published(&genre), Some((0.31, None, "Figure 7, genre")));

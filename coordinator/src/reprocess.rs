@@ -7,7 +7,6 @@ use jhalak_common::artifact::{ArtifactKey, ArtifactKind, Recipe};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
 
-use crate::drive::table_of;
 use crate::plan::Plan;
 use crate::{gather, missing};
 
@@ -17,8 +16,8 @@ const SIDE_BY_SIDE: usize = 32;
 /// The committed artifacts of the run that are of `kind`, or made from those: what is to be made again.
 pub async fn chosen(store: &dyn ObjectStore, plan: &Plan, kind: ArtifactKind) -> Result<Vec<ArtifactKey>> {
     let recipes = affected(plan, kind);
-    let mut tables: BTreeSet<ArtifactKind> = recipes.iter().filter_map(|recipe| table_of(recipe.kind)).collect();
-    tables.extend(gather::TABLES.iter().map(|(table, _)| *table).filter(|table| *table == kind));
+    let tables: Vec<(ArtifactKind, &Recipe)> =
+        gather::sources(plan).filter(|(table, source)| *table == kind || recipes.contains(source)).collect();
     if recipes.is_empty() && tables.is_empty() && kind != ArtifactKind::Cell {
         return Err(Error::invalid(format!(
             "this run makes no {}: its recipes are those of the settings",
@@ -39,14 +38,14 @@ pub async fn chosen(store: &dyn ObjectStore, plan: &Plan, kind: ArtifactKind) ->
             }
         }
     }
-    for (table, embedding) in gather::TABLES.iter().filter(|(table, _)| tables.contains(table)) {
-        let found = gather::find(store, plan, *table, *embedding).await?;
+    for (table, source) in tables {
+        let found = gather::find(store, plan, table, source).await?;
         keys.extend(found.filter(|(_, table)| table.is_some()).map(|(key, _)| key));
     }
     if kind == ArtifactKind::Cell {
         let mut found = Vec::new();
-        for (table, embedding) in gather::TABLES {
-            found.extend(gather::find(store, plan, table, embedding).await?.and_then(|(_, table)| table));
+        for (table, source) in gather::sources(plan) {
+            found.extend(gather::find(store, plan, table, source).await?.and_then(|(_, table)| table));
         }
         let (tasks, _) = missing::cell_tasks(plan, &found)?;
         let all: Vec<ArtifactKey> = tasks.iter().map(|task| ArtifactKey::new(&task.recipe, &task.dataset)).collect();

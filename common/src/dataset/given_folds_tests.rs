@@ -34,7 +34,7 @@ fn tests(folds: &GivenFolds) -> Vec<Vec<u32>> {
 fn folds_of_users_are_read_from_every_form() {
     let of_user = |user: u32| vec![2 * user, 2 * user + 1];
     let want = vec![[of_user(0), of_user(2)].concat(), of_user(1)];
-    let forms: [Files; 7] = [
+    let forms: [Files; 18] = [
         &[("folds.csv", "user,fold\nu1,1\nu3,1\nu2,2\n")],
         &[("folds.csv", "\u{FEFF}Fold;User_ID\r\n10;u2\r\n9;\"u3\"\r\n9;u1\r\n")],
         &[("folds.tsv", "split\tuser\na\tu1\na\tu3\nb\tu2\n")],
@@ -42,18 +42,42 @@ fn folds_of_users_are_read_from_every_form() {
         &[("f2/test.csv", "user_id\nu3\nu1\n"), ("f2/train.csv", "u2\n"), ("f10/test.csv", "user_id\nu2\n")],
         &[("u1.test", "u1\nu3\n"), ("u2.test", "u2\n"), ("ua.test", "u4\n"), ("u1.base", "u2\nu4\n")],
         &[("test1.json", "{\"_id\": \"u1\"}\n{\"user\": \"u3\"}\n"), ("test2.json", "{\"_id\": \"u2\"}\n")],
+        &[
+            ("fold1_test.json", r#"[{"_id": "u1"}, {"_id": "u3"}]"#),
+            ("fold2_test.json", r#"[{"_id": {"$oid": "u2"}}]"#),
+            ("fold1_train.json", "[]"),
+        ],
+        &[("test_users_1.json", "[\"u1\", \"u3\"]"), ("test_users_2.json", "[\n\"u2\"\n]")],
+        &[("1/test.txt", "u1,u3,x1,x2,x3,x4,x5"), ("2/test.txt", "u2")],
+        &[("f.json", r#"{"fold1": {"train": ["u2"], "test": ["u1", "u3"]}, "fold2": {"test": ["u2"]}}"#)],
+        &[("f.json", r#"{"fold_1": ["u1", "u3"], "fold_2": ["u2"]}"#)],
+        &[("f.json", r#"[["u1", "u3", "x1", "x2", "x3"], ["u2", "x4", "x5", "x6", "x7"]]"#)],
+        &[("f.json", r#"[{"test_users": ["u1", "u3"], "train_users": []}, {"test_users": ["u2"]}]"#)],
+        &[("f.json", r#"{"u1": 1, "u3": 1, "u2": 2}"#)],
+        &[("f.json", r#"[{"fold": 1, "user": "u1"}, {"fold": 2, "user": "u2"}, {"fold": 1, "user": "u3"}]"#)],
+        &[(
+            "f.jsonl",
+            "{\"user\": \"u1\", \"fold\": 1}\n{\"user\": \"u2\", \"fold\": 2}\n{\"user\": \"u3\", \"fold\": 1}\n",
+        )],
+        &[("f.csv", "fold,set,user\n1,test,u1\n1,train,u2\n1,test,u3\n2,val,u4\n2,test,u2\n")],
     ];
     for files in forms {
         let which = if files.len() == 1 { files[0].0 } else { "" };
         let folds = read(files, which).unwrap_or_else(|e| panic!("{files:?}: {e:?}"));
         assert_eq!((folds.by, tests(&folds)), (FoldsBy::Users, want.clone()), "{files:?}");
-        assert_eq!(folds.passed_over_rows, 0);
+        assert_eq!(folds.passed_over_rows > 0, files.iter().any(|(_, text)| text.contains("x1")), "{files:?}");
     }
 }
 
 #[test]
 fn pairs_and_movies_are_read_and_unknown_rows_are_counted() {
-    let forms: [Files; 4] = [
+    let forms: [Files; 7] = [
+        &[("1.test", "id,user_id,item_id\n0,u1,m2\n1,u4,m1\n"), ("2.test", "id,user_id,item_id\n0,u9,m1\n1,u2,m2\n")],
+        &[
+            ("1.test", "{\"user\": \"u1\", \"movie\": \"m2\", \"label\": 1}\n{\"user\": \"u4\", \"movie\": \"m1\"}\n"),
+            ("2.test", "{\"user\": \"u9\", \"movie\": \"m1\"}\n{\"user\": \"u2\", \"movie\": \"m2\"}\n"),
+        ],
+        &[("f.json", r#"[[["u1", "m2"], ["u4", "m1"]], [["u9", "m1"], ["u2", "m2"]]]"#)],
         &[("folds.csv", "user,movie,fold\nu1,m2,1\nu4,m1,1\nu9,m1,2\nu2,m2,2\n")],
         &[("1.test", "u1\tm2\t5\t88\nu4\tm1\t1\t89\n"), ("2.test", "u9\tm1\t5\t87\nu2\tm2\t5\t86\n")],
         &[("1.csv", "movie,label,user\nm2,1,u1\nm1,0,u4\n"), ("2.csv", "movie,label,user\nm1,-1,u9\nm2,-1,u2\n")],
@@ -81,18 +105,17 @@ fn pairs_and_movies_are_read_and_unknown_rows_are_counted() {
 
 #[test]
 fn folds_that_cannot_be_are_refused_with_file_and_line() {
-    let cases: [(Files, &str, &str); 12] = [
+    let cases: [(Files, &str, &str); 11] = [
         (&[("f.csv", "user,fold\nu1,1\nu1,2\n")], "f.csv", "tested by the fold \"1\" already"),
         (&[("f.csv", "user,fold\nx1,1\nx2,2\n")], "f.csv", "user u1, movie m1"),
         (&[("f.csv", "user,fold\nu1,1\nx2,2\n")], "f.csv", "the fold \"2\" tests nothing"),
-        (&[("f.csv", "user,part\nu1,1\n")], "f.csv", "no column fold"),
         (&[("f.csv", "age,fold\n3,1\n")], "f.csv", "no column user or movie"),
         (&[("f.csv", "user,fold\nu1,\n")], "f.csv", "line 2: no fold"),
         (&[("f.csv", "user,movie,fold\nu1,m1,1\nu2,,2\n")], "f.csv", "line 3 users"),
         (&[("f.csv", "user,fold\nu1,1\nu2\n")], "f.csv", "line 3"),
         (&[("f.csv", "")], "f.csv", "empty"),
         (&[("u1.base", "u1\n")], "", "training set"),
-        (&[("1.test", "{\"_id\": 7}\n"), ("2.test", "u2\n")], "", "1.test line 1"),
+        (&[("1.test", "{\"id_\": 7}\n{}"), ("2.test", "u2\n")], "", "1.test line 1"),
         (&[("x", "")], "", "no row"),
     ];
     for (files, which, told) in cases {
@@ -101,4 +124,20 @@ fn folds_that_cannot_be_are_refused_with_file_and_line() {
     }
     assert!(read(&[], "nowhere.csv").expect_err("no file").chain().contains("nowhere.csv"));
     assert!(read(&[("1.test", "\u{0}\u{1}\u{2}\n")], "").is_err());
+}
+
+#[test]
+fn train_and_test_are_no_folds_one_file_is_one_fold_and_other_datasets_folds_are_told() {
+    let one = read(&[("f.csv", "user,split\nu1,test\nu2,train\nu3,val\nu4,test\n")], "f.csv").expect("a split");
+    assert_eq!(tests(&one), [[0, 1, 6, 7]]);
+    let one = read(&[("u1.test", "u1\tm2\t5\t88\n")], "u1.test").expect("one fold");
+    assert_eq!((one.by, tests(&one)), (FoldsBy::Pairs, vec![vec![1]]));
+    let movies = read(&[("a", "m1\n"), ("b", "m2\n")], "").expect("movies");
+    assert_eq!(movies.by, FoldsBy::Movies);
+    let names: [(&str, &str); 4] =
+        [("testuser_A", "u1\n"), ("testuser_B", "u2\n"), ("testuser_C1", "u3\n"), ("testuser_D1", "u4\n")];
+    assert_eq!(read(&names, "").expect("four").folds.len(), 4);
+    let others: String = (0..40).map(|i| format!("z{i},1\n")).collect();
+    let error = read(&[("f.csv", &format!("user,fold\n{others}u1,1\n"))], "f.csv").expect_err("other users").chain();
+    assert!(error.contains("40 of 41 rows") && error.contains("user u1"), "{error}");
 }

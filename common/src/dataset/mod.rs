@@ -29,6 +29,7 @@ mod files;
 mod flickscore;
 mod genres;
 mod given_folds;
+mod given_folds_json;
 mod hash;
 mod json_lines;
 mod layout;

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{CellSpec, Control, Edition, Modality, Model, Protocol, Split, UserEmbedding};
+use super::{CellSpec, Control, Edition, EmbeddingSource, Modality, Model, Protocol, Split, UserEmbedding};
 use crate::artifact::ArtifactKind;
 
 impl Modality {
@@ -86,9 +86,13 @@ impl CellSpec {
             return format!("{start}{}{end}", self.model.name());
         }
         let user = self.user_embedding.name();
+        let pictures =
+            self.pictures.as_ref().map_or_else(String::new, |p| format!(" ({}, {})", p.strategy.name(), p.model));
+        let bare = !self.modality.tables().is_empty() && self.embedding == EmbeddingSource::Given;
         format!(
-            "{start}{}, {}, {user}, {} GL{}{end}",
+            "{start}{}{pictures}{}, {}, {user}, {} GL{}{end}",
             self.modality,
+            if bare { " without genre head" } else { "" },
             self.model.name(),
             if self.gl { "with" } else { "without" },
             if self.edition == Edition::Paper { ", as the paper's text" } else { "" },

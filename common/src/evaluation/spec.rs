@@ -2,6 +2,7 @@
 
 use super::training::{FitSettings, Optimiser, Schedule};
 use crate::hash::Hash;
+use crate::settings::Strategy;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -23,6 +24,9 @@ pub struct CellSpec {
     pub protocol: Protocol,
     /// What a movie is described by.
     pub modality: Modality,
+    /// Which video embeddings it reads; none for the run's own, where those are of keyframes at equal intervals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pictures: Option<Pictures>,
     /// Where the modality's embeddings come from.
     pub embedding: EmbeddingSource,
     /// What predicts.
@@ -169,6 +173,16 @@ pub enum Modality {
     /// What the catalogue says of it: description and people as TF-IDF reduced to a few numbers, year and whether it is missing, rating,
     /// languages, genres. Fitted on the movies of training pairs.
     Metadata,
+}
+
+/// What tells a run's video embeddings apart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pictures {
+    /// How the keyframes were chosen.
+    pub strategy: Strategy,
+    /// The model that embedded them, by its name in the registry.
+    pub model: String,
 }
 
 impl Modality {
@@ -342,6 +356,7 @@ impl CellSpec {
         Self {
             protocol: Protocol::Paper { errata: Errata::published() },
             modality,
+            pictures: None,
             embedding: EmbeddingSource::Given,
             model,
             user_embedding,

@@ -1,6 +1,5 @@
 //! A cell of the evaluation on the command line.
 
-use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -12,6 +11,7 @@ use jhalak_common::evaluation::{
 };
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, hash};
+use jhalak_worker::recommend::split::leave_known;
 
 /// What is evaluated, and how.
 #[derive(Args)]
@@ -63,10 +63,17 @@ pub enum FoldsArg {
 }
 
 impl FromStr for FoldsArg {
-    type Err = Infallible;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(text.parse().map_or_else(|_| Self::Given(PathBuf::from(text)), Self::Count))
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(count) => Ok(Self::Count(count)),
+            // A file may be called anything, but nobody means one by a number or by nothing.
+            Err(_) if text.trim().is_empty() || text.parse::<f64>().is_ok() => {
+                Err("must be a whole number of at least 2, or a file or folder of folds".to_owned())
+            }
+            Err(_) => Ok(Self::Given(PathBuf::from(text))),
+        }
     }
 }
 
@@ -90,7 +97,7 @@ pub struct NetworkArgs {
     #[arg(long, value_enum, value_name = "HOW")]
     pub even: Option<EvenArg>,
     /// Epochs of a training at most [default: evaluate.epochs of the settings]
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     pub epochs: Option<usize>,
 }
 
@@ -230,19 +237,39 @@ impl CellArgs {
         }
     }
 
-    /// Takes given folds into the cell. What they hold out is what they name: users, movies, or of pairs what [`given_split`] makes of them.
+    /// Takes given folds into the cell. What they hold out is what they name: users, movies, or of pairs what [`given_split`] makes of them. Of folds of whole
+    /// users --known leaves some ratings of each out of the test; others are tested as they are listed.
     ///
     /// # Errors
     /// Wrong use: a --split or --known that contradicts the folds.
-    pub fn take_folds(&self, spec: &mut CellSpec, given: &GivenFolds, dataset: &Dataset) -> Result<()> {
+    pub fn take_folds(&self, spec: &mut CellSpec, given: &mut GivenFolds, dataset: &Dataset) -> Result<()> {
         if let Protocol::Strict { split } = &mut spec.protocol {
-            if self.known.is_some() && given.by != FoldsBy::Users {
-                let by = given.by.name();
+            // Who lists every pair of a user names the user.
+            let by =
+                if given.by == FoldsBy::Pairs && are_whole_users(given, dataset) && self.split != Some(SplitArg::Pairs)
+                {
+                    FoldsBy::Users
+                } else {
+                    given.by
+                };
+            if self.known.is_some() && by != FoldsBy::Users {
                 return Err(Error::usage(format!(
-                    "--known draws known ratings of users, and the folds name {by}: leave it out"
+                    "--known leaves ratings of whole users known, and the folds name {}: leave it out, as they say themselves what is known",
+                    by.name()
                 )));
             }
-            *split = match (given.by, self.split) {
+            if let Some(known) = self.known.filter(|known| *known > 0) {
+                for fold in &mut given.folds {
+                    fold.test = leave_known(dataset, &fold.test, known, spec.seed);
+                }
+                if let Some(empty) = given.folds.iter().find(|fold| fold.test.is_empty()) {
+                    return Err(Error::invalid(format!(
+                        "no user of the fold {} has more than {known} ratings: name a smaller --known",
+                        empty.name
+                    )));
+                }
+            }
+            *split = match (by, self.split) {
                 (FoldsBy::Users, None | Some(SplitArg::Users)) => Split::Users { known: self.known.unwrap_or(0) },
                 (FoldsBy::Movies, None | Some(SplitArg::Movies)) => Split::Movies,
                 (FoldsBy::Pairs, None) => given_split(given, dataset),
@@ -259,6 +286,17 @@ impl CellArgs {
         spec.folds = test.len();
         spec.check().map_err(|e| Error::usage(e.to_string()))
     }
+}
+
+/// Whether every user whom the folds test is tested with all of their pairs.
+fn are_whole_users(given: &GivenFolds, dataset: &Dataset) -> bool {
+    let mut left = vec![0usize; dataset.users.len()];
+    dataset.ratings.iter().for_each(|rating| left[rating.user as usize] += 1);
+    let user = |pair: &u32| dataset.ratings[*pair as usize].user as usize;
+    given
+        .folds
+        .iter()
+        .all(|fold| fold.test.chunk_by(|a, b| user(a) == user(b)).all(|own| left[user(&own[0])] == own.len()))
 }
 
 /// What is new about the pairs that given folds test: the movies where none of them is rated in training; the users where most of them have fewer ratings

@@ -35,7 +35,9 @@ pub(super) async fn check(settings: &Settings) -> Vec<Check> {
         let name = format!("{} {}", model.role.name(), model.name);
         let found = match path.is_file() {
             true => look(&models, model, &path).await,
-            false if chosen.contains(&model.name) => Err(Error::invalid("it is not there: run `make setup`")),
+            false if chosen.contains(&model.name) => {
+                Err(Error::invalid(format!("it is not there: {}", model.way_back())))
+            }
             false => Ok("not there, and not chosen".into()),
         };
         checks.push((name, path.display().to_string(), found));
@@ -47,8 +49,9 @@ async fn look(models: &Models, model: &Model, path: &std::path::Path) -> Result<
     let (found, _) = hash::of_file(path.to_path_buf()).await?;
     if found != model.sha256 {
         return Err(Error::invalid(format!(
-            "its SHA-256 is {found} and not {} as the registry says: delete it and run `make setup`",
-            model.sha256
+            "its SHA-256 is {found} and not {} as the registry says: {}",
+            model.sha256,
+            model.way_back()
         )));
     }
     let examined = tokio::task::block_in_place(|| {

@@ -96,8 +96,8 @@ impl Evaluate {
         let (given, given_facts) = match self.cell.given_folds() {
             None => (None, None),
             Some(path) => {
-                let given = read_folds(path, &dataset)?;
-                self.cell.take_folds(&mut spec, &given, &dataset)?;
+                let mut given = read_folds(path, &dataset)?;
+                self.cell.take_folds(&mut spec, &mut given, &dataset)?;
                 let facts = folds_facts(path, &given, &dataset, &output);
                 (Some(given.folds.into_iter().map(|fold| fold.test).collect::<Vec<_>>()), Some(facts))
             }

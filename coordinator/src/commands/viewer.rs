@@ -22,14 +22,14 @@ pub struct ViewerArgs {
     /// The viewer's id in the dataset. Without it the viewer is new, and known by --like, --neutral and --dislike alone.
     #[arg(long, value_name = "ID", required_unless_present_any = ["like", "neutral", "dislike"])]
     user: Option<String>,
-    /// Movies that the viewer likes, by id or title, beside or instead of what the dataset has.
-    #[arg(long, value_name = "MOVIES", value_delimiter = ',')]
+    /// Movies that the viewer likes, by id or title, parted by commas or each with a --like of its own, beside or instead of what the dataset has.
+    #[arg(long, value_name = "MOVIES")]
     like: Vec<String>,
     /// Movies that the viewer is neutral to.
-    #[arg(long, value_name = "MOVIES", value_delimiter = ',')]
+    #[arg(long, value_name = "MOVIES")]
     neutral: Vec<String>,
     /// Movies that the viewer dislikes.
-    #[arg(long, value_name = "MOVIES", value_delimiter = ',')]
+    #[arg(long, value_name = "MOVIES")]
     dislike: Vec<String>,
     /// New movies: a JSON object or list (id, name, genre, description, cast...), or CSV with the columns of movies.csv. Trailer embeddings that
     /// the store has under their ids are used too.
@@ -149,8 +149,10 @@ impl ViewerArgs {
         for (list, label) in
             [(&self.like, Label::Like), (&self.neutral, Label::Neutral), (&self.dislike, Label::Dislike)]
         {
-            for word in list {
-                let place = movie(dataset, &movies, word)?;
+            for place in list.iter().map(|words| listed(dataset, &movies, words)).collect::<Result<Vec<_>>>()?.concat()
+            {
+                let word =
+                    dataset.movies.iter().chain(&movies).nth(place as usize).map_or("", |movie| movie.id.as_str());
                 if said.iter().any(|(other, _)| *other == place) {
                     return Err(Error::usage(format!("{word} is named twice in --like, --neutral and --dislike")));
                 }
@@ -202,19 +204,32 @@ fn user(dataset: &Dataset, id: &str) -> Result<u32> {
     )))
 }
 
-/// The place of a movie, by id or, where only one has it, by title; new movies stand after those of the dataset.
-fn movie(dataset: &Dataset, new: &[Movie], word: &str) -> Result<u32> {
-    find_movie(&dataset.movies, new, word)
+/// The places of the movies in a list, by id or, where only one has it, by title; new movies stand after those of the dataset. A title may have a comma:
+/// the whole is tried first.
+fn listed(dataset: &Dataset, new: &[Movie], words: &str) -> Result<Vec<u32>> {
+    let find = |word: &str| find_movie(&dataset.movies, new, word);
+    match find(words) {
+        Ok(place) => Ok(vec![place]),
+        Err(error) if !words.contains(',') => Err(error),
+        Err(_) => words.split(',').filter(|word| !word.trim().is_empty()).map(find).collect(),
+    }
 }
 
 fn find_movie(known: &[Movie], new: &[Movie], word: &str) -> Result<u32> {
     let all = || known.iter().chain(new);
     let place = |movie: &Movie| all().position(|other| std::ptr::eq(other, movie)).unwrap_or(0) as u32;
+    let word = word.trim();
     if let Some(found) = all().find(|movie| movie.id == word) {
         return Ok(place(found));
     }
-    let title = word.trim().to_lowercase();
-    let named: Vec<&Movie> = all().filter(|movie| movie.name.to_lowercase() == title).collect();
+    let title = word.to_lowercase();
+    let mut named: Vec<&Movie> = all().filter(|movie| movie.name.to_lowercase() == title).collect();
+    // A catalogue may keep the year apart: "Chasing Amy (1997)".
+    if let Some((name, year)) = title.strip_suffix(')').and_then(|t| t.rsplit_once('(')).filter(|_| named.is_empty())
+        && let Ok(year) = year.trim().parse::<i32>()
+    {
+        named = all().filter(|movie| movie.year == Some(year) && movie.name.to_lowercase() == name.trim()).collect();
+    }
     match named.as_slice() {
         [one] => Ok(place(one)),
         [] => {
@@ -224,7 +239,8 @@ fn find_movie(known: &[Movie], new: &[Movie], word: &str) -> Result<u32> {
             Err(Error::invalid(format!("no movie `{word}` in the dataset{}", nearest(word, ids.chain(titles)))))
         }
         several => {
-            let ids: Vec<&str> = several.iter().map(|movie| movie.id.as_str()).collect();
+            let year = |movie: &Movie| movie.year.map_or_else(String::new, |year| format!(" ({year})"));
+            let ids: Vec<String> = several.iter().map(|movie| format!("{}{}", movie.id, year(movie))).collect();
             Err(Error::invalid(format!("`{word}` is the title of several movies: name one of {}", ids.join(", "))))
         }
     }
@@ -299,6 +315,10 @@ mod tests {
         assert_eq!(find("don, the chase").expect("with a comma"), 1);
         assert_eq!(find("Later").expect("a new one"), 4);
         assert!(find("Twin").expect_err("two").to_string().contains("tt3, tt4"));
+        let mut years = movies(&[("a", "Chasing Amy"), ("b", "Chasing Amy"), ("c", "Postino, Il")]);
+        (years[0].year, years[1].year) = (Some(1995), Some(1997));
+        assert_eq!(find_movie(&years, &[], "Chasing Amy (1997)").expect("the year tells"), 1);
+        assert!(find_movie(&years, &[], "Chasing Amy").expect_err("two").to_string().contains("a (1995), b (1997)"));
         let error = find("Ameli").expect_err("none").to_string();
         assert!(error.contains("did you mean tt1 (Amélie)"), "{error}");
         assert!(find("zzzzzzzz").is_err());

@@ -15,7 +15,7 @@ pub struct Cell {
     pub known_ratings: Option<usize>,
     /// What movies are described by; `None` for a baseline that knows labels alone.
     pub modality: Option<String>,
-    /// Where video and audio embeddings come from, where that is not a genre head.
+    /// Where video and audio embeddings come from, where that is not the run's own keyframes and a genre head.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding: Option<String>,
     /// What predicts.
@@ -98,6 +98,8 @@ impl Cell {
         let network = spec.model.is_network();
         let modality = network.then(|| spec.modality.to_string());
         let user_embedding = network.then(|| spec.user_embedding.name().to_owned());
+        let pictures = spec.pictures.as_ref().filter(|_| network);
+        let pictures = pictures.map(|p| format!("{} keyframes through {}", p.strategy.name(), p.model));
         let given = network && !spec.modality.tables().is_empty() && spec.embedding == EmbeddingSource::Given;
         let gl = network.then_some(spec.gl);
         let published = crate::paper::published(spec).filter(|_| network).map(|(mean, sd, table)| Published {
@@ -110,7 +112,10 @@ impl Cell {
             split,
             known_ratings,
             modality,
-            embedding: given.then(|| "without genre head".to_owned()),
+            embedding: match (pictures, given.then(|| "without genre head".to_owned())) {
+                (Some(pictures), Some(given)) => Some(format!("{pictures}, {given}")),
+                (pictures, given) => pictures.or(given),
+            },
             model: spec.model.name().to_owned(),
             baseline,
             user_embedding,

@@ -101,6 +101,11 @@ fn table(report: &Report, lines: &mut Vec<String>) {
     if comparison.rows.len() > MAX_ROWS {
         lines.push(format!("  ... and {} more in the report", comparison.rows.len() - MAX_ROWS));
     }
+    if any_published {
+        lines.push(
+            "  published: the paper's figures, for Flickscore's Hindi movies and the paper's own embeddings".to_owned(),
+        );
+    }
     for reason in reasons {
         lines.push(format!("  not run: {reason}"));
     }

@@ -131,3 +131,49 @@ fn a_run_by_scenes_and_objects_commits_what_the_detector_saw() {
         assert_eq!(seen["classes"][0], "person");
     }
 }
+
+#[test]
+fn the_papers_grid_takes_all_strategies_from_one_decode_and_evaluates_each() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (dataset, store) = (folder.path().join("data"), folder.path().join("store"));
+    Made::new(&dataset, true);
+    let grid = |store: &Path| {
+        let mut jhalak = command("jhalak", store);
+        jhalak.env("JHALAK__EXTRACT__OBJECT_STRIDE", "10").env("JHALAK__MODELS__VIDEO_ALSO", "efficientnet-lite0");
+        let ended = run(jhalak.args(["run", "--quiet", "--json", "--grid", "paper", "--dataset"]).arg(&dataset));
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        serde_json::from_str::<Value>(&ended.out).expect("JSON on standard output")
+    };
+    let ran = grid(&store);
+    let made = files(&store);
+    let commits = |kind: &str| {
+        let wanted = |name: &&String| name.starts_with(&format!("artifacts/{kind}/")) && name.ends_with("commit.json");
+        made.keys().filter(wanted).count()
+    };
+    // A model that is named twice is one model.
+    assert_eq!((commits("keyframes"), commits("video-embedding"), commits("video-table")), (12, 12, 3));
+    assert_eq!((commits("scenes"), commits("objects"), commits("audio-embedding")), (4, 4, 4));
+    let run_id = ran["run"].as_str().expect("an id");
+    let report: Value = serde_json::from_slice(&made[&format!("runs/{run_id}/report/report.json")]).expect("JSON");
+    for table in report["paper"].as_array().expect("tables") {
+        let name = table["name"].as_str().expect("a name");
+        if name == "Table V" {
+            assert!(table["not_run"].as_str().is_some_and(|why| why.contains("models.video_also")), "{table}");
+            continue;
+        }
+        assert!(table["not_run"].is_null(), "{table}");
+        for row in table["rows"].as_array().expect("rows") {
+            assert!(
+                row["paper"]["accuracy"]["mean"].is_number() && row["strict"]["accuracy"]["mean"].is_number(),
+                "{name}: {row}"
+            );
+        }
+    }
+    // The pictures of the run's own strategy are those of a run that asks for nothing else, and are not made again.
+    let mut alone = command("jhalak", &store);
+    let ended = run(alone.args(["run", "--quiet", "--json", "--dataset"]).arg(&dataset));
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let again =
+        files(&store).into_keys().filter(|n| n.starts_with("artifacts/keyframes/") && n.ends_with("commit.json"));
+    assert_eq!(again.count(), 12);
+}

@@ -4,6 +4,7 @@ use jhalak_common::models::{Layout, Model, Role};
 use jhalak_common::{Error, Result};
 
 use super::video::clip_shape;
+use super::waveform;
 use crate::inference::Contract;
 
 /// Compares the sections of an embedder's entry with its file. Models of other roles pass.
@@ -80,6 +81,7 @@ fn check_sound(model: &Model, contract: &Contract) -> Result<()> {
         return Ok(());
     }
     match input.shape[..] {
+        [_] | [_, _] | [_, 1, _] if model.waveform.is_some() => waveform::check(model, contract),
         [_] | [_, _] | [_, 1, _] => Ok(()),
         _ => wrong("samples of one channel", "[samples], [1, samples] or [1, 1, samples]"),
     }

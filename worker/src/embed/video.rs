@@ -98,7 +98,7 @@ fn embed_clip(
 }
 
 /// The shape of one clip.
-pub(super) fn clip_shape(how: &PictureInput, clip: &ClipInput) -> [usize; 5] {
+pub(crate) fn clip_shape(how: &PictureInput, clip: &ClipInput) -> [usize; 5] {
     let (width, height) = (how.width as usize, how.height as usize);
     match clip.layout {
         ClipLayout::Ntchw => [1, clip.frames, 3, height, width],

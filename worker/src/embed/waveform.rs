@@ -6,11 +6,11 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use jhalak_common::models::{Model, Normalise, WaveformInput};
+use jhalak_common::models::{Model, Normalise, Role, WaveformInput};
 use jhalak_common::{Error, Result};
 
 use super::audio::{AudioEmbedding, Loaded, Total, read_samples};
-use crate::inference::Tensor;
+use crate::inference::{Contract, Tensor};
 
 /// Added to the variance of a normalised sound, as wav2vec 2.0's feature extractor does.
 const EPSILON: f64 = 1e-7;
@@ -40,12 +40,23 @@ pub(super) fn embed(
     }
     let measured = moments.map(|moments| measure_moments(&mut sound, moments)).transpose()?;
     let frames = frames_of(sound.samples, how);
-    let shape = VectorShape::of(model)?;
+    let shape = VectorShape::of(model.model, model.session.contract())?;
+    let fixed = fixed_samples(model.session.contract());
     let mut total = Total::default();
     let mut kept = 0;
     while kept < frames {
-        let chunk = Chunk::from(kept, frames, how);
-        let samples = sound.read(chunk.first * how.hop_samples, samples_of(chunk.count, how))?;
+        let mut chunk = Chunk::from(kept, frames, how);
+        let samples = match fixed {
+            // A file that takes one length alone: what is not there is silence, and its vectors are not kept.
+            Some(samples) => {
+                chunk.count = how.chunk_frames;
+                samples
+            }
+            // Layers that look at the whole sound see its last samples too, though no vector begins there.
+            None if chunk.count == frames && measured.is_none() => sound.samples.max(how.frame_samples),
+            None => samples_of(chunk.count, how),
+        };
+        let samples = sound.read(chunk.first * how.hop_samples, samples)?;
         let mut inputs = vec![waveform_tensor(model, samples)];
         inputs.extend(measured.clone());
         let output =
@@ -61,6 +72,32 @@ pub(super) fn embed(
 
 fn section(model: &Model) -> Result<&WaveformInput> {
     model.waveform.as_ref().ok_or_else(|| Error::bug(format!("the model {} hears no samples", model.name)))
+}
+
+/// The number of samples that a file takes, where it takes no other.
+fn fixed_samples(contract: &Contract) -> Option<usize> {
+    contract.inputs[0].shape.last().and_then(|&n| usize::try_from(n).ok()).filter(|&n| n > 1)
+}
+
+/// Whether an entry's sections agree with the file: where its vectors stand, and how many of them its input makes.
+///
+/// # Errors
+/// InvalidInput that says what to state.
+pub(super) fn check(model: &Model, contract: &Contract) -> Result<()> {
+    let how = section(model)?;
+    if model.role == Role::AudioEmbedding {
+        VectorShape::of(model, contract)?;
+    }
+    match fixed_samples(contract) {
+        Some(samples) if frames_of(samples, how) != how.chunk_frames || samples < how.frame_samples => {
+            let vectors = frames_of(samples, how);
+            Err(Error::invalid(format!(
+                "the model {}: its input takes {samples} samples and no other number, which make {vectors} vectors: state waveform.chunk_frames = {vectors}",
+                model.name
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Frames of so many samples; sound shorter than one frame is followed by silence up to there.
@@ -197,12 +234,12 @@ struct VectorShape {
 
 impl VectorShape {
     /// From the registry's `dimension` and the file's shape, in which the numbers of a vector have a fixed extent and time has none.
-    fn of(model: Loaded<'_>) -> Result<VectorShape> {
-        let shape = &model.session.contract().outputs[0].shape;
+    fn of(model: &Model, contract: &Contract) -> Result<VectorShape> {
+        let shape = &contract.outputs[0].shape;
         let unclear = || {
             Error::invalid(format!(
-                "the model {}: its output has the shape {shape:?}; state `dimension` (the numbers in one vector) and output.shape with that number and -1 for time",
-                model.model.name
+                "the model {}: its output has the shape {shape:?}, in which it cannot be told which dimension is time: state `dimension`, the numbers in one vector",
+                model.name
             ))
         };
         let fixed = |n: i64| usize::try_from(n).ok().filter(|&n| n > 1);
@@ -210,7 +247,7 @@ impl VectorShape {
             [before, last] | [_, before, last] => (fixed(before), fixed(last)),
             _ => return Err(unclear()),
         };
-        match (before, last, model.model.dimension) {
+        match (before, last, model.dimension) {
             (None, Some(d), stated) if stated.is_none_or(|s| s == d) => {
                 Ok(VectorShape { dimension: d, time_last: false })
             }

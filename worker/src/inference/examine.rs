@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use jhalak_common::models::Model;
+use jhalak_common::models::{Layout, Model};
 use jhalak_common::settings::InferenceSettings;
 use jhalak_common::{Error, Result};
 use ort::environment::Environment;
@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::contract::{Contract, Rows};
 use super::session;
+use crate::embed::video::clip_shape;
 
 /// The version of the ONNX Runtime library at `path`, and how it was built; `Models::open` must have loaded it.
 pub fn library_version(path: &Path) -> String {
@@ -145,10 +146,22 @@ fn example_shape(model: &Model, shape: &[i64], rows: Rows) -> Vec<usize> {
         Rows::Fixed(fixed) if shape.len() > 1 => fixed,
         _ => usize::try_from(n).unwrap_or(if shape.len() == 1 { free } else { 1 }),
     };
+    let due = match (picture, &model.clip) {
+        (Some(how), Some(clip)) => clip_shape(how, clip).to_vec(),
+        (Some(how), None) => {
+            let side = |n: u32| if n > 0 { n as usize } else { free };
+            match how.layout {
+                Layout::Nchw => vec![1, 3, side(how.height), side(how.width)],
+                Layout::Nhwc => vec![1, side(how.height), side(how.width), 3],
+            }
+        }
+        (None, _) => Vec::new(),
+    };
+    let stated = |place: usize| if due.len() == shape.len() { due[place] } else { free };
     shape
         .iter()
         .enumerate()
-        .map(|(place, &n)| if place == 0 { first(n) } else { usize::try_from(n).unwrap_or(free) })
+        .map(|(place, &n)| if place == 0 { first(n) } else { usize::try_from(n).unwrap_or_else(|_| stated(place)) })
         .collect()
 }
 

@@ -66,21 +66,24 @@ impl Session {
         let path = folder.join(&model.file);
         let bytes = std::fs::read(&path).map_err(|e| {
             Error::invalid(format!(
-                "the model {} is not at {}: run `make setup`, or set models.folder",
+                "the model {} is not at {}: {}, or set models.folder",
                 model.name,
-                path.display()
+                path.display(),
+                model.way_back()
             ))
             .with_source(e)
         })?;
         let found = hash::of_bytes(&bytes);
         if found != model.sha256 {
             return Err(Error::invalid(format!(
-                "{} is not the model {} of the registry: its SHA-256 is {found} and not {}; delete it and run `make setup`",
+                "{} is not the model {} of the registry: its SHA-256 is {found} and not {}; {}",
                 path.display(),
                 model.name,
-                model.sha256
+                model.sha256,
+                model.way_back()
             )));
         }
+        model.check_length(bytes.len() as u64)?;
         let session = build(environment, &bytes, inference, None)
             .map_err(|e| e.context(format!("the model {} ({}) cannot be loaded", model.name, path.display())))?;
         let contract = Contract::of(model, session.inputs(), session.outputs())?;

@@ -1,6 +1,5 @@
 //! The evaluation job: one fold of one cell of the grid.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,7 +27,7 @@ pub struct Inputs(Mutex<Option<Loaded>>);
 
 struct Loaded {
     dataset_hash: Hash,
-    tables: BTreeMap<ArtifactKind, Hash>,
+    tables: Vec<ArtifactKey>,
     dataset: Arc<Dataset>,
     features: Arc<Features>,
 }
@@ -41,7 +40,7 @@ pub(super) async fn run(context: &Arc<Context>, task: &CellTask, cut: Cancellati
     if artifact::committed(context.store.as_ref(), &key).await?.is_some() {
         return Ok(done);
     }
-    let (dataset, features) = inputs(context, &task.dataset, &task.tables, &task.table_subject).await?;
+    let (dataset, features) = inputs(context, &task.dataset, &task.table_keys()).await?;
     clock.note(&mut done, "load");
     let (cell, fold) = (task.cell.clone(), task.fold);
     let stop = Arc::new(AtomicBool::new(false));
@@ -86,12 +85,11 @@ pub(super) async fn run(context: &Arc<Context>, task: &CellTask, cut: Cancellati
 pub(super) async fn inputs(
     context: &Context,
     dataset: &Subject,
-    tables: &BTreeMap<ArtifactKind, Hash>,
-    table_subject: &Subject,
+    tables: &[ArtifactKey],
 ) -> Result<(Arc<Dataset>, Arc<Features>)> {
     let content = dataset.content;
     let mut kept = context.inputs.0.lock().await;
-    if let Some(loaded) = kept.as_ref().filter(|l| l.dataset_hash == content && l.tables == *tables) {
+    if let Some(loaded) = kept.as_ref().filter(|l| l.dataset_hash == content && l.tables == tables) {
         return Ok((loaded.dataset.clone(), loaded.features.clone()));
     }
     let place = dataset_key(&content);
@@ -99,15 +97,14 @@ pub(super) async fn inputs(
     let dataset: Dataset = serde_json::from_slice(&bytes)
         .map_err(|e| Error::invalid(format!("{place} is damaged: submit the run again")).with_source(e))?;
     let mut features = Features::default();
-    for (&kind, &recipe) in tables {
-        let key = ArtifactKey { kind, recipe, subject: table_subject.clone() };
-        let record = artifact::committed(context.store.as_ref(), &key).await?.ok_or_else(|| {
+    for key in tables {
+        let record = artifact::committed(context.store.as_ref(), key).await?.ok_or_else(|| {
             Error::invalid(format!("the table {} is not committed: submit the run again", key.folder()))
         })?;
         let table =
             Table::read(artifact::read_file(context.store.as_ref(), &record, jhalak_common::table::FILE).await?)?;
         let embeddings = Some(EmbeddingTable::of(table, &dataset));
-        match kind {
+        match key.kind {
             ArtifactKind::VideoTable => features.video = embeddings,
             ArtifactKind::AudioTable => features.audio = embeddings,
             other => return Err(Error::invalid(format!("a cell reads no {}", other.name()))),
@@ -115,7 +112,7 @@ pub(super) async fn inputs(
     }
     let loaded = Loaded {
         dataset_hash: content,
-        tables: tables.clone(),
+        tables: tables.to_vec(),
         dataset: Arc::new(dataset),
         features: Arc::new(features),
     };

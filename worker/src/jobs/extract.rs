@@ -29,8 +29,8 @@ use crate::job_loop::Done;
 use crate::media::keyframe_tar::FILE_NAME as KEYFRAMES_FILE;
 use crate::media::scenes::list;
 use crate::media::{
-    self, AudioSettings, AudioTrack, DecodeLimits, DecodeReport, DecodeRequest, KeyframeSettings, Position,
-    SceneMiddleSettings, SceneObjectSettings, SceneReport, SceneSettings,
+    self, AudioSettings, AudioTrack, DecodeLimits, DecodeReport, DecodeRequest, KeyframeSet, KeyframeSettings,
+    Position, SceneMiddleSettings, SceneObjectSettings, SceneReport, SceneSettings,
 };
 use crate::scratch::JobFolder;
 
@@ -141,7 +141,7 @@ impl Extraction<'_> {
 
     async fn make(&mut self, recipe: &Recipe) -> Result<()> {
         let (files, facts) = match recipe.kind {
-            ArtifactKind::Keyframes => self.keyframes()?,
+            ArtifactKind::Keyframes => self.keyframes(&recipe.parse()?)?,
             ArtifactKind::Scenes => self.scenes()?,
             ArtifactKind::Objects => self.objects()?,
             ArtifactKind::VideoEmbedding => self.video_embedding(recipe).await?,
@@ -185,11 +185,11 @@ impl Extraction<'_> {
         .await
     }
 
-    fn keyframes(&self) -> Result<(Vec<(&'static str, Body)>, Value)> {
+    fn keyframes(&self, params: &KeyframesParams) -> Result<(Vec<(&'static str, Body)>, Value)> {
         let report = self.report()?;
-        let file = vec![(KEYFRAMES_FILE, Body::File(fresh_keyframes(report)?))];
+        let file = vec![(KEYFRAMES_FILE, Body::File(fresh_keyframes(report, params.strategy)?))];
         let (video, outcome) = (&report.video, &report.outcome);
-        let facts = match report.scene_middle.as_ref().or(report.scene_object.as_ref()) {
+        let facts = match set_of(report, params.strategy) {
             None => json!({ "video": video, "outcome": outcome, "keyframes": report.keyframes }),
             Some(set) => json!({
                 "video": video, "outcome": outcome, "keyframes": set.keyframes, "wanted": set.wanted, "shortfall": set.shortfall,
@@ -242,13 +242,18 @@ impl Extraction<'_> {
 
     /// The keyframes' bytes: as decoded in this job, or as committed before.
     async fn upstream_keyframes(&self, recipe: &Recipe) -> Result<Bytes> {
-        if let Some(Ok(fresh)) = self.decoded.as_ref().map(fresh_keyframes) {
-            return Ok(tokio::fs::read(fresh).await?.into());
-        }
         let hash = *recipe
             .upstream
             .first()
             .ok_or_else(|| Error::invalid("the recipe of a video embedding names no keyframes"))?;
+        let made_here = self.task.wanted.iter().find(|r| r.kind == ArtifactKind::Keyframes && r.hash() == hash);
+        if let (Some(report), Some(keyframes)) = (&self.decoded, made_here) {
+            let KeyframesParams { strategy, .. } = keyframes.parse()?;
+            // A strategy that was committed before was not decoded again.
+            if let Ok(fresh) = fresh_keyframes(report, strategy) {
+                return Ok(tokio::fs::read(fresh).await?.into());
+            }
+        }
         let key = ArtifactKey { kind: ArtifactKind::Keyframes, recipe: hash, subject: self.subject().clone() };
         let record: CommitRecord = artifact::committed(self.store(), &key).await?.ok_or_else(|| {
             Error::invalid(format!("the keyframes {} are neither committed nor part of the job", key.folder()))
@@ -292,10 +297,22 @@ impl Extraction<'_> {
     }
 }
 
-/// The archive of the keyframes that a decode chose.
-fn fresh_keyframes(report: &DecodeReport) -> Result<PathBuf> {
-    let set = report.scene_middle.as_ref().or(report.scene_object.as_ref()).map(|set| set.tar.clone());
-    set.or(report.keyframes_tar.clone()).ok_or_else(|| Error::bug("the decode chose no keyframes"))
+/// The archive of the keyframes that a decode chose by this strategy.
+fn fresh_keyframes(report: &DecodeReport, strategy: Strategy) -> Result<PathBuf> {
+    let tar = match strategy {
+        Strategy::EqualInterval => report.keyframes_tar.clone(),
+        Strategy::SceneMiddle | Strategy::SceneObject => set_of(report, strategy).map(|set| set.tar.clone()),
+    };
+    tar.ok_or_else(|| Error::bug(format!("the decode chose no {} keyframes", strategy.name())))
+}
+
+/// What a decode says of the keyframes that it chose by scenes.
+fn set_of(report: &DecodeReport, strategy: Strategy) -> Option<&KeyframeSet> {
+    match strategy {
+        Strategy::EqualInterval => None,
+        Strategy::SceneMiddle => report.scene_middle.as_ref(),
+        Strategy::SceneObject => report.scene_object.as_ref(),
+    }
 }
 
 fn loaded(context: &Context) -> Result<&Models> {

@@ -21,7 +21,7 @@ pub(super) async fn run(context: &Arc<Context>, task: &FitTask, cut: Cancellatio
     if artifact::committed(context.store.as_ref(), &key).await?.is_some() {
         return Ok(done);
     }
-    let (dataset, features) = cell::inputs(context, &task.dataset, &task.tables, &task.table_subject).await?;
+    let (dataset, features) = cell::inputs(context, &task.dataset, &task.table_keys()).await?;
     clock.note(&mut done, "load");
     let (spec, content) = (task.fit.clone(), task.dataset.content.to_string());
     let tables = task.recipe.upstream.iter().map(ToString::to_string).collect();

@@ -9,6 +9,7 @@ use super::equal_interval::Stretch;
 use super::error::MediaError;
 use super::keyframe_writer::Observer;
 use super::pass::VideoPass;
+use super::photograph::{self, Photograph};
 use super::picture::Picture;
 use super::report::{Findings, corrected_length, words};
 use super::request::{DecodeReport, DecodeRequest, Keyframe, KeyframeSettings};
@@ -61,7 +62,47 @@ pub fn run_with(
     {
         return Ok(report);
     }
-    whole(request, &share, guests)
+    let mut guests = guests;
+    match photograph(request, &mut guests)? {
+        Seen::Shown(report) => Ok(*report),
+        Seen::Damaged(words) => whole(request, &share, guests, Some(words)),
+        Seen::NoPhotograph => whole(request, &share, guests, None),
+    }
+}
+
+/// What became of a file as a photograph.
+enum Seen {
+    /// It is one, and was shown.
+    Shown(Box<DecodeReport>),
+    /// It is one that does not go to its end.
+    Damaged(String),
+    /// It is none, or was not asked for as a picture.
+    NoPhotograph,
+}
+
+/// Shows a JPEG to the viewer of frames, where it is one. See [`photograph`](super::photograph).
+fn photograph(request: &DecodeRequest, guests: &mut Guests<'_>) -> Result<Seen, MediaError> {
+    let (Some(settings), Some(viewer)) = (&request.frames, &mut guests.viewer) else { return Ok(Seen::NoPhotograph) };
+    if request.needs_scenes() || request.keyframes.is_some() || request.audio.is_some() {
+        return Ok(Seen::NoPhotograph);
+    }
+    let source = Source::open_for(request)?;
+    if !source.video.is_picture {
+        return Ok(Seen::NoPhotograph);
+    }
+    let picture = match photograph::read(&request.video)? {
+        Photograph::Whole(picture) => picture,
+        Photograph::Damaged(words) => return Ok(Seen::Damaged(words)),
+        Photograph::Other => return Ok(Seen::NoPhotograph),
+    };
+    let (announced, track) = (source.announced, &source.video);
+    FrameShow::new(settings, track, &request.video, &mut **viewer).show_photograph(picture)?;
+    let end = Some(announced.ticks().unwrap_or(track.ticks_a_frame()));
+    let tally = &Tally { frames: 1, frames_decoded: 1, video_end: end, container_end: end, ..Tally::default() };
+    let (length, scenes) = (end.unwrap_or(0), SceneResults::default());
+    Findings { request, track, announced, tally, length, is_video_decoded: true, chosen: None, scenes, sound: None }
+        .report()
+        .map(|report| Seen::Shown(Box::new(report)))
 }
 
 /// Keyframes at equal intervals, and sound, with only those pictures decoded that they need; none where that cannot be
@@ -100,8 +141,13 @@ fn by_seeking(
         .map(Some)
 }
 
-/// Everything that was asked for, with every picture decoded.
-fn whole(request: &DecodeRequest, observe: &Observer<'_>, guests: Guests<'_>) -> Result<DecodeReport, MediaError> {
+/// Everything that was asked for, with every picture decoded. `damage`: what is known to be wrong with the file already.
+fn whole(
+    request: &DecodeRequest,
+    observe: &Observer<'_>,
+    guests: Guests<'_>,
+    damage: Option<String>,
+) -> Result<DecodeReport, MediaError> {
     let mut source = Source::open_for(request)?;
     let announced = source.announced;
     let stretch = |length| Stretch { from: 0, length };
@@ -120,14 +166,18 @@ fn whole(request: &DecodeRequest, observe: &Observer<'_>, guests: Guests<'_>) ->
     // Lets the guests' lifetimes shrink.
     let detector = guests.detector.map(|detector| detector as &mut dyn Detector);
     pass.frames_shown = match (&request.frames, guests.viewer) {
-        (Some(settings), Some(viewer)) => Some(FrameShow::new(settings, &track, viewer)),
+        (Some(settings), Some(viewer)) => Some(FrameShow::new(settings, &track, &request.video, viewer)),
         (Some(_), None) => return Err(MediaError::bug("frames were asked for without a viewer")),
         (None, _) => None,
     };
     pass.scenes = ScenePass::new(request, &track, detector)?;
     let mut sound = sound_writer(request, &source)?;
     let is_video_decoded = pass.is_awaited();
-    let tally = decode_once(&mut source, is_video_decoded.then_some(&mut pass), sound.as_mut())?;
+    let mut tally = decode_once(&mut source, is_video_decoded.then_some(&mut pass), sound.as_mut())?;
+    if let Some(words) = damage {
+        tally.video_faults.count += 1;
+        tally.video_faults.last.get_or_insert(words);
+    }
     if is_video_decoded && tally.frames == 0 {
         let message =
             format!("no frame of the {} video could be decoded{}", track.codec, words(&tally.video_faults.last));

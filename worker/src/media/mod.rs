@@ -26,6 +26,7 @@ pub mod keyframe_writer;
 pub mod nal;
 pub mod orientation;
 pub mod pass;
+pub mod photograph;
 pub mod picture;
 pub mod pixels;
 pub mod report;

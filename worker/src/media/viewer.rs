@@ -1,14 +1,14 @@
 //! The seam to whoever looks at the frames of a video, or at a picture, one after the other.
 
-use std::rc::Rc;
+use std::path::Path;
 
 use super::error::MediaError;
 use super::orientation::Orientation;
 use super::pass::Shown;
+use super::photograph;
 use super::picture::{Picture, RgbConverter};
 use super::request::FrameSettings;
 use super::source::VideoTrack;
-use ffmpeg_next::frame;
 use serde::{Deserialize, Serialize};
 
 /// Which frame a picture is.
@@ -30,14 +30,22 @@ pub trait Viewer {
 pub struct FrameShow<'a> {
     stride: u64,
     track: VideoTrack,
+    turn: Orientation,
     converter: RgbConverter,
     viewer: &'a mut dyn Viewer,
 }
 
 impl<'a> FrameShow<'a> {
-    /// Before the first frame.
-    pub fn new(settings: &FrameSettings, track: &VideoTrack, viewer: &'a mut dyn Viewer) -> Self {
-        Self { stride: settings.stride, track: track.clone(), converter: RgbConverter::default(), viewer }
+    /// Before the first frame of `file`.
+    pub fn new(settings: &FrameSettings, track: &VideoTrack, file: &Path, viewer: &'a mut dyn Viewer) -> Self {
+        let turn = if track.is_picture { photograph::turn(file) } else { track.orientation };
+        Self { stride: settings.stride, track: track.clone(), turn, converter: RgbConverter::default(), viewer }
+    }
+
+    /// Shows the one picture of a photograph's file, decoded as it is stored.
+    pub fn show_photograph(&mut self, mut picture: Picture) -> Result<(), MediaError> {
+        self.turn.turn(&mut picture);
+        self.viewer.view(FramePlace { frame: 0, time_s: 0.0 }, picture)
     }
 
     /// Takes the next frame.
@@ -47,18 +55,7 @@ impl<'a> FrameShow<'a> {
         }
         let mut picture = Picture::default();
         self.converter.convert_into(&shown.frame, &mut picture)?;
-        let turn = if self.track.orientation == Orientation::default() {
-            exif_turn(&shown.frame)
-        } else {
-            self.track.orientation
-        };
-        turn.turn(&mut picture);
+        self.turn.turn(&mut picture);
         self.viewer.view(FramePlace { frame: shown.number, time_s: self.track.seconds(shown.ticks) }, picture)
     }
-}
-
-/// The turn that a photograph's EXIF data asks for.
-fn exif_turn(frame: &Rc<frame::Video>) -> Orientation {
-    let tag = frame.metadata().get("Orientation").and_then(|value| value.trim().parse().ok());
-    tag.map_or_else(Orientation::default, Orientation::of_exif)
 }

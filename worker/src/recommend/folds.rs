@@ -39,8 +39,10 @@ pub fn run_folds(
                 None => run_fold(dataset, features, spec, fold, stop),
                 Some(given) => run_given_fold(dataset, features, spec, (fold, &given[fold]), stop),
             };
-            failed.fetch_or(result.is_err(), Ordering::Relaxed);
-            ended(fold);
+            match &result {
+                Ok(_) => ended(fold),
+                Err(_) => failed.store(true, Ordering::Relaxed),
+            }
             // A thread that panicked poisons the lock, and the scope hands its panic on.
             if let Ok(mut results) = results.lock() {
                 results[fold] = Some(result);

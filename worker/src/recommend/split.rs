@@ -27,8 +27,8 @@ pub struct FoldPairs {
 
 /// Draws fold `fold` (from 0) of the cell's protocol. In `strict` without any copies: see [`upsample`].
 ///
-/// `given` are the pairs that the fold tests, sorted, where the cell's folds were given. Of a split by users some of each are left known as ever; under the
-/// published protocol copies of a pair go where the pair goes.
+/// `given` are the pairs that the fold tests, sorted, where the cell's folds were given: those and no others. Under the published protocol copies of a
+/// pair go where the pair goes.
 ///
 /// # Errors
 /// A class with too few pairs, a fold that does not exist, or a fold that leaves nothing to train or test.
@@ -72,9 +72,6 @@ pub fn fold_pairs(
         Protocol::Strict { split } => {
             let random = &mut seeded(spec.seed, TEST);
             let test = match (split, given) {
-                (Split::Users { known }, Some(given)) if known > 0 => {
-                    all_but_known(dataset, given, known, &mut seeded(spec.seed, KNOWN), |_| true)
-                }
                 (_, Some(given)) => given.to_vec(),
                 (Split::Pairs, None) => stratified_folds(dataset, &all, spec.folds, random).swap_remove(fold),
                 (Split::Movies, None) => {
@@ -104,9 +101,17 @@ pub fn fold_pairs(
     Ok(pairs)
 }
 
+/// What is left of a fold of users where `known` ratings of each are to be known: the others of them, drawn at random; users with no more than that are not
+/// tested. `test` are all pairs of the fold's users, sorted.
+#[must_use]
+pub fn leave_known(dataset: &Dataset, test: &[u32], known: usize, seed: u64) -> Vec<u32> {
+    all_but_known(dataset, test, known, &mut seeded(seed, KNOWN), |_| true)
+}
+
 /// Repeats the dislikes in `pairs` as `balance` says; the others, and `pairs` under any other balance, stay as they are.
 ///
-/// Every dislike is repeated equally often, and those that are repeated once more are drawn at random.
+/// Every dislike is repeated equally often, and those that are repeated once more are drawn at random. Never more than there are of the rarer of the other
+/// classes: the paper's factor is made for a dataset in which dislikes are rare, and would make them the commonest class of another.
 #[must_use]
 pub fn upsample(dataset: &Dataset, pairs: &[u32], balance: Balance, seed: u64) -> Vec<u32> {
     let mut out = pairs.to_vec();
@@ -114,7 +119,8 @@ pub fn upsample(dataset: &Dataset, pairs: &[u32], balance: Balance, seed: u64) -
     let mut dislikes: Vec<u32> =
         pairs.iter().copied().filter(|&p| dataset.ratings[p as usize].label == Label::Dislike).collect();
     shuffle(&mut dislikes, &mut seeded(seed, COPIES));
-    let wanted = (dislikes.len() as f64 * factor).round() as usize;
+    let [_, neutrals, likes] = by_class(dataset, pairs).map(|class| class.len());
+    let wanted = ((dislikes.len() as f64 * factor).round() as usize).min(neutrals.min(likes));
     out.extend(dislikes.iter().cycle().take(wanted.saturating_sub(dislikes.len())));
     out
 }
@@ -310,7 +316,16 @@ mod tests {
         let all: Vec<u32> = (0..dataset.ratings.len()).map(index).collect();
         let [dislikes, neutrals, likes] = counts(&dataset, &all);
         let mut more = upsample(&dataset, &all, PUBLISHED_UPSAMPLING, 0);
-        let wanted = (dislikes as f64 * 6625.0 / 1887.0).round() as usize;
+        // Here dislikes are as common as the others: none is repeated.
+        assert_eq!(counts(&dataset, &more), [dislikes.max(neutrals.min(likes)), neutrals, likes]);
+        // Of few, each is repeated three or four times.
+        let rare: Vec<u32> = {
+            let is_dislike = |&pair: &u32| dataset.ratings[pair as usize].label == Label::Dislike;
+            let (few, rest): (Vec<u32>, Vec<u32>) = all.iter().copied().partition(is_dislike);
+            few.into_iter().take(dislikes / 8).chain(rest).collect()
+        };
+        more = upsample(&dataset, &rare, PUBLISHED_UPSAMPLING, 0);
+        let wanted = ((dislikes / 8) as f64 * 6625.0 / 1887.0).round() as usize;
         assert_eq!(counts(&dataset, &more), [wanted, neutrals, likes]);
         more.sort_unstable();
         for same in more.chunk_by(|a, b| a == b) {
@@ -328,16 +343,15 @@ mod tests {
         let named =
             |protocol| CellSpec { given_folds: Some(jhalak_common::hash::of_bytes(b"f")), ..spec(protocol, 2, 1) };
         let draw = |protocol| fold_pairs(&dataset, &named(protocol), 1, Some(&given)).expect("it splits");
-        for split in [Split::Pairs, Split::Movies, Split::Users { known: 0 }] {
+        for split in [Split::Pairs, Split::Movies, Split::Users { known: 0 }, Split::Users { known: 3 }] {
             let fold = draw(Protocol::Strict { split });
             assert_eq!(fold.test, given, "{split:?}");
             assert_eq!(fold.train.len() + fold.validation.len() + fold.test.len(), 300);
         }
-        let fold = draw(Protocol::Strict { split: Split::Users { known: 3 } });
-        assert_eq!(fold.test.len(), 6 * 7);
-        assert!(fold.test.iter().all(|pair| given.contains(pair)));
-        let known = fold.train.iter().chain(&fold.validation).filter(|pair| user(pair) < 6).count();
-        assert_eq!(known, 6 * 3);
+        let left = leave_known(&dataset, &given, 3, 1);
+        assert_eq!(left.len(), 6 * 7);
+        assert!(left.is_sorted() && left.iter().all(|pair| given.contains(pair)));
+        assert!((0..6).all(|of| left.iter().filter(|pair| user(pair) == of).count() == 7));
 
         let fold = draw(Protocol::Paper { errata: Errata::published() });
         assert!(fold.test.len() > given.len(), "with copies");

@@ -1,6 +1,8 @@
 //! The fully connected layer.
 
+use super::across;
 use super::matrix::{View, product};
+use super::simd::dispatched;
 use super::{Learner, Parameter, Random};
 
 /// Numbers of one gradient tile: 384 KiB, so that it stays in a second-level cache. Of 64 KiB to 1 MiB, measured on Zen 3, tiles of
@@ -63,8 +65,7 @@ impl Linear {
         super::resize(&mut self.across, rows * inputs);
         super::resize(&mut self.along, rows * outputs);
         transpose(&x[..rows * inputs], rows, inputs, &mut self.across);
-        let weight = View::new(&self.weight.value, outputs, inputs);
-        product(&mut self.along, false, weight, View::new(&self.across, inputs, rows));
+        across::weights_times(&self.weight.value, outputs, inputs, &self.across, rows, &mut self.along);
         transpose(&self.along, outputs, rows, y);
         for row in y[..rows * outputs].chunks_exact_mut(outputs.max(1)) {
             super::attention::add(row, &self.bias.value);
@@ -100,9 +101,9 @@ impl Linear {
         for from in (0..outputs).step_by(height) {
             let to = outputs.min(from + height);
             if dx.is_some() {
-                let weight = View::new(&self.weight.value[from * inputs..to * inputs], to - from, inputs);
-                let dy = View::new(&self.along[from * rows..to * rows], to - from, rows);
-                product(&mut self.across, from > 0, weight.t(), dy);
+                let weights = &self.weight.value[from * inputs..to * inputs];
+                let dy = &self.along[from * rows..to * rows];
+                across::transposed_weights_times(weights, to - from, inputs, dy, rows, &mut self.across, from > 0);
             }
             let part = (to - from) * inputs;
             product(&mut tile[..part], false, dy.columns(from, to).t(), x);
@@ -110,7 +111,7 @@ impl Linear {
         }
         if let Some((dx, accumulate)) = dx {
             if accumulate {
-                each_transposed(&self.across, inputs, rows, dx, |old, new| old + new);
+                transposing_sum::run(&self.across, inputs, rows, dx);
             } else {
                 transpose(&self.across, inputs, rows, dx);
             }
@@ -134,11 +135,26 @@ impl Linear {
 
 /// Writes the `rows x cols` matrix `from` to `to` as `cols x rows`.
 fn transpose(from: &[f32], rows: usize, cols: usize, to: &mut [f32]) {
-    each_transposed(from, rows, cols, to, |_, new| new);
+    transposing::run(from, rows, cols, to);
+}
+
+dispatched! {
+    /// The transposed matrix in place of what is there.
+    transposing(from: &[f32], rows: usize, cols: usize, to: &mut [f32]) {
+        super::each_transposed(from, rows, cols, to, |_, new| new);
+    }
+}
+
+dispatched! {
+    /// The transposed matrix added to what is there.
+    transposing_sum(from: &[f32], rows: usize, cols: usize, to: &mut [f32]) {
+        super::each_transposed(from, rows, cols, to, |old, new| old + new);
+    }
 }
 
 /// Transposes in blocks of 8 x 8 that fit the registers, and puts each number together with the one that is there. Single numbers a long
 /// stride apart would fall on the same few places of the cache: with 32 columns that was six times slower.
+#[inline(always)]
 fn each_transposed(from: &[f32], rows: usize, cols: usize, to: &mut [f32], join: impl Fn(f32, f32) -> f32) {
     const BLOCK: usize = 8;
     for top in (0..rows).step_by(BLOCK) {
@@ -175,7 +191,10 @@ mod tests {
         for (rows, cols) in [(1, 1), (8, 8), (32, 5), (7, 24), (33, 17), (16, 40)] {
             let from: Vec<f32> = (0..rows * cols).map(|i| i as f32).collect();
             let mut to = vec![0.5; rows * cols];
-            each_transposed(&from, rows, cols, &mut to, |old, new| old + new);
+            transposing_sum::run(&from, rows, cols, &mut to);
+            let mut plain = vec![0.5; rows * cols];
+            transposing_sum::portable(&from, rows, cols, &mut plain);
+            assert_eq!(to, plain);
             for (i, got) in to.iter().enumerate() {
                 assert_eq!(*got, 0.5 + from[i % rows * cols + i / rows], "{rows} x {cols} at {i}");
             }

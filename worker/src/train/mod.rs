@@ -7,6 +7,7 @@
 //!
 //! Definitions, initialisation and defaults follow PyTorch, and `tests` hold the layers to fixtures made with it.
 
+mod across;
 mod activation;
 mod attention;
 mod dropout;
@@ -21,7 +22,7 @@ mod optimiser;
 mod parameter;
 mod random;
 mod resume;
-mod simd;
+pub(crate) mod simd;
 
 #[cfg(test)]
 mod gradient_check;

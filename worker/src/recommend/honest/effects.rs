@@ -11,9 +11,10 @@
 use super::lanes::dot;
 use super::minimise::minimise;
 use super::settings::EffectPenalties;
-use super::softmax::softmax;
+use super::softmax::{softmax, softmax_parts};
 use crate::recommend::CLASSES;
 use crate::train::Random;
+use crate::train::simd::dispatched;
 
 /// Penalty of the classes' intercepts: next to none.
 const INTERCEPT: f64 = 0.01;
@@ -136,7 +137,9 @@ impl Effects {
             *p = 0.1 * f64::from(random.normal());
         }
         let curvature = curvature(&layout, sides, pairs);
-        minimise(&mut parameters, &curvature, ITERATIONS, TOLERANCE, |p, g| loss(&layout, sides, pairs, weights, p, g));
+        minimise(&mut parameters, &curvature, ITERATIONS, TOLERANCE, |p, g| {
+            posterior::run(&layout, sides, pairs, weights, p, g)
+        });
         let mut slopes = vec![0.0; sides.users * CLASSES * layout.content_dim];
         if layout.content_dim > 0 {
             for (user, slopes) in slopes.chunks_exact_mut(CLASSES * layout.content_dim).enumerate() {
@@ -188,6 +191,7 @@ impl Effects {
 }
 
 /// The score without what depends on the movie's content.
+#[inline(always)]
 fn scores(layout: &Layout, sides: &Sides<'_>, p: &[f64], user: usize, movie: usize) -> [f64; CLASSES] {
     let (da, k) = (layout.attribute_dim, layout.factors);
     let a = &sides.attributes[user * da..(user + 1) * da];
@@ -203,18 +207,34 @@ fn scores(layout: &Layout, sides: &Sides<'_>, p: &[f64], user: usize, movie: usi
 }
 
 /// Writes S_u + sum_i a_ui T_i, classes x content.
+#[inline(always)]
 fn user_slopes(layout: &Layout, sides: &Sides<'_>, p: &[f64], user: usize, out: &mut [f64]) {
     let (width, da) = (out.len(), layout.attribute_dim);
     let own = layout.slope + user * width;
     out.iter_mut().zip(&p[own..own + width]).for_each(|(out, p)| *out = layout.slope_scale * p);
-    for (i, a) in sides.attributes[user * da..(user + 1) * da].iter().enumerate() {
+    for (i, a) in sides.attributes[user * da..(user + 1) * da].iter().enumerate().filter(|(_, a)| **a != 0.0) {
         let start = layout.attribute_slope + i * width;
         let a = a * layout.attribute_scale;
         out.iter_mut().zip(&p[start..start + width]).for_each(|(out, p)| *out += a * p);
     }
 }
 
+dispatched! {
+    /// [`loss`](super::loss), which most of a fit is spent in.
+    posterior(
+        layout: &super::Layout,
+        sides: &super::Sides<'_>,
+        pairs: &[super::Labelled],
+        weights: [f64; super::CLASSES],
+        p: &[f64],
+        gradient: &mut [f64],
+    ) -> f64 {
+        super::loss(layout, sides, pairs, weights, p, gradient)
+    }
+}
+
 /// Minus the logarithm of the posterior, up to a constant, and its gradient.
+#[inline(always)]
 fn loss(
     layout: &Layout,
     sides: &Sides<'_>,
@@ -227,6 +247,7 @@ fn loss(
     let width = CLASSES * dx;
     gradient.copy_from_slice(p);
     let mut total = 0.5 * dot(p, p);
+    let mut products = [1.0_f64; CLASSES];
     // What multiplies the content: the slopes of all together with the user's own. Both get their gradients from the same sums.
     let (mut slopes, mut slope_gradient) = (vec![0.0; width], vec![0.0; width]);
     for own in pairs.chunk_by(|a, b| a.user == b.user) {
@@ -247,7 +268,14 @@ fn loss(
             let label = usize::from(pair.label);
             let weight = weights[label];
             let own_score = d[label];
-            total += weight * (softmax(&mut d) - own_score);
+            let (highest, sum) = softmax_parts(&mut d);
+            total += weight * (highest - own_score);
+            // One logarithm for many sums: none is above the number of classes.
+            products[label] *= sum;
+            if products[label] > 1e300 {
+                total += weight * products[label].ln();
+                products[label] = 1.0;
+            }
             d[label] -= 1.0;
             for c in 0..CLASSES {
                 let d = d[c] * weight;
@@ -276,7 +304,7 @@ fn loss(
             }
         }
     }
-    total
+    total + (0..CLASSES).map(|c| weights[c] * products[c].ln()).sum::<f64>()
 }
 
 /// Roughly the second derivatives of [`loss`]: as if every class had its share of a pair's probability.
@@ -313,6 +341,7 @@ fn curvature(layout: &Layout, sides: &Sides<'_>, pairs: &[Labelled]) -> Vec<f64>
 }
 
 /// `to += scale * from`, over the length of `from`.
+#[inline(always)]
 fn add(to: &mut [f64], scale: f64, from: &[f64]) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to += scale * from);
 }

@@ -3,6 +3,7 @@
 const LANES: usize = 8;
 
 /// `sum of a[i] * b[i]`, over the shorter of the two. Every machine adds in the same order.
+#[inline(always)]
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     let len = a.len().min(b.len());
     let ((a, a_rest), (b, b_rest)) = (a[..len].as_chunks::<LANES>(), b[..len].as_chunks::<LANES>());

@@ -2,6 +2,7 @@
 //! backtracking line search.
 
 use super::lanes::dot;
+use crate::train::simd::dispatched;
 use std::collections::VecDeque;
 
 /// Steps remembered.
@@ -31,7 +32,7 @@ pub fn minimise(
     let mut history: VecDeque<(Vec<f64>, Vec<f64>, f64)> = VecDeque::with_capacity(MEMORY);
     let (mut next, mut next_gradient, mut idle) = (x.to_vec(), gradient.clone(), 0);
     for _ in 0..iterations {
-        let mut direction = descent(&gradient, curvature, &history);
+        let mut direction = descending::run(&gradient, curvature, &history);
         let mut slope = dot(&direction, &gradient);
         if slope >= 0.0 {
             history.clear();
@@ -77,7 +78,19 @@ pub fn minimise(
     value
 }
 
+dispatched! {
+    /// [`descent`](super::descent) over long vectors.
+    descending(
+        gradient: &[f64],
+        curvature: &[f64],
+        history: &std::collections::VecDeque<(Vec<f64>, Vec<f64>, f64)>,
+    ) -> Vec<f64> {
+        super::descent(gradient, curvature, history)
+    }
+}
+
 /// The two-loop recursion: minus the inverse curvature, as the remembered steps show it, times the gradient.
+#[inline(always)]
 fn descent(gradient: &[f64], curvature: &[f64], history: &VecDeque<(Vec<f64>, Vec<f64>, f64)>) -> Vec<f64> {
     let mut q = gradient.to_vec();
     let mut alphas = Vec::with_capacity(history.len());

@@ -4,11 +4,19 @@ use crate::recommend::CLASSES;
 
 /// Turns scores into probabilities in place and returns the logarithm of the sum of their exponentials.
 pub fn softmax(scores: &mut [f64; CLASSES]) -> f64 {
+    let (highest, sum) = softmax_parts(scores);
+    highest + sum.ln()
+}
+
+/// Turns scores into probabilities in place. Returns the highest score, and the sum of the exponentials of what the others fall short of it:
+/// a number from 1 to [`CLASSES`], whose logarithm is left to the caller.
+#[inline(always)]
+pub fn softmax_parts(scores: &mut [f64; CLASSES]) -> (f64, f64) {
     let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let exponentials = scores.map(|s| (s - highest).exp());
+    let exponentials = scores.map(|s| if s == highest { 1.0 } else { (s - highest).exp() });
     let sum: f64 = exponentials.iter().sum();
     *scores = exponentials.map(|e| e / sum);
-    highest + sum.ln()
+    (highest, sum)
 }
 
 /// Shares of the classes among counts, joined by `strength` pairs that are spread as `prior`.
