@@ -16,7 +16,7 @@ use jhalak_common::store::ObjectStore;
 use tokio_util::sync::CancellationToken;
 
 use crate::gather::{self, GatheredTable, Named};
-use crate::jobs::Jobs;
+use crate::jobs::{Jobs, RecipeSet};
 use crate::lead::Lead;
 use crate::missing::{self, inputs};
 use crate::model;
@@ -89,7 +89,8 @@ impl Coordinator {
         fault_point::reach("coordinator-planned");
         let store = self.store.as_ref();
         let mut made = 0;
-        let mut jobs = Jobs::extractions(plan, store.url(), &missing::of_trailers(store, plan).await?);
+        let missing = missing::of_trailers(store, plan).await?;
+        let mut jobs = Jobs::extractions(plan, store.url(), &missing);
         let given_up = self.leave_out_quarantined(plan, &mut jobs).await?;
         let extracted = jobs.len();
         match self.stage(plan, Stage::Extracting, &jobs, missing::in_scope(plan), given_up).await? {
@@ -99,7 +100,10 @@ impl Coordinator {
         }
         drop(jobs);
         fault_point::reach("coordinator-extracted");
-        let tables = gather_all(store, plan).await?;
+        // Where nothing was sent, what was looked up at the start still holds; of trailers outside the run's scope nothing was looked up.
+        let holds = extracted == 0 && plan.spec.only.is_none();
+        let tables = gather_all(store, plan, holds.then_some(&missing)).await?;
+        drop(missing);
         fault_point::reach("coordinator-gathered");
         let (tasks, left_out) = missing::cell_tasks(plan, &tables)?;
         let all = tasks.len();
@@ -146,11 +150,25 @@ impl Coordinator {
     }
 }
 
-/// The run's tables of embeddings, made where they are missing.
-pub async fn gather_all(store: &dyn ObjectStore, plan: &Plan) -> Result<Vec<GatheredTable>> {
+/// The run's tables of embeddings, made where they are missing. `missing`: what each trailer misses, where that is known.
+async fn gather_all(
+    store: &dyn ObjectStore,
+    plan: &Plan,
+    missing: Option<&Vec<RecipeSet>>,
+) -> Result<Vec<GatheredTable>> {
     let mut tables = Vec::new();
     for (kind, source) in gather::sources(plan) {
-        tables.extend(gather::gather(store, plan, kind, source).await?);
+        let subjects = match (missing, plan.spec.recipes.iter().position(|recipe| recipe == source)) {
+            (Some(missing), Some(bit)) => {
+                let trailers = plan.trailers.trailers.iter().zip(missing);
+                trailers
+                    .filter(|(_, missing)| *missing & (1 << bit) == 0)
+                    .map(|(trailer, _)| &trailer.subject)
+                    .collect()
+            }
+            _ => gather::committed_subjects(store, plan, source).await?,
+        };
+        tables.extend(gather::gather_these(store, plan, kind, source, subjects).await?);
     }
     Ok(tables)
 }

@@ -75,7 +75,21 @@ pub async fn gather(
     kind: ArtifactKind,
     source: &Recipe,
 ) -> Result<Option<GatheredTable>> {
-    let Some(subjects) = committed_subjects(store, plan, source).await? else { return Ok(None) };
+    let subjects = committed_subjects(store, plan, source).await?;
+    gather_these(store, plan, kind, source, subjects).await
+}
+
+/// As [`gather`], of the embeddings of these trailers, which are known to be committed.
+pub async fn gather_these(
+    store: &dyn ObjectStore,
+    plan: &Plan,
+    kind: ArtifactKind,
+    source: &Recipe,
+    subjects: Vec<&Subject>,
+) -> Result<Option<GatheredTable>> {
+    if subjects.is_empty() {
+        return Ok(None);
+    }
     let (recipe, subject) = table(plan, kind, source, &subjects)?;
     let key = ArtifactKey::new(&recipe, &subject);
     let record = match artifact::committed(store, &key).await? {
@@ -105,7 +119,10 @@ pub async fn find(
     kind: ArtifactKind,
     source: &Recipe,
 ) -> Result<Option<(ArtifactKey, Option<GatheredTable>)>> {
-    let Some(subjects) = committed_subjects(store, plan, source).await? else { return Ok(None) };
+    let subjects = committed_subjects(store, plan, source).await?;
+    if subjects.is_empty() {
+        return Ok(None);
+    }
     let (recipe, subject) = table(plan, kind, source, &subjects)?;
     let key = ArtifactKey::new(&recipe, &subject);
     let found = match artifact::committed(store, &key).await? {
@@ -115,17 +132,16 @@ pub async fn find(
     Ok(Some((key, found)))
 }
 
-/// The trailers of `plan` that have a committed embedding of this recipe. None where none has.
-async fn committed_subjects<'a>(
+/// The trailers of `plan` that have a committed embedding of this recipe.
+pub async fn committed_subjects<'a>(
     store: &dyn ObjectStore,
     plan: &'a Plan,
     source: &Recipe,
-) -> Result<Option<Vec<&'a Subject>>> {
+) -> Result<Vec<&'a Subject>> {
     let committed: BTreeSet<String> =
         artifact::list_committed(store, source.kind, &source.hash()).await?.into_iter().collect();
     let subjects = plan.trailers.trailers.iter().map(|t| &t.subject);
-    let subjects: Vec<&Subject> = subjects.filter(|s| committed.contains(&ArtifactKey::subject_folder(s))).collect();
-    Ok((!subjects.is_empty()).then_some(subjects))
+    Ok(subjects.filter(|s| committed.contains(&ArtifactKey::subject_folder(s))).collect())
 }
 
 fn describe(

@@ -18,6 +18,9 @@ use crate::plan::Plan;
 /// Requests to the store side by side.
 const SIDE_BY_SIDE: usize = 32;
 
+/// Listings of a recipe's artifacts side by side: each of a hundred thousand trailers holds some megabytes.
+const LISTS: usize = 3;
+
 /// Above so many jobs, listing everything costs less than asking for each.
 const LIST_FROM: usize = 500;
 
@@ -44,8 +47,12 @@ pub async fn of_trailers(store: &dyn ObjectStore, plan: &Plan) -> Result<Vec<Rec
     if place.is_empty() {
         return Ok(missing);
     }
-    for (bit, recipe) in recipes.iter().enumerate() {
-        for folder in artifact::list_committed(store, recipe.kind, &recipe.hash()).await? {
+    // A listing waits for the store more than for this process.
+    let lists =
+        recipes.iter().map(|recipe| async move { artifact::list_committed(store, recipe.kind, &recipe.hash()).await });
+    let mut lists = stream::iter(lists).buffered(LISTS).enumerate();
+    while let Some((bit, folders)) = lists.next().await {
+        for folder in folders? {
             if let Some(&i) = place.get(&folder) {
                 missing[i] &= !(1 << bit);
             }

@@ -36,6 +36,8 @@ find_missing() {
     need pkg-config "finds the FFmpeg libraries" command -v pkg-config
     need clang "reads FFmpeg's headers" command -v clang
     need libclang-dev "reads FFmpeg's headers" has_libclang
+    need cmake "builds libjpeg-turbo, which reads photographs" command -v cmake
+    need nasm "builds libjpeg-turbo, which reads photographs" command -v nasm
     for library in avutil avformat avcodec avfilter avdevice swscale swresample postproc; do
         need "lib$library-dev" "FFmpeg, decodes trailers" pkg-config --exists "lib$library"
     done

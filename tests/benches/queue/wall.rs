@@ -39,7 +39,7 @@ pub fn run(bench: &Bench) {
 
 /// Extraction and a little training of what is the same in all three: enough that starting is a small part, and over in minutes.
 fn measured<'a>(command: &'a mut Command, verb: &str, dataset: &Path) -> &'a mut Command {
-    command.env("JHALAK__EVALUATE__FOLDS", "2").env("JHALAK__EVALUATE__EPOCHS", "5");
+    command.env("JHALAK__EVALUATE__FOLDS", "5").env("JHALAK__EVALUATE__EPOCHS", "5");
     command.args([verb, "--quiet", "--dataset"]).arg(dataset).stdout(Stdio::null())
 }
 
