@@ -6,6 +6,9 @@ use super::given_folds::{MOVIE, Row, USER, is_test};
 use super::reject::excerpt;
 use crate::error::{Error, Result};
 
+/// A fold's name and what it tests.
+type Fold = (String, Vec<Row>);
+
 /// What names the part of a fold that is tested.
 const TEST: [&str; 6] = ["test", "test_users", "test_ids", "test_movies", "test_pairs", "testing"];
 /// What names a row's fold.
@@ -36,7 +39,7 @@ pub(super) fn rows_of_fold(value: &Value) -> Result<Vec<Row>> {
 ///
 /// # Errors
 /// As [`rows_of_fold`].
-pub(super) fn folds(value: &Value) -> Result<Option<Vec<(String, Vec<Row>)>>> {
+pub(super) fn folds(value: &Value) -> Result<Option<Vec<Fold>>> {
     let fold = |name: String, value: &Value| rows_of_fold(value).map(|rows| (name, rows));
     match value {
         Value::Object(fields) if TEST.iter().any(|name| fields.contains_key(*name)) => Ok(None),
@@ -141,7 +144,7 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-fn by_fold(rows: impl IntoIterator<Item = (String, Row)>) -> Vec<(String, Vec<Row>)> {
+fn by_fold(rows: impl IntoIterator<Item = (String, Row)>) -> Vec<Fold> {
     let mut folds: std::collections::BTreeMap<String, Vec<Row>> = std::collections::BTreeMap::new();
     rows.into_iter().for_each(|(fold, row)| folds.entry(fold).or_default().push(row));
     let mut folds: Vec<_> = folds.into_iter().collect();

@@ -97,9 +97,10 @@ fn photograph(request: &DecodeRequest, guests: &mut Guests<'_>) -> Result<Seen, 
     };
     let (announced, track) = (source.announced, &source.video);
     FrameShow::new(settings, track, &request.video, &mut **viewer).show_photograph(picture)?;
-    let end = Some(announced.ticks().unwrap_or(track.ticks_a_frame()));
+    let length = announced.ticks().unwrap_or(track.ticks_a_frame());
+    let end = Some(length);
     let tally = &Tally { frames: 1, frames_decoded: 1, video_end: end, container_end: end, ..Tally::default() };
-    let (length, scenes) = (end.unwrap_or(0), SceneResults::default());
+    let scenes = SceneResults::default();
     Findings { request, track, announced, tally, length, is_video_decoded: true, chosen: None, scenes, sound: None }
         .report()
         .map(|report| Seen::Shown(Box::new(report)))
