@@ -163,10 +163,13 @@ fn the_papers_grid_takes_all_strategies_from_one_decode_and_evaluates_each() {
         }
         assert!(table["not_run"].is_null(), "{table}");
         for row in table["rows"].as_array().expect("rows") {
-            assert!(
-                row["paper"]["accuracy"]["mean"].is_number() && row["strict"]["accuracy"]["mean"].is_number(),
-                "{name}: {row}"
-            );
+            if name == "Table IV, scene and object" {
+                // In test patterns there is no object, and so no keyframe and no embedding.
+                assert!(row["not_run"].as_str().is_some_and(|why| why.contains("embedding")), "{row}");
+                continue;
+            }
+            let has = |protocol: &str| row[protocol]["accuracy"]["mean"].is_number();
+            assert!(has("paper") && has("strict"), "{name}: {row}");
         }
     }
     // The pictures of the run's own strategy are those of a run that asks for nothing else, and are not made again.

@@ -6,6 +6,7 @@ mod hostile;
 mod keyframes;
 mod kinds;
 mod mutations;
+mod photographs;
 mod properties;
 mod scenes;
 mod seeking;

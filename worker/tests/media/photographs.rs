@@ -1,0 +1,64 @@
+//! Photographs have the pixels that OpenCV reads of them (`golden/photograph_golden.py`), and damaged ones are told.
+
+use jhalak_common::hash;
+use jhalak_worker::media::decode::{Guests, run_with};
+use jhalak_worker::media::picture::Picture;
+use jhalak_worker::media::viewer::{FramePlace, Viewer};
+use jhalak_worker::media::{DecodeReport, DecodeRequest, FrameSettings, MediaError};
+use serde_json::Value;
+use std::path::Path;
+
+/// Keeps what it is shown.
+#[derive(Default)]
+struct Keeps(Vec<(FramePlace, Picture)>);
+
+impl Viewer for Keeps {
+    fn view(&mut self, place: FramePlace, picture: Picture) -> Result<(), MediaError> {
+        self.0.push((place, picture));
+        Ok(())
+    }
+}
+
+fn look(file: &Path) -> Result<(DecodeReport, Keeps), MediaError> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut request = DecodeRequest::new("photograph", file, folder.path());
+    request.frames = Some(FrameSettings { stride: 1 });
+    let mut seen = Keeps::default();
+    let report = run_with(&request, &mut |_, _| {}, Guests { viewer: Some(&mut seen), ..Guests::default() })?;
+    Ok((report, seen))
+}
+
+#[test]
+fn photographs_have_the_pixels_and_the_turn_that_opencv_gives_them() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/photographs");
+    let golden = std::fs::read(folder.join("photographs.json")).expect("golden answers");
+    let golden: Value = serde_json::from_slice(&golden).expect("JSON");
+    let photographs = golden["photographs"].as_object().expect("an object");
+    assert_eq!(photographs.len(), 7);
+    for (name, due) in photographs {
+        let (report, seen) = look(&folder.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let [(place, picture)] = seen.0.as_slice() else { panic!("{name}: {} pictures", seen.0.len()) };
+        assert_eq!((place.frame, report.is_picture, report.errors), (0, true, 0), "{name}");
+        assert_eq!(
+            (Value::from(picture.width), Value::from(picture.height)),
+            (due["width"].clone(), due["height"].clone()),
+            "{name}"
+        );
+        assert_eq!(hash::of_bytes(&picture.rgb).to_string(), due["sha256"], "{name}");
+    }
+}
+
+#[test]
+fn a_photograph_that_ends_too_early_is_told() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/photographs/420.jpg");
+    let bytes = std::fs::read(whole).expect("a photograph");
+    let cut = folder.path().join("cut.jpg");
+    for length in [bytes.len() / 2, bytes.len() - 40] {
+        std::fs::write(&cut, &bytes[..length]).expect("room on disk");
+        match look(&cut) {
+            Ok((report, seen)) => assert!(report.errors > 0 && seen.0.len() == 1, "{length} bytes: {report:?}"),
+            Err(error) => panic!("{length} bytes: {error}"),
+        }
+    }
+}
