@@ -386,7 +386,8 @@ fn memory_does_not_grow_with_the_length_of_sound_or_the_number_of_requests() {
     eight_jobs(2);
     let before = peak();
     assert!(eight_jobs(16) > 8 * 16 * 60 * 49);
-    // What 8 sounds of 14 minutes more take as float samples alone: 430 MB.
+    // What 8 sounds of 14 minutes more take as float samples alone: 430 MB. How much of their bounded memory eight threads hold at one
+    // moment depends on how they fall together: 131 MB more were seen on a machine that was busy with other work, none on a quiet one.
     let grown = peak() - before;
-    assert!(grown <= 100, "{grown} MB more for sound of eight times the length");
+    assert!(grown <= 200, "{grown} MB more for sound of eight times the length");
 }
