@@ -18,7 +18,7 @@ use crate::plan::Plan;
 /// Requests to the store side by side.
 const SIDE_BY_SIDE: usize = 32;
 
-/// Listings of a recipe's artifacts side by side: each of a hundred thousand trailers holds some megabytes.
+/// Listings of recipes' artifacts side by side.
 const LISTS: usize = 3;
 
 /// Above so many jobs, listing everything costs less than asking for each.
@@ -48,17 +48,28 @@ pub async fn of_trailers(store: &dyn ObjectStore, plan: &Plan) -> Result<Vec<Rec
         return Ok(missing);
     }
     // A listing waits for the store more than for this process.
-    let lists =
-        recipes.iter().map(|recipe| async move { artifact::list_committed(store, recipe.kind, &recipe.hash()).await });
+    let lists = recipes.iter().map(|recipe| committed_places(store, recipe, &place));
     let mut lists = stream::iter(lists).buffered(LISTS).enumerate();
-    while let Some((bit, folders)) = lists.next().await {
-        for folder in folders? {
-            if let Some(&i) = place.get(&folder) {
-                missing[i] &= !(1 << bit);
-            }
-        }
+    while let Some((bit, places)) = lists.next().await {
+        places?.into_iter().for_each(|i| missing[i] &= !(1 << bit));
     }
     Ok(missing)
+}
+
+/// The places of the trailers that have a committed artifact of this recipe. No list of names is kept: of a hundred thousand it would take megabytes.
+async fn committed_places(
+    store: &dyn ObjectStore,
+    recipe: &Recipe,
+    place: &BTreeMap<String, usize>,
+) -> Result<Vec<usize>> {
+    let folder = ArtifactKey::recipe_folder(recipe.kind, &recipe.hash());
+    let mut found = Vec::new();
+    let mut objects = store.list(&folder);
+    while let Some(object) = objects.try_next().await? {
+        let subject = object.key.get(folder.len()..).and_then(|rest| rest.strip_suffix("/commit.json"));
+        found.extend(subject.and_then(|subject| place.get(subject)));
+    }
+    Ok(found)
 }
 
 /// The trailers that the run extracts.
