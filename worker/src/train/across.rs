@@ -1,7 +1,7 @@
 //! Products of a weight matrix with a batch that lies across: each feature's numbers of the whole batch side by side.
 //!
 //! The published batch of 32 fills two AVX-512 registers. For it there are kernels of our own, which read the weights in place and fetch
-//! those of the next rows ahead of time: `gemm` waits for memory there (81 GFLOP/s against 108, Zen 4, one core). Everything else, and
+//! those of the next rows ahead of time: `gemm` waits for memory there (about 81 GFLOP/s by samples of a training, against 108; Zen 4, one core). Everything else, and
 //! every other processor, goes through `gemm`.
 
 use super::matrix::{View, product};
