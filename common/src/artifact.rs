@@ -326,13 +326,24 @@ pub async fn read_file(store: &dyn ObjectStore, record: &CommitRecord, name: &st
 
 /// The subjects' folders (see [`ArtifactKey::subject_folder`]) of everything committed under one recipe, in ascending order.
 pub async fn list_committed(store: &dyn ObjectStore, kind: ArtifactKind, recipe: &Hash) -> Result<Vec<String>> {
-    let folder = ArtifactKey::recipe_folder(kind, recipe);
     let mut found = Vec::new();
+    each_committed(store, kind, recipe, |subject| found.push(subject.to_string())).await?;
+    Ok(found)
+}
+
+/// Shows the same folders one by one, for callers that keep less than the names.
+pub async fn each_committed(
+    store: &dyn ObjectStore,
+    kind: ArtifactKind,
+    recipe: &Hash,
+    mut show: impl FnMut(&str),
+) -> Result<()> {
+    let folder = ArtifactKey::recipe_folder(kind, recipe);
     let mut objects = store.list(&folder);
     while let Some(object) = objects.try_next().await? {
         if let Some(subject) = object.key[folder.len()..].strip_suffix("/commit.json") {
-            found.push(subject.to_string());
+            show(subject);
         }
     }
-    Ok(found)
+    Ok(())
 }

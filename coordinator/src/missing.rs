@@ -62,13 +62,8 @@ async fn committed_places(
     recipe: &Recipe,
     place: &BTreeMap<String, usize>,
 ) -> Result<Vec<usize>> {
-    let folder = ArtifactKey::recipe_folder(recipe.kind, &recipe.hash());
     let mut found = Vec::new();
-    let mut objects = store.list(&folder);
-    while let Some(object) = objects.try_next().await? {
-        let subject = object.key.get(folder.len()..).and_then(|rest| rest.strip_suffix("/commit.json"));
-        found.extend(subject.and_then(|subject| place.get(subject)));
-    }
+    artifact::each_committed(store, recipe.kind, &recipe.hash(), |subject| found.extend(place.get(subject))).await?;
     Ok(found)
 }
 
