@@ -63,7 +63,7 @@ bench-train: ## Training speed beside PyTorch (TORCH=a Python with it), two trai
 
 bench-inference: setup ## CPU time of each model's inference beside Python's onnxruntime (BENCHMARKS.md, "Inference")
 	cargo build --release --locked --workspace --bins --examples
-	python3 scripts/bench/inference.py $(RELEASE)/examples/inference_bench
+	python3 scripts/bench/inference.py $(RELEASE)/examples/inference_bench --also worker/tests/golden/detector/yolox_nano.toml ../shared/models
 	python3 scripts/bench/detection.py $(RELEASE) --venv $(CACHE)/venv-reference --yolox ../shared/models/yolox_nano.onnx
 
 fuzz-media: ## Decodes 10,000 damaged videos in the contained decoder (MUTATIONS=FROM..TO for others)

@@ -156,6 +156,16 @@ impl Task {
         }
     }
 
+    /// How what it makes is made.
+    pub fn recipes(&self) -> Vec<&Recipe> {
+        match self {
+            Task::Extract(task) => task.wanted.iter().collect(),
+            Task::Cell(task) => vec![&task.recipe],
+            Task::Fit(task) => vec![&task.recipe],
+            Task::Probe(task) => task.recipe.iter().collect(),
+        }
+    }
+
     /// The artifacts that exist once it is done.
     pub fn artifacts(&self) -> Vec<ArtifactKey> {
         match self {

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """`make bench-inference`: the CPU time of one inference, ours against Python's onnxruntime of the same version.
 
-    scripts/bench/inference.py PROGRAM [--rounds 7] [--seconds 1.0] [--markdown FILE]
+    scripts/bench/inference.py PROGRAM [--rounds 7] [--seconds 1.0] [--also REGISTRY FOLDER] [--markdown FILE]
 
-For each model of models.toml that is in .local/models, and for full-size models of the paper's architectures where
-`tools/export_models.py seeded --size full --out .local/seeded` has made them (with their registry in .local/seeded/models.toml),
-both sides run the same file on the same inputs, one thread, in turn; a ratio is ours by theirs within a round, and the
+For each model of models.toml that is in .local/models, those of each REGISTRY that are in its FOLDER, and full-size models of the
+paper's architectures where `tools/export_models.py seeded --size full --out .local/seeded` has made them (with their registry in
+.local/seeded/models.toml), both sides run the same file on the same inputs, one thread, in turn; a ratio is ours by theirs within a round, and the
 median over the rounds is told. The outputs are compared too. Exit code 1 where a median is above 1.05.
 """
 
@@ -136,11 +136,12 @@ def main():
     parser.add_argument("program", help="the built example inference_bench")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0, help="CPU seconds of one side in one round, about")
+    parser.add_argument("--also", type=Path, nargs=2, action="append", default=[], metavar=("REGISTRY", "FOLDER"), help="more models")
     parser.add_argument("--markdown", type=Path, help="write the table to this file, too")
     arguments = parser.parse_args()
     enter_environment()
     library = ROOT / ".local/onnxruntime/libonnxruntime.so"
-    places = [(ROOT / "models.toml", ROOT / ".local/models"), (ROOT / ".local/seeded/models.toml", ROOT / ".local/seeded")]
+    places = [(ROOT / "models.toml", ROOT / ".local/models"), *arguments.also, (ROOT / ".local/seeded/models.toml", ROOT / ".local/seeded")]
     lines, slow = ["| model | input | ours, ms | Python, ms | ratio | least, most |", "|---|---|---|---|---|---|"], []
     for registry, folder in places:
         if not registry.exists():

@@ -10,9 +10,9 @@ use jhalak_common::models::{Registry, Role};
 use jhalak_common::settings::Settings;
 use jhalak_worker::detect::ObjectDetector;
 use jhalak_worker::detect::input::InputWriter;
-use jhalak_worker::embed::picture;
+use jhalak_worker::embed::input;
 use jhalak_worker::inference::Models;
-use jhalak_worker::media::picture::Picture;
+use jhalak_worker::media::photograph;
 use serde_json::json;
 
 /// Milliseconds of CPU time of one round, all threads together.
@@ -40,21 +40,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let picture_input = embedder.picture.clone().ok_or("the embedder sees no pictures")?;
     let mut detector = ObjectDetector::open(&Models::open(&settings, registry)?, &entry)?;
     let jpeg = std::fs::read(file)?;
-    let decode =
-        || picture::Picture::from_jpeg(&jpeg).map(|p| Picture { width: p.width, height: p.height, rgb: p.rgb.into() });
-
+    let decode = || photograph::decode(&jpeg).map_err(jhalak_common::Error::from);
     let shown = decode()?;
     let mut how = entry.picture.clone().ok_or("the detector sees no pictures")?;
     (how.width, how.height) = (416, 416);
     let mut writer = InputWriter::new(&how);
     let mut letterboxed = vec![0.0; writer.len()];
-    let embedded = picture::Picture::from_jpeg(&jpeg)?;
     let (mut resizer, mut stretched) = (Resizer::new(), vec![0.0; 3 * 224 * 224]);
     for line in std::io::stdin().lock().lines() {
         let rounds: u32 = line?.trim().parse()?;
         let answer = json!({
             "letterbox_416_ms": cpu_ms(rounds, || writer.write(&shown, &mut letterboxed).map(|_| ())),
-            "stretch_224_ms": cpu_ms(rounds, || embedded.write_input(&picture_input, &mut resizer, &mut stretched)),
+            "stretch_224_ms": cpu_ms(rounds, || input::write(&shown, &picture_input, &mut resizer, &mut stretched)),
             "decode_ms": cpu_ms(rounds, decode),
             "detect_ms": cpu_ms(rounds, || decode().and_then(|picture| detector.detect(&[picture]))),
         });

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use fast_image_resize::Resizer;
 use jhalak_common::models::{Model, Registry, Role};
 use jhalak_common::settings::{ModelSettings, Settings};
-use jhalak_worker::embed::audio;
-use jhalak_worker::embed::picture::Picture;
+use jhalak_worker::embed::{audio, input};
 use jhalak_worker::inference::{Models, Tensor};
+use jhalak_worker::media::picture::Picture;
 use serde_json::Value;
 
 /// Relative to the largest number of an answer: the peer runs the same library, on another processor perhaps.
@@ -67,7 +67,7 @@ fn picture(width: i64, height: i64) -> Picture {
             rgb.extend(pixel.map(|v| u8::try_from(v).unwrap()));
         }
     }
-    Picture { width: width as u32, height: height as u32, rgb }
+    Picture { width: width as u32, height: height as u32, rgb: rgb.into() }
 }
 
 fn image_model(registry: &Registry) -> Model {
@@ -85,7 +85,7 @@ fn pictures_are_resized_and_embedded_as_the_peer_does() {
         [("exact_224", 224, 224), ("stretch_320x180_pillow", 320, 180), ("stretch_1280x720_pillow", 1280, 720)]
     {
         let mut input = vec![0.0; 3 * 224 * 224];
-        picture(width, height).write_input(&how, &mut Resizer::new(), &mut input).unwrap();
+        input::write(&picture(width, height), &how, &mut Resizer::new(), &mut input).unwrap();
         let theirs: Vec<Vec<f32>> =
             serde_json::from_value(golden[case]["tensor_first8_of_each_channel"].clone()).unwrap();
         // One step of 255, after the division by 128.
@@ -153,7 +153,7 @@ fn a_batch_gives_what_single_pictures_give() {
     let area = 3 * 224 * 224;
     let mut batch = vec![0.0; 4 * area];
     for (n, input) in batch.chunks_exact_mut(area).enumerate() {
-        picture(200 + 40 * n as i64, 150).write_input(&how, &mut Resizer::new(), input).unwrap();
+        input::write(&picture(200 + 40 * n as i64, 150), &how, &mut Resizer::new(), input).unwrap();
     }
     let together = session.run(Tensor { shape: vec![4, 3, 224, 224], data: batch.clone() }).unwrap().data;
     for (input, expected) in batch.chunks_exact(area).zip(together.chunks_exact(1280)) {

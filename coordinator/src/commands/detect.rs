@@ -39,12 +39,21 @@ pub struct Detect {
     #[arg(long, value_name = "FRAMES", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     stride: u64,
     /// Paint the boxes with their labels: the picture, or the frame of the video with the most objects times classes.
-    #[arg(long, value_name = "FILE.jpg")]
+    #[arg(long, value_name = "FILE.jpg", value_parser = jpeg_name)]
     draw: Option<PathBuf>,
 }
 
 fn share(text: &str) -> Result<f32, String> {
     text.parse().ok().filter(|n| (0.0..=1.0).contains(n)).ok_or_else(|| "must be a number from 0 to 1".into())
+}
+
+fn jpeg_name(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let ending = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+    match ending.as_deref() {
+        Some("jpg" | "jpeg") => Ok(path),
+        _ => Err("the painted picture is a JPEG: give it a name that ends in .jpg".into()),
+    }
 }
 
 /// An object as it is printed.
@@ -89,7 +98,11 @@ impl Detect {
             frames => Value::Array(frames.iter().map(record).collect()),
         };
         let objects: usize = seen.frames.iter().map(|frame| frame.objects.len()).sum();
-        video::tell(&self.file, report, &format!("{objects} objects in {} frames", seen.frames.len()), &output);
+        let found = match is_picture {
+            true => format!("{objects} objects"),
+            false => format!("{objects} objects in {} frames", seen.frames.len()),
+        };
+        video::tell(&self.file, report, &found, &output);
         output.print(&answer, &seen.frames.iter().map(|frame| lines(frame, &how)).collect::<String>())?;
         Ok(exit::DONE)
     }

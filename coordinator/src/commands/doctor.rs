@@ -7,7 +7,7 @@ use jhalak_common::artifact::{ArtifactKey, ArtifactKind, Recipe, Subject};
 use jhalak_common::job::{Job, JobResult, MESSAGE_VERSION, Outcome, ProbeTask, Task};
 use jhalak_common::settings::{Settings, redact_url};
 use jhalak_common::{Error, Result, exit, hash, queue, store};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Output;
 use crate::integrity;
@@ -34,29 +34,45 @@ impl Doctor {
         if through_store || self.repair || self.quick {
             return self.look_through(&settings, &output).await;
         }
-        let mut checks = vec![
-            ("store".to_string(), settings.store.clone(), check_store(&settings).await),
-            ("queue".to_string(), redact_url(&settings.queue), check_queue(&settings).await),
-        ];
+        let mut told = Told { output: &output, answer: Vec::new(), well: true };
+        told.tell("store", &settings.store, check_store(&settings).await)?;
+        told.tell("queue", &redact_url(&settings.queue), check_queue(&settings).await)?;
         if self.workers {
-            for kind in queue::WorkKind::ALL {
-                checks.push(("workers".to_string(), kind.name().into(), probe(&settings, kind).await));
-            }
+            output.progress.say(&format!("asking the workers; they have {} s to answer", PROBE.as_secs()));
+            let [extract, train] = queue::WorkKind::ALL;
+            let (extracts, trains) = tokio::join!(probe(&settings, extract), probe(&settings, train));
+            told.tell("workers", extract.name(), extracts)?;
+            told.tell("workers", train.name(), trains)?;
         }
         #[cfg(feature = "local")]
-        checks.extend(super::doctor_models::check(&settings).await);
-        let well = checks.iter().all(|(_, _, found)| found.is_ok());
-        let words = |found: &Result<String>| match found {
-            Ok(words) => words.clone(),
-            Err(error) => error.chain(),
-        };
-        let line = |(name, place, found): &(String, String, Result<String>)| {
-            format!("{} {name:32} {place}: {}\n", if found.is_ok() { "ok  " } else { "FAIL" }, words(found))
-        };
-        let text: String = checks.iter().map(line).collect();
-        let answer: Vec<_> = checks.iter().map(|(name, place, found)| json!({ "check": name, "place": place, "ok": found.is_ok(), "words": words(found) })).collect();
-        output.print(&answer, &text)?;
-        Ok(if well { exit::DONE } else { exit::UNREACHABLE })
+        for (name, place, found) in super::doctor_models::check(&settings).await {
+            told.tell(&name, &place, found)?;
+        }
+        if output.json {
+            output.print(&told.answer, "")?;
+        }
+        Ok(if told.well { exit::DONE } else { exit::UNREACHABLE })
+    }
+}
+
+/// What was found so far: a person reads each check when it is known, a program all of them at the end.
+struct Told<'a> {
+    output: &'a Output,
+    answer: Vec<Value>,
+    well: bool,
+}
+
+impl Told<'_> {
+    fn tell(&mut self, name: &str, place: &str, found: Result<String>) -> Result<()> {
+        let ok = found.is_ok();
+        let words = found.unwrap_or_else(|error| error.chain());
+        self.well &= ok;
+        let record = json!({ "check": name, "place": place, "ok": ok, "words": words });
+        if !self.output.json {
+            self.output.print(&record, &format!("{} {name:32} {place}: {words}", if ok { "ok  " } else { "FAIL" }))?;
+        }
+        self.answer.push(record);
+        Ok(())
     }
 }
 

@@ -110,15 +110,21 @@ fn told(error: MediaError, video: &Path) -> Error {
 /// Says on standard error how the decode ended: complete or short, and what was refused on the way.
 pub(super) fn tell(video: &Path, report: &DecodeReport, found: &str, output: &Output) {
     let video_info = &report.video;
-    let frames = video_info.frames.unwrap_or(0);
+    let time = match report.is_picture {
+        true => String::new(),
+        false => format!(
+            ", {} frames at {:.3} a second, {:.3} s",
+            video_info.frames.unwrap_or(0),
+            video_info.fps,
+            video_info.duration_s
+        ),
+    };
     output.progress.say(&format!(
-        "{}: {} {}x{}, {frames} frames at {:.3} a second, {:.3} s; {found}",
+        "{}: {} {}x{}{time}; {found}",
         video.display(),
         video_info.codec,
         video_info.width,
-        video_info.height,
-        video_info.fps,
-        video_info.duration_s
+        video_info.height
     ));
     if let Outcome::Short { reason } = &report.outcome {
         output.progress.say(&format!("short: {reason}"));

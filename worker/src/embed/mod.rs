@@ -2,7 +2,7 @@
 
 pub mod audio;
 mod check;
-pub mod picture;
+pub mod input;
 pub mod video;
 mod waveform;
 mod windows;

@@ -8,9 +8,10 @@ use jhalak_common::models::{ClipInput, ClipLayout, Layout, Model, PictureInput};
 use jhalak_common::{Error, Result};
 use serde_json::Value;
 
-use super::mean_of_rows;
-use super::picture::Picture;
+use super::{input, mean_of_rows};
 use crate::inference::{Session, Tensor};
+use crate::media::photograph;
+use crate::media::picture::Picture;
 
 /// A trailer's video embedding.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +31,7 @@ pub fn embed(keyframes: &[u8], model: &Model, session: &Session) -> Result<Optio
     if jpegs.is_empty() {
         return Ok(None);
     }
-    let pictures = jpegs.iter().map(|jpeg| Picture::from_jpeg(jpeg));
+    let pictures = jpegs.iter().map(|jpeg| photograph::decode(jpeg).map_err(Error::from));
     match &model.clip {
         Some(clip) => embed_clip(pictures, clip, model, session),
         None => embed_each(pictures, model, session),
@@ -46,20 +47,20 @@ fn embed_each(
 ) -> Result<VideoEmbedding> {
     let how = section(model)?;
     let area = picture_length(how);
-    let mut input = Vec::new();
+    let mut data = Vec::new();
     let mut resizer = Resizer::new();
     for picture in pictures {
-        let start = input.len();
-        input.resize(start + area, 0.0);
-        picture?.write_input(how, &mut resizer, &mut input[start..])?;
+        let start = data.len();
+        data.resize(start + area, 0.0);
+        input::write(&picture?, how, &mut resizer, &mut data[start..])?;
     }
-    let count = input.len() / area;
+    let count = data.len() / area;
     let (width, height) = (how.width as usize, how.height as usize);
     let shape = match how.layout {
         Layout::Nchw => vec![count, 3, height, width],
         Layout::Nhwc => vec![count, height, width, 3],
     };
-    let frames = vectors(session.run(Tensor { shape, data: input })?, count, model)?;
+    let frames = vectors(session.run(Tensor { shape, data })?, count, model)?;
     Ok(VideoEmbedding { mean: mean_of_rows(&frames, frames.len() / count), frames: Some(frames), seen: count })
 }
 
@@ -72,7 +73,7 @@ fn embed_clip(
 ) -> Result<VideoEmbedding> {
     let how = section(model)?;
     let (length, plane) = (picture_length(how), how.width as usize * how.height as usize);
-    let mut input = vec![0.0; clip.frames * length];
+    let mut data = vec![0.0; clip.frames * length];
     let mut resizer = Resizer::new();
     let mut seen = 0;
     let mut one = vec![0.0; length];
@@ -80,20 +81,20 @@ fn embed_clip(
         let picture = picture?;
         match clip.layout {
             ClipLayout::Ntchw | ClipLayout::Nthwc => {
-                picture.write_input(how, &mut resizer, &mut input[frame * length..(frame + 1) * length])?;
+                input::write(&picture, how, &mut resizer, &mut data[frame * length..(frame + 1) * length])?;
             }
             ClipLayout::Ncthw => {
-                picture.write_input(how, &mut resizer, &mut one)?;
+                input::write(&picture, how, &mut resizer, &mut one)?;
                 for (channel, values) in one.chunks_exact(plane).enumerate() {
                     let start = (channel * clip.frames + frame) * plane;
-                    input[start..start + plane].copy_from_slice(values);
+                    data[start..start + plane].copy_from_slice(values);
                 }
             }
         }
         seen += 1;
     }
     let shape = clip_shape(how, clip).to_vec();
-    let mean = vectors(session.run(Tensor { shape, data: input })?, 1, model)?;
+    let mean = vectors(session.run(Tensor { shape, data })?, 1, model)?;
     Ok(VideoEmbedding { mean, frames: None, seen })
 }
 

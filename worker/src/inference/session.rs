@@ -311,7 +311,7 @@ impl Owner {
     /// Refuses answers that are not finite numbers: nothing downstream could use them.
     fn finite(&self, inputs: &[Tensor], outputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
         for (facts, output) in self.contract.outputs.iter().zip(&outputs) {
-            if let Some(place) = output.data.iter().position(|v| !v.is_finite()) {
+            if let Some(place) = first_not_finite(&output.data) {
                 return Err(Error::invalid(format!(
                     "the model {} gave {} at place {place} of its output `{}` {:?}; {}",
                     self.model,
@@ -346,6 +346,32 @@ impl Owner {
             }
             Ok(None) => "no single node does: its weights or its input are damaged".to_owned(),
             Err(error) => format!("its weights or its input are damaged ({})", error.chain()),
+        }
+    }
+}
+
+/// The place of the first value that is no finite number. Whole stretches are looked at at once, which compilers make vectors of.
+fn first_not_finite(values: &[f32]) -> Option<usize> {
+    const STRETCH: usize = 1_024;
+    let stretch =
+        values.chunks(STRETCH).position(|stretch| !stretch.iter().fold(true, |all, v| all & v.is_finite()))?;
+    let start = stretch * STRETCH;
+    values[start..].iter().position(|v| !v.is_finite()).map(|place| start + place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_not_finite;
+
+    #[test]
+    fn the_first_value_that_is_no_number_is_found_anywhere() {
+        for length in [0, 1, 1_023, 1_024, 1_025, 5_000] {
+            let mut values = vec![f32::MAX; length];
+            assert_eq!(first_not_finite(&values), None);
+            for bad in (0..length).rev().step_by(511) {
+                values[bad] = if bad % 2 == 0 { f32::NAN } else { f32::NEG_INFINITY };
+                assert_eq!(first_not_finite(&values), Some(bad));
+            }
         }
     }
 }

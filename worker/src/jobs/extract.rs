@@ -43,14 +43,6 @@ pub(super) async fn run(context: &Arc<Context>, task: &ExtractTask, cut: Cancell
     let mut clock = Clock::start();
     let mut missing = Vec::new();
     for recipe in &task.wanted {
-        if recipe.contract != recipe.kind.contract() {
-            return Err(Error::transient(format!(
-                "the job asks for contract {} of {} and this worker knows {}: start workers of the coordinator's version",
-                recipe.contract,
-                recipe.kind.name(),
-                recipe.kind.contract()
-            )));
-        }
         if artifact::committed(context.store.as_ref(), &ArtifactKey::new(recipe, &task.trailer.subject))
             .await?
             .is_none()

@@ -83,6 +83,15 @@ pub async fn run(context: &Arc<Context>, job: &Job, cut: CancellationToken) -> R
             context.store.url()
         )));
     }
+    // A worker of another version would commit other bytes than the recipe stands for.
+    if let Some(recipe) = job.task.recipes().into_iter().find(|recipe| recipe.contract != recipe.kind.contract()) {
+        return Err(Error::transient(format!(
+            "the job asks for contract {} of {} and this worker knows {}: start workers of the coordinator's version",
+            recipe.contract,
+            recipe.kind.name(),
+            recipe.kind.contract()
+        )));
+    }
     match &job.task {
         Task::Extract(task) => extract::run(context, task, cut).await,
         Task::Cell(task) => cell::run(context, task, cut).await,

@@ -18,6 +18,17 @@ pub trait Detector {
 
     /// All objects in a picture, in any order, of any confidence.
     fn detect(&mut self, rgb: &Picture) -> Result<Vec<Object>, MediaError>;
+
+    /// Begins to look at a picture: gives its objects if they are known at once. If not, decoding goes on meanwhile, [`Detector::finish`]
+    /// gives them, and the picture's memory stays untouched until it has.
+    fn begin(&mut self, rgb: &Picture) -> Result<Option<Vec<Object>>, MediaError> {
+        self.detect(rgb).map(Some)
+    }
+
+    /// Waits for the objects of the picture that was begun.
+    fn finish(&mut self) -> Result<Vec<Object>, MediaError> {
+        Err(MediaError::bug("no picture was begun"))
+    }
 }
 
 /// One object in a picture.

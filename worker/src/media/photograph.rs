@@ -1,4 +1,4 @@
-//! JPEG photographs, decoded by libjpeg-turbo, and how any photograph is turned.
+//! JPEGs, decoded by libjpeg-turbo, and how any photograph is turned.
 //!
 //! FFmpeg leaves the colours of a JPEG at half the picture's resolution and swscale enlarges them otherwise than libjpeg does, by which
 //! OpenCV, Pillow and most other programs read pictures: enough to move the boxes of a detector. libjpeg-turbo gives the very pixels of those
@@ -25,7 +25,7 @@ pub enum Photograph {
     Other,
 }
 
-/// Decodes a JPEG.
+/// Decodes the JPEG in a file.
 ///
 /// # Errors
 /// A picture beyond the limits on pictures, or a file that cannot be read.
@@ -34,13 +34,28 @@ pub fn read(path: &Path) -> Result<Photograph, MediaError> {
     if std::fs::metadata(path).map_err(cannot)?.len() > LONGEST {
         return Ok(Photograph::Other);
     }
-    let bytes = std::fs::read(path).map_err(cannot)?;
+    look(&std::fs::read(path).map_err(cannot)?)
+}
+
+/// Decodes a JPEG that must be whole, as keyframes are.
+///
+/// # Errors
+/// Bytes that are no JPEG, a damaged one, a picture beyond the limits on pictures.
+pub fn decode(jpeg: &[u8]) -> Result<Picture, MediaError> {
+    match look(jpeg)? {
+        Photograph::Whole(picture) => Ok(picture),
+        Photograph::Damaged(words) => Err(MediaError::permanent(format!("the JPEG cannot be decoded: {words}"))),
+        Photograph::Other => Err(MediaError::permanent("a picture that is no JPEG of colours or greys")),
+    }
+}
+
+fn look(bytes: &[u8]) -> Result<Photograph, MediaError> {
     if !bytes.starts_with(b"\xff\xd8\xff") {
         return Ok(Photograph::Other);
     }
     let mut decoder =
         Decompressor::new().map_err(|error| MediaError::bug(format!("libjpeg-turbo does not start: {error}")))?;
-    let header = match decoder.read_header(&bytes) {
+    let header = match decoder.read_header(bytes) {
         Ok(header) => header,
         Err(error) => return Ok(Photograph::Damaged(error.to_string())),
     };
@@ -60,7 +75,7 @@ pub fn read(path: &Path) -> Result<Photograph, MediaError> {
         format: PixelFormat::RGB,
     };
     // Warnings are errors here: a picture that libjpeg had to guess at is damaged.
-    match decoder.decompress(&bytes, image) {
+    match decoder.decompress(bytes, image) {
         Ok(()) => Ok(Photograph::Whole(Picture { width, height, rgb: rgb.into() })),
         Err(error) => Ok(Photograph::Damaged(error.to_string())),
     }

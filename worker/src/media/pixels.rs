@@ -22,7 +22,7 @@ impl Pixels {
     #[expect(unsafe_code, reason = "mapping a file is unsafe: others may write to it")]
     pub fn shared(file: &File, bytes: usize) -> io::Result<Self> {
         // SAFETY: the file cannot shrink (it is sealed), so no access can fail. The two processes take turns: the child
-        // paints, then waits for the reply, and only while it waits does the parent read. A child that breaks this rule
+        // paints, asks, and paints again only after the reply, before which alone the parent reads. A child that breaks this rule
         // has been taken over; it changes bytes that are numbers to whoever reads them, and never an address or a length.
         let map = unsafe { memmap2::MmapOptions::new().len(bytes).map_mut(file)? };
         Ok(Self(Memory::Shared { map, used: bytes }))

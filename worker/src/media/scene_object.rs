@@ -1,5 +1,7 @@
 //! Keyframes with the most objects (method, section 3), found while frames pass by once.
 //!
+//! The detector looks at a frame while the next one is decoded: what it found is entered before that one is taken.
+//!
 //! Each scene keeps its best frame so far. A cut may be told some frames late ([`CutFinder::pending`]): until it is
 //! decided, the scene is followed both ways, as going on and as having ended there with a new one after it.
 
@@ -22,6 +24,8 @@ pub struct SceneObject<'a> {
     track: VideoTrack,
     converter: RgbConverter,
     picture: Picture,
+    /// The frame that the detector is looking at.
+    asked: Option<Asked>,
     frames: u64,
     /// The scene in progress.
     scene: Scene,
@@ -31,6 +35,13 @@ pub struct SceneObject<'a> {
     /// The best frames of the scenes that ended, the most objects first; of equals, the earlier scene first.
     winners: Vec<Winner>,
     histogram: Vec<u64>,
+}
+
+/// A frame that the detector looks at, and the scenes that it is a sample of.
+struct Asked {
+    shown: Shown,
+    of_scene: bool,
+    of_next: bool,
 }
 
 /// A scene so far.
@@ -78,6 +89,7 @@ impl<'a> SceneObject<'a> {
             track: track.clone(),
             converter: RgbConverter::default(),
             picture: Picture::default(),
+            asked: None,
             frames: 0,
             scene: Scene::beginning_at(0),
             pending: None,
@@ -89,6 +101,7 @@ impl<'a> SceneObject<'a> {
 
     /// Takes the next frame and its score.
     pub fn show(&mut self, shown: &Shown, score: f64) -> Result<(), MediaError> {
+        self.settle()?;
         let number = self.frames;
         self.frames += 1;
         if let Some(cut) = self.finder.push(score) {
@@ -106,11 +119,10 @@ impl<'a> SceneObject<'a> {
             Some(_) => {}
             None => self.pending = None,
         }
-        let after = self.pending.as_mut().map(|(_, after)| after);
         let stride = self.settings.stride;
-        let mut scenes: Vec<&mut Scene> = std::iter::once(&mut self.scene).chain(after).collect();
-        scenes.retain(|scene| scene.samples(number, stride));
-        if scenes.is_empty() {
+        let of_scene = self.scene.samples(number, stride);
+        let of_next = self.pending.as_ref().is_some_and(|(_, next)| next.samples(number, stride));
+        if !of_scene && !of_next {
             return Ok(());
         }
         if self.picture.rgb.is_empty() {
@@ -119,14 +131,34 @@ impl<'a> SceneObject<'a> {
         }
         self.converter.convert_into(&shown.frame, &mut self.picture)?;
         self.track.orientation.turn(&mut self.picture);
-        let found = count(self.detector.detect(&self.picture)?, self.settings.confidence)?;
+        let asked = Asked { shown: shown.clone(), of_scene, of_next };
+        match self.detector.begin(&self.picture)? {
+            Some(objects) => self.enter(&asked, objects),
+            None => {
+                self.asked = Some(asked);
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits for what the detector found in the frame that it is looking at.
+    fn settle(&mut self) -> Result<(), MediaError> {
+        let Some(asked) = self.asked.take() else { return Ok(()) };
+        let objects = self.detector.finish()?;
+        self.enter(&asked, objects)
+    }
+
+    /// Enters what was found in a frame into its scenes.
+    fn enter(&mut self, asked: &Asked, objects: Vec<Object>) -> Result<(), MediaError> {
+        let found = count(objects, self.settings.confidence)?;
+        let next = self.pending.as_mut().map(|(_, next)| next).filter(|_| asked.of_next);
         let mut kept: Option<Candidate> = None;
-        for scene in scenes {
+        for scene in Some(&mut self.scene).filter(|_| asked.of_scene).into_iter().chain(next) {
             found.objects.iter().for_each(|object| scene.histogram[object.class as usize] += 1);
             if found.score > scene.best.as_ref().map_or(0, |(_, best)| best.score) {
                 let candidate = match kept.take() {
                     Some(candidate) => candidate,
-                    None => Candidate::keep(&self.store, shown)?,
+                    None => Candidate::keep(&self.store, &asked.shown)?,
                 };
                 kept = Some(candidate.clone());
                 scene.best = Some((candidate, found.clone()));
@@ -154,11 +186,12 @@ impl<'a> SceneObject<'a> {
     }
 
     /// No frame comes any more: the winners in order, the number of all scenes, and the histogram over classes.
-    pub fn finish(mut self) -> (Vec<Winner>, u64, Vec<u64>) {
+    pub fn finish(mut self) -> Result<(Vec<Winner>, u64, Vec<u64>), MediaError> {
+        self.settle()?;
         if self.frames > self.scene.start {
             self.end_scene(None, self.frames);
         }
-        (self.winners, self.scenes, self.histogram)
+        Ok((self.winners, self.scenes, self.histogram))
     }
 }
 

@@ -103,7 +103,7 @@ impl<'a> ScenePass<'a> {
         }
         if let (Some(object), Some(settings)) = (self.object, &request.scene_object) {
             let SceneObjectSettings { count, jpeg_quality, longer_than, .. } = *settings;
-            let (winners, scenes, histogram) = object.finish();
+            let (winners, scenes, histogram) = object.finish()?;
             let (found, reason) = (winners.len(), |scene, found| Reason {
                 scene: Some(scene),
                 objects: Some(found),

@@ -4,12 +4,11 @@
 use super::error::MediaError;
 use super::jpeg;
 use super::keyframe_tar;
-use super::picture::{Picture, check_size};
+use super::photograph;
+use super::picture::Picture;
 use super::request::{Keyframe, Padding};
 use serde::Deserialize;
 use std::path::Path;
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
 
 /// Keyframes in a row.
 const COLUMNS: usize = 4;
@@ -37,20 +36,13 @@ fn thumbnails(tar: &Path) -> Result<Vec<(Picture, String)>, MediaError> {
     let broken = |what: &str| MediaError::permanent(format!("{} is no archive of keyframes: {what}", tar.display()));
     let mut thumbnails = Vec::new();
     keyframe_tar::read(tar, |sample| {
-        let mut decoder = JpegDecoder::new(ZCursor::new(&sample.jpeg));
-        let rgb = decoder.decode().map_err(|error| broken(&error.to_string()))?;
-        let (width, height) = decoder.dimensions().ok_or_else(|| broken("a picture without a size"))?;
-        let (width, height) = (width as u32, height as u32);
-        check_size(width, height)?;
-        if rgb.len() != width as usize * height as usize * 3 {
-            return Err(broken("a picture that is not RGB"));
-        }
+        let picture = photograph::decode(&sample.jpeg).map_err(|error| broken(&error.to_string()))?;
         let label = match serde_json::from_slice(&sample.about) {
             Ok(About::Keyframe(keyframe)) => label(&keyframe),
             Ok(About::Padding(padding)) => format!("#{} -", padding.index),
             Err(error) => return Err(broken(&error.to_string())),
         };
-        thumbnails.push((reduced(&Picture { width, height, rgb: rgb.into() }), label));
+        thumbnails.push((reduced(&picture), label));
         Ok(())
     })?;
     Ok(thumbnails)

@@ -1,10 +1,8 @@
 //! Keyframes: the right frames, with the pixels that the `ffmpeg` program shows, in an archive of fixed bytes.
 
 use crate::support::{PICTURE, TONE, decoded, ffmpeg, ffmpeg_reads, ffprobe, folder, made, members, real_videos};
-use jhalak_worker::media::{DecodeReport, Keyframe, Outcome};
+use jhalak_worker::media::{DecodeReport, Keyframe, Outcome, photograph};
 use std::path::Path;
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
 
 /// The frames that `ffmpeg` shows for these numbers, as RGB.
 fn peer_frames(video: &Path, numbers: &[u64]) -> Vec<u8> {
@@ -43,9 +41,9 @@ fn agrees(video: &Path) -> DecodeReport {
         assert_eq!(members[2 * index + 1].0, format!("tt0240200-{index:02}.json"));
         let told: Keyframe = serde_json::from_slice(&members[2 * index + 1].1).unwrap();
         assert_eq!(told, report.keyframes[index]);
-        let mut jpeg = JpegDecoder::new(ZCursor::new(&members[2 * index].1));
-        let pixels = jpeg.decode().unwrap();
-        assert_eq!(jpeg.dimensions(), Some((picture.width as usize, picture.height as usize)));
+        let seen = photograph::decode(&members[2 * index].1).unwrap();
+        assert_eq!((seen.width, seen.height), (picture.width, picture.height));
+        let pixels = &seen.rgb;
         let total: u64 = pixels.iter().zip(&picture.rgb[..]).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
         let mean = total as f64 / pixels.len() as f64;
         assert!(mean < 2.0, "{}: mean JPEG error {mean} of 255", video.display());

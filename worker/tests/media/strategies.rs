@@ -6,11 +6,9 @@ use jhalak_worker::media::picture::Picture;
 use jhalak_worker::media::scenes::list::SceneList;
 use jhalak_worker::media::{
     DecodeLimits, DecodeReport, DecodeRequest, Detector, Keyframe, MediaError, Object, SceneSettings, child, decode,
-    sheet,
+    photograph, sheet,
 };
 use std::path::Path;
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
 
 /// Sees as many objects as the picture's colours say: an arbitrary, but fixed answer.
 struct ByColour;
@@ -239,10 +237,8 @@ fn a_contact_sheet_shows_every_keyframe_of_an_archive() {
     let path = files.path().join("sheet.jpg");
     for tar in [report.keyframes_tar.unwrap(), report.scene_object.unwrap().tar] {
         sheet::write(&tar, &path).unwrap();
-        let jpeg = std::fs::read(&path).unwrap();
-        let mut decoder = JpegDecoder::new(ZCursor::new(&jpeg));
-        let pixels = decoder.decode().unwrap();
-        assert!(pixels.iter().any(|&sample| sample > 200) && decoder.dimensions().unwrap().0 > 176 * 4);
+        let drawn = photograph::decode(&std::fs::read(&path).unwrap()).unwrap();
+        assert!(drawn.rgb.iter().any(|&sample| sample > 200) && drawn.width > 176 * 4);
     }
     let nonsense = files.path().join("nonsense.tar");
     std::fs::write(&nonsense, [7; 2000]).unwrap();

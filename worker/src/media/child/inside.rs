@@ -1,7 +1,7 @@
 //! The child's side.
 
 use super::canvas::Canvas;
-use super::{Answer, DecodeLimits, Order, Reply};
+use super::{Answer, DecodeLimits, Order};
 use crate::media::decode;
 use crate::media::detector::{Detector, Object};
 use crate::media::error::MediaError;
@@ -10,16 +10,17 @@ use crate::media::pixels::Pixels;
 use crate::media::request::DecodeReport;
 use crate::media::viewer::{FramePlace, Viewer};
 use ffmpeg_next::util::log;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::io::{BufRead, Write};
 use std::process::ExitCode;
-use std::sync::mpsc::Receiver;
 
 /// Runs one decode as its parent orders it; for [`SUBCOMMAND`](super::SUBCOMMAND). Must be called before any other
 /// thread exists. Exits with 0 once an answer, good or bad, is written.
 pub fn run_child() -> ExitCode {
     let answer = match take_order() {
-        Ok((order, replies)) => match std::panic::catch_unwind(|| run(&order, replies)) {
+        Ok(order) => match std::panic::catch_unwind(|| run(&order)) {
             Ok(Ok(report)) => Answer::Report(Box::new(report)),
             Ok(Err(MediaError::MemoryExceeded { message, .. })) => {
                 Answer::Error(MediaError::MemoryExceeded { limit_mb: order.limits.memory_mb, message })
@@ -40,9 +41,9 @@ pub fn run_child() -> ExitCode {
     }
 }
 
-fn run(order: &Order, replies: Receiver<String>) -> Result<DecodeReport, MediaError> {
+fn run(order: &Order) -> Result<DecodeReport, MediaError> {
     let canvas = order.canvas.as_deref().and_then(|address| Canvas::open(address).ok());
-    let mut detector = RemoteDetector { replies, canvas };
+    let mut detector = RemoteDetector { canvas };
     let detector = order.request.scene_object.as_ref().map(|_| &mut detector as &mut dyn Detector);
     let mut viewer = RemoteViewer;
     let viewer = order.request.frames.as_ref().map(|_| &mut viewer as &mut dyn Viewer);
@@ -69,7 +70,6 @@ impl Viewer for RemoteViewer {
 
 /// The detector in the parent.
 struct RemoteDetector {
-    replies: Receiver<String>,
     canvas: Option<Canvas>,
 }
 
@@ -79,48 +79,51 @@ impl Detector for RemoteDetector {
     }
 
     fn detect(&mut self, rgb: &Picture) -> Result<Vec<Object>, MediaError> {
-        let failed = |error: &dyn std::fmt::Display| MediaError::bug(format!("cannot reach the detector: {error}"));
+        self.begin(rgb)?;
+        self.finish()
+    }
+
+    fn begin(&mut self, rgb: &Picture) -> Result<Option<Vec<Object>>, MediaError> {
         let on_canvas = rgb.rgb.is_shared();
         let question = Answer::Detect { width: rgb.width, height: rgb.height, on_canvas };
-        send(&question, if on_canvas { &[] } else { &rgb.rgb }).map_err(|error| failed(&error))?;
-        let reply = self.replies.recv().map_err(|error| failed(&error))?;
-        match serde_json::from_str(&reply) {
-            Ok(Reply::Objects(objects)) => Ok(objects),
-            Ok(Reply::Error(error)) => Err(error),
-            Err(error) => Err(failed(&error)),
-        }
+        send(&question, if on_canvas { &[] } else { &rgb.rgb }).map_err(|error| out_of_reach(&error))?;
+        Ok(None)
+    }
+
+    fn finish(&mut self) -> Result<Vec<Object>, MediaError> {
+        let mut reply = String::new();
+        std::io::stdin().lock().read_line(&mut reply).map_err(|error| out_of_reach(&error))?;
+        serde_json::from_str(&reply).map_err(|error| out_of_reach(&error))
     }
 }
 
-fn take_order() -> Result<(Order, Receiver<String>), MediaError> {
+fn out_of_reach(error: &dyn std::fmt::Display) -> MediaError {
+    MediaError::bug(format!("cannot reach the detector: {error}"))
+}
+
+fn take_order() -> Result<Order, MediaError> {
     let mut line = String::new();
     let read = std::io::stdin().lock().read_line(&mut line);
     read.map_err(|error| MediaError::bug(format!("cannot read the order: {error}")))?;
     let order: Order = serde_json::from_str(&line)
         .map_err(|error| MediaError::bug(format!("cannot understand the order: {error}")))?;
-    let replies = watch_lifeline()?;
+    watch_lifeline()?;
     limit(&order.limits)?;
     log::set_level(log::Level::Error);
-    Ok((order, replies))
+    Ok(order)
 }
 
-/// Ends this process as soon as the parent closes its end of standard input, be it by dying; hands on the lines that
-/// come until then.
-fn watch_lifeline() -> Result<Receiver<String>, MediaError> {
-    let (hand_on, replies) = std::sync::mpsc::channel();
-    let watch = move || {
-        let mut stdin = std::io::stdin().lock();
-        let mut line = String::new();
-        while let Ok(1..) = stdin.read_line(&mut line) {
-            let _ = hand_on.send(std::mem::take(&mut line));
-        }
+/// Ends this process as soon as the parent closes its end of standard input, be it by dying. What the parent writes is left to whoever waits
+/// for it.
+fn watch_lifeline() -> Result<(), MediaError> {
+    let watch = || {
+        let stdin = std::io::stdin();
+        // No event is asked for: what is told all the same is that nobody can write any more.
+        while let Ok(0) | Err(Errno::INTR) = poll(&mut [PollFd::new(&stdin, PollFlags::empty())], None) {}
         std::process::abort();
     };
     let started = std::thread::Builder::new().name("lifeline".to_owned()).stack_size(64 * 1024).spawn(watch);
-    match started {
-        Ok(_) => Ok(replies),
-        Err(error) => Err(MediaError::transient(format!("cannot start the lifeline thread: {error}"))),
-    }
+    started.map(drop).map_err(|error| MediaError::transient(format!("cannot start the lifeline thread: {error}")))
 }
 
 fn limit(limits: &DecodeLimits) -> Result<(), MediaError> {

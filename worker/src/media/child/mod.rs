@@ -10,9 +10,9 @@
 //! Linux would not do: it fires when the *thread* that started the child ends, and runtimes end idle threads.
 //!
 //! Models stay in the parent: where scene-object keyframes are asked for, the child paints each picture that the detector
-//! is to see in memory that both share, says so on its standard output and waits for the objects on its standard input; where memory cannot
-//! be shared, or the picture has to be turned, its bytes follow on standard output. The parent checks the size that it is told before it
-//! reads a picture. The detector's time counts against the wall clock only.
+//! is to see in memory that both share, says so on its standard output, decodes the next frame and then waits for the objects on its standard
+//! input; where memory cannot be shared, or the picture has to be turned, its bytes follow on standard output. The parent checks the size
+//! that it is told before it reads a picture. The detector's time counts against the wall clock only.
 //!
 //! The child sees no environment but the path of libraries: a decoder that was taken over finds no credentials there.
 
@@ -23,7 +23,6 @@ mod outside;
 pub use inside::run_child;
 pub use outside::{decode, decode_with_detector, view_frames};
 
-use super::detector::Object;
 use super::error::MediaError;
 use super::request::{DecodeReport, DecodeRequest};
 use super::viewer::FramePlace;
@@ -66,7 +65,8 @@ struct Order {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
-    /// A picture for the detector; its bytes are on the canvas or follow the line, and the child waits for a [`Reply`].
+    /// A picture for the detector; its bytes are on the canvas or follow the line, and the child paints no other before it has read a line with
+    /// the list of objects.
     Detect {
         width: u32,
         height: u32,
@@ -79,13 +79,5 @@ enum Answer {
         height: u32,
     },
     Report(Box<DecodeReport>),
-    Error(MediaError),
-}
-
-/// What the parent replies to a picture, in one line.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Reply {
-    Objects(Vec<Object>),
     Error(MediaError),
 }

@@ -1,17 +1,20 @@
 //! The parent's side.
 
 use super::canvas::Canvas;
-use super::{Answer, DecodeLimits, Order, Reply, SUBCOMMAND};
-use crate::media::detector::{Detector, Object};
+use super::{Answer, DecodeLimits, Order, SUBCOMMAND};
+use crate::media::detector::Detector;
 use crate::media::error::{Clock, MediaError};
 use crate::media::picture::{Picture, check_size};
 use crate::media::request::{DecodeReport, DecodeRequest};
-use crate::media::viewer::{FramePlace, Viewer};
+use crate::media::viewer::Viewer;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
@@ -56,13 +59,9 @@ pub async fn view_frames(
 #[derive(Default)]
 struct Guests {
     detector: Option<Box<dyn Detector + Send>>,
-    /// The last picture that the detector saw: its memory is used again.
-    picture: Picture,
     /// Where the child paints pictures for the detector, if there is memory that both can share.
     canvas: Option<Canvas>,
     viewer: Option<Box<dyn Viewer + Send>>,
-    /// Why the viewer wants no more.
-    refused: Option<MediaError>,
 }
 
 /// As [`decode`], with the detector that scene-object keyframes need. It is called here, on a thread for blocking work,
@@ -84,7 +83,7 @@ async fn converse(
     request: &DecodeRequest,
     limits: &DecodeLimits,
     cancel: &CancellationToken,
-    mut guests: Guests,
+    guests: Guests,
 ) -> Result<DecodeReport, MediaError> {
     let canvas = guests.canvas.as_ref().map(Canvas::address);
     let order = Order { request: request.clone(), limits: limits.clone(), canvas };
@@ -93,33 +92,33 @@ async fn converse(
     order.push(b'\n');
 
     let mut child = start(exe)?;
-    let (Some(mut lifeline), Some(stdout), Some(stderr)) =
-        (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
         return Err(MediaError::bug("a child without pipes"));
     };
-    let mut answer = Vec::new();
+    let own = |pipe: std::io::Result<OwnedFd>| {
+        pipe.map(File::from).map_err(|error| MediaError::transient(format!("cannot use the decoder's pipes: {error}")))
+    };
+    let (lifeline, from) = (own(stdin.into_owned_fd())?, own(stdout.into_owned_fd())?);
     let mut words = Vec::new();
     let conversation = async {
-        // A child that dies before it has read everything is told apart by its status.
-        let _ = lifeline.write_all(&order).await;
-        let talk = last_answer(BufReader::new(stdout), &mut lifeline, &mut guests, &mut answer);
-        let (_, (), status) = tokio::join!(talk, keep_last(stderr, &mut words), child.wait());
-        status
+        // One thread for all of it: a picture that has to change threads costs more than a small model's answer. It ends when the child does.
+        let talk = tokio::task::spawn_blocking(move || talk(BufReader::new(from), lifeline, &order, guests));
+        let (talked, (), status) = tokio::join!(talk, keep_last(stderr, &mut words), child.wait());
+        (talked, status)
     };
-    let status = tokio::select! {
-        status = conversation => Ok(status),
+    let ended = tokio::select! {
+        ended = conversation => Ok(ended),
         () = cancel.cancelled() => Err(MediaError::Cancelled),
         () = tokio::time::sleep(Duration::from_secs(limits.wall_s)) => {
             Err(MediaError::TimedOut { clock: Clock::Wall, limit_s: limits.wall_s })
         }
     };
-    if let Some(refused) = guests.refused {
-        return Err(refused);
-    }
-    match status {
-        Ok(Ok(status)) => interpret(status, &answer, &ffmpegs_words(&words), limits),
-        Ok(Err(error)) => Err(MediaError::transient(format!("cannot wait for the decoder: {error}"))),
+    match ended {
+        Ok((Err(error), _)) => Err(MediaError::bug(format!("the detector or the viewer panicked: {error}"))),
+        Ok((Ok(Err(refused)), _)) => Err(refused),
+        Ok((Ok(Ok(answer)), Ok(status))) => interpret(status, &answer, &ffmpegs_words(&words), limits),
+        Ok((Ok(Ok(_)), Err(error))) => Err(MediaError::transient(format!("cannot wait for the decoder: {error}"))),
         Err(stopped) => {
             // Reap it before returning: its memory and its files are free then.
             child.kill().await.map_err(|error| MediaError::transient(format!("cannot kill the decoder: {error}")))?;
@@ -137,112 +136,74 @@ fn start(exe: &Path) -> Result<Child, MediaError> {
     command.spawn().map_err(|error| MediaError::transient(format!("cannot start {}: {error}", exe.display())))
 }
 
-/// Reads the child's lines to the end and keeps the last one that asks for nothing; lets the detector look at pictures.
-async fn last_answer(
-    mut from: impl AsyncBufRead + Unpin,
-    to: &mut (impl AsyncWrite + Unpin),
-    guests: &mut Guests,
-    answer: &mut Vec<u8>,
-) -> std::io::Result<()> {
+/// Sends the order, lets the guests look at what the child shows, and gives the last line that asks for nothing, as far as there is one: how the
+/// child ended says more than a broken pipe. `to` stays open until the child is done.
+///
+/// # Errors
+/// Why a guest, or a picture that cannot be, ends the decode: the child meets a closed pipe then.
+fn talk(mut from: impl BufRead, mut to: impl Write, order: &[u8], mut guests: Guests) -> Result<Vec<u8>, MediaError> {
+    let mut answer = Vec::new();
+    let mut picture = Picture::default();
+    if to.write_all(order).is_err() {
+        return Ok(answer);
+    }
     loop {
         let mut line = Vec::new();
-        if (&mut from).take(MAX_ANSWER).read_until(b'\n', &mut line).await? == 0 {
-            return Ok(());
+        if !matches!((&mut from).take(MAX_ANSWER).read_until(b'\n', &mut line), Ok(1..)) {
+            return Ok(answer);
         }
-        let question = match serde_json::from_slice(&line) {
-            Ok(Answer::Detect { width, height, on_canvas }) => (width, height, on_canvas),
+        match serde_json::from_slice(&line) {
             Ok(Answer::View { place, width, height }) => {
-                if let Err(refused) = view(&mut from, place, (width, height), &mut guests.viewer).await? {
-                    // The child meets a closed pipe and ends.
-                    guests.refused = Some(refused);
-                    return Ok(());
+                check_size(width, height)?;
+                let mut rgb = vec![0; width as usize * height as usize * 3];
+                if from.read_exact(&mut rgb).is_err() {
+                    return Ok(answer);
                 }
-                continue;
+                let viewer = guests.viewer.as_mut();
+                let viewer =
+                    viewer.ok_or_else(|| MediaError::bug("the decoder shows frames and there is no viewer"))?;
+                viewer.view(place, Picture { width, height, rgb: rgb.into() })?;
             }
-            _ => {
-                *answer = line;
-                continue;
+            Ok(Answer::Detect { width, height, on_canvas }) => {
+                room_for(&mut picture, (width, height, on_canvas), guests.canvas.as_ref())?;
+                if !on_canvas && from.read_exact(&mut picture.rgb).is_err() {
+                    return Ok(answer);
+                }
+                let detector = guests.detector.as_mut();
+                let detector =
+                    detector.ok_or_else(|| MediaError::bug("the decoder asked for a detector and there is none"))?;
+                let objects = serde_json::to_vec(&detector.detect(&picture)?);
+                let mut objects =
+                    objects.map_err(|error| MediaError::bug(format!("objects do not serialise: {error}")))?;
+                objects.push(b'\n');
+                if to.write_all(&objects).is_err() {
+                    return Ok(answer);
+                }
             }
-        };
-        let reply = match detect(&mut from, question, guests).await? {
-            Ok(objects) => Reply::Objects(objects),
-            Err(error) => Reply::Error(error),
-        };
-        let mut reply = serde_json::to_vec(&reply)?;
-        reply.push(b'\n');
-        to.write_all(&reply).await?;
-    }
-}
-
-/// Reads a frame and shows it to the viewer.
-async fn view(
-    from: &mut (impl AsyncRead + Unpin),
-    place: FramePlace,
-    (width, height): (u32, u32),
-    viewer: &mut Option<Box<dyn Viewer + Send>>,
-) -> std::io::Result<Result<(), MediaError>> {
-    if let Err(refused) = check_size(width, height) {
-        return Ok(Err(refused));
-    }
-    let mut picture = Picture { width, height, rgb: vec![0; width as usize * height as usize * 3].into() };
-    from.read_exact(&mut picture.rgb).await?;
-    let Some(mut present) = viewer.take() else {
-        return Ok(Err(MediaError::bug("the decoder shows frames and there is no viewer")));
-    };
-    let look = move || {
-        let seen = present.view(place, picture);
-        (present, seen)
-    };
-    Ok(match tokio::task::spawn_blocking(look).await {
-        Ok((present, seen)) => {
-            *viewer = Some(present);
-            seen
+            _ => answer = line,
         }
-        Err(error) => Err(MediaError::bug(format!("the viewer panicked: {error}"))),
-    })
+    }
 }
 
-/// Reads a picture and lets the detector look at it.
-async fn detect(
-    from: &mut (impl AsyncRead + Unpin),
+/// Makes `picture` one of this size: on the canvas, or with memory of its own. What fits already is used again.
+fn room_for(
+    picture: &mut Picture,
     (width, height, on_canvas): (u32, u32, bool),
-    guests: &mut Guests,
-) -> std::io::Result<Result<Vec<Object>, MediaError>> {
-    if let Err(refused) = check_size(width, height) {
-        return Ok(Err(refused));
-    }
-    let bytes = width as usize * height as usize * 3;
-    let mut picture = std::mem::take(&mut guests.picture);
+    canvas: Option<&Canvas>,
+) -> Result<(), MediaError> {
+    check_size(width, height)?;
     (picture.width, picture.height) = (width, height);
+    let bytes = width as usize * height as usize * 3;
     if picture.rgb.is_shared() != on_canvas || picture.rgb.len() != bytes {
-        picture.rgb = match &guests.canvas {
+        picture.rgb = match canvas {
             _ if !on_canvas => vec![0; bytes].into(),
-            None => return Ok(Err(MediaError::bug("the decoder painted on a canvas that there is not"))),
-            Some(canvas) => match canvas.pixels(bytes) {
-                Ok(pixels) => pixels,
-                Err(error) => {
-                    return Ok(Err(MediaError::transient(format!("cannot see the decoder's picture: {error}"))));
-                }
-            },
+            None => return Err(MediaError::bug("the decoder painted on a canvas that there is not")),
+            Some(canvas) => canvas
+                .pixels(bytes)
+                .map_err(|error| MediaError::transient(format!("cannot see the decoder's picture: {error}")))?,
         };
     }
-    if !on_canvas {
-        from.read_exact(&mut picture.rgb).await?;
-    }
-    let Some(mut present) = guests.detector.take() else {
-        return Ok(Err(MediaError::bug("the decoder asked for a detector and there is none")));
-    };
-    let look = move || {
-        let objects = present.detect(&picture);
-        (present, picture, objects)
-    };
-    Ok(match tokio::task::spawn_blocking(look).await {
-        Ok((present, picture, objects)) => {
-            (guests.detector, guests.picture) = (Some(present), picture);
-            objects
-        }
-        Err(error) => Err(MediaError::bug(format!("the detector panicked: {error}"))),
-    })
+    Ok(())
 }
 
 /// Reads to the end, keeping the last [`WORDS_KEPT`] bytes.
