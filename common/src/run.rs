@@ -98,10 +98,9 @@ pub enum Stage {
     Planned,
     /// Trailers are being processed.
     Extracting,
-    /// Cells are being trained and tested.
+    /// Cells are being trained and tested, and the final model is being fitted.
+    #[serde(alias = "fitting")]
     Training,
-    /// The final model is being fitted.
-    Fitting,
     /// The report is being written.
     Reporting,
     /// Everything is committed.
@@ -119,7 +118,6 @@ impl Stage {
             Stage::Planned => "planned",
             Stage::Extracting => "extracting",
             Stage::Training => "training",
-            Stage::Fitting => "fitting",
             Stage::Reporting => "reporting",
             Stage::Done => "done",
             Stage::DoneWithFailures => "done-with-failures",

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jhalak_common::Result;
-use jhalak_common::artifact::ArtifactKey;
+use jhalak_common::artifact::{self, ArtifactKey};
 use jhalak_common::fault_point;
 use jhalak_common::job::{FitTask, QuarantineRecord};
 use jhalak_common::queue::Queue;
@@ -106,8 +106,17 @@ impl Coordinator {
         drop(missing);
         fault_point::reach("coordinator-gathered");
         let (tasks, left_out) = missing::cell_tasks(plan, &tables)?;
-        let all = tasks.len();
-        let mut jobs = Jobs::cells(plan, store.url(), missing::of_cells(store, tasks).await?);
+        let model = fit_task(plan, &tables)?;
+        let all = tasks.len() + usize::from(model.is_some());
+        let fit = match &model {
+            Some(task)
+                if artifact::committed(store, &ArtifactKey::new(&task.recipe, &task.dataset)).await?.is_none() =>
+            {
+                Some(task.clone())
+            }
+            _ => None,
+        };
+        let mut jobs = Jobs::training(plan, store.url(), fit, missing::of_cells(store, tasks).await?);
         let given_up = self.leave_out_quarantined(plan, &mut jobs).await?;
         match self.stage(plan, Stage::Training, &jobs, all, given_up).await? {
             Ended::Over(n) => made += n,
@@ -115,17 +124,6 @@ impl Coordinator {
             Ended::Lost => return Ok(Driven::Lost),
         }
         fault_point::reach("coordinator-trained");
-        let model = fit_task(plan, &tables)?;
-        if let Some(task) = &model {
-            let there = missing::all_committed(store, vec![ArtifactKey::new(&task.recipe, &task.dataset)]).await?;
-            let mut jobs = Jobs::fits(plan, store.url(), if there { vec![] } else { vec![task.clone()] });
-            let given_up = self.leave_out_quarantined(plan, &mut jobs).await?;
-            match self.stage(plan, Stage::Fitting, &jobs, 1, given_up).await? {
-                Ended::Over(n) => made += n,
-                Ended::Cancelled => return Ok(Driven::Cancelled),
-                Ended::Lost => return Ok(Driven::Lost),
-            }
-        }
         let quarantined = missing::quarantined(store, &plan.spec.id).await?;
         self.write_state(plan, &state(Stage::Reporting, quarantined.len())).await?;
         let model = model.map(|task| ArtifactKey::new(&task.recipe, &task.dataset));

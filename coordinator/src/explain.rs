@@ -113,7 +113,7 @@ pub async fn explain(store: &dyn ObjectStore, plan: &Plan, again: &[ArtifactKey]
     let open = missing::of_cells(store, rest).await?;
     let mut train = Vec::new();
     for (tasks, why) in [(redo, AGAIN), (open, NO_RESULT)] {
-        let jobs = Jobs::cells(plan, store.url(), tasks);
+        let jobs = Jobs::training(plan, store.url(), None, tasks);
         train.extend((0..jobs.len()).map(|i| WouldRun {
             job: jobs.id(i),
             about: jobs.about(i),

@@ -1,6 +1,9 @@
 //! The jobs of one stage, each built when it is sent: a hundred thousand of them take a few bytes each until then.
 
+use std::cmp::Reverse;
+
 use jhalak_common::artifact::{ArtifactKey, Recipe};
+use jhalak_common::evaluation::Model;
 use jhalak_common::job::{CellTask, ExtractTask, FitTask, Job, MESSAGE_VERSION, Task};
 use jhalak_common::queue::WorkKind;
 
@@ -19,33 +22,36 @@ pub struct Jobs<'a> {
 enum List {
     /// The trailer's place in the run's list, and what it misses.
     Extractions(Vec<(u32, RecipeSet)>),
-    Cells(Vec<CellTask>),
-    Fits(Vec<FitTask>),
+    /// Each with its id.
+    Training(Vec<(String, Task)>),
 }
 
 impl<'a> Jobs<'a> {
-    /// One job for each trailer of the run that misses something: `missing` by the trailers' places.
+    /// One job for each trailer of the run that misses something: `missing` by the trailers' places. The longest files come first, so that no worker
+    /// is left with a long one when the others have nothing more to do.
     pub fn extractions(plan: &'a Plan, store: String, missing: &[RecipeSet]) -> Self {
-        let list = (0u32..).zip(missing).filter(|(_, set)| **set != 0).map(|(trailer, set)| (trailer, *set)).collect();
+        let missing = (0u32..).zip(missing).filter(|(_, set)| **set != 0);
+        let mut list: Vec<(u32, RecipeSet)> = missing.map(|(trailer, set)| (trailer, *set)).collect();
+        list.sort_by_key(|(trailer, _)| Reverse(plan.trailers.trailers[*trailer as usize].size));
         Jobs { plan, store, list: List::Extractions(list) }
     }
 
-    /// One job for each fold.
-    pub fn cells(plan: &'a Plan, store: String, tasks: Vec<CellTask>) -> Self {
-        Jobs { plan, store, list: List::Cells(tasks) }
-    }
-
-    /// One job for each final model: one at most.
-    pub fn fits(plan: &'a Plan, store: String, tasks: Vec<FitTask>) -> Self {
-        Jobs { plan, store, list: List::Fits(tasks) }
+    /// The final model, if there is to be one, and one job for each fold; what takes longest comes first.
+    pub fn training(plan: &'a Plan, store: String, fit: Option<FitTask>, mut cells: Vec<CellTask>) -> Self {
+        cells.sort_by_key(|task| Reverse(effort(task)));
+        let fit = fit.map(|task| (format!("fit-{}", task.recipe.hash().short()), Task::Fit(Box::new(task))));
+        let cells = cells
+            .into_iter()
+            .map(|task| (format!("cell-{}-{}", task.recipe.hash().short(), task.fold), Task::Cell(Box::new(task))));
+        let list = fit.into_iter().chain(cells).collect();
+        Jobs { plan, store, list: List::Training(list) }
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
         match &self.list {
             List::Extractions(list) => list.len(),
-            List::Cells(list) => list.len(),
-            List::Fits(list) => list.len(),
+            List::Training(list) => list.len(),
         }
     }
 
@@ -58,7 +64,7 @@ impl<'a> Jobs<'a> {
     pub fn kind(&self) -> WorkKind {
         match self.list {
             List::Extractions(_) => WorkKind::Extract,
-            List::Cells(_) | List::Fits(_) => WorkKind::Train,
+            List::Training(_) => WorkKind::Train,
         }
     }
 
@@ -67,8 +73,7 @@ impl<'a> Jobs<'a> {
         let plan = self.plan;
         match &mut self.list {
             List::Extractions(list) => list.retain(|(trailer, _)| keep(&extraction_id(plan, *trailer))),
-            List::Cells(list) => list.retain(|task| keep(&cell_id(task))),
-            List::Fits(list) => list.retain(|task| keep(&fit_id(task))),
+            List::Training(list) => list.retain(|(id, _)| keep(id)),
         }
     }
 
@@ -76,8 +81,7 @@ impl<'a> Jobs<'a> {
     pub fn id(&self, i: usize) -> String {
         match &self.list {
             List::Extractions(list) => extraction_id(self.plan, list[i].0),
-            List::Cells(list) => cell_id(&list[i]),
-            List::Fits(list) => fit_id(&list[i]),
+            List::Training(list) => list[i].0.clone(),
         }
     }
 
@@ -88,16 +92,18 @@ impl<'a> Jobs<'a> {
                 let trailer = &self.plan.trailers.trailers[list[i].0 as usize];
                 format!("trailer of {} ({})", trailer.subject.id, trailer.key)
             }
-            List::Cells(list) => format!("{}, fold {}", list[i].cell.name(), list[i].fold),
-            List::Fits(_) => "the final model".to_owned(),
+            List::Training(list) => match &list[i].1 {
+                Task::Cell(task) => format!("{}, fold {}", task.cell.name(), task.fold),
+                _ => "the final model".to_owned(),
+            },
         }
     }
 
-    /// The place of job `i`'s trailer in the run's list; None for a cell.
+    /// The place of job `i`'s trailer in the run's list; None for training.
     pub fn trailer(&self, i: usize) -> Option<usize> {
         match &self.list {
             List::Extractions(list) => Some(list[i].0 as usize),
-            List::Cells(_) | List::Fits(_) => None,
+            List::Training(_) => None,
         }
     }
 
@@ -108,8 +114,7 @@ impl<'a> Jobs<'a> {
                 let recipes = self.plan.spec.recipes.iter().enumerate();
                 recipes.filter(|(bit, _)| list[i].1 & (1 << bit) != 0).map(|(_, recipe)| recipe).collect()
             }
-            List::Cells(list) => vec![&list[i].recipe],
-            List::Fits(list) => vec![&list[i].recipe],
+            List::Training(list) => list[i].1.recipes(),
         }
     }
 
@@ -120,8 +125,7 @@ impl<'a> Jobs<'a> {
                 let subject = &self.plan.trailers.trailers[list[i].0 as usize].subject;
                 self.wanted(i).into_iter().map(|recipe| ArtifactKey::new(recipe, subject)).collect()
             }
-            List::Cells(list) => vec![ArtifactKey::new(&list[i].recipe, &list[i].dataset)],
-            List::Fits(list) => vec![ArtifactKey::new(&list[i].recipe, &list[i].dataset)],
+            List::Training(list) => list[i].1.artifacts(),
         }
     }
 
@@ -132,8 +136,7 @@ impl<'a> Jobs<'a> {
                 trailer: self.plan.trailers.trailers[list[i].0 as usize].clone(),
                 wanted: self.wanted(i).into_iter().cloned().collect(),
             }),
-            List::Cells(list) => Task::Cell(Box::new(list[i].clone())),
-            List::Fits(list) => Task::Fit(Box::new(list[i].clone())),
+            List::Training(list) => list[i].1.clone(),
         };
         let run = self.plan.spec.id.clone();
         Job { version: MESSAGE_VERSION, id: self.id(i), run, store: self.store.clone(), attempt: 0, task }
@@ -144,10 +147,15 @@ fn extraction_id(plan: &Plan, trailer: u32) -> String {
     format!("extract-{}", ArtifactKey::subject_folder(&plan.trailers.trailers[trailer as usize].subject))
 }
 
-fn cell_id(task: &CellTask) -> String {
-    format!("cell-{}-{}", task.recipe.hash().short(), task.fold)
-}
-
-fn fit_id(task: &FitTask) -> String {
-    format!("fit-{}", task.recipe.hash().short())
+/// How long a fold takes beside others, roughly.
+fn effort(task: &CellTask) -> usize {
+    let modalities = task.cell.modality.tables().len().max(1);
+    match task.cell.model {
+        Model::Honest => 100,
+        Model::Classifier { .. } => 20 + modalities,
+        Model::Ann => 10 + modalities,
+        Model::MatrixFactorisation => 2,
+        Model::Bias | Model::BiasClassWeighted => 1,
+        _ => 0,
+    }
 }

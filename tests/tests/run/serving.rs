@@ -30,7 +30,8 @@ fn fitted(folder: &Path) -> String {
     assert_eq!(fit["made"], true);
     let names: Vec<&str> =
         fit["files"].as_array().expect("a list").iter().filter_map(|file| file["name"].as_str()).collect();
-    for name in ["model.safetensors", "model.onnx", "statistics.json", "README.md", "check.json", "honest-movies.json"]
+    for name in
+        ["model.safetensors", "model.onnx", "statistics.json", "README.md", "check.json", "honest-movies.msgpack"]
     {
         assert!(names.contains(&name), "{name} is missing in {names:?}");
         assert!(Path::new(&out).join(name).is_file(), "{name}");

@@ -1,6 +1,7 @@
 //! Extremely randomised trees (Geurts, Ernst and Wehenkel 2006): every split is the best of a few random ones, every tree sees all rows.
 
 use super::bins::{Bins, Cuts, Matrix};
+use super::packed::{self, Packed};
 use super::settings::ExtraTreesSettings;
 use super::softmax::smoothed;
 use crate::recommend::CLASSES;
@@ -13,7 +14,7 @@ const SMOOTHING: f64 = 1.0;
 type Counts = [f64; CLASSES];
 
 /// Inside a tree.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Node {
     /// Rows whose bin of `column` is at most `bin` go to node `low`, others to `low + 1`.
     Split { column: u32, bin: u8, low: u32 },
@@ -25,7 +26,51 @@ enum Node {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExtraTrees {
     cuts: Cuts,
-    trees: Vec<Vec<Node>>,
+    trees: Vec<Tree>,
+}
+
+/// One tree's nodes from the root.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Tree(#[serde(with = "packed")] Vec<Node>);
+
+impl Packed for Node {
+    fn write(&self, to: &mut Vec<u8>) {
+        match self {
+            Node::Split { column, bin, low } => {
+                to.extend([0, *bin]);
+                to.extend([column.to_le_bytes(), low.to_le_bytes()].as_flattened());
+            }
+            Node::Leaf(shares) => {
+                to.push(1);
+                to.extend(shares.map(f32::to_le_bytes).as_flattened());
+            }
+        }
+    }
+
+    fn read(from: &mut &[u8]) -> Option<Self> {
+        match packed::take(from)? {
+            [0] => {
+                let [bin] = packed::take(from)?;
+                let (column, low) = (packed::take(from)?, packed::take(from)?);
+                Some(Node::Split { column: u32::from_le_bytes(column), bin, low: u32::from_le_bytes(low) })
+            }
+            [1] => {
+                let mut shares = [0.0; CLASSES];
+                for share in &mut shares {
+                    *share = f32::from_le_bytes(packed::take(from)?);
+                }
+                Some(Node::Leaf(shares))
+            }
+            _ => None,
+        }
+    }
+
+    fn children(&self) -> Option<u32> {
+        match self {
+            Node::Split { low, .. } => Some(*low),
+            Node::Leaf(_) => None,
+        }
+    }
 }
 
 /// What growing a tree needs besides its rows.
@@ -47,7 +92,7 @@ impl ExtraTrees {
         let overall = smoothed(counts, [1.0 / CLASSES as f64; CLASSES], 1.0);
         let ground = Ground { bins: &bins, labels, overall, settings };
         let mut columns: Vec<u32> = (0..matrix.columns as u32).collect();
-        let trees = (0..settings.trees).map(|_| ground.grow(all.clone(), &mut columns, random)).collect();
+        let trees = (0..settings.trees).map(|_| Tree(ground.grow(all.clone(), &mut columns, random))).collect();
         Self { cuts, trees }
     }
 
@@ -58,7 +103,7 @@ impl ExtraTrees {
             .map(|row| {
                 let mut sum = [0.0; CLASSES];
                 for tree in &self.trees {
-                    let shares = leaf_of(tree, &bins, row);
+                    let shares = leaf_of(&tree.0, &bins, row);
                     (0..CLASSES).for_each(|c| sum[c] += f64::from(shares[c]));
                 }
                 sum.map(|sum| (sum / self.trees.len().max(1) as f64) as f32)

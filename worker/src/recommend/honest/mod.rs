@@ -27,6 +27,7 @@ mod lanes;
 mod logistic;
 mod members;
 mod minimise;
+mod packed;
 mod people;
 mod reduce;
 mod scale;

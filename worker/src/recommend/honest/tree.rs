@@ -1,6 +1,7 @@
 //! One regression tree on binned features, grown best leaf first.
 
 use super::bins::Bins;
+use super::packed::{self, Packed};
 use super::settings::BoostingSettings;
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 type Sum = (f64, f64);
 
 /// Inside a tree.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Node {
     /// Rows whose bin of `column` is at most `bin` go to node `low`, others to `low + 1`.
     Split { column: u32, bin: u8, low: u32, gain: f32 },
@@ -19,7 +20,43 @@ enum Node {
 /// A tree.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tree {
+    #[serde(with = "packed")]
     nodes: Vec<Node>,
+}
+
+impl Packed for Node {
+    fn write(&self, to: &mut Vec<u8>) {
+        match self {
+            Node::Split { column, bin, low, gain } => {
+                to.extend([0, *bin]);
+                to.extend([column.to_le_bytes(), low.to_le_bytes(), gain.to_le_bytes()].as_flattened());
+            }
+            Node::Leaf(value) => {
+                to.push(1);
+                to.extend(value.to_le_bytes());
+            }
+        }
+    }
+
+    fn read(from: &mut &[u8]) -> Option<Self> {
+        match packed::take(from)? {
+            [0] => {
+                let [bin] = packed::take(from)?;
+                let (column, low) = (packed::take(from)?, packed::take(from)?);
+                let gain = f32::from_le_bytes(packed::take(from)?);
+                Some(Node::Split { column: u32::from_le_bytes(column), bin, low: u32::from_le_bytes(low), gain })
+            }
+            [1] => packed::take(from).map(|value| Node::Leaf(f32::from_le_bytes(value))),
+            _ => None,
+        }
+    }
+
+    fn children(&self) -> Option<u32> {
+        match self {
+            Node::Split { low, .. } => Some(*low),
+            Node::Leaf(_) => None,
+        }
+    }
 }
 
 /// A leaf that may still be split.

@@ -10,7 +10,7 @@
 //! | `model.onnx` | the network, standardisation inside |
 //! | `head-NAME.onnx` | the genre head of a modality: from the embedding model's vector to the network's input |
 //! | `check.json` | inputs of a few pairs and the probabilities that any runtime must give for them |
-//! | `honest-pairs.json`, `honest-movies.json`, `honest-users.json` | the honest model's second level, fitted for pairs of known viewers and movies, for movies that nobody rated, for new viewers; the rest it learns again from the dataset |
+//! | `honest-pairs.msgpack`, `honest-movies.msgpack`, `honest-users.msgpack` | the honest model's second level, fitted for pairs of known viewers and movies, for movies that nobody rated, for new viewers; the rest it learns again from the dataset |
 
 use super::card::Card;
 use super::export;
@@ -22,6 +22,7 @@ use crate::recommend::honest::{self, Regime};
 use crate::train::{Parameter, seeded};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::CellSpec;
+use jhalak_common::hash::{self, Hash};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::de::DeserializeOwned;
@@ -29,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The version of the stored form.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The file that a reader opens first.
 pub const MODEL: &str = "model.json";
 const CARD: &str = "README.md";
@@ -38,7 +39,7 @@ const EMBEDDINGS: &str = "embeddings.safetensors";
 const STATISTICS: &str = "statistics.json";
 const ONNX: &str = "model.onnx";
 const CHECK: &str = "check.json";
-const HONEST: [&str; 3] = ["honest-pairs.json", "honest-movies.json", "honest-users.json"];
+const HONEST: [&str; 3] = ["honest-pairs.msgpack", "honest-movies.msgpack", "honest-users.msgpack"];
 
 /// Pairs in `check.json`.
 const CHECKED: usize = 16;
@@ -56,6 +57,8 @@ pub struct Description {
     pub card: Card,
     /// The network, if there is one.
     pub network: Option<NetworkDescription>,
+    /// The SHA-256 of every other file.
+    pub files: BTreeMap<String, Hash>,
 }
 
 /// What it takes to build the network again.
@@ -127,33 +130,36 @@ pub fn encode(
         training: fitted.training.clone(),
     });
     files.insert(CARD.into(), card.markdown(described.as_ref()).into_bytes());
-    files.insert(MODEL.into(), json(&Description { version: VERSION, card: card.clone(), network: described })?);
     for stored in honest {
         let name = match stored.regime() {
             Regime::Pairs => HONEST[0],
             Regime::Movies => HONEST[1],
             Regime::Users { .. } => HONEST[2],
         };
-        files.insert(name.into(), serde_json::to_vec(stored).map_err(broken)?);
+        files.insert(name.into(), rmp_serde::to_vec_named(stored).map_err(broken)?);
     }
-    let Some(fitted) = network else { return Ok(files) };
-    files.insert(WEIGHTS.into(), weights(fitted)?);
-    files.insert(EMBEDDINGS.into(), embeddings(fitted)?);
-    files.insert(STATISTICS.into(), json(&statistics(dataset, fitted))?);
-    files.insert(CHECK.into(), json(&check(dataset, fitted))?);
-    files.insert(ONNX.into(), export::network(fitted));
-    for side in 0..fitted.sides.len() {
-        if let Some(head) = export::head(fitted, side) {
-            files.insert(format!("head-{}.onnx", fitted.sides[side].name), head);
+    if let Some(fitted) = network {
+        files.insert(WEIGHTS.into(), weights(fitted)?);
+        files.insert(EMBEDDINGS.into(), embeddings(fitted)?);
+        files.insert(STATISTICS.into(), json(&statistics(dataset, fitted))?);
+        files.insert(CHECK.into(), json(&check(dataset, fitted))?);
+        files.insert(ONNX.into(), export::network(fitted));
+        for side in 0..fitted.sides.len() {
+            if let Some(head) = export::head(fitted, side) {
+                files.insert(format!("head-{}.onnx", fitted.sides[side].name), head);
+            }
         }
     }
+    let hashes = files.iter().map(|(name, bytes)| (name.clone(), hash::of_bytes(bytes))).collect();
+    let description = Description { version: VERSION, card: card.clone(), network: described, files: hashes };
+    files.insert(MODEL.into(), json(&description)?);
     Ok(files)
 }
 
 /// `model.json` of these files.
 ///
 /// # Errors
-/// A file that is missing, damaged or of a newer version.
+/// A file that is missing, damaged or of another version.
 pub fn description(files: &Files) -> Result<Description, RecommendError> {
     #[derive(Deserialize)]
     struct Versioned {
@@ -164,7 +170,17 @@ pub fn description(files: &Files) -> Result<Description, RecommendError> {
         let reason = format!("has version {version}, and only {VERSION} is known: use the newer program, or fit again");
         return Err(damaged(MODEL, &reason));
     }
-    read(files, MODEL)
+    if version < VERSION {
+        return Err(damaged(MODEL, "is of an older program: fit again"));
+    }
+    let description: Description = read(files, MODEL)?;
+    for (name, hash) in &description.files {
+        let bytes = files.get(name).ok_or_else(|| damaged(name, "is missing"))?;
+        if hash::of_bytes(bytes) != *hash {
+            return Err(damaged(name, "is not what was fitted: fit again"));
+        }
+    }
+    Ok(description)
 }
 
 /// The network of these files.
@@ -219,7 +235,8 @@ pub fn network(files: &Files, description: &NetworkDescription) -> Result<Fitted
 /// # Errors
 /// A damaged file.
 pub fn honest(files: &Files) -> Result<Vec<honest::Stored>, RecommendError> {
-    HONEST.iter().filter(|name| files.contains_key(**name)).map(|name| read(files, name)).collect()
+    let stored = HONEST.iter().filter_map(|name| files.get(*name).map(|bytes| (name, bytes)));
+    stored.map(|(name, bytes)| rmp_serde::from_slice(bytes).map_err(|e| damaged(name, &e.to_string()))).collect()
 }
 
 fn describe(side: &Side) -> SideDescription {

@@ -179,9 +179,12 @@ fn damaged_newer_or_foreign_models_are_refused_with_the_way_out() {
         bytes.truncate(bytes.len() / 2);
         assert!(refused(&cut, &dataset).contains(name), "{name}");
     }
+    let mut flipped = files.clone();
+    flipped.get_mut("model.safetensors").and_then(|bytes| bytes.last_mut()).map(|byte| *byte ^= 1).expect("a byte");
+    assert!(refused(&flipped, &dataset).contains("not what was fitted"));
     let mut newer = files.clone();
     let text = String::from_utf8(files["model.json"].clone()).expect("JSON");
-    newer.insert("model.json".into(), text.replacen("\"version\": 1", "\"version\": 2", 1).into_bytes());
+    newer.insert("model.json".into(), text.replacen("\"version\": 2", "\"version\": 3", 1).into_bytes());
     assert!(refused(&newer, &dataset).contains("newer program"));
     assert!(refused(&files, &example(30, 13, 6, Taste::Genre, 3)).contains("another catalogue"));
     let served = Served::read(&files, dataset.clone()).expect("just written");
