@@ -51,7 +51,7 @@ pub struct RunSpec {
     /// Which cells the grid is made of.
     #[serde(default)]
     pub grid: Grid,
-    /// What is fitted on every rating at the end; none in a run that was planned before there was such a stage.
+    /// What is fitted on every rating; none in a run of an older version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fit: Option<FitSpec>,
     /// The models that the recipes use, for the report.

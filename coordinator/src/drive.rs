@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jhalak_common::Result;
-use jhalak_common::artifact::{self, ArtifactKey};
+use jhalak_common::{Error, Result};
+use jhalak_common::artifact::ArtifactKey;
 use jhalak_common::fault_point;
 use jhalak_common::job::{FitTask, QuarantineRecord};
 use jhalak_common::queue::Queue;
@@ -93,6 +93,16 @@ impl Coordinator {
         let mut jobs = Jobs::extractions(plan, store.url(), &missing);
         let given_up = self.leave_out_quarantined(plan, &mut jobs).await?;
         let extracted = jobs.len();
+        // A slot's run may have been planned before the program was renewed: what is committed is good, and no worker makes more of it.
+        let old = plan.spec.recipes.iter().find(|recipe| recipe.contract != recipe.kind.contract());
+        if let (Some(recipe), true) = (old, extracted > 0) {
+            return Err(Error::invalid(format!(
+                "{extracted} trailers of the run {} are not extracted, and it was planned by another version of this program, which made {} otherwise: \
+                 submit again, with another slot",
+                plan.spec.id,
+                recipe.kind.name()
+            )));
+        }
         match self.stage(plan, Stage::Extracting, &jobs, missing::in_scope(plan), given_up).await? {
             Ended::Over(n) => made += n,
             Ended::Cancelled => return Ok(Driven::Cancelled),

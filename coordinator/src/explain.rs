@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt;
 use jhalak_common::Result;
-use jhalak_common::artifact::{ArtifactKey, ArtifactKind};
+use jhalak_common::artifact::{ArtifactKey, ArtifactKind, Recipe, Subject};
 use jhalak_common::run::quarantine_key;
 use jhalak_common::store::ObjectStore;
 use serde::Serialize;
 
+use crate::drive;
 use crate::gather::{self, GatheredTable};
 use crate::jobs::Jobs;
 use crate::missing;
@@ -28,7 +29,7 @@ pub struct Explanation {
     pub extract: Vec<WouldRun>,
     /// Extraction jobs that the run gave up before: `jhalak retry` lets them be tried again.
     pub given_up: usize,
-    /// Folds of cells that would be trained, as far as can be told now.
+    /// Folds of cells that would be trained, and the final model, as far as can be told now.
     pub train: Vec<WouldRun>,
     /// Why `train` may grow: tables of embeddings come from extractions that are still to be done.
     pub train_depends: Option<String>,
@@ -107,17 +108,22 @@ pub async fn explain(store: &dyn ObjectStore, plan: &Plan, again: &[ArtifactKey]
         }
     }
     let (tasks, _) = missing::cell_tasks(plan, &tables)?;
-    let retracted_cells = |key: &ArtifactKey| again.contains(key);
-    let (redo, rest): (Vec<_>, Vec<_>) =
-        tasks.into_iter().partition(|task| retracted_cells(&ArtifactKey::new(&task.recipe, &task.dataset)));
+    let is_again = |recipe: &Recipe, dataset: &Subject| again.contains(&ArtifactKey::new(recipe, dataset));
+    let (redo, rest): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|task| is_again(&task.recipe, &task.dataset));
     let open = missing::of_cells(store, rest).await?;
+    let (fit_again, fit_open) = match drive::fit_task(plan, &tables)? {
+        Some(task) if is_again(&task.recipe, &task.dataset) => (Some(task), None),
+        Some(task) if missing::all_committed(store, vec![ArtifactKey::new(&task.recipe, &task.dataset)]).await? => (None, None),
+        task => (None, task),
+    };
     let mut train = Vec::new();
-    for (tasks, why) in [(redo, AGAIN), (open, NO_RESULT)] {
-        let jobs = Jobs::training(plan, store.url(), None, tasks);
+    for (fit, tasks, why) in [(fit_again, redo, AGAIN), (fit_open, open, NO_RESULT)] {
+        let mut jobs = Jobs::training(plan, store.url(), fit, tasks);
+        jobs.retain(|id| !quarantined.contains(&quarantine_key(&plan.spec.id, id)));
         train.extend((0..jobs.len()).map(|i| WouldRun {
             job: jobs.id(i),
             about: jobs.about(i),
-            makes: vec![Reason { kind: ArtifactKind::Cell, why }],
+            makes: jobs.wanted(i).iter().map(|recipe| Reason { kind: recipe.kind, why }).collect(),
         }));
     }
     let train_depends = (!extract.is_empty() || tables_missing).then(|| {
@@ -180,7 +186,7 @@ impl Explanation {
         if self.extract.len() > TOLD {
             text.push_str(&format!("             and {} more: --json lists them all\n", self.extract.len() - TOLD));
         }
-        text.push_str(&format!("  train    {} folds\n", self.train.len()));
+        text.push_str(&format!("  train    {} jobs\n", self.train.len()));
         for (count, kind, why) in counted(&self.train) {
             text.push_str(&format!("           {count} x {}: {why}\n", kind.name()));
         }

@@ -1,4 +1,4 @@
-//! The jobs of one stage, each built when it is sent: a hundred thousand of them take a few bytes each until then.
+//! The jobs of one stage. Extractions are built when they are sent: a hundred thousand of them take a few bytes each until then.
 
 use std::cmp::Reverse;
 

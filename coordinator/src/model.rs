@@ -38,7 +38,7 @@ struct Latest {
     subject: Subject,
 }
 
-/// What a run fits at its end: the classifier over the richest modality that has an input, and the honest model for known viewers and movies.
+/// What a run fits: the classifier over the richest modality that has an input, and the honest model for known viewers and movies.
 pub fn of_run(dataset: &Dataset, trailers: bool, settings: &EvaluateSettings) -> FitSpec {
     let modality = match (trailers, dataset.has_genres()) {
         (true, _) => Some(Modality::AudioVideo),

@@ -152,11 +152,11 @@ impl Running<'_> {
                 Err(_) if last_result.elapsed() >= patience => {
                     last_result = Instant::now();
                     patience = (patience * 2).min(LOOK_AT_MOST);
-                    if !told && self.made == 0 && self.waiting().await > 0 {
+                    // Of those that a worker has taken, none waits.
+                    if !told && self.made == 0 && self.waiting().await >= self.pending.len() as u64 {
                         told = true;
-                        self.coordinator
-                            .progress
-                            .say("jobs wait on the queue and none has ended yet: is a `jhalak-worker` running?");
+                        let words = "jobs wait on the queue and nobody takes any: is a `jhalak-worker` running?";
+                        self.coordinator.progress.say(words);
                     }
                     let looked = missing::end_states(self.store(), self.plan, self.jobs, &self.pending).await;
                     for_now(looked, "the store cannot be looked at now")?.unwrap_or_default()

@@ -18,6 +18,8 @@ pub(super) struct Assembly {
     /// The line of each user's row in the users' table.
     user_rows: BTreeMap<u32, u64>,
     ratings: Vec<(Rating, u32)>,
+    /// Columns of the catalogue that say nothing that is known here.
+    pub unread_columns: Vec<String>,
 }
 
 /// What an assembly comes to.

@@ -59,7 +59,7 @@ pub use files::{Files, Folder, Memory};
 pub use genres::PAPER_GENRES;
 pub use given_folds::{FoldsBy, GivenFold, GivenFolds, read_folds};
 pub use layout::{Facts, Layout, ReadSettings, TABLE_FILES, read};
-pub use newcomers::read_movies;
+pub use newcomers::{NewMovies, read_movies};
 pub use reject::{MAX_LISTED, Reject};
 pub use trailers::TRAILER_EXTENSIONS;
 

@@ -15,19 +15,30 @@ pub(super) const FILE: &str = "movies.csv";
 /// Cells that say that nothing is known.
 const UNKNOWN: [&str; 7] = ["", "NA", "N/A", "nan", "NaN", "null", "(no genres listed)"];
 
+/// What the column of ids is called.
+const ID: &[&str] = &["movie_id", "movieid", "_id", "id", "imdb_id", "tconst", "movie"];
+
+/// What the other columns are called: name, genre, description, language, released, rating, writer, director, cast.
+const COLUMNS: [&[&str]; 9] = [
+    &["name", "title", "movie_name"],
+    &["genre", "genres"],
+    &["description", "plot", "overview", "summary"],
+    &["language", "languages"],
+    &["released", "release_date", "year"],
+    &["rating", "imdb_rating", "imdbrating"],
+    &["writer", "writers"],
+    &["director", "directors"],
+    &["cast", "actors"],
+];
+
 /// Reads the catalogue. `year_in_title`: titles end in ` (1995)`, as MovieLens writes them.
 pub(super) fn read(files: &dyn Files, assembly: &mut Assembly, year_in_title: bool) -> Result<()> {
     let mut table = Table::open(FILE, files.open(FILE)?, Format::CSV)?;
-    let id = table.required(&["movie_id", "movieid", "_id", "id", "imdb_id", "tconst", "movie"])?;
-    let name = table.column(&["name", "title", "movie_name"]);
-    let genre = table.column(&["genre", "genres"]);
-    let description = table.column(&["description", "plot", "overview", "summary"]);
-    let language = table.column(&["language", "languages"]);
-    let released = table.column(&["released", "release_date", "year"]);
-    let rating = table.column(&["rating", "imdb_rating", "imdbrating"]);
-    let writer = table.column(&["writer", "writers"]);
-    let director = table.column(&["director", "directors"]);
-    let cast = table.column(&["cast", "actors"]);
+    let id = table.required(ID)?;
+    let [name, genre, description, language, released, rating, writer, director, cast] =
+        COLUMNS.map(|names| table.column(names));
+    let is_read = |column: &String| COLUMNS.iter().chain([&ID]).any(|names| names.contains(&column.as_str()));
+    assembly.unread_columns = table.header().iter().filter(|column| !is_read(column)).cloned().collect();
     while let Some(row) = table.next()? {
         let subject = row.cell(Some(id));
         let mut cells = Cells { subject, line: row.line, rejects: &mut assembly.rejects };

@@ -11,12 +11,21 @@ use super::files::Memory;
 use super::movies;
 use crate::error::{Error, Result};
 
+/// Movies from a file.
+#[derive(Debug, PartialEq)]
+pub struct NewMovies {
+    /// The movies.
+    pub movies: Vec<Movie>,
+    /// Columns, or keys, that say nothing that is known here.
+    pub unread: Vec<String>,
+}
+
 /// Reads movies from the file `name`: CSV with the columns of `movies.csv`, or JSON, one object or a list of them, with the same names
 /// (`movie_id` or `id`, `name`, `genre`, `description`, `cast`...).
 ///
 /// # Errors
 /// Invalid input where the file cannot be read, holds no movie, or anything of it would have to be left out.
-pub fn read_movies(name: &str, bytes: &[u8]) -> Result<Vec<Movie>> {
+pub fn read_movies(name: &str, bytes: &[u8]) -> Result<NewMovies> {
     let within = |error: Error| error.context(format!("the movies in {name}"));
     let text = std::str::from_utf8(bytes).map_err(|_| within(Error::invalid("it is no UTF-8")))?;
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
@@ -28,11 +37,12 @@ pub fn read_movies(name: &str, bytes: &[u8]) -> Result<Vec<Movie>> {
     if let Some(first) = assembly.rejects.listed.first() {
         return Err(within(Error::invalid(format!("{}: {}", first.subject, first.reason))));
     }
+    let unread = std::mem::take(&mut assembly.unread_columns);
     let movies = assembly.into_movies();
     if movies.is_empty() {
         return Err(within(Error::invalid("there is none in it")));
     }
-    Ok(movies)
+    Ok(NewMovies { movies, unread })
 }
 
 /// The same movies as CSV, a column for each name that occurs.
@@ -73,10 +83,13 @@ mod tests {
         let (from_json, from_csv) = (read_movies("a.json", json.as_bytes()), read_movies("a.csv", csv.as_bytes()));
         let (from_json, from_csv) = (from_json.expect("JSON"), from_csv.expect("CSV"));
         assert_eq!(from_json, from_csv);
+        let from_json = from_json.movies;
         assert_eq!((from_json[0].name.as_str(), from_json[0].year), ("Amélie, encore", Some(2001)));
         assert_eq!(from_json[0].genres, ["Drama", "Music"]);
         let two = read_movies("b.json", br#"[{"id": "a"}, {"id": "b", "name": "B"}]"#).expect("a list");
-        assert_eq!(two.iter().map(|movie| movie.name.as_str()).collect::<Vec<_>>(), ["a", "B"]);
+        assert_eq!(two.movies.iter().map(|movie| movie.name.as_str()).collect::<Vec<_>>(), ["a", "B"]);
+        let odd = read_movies("c.json", br#"{"id": "a", "gener": "Drama", "Poster": 1}"#).expect("a movie");
+        assert_eq!(odd.unread, ["poster", "gener"].map(str::to_owned));
     }
 
     #[test]

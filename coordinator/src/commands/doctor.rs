@@ -132,7 +132,8 @@ const PROBE: Duration = Duration::from_secs(30);
 async fn probe(settings: &Settings, kind: queue::WorkKind) -> Result<String> {
     let store = store::open(&settings.store, &settings.s3).await?;
     let queue = queue::open(&settings.queue, &settings.rabbitmq).await?;
-    let run = format!("probe-{}-{}", std::process::id(), jiff::Timestamp::now().as_millisecond());
+    let now = jiff::Timestamp::now().as_millisecond();
+    let run = format!("probe-{}-{}-{now}", kind.name(), std::process::id());
     let recipe = Recipe::new(ArtifactKind::Probe, json!({}))?;
     let subject = Subject { id: run.clone(), content: hash::of_bytes(run.as_bytes()) };
     let place = ArtifactKey::new(&recipe, &subject).commit();

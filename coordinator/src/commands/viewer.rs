@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use jhalak_common::dataset::{Dataset, Label, Movie, read_movies};
+use jhalak_common::dataset::{Dataset, Label, Movie, NewMovies, read_movies};
 use jhalak_common::evaluation::metrics::{PerClass, predicted_class};
 use jhalak_common::settings::Settings;
 use jhalak_common::store;
@@ -141,7 +141,18 @@ impl ViewerArgs {
             Some(path) => {
                 let name = path.display().to_string();
                 let bytes = std::fs::read(path).map_err(|e| Error::from(e).context(format!("read {name}")))?;
-                read_movies(&name, &bytes)?
+                let NewMovies { movies, unread } = read_movies(&name, &bytes)?;
+                if !unread.is_empty() {
+                    tracing::warn!("{name}: nothing is read from {}", unread.join(", "));
+                }
+                let is_known = |genre: &&String| dataset.genres.contains(genre);
+                let mut strange: Vec<&String> = movies.iter().flat_map(|m| &m.genres).filter(|g| !is_known(g)).collect();
+                strange.sort_unstable();
+                strange.dedup();
+                if !strange.is_empty() {
+                    tracing::warn!("{name}: the model knows no genre {strange:?}, only {:?}", dataset.genres);
+                }
+                movies
             }
         };
         let user = self.user.as_deref().map(|id| user(dataset, id)).transpose()?;
@@ -281,7 +292,8 @@ pub fn in_words(why: &Why) -> String {
         let all = dislike + neutral + like;
         parts.push(format!("of {} liked {like} of {all}{}", genre.genre, disliked(dislike)));
     }
-    for neighbour in &why.neighbours {
+    // What is shown as 0.00 alike is no reason.
+    for neighbour in why.neighbours.iter().filter(|neighbour| neighbour.likeness >= 0.005) {
         let verb = match neighbour.rated {
             Label::Like => "liked",
             Label::Neutral => "was neutral to",

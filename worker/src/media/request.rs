@@ -91,6 +91,9 @@ impl DecodeRequest {
                 return Err(MediaError::permanent(message));
             }
         }
+        if self.frames.is_some() && self.scene_object.is_some() {
+            return Err(MediaError::bug("frames for a viewer and scene-object keyframes are decodes of their own"));
+        }
         if self.frames.as_ref().is_some_and(|frames| frames.stride == 0) {
             return Err(MediaError::permanent("frames.stride is 0 and must be at least 1"));
         }

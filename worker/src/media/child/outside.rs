@@ -144,9 +144,8 @@ fn start(exe: &Path) -> Result<Child, MediaError> {
 fn talk(mut from: impl BufRead, mut to: impl Write, order: &[u8], mut guests: Guests) -> Result<Vec<u8>, MediaError> {
     let mut answer = Vec::new();
     let mut picture = Picture::default();
-    if to.write_all(order).is_err() {
-        return Ok(answer);
-    }
+    // A child that reads no more may have said why: what it wrote is read to its end all the same.
+    let _ = to.write_all(order);
     loop {
         let mut line = Vec::new();
         if !matches!((&mut from).take(MAX_ANSWER).read_until(b'\n', &mut line), Ok(1..)) {
@@ -176,9 +175,8 @@ fn talk(mut from: impl BufRead, mut to: impl Write, order: &[u8], mut guests: Gu
                 let mut objects =
                     objects.map_err(|error| MediaError::bug(format!("objects do not serialise: {error}")))?;
                 objects.push(b'\n');
-                if to.write_all(&objects).is_err() {
-                    return Ok(answer);
-                }
+                // As above: it goes on decoding while the detector looks.
+                let _ = to.write_all(&objects);
             }
             _ => answer = line,
         }
@@ -290,6 +288,7 @@ fn without_address(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::detector::Object;
 
     #[test]
     fn words_are_the_last_three_lines_without_addresses_or_repetition() {
@@ -298,6 +297,32 @@ mod tests {
         let log = b"[hls @ 0x1f] Format not on whitelist 'mov,matroska'\n";
         assert_eq!(ffmpegs_words(log), "[hls] is no format that a trailer may have");
         assert_eq!(ffmpegs_words(b""), "");
+    }
+
+    #[test]
+    fn a_child_that_fails_while_the_detector_looks_is_heard() {
+        struct Blind;
+        impl Detector for Blind {
+            fn detect(&mut self, _: &Picture) -> Result<Vec<Object>, MediaError> {
+                Ok(Vec::new())
+            }
+        }
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::BrokenPipe.into())
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let line = |answer: &Answer| [serde_json::to_vec(answer).expect("plain data"), b"\n".to_vec()].concat();
+        let error = line(&Answer::Error(MediaError::transient("the disk is full")));
+        let question = line(&Answer::Detect { width: 1, height: 1, on_canvas: false });
+        let said = [question, vec![0; 3], error.clone()].concat();
+        let guests = Guests { detector: Some(Box::new(Blind)), ..Guests::default() };
+        assert_eq!(talk(&said[..], Closed, b"", guests), Ok(error));
     }
 
     #[tokio::test]

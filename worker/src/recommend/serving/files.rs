@@ -57,7 +57,7 @@ pub struct Description {
     pub card: Card,
     /// The network, if there is one.
     pub network: Option<NetworkDescription>,
-    /// The SHA-256 of every other file.
+    /// The SHA-256 of every other file but the card, which is for people.
     pub files: BTreeMap<String, Hash>,
 }
 
@@ -129,7 +129,6 @@ pub fn encode(
         sides: fitted.sides.iter().map(describe).collect(),
         training: fitted.training.clone(),
     });
-    files.insert(CARD.into(), card.markdown(described.as_ref()).into_bytes());
     for stored in honest {
         let name = match stored.regime() {
             Regime::Pairs => HONEST[0],
@@ -150,9 +149,11 @@ pub fn encode(
             }
         }
     }
+    let readme = card.markdown(described.as_ref()).into_bytes();
     let hashes = files.iter().map(|(name, bytes)| (name.clone(), hash::of_bytes(bytes))).collect();
     let description = Description { version: VERSION, card: card.clone(), network: described, files: hashes };
     files.insert(MODEL.into(), json(&description)?);
+    files.insert(CARD.into(), readme);
     Ok(files)
 }
 
@@ -230,12 +231,13 @@ pub fn network(files: &Files, description: &NetworkDescription) -> Result<Fitted
     }
 }
 
-/// The stored honest models of these files.
+/// The stored honest models of these files: those that `model.json` names, whatever else lies there from an earlier fit.
 ///
 /// # Errors
 /// A damaged file.
-pub fn honest(files: &Files) -> Result<Vec<honest::Stored>, RecommendError> {
-    let stored = HONEST.iter().filter_map(|name| files.get(*name).map(|bytes| (name, bytes)));
+pub fn honest(files: &Files, description: &Description) -> Result<Vec<honest::Stored>, RecommendError> {
+    let named = HONEST.iter().filter(|name| description.files.contains_key(**name));
+    let stored = named.filter_map(|name| files.get(*name).map(|bytes| (name, bytes)));
     stored.map(|(name, bytes)| rmp_serde::from_slice(bytes).map_err(|e| damaged(name, &e.to_string()))).collect()
 }
 

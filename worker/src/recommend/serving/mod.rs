@@ -90,7 +90,7 @@ impl Served {
     pub fn read(files: &Files, dataset: Dataset) -> Result<Self, RecommendError> {
         let description = files::description(files)?;
         let network = description.network.as_ref().map(|network| files::network(files, network)).transpose()?;
-        let honest = files::honest(files)?;
+        let honest = files::honest(files, &description)?;
         if let Some(fitted) = &network
             && fitted.sides.iter().any(|side| side.table.rows.len() != dataset.movies.len())
         {
