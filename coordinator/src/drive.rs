@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jhalak_common::{Error, Result};
 use jhalak_common::artifact::ArtifactKey;
 use jhalak_common::fault_point;
 use jhalak_common::job::{FitTask, QuarantineRecord};
 use jhalak_common::queue::Queue;
 use jhalak_common::run::{RUN_VERSION, RunState, Stage, quarantine_key};
 use jhalak_common::store::ObjectStore;
+use jhalak_common::{Error, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::gather::{self, GatheredTable, Named};
@@ -120,7 +120,7 @@ impl Coordinator {
         let all = tasks.len() + usize::from(model.is_some());
         let fit = match &model {
             Some(task)
-                if artifact::committed(store, &ArtifactKey::new(&task.recipe, &task.dataset)).await?.is_none() =>
+                if !missing::all_committed(store, vec![ArtifactKey::new(&task.recipe, &task.dataset)]).await? =>
             {
                 Some(task.clone())
             }

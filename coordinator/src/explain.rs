@@ -113,7 +113,9 @@ pub async fn explain(store: &dyn ObjectStore, plan: &Plan, again: &[ArtifactKey]
     let open = missing::of_cells(store, rest).await?;
     let (fit_again, fit_open) = match drive::fit_task(plan, &tables)? {
         Some(task) if is_again(&task.recipe, &task.dataset) => (Some(task), None),
-        Some(task) if missing::all_committed(store, vec![ArtifactKey::new(&task.recipe, &task.dataset)]).await? => (None, None),
+        Some(task) if missing::all_committed(store, vec![ArtifactKey::new(&task.recipe, &task.dataset)]).await? => {
+            (None, None)
+        }
         task => (None, task),
     };
     let mut train = Vec::new();

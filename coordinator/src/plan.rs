@@ -95,7 +95,10 @@ pub async fn freeze(store: &dyn ObjectStore, draft: Draft) -> Result<(Plan, bool
     let Draft { plan, dataset } = draft;
     let Plan { spec, trailers } = &plan;
     if store_has(store, &run_key(&spec.id, "spec.json")).await? {
-        return Ok((load(store, &spec.id).await?, true));
+        // Of a hundred thousand trailers two lists would be too many.
+        let id = spec.id.clone();
+        drop((plan, dataset));
+        return Ok((load(store, &id).await?, true));
     }
     let dataset_key = dataset_key(&spec.dataset.content);
     if !store_has(store, &dataset_key).await? {

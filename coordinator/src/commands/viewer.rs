@@ -146,7 +146,8 @@ impl ViewerArgs {
                     tracing::warn!("{name}: nothing is read from {}", unread.join(", "));
                 }
                 let is_known = |genre: &&String| dataset.genres.contains(genre);
-                let mut strange: Vec<&String> = movies.iter().flat_map(|m| &m.genres).filter(|g| !is_known(g)).collect();
+                let mut strange: Vec<&String> =
+                    movies.iter().flat_map(|m| &m.genres).filter(|g| !is_known(g)).collect();
                 strange.sort_unstable();
                 strange.dedup();
                 if !strange.is_empty() {
