@@ -115,3 +115,34 @@ impl Clock {
         self.0 = now;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jhalak_common::ErrorKind;
+    use jhalak_common::artifact::{ArtifactKind, Recipe, Subject};
+    use jhalak_common::hash;
+    use jhalak_common::job::{MESSAGE_VERSION, ProbeTask};
+    use jhalak_common::queue::WorkKind;
+
+    #[tokio::test]
+    async fn a_worker_makes_nothing_by_a_contract_that_it_does_not_know() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut settings = Settings::default();
+        settings.worker.scratch = folder.path().join("scratch");
+        let place = folder.path().join("store").display().to_string();
+        let store = store::open(&place, &settings.s3).await.expect("a folder");
+        let context = Arc::new(Context::new(store.clone(), settings, None).expect("no model is needed"));
+        let job = |contract: u32| {
+            let recipe = Recipe { contract, ..Recipe::new(ArtifactKind::Probe, serde_json::json!({})).expect("JSON") };
+            let subject = Subject { id: "one".into(), content: hash::of_bytes(b"one") };
+            let task = Task::Probe(ProbeTask { workers: WorkKind::Train, subject, recipe: Some(recipe) });
+            Job { version: MESSAGE_VERSION, id: "one".into(), run: "run".into(), store: store.url(), attempt: 0, task }
+        };
+        let known = ArtifactKind::Probe.contract();
+        let error = run(&context, &job(known + 1), CancellationToken::new()).await.expect_err("a newer contract");
+        assert_eq!(error.kind(), ErrorKind::Transient, "another worker may know it");
+        assert!(error.to_string().contains("the coordinator's version"), "{error}");
+        assert_eq!(run(&context, &job(known), CancellationToken::new()).await.expect("its own").made, 1);
+    }
+}
