@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use futures::TryStreamExt;
 use jhalak_common::job::{Job, QuarantineRecord};
 use jhalak_common::queue::{self, Channel, Queue};
 use jhalak_common::run::{self, CANCELLED, RunState, Stage, quarantine_folder, quarantine_key, run_key};
@@ -32,8 +33,8 @@ pub struct Quarantine {
 enum QuarantineCommand {
     /// A line a job.
     Ls {
-        /// The run.
-        run: String,
+        /// The run [default: every run of the store]
+        run: Option<String>,
     },
     /// Everything known of one job: the run, the reason with its causes, the message.
     Show {
@@ -69,13 +70,19 @@ impl Quarantine {
         let store = store.as_ref();
         match self.command {
             QuarantineCommand::Ls { run } => {
-                let records = records(store, &run).await?;
-                let line =
-                    |r: &QuarantineRecord| format!("{}  {} attempts  {}: {}\n", r.job, r.attempts, r.about, r.reason);
-                let mut text: String = records.iter().map(line).collect();
-                if records.is_empty() {
-                    text = format!("no job of the run {run} is quarantined");
-                }
+                let records = match &run {
+                    Some(run) => records(store, run).await?,
+                    None => read_all(store, keys_of_all_runs(store).await?).await?,
+                };
+                let line = |r: &QuarantineRecord| {
+                    let of_run = if run.is_none() { format!("{}  ", r.run) } else { String::new() };
+                    format!("{of_run}{}  {} attempts  {}: {}\n", r.job, r.attempts, r.about, r.reason)
+                };
+                let text = match (&run, records.is_empty()) {
+                    (_, false) => records.iter().map(line).collect(),
+                    (Some(run), true) => format!("no job of the run {run} is quarantined"),
+                    (None, true) => format!("no job of any run in {} is quarantined", store.url()),
+                };
                 output.print(&records, &text)?;
             }
             QuarantineCommand::Show { run, job } => {
@@ -226,9 +233,19 @@ fn unknown(run: &str, job: &str) -> Error {
 
 async fn records(store: &dyn ObjectStore, run: &str) -> Result<Vec<QuarantineRecord>> {
     jhalak_common::store::check_prefix(&quarantine_folder(run))?;
+    read_all(store, quarantine_keys(store, run).await?).await
+}
+
+async fn read_all(store: &dyn ObjectStore, keys: BTreeSet<String>) -> Result<Vec<QuarantineRecord>> {
     let mut records = Vec::new();
-    for key in quarantine_keys(store, run).await? {
+    for key in keys {
         records.extend(run::get_json::<QuarantineRecord>(store, &key).await?);
     }
     Ok(records)
+}
+
+/// The keys of the quarantine records of every run.
+async fn keys_of_all_runs(store: &dyn ObjectStore) -> Result<BTreeSet<String>> {
+    let keys = store.list("runs/").map_ok(|object| object.key);
+    keys.try_filter(|key| std::future::ready(key.contains("/quarantine/"))).try_collect().await
 }

@@ -35,6 +35,10 @@ fn a_trailer_that_is_no_video_is_quarantined_and_the_rest_goes_on() {
     assert_eq!(records.as_array().map(Vec::len), Some(1));
     assert_eq!((&records[0]["error"], &records[0]["attempts"]), (&"invalid_input".into(), &1.into()));
 
+    let everywhere = run(command("jhalak", &store).args(["quarantine", "ls", "--json"]));
+    assert_eq!(everywhere.out, listed.out, "without a run, those of all runs");
+    assert!(run(command("jhalak", &store).args(["quarantine", "ls"])).out.starts_with(&name), "each with its run");
+
     // Not tried again by itself, and tried again when told to.
     assert_eq!(jhalak(&store, &dataset).code, Some(4));
     assert_eq!(run(command("jhalak", &store).args(["retry", &name])).code, Some(0));
