@@ -84,7 +84,7 @@ impl ArtifactKind {
             ArtifactKind::Keyframes => 2,
             // 2: a model that hears the whole sound at once hears its last samples too.
             ArtifactKind::AudioEmbedding => 2,
-            // 2: keyframes decoded by libjpeg-turbo.
+            // 2: keyframes decoded by libjpeg-turbo and resized as Pillow does.
             ArtifactKind::VideoEmbedding => 2,
             // 2: dislikes are repeated up to the number of the rarer other class, and no more.
             ArtifactKind::Cell | ArtifactKind::Model => 2,

@@ -224,9 +224,9 @@ pub enum Resize {
 #[serde(rename_all = "kebab-case")]
 pub enum Filter {
     #[default]
-    /// A triangle, widened when shrinking; values are rounded to whole ones, as Pillow's `BILINEAR` does but for single roundings.
+    /// A triangle, widened when shrinking; Pillow's `BILINEAR`, to the last bit.
     Bilinear,
-    /// Cubic (a = -0.5), widened when shrinking, as Pillow's `BICUBIC`.
+    /// Cubic (a = -0.5), widened when shrinking, Pillow's `BICUBIC`.
     Bicubic,
     /// The nearest pixel.
     Nearest,

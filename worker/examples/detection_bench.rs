@@ -5,7 +5,6 @@
 use std::io::{BufRead, Write};
 use std::path::Path;
 
-use fast_image_resize::Resizer;
 use jhalak_common::models::{Registry, Role};
 use jhalak_common::settings::Settings;
 use jhalak_worker::detect::ObjectDetector;
@@ -46,12 +45,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     (how.width, how.height) = (416, 416);
     let mut writer = InputWriter::new(&how);
     let mut letterboxed = vec![0.0; writer.len()];
-    let (mut resizer, mut stretched) = (Resizer::new(), vec![0.0; 3 * 224 * 224]);
+    let mut stretched = vec![0.0; 3 * 224 * 224];
     for line in std::io::stdin().lock().lines() {
         let rounds: u32 = line?.trim().parse()?;
         let answer = json!({
             "letterbox_416_ms": cpu_ms(rounds, || writer.write(&shown, &mut letterboxed).map(|_| ())),
-            "stretch_224_ms": cpu_ms(rounds, || input::write(&shown, &picture_input, &mut resizer, &mut stretched)),
+            "stretch_224_ms": cpu_ms(rounds, || input::write(&shown, &picture_input, &mut stretched)),
             "decode_ms": cpu_ms(rounds, decode),
             "detect_ms": cpu_ms(rounds, || decode().and_then(|picture| detector.detect(&[picture]))),
         });

@@ -1,13 +1,12 @@
 //! From a picture to a detector's input: resized, placed, padded, scaled, in the model's order.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use jhalak_common::models::{Channels, Filter, Layout, PictureInput};
 use jhalak_common::{Error, Result};
 
 use super::placement::Placement;
 use super::two_tap::TwoTap;
 use crate::media::picture::Picture;
+use crate::media::resample;
 
 /// What stands where no picture is, if the registry says nothing: the grey of YOLO.
 const PAD: u8 = 114;
@@ -20,7 +19,6 @@ pub struct InputWriter {
     /// The picture's channel that each channel of the input takes.
     sources: [usize; 3],
     two_tap: TwoTap,
-    resizer: Resizer,
 }
 
 impl InputWriter {
@@ -38,7 +36,6 @@ impl InputWriter {
             values: std::array::from_fn(|channel| std::array::from_fn(|byte| value(channel, byte))),
             sources,
             two_tap: TwoTap::default(),
-            resizer: Resizer::new(),
         }
     }
 
@@ -69,19 +66,13 @@ impl InputWriter {
                 self.two_tap.rows(&picture.rgb, size, &placement, |y, line| sink.line(y, line, input));
                 return Ok(placement);
             }
-            Filter::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
-            Filter::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
-            Filter::Nearest => ResizeAlg::Nearest,
+            Filter::Bilinear => resample::Filter::Bilinear,
+            Filter::Bicubic => resample::Filter::Bicubic,
+            Filter::Nearest => resample::Filter::Nearest,
         };
-        let cannot = |e: &dyn std::fmt::Display| {
-            Error::invalid(format!("a picture of {} x {} cannot be resized: {e}", size.0, size.1))
-        };
-        let source = ImageRef::new(size.0, size.1, &picture.rgb, PixelType::U8x3).map_err(|e| cannot(&e))?;
-        let mut target = Image::new(placement.width, placement.height, PixelType::U8x3);
-        let options = ResizeOptions::new().resize_alg(filter);
-        self.resizer.resize(&source, &mut target, &options).map_err(|e| cannot(&e))?;
+        let resized = resample::resize(picture, resample::whole(picture), placement.width, placement.height, filter);
         let stride = placement.width as usize * 3;
-        target.buffer().chunks_exact(stride).enumerate().for_each(|(y, line)| sink.line(y, line, input));
+        resized.chunks_exact(stride).enumerate().for_each(|(y, line)| sink.line(y, line, input));
         Ok(placement)
     }
 }

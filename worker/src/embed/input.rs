@@ -1,16 +1,15 @@
 //! From a picture to a model's input.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use jhalak_common::models::{Channels, Filter, Layout, PictureInput, Resize};
 use jhalak_common::{Error, Result};
 
 use crate::media::picture::Picture;
+use crate::media::resample;
 
 /// Writes `picture` into `input` (one picture of the batch) as the model wants it.
-pub fn write(picture: &Picture, how: &PictureInput, resizer: &mut Resizer, input: &mut [f32]) -> Result<()> {
+pub fn write(picture: &Picture, how: &PictureInput, input: &mut [f32]) -> Result<()> {
     let (width, height) = (how.width, how.height);
-    let resized = resized(picture, how, resizer)?;
+    let resized = resized(picture, how)?;
     let area = width as usize * height as usize;
     if input.len() != 3 * area {
         return Err(Error::bug(format!("room for {} values, and the picture has {}", input.len(), 3 * area)));
@@ -36,27 +35,23 @@ pub fn write(picture: &Picture, how: &PictureInput, resizer: &mut Resizer, input
     Ok(())
 }
 
-fn resized(picture: &Picture, how: &PictureInput, resizer: &mut Resizer) -> Result<Vec<u8>> {
-    let cannot = |e: &dyn std::fmt::Display| {
-        Error::invalid(format!("a picture of {} x {} cannot be resized: {e}", picture.width, picture.height))
-    };
+fn resized(picture: &Picture, how: &PictureInput) -> Result<Vec<u8>> {
+    if picture.width == 0 || picture.height == 0 {
+        return Err(Error::invalid("a picture without pixels cannot be resized"));
+    }
     if (picture.width, picture.height) == (how.width, how.height) {
         return Ok(picture.rgb.to_vec());
     }
-    let source = ImageRef::new(picture.width, picture.height, &picture.rgb, PixelType::U8x3).map_err(|e| cannot(&e))?;
-    let mut target = Image::new(how.width, how.height, PixelType::U8x3);
-    let algorithm = match how.filter {
-        Filter::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
-        Filter::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
-        Filter::Nearest => ResizeAlg::Nearest,
+    let filter = match how.filter {
+        Filter::Bilinear => resample::Filter::Bilinear,
+        Filter::Bicubic => resample::Filter::Bicubic,
+        Filter::Nearest => resample::Filter::Nearest,
         Filter::TwoTap => return Err(Error::bug("two-tap is for detectors")),
     };
-    let options = ResizeOptions::new().resize_alg(algorithm);
-    let options = match how.resize {
-        Resize::Stretch => options,
-        Resize::Crop => options.fit_into_destination(Some((0.5, 0.5))),
+    let part = match how.resize {
+        Resize::Stretch => resample::whole(picture),
+        Resize::Crop => resample::middle(picture, how.width, how.height),
         Resize::Letterbox | Resize::LetterboxTopLeft => return Err(Error::bug("a letterbox is for detectors")),
     };
-    resizer.resize(&source, &mut target, &options).map_err(|e| cannot(&e))?;
-    Ok(target.into_vec())
+    Ok(resample::resize(picture, part, how.width, how.height, filter))
 }

@@ -3,7 +3,6 @@
 use std::io::Read;
 use std::path::Path;
 
-use fast_image_resize::Resizer;
 use jhalak_common::models::{ClipInput, ClipLayout, Layout, Model, PictureInput};
 use jhalak_common::{Error, Result};
 use serde_json::Value;
@@ -48,11 +47,10 @@ fn embed_each(
     let how = section(model)?;
     let area = picture_length(how);
     let mut data = Vec::new();
-    let mut resizer = Resizer::new();
     for picture in pictures {
         let start = data.len();
         data.resize(start + area, 0.0);
-        input::write(&picture?, how, &mut resizer, &mut data[start..])?;
+        input::write(&picture?, how, &mut data[start..])?;
     }
     let count = data.len() / area;
     let (width, height) = (how.width as usize, how.height as usize);
@@ -74,17 +72,16 @@ fn embed_clip(
     let how = section(model)?;
     let (length, plane) = (picture_length(how), how.width as usize * how.height as usize);
     let mut data = vec![0.0; clip.frames * length];
-    let mut resizer = Resizer::new();
     let mut seen = 0;
     let mut one = vec![0.0; length];
     for (frame, picture) in pictures.take(clip.frames).enumerate() {
         let picture = picture?;
         match clip.layout {
             ClipLayout::Ntchw | ClipLayout::Nthwc => {
-                input::write(&picture, how, &mut resizer, &mut data[frame * length..(frame + 1) * length])?;
+                input::write(&picture, how, &mut data[frame * length..(frame + 1) * length])?;
             }
             ClipLayout::Ncthw => {
-                input::write(&picture, how, &mut resizer, &mut one)?;
+                input::write(&picture, how, &mut one)?;
                 for (channel, values) in one.chunks_exact(plane).enumerate() {
                     let start = (channel * clip.frames + frame) * plane;
                     data[start..start + plane].copy_from_slice(values);

@@ -31,6 +31,7 @@ pub mod picture;
 pub mod pixels;
 pub mod report;
 pub mod request;
+pub mod resample;
 pub mod scene_middle;
 pub mod scene_object;
 pub mod scene_pass;
