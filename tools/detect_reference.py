@@ -133,7 +133,9 @@ class Detector:
         threshold = how.get("threshold", 0.25) if threshold is None else threshold
         overlap = how.get("nms", 0.45) if overlap is None else overlap
         tensor, (scale_x, scale_y, left, top) = preprocess(bgr, self.entry)
-        output = self.session.run([self.output], {self.input.name: tensor})[0]
+        if self.input.type == "tensor(float16)":
+            tensor = tensor.astype(np.float16)
+        output = self.session.run([self.output], {self.input.name: tensor})[0].astype(np.float32)
         boxes, scores, classes, overlapping = decode(output, self.entry, self.classes)
         above = scores > threshold
         boxes, scores, classes = boxes[above], scores[above], classes[above]

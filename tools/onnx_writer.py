@@ -7,7 +7,7 @@ its SHA-256 can stand in models.toml. Field numbers are those of onnx.proto.
 
 import struct
 
-FLOAT, INT64 = 1, 7
+FLOAT, INT64, FLOAT16 = 1, 7, 10
 IR_VERSION = 8  # the one that opset 17 came with
 
 

@@ -49,15 +49,26 @@ pub struct TensorFacts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<Vec<i64>>,
     /// The type of its numbers.
-    #[serde(rename = "type", default)]
-    pub kind: NumberKind,
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<NumberKind>,
 }
 
 /// The type of a tensor's numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NumberKind {
     /// IEEE single precision.
-    #[default]
     Float32,
+    /// IEEE half precision.
+    Float16,
+}
+
+impl NumberKind {
+    /// The word used in a registry.
+    pub fn name(self) -> &'static str {
+        match self {
+            NumberKind::Float32 => "float32",
+            NumberKind::Float16 => "float16",
+        }
+    }
 }

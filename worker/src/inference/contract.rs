@@ -3,7 +3,9 @@
 
 use jhalak_common::models::{Model, NumberKind, TensorFacts, Tensors};
 use jhalak_common::{Error, Result};
-use ort::value::{Outlet, TensorElementType, ValueType};
+use ort::value::{Outlet, ValueType};
+
+use super::numbers;
 
 /// A model's tensors, in the order in which callers give and get them.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,13 +18,15 @@ pub struct Contract {
     pub rows: Rows,
 }
 
-/// A tensor's name and shape; -1 is any length.
+/// A tensor's name, shape and numbers; -1 is any length.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorShape {
     /// Its name in the file.
     pub name: String,
     /// The length of each dimension.
     pub shape: Vec<i64>,
+    /// The type of its numbers in the file; callers give and get f32.
+    pub kind: NumberKind,
 }
 
 /// How many rows one inference takes: the first dimension of the inputs.
@@ -123,16 +127,23 @@ fn shape_of(field: &str, stated: &TensorFacts, outlet: &Outlet) -> Result<Tensor
     let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
         return Err(Error::invalid(format!("the {field} `{}` is no tensor but {}", outlet.name(), outlet.dtype())));
     };
-    let NumberKind::Float32 = stated.kind;
-    if *ty != TensorElementType::Float32 {
+    let Some(kind) = numbers::kind_of(*ty) else {
         return Err(Error::invalid(format!(
-            "the {field} `{}` holds {ty} and float32 is what can be used: export the model with float32 tensors at its edges",
+            "the {field} `{}` holds {ty}, and float32 and float16 are what can be used: export the model with such tensors at its edges",
             outlet.name()
+        )));
+    };
+    if let Some(stated) = stated.kind.filter(|&stated| stated != kind) {
+        return Err(Error::invalid(format!(
+            "{field}.type is {} in the entry, and `{}` is {} in the file",
+            stated.name(),
+            outlet.name(),
+            kind.name()
         )));
     }
     let file: Vec<i64> = shape.iter().copied().collect();
     let Some(wanted) = &stated.shape else {
-        return Ok(TensorShape { name: outlet.name().into(), shape: file });
+        return Ok(TensorShape { name: outlet.name().into(), shape: file, kind });
     };
     let agrees = |(&want, &have): (&i64, &i64)| want < 0 || have < 0 || want == have;
     // A file that says nothing at all of an output's shape leaves it to the entry.
@@ -148,7 +159,7 @@ fn shape_of(field: &str, stated: &TensorFacts, outlet: &Outlet) -> Result<Tensor
     } else {
         wanted.iter().zip(&file).map(|(&want, &have)| if want < 0 { have } else { want }).collect()
     };
-    Ok(TensorShape { name: outlet.name().into(), shape })
+    Ok(TensorShape { name: outlet.name().into(), shape, kind })
 }
 
 /// Rows are free only where every tensor says so: a file whose output has a fixed first dimension mixes its rows, or drops them.

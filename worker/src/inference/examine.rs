@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::contract::{Contract, Rows};
-use super::session;
+use super::{numbers, session};
 use crate::embed::video::clip_shape;
 
 /// The version of the ONNX Runtime library at `path`, and how it was built; `Models::open` must have loaded it.
@@ -107,8 +107,7 @@ pub(super) fn examine(
     for round in 0..4 {
         let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::new();
         for ((input, shape), data) in contract.inputs.iter().zip(&shapes).zip(&zeros) {
-            let value = TensorRef::from_array_view((shape.clone(), data.as_slice())).map_err(failed)?;
-            values.push((input.name.as_str(), value.into()));
+            values.push((input.name.as_str(), numbers::given(input, shape, data).map_err(failed)?));
         }
         let start = Instant::now();
         let outputs = session.run(values).map_err(failed)?;
@@ -119,8 +118,7 @@ pub(super) fn examine(
         given = contract
             .outputs
             .iter()
-            .filter_map(|o| Some((o.name.clone(), outputs.get(&o.name)?.try_extract_tensor::<f32>().ok()?.0.to_vec())))
-            .map(|(name, shape)| (name, shape.into_iter().filter_map(|n| usize::try_from(n).ok()).collect()))
+            .filter_map(|o| Some((o.name.clone(), numbers::taken(outputs.get(&o.name)?).ok()?.0)))
             .collect();
     }
     let written = session.end_profiling().map_err(failed)?;

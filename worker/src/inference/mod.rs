@@ -3,6 +3,7 @@
 mod batch;
 mod contract;
 mod examine;
+mod numbers;
 mod provider;
 mod session;
 mod trace;

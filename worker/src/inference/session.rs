@@ -17,12 +17,11 @@ use jhalak_common::{Error, Result};
 use ort::environment::Environment;
 use ort::session::SessionInputValue;
 use ort::session::builder::GraphOptimizationLevel;
-use ort::value::TensorRef;
 use tokio::sync::oneshot;
 
 use super::batch::{self, Tensor};
 use super::contract::{Contract, Rows};
-use super::{provider, trace};
+use super::{numbers, provider, trace};
 
 /// Requests that may wait for the session; a caller beyond that waits.
 const WAITING: usize = 4;
@@ -288,8 +287,7 @@ impl Owner {
         };
         let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(inputs.len());
         for (facts, tensor) in self.contract.inputs.iter().zip(inputs) {
-            let value = TensorRef::from_array_view((tensor.shape.clone(), tensor.data.as_slice())).map_err(failed)?;
-            values.push((facts.name.as_str(), value.into()));
+            values.push((facts.name.as_str(), numbers::given(facts, &tensor.shape, &tensor.data).map_err(failed)?));
         }
         self.inferences.fetch_add(1, Ordering::Relaxed);
         let outputs = self.session.run(values).map_err(failed)?;
@@ -298,12 +296,11 @@ impl Owner {
             let value = outputs
                 .get(&facts.name)
                 .ok_or_else(|| Error::invalid(format!("the model {model} gave no output `{}`", facts.name)))?;
-            let (shape, data) = value.try_extract_tensor::<f32>().map_err(|e| {
-                Error::invalid(format!("the output `{}` of the model {model} is no float32 tensor", facts.name))
+            let (shape, data) = numbers::taken(value).map_err(|e| {
+                Error::invalid(format!("the output `{}` of the model {model} is no tensor of floats", facts.name))
                     .with_source(e.to_string())
             })?;
-            let shape = shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
-            found.push(Tensor { shape, data: data.to_vec() });
+            found.push(Tensor { shape, data });
         }
         Ok(found)
     }
@@ -334,8 +331,8 @@ impl Owner {
         let look = || {
             let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::new();
             for (facts, tensor) in named {
-                let value = TensorRef::from_array_view((tensor.shape.clone(), tensor.data.as_slice()));
-                values.push((facts.name.as_str(), value.map_err(|e| Error::invalid(e.to_string()))?.into()));
+                let value = numbers::given(facts, &tensor.shape, &tensor.data);
+                values.push((facts.name.as_str(), value.map_err(|e| Error::invalid(e.to_string()))?));
             }
             let file = std::fs::read(&self.path)?;
             trace::first_bad_node(&self.environment, file, &self.inference, values)

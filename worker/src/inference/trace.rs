@@ -7,6 +7,7 @@ use ort::session::SessionInputValue;
 use prost::Message;
 use std::collections::BTreeSet;
 
+use super::numbers;
 use super::session::build;
 use crate::onnx::message::{Graph, Model, Node, Value};
 
@@ -32,8 +33,8 @@ pub(super) fn first_bad_node(
     let mut session = build(environment, &file, inference, None)?;
     let outputs = session.run(inputs).map_err(|e| unreadable(&e))?;
     let is_bad = |name: &String| {
-        let numbers = outputs.get(name).and_then(|value| value.try_extract_tensor::<f32>().ok());
-        numbers.is_some_and(|(_, data)| data.iter().any(|v| !v.is_finite()))
+        let given = outputs.get(name).and_then(|value| numbers::taken(value).ok());
+        given.is_some_and(|(_, data)| data.iter().any(|v| !v.is_finite()))
     };
     let bad = graph.node.iter().find(|node| node.output.iter().any(is_bad));
     Ok(bad.map(|node| {

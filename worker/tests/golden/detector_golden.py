@@ -30,17 +30,20 @@ SIDE, GRIDS = 96, [8, 16, 32]
 CELLS = sum((SIDE // s) ** 2 for s in GRIDS)
 
 
-def network(values, layout, tail, free_batch=True, seed=0):
+def network(values, layout, tail, free_batch=True, seed=0, half=False):
     """Means over the cells of three grids, a matrix to `values` numbers a cell, then `tail`(graph, [N, values, cells])."""
     graph, random = onnx_writer.Graph("golden"), np.random.default_rng(seed)
+    edge = onnx_writer.FLOAT16 if half else onnx_writer.FLOAT
     batch = "batch" if free_batch else 1
     shape = [batch, 3, SIDE, SIDE] if layout == "nchw" else [batch, SIDE, SIDE, 3]
-    x = graph.input("images", shape)
+    x = graph.input("images", shape, edge)
     if layout == "nhwc":
         x = graph.node("Transpose", [x], "channels_first", perm=[0, 3, 1, 2])
 
     def tensor(name, array):
-        kind = onnx_writer.INT64 if array.dtype == np.int64 else onnx_writer.FLOAT
+        if half and array.dtype == np.float32:
+            array = array.astype(np.float16)
+        kind = onnx_writer.INT64 if array.dtype == np.int64 else edge
         return graph.initializer(name, list(array.shape), np.ascontiguousarray(array).tobytes(), kind)
 
     parts = []
@@ -52,7 +55,7 @@ def network(values, layout, tail, free_batch=True, seed=0):
         parts.append(graph.node("Reshape", [scores, tensor(f"flat{stride}", np.array([0, values, -1]))], f"flattened{stride}"))
     joined = graph.node("Concat", parts, "cells", axis=2)
     name, extents = tail(graph, tensor, joined)
-    graph.output(name, [batch, *extents])
+    graph.output(name, [batch, *extents], edge)
     return graph.serialize("jhalak detector_golden.py", 17)
 
 
@@ -110,6 +113,7 @@ def no_numbers(graph, tensor, x):
 NETWORKS = {
     "yolov5": network(85, "nchw", yolov5, seed=5),
     "yolov8": network(84, "nchw", yolov8, free_batch=False, seed=8),
+    "yolov8-half": network(84, "nchw", yolov8, seed=16, half=True),
     "few-classes": network(7, "nchw", few_classes, seed=3),
     "yolox": network(85, "nchw", yolox, seed=12),
     "nanodet": network(112, "nhwc", nanodet, seed=11),
