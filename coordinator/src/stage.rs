@@ -19,7 +19,8 @@ use crate::progress::Bar;
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 const LOOK_AT_MOST: Duration = Duration::from_secs(120);
 
-/// Without any progress for so long, and with nothing on the queue, jobs are sent again: their messages were lost. Longer than any job may take.
+/// Without any progress for so long, and with nothing on the queue, jobs are sent again: their messages were lost, and the broker did not show it.
+/// Longer than any job may take.
 const SEND_AGAIN: Duration = Duration::from_secs(1_800);
 
 /// A job that a worker dropped for a cancellation that nobody knows of here is sent again after so long.
@@ -123,7 +124,7 @@ impl Running<'_> {
     async fn go(&mut self, results: &mut dyn Deliveries) -> Result<Ended> {
         let mut patience = LOOK_AGAIN;
         let (mut last_result, mut last_progress, mut last_state) = (Instant::now(), Instant::now(), Instant::now());
-        let mut told = false;
+        let (mut told, mut lost) = (false, false);
         loop {
             self.fill_window().await?;
             if self.pending.is_empty() {
@@ -177,16 +178,30 @@ impl Running<'_> {
                 self.dropped = later;
                 self.send(again.into_iter().map(|(_, i)| i).collect()).await?;
             }
+            if results.were_forgotten() {
+                self.coordinator.progress.say("the broker has lost its data: what is missing is sent again");
+                lost = true;
+            }
             if last_progress.elapsed() > SEND_AGAIN && self.waiting().await == 0 {
                 tracing::warn!(
                     jobs = self.pending.len(),
                     "no progress and nothing on the queue: sending what is missing again"
                 );
-                let again: Vec<usize> = self.pending.values().copied().collect();
-                self.send(again).await?;
+                lost = true;
+            }
+            if lost && for_now(self.send_again().await, "lost jobs cannot be sent again now")?.is_some() {
+                lost = false;
                 last_progress = Instant::now();
             }
         }
+    }
+
+    /// Sends again every job whose message may be lost: those without an end state, also in the store.
+    async fn send_again(&mut self) -> Result<()> {
+        for (id, outcome) in missing::end_states(self.store(), self.plan, self.jobs, &self.pending).await? {
+            self.settle(&id, outcome);
+        }
+        self.send(self.pending.values().copied().collect()).await
     }
 
     async fn fill_window(&mut self) -> Result<()> {

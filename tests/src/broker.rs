@@ -46,6 +46,14 @@ impl Broker {
         self.run("start");
     }
 
+    /// Kills it and starts it again without anything that it had written down, as on a new disk. One at a time.
+    pub fn again_empty(&self) {
+        let _turn = self.restarting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.kill();
+        std::fs::remove_dir_all(self.folder.join("data")).expect("a dead broker's folder is ours");
+        self.run("start");
+    }
+
     /// A broker that a test may kill.
     pub fn own() -> Broker {
         Broker::with(|_| String::new())

@@ -93,6 +93,12 @@ pub trait Deliveries: Send {
     /// Waits for the next delivery; a dropped future loses none. A lost connection is rebuilt inside; None means that the queue was
     /// closed. An error says that the broker refuses to go on for now (login, permission, another topology): it may be asked again.
     async fn next(&mut self) -> Result<Option<Delivery>>;
+
+    /// Whether the broker has forgotten since this was last asked: its connection came back without a results channel that was there before. What it
+    /// carried for that run, jobs and results, is gone with its data.
+    fn were_forgotten(&mut self) -> bool {
+        false
+    }
 }
 
 /// One delivery of a message. Dropped without a word (a panic, an early return), it comes back as another delivery and is counted.

@@ -25,3 +25,20 @@ async fn a_broker_restarted_and_killed_in_mid_run_loses_nothing() {
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     cluster.assert_whole().await;
 }
+
+/// The disk is lost with the broker: what was sent is sent again at once, and not after the half hour that a job may be silent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_broker_that_comes_back_with_nothing_is_told_everything_again() {
+    let Some(server) = s3_server::from_environment() else { return };
+    let _turn = crate::MORTAL.lock().await;
+    let broker = tokio::task::spawn_blocking(Broker::mortal).await.expect("it starts");
+    let cluster = Cluster::new("forgetful", broker, server).await;
+    let mut submit = cluster.submit();
+    let _worker = cluster.worker();
+    cluster.until("an extraction", |state| state["stage"] == "extracting" && state["committed"].as_u64() >= Some(1));
+    tokio::task::block_in_place(|| broker.again_empty());
+    let ended = submit.wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.err.contains("lost its data"), "{}", ended.err);
+    cluster.assert_whole().await;
+}

@@ -199,6 +199,36 @@ async fn a_deleted_queue_is_declared_again() {
     queue.close().await;
 }
 
+/// The coordinator of a run learns that what it had sent is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_forgot_a_run_is_told() {
+    let (broker, settings) = (Broker::shared(), settings());
+    let queue = open(&broker.url(), &settings).await;
+    let results = Channel::Results("films".into());
+    let mut deliveries = queue.consume(&results, 1).await.expect("consumes");
+    queue.publish(&results, body(1)).await.expect("published");
+    let mut next = async |n| {
+        let next = timeout(Duration::from_secs(30), deliveries.next()).await.expect("goes on").expect("delivers");
+        let delivery = next.expect("is open");
+        assert_eq!(delivery.body, body(n));
+        assert!(delivery.ack().await.expect("acknowledges"));
+        deliveries.were_forgotten()
+    };
+    assert!(!next(1).await, "nothing was forgotten");
+    broker.delete_queue(&format!("{}.results.films", settings.prefix));
+    // What is published before the consumer has declared it again is dropped.
+    let again = async {
+        loop {
+            queue.publish(&results, body(2)).await.expect("published");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let forgotten = tokio::select! { forgotten = next(2) => forgotten, () = again => false };
+    assert!(forgotten);
+    assert!(!deliveries.were_forgotten(), "it is told once");
+    queue.close().await;
+}
+
 /// `amqps` with a certificate authority that the system trusts, and with one that it does not.
 #[test]
 fn tls_is_spoken_and_certificates_are_checked() {

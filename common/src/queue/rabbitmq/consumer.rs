@@ -1,6 +1,7 @@
 //! Consuming: a task for each consumer takes deliveries from the broker and is started again after every loss.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,8 +9,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::try_join_all;
 use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use tokio::runtime::Handle;
@@ -40,6 +40,8 @@ pub(super) struct Source {
     pub(super) link: Arc<Link>,
     pub(super) publisher: Arc<Publisher>,
     pub(super) unsettled: Unsettled,
+    /// The broker came back without this queue, and nobody was told yet.
+    pub(super) forgotten: AtomicBool,
     pub(super) runtime: Handle,
 }
 
@@ -54,6 +56,7 @@ struct Running {
 pub(super) struct RabbitDeliveries {
     /// Shared with the task, which takes back what was not asked for.
     incoming: Arc<Incoming>,
+    source: Arc<Source>,
     /// Ends the task when this is dropped.
     stop: DropGuard,
     /// Keeps the queue's runtime alive.
@@ -75,8 +78,12 @@ impl RabbitDeliveries {
         let (outgoing, incoming) = mpsc::channel(1);
         let (started, first) = oneshot::channel();
         let incoming = Arc::new(Mutex::new(incoming));
-        let deliveries =
-            RabbitDeliveries { incoming: incoming.clone(), stop: stop.clone().drop_guard(), _broker: broker };
+        let deliveries = RabbitDeliveries {
+            incoming: incoming.clone(),
+            source: source.clone(),
+            stop: stop.clone().drop_guard(),
+            _broker: broker,
+        };
         let counted = source.unsettled.one_more();
         let runtime = source.runtime.clone();
         runtime.spawn(async move {
@@ -110,6 +117,10 @@ impl Deliveries for RabbitDeliveries {
             }
         }
     }
+
+    fn were_forgotten(&mut self) -> bool {
+        self.source.forgotten.swap(false, Ordering::SeqCst)
+    }
 }
 
 impl Source {
@@ -122,7 +133,7 @@ impl Source {
         let mut started = Some(started);
         let mut pause = Pause::default();
         loop {
-            let running = tokio::select! { () = stop.cancelled() => return Ok(()), running = self.begin() => running };
+            let running = tokio::select! { () = stop.cancelled() => return Ok(()), running = self.begin(started.is_none()) => running };
             match running {
                 Ok(mut running) => {
                     if let Some(started) = started.take() {
@@ -153,9 +164,16 @@ impl Source {
         }
     }
 
-    /// Waits for a session and consumes on a channel of its own.
-    async fn begin(&self) -> Result<Running> {
+    /// Waits for a session and consumes on a channel of its own. `again`: not for the first time.
+    async fn begin(&self, again: bool) -> Result<Running> {
         let session = self.link.session(None).await?;
+        // Only its consumer declares a results queue: where it is gone, the broker has lost what it was told.
+        if again
+            && matches!(self.from, Channel::Results(_))
+            && self.topology.look(&session.connection, &self.from).await?.is_none()
+        {
+            self.forgotten.store(true, Ordering::SeqCst);
+        }
         let failed = |e: lapin::Error| fault::read(&e).error(&format!("to deliver from {}", self.from));
         let channel = session.connection.create_channel().await.map_err(failed)?;
         self.topology.declare_queue(&channel, &self.from).await?;
@@ -248,14 +266,10 @@ impl Source {
             try_join_all(held.into_iter().map(Delivery::requeue)).await?;
             if let Channel::Results(_) = self.from {
                 let queue = self.topology.queue(&self.from);
-                let channel = running.session.connection.create_channel().await.map_err(failed)?;
-                let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-                let known = channel
-                    .queue_declare(queue.as_str().into(), passive, FieldTable::default())
-                    .await
-                    .map_err(failed)?;
+                let known = self.topology.look(&running.session.connection, &self.from).await?;
                 // Another coordinator that starts just now loses this queue and declares it again; storage has what it misses.
-                if known.consumer_count() == 0 {
+                if known.is_some_and(|known| known.consumer_count() == 0) {
+                    let channel = running.session.connection.create_channel().await.map_err(failed)?;
                     channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.map_err(failed)?;
                 }
             }

@@ -13,12 +13,11 @@ mod topology;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -28,7 +27,6 @@ use tracing::warn;
 use self::address::Address;
 use self::connection::{Link, closed};
 use self::consumer::{RabbitDeliveries, Source};
-use self::fault::Fault;
 use self::publisher::Publisher;
 use self::topology::Topology;
 use super::{Channel, Deliveries, Queue, WorkKind};
@@ -144,6 +142,7 @@ impl Queue for RabbitQueue {
             link: self.broker.consuming.clone(),
             publisher: self.broker.publisher.clone(),
             unsettled: self.broker.unsettled.clone(),
+            forgotten: AtomicBool::new(false),
             runtime: self.broker.handle(),
         };
         Ok(Box::new(RabbitDeliveries::start(source, self.broker.clone()).await?))
@@ -151,19 +150,15 @@ impl Queue for RabbitQueue {
 
     async fn depth(&self, channel: &Channel) -> Result<u64> {
         self.broker.check(Some(channel))?;
-        let queue = self.broker.topology.queue(channel);
+        let topology = &self.broker.topology;
+        let queue = topology.queue(channel);
         let asking = async {
             let session = self.broker.consuming.session(None).await?;
-            let failed = |e: &lapin::Error| fault::read(e).error(&format!("to count the messages in {queue}"));
-            let asker = session.connection.create_channel().await.map_err(|e| failed(&e))?;
-            let options = QueueDeclareOptions { passive: true, ..Default::default() };
-            match asker.queue_declare(queue.as_str().into(), options, FieldTable::default()).await {
-                Ok(known) => Ok(u64::from(known.message_count())),
+            match (topology.look(&session.connection, channel).await?, channel) {
+                (Some(known), _) => Ok(u64::from(known.message_count())),
                 // Nobody consumes the results of this run: none wait.
-                Err(error) if matches!((channel, fault::read(&error)), (Channel::Results(_), Fault::NotFound(_))) => {
-                    Ok(0)
-                }
-                Err(error) => Err(failed(&error)),
+                (None, Channel::Results(_)) => Ok(0),
+                (None, _) => Err(Error::transient(format!("there is no queue {queue} on the broker any more"))),
             }
         };
         timeout(ASK, asking).await.unwrap_or_else(|_| {

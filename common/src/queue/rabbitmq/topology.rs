@@ -133,6 +133,22 @@ impl Topology {
         channel.close(200, "declared".into()).await.map_err(|e| fault::read(&e).error("to close a channel"))
     }
 
+    /// What the broker tells of the queue behind `of`; None where there is none.
+    pub(super) async fn look(&self, connection: &Connection, of: &Channel) -> Result<Option<lapin::Queue>> {
+        let queue = self.queue(of);
+        let failed = |fault: Fault| fault.error(&format!("to look at the queue {queue}"));
+        // Of its own: the broker closes it where there is no such queue.
+        let channel = connection.create_channel().await.map_err(|e| failed(fault::read(&e)))?;
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        match channel.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await {
+            Ok(known) => Ok(Some(known)),
+            Err(error) => match fault::read(&error) {
+                Fault::NotFound(_) => Ok(None),
+                other => Err(failed(other)),
+            },
+        }
+    }
+
     /// Declares the queue behind `to` and its bindings, on `channel`, which is closed by the broker where this fails.
     pub(super) async fn declare_queue(&self, channel: &lapin::Channel, to: &Channel) -> Result<()> {
         let queue = self.queue(to);
