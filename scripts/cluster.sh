@@ -4,7 +4,7 @@
 #   cluster.sh up [DATASET]   start what does not run yet, and run the dataset (.local/demo/dataset) through it
 #   cluster.sh down           stop exactly what `up` started; the data stays in .local/cluster for the next `up`
 #
-# BIN_DIR    the folder of jhalak and jhalak-worker (${CARGO_TARGET_DIR:-target}/release)
+# BIN_DIR    the folder of jhalak and jhalak-worker ($CARGO_TARGET_DIR/release, else where the Makefile builds)
 # WORKERS    how many workers (2)
 #
 # .local/cluster/env points every `jhalak` command at this cluster: source .local/cluster/env
@@ -13,7 +13,7 @@ set -euo pipefail
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 source scripts/servers/common.sh
 
-bin_dir=${BIN_DIR:-${CARGO_TARGET_DIR:-target}/release}
+bin_dir=${BIN_DIR:-${CARGO_TARGET_DIR:-${JHALAK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/jhalak}/target}/release}
 workers=${WORKERS:-2}
 worker_start_timeout_s=60
 # A little longer than worker.grace_ms.

@@ -7,6 +7,8 @@
 # The tests start their own RabbitMQ; the S3 server is started here, once, and told to them by S3_ENDPOINT and AWS_*.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# Where the Makefile has them too: one set of build products, whichever way tests are started.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${JHALAK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/jhalak}/target}
 
 cargo build --locked --workspace --all-targets
 

@@ -89,7 +89,7 @@ async fn one_fault(
     workers: &mut Vec<Process>,
 ) -> &'static str {
     let any = random.below(workers.len() as u64) as usize;
-    match random.below(10) {
+    match random.below(11) {
         0..=2 => {
             workers.swap_remove(any).kill();
             workers.push(cluster.worker());
@@ -115,6 +115,10 @@ async fn one_fault(
             tokio::time::sleep(Duration::from_millis(500 + random.below(4_000))).await;
             signal(&workers[any], "-CONT");
             "worker frozen"
+        }
+        8 => {
+            tokio::task::block_in_place(|| broker.again_empty());
+            "broker's disk lost"
         }
         _ => {
             let kind = random.below(5) as usize;
