@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use super::batch::{self, Tensor};
 use super::contract::{Contract, Rows};
 use super::{numbers, provider, trace};
+use crate::onnx::outside;
 
 /// Requests that may wait for the session; a caller beyond that waits.
 const WAITING: usize = 4;
@@ -149,6 +150,13 @@ pub(super) fn build(
 ) -> Result<ort::session::Session> {
     fn refused<T>(result: Result<T, impl std::fmt::Display>) -> Result<T> {
         result.map_err(|e| Error::invalid(e.to_string()))
+    }
+    // ONNX Runtime would look for it in the current folder, and no checksum speaks of it.
+    if let Some(other) = outside::weights_outside(bytes) {
+        return Err(Error::invalid(format!(
+            "its weights lie in another file, {other}, and a model is one file here, known by its checksum; to put them inside: \
+             python3 -c 'import onnx; onnx.save(onnx.load(\"OLD.onnx\"), \"NEW.onnx\")'"
+        )));
     }
     let builder = refused(ort::session::Session::builder(environment))?;
     let builder = refused(builder.with_optimization_level(GraphOptimizationLevel::All))?;

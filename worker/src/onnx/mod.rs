@@ -1,6 +1,7 @@
 //! Writes ONNX files: a graph is built layer by layer and encoded as protocol buffers.
 
 pub(crate) mod message;
+pub(crate) mod outside;
 
 use message::{
     Attribute, Dimension, FLOAT, Graph, Node, OperatorSet, Property, Shape, Tensor, TensorType, Type, Value,
