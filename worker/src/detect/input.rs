@@ -88,17 +88,27 @@ struct Sink<'a> {
 impl Sink<'_> {
     /// Fills what the picture leaves free.
     fn pad(&self, input: &mut [f32]) {
-        let Placement { left, top, width, height, .. } = self.placement;
-        if (left, top, width, height) == (0, 0, self.how.width, self.how.height) {
-            return;
-        }
         let pad = [0, 1, 2].map(|channel| self.values[channel][usize::from(self.how.pad.unwrap_or(PAD))]);
         match self.how.layout {
             Layout::Nchw => {
                 let area = input.len() / 3;
-                input.chunks_exact_mut(area).zip(pad).for_each(|(plane, value)| plane.fill(value));
+                input.chunks_exact_mut(area).zip(pad).for_each(|(plane, value)| self.pad_plane(plane, value));
             }
-            Layout::Nhwc => input.as_chunks_mut::<3>().0.fill(pad),
+            Layout::Nhwc => self.pad_plane(input.as_chunks_mut::<3>().0, pad),
+        }
+    }
+
+    fn pad_plane<T: Copy>(&self, plane: &mut [T], value: T) {
+        let Placement { left, top, width, height, .. } = self.placement;
+        let inside = |y: usize| (top as usize..(top + height) as usize).contains(&y);
+        for (y, line) in plane.chunks_exact_mut(self.how.width as usize).enumerate() {
+            match inside(y) {
+                true => {
+                    line[..left as usize].fill(value);
+                    line[(left + width) as usize..].fill(value);
+                }
+                false => line.fill(value),
+            }
         }
     }
 
