@@ -15,10 +15,16 @@ const DROPPED: u32 = 4;
 #[derive(Debug, Clone, PartialEq)]
 struct Tap {
     /// The first source pixel; the second is the next one, or the same at the end.
-    first: usize,
-    second: usize,
-    /// Their weights, together [`ONE`].
-    weights: [i16; 2],
+    first: u32,
+    second: u32,
+    /// Their weights, together [`ONE`]: the first's in the lower half, the second's in the upper one, as processors multiply pairs.
+    weights: u32,
+}
+
+impl Tap {
+    fn weights(&self) -> [i16; 2] {
+        [self.weights as i16, (self.weights >> 16) as i16]
+    }
 }
 
 /// Resizes pictures; keeps its tables while sizes stay.
@@ -58,10 +64,11 @@ impl TwoTap {
         self.across.iter_mut().for_each(|(which, _)| *which = None);
         for (y, tap) in self.rows.iter().enumerate() {
             // What was the lower source row is often the upper one of the next.
-            if self.across[0].0 != Some(tap.first) && self.across[1].0 == Some(tap.first) {
+            let (first, second) = (tap.first as usize, tap.second as usize);
+            if self.across[0].0 != Some(first) && self.across[1].0 == Some(first) {
                 self.across.swap(0, 1);
             }
-            for (slot, source) in [(0, tap.first), (1, tap.second)] {
+            for (slot, source) in [(0, first), (1, second)] {
                 let (which, values) = &mut self.across[slot];
                 if *which != Some(source) {
                     values.resize(self.columns.len() * 3, 0);
@@ -69,12 +76,8 @@ impl TwoTap {
                     *which = Some(source);
                 }
             }
-            let [upper, lower] = tap.weights;
             let [(_, above), (_, below)] = &self.across;
-            let share = |weight: i16, value: i16| ((i32::from(weight) * i32::from(value)) >> 16) as i16;
-            for ((out, &a), &b) in self.line.iter_mut().zip(above).zip(below) {
-                *out = ((share(upper, a) + share(lower, b) + 2) >> 2) as u8;
-            }
+            down::run(above, below, tap.weights(), &mut self.line);
             row(y, &self.line);
         }
     }
@@ -95,10 +98,20 @@ fn across(source: &[u8], columns: &[Tap], values: &mut [i16]) {
 /// [`across`] for any processor.
 fn across_anywhere(source: &[u8], columns: &[Tap], values: &mut [i16]) {
     for (out, tap) in values.as_chunks_mut::<3>().0.iter_mut().zip(columns) {
-        let [w0, w1] = tap.weights.map(i32::from);
-        let (a, b) = (&source[tap.first * 3..tap.first * 3 + 3], &source[tap.second * 3..tap.second * 3 + 3]);
+        let [w0, w1] = tap.weights().map(i32::from);
+        let (a, b) = (&source[tap.first as usize * 3..], &source[tap.second as usize * 3..]);
         for channel in 0..3 {
             out[channel] = ((i32::from(a[channel]) * w0 + i32::from(b[channel]) * w1) >> DROPPED) as i16;
+        }
+    }
+}
+
+crate::train::simd::dispatched! {
+    /// One row of the target from the two of its source that were resized across, by their weights.
+    down(above: &[i16], below: &[i16], weights: [i16; 2], out: &mut [u8]) {
+        let share = |weight: i16, value: i16| ((i32::from(weight) * i32::from(value)) >> 16) as i16;
+        for ((out, &a), &b) in out.iter_mut().zip(above).zip(below) {
+            *out = ((share(weights[0], a) + share(weights[1], b) + 2) >> 2) as u8;
         }
     }
 }
@@ -116,13 +129,11 @@ mod avx2 {
         let order = _mm256_broadcastsi128_si256(order);
         let mut done = 0;
         for (out, two) in values.as_chunks_mut::<6>().0.iter_mut().zip(columns.as_chunks::<2>().0) {
-            let pixels = |tap: &Tap| source[tap.first * 3..].first_chunk::<8>().copied().map(i64::from_le_bytes);
+            let pixels =
+                |tap: &Tap| source.get(tap.first as usize * 3..)?.first_chunk().copied().map(i64::from_le_bytes);
             let (Some(one), Some(other)) = (pixels(&two[0]), pixels(&two[1])) else { return done };
             let pixels = _mm256_set_m128i(_mm_cvtsi64_si128(other), _mm_cvtsi64_si128(one));
-            let weights = |tap: &Tap| {
-                let [w0, w1] = tap.weights.map(i32::from);
-                _mm_set1_epi32(w0 | w1 << 16)
-            };
+            let weights = |tap: &Tap| _mm_set1_epi32(tap.weights.cast_signed());
             let weights = _mm256_set_m128i(weights(&two[1]), weights(&two[0]));
             let sums = _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, order), weights);
             let sums = _mm256_srai_epi32::<{ DROPPED as i32 }>(sums);
@@ -160,9 +171,9 @@ fn taps(source: u32, target: u32, is_across: bool) -> Vec<Tap> {
         if is_across && first >= last {
             (first, part) = (last, 0.0);
         }
-        let weight = |share: f32| (share * f32::from(ONE)).round_ties_even() as i16;
-        let inside = |pixel: i64| pixel.clamp(0, last) as usize;
-        Tap { first: inside(first), second: inside(first + 1), weights: [weight(1.0 - part), weight(part)] }
+        let weight = |share: f32| (share * f32::from(ONE)).round_ties_even() as u32;
+        let inside = |pixel: i64| pixel.clamp(0, last) as u32;
+        Tap { first: inside(first), second: inside(first + 1), weights: weight(1.0 - part) | weight(part) << 16 }
     };
     (0..target).map(tap).collect()
 }
