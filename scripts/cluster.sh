@@ -60,7 +60,7 @@ started_workers() {
 up() {
     local dataset=${1:-.local/demo/dataset} number name code
     if [ ! -x "$bin_dir/jhalak" ] || [ ! -x "$bin_dir/jhalak-worker" ]; then
-        die "no programs in $bin_dir: build them first (cargo build --release --workspace), or set BIN_DIR"
+        die "no programs in $bin_dir: build them first (make build), or set BIN_DIR"
     fi
     [ -e "$dataset" ] || [[ $dataset == *://* ]] || die "no dataset at $dataset: 'scripts/setup.sh run' makes the demo's"
     open_folder .local/cluster

@@ -124,7 +124,9 @@ impl Running<'_> {
     async fn go(&mut self, results: &mut dyn Deliveries) -> Result<Ended> {
         let mut patience = LOOK_AGAIN;
         let (mut last_result, mut last_progress, mut last_state) = (Instant::now(), Instant::now(), Instant::now());
-        let (mut told, mut lost) = (false, false);
+        let mut told = false;
+        // When jobs whose messages are lost are sent again.
+        let mut again: Option<Instant> = None;
         loop {
             self.fill_window().await?;
             if self.pending.is_empty() {
@@ -152,7 +154,6 @@ impl Running<'_> {
                 }
                 Err(_) if last_result.elapsed() >= patience => {
                     last_result = Instant::now();
-                    patience = (patience * 2).min(LOOK_AT_MOST);
                     // Of those that a worker has taken, none waits.
                     if !told && self.made == 0 && self.waiting().await >= self.pending.len() as u64 {
                         told = true;
@@ -160,7 +161,9 @@ impl Running<'_> {
                         self.coordinator.progress.say(words);
                     }
                     let looked = missing::end_states(self.store(), self.plan, self.jobs, &self.pending).await;
-                    for_now(looked, "the store cannot be looked at now")?.unwrap_or_default()
+                    let found = for_now(looked, "the store cannot be looked at now")?.unwrap_or_default();
+                    patience = if found.is_empty() { (patience * 2).min(LOOK_AT_MOST) } else { LOOK_AGAIN };
+                    found
                 }
                 Err(_) => Vec::new(),
             };
@@ -180,17 +183,18 @@ impl Running<'_> {
             }
             if results.were_forgotten() {
                 self.coordinator.progress.say("the broker has lost its data: what is missing is sent again");
-                lost = true;
+                again = Some(Instant::now());
             }
             if last_progress.elapsed() > SEND_AGAIN && self.waiting().await == 0 {
                 tracing::warn!(
                     jobs = self.pending.len(),
                     "no progress and nothing on the queue: sending what is missing again"
                 );
-                lost = true;
+                again = Some(Instant::now());
             }
-            if lost && for_now(self.send_again().await, "lost jobs cannot be sent again now")?.is_some() {
-                lost = false;
+            if again.is_some_and(|at| at <= Instant::now()) {
+                let sent = for_now(self.send_again().await, "lost jobs cannot be sent again now")?;
+                again = sent.is_none().then(|| Instant::now() + LOOK_AGAIN);
                 last_progress = Instant::now();
             }
         }

@@ -50,6 +50,8 @@ impl Broker {
     pub fn again_empty(&self) {
         let _turn = self.restarting.lock().unwrap_or_else(PoisonError::into_inner);
         self.kill();
+        // Returns when it is gone.
+        self.run("stop");
         std::fs::remove_dir_all(self.folder.join("data")).expect("a dead broker's folder is ours");
         self.run("start");
     }

@@ -1,7 +1,10 @@
 //! The broker goes away in mid-run: in good order, and killed.
 
+use std::time::{Duration, Instant};
+
+use jhalak_common::queue::{Channel, WorkKind};
 use jhalak_tests::broker::Broker;
-use jhalak_tests::cluster::Cluster;
+use jhalak_tests::cluster::{Cluster, PATIENCE};
 use jhalak_tests::s3_server;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -34,9 +37,15 @@ async fn a_broker_that_comes_back_with_nothing_is_told_everything_again() {
     let broker = tokio::task::spawn_blocking(Broker::mortal).await.expect("it starts");
     let cluster = Cluster::new("forgetful", broker, server).await;
     let mut submit = cluster.submit();
-    let _worker = cluster.worker();
-    cluster.until("an extraction", |state| state["stage"] == "extracting" && state["committed"].as_u64() >= Some(1));
+    let queue = cluster.queue().await;
+    let began = Instant::now();
+    while queue.depth(&Channel::Work(WorkKind::Extract)).await.expect("the broker runs") == 0 {
+        assert!(submit.runs() && began.elapsed() < PATIENCE, "no job was sent: {}", submit.words());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    queue.close().await;
     tokio::task::block_in_place(|| broker.again_empty());
+    let _worker = cluster.worker();
     let ended = submit.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     assert!(ended.err.contains("lost its data"), "{}", ended.err);

@@ -199,33 +199,42 @@ async fn a_deleted_queue_is_declared_again() {
     queue.close().await;
 }
 
-/// The coordinator of a run learns that what it had sent is gone.
+/// The coordinator of a run learns that what it had sent is gone, and takes nothing else for that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_forgot_a_run_is_told() {
-    let (broker, settings) = (Broker::shared(), settings());
+    let (broker, settings) = (Broker::own(), settings());
     let queue = open(&broker.url(), &settings).await;
     let results = Channel::Results("films".into());
     let mut deliveries = queue.consume(&results, 1).await.expect("consumes");
-    queue.publish(&results, body(1)).await.expect("published");
+    // What is published before the consumer has declared its queue again is dropped.
     let mut next = async |n| {
-        let next = timeout(Duration::from_secs(30), deliveries.next()).await.expect("goes on").expect("delivers");
-        let delivery = next.expect("is open");
-        assert_eq!(delivery.body, body(n));
-        assert!(delivery.ack().await.expect("acknowledges"));
-        deliveries.were_forgotten()
+        let publish = async {
+            loop {
+                queue.publish(&results, body(n)).await.expect("published");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let taking = async {
+            loop {
+                let next = timeout(Duration::from_secs(60), deliveries.next()).await.expect("goes on");
+                let delivery = next.expect("delivers").expect("is open");
+                let is_it = delivery.body == body(n);
+                delivery.ack().await.expect("acknowledges");
+                if is_it {
+                    return deliveries.were_forgotten();
+                }
+            }
+        };
+        tokio::select! { forgotten = taking => forgotten, () = publish => false }
     };
     assert!(!next(1).await, "nothing was forgotten");
+    tokio::task::block_in_place(|| broker.again(true));
+    assert!(!next(2).await, "a broker that was killed remembers");
     broker.delete_queue(&format!("{}.results.films", settings.prefix));
-    // What is published before the consumer has declared it again is dropped.
-    let again = async {
-        loop {
-            queue.publish(&results, body(2)).await.expect("published");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let forgotten = tokio::select! { forgotten = next(2) => forgotten, () = again => false };
-    assert!(forgotten);
-    assert!(!deliveries.were_forgotten(), "it is told once");
+    assert!(!next(3).await, "somebody deleted the queue, and the broker is well");
+    tokio::task::block_in_place(|| broker.again_empty());
+    assert!(next(4).await, "a broker without its data does not");
+    assert!(!next(5).await, "it is told once");
     queue.close().await;
 }
 

@@ -22,7 +22,7 @@ use super::connection::{Link, Pause, Session};
 use super::fault;
 use super::publisher::{Publisher, REDELIVERIES};
 use super::topology::Topology;
-use super::{Broker, Unsettled};
+use super::{ASK, Broker, Unsettled};
 use crate::error::{Error, ErrorKind, Result};
 use crate::queue::{Channel, Deliveries, Delivery, Receipt};
 
@@ -43,6 +43,14 @@ pub(super) struct Source {
     /// The broker came back without this queue, and nobody was told yet.
     pub(super) forgotten: AtomicBool,
     pub(super) runtime: Handle,
+}
+
+/// What a consumer knows of the session that it consumed on before.
+#[derive(Default)]
+struct Before {
+    session: Option<Arc<Session>>,
+    /// Its queue was not there on a later session. Only its consumer declares a results queue, so that the broker has lost its data.
+    queue_is_gone: bool,
 }
 
 /// A consumer on one session.
@@ -132,10 +140,16 @@ impl Source {
     ) -> Result<()> {
         let mut started = Some(started);
         let mut pause = Pause::default();
+        let mut before = Before::default();
         loop {
-            let running = tokio::select! { () = stop.cancelled() => return Ok(()), running = self.begin(started.is_none()) => running };
+            let running =
+                tokio::select! { () = stop.cancelled() => return Ok(()), running = self.begin(&mut before) => running };
             match running {
                 Ok(mut running) => {
+                    before.session = Some(running.session.clone());
+                    if std::mem::take(&mut before.queue_is_gone) {
+                        self.forgotten.store(true, Ordering::SeqCst);
+                    }
                     if let Some(started) = started.take() {
                         // Where nobody waits any more, `stop` is cancelled.
                         let _ = started.send(Ok(()));
@@ -164,15 +178,23 @@ impl Source {
         }
     }
 
-    /// Waits for a session and consumes on a channel of its own. `again`: not for the first time.
-    async fn begin(&self, again: bool) -> Result<Running> {
+    /// Waits for a session and consumes on a channel of its own.
+    async fn begin(&self, before: &mut Before) -> Result<Running> {
         let session = self.link.session(None).await?;
-        // Only its consumer declares a results queue: where it is gone, the broker has lost what it was told.
-        if again
+        // A quorum queue that has no leader keeps the question for ever.
+        timeout(ASK, self.begin_on(session, before)).await.unwrap_or_else(|_| {
+            Err(Error::transient(format!("the broker did not begin in time to deliver from {}", self.from)))
+        })
+    }
+
+    async fn begin_on(&self, session: Arc<Session>, before: &mut Before) -> Result<Running> {
+        // On the same connection an operator deleted it, or another consumer of it that ended.
+        let is_back = before.session.as_ref().is_some_and(|last| !Arc::ptr_eq(last, &session));
+        if is_back
             && matches!(self.from, Channel::Results(_))
             && self.topology.look(&session.connection, &self.from).await?.is_none()
         {
-            self.forgotten.store(true, Ordering::SeqCst);
+            before.queue_is_gone = true;
         }
         let failed = |e: lapin::Error| fault::read(&e).error(&format!("to deliver from {}", self.from));
         let channel = session.connection.create_channel().await.map_err(failed)?;

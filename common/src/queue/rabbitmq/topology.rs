@@ -4,8 +4,11 @@
 //! P.work.KIND         quorum; dead letters (after delivery_limit deliveries) -> exchange P.dead-letters
 //! P.retry.KIND.TIER   quorum; fixed time to live; expired messages -> P.work.KIND
 //! P.dead-letters      fanout exchange -> P.quarantine, quorum
-//! P.results           direct exchange, routing key = run id -> P.results.RUN, quorum, expires a day after its last use
+//! P.results           direct exchange, routing key = run id -> P.results.RUN, classic, expires a day after its last use
 //! ```
+//! Results alone are no quorum queue: they come and go with a run's stages, storage tells the same, and RabbitMQ 3.10 brings a quorum queue back without
+//! a leader, and so for ever closed, where it is killed within seconds of its declaration.
+//!
 //! P is `rabbitmq.prefix`. Each process declares all of it before it publishes or consumes; who comes first creates it.
 
 use std::time::Duration;
@@ -164,7 +167,8 @@ impl Topology {
                 Some((self.dead_letters(), String::new()))
             }
             Channel::Results(run) => {
-                set(&mut arguments, "x-delivery-limit", AMQPValue::LongInt(UNLIMITED));
+                arguments = FieldTable::default();
+                set(&mut arguments, "x-queue-type", AMQPValue::LongString("classic".into()));
                 set(&mut arguments, "x-expires", AMQPValue::LongLongInt(RESULTS_EXPIRE.as_millis() as i64));
                 Some((self.results(), run.clone()))
             }
