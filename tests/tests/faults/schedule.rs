@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use jhalak_tests::broker::Broker;
 use jhalak_tests::cluster::{Cluster, PATIENCE, Process};
 use jhalak_tests::fault_proxy::{Fault, SLOW_DOWN};
+use jhalak_tests::programs::Ended;
 use jhalak_tests::s3_server;
 
 /// How long a schedule goes on in `make test`.
@@ -67,7 +68,7 @@ async fn one_run(broker: &Broker, server: s3_server::Server, random: &mut Random
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         if !submit.runs() {
-            let ended = submit.wait();
+            let ended = ended(&cluster, &mut submit);
             assert_eq!(ended.code, Some(0), "run {number} after {faults:?}: {}", ended.err);
             break;
         }
@@ -75,10 +76,20 @@ async fn one_run(broker: &Broker, server: s3_server::Server, random: &mut Random
         assert!(began.elapsed() < PATIENCE * 2, "run {number} after {faults:?} does not end");
     }
     cluster.mend();
-    let ended = submit.wait();
+    let ended = ended(&cluster, &mut submit);
     assert_eq!(ended.code, Some(0), "run {number} after {faults:?}: {}", ended.err);
     cluster.assert_whole().await;
     faults
+}
+
+/// The end of a submit. One that lost the broker while it connected for the first time says so and ends; it is started again, as its operator would.
+fn ended(cluster: &Cluster, submit: &mut Process) -> Ended {
+    let ended = submit.wait();
+    if ended.code == Some(5) && ended.err.starts_with("jhalak: RabbitMQ at") {
+        *submit = cluster.submit();
+        return submit.wait();
+    }
+    ended
 }
 
 async fn one_fault(
