@@ -1,6 +1,6 @@
 //! From a picture to a detector's input: resized, placed, padded, scaled, in the model's order.
 
-use jhalak_common::models::{Channels, Filter, Layout, PictureInput};
+use jhalak_common::models::{Channels, Layout, PictureInput};
 use jhalak_common::{Error, Result};
 
 use super::placement::Placement;
@@ -61,14 +61,9 @@ impl InputWriter {
         let placement = Placement::of(self.how.resize, size, (self.how.width, self.how.height));
         let sink = Sink { values: &self.values, sources: self.sources, how: &self.how, placement };
         sink.pad(input);
-        let filter = match self.how.filter {
-            Filter::TwoTap => {
-                self.two_tap.rows(&picture.rgb, size, &placement, |y, line| sink.line(y, line, input));
-                return Ok(placement);
-            }
-            Filter::Bilinear => resample::Filter::Bilinear,
-            Filter::Bicubic => resample::Filter::Bicubic,
-            Filter::Nearest => resample::Filter::Nearest,
+        let Some(filter) = resample::Filter::of(self.how.filter) else {
+            self.two_tap.rows(&picture.rgb, size, &placement, |y, line| sink.line(y, line, input));
+            return Ok(placement);
         };
         let resized = resample::resize(picture, resample::whole(picture), placement.width, placement.height, filter);
         let stride = placement.width as usize * 3;

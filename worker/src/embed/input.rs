@@ -1,6 +1,6 @@
 //! From a picture to a model's input.
 
-use jhalak_common::models::{Channels, Filter, Layout, PictureInput, Resize};
+use jhalak_common::models::{Channels, Layout, PictureInput, Resize};
 use jhalak_common::{Error, Result};
 
 use crate::media::picture::Picture;
@@ -42,12 +42,7 @@ fn resized(picture: &Picture, how: &PictureInput) -> Result<Vec<u8>> {
     if (picture.width, picture.height) == (how.width, how.height) {
         return Ok(picture.rgb.to_vec());
     }
-    let filter = match how.filter {
-        Filter::Bilinear => resample::Filter::Bilinear,
-        Filter::Bicubic => resample::Filter::Bicubic,
-        Filter::Nearest => resample::Filter::Nearest,
-        Filter::TwoTap => return Err(Error::bug("two-tap is for detectors")),
-    };
+    let filter = resample::Filter::of(how.filter).ok_or_else(|| Error::bug("two-tap is for detectors"))?;
     let part = match how.resize {
         Resize::Stretch => resample::whole(picture),
         Resize::Crop => resample::middle(picture, how.width, how.height),

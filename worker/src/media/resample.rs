@@ -3,6 +3,8 @@
 //!
 //! Most models' authors prepared their pictures so, and a few roundings the other way are a hundredth of an embedding.
 
+use jhalak_common::models;
+
 use super::picture::Picture;
 
 /// Bits behind the point of a coefficient: 32 less 8 of a value and 2 for sums beyond it.
@@ -22,6 +24,18 @@ pub enum Filter {
     Bicubic,
     /// The pixel itself: Pillow's `NEAREST`.
     Nearest,
+}
+
+impl Filter {
+    /// The registry's `filter`; None for two-tap, which is not Pillow's.
+    pub fn of(filter: models::Filter) -> Option<Filter> {
+        match filter {
+            models::Filter::Bilinear => Some(Filter::Bilinear),
+            models::Filter::Bicubic => Some(Filter::Bicubic),
+            models::Filter::Nearest => Some(Filter::Nearest),
+            models::Filter::TwoTap => None,
+        }
+    }
 }
 
 /// A part of a picture: left, top, right and bottom edge in pixels. Fractions are allowed, as exact as Pillow takes them.
