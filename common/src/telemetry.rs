@@ -21,11 +21,12 @@ pub fn start<W>(verbosity: u8, format: LogFormat, writer: W)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
+    // `jhalak` matches every crate of the workspace: targets match by prefix.
     // lapin logs lost connections as errors and returned messages with their bodies; the queue logs both itself, with fields.
     let level = match verbosity {
         0 => "warn,lapin=off",
-        1 => "warn,lapin=off,jhalak_common=info,jhalak_worker=info,jhalak_coordinator=info,jhalak=info",
-        _ => "info,lapin=off,jhalak_common=debug,jhalak_worker=debug,jhalak_coordinator=debug,jhalak=debug",
+        1 => "warn,lapin=off,jhalak=info",
+        _ => "info,lapin=off,jhalak=debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::checkpoints::Checkpoints;
 use super::{Clock, Context};
 use crate::job_loop::Done;
-use crate::recommend::cell::{self, EmbeddingTable, Features};
+use jhalak_recommend::cell::{self, EmbeddingTable, Features};
 
 /// What training jobs read, kept for the next job: the last dataset and its tables.
 #[derive(Default)]

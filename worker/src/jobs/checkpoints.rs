@@ -14,7 +14,7 @@ use jhalak_common::store::ObjectStore;
 use jhalak_common::{ErrorKind, Result};
 use tokio::runtime::Handle;
 
-use crate::train::Resume;
+use jhalak_nn::Resume;
 
 /// The states of one fold's trainings.
 pub(super) struct Checkpoints {

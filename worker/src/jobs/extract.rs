@@ -22,17 +22,17 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{Clock, Context};
-use crate::detect::{ObjectDetector, Thresholds};
-use crate::embed::{audio, video};
-use crate::inference::Models;
 use crate::job_loop::Done;
-use crate::media::keyframe_tar::FILE_NAME as KEYFRAMES_FILE;
-use crate::media::scenes::list;
-use crate::media::{
-    self, AudioSettings, AudioTrack, DecodeLimits, DecodeReport, DecodeRequest, KeyframeSet, KeyframeSettings,
-    Position, SceneMiddleSettings, SceneObjectSettings, SceneReport, SceneSettings,
-};
 use crate::scratch::JobFolder;
+use jhalak_media::keyframe_tar::FILE_NAME as KEYFRAMES_FILE;
+use jhalak_media::scenes::list;
+use jhalak_media::{
+    AudioSettings, AudioTrack, DecodeLimits, DecodeReport, DecodeRequest, KeyframeSet, KeyframeSettings, Position,
+    SceneMiddleSettings, SceneObjectSettings, SceneReport, SceneSettings,
+};
+use jhalak_models::detect::{ObjectDetector, Thresholds};
+use jhalak_models::embed::{audio, video};
+use jhalak_models::inference::Models;
 
 /// The file of [`ArtifactKind::Objects`].
 const OBJECTS_FILE: &str = "objects.json";
@@ -121,9 +121,9 @@ impl Extraction<'_> {
         let program = &self.context.program;
         let report = match detector {
             Some(detector) => {
-                media::child::decode_with_detector(program, &request, &limits, cut, Box::new(detector)).await?
+                jhalak_media::child::decode_with_detector(program, &request, &limits, cut, Box::new(detector)).await?
             }
-            None => media::child::decode(program, &request, &limits, cut).await?,
+            None => jhalak_media::child::decode(program, &request, &limits, cut).await?,
         };
         self.decoded = Some(report);
         self.clock.note(&mut self.done, "decode");

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Clock, Context, cell};
 use crate::job_loop::Done;
-use crate::recommend::serving::{FitRequest, fit_all};
+use jhalak_recommend::serving::{FitRequest, fit_all};
 
 /// Fits the models and commits their files.
 pub(super) async fn run(context: &Arc<Context>, task: &FitTask, cut: CancellationToken) -> Result<Done> {

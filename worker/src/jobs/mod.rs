@@ -18,9 +18,9 @@ use jhalak_common::{Error, Result};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::inference::Models;
 use crate::job_loop::Done;
 use crate::scratch::Scratch;
+use jhalak_models::inference::Models;
 
 /// What the jobs of one worker share.
 pub struct Context {

@@ -1,0 +1,177 @@
+//! Scene lists as files: CSV as PySceneDetect's `list-scenes` writes it, and JSON with every score.
+
+use super::cuts::CutFinder;
+use super::{SceneSettings, between_cuts};
+use crate::error::MediaError;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+/// The CSV's name in the output folder.
+pub const CSV_NAME: &str = "scenes.csv";
+/// The JSON's name in the output folder.
+pub const JSON_NAME: &str = "scenes.json";
+
+/// The scenes of one video, in the shape of the JSON file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SceneList {
+    /// The video's name without its folder.
+    pub file: String,
+    /// Frames decoded.
+    pub frames: u64,
+    /// Frames a second, by which frame numbers become times.
+    pub fps: f64,
+    /// The threshold in use.
+    pub threshold: f64,
+    /// The shortest scene in use, in frames.
+    pub min_scene_len: u32,
+    /// First frames of all scenes but the first, ascending.
+    pub cuts: Vec<u64>,
+    /// First frame of each scene and the frame after its last.
+    pub scenes: Vec<[u64; 2]>,
+    /// Each frame's score (PySceneDetect's `content_val`).
+    pub scores: Vec<f64>,
+}
+
+/// Collects scores and cuts frame by frame.
+pub struct SceneRecorder {
+    list: SceneList,
+    finder: CutFinder,
+}
+
+impl SceneRecorder {
+    /// For a video of this name and rate.
+    pub fn new(file: String, fps: f64, settings: &SceneSettings) -> Self {
+        let SceneSettings { threshold, min_scene_len } = *settings;
+        let (cuts, scenes, scores) = (Vec::new(), Vec::new(), Vec::new());
+        let list = SceneList { file, frames: 0, fps, threshold, min_scene_len, cuts, scenes, scores };
+        Self { list, finder: CutFinder::new(settings) }
+    }
+
+    /// Takes the next frame's score.
+    pub fn push(&mut self, score: f64) {
+        self.list.frames += 1;
+        self.list.scores.push(score);
+        self.list.cuts.extend(self.finder.push(score));
+    }
+
+    /// No frame comes any more.
+    pub fn finish(mut self) -> SceneList {
+        self.list.scenes = between_cuts(&self.list.cuts, self.list.frames);
+        self.list
+    }
+}
+
+impl SceneList {
+    /// Writes `scenes.csv` and `scenes.json` into `folder`: their paths.
+    pub fn write(&self, folder: &Path) -> Result<(PathBuf, PathBuf), MediaError> {
+        let (csv, json) = (folder.join(CSV_NAME), folder.join(JSON_NAME));
+        std::fs::write(&csv, self.csv()).map_err(|error| MediaError::from_io("cannot write", &csv, &error))?;
+        let file = File::create(&json).map_err(|error| MediaError::from_io("cannot create", &json, &error))?;
+        let mut file = BufWriter::new(file);
+        let written = serde_json::to_writer(&mut file, self).map_err(std::io::Error::from);
+        let written = written.and_then(|()| file.write_all(b"\n")).and_then(|()| file.flush());
+        written.map_err(|error| MediaError::from_io("cannot write", &json, &error))?;
+        Ok((csv, json))
+    }
+
+    /// The CSV: a line with the time of each cut, the column names, a line a scene. Scenes and frames count from 1, so
+    /// that the last frame of a scene is its end. Without a cut the first line is empty, as PySceneDetect leaves it.
+    pub fn csv(&self) -> String {
+        let mut csv = String::new();
+        if !self.cuts.is_empty() {
+            csv.push_str("Timecode List:");
+            self.cuts.iter().for_each(|&cut| {
+                csv.push(',');
+                csv.push_str(&timecode(self.seconds(cut)));
+            });
+        }
+        csv.push_str(
+            "\nScene Number,Start Frame,Start Timecode,Start Time (seconds),End Frame,End Timecode,\
+             End Time (seconds),Length (frames),Length (timecode),Length (seconds)\n",
+        );
+        for (index, &[start, end]) in self.scenes.iter().enumerate() {
+            let time = |frames: u64| format!("{},{:.3}", timecode(self.seconds(frames)), self.seconds(frames));
+            let (from, to, length) = (time(start), time(end), time(end - start));
+            let _ = writeln!(csv, "{},{},{from},{end},{to},{},{length}", index + 1, start + 1, end - start);
+        }
+        csv
+    }
+
+    fn seconds(&self, frames: u64) -> f64 {
+        frames as f64 / self.fps
+    }
+}
+
+/// Hours, minutes and seconds to the millisecond, `00:01:02.345`.
+fn timecode(seconds: f64) -> String {
+    let hours = (seconds / 3600.0).floor();
+    let rest = seconds - hours * 3600.0;
+    let minutes = (rest / 60.0).floor();
+    let milliseconds = format!("{:.3}", (rest - minutes * 60.0).max(0.0));
+    let (mut hours, mut minutes) = (hours as u64, minutes as u64);
+    let mut shown = milliseconds.as_str();
+    // Rounded up to a whole minute.
+    if shown == "60.000" {
+        shown = "0.000";
+        minutes += 1;
+        if minutes == 60 {
+            (hours, minutes) = (hours + 1, 0);
+        }
+    }
+    format!("{hours:02}:{minutes:02}:{shown:0>6}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 172 frames at 1032/73 a second, as `scenedetect -m 15 detect-content list-scenes` writes them.
+    const CSV: &str = "\
+Timecode List:,00:00:02.829,00:00:10.823
+Scene Number,Start Frame,Start Timecode,Start Time (seconds),End Frame,End Timecode,End Time (seconds),\
+Length (frames),Length (timecode),Length (seconds)
+1,1,00:00:00.000,0.000,40,00:00:02.829,2.829,40,00:00:02.829,2.829
+2,41,00:00:02.829,2.829,153,00:00:10.823,10.823,113,00:00:07.993,7.993
+3,154,00:00:10.823,10.823,172,00:00:12.167,12.167,19,00:00:01.344,1.344
+";
+
+    fn recorded(frames: u64, above: &[u64]) -> SceneList {
+        let mut recorder = SceneRecorder::new("x.mp4".to_owned(), 1032.0 / 73.0, &SceneSettings::default());
+        (0..frames).for_each(|frame| recorder.push(if above.contains(&frame) { 30.0 } else { 1.0 }));
+        recorder.finish()
+    }
+
+    #[test]
+    fn the_csv_is_that_of_pyscenedetect() {
+        assert_eq!(recorded(172, &[40, 153]).csv(), CSV);
+        let uncut = recorded(10, &[]).csv();
+        assert!(
+            uncut.starts_with("\nScene Number")
+                && uncut.ends_with("\n1,1,00:00:00.000,0.000,10,00:00:00.707,0.707,10,00:00:00.707,0.707\n")
+        );
+    }
+
+    #[test]
+    fn the_json_has_the_fixed_shape() {
+        let list = recorded(60, &[20]);
+        let json = serde_json::to_value(&list).unwrap_or_default();
+        assert_eq!(json["cuts"], serde_json::json!([20]));
+        assert_eq!(json["scenes"], serde_json::json!([[0, 20], [20, 60]]));
+        assert_eq!(json["scores"].as_array().map(Vec::len), Some(60));
+        assert_eq!((&json["frames"], &json["min_scene_len"]), (&60.into(), &15.into()));
+    }
+
+    #[test]
+    fn timecodes_round_to_milliseconds_and_carry() {
+        assert_eq!(timecode(0.0), "00:00:00.000");
+        assert_eq!(timecode(3661.0005), "01:01:01.001");
+        assert_eq!(timecode(59.9996), "00:01:00.000");
+        assert_eq!(timecode(3599.9999), "01:00:00.000");
+        // Ties go to even, as in Python.
+        assert_eq!(timecode(0.0625), "00:00:00.062");
+        assert_eq!(timecode(0.1875), "00:00:00.188");
+    }
+}

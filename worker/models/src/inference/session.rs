@@ -1,0 +1,382 @@
+//! One model: a thread that owns the ONNX Runtime session, gathers requests of the jobs in flight into batches and answers them.
+//!
+//! Requests come through a bounded channel: who asks while it is full waits, so that what is in memory is bounded by the number of jobs and
+//! not by how fast they ask.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jhalak_common::hash;
+use jhalak_common::models::Model;
+use jhalak_common::settings::InferenceSettings;
+use jhalak_common::{Error, Result};
+use ort::environment::Environment;
+use ort::session::SessionInputValue;
+use ort::session::builder::GraphOptimizationLevel;
+use tokio::sync::oneshot;
+
+use super::batch::{self, Tensor};
+use super::contract::{Contract, Rows};
+use super::{numbers, provider, trace};
+use jhalak_onnx::outside;
+
+/// Requests that may wait for the session; a caller beyond that waits.
+const WAITING: usize = 4;
+
+struct Request {
+    inputs: Vec<Tensor>,
+    answer: oneshot::Sender<Result<Vec<Tensor>>>,
+}
+
+impl Request {
+    fn rows(&self) -> usize {
+        self.inputs.first().map_or(1, Tensor::rows)
+    }
+
+    fn answer(self, answer: Result<Vec<Tensor>>) {
+        // A caller that has gone away needs no answer.
+        let _ = self.answer.send(answer);
+    }
+}
+
+/// A loaded model.
+pub struct Session {
+    name: String,
+    contract: Contract,
+    requests: SyncSender<Request>,
+    inferences: Arc<AtomicU64>,
+}
+
+impl Session {
+    /// Loads `model` from `folder` and starts its thread.
+    ///
+    /// # Errors
+    /// InvalidInput where the file is missing, has another checksum, is no ONNX or has other tensors than the registry says; Transient
+    /// where the provider that is asked for cannot be used.
+    pub(super) fn load(
+        environment: &Environment,
+        model: &Model,
+        folder: &Path,
+        inference: &InferenceSettings,
+    ) -> Result<Session> {
+        let path = folder.join(&model.file);
+        let bytes = std::fs::read(&path).map_err(|e| {
+            Error::invalid(format!(
+                "the model {} is not at {}: {}, or set models.folder",
+                model.name,
+                path.display(),
+                model.way_back()
+            ))
+            .with_source(e)
+        })?;
+        let found = hash::of_bytes(&bytes);
+        if found != model.sha256 {
+            return Err(Error::invalid(format!(
+                "{} is not the model {} of the registry: its SHA-256 is {found} and not {}; {}",
+                path.display(),
+                model.name,
+                model.sha256,
+                model.way_back()
+            )));
+        }
+        model.check_length(bytes.len() as u64)?;
+        let session = build(environment, &bytes, inference, None)
+            .map_err(|e| e.context(format!("the model {} ({}) cannot be loaded", model.name, path.display())))?;
+        let contract = Contract::of(model, session.inputs(), session.outputs())?;
+        let (requests, inbox) = sync_channel(WAITING);
+        let inferences = Arc::new(AtomicU64::new(0));
+        let owner = Owner {
+            inferences: inferences.clone(),
+            session,
+            model: model.name.clone(),
+            environment: environment.clone(),
+            inference: inference.clone(),
+            path,
+            rows: contract.rows,
+            contract: contract.clone(),
+            limit: inference.gathered_rows(),
+            wait: Duration::from_millis(inference.wait_ms),
+            // New shapes are slow on a GPU: batches are filled up to a power of two there.
+            pad: !inference.provider.is_cpu(),
+        };
+        thread::Builder::new()
+            .name(format!("model {}", model.name))
+            .spawn(move || owner.serve(&inbox))
+            .map_err(|e| Error::from(e).context("the thread of a model"))?;
+        Ok(Session { name: model.name.clone(), contract, requests, inferences })
+    }
+
+    /// What the model takes and gives.
+    pub fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    /// How often the model has run: fewer times than it was asked where requests were put together.
+    pub fn inferences(&self) -> u64 {
+        self.inferences.load(Ordering::Relaxed)
+    }
+
+    /// Runs a model of one input and gives its first output. See [`Session::run_all`].
+    pub fn run(&self, input: Tensor) -> Result<Tensor> {
+        let first = self.run_all(vec![input])?.into_iter().next();
+        first.ok_or_else(|| Error::invalid(format!("the model {} has no output", self.name)))
+    }
+
+    /// Runs the model. The inputs' first dimension is rows, and so is the outputs'; a file made for a fixed number of rows is run as often as it
+    /// takes. Callers wait their turn; a full inbox blocks, so call this off the async threads.
+    ///
+    /// # Errors
+    /// InvalidInput for a shape that the model does not take and for answers that are not finite numbers.
+    pub fn run_all(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
+        let shapes: Vec<&[usize]> = inputs.iter().map(|t| t.shape.as_slice()).collect();
+        self.contract.check(&self.name, &shapes)?;
+        let gone = || Error::bug(format!("the thread of the model {} ended", self.name));
+        let (answer, answered) = oneshot::channel();
+        self.requests.send(Request { inputs, answer }).map_err(|_| gone())?;
+        answered.blocking_recv().map_err(|_| gone())?
+    }
+}
+
+/// Builds a session; with `profile`, one that writes what each node cost and where it ran to a file of that beginning.
+pub(super) fn build(
+    environment: &Environment,
+    bytes: &[u8],
+    inference: &InferenceSettings,
+    profile: Option<&Path>,
+) -> Result<ort::session::Session> {
+    fn refused<T>(result: Result<T, impl std::fmt::Display>) -> Result<T> {
+        result.map_err(|e| Error::invalid(e.to_string()))
+    }
+    // ONNX Runtime would look for it in the current folder, and no checksum speaks of it.
+    if let Some(other) = outside::weights_outside(bytes) {
+        return Err(Error::invalid(format!(
+            "its weights lie in another file, {other}, and a model is one file here, known by its checksum; to put them inside: \
+             python3 -c 'import onnx; onnx.save(onnx.load(\"OLD.onnx\"), \"NEW.onnx\")'"
+        )));
+    }
+    let builder = refused(ort::session::Session::builder(environment))?;
+    let builder = refused(builder.with_optimization_level(GraphOptimizationLevel::All))?;
+    let builder = refused(builder.with_intra_threads(inference.threads))?;
+    let builder = refused(builder.with_inter_threads(1))?;
+    let builder = refused(builder.with_memory_pattern(inference.arena))?;
+    // Threads that spin while they wait would take the cores of the jobs beside them.
+    let builder = refused(builder.with_intra_op_spinning(false))?;
+    let builder = match profile {
+        Some(path) => refused(builder.with_profiling(path))?,
+        None => builder,
+    };
+    let mut builder = provider::apply(builder, inference)?;
+    refused(builder.commit_from_memory(bytes))
+}
+
+/// The thread's side.
+struct Owner {
+    inferences: Arc<AtomicU64>,
+    session: ort::session::Session,
+    model: String,
+    /// How the session was made, for a second look at a model that gives no numbers.
+    environment: Environment,
+    inference: InferenceSettings,
+    path: PathBuf,
+    contract: Contract,
+    rows: Rows,
+    limit: usize,
+    wait: Duration,
+    pad: bool,
+}
+
+impl Owner {
+    fn serve(mut self, inbox: &Receiver<Request>) {
+        let mut left_over = None;
+        loop {
+            let Some(first) = left_over.take().or_else(|| inbox.recv().ok()) else { return };
+            let mut batch = vec![first];
+            if self.rows == Rows::Free {
+                left_over = self.gather(&mut batch, inbox);
+            }
+            self.answer(batch);
+        }
+    }
+
+    /// Adds requests that fit until the batch is full or the time is over. Gives back one that was taken and did not fit.
+    fn gather(&self, batch: &mut Vec<Request>, inbox: &Receiver<Request>) -> Option<Request> {
+        let mut rows: usize = batch.iter().map(Request::rows).sum();
+        let until = Instant::now() + self.wait;
+        while rows < self.limit {
+            let next = match inbox.try_recv() {
+                Ok(next) => next,
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => match inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                    Ok(next) => next,
+                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+                },
+            };
+            if rows + next.rows() > self.limit || !batch::fit_together(&batch[0].inputs, &next.inputs) {
+                return Some(next);
+            }
+            rows += next.rows();
+            batch.push(next);
+        }
+        None
+    }
+
+    fn answer(&mut self, mut batch: Vec<Request>) {
+        if batch.len() > 1 {
+            match self.run_together(&batch) {
+                Ok(answers) => {
+                    for (request, answer) in batch.into_iter().zip(answers) {
+                        let checked = self.finite(&request.inputs, answer);
+                        request.answer(checked);
+                    }
+                    return;
+                }
+                // Whose fault it was shows when each is run alone.
+                Err(error) => {
+                    tracing::warn!(model = %self.model, requests = batch.len(), error = %error.chain(), "a batch failed and its requests are run one by one")
+                }
+            }
+        }
+        for request in batch.drain(..) {
+            let answer = self.run_alone(&request.inputs).and_then(|outputs| self.finite(&request.inputs, outputs));
+            request.answer(answer);
+        }
+    }
+
+    fn run_together(&mut self, batch: &[Request]) -> Result<Vec<Vec<Tensor>>> {
+        let rows: Vec<usize> = batch.iter().map(Request::rows).collect();
+        let total: usize = rows.iter().sum();
+        let padded = self.padded(total);
+        let requests: Vec<&[Tensor]> = batch.iter().map(|r| r.inputs.as_slice()).collect();
+        let outputs = self.infer(&batch::join(&requests, padded - total))?;
+        batch::split(&outputs, &rows, padded)
+    }
+
+    fn run_alone(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let rows = inputs.first().map_or(1, Tensor::rows);
+        match self.rows {
+            Rows::Free if self.padded(rows) == rows => self.infer(inputs),
+            Rows::Free => {
+                let padded = self.padded(rows);
+                let outputs = self.infer(&batch::join(&[inputs], padded - rows))?;
+                let mut groups = batch::split(&outputs, &[rows], padded)?;
+                groups.pop().ok_or_else(|| Error::bug("a batch came apart into nothing"))
+            }
+            // A file without rows (or exactly as many): as it is.
+            Rows::Fixed(fixed) if rows == fixed || inputs.iter().any(|t| t.shape.len() < 2) => self.infer(inputs),
+            Rows::Fixed(fixed) => {
+                let mut all = Vec::new();
+                for start in (0..rows).step_by(fixed) {
+                    let part: Vec<Tensor> = inputs.iter().map(|t| t.slice(start..start + fixed, fixed)).collect();
+                    let outputs = self.infer(&part)?;
+                    let kept = fixed.min(rows - start);
+                    let mut groups = batch::split(&outputs, &[kept], fixed)
+                        .map_err(|e| e.context(format!("the model {}", self.model)))?;
+                    batch::append(&mut all, groups.pop().unwrap_or_default());
+                }
+                Ok(all)
+            }
+        }
+    }
+
+    fn padded(&self, rows: usize) -> usize {
+        if self.pad { rows.next_power_of_two() } else { rows }
+    }
+
+    fn infer(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let model = self.model.as_str();
+        let failed = |e: ort::Error| {
+            let shapes: Vec<&[usize]> = inputs.iter().map(|t| t.shape.as_slice()).collect();
+            Error::invalid(format!("the model {model} failed on an input of shape {shapes:?}"))
+                .with_source(e.to_string())
+        };
+        let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(inputs.len());
+        for (facts, tensor) in self.contract.inputs.iter().zip(inputs) {
+            values.push((facts.name.as_str(), numbers::given(facts, &tensor.shape, &tensor.data).map_err(failed)?));
+        }
+        self.inferences.fetch_add(1, Ordering::Relaxed);
+        let outputs = self.session.run(values).map_err(failed)?;
+        let mut found = Vec::with_capacity(self.contract.outputs.len());
+        for facts in &self.contract.outputs {
+            let value = outputs
+                .get(&facts.name)
+                .ok_or_else(|| Error::invalid(format!("the model {model} gave no output `{}`", facts.name)))?;
+            let (shape, data) = numbers::taken(value).map_err(|e| {
+                Error::invalid(format!("the output `{}` of the model {model} is no tensor of floats", facts.name))
+                    .with_source(e.to_string())
+            })?;
+            found.push(Tensor { shape, data });
+        }
+        Ok(found)
+    }
+
+    /// Refuses answers that are not finite numbers: nothing downstream could use them.
+    fn finite(&self, inputs: &[Tensor], outputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
+        for (facts, output) in self.contract.outputs.iter().zip(&outputs) {
+            if let Some(place) = first_not_finite(&output.data) {
+                return Err(Error::invalid(format!(
+                    "the model {} gave {} at place {place} of its output `{}` {:?}; {}",
+                    self.model,
+                    output.data[place],
+                    facts.name,
+                    output.shape,
+                    self.cause(inputs)
+                )));
+            }
+        }
+        Ok(outputs)
+    }
+
+    /// Where what is no number comes from.
+    fn cause(&self, inputs: &[Tensor]) -> String {
+        let named = self.contract.inputs.iter().zip(inputs);
+        if let Some((facts, _)) = named.clone().find(|(_, input)| input.data.iter().any(|v| !v.is_finite())) {
+            return format!("its input `{}` holds some already", facts.name);
+        }
+        let look = || {
+            let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::new();
+            for (facts, tensor) in named {
+                let value = numbers::given(facts, &tensor.shape, &tensor.data);
+                values.push((facts.name.as_str(), value.map_err(|e| Error::invalid(e.to_string()))?));
+            }
+            let file = std::fs::read(&self.path)?;
+            trace::first_bad_node(&self.environment, file, &self.inference, values)
+        };
+        match look() {
+            Ok(Some(node)) => {
+                format!("the first node to do so is {node}: its weights are damaged, or its input is beyond its range")
+            }
+            Ok(None) => "no single node does: its weights or its input are damaged".to_owned(),
+            Err(error) => format!("its weights or its input are damaged ({})", error.chain()),
+        }
+    }
+}
+
+/// The place of the first value that is no finite number. Whole stretches are looked at at once, which compilers make vectors of.
+fn first_not_finite(values: &[f32]) -> Option<usize> {
+    const STRETCH: usize = 1_024;
+    let stretch =
+        values.chunks(STRETCH).position(|stretch| !stretch.iter().fold(true, |all, v| all & v.is_finite()))?;
+    let start = stretch * STRETCH;
+    values[start..].iter().position(|v| !v.is_finite()).map(|place| start + place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_not_finite;
+
+    #[test]
+    fn the_first_value_that_is_no_number_is_found_anywhere() {
+        for length in [0, 1, 1_023, 1_024, 1_025, 5_000] {
+            let mut values = vec![f32::MAX; length];
+            assert_eq!(first_not_finite(&values), None);
+            for bad in (0..length).rev().step_by(511) {
+                values[bad] = if bad % 2 == 0 { f32::NAN } else { f32::NEG_INFINITY };
+                assert_eq!(first_not_finite(&values), Some(bad));
+            }
+        }
+    }
+}

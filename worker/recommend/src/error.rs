@@ -1,0 +1,111 @@
+//! What can keep a cell from being computed.
+
+use jhalak_common::dataset::Label;
+use jhalak_common::evaluation::{Modality, SettingError};
+use jhalak_common::{Error, ErrorKind};
+use jhalak_nn::TrainError;
+
+/// Everything but `Stopped` is invalid input: the same job would fail again.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RecommendError {
+    /// A setting of the cell that cannot be used.
+    #[error("setting `{setting}` of the cell: {reason}")]
+    Setting {
+        /// Its name in the specification.
+        setting: &'static str,
+        /// What is wrong and what would do.
+        reason: String,
+    },
+    /// The dataset contradicts itself.
+    #[error("dataset `{dataset}`: {reason}")]
+    Dataset {
+        /// Name of the dataset.
+        dataset: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Fewer pairs of one class than the split needs.
+    #[error("{}", too_small(*label, *count, *needed))]
+    ClassTooSmall {
+        /// The class.
+        label: Label,
+        /// How many pairs have it.
+        count: usize,
+        /// How many there must be.
+        needed: usize,
+    },
+    /// The cell asks for embeddings that were not given.
+    #[error("the {modality} cell needs {modality} {}, and there {} none", needs(*modality), if *modality == Modality::Metadata { "is" } else { "are" })]
+    MissingModality {
+        /// The modality of the cell.
+        modality: Modality,
+    },
+    /// An embedding table that cannot be used.
+    #[error("{table} embeddings: {reason}")]
+    Embedding {
+        /// Which table.
+        table: &'static str,
+        /// What is wrong with it, with the movie's number where it is one row.
+        reason: String,
+    },
+    /// A stored model that cannot be read.
+    #[error("the stored model's {file} {reason}")]
+    Stored {
+        /// The file.
+        file: String,
+        /// What is wrong with it, and the way out.
+        reason: String,
+    },
+    /// The training failed.
+    #[error(transparent)]
+    Training(TrainError),
+    /// The caller asked to stop.
+    #[error("the cell was stopped before its end")]
+    Stopped,
+}
+
+fn too_small(label: Label, count: usize, needed: usize) -> String {
+    let label = label.name();
+    match count {
+        0 => format!(
+            "no rating is a {label}, and all three classes must occur (for stars see the settings dataset.dislike_at_most and dataset.like_at_least)"
+        ),
+        1 => format!("1 rating is a {label}, but the split needs at least {needed}: use fewer folds or more data"),
+        _ => format!(
+            "{count} ratings are a {label}, but the split needs at least {needed}: use fewer folds or more data"
+        ),
+    }
+}
+
+fn needs(modality: Modality) -> &'static str {
+    match modality {
+        Modality::Metadata => "(description, cast, year, rating...) in the catalogue",
+        _ => "embeddings",
+    }
+}
+
+impl From<TrainError> for RecommendError {
+    fn from(error: TrainError) -> Self {
+        match error {
+            TrainError::Stopped => Self::Stopped,
+            error => Self::Training(error),
+        }
+    }
+}
+
+impl From<SettingError> for RecommendError {
+    fn from(SettingError { setting, reason }: SettingError) -> Self {
+        Self::Setting { setting, reason }
+    }
+}
+
+/// What a failed fold means for its job.
+impl From<RecommendError> for Error {
+    fn from(error: RecommendError) -> Self {
+        let kind = match &error {
+            RecommendError::Stopped => ErrorKind::Cancelled,
+            _ => ErrorKind::InvalidInput,
+        };
+        Error::new(kind, error.to_string())
+    }
+}
