@@ -22,30 +22,16 @@
 //! rating where one is due (the cell counts as missing, the movie stays); a trailer of no known movie, a second trailer of one
 //! movie (the first in the order of names stays), another kind of file among the trailers.
 
-mod assembly;
-mod csv_table;
 mod describe;
-mod files;
-mod flickscore;
+mod folds;
 mod genres;
-mod given_folds;
-mod given_folds_json;
 mod hash;
-mod json_lines;
-mod layout;
-mod movielens;
-mod movies;
-mod natural;
-mod newcomers;
-mod plain;
-mod reject;
+mod readers;
 mod subset;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tests_real;
-mod trailers;
-mod users;
 
 use std::collections::BTreeMap;
 
@@ -55,13 +41,12 @@ use crate::error::Result;
 use crate::hash::{canonical_json, canonical_rows};
 
 pub use describe::{Description, GenreCount, LabelCounts, Missing};
-pub use files::{Files, Folder, Memory};
+pub use folds::{FoldsBy, GivenFold, GivenFolds, read_folds};
 pub use genres::PAPER_GENRES;
-pub use given_folds::{FoldsBy, GivenFold, GivenFolds, read_folds};
-pub use layout::{Facts, Layout, ReadSettings, TABLE_FILES, read};
-pub use newcomers::{NewMovies, read_movies};
-pub use reject::{MAX_LISTED, Reject};
-pub use trailers::TRAILER_EXTENSIONS;
+pub use readers::{
+    Facts, Files, Folder, Layout, MAX_LISTED, Memory, NewMovies, ReadSettings, Reject, TABLE_FILES, TRAILER_EXTENSIONS,
+    read, read_movies,
+};
 
 /// What a viewer thought of a movie. The order is that of every label vector, confusion matrix and probability row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

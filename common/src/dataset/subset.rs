@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
-use super::json_lines::{Line, Lines};
-use super::reject::{Rejects, excerpt};
+use super::readers::json_lines::{Line, Lines};
+use super::readers::reject::{Rejects, excerpt};
 use super::{Rating, Reading};
 use crate::error::{Error, Result};
 

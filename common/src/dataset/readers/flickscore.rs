@@ -13,7 +13,8 @@ use super::assembly::Assembly;
 use super::files::Files;
 use super::json_lines::{Line, Lines, MAX_LINE};
 use super::reject::excerpt;
-use super::{Label, movies, users};
+use super::{movies, users};
+use crate::dataset::Label;
 use crate::error::Result;
 
 /// The file with the feedback.

@@ -30,7 +30,7 @@ impl std::fmt::Display for Reject {
 
 /// The rejects of a reading so far.
 #[derive(Debug, Default)]
-pub(super) struct Rejects {
+pub(in crate::dataset) struct Rejects {
     pub listed: Vec<Reject>,
     pub count: u64,
 }
@@ -45,7 +45,7 @@ impl Rejects {
 }
 
 /// The beginning of a piece of input, quoted, without control characters and short enough for a message.
-pub(super) fn excerpt(text: &str) -> String {
+pub(in crate::dataset) fn excerpt(text: &str) -> String {
     const SHOWN: usize = 60;
     let mut out = String::from("\"");
     for (count, c) in text.chars().enumerate() {
@@ -60,13 +60,13 @@ pub(super) fn excerpt(text: &str) -> String {
 }
 
 /// Whether an id can be used as a file name and inside an object key.
-pub(super) fn is_movie_id(id: &str) -> bool {
+pub(in crate::dataset) fn is_movie_id(id: &str) -> bool {
     let allowed = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
     let first = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
     id.len() <= 128 && id.bytes().next().is_some_and(first) && id.bytes().all(allowed)
 }
 
 /// Whether an id can name a user: any short text without control characters.
-pub(super) fn is_user_id(id: &str) -> bool {
+pub(in crate::dataset) fn is_user_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= 256 && !id.chars().any(char::is_control)
 }

@@ -3,8 +3,8 @@
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::exit;
 use crate::error::{Error, Result};
-use crate::exit;
 
 /// A token that is cancelled by the first SIGTERM or SIGINT. A second one exits the process at once with [`exit::INTERRUPTED`].
 pub fn on_signal() -> Result<CancellationToken> {

@@ -15,15 +15,20 @@
 //!
 //! Everything that a fold does not test it trains on. Rows of users, movies or pairs that the dataset does not have are counted and passed over.
 
+mod json;
+mod natural_order;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::csv_table::{Format, Table};
-use super::json_lines::{Line, Lines};
-use super::reject::{Rejects, excerpt};
-use super::{Dataset, Reject, given_folds_json, natural};
+use super::readers::csv_table::{Format, Row as Cells, Table};
+use super::readers::json_lines::{Line, Lines};
+use super::readers::reject::{Rejects, excerpt};
+use super::{Dataset, Reject};
 use crate::error::{Error, Result};
 
 /// What the rows of given folds name.
@@ -102,7 +107,7 @@ pub(super) fn is_test(word: &str) -> Option<bool> {
 
 /// What is said where folds cannot be read.
 const FORMS: &str = "accepted are a CSV with a column `fold` (or `split` with train and test) and user, movie or both; a folder with a file a fold that lists what it tests; \
-     JSON of either (common/src/dataset/given_folds.rs has all forms)";
+     JSON of either (common/src/dataset/folds/mod.rs has all forms)";
 
 /// Reads the folds of `dataset` from a file or a folder.
 ///
@@ -123,9 +128,9 @@ fn file(path: &Path) -> Result<Vec<(String, Vec<Placed>)>> {
     let bytes = contents(path)?;
     if let Some(document) = document(&bytes) {
         let placed = |rows: Vec<Row>| rows.into_iter().map(|row| Placed { file: name.clone(), line: 1, row }).collect();
-        return Ok(match given_folds_json::folds(&document)? {
+        return Ok(match json::folds(&document)? {
             Some(folds) => folds.into_iter().map(|(fold, rows)| (fold, placed(rows))).collect(),
-            None => vec![(name.clone(), placed(given_folds_json::rows_of_fold(&document)?))],
+            None => vec![(name.clone(), placed(json::rows_of_fold(&document)?))],
         });
     }
     if starts_with(&bytes, b"{") {
@@ -162,7 +167,7 @@ fn file(path: &Path) -> Result<Vec<(String, Vec<Placed>)>> {
         folds.entry(of).or_default().push(placed);
     }
     let mut folds: Vec<_> = folds.into_iter().collect();
-    folds.sort_by(|a, b| natural::order(&a.0, &b.0));
+    folds.sort_by(|a, b| natural_order::order(&a.0, &b.0));
     Ok(folds)
 }
 
@@ -203,7 +208,7 @@ fn folder(path: &Path) -> Result<Vec<(String, Vec<Placed>)>> {
     if files.iter().any(|(name, _)| !other_kind(name)) {
         files.retain(|(name, _)| !other_kind(name));
     }
-    files.sort_by(|a, b| natural::order(&a.0, &b.0));
+    files.sort_by(|a, b| natural_order::order(&a.0, &b.0));
     files.into_iter().map(|(name, path)| Ok((name.clone(), list_file(&name, &contents(&path)?)?))).collect()
 }
 
@@ -239,7 +244,7 @@ fn list(root: &Path, path: &Path, depth: usize, files: &mut Vec<(String, PathBuf
 /// What one fold's file lists.
 fn list_file(name: &str, bytes: &[u8]) -> Result<Vec<Placed>> {
     if let Some(document) = document(bytes) {
-        let rows = given_folds_json::rows_of_fold(&document).map_err(|e| e.context(name.to_owned()))?;
+        let rows = json::rows_of_fold(&document).map_err(|e| e.context(name.to_owned()))?;
         return Ok(rows.into_iter().map(|row| Placed { file: name.to_owned(), line: 1, row }).collect());
     }
     if starts_with(bytes, b"{") {
@@ -281,7 +286,7 @@ struct Columns {
 
 impl Columns {
     /// By the first row: a header, or the first of the rows.
-    fn of(row: &super::csv_table::Row<'_>) -> Columns {
+    fn of(row: &Cells<'_>) -> Columns {
         /// Tables of pairs have labels and times beside them, but not more than this: longer rows are lists of ids.
         const WIDEST: usize = 6;
         let (user, movie) = (Self::place(row, &USER), Self::place(row, &MOVIE));
@@ -292,12 +297,12 @@ impl Columns {
         Columns { user: Some(0), movie: Some(1), set: None, ids }
     }
 
-    fn is_header(row: &super::csv_table::Row<'_>) -> bool {
+    fn is_header(row: &Cells<'_>) -> bool {
         Self::place(row, &USER).is_some() || Self::place(row, &MOVIE).is_some()
     }
 
     /// The column of the surest of these names.
-    fn place(row: &super::csv_table::Row<'_>, names: &[&str]) -> Option<usize> {
+    fn place(row: &Cells<'_>, names: &[&str]) -> Option<usize> {
         names.iter().find_map(|name| (0..row.len()).find(|&i| row.cell(Some(i)).eq_ignore_ascii_case(name)))
     }
 }
@@ -313,13 +318,12 @@ fn json_lines(name: &str, bytes: &[u8]) -> Result<Vec<(String, Vec<Placed>)>> {
         }
         let wrong = |e: &dyn std::fmt::Display| Error::invalid(format!("{name} line {line}: no JSON object: {e}"));
         let value: serde_json::Value = serde_json::from_slice(text).map_err(|e| wrong(&e))?;
-        let (fold, rows) =
-            given_folds_json::rows_of_line(&value).map_err(|e| e.context(format!("{name} line {line}")))?;
+        let (fold, rows) = json::rows_of_line(&value).map_err(|e| e.context(format!("{name} line {line}")))?;
         let placed = rows.into_iter().map(|row| Placed { file: name.to_owned(), line, row });
         folds.entry(fold.unwrap_or_else(|| name.to_owned())).or_default().extend(placed);
     }
     let mut folds: Vec<_> = folds.into_iter().collect();
-    folds.sort_by(|a, b| natural::order(&a.0, &b.0));
+    folds.sort_by(|a, b| natural_order::order(&a.0, &b.0));
     Ok(folds)
 }
 
@@ -476,7 +480,3 @@ fn format(bytes: &[u8], header: bool) -> Format {
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
-
-#[cfg(test)]
-#[path = "given_folds_tests.rs"]
-mod tests;

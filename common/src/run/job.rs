@@ -352,7 +352,7 @@ mod tests {
     /// new version, set `JHALAK_WRITE_GOLDEN`.
     #[test]
     fn messages_of_every_version_are_read() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/golden");
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/run/golden");
         for (name, message) in messages() {
             let path = folder.join(format!("{name}.json"));
             if std::env::var_os("JHALAK_WRITE_GOLDEN").is_some() {

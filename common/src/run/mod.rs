@@ -11,6 +11,8 @@
 //! runs/RUN/report/                 index.html and report.json
 //! ```
 
+pub mod job;
+
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
@@ -22,9 +24,10 @@ use crate::artifact::{ArtifactKind, Recipe, Subject, check_version};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluation::{CellSpec, FitSpec, Pictures};
 use crate::hash::{self, Hash};
-use crate::job::Trailer;
 use crate::settings::Grid;
 use crate::store::ObjectStore;
+
+use job::Trailer;
 
 /// The version of the stored forms that this program writes and the newest that it reads.
 pub const RUN_VERSION: u32 = 1;

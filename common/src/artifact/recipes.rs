@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{ArtifactKind, Recipe};
+use super::{ArtifactKind, Recipe};
 use crate::error::Result;
 use crate::models::{
     ClipInput, DetectorOutput, Model, PictureInput, Registry, Role, SoundInput, WaveformInput, WindowInput,

@@ -1,15 +1,32 @@
 //! Finds the layout of a dataset's folder and reads it.
 
+mod assembly;
+pub(super) mod csv_table;
+mod files;
+mod flickscore;
+pub(super) mod json_lines;
+mod movielens;
+mod movies;
+mod new_movies;
+mod plain;
+pub(super) mod reject;
+mod trailers;
+mod users;
+
 use std::cmp::Ordering;
 use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
-use super::assembly::Assembly;
-use super::csv_table::{Format, Table};
-use super::files::Files;
-use super::{Dataset, Reading, flickscore, genres, movielens, movies, plain, trailers};
+use super::{Dataset, Reading, genres};
 use crate::error::{Error, Result};
+
+use assembly::Assembly;
+use csv_table::{Format, Table};
+pub use files::{Files, Folder, Memory};
+pub use new_movies::{NewMovies, read_movies};
+pub use reject::{MAX_LISTED, Reject};
+pub use trailers::TRAILER_EXTENSIONS;
 
 /// Every file that a reader opens, where it is there: what a caller fetches from an object store for
 /// [`Memory`](super::Memory).

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::Movie;
 use super::assembly::Assembly;
 use super::files::Memory;
 use super::movies;
+use crate::dataset::Movie;
 use crate::error::{Error, Result};
 
 /// Movies from a file.

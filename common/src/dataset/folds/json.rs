@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::given_folds::{MOVIE, Row, USER, is_test};
-use super::reject::excerpt;
+use super::{MOVIE, Row, USER, is_test};
+use crate::dataset::readers::reject::excerpt;
 use crate::error::{Error, Result};
 
 /// A fold's name and what it tests.
@@ -148,7 +148,7 @@ fn by_fold(rows: impl IntoIterator<Item = (String, Row)>) -> Vec<Fold> {
     let mut folds: std::collections::BTreeMap<String, Vec<Row>> = std::collections::BTreeMap::new();
     rows.into_iter().for_each(|(fold, row)| folds.entry(fold).or_default().push(row));
     let mut folds: Vec<_> = folds.into_iter().collect();
-    folds.sort_by(|a, b| super::natural::order(&a.0, &b.0));
+    folds.sort_by(|a, b| super::natural_order::order(&a.0, &b.0));
     folds
 }
 

@@ -13,7 +13,7 @@ const MAX_RECORD: u64 = 8 << 20;
 
 /// How a table is written.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Format {
+pub(in crate::dataset) struct Format {
     pub delimiter: u8,
     pub header: bool,
     /// Whether `"` quotes a cell.
@@ -28,7 +28,7 @@ impl Format {
 }
 
 /// A table being read.
-pub(super) struct Table<'a> {
+pub(in crate::dataset) struct Table<'a> {
     file: String,
     reader: csv::Reader<Watch<'a>>,
     header: Vec<String>,
@@ -37,7 +37,7 @@ pub(super) struct Table<'a> {
 
 /// A row: its cells, and the line it begins on.
 #[derive(Clone, Copy)]
-pub(super) struct Row<'a> {
+pub(in crate::dataset) struct Row<'a> {
     pub line: u64,
     record: &'a StringRecord,
 }

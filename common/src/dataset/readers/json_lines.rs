@@ -5,10 +5,10 @@ use std::io::{BufRead, BufReader, Read};
 use crate::error::{Error, Result};
 
 /// The longest line, in bytes: a user who rated half a million movies.
-pub(super) const MAX_LINE: usize = 16 << 20;
+pub(in crate::dataset) const MAX_LINE: usize = 16 << 20;
 
 /// The lines of a file.
-pub(super) struct Lines<'a> {
+pub(in crate::dataset) struct Lines<'a> {
     file: String,
     reader: BufReader<Box<dyn Read + 'a>>,
     number: u64,
@@ -16,7 +16,7 @@ pub(super) struct Lines<'a> {
 }
 
 /// One line without its end (LF or CRLF), without the byte order mark of the first.
-pub(super) enum Line<'a> {
+pub(in crate::dataset) enum Line<'a> {
     Text(&'a [u8]),
     /// Longer than [`MAX_LINE`]; its bytes were dropped.
     TooLong,

@@ -1,5 +1,7 @@
 //! Settings: defaults, then a file, then the environment (`JHALAK__SECTION__KEY`), then flags. Unknown keys are refused.
 
+pub mod ca_file;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 

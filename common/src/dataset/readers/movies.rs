@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::Movie;
 use super::assembly::Assembly;
 use super::csv_table::{Format, Table};
 use super::files::Files;
 use super::reject::{Rejects, excerpt};
+use crate::dataset::Movie;
 use crate::error::Result;
 
 /// The file's name.

@@ -10,6 +10,10 @@
 //! `commit.json` is written last and only where none exists; without it nothing else there is looked at. It holds no time, host or
 //! run, so that the same input and recipe give the same bytes wherever they were made.
 
+pub mod embedding_file;
+pub mod recipes;
+pub mod table_file;
+
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -45,7 +49,7 @@ pub enum ArtifactKind {
     AudioTable,
     /// One fold of one cell of the evaluation grid: `result.json`.
     Cell,
-    /// Nothing but its commit record: what a probe leaves, see [`crate::job::ProbeTask`].
+    /// Nothing but its commit record: what a probe leaves, see [`crate::run::job::ProbeTask`].
     Probe,
     /// The final model: `model.json`, `model.safetensors`, `model.onnx` and what they need beside them.
     Model,
@@ -256,7 +260,7 @@ pub async fn commit(
             }
         };
         records.push(record);
-        crate::fault_point::reach("after-first-put");
+        crate::process::fault_point::reach("after-first-put");
     }
     let record = CommitRecord {
         version: COMMIT_VERSION,

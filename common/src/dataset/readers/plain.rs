@@ -4,7 +4,8 @@ use super::assembly::Assembly;
 use super::csv_table::{Format, Table};
 use super::files::Files;
 use super::reject::excerpt;
-use super::{Label, movies, users};
+use super::{movies, users};
+use crate::dataset::Label;
 use crate::error::Result;
 
 /// The file with the feedback.

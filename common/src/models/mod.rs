@@ -20,7 +20,7 @@ pub use embedder::{ClipInput, ClipLayout, Normalise, WaveformInput};
 pub use tensors::{NumberKind, TensorFacts, Tensors};
 
 /// The registry that the program was built with.
-const BUILT_IN: &str = include_str!("../../models.toml");
+const BUILT_IN: &str = include_str!("../../../models.toml");
 
 /// The version of the registry's form.
 const REGISTRY_VERSION: u32 = 1;
