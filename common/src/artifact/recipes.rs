@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{ArtifactKind, Recipe};
 use crate::error::Result;
 use crate::models::{
-    ClipInput, DetectorOutput, Model, PictureInput, Registry, Role, SoundInput, WaveformInput, WindowInput,
+    ClipInput, DetectorOutput, Model, ModelFacts, PictureInput, Registry, Role, SoundInput, WaveformInput, WindowInput,
 };
-use crate::run::ModelFacts;
 use crate::settings::{InferenceSettings, KeyframePosition, Provider, Settings, Strategy};
 
 /// Keyframes of a trailer, as the method says.
