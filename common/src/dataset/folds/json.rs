@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{MOVIE, Row, USER, is_test};
+use super::rows::{MOVIE, Row, USER, is_test};
 use crate::dataset::readers::reject::excerpt;
 use crate::error::{Error, Result};
 

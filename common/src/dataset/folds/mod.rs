@@ -17,6 +17,7 @@
 
 mod json;
 mod natural_order;
+mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -25,11 +26,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::Reject;
+use super::normal_form::Dataset;
 use super::readers::csv_table::{Format, Row as Cells, Table};
 use super::readers::json_lines::{Line, Lines};
 use super::readers::reject::{Rejects, excerpt};
-use super::{Dataset, Reject};
 use crate::error::{Error, Result};
+
+use rows::{MOVIE, Row, USER, is_test};
 
 /// What the rows of given folds name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -65,19 +69,6 @@ pub struct GivenFolds {
     pub passed_over_rows: u64,
 }
 
-/// A row, by ids.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Row {
-    /// All pairs of a user.
-    User(String),
-    /// All pairs of a movie.
-    Movie(String),
-    /// What a user said of a movie.
-    Pair(String, String),
-    /// Of a user or of a movie: what all such rows together decide.
-    Id(String),
-}
-
 /// A row with the file and line that it stands on.
 struct Placed {
     file: String,
@@ -89,22 +80,6 @@ struct Placed {
 const FOLD: [&str; 8] = ["fold", "fold_id", "foldid", "fold_number", "fold_no", "test_fold", "cv_fold", "split"];
 /// Names of the columns that tell whether a row is tested.
 const SET: [&str; 6] = ["set", "subset", "part", "partition", "split", "usage"];
-/// Names of the columns and fields that tell a row's user, the surest first.
-pub(super) const USER: [&str; 7] = ["user_id", "userid", "user", "viewer", "uid", "_id", "id"];
-/// Names of the columns and fields that tell a row's movie, the surest first.
-pub(super) const MOVIE: [&str; 7] = ["movie_id", "movieid", "movie", "item_id", "itemid", "item", "imdb_id"];
-
-/// Whether a word says that a row is tested; none if it says neither that nor the contrary.
-pub(super) fn is_test(word: &str) -> Option<bool> {
-    let word = word.trim().to_ascii_lowercase();
-    let begins = |start: &str| word.starts_with(start);
-    match () {
-        () if begins("test") => Some(true),
-        () if begins("train") || begins("val") || begins("dev") => Some(false),
-        () => None,
-    }
-}
-
 /// What is said where folds cannot be read.
 const FORMS: &str = "accepted are a CSV with a column `fold` (or `split` with train and test) and user, movie or both; a folder with a file a fold that lists what it tests; \
      JSON of either (common/src/dataset/folds/mod.rs has all forms)";

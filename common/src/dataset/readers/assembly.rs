@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::reject::{Rejects, excerpt, is_movie_id, is_user_id};
-use crate::dataset::{Label, Movie, Rating, User};
+use crate::dataset::normal_form::{Label, Movie, Rating, User};
 use crate::error::{Error, Result};
 
 /// A dataset in the making. Movies come first, then users, then ratings.

@@ -14,7 +14,7 @@ use super::files::Files;
 use super::json_lines::{Line, Lines, MAX_LINE};
 use super::reject::excerpt;
 use super::{movies, users};
-use crate::dataset::Label;
+use crate::dataset::normal_form::Label;
 use crate::error::Result;
 
 /// The file with the feedback.

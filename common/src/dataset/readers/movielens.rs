@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::ReadSettings;
 use super::assembly::Assembly;
 use super::csv_table::{Format, Row, Table};
 use super::files::Files;
 use super::plain::RATINGS as RATINGS_CSV;
 use super::reject::excerpt;
+use super::settings::ReadSettings;
 use super::{movies, users};
-use crate::dataset::{Label, Movie};
+use crate::dataset::normal_form::{Label, Movie};
 use crate::error::Result;
 
 /// The feedback of the 100K dataset: user, movie, stars, time, parted by tabs.

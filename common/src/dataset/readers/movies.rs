@@ -6,7 +6,7 @@ use super::assembly::Assembly;
 use super::csv_table::{Format, Table};
 use super::files::Files;
 use super::reject::{Rejects, excerpt};
-use crate::dataset::Movie;
+use crate::dataset::normal_form::Movie;
 use crate::error::Result;
 
 /// The file's name.

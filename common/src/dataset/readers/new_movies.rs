@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::assembly::Assembly;
 use super::files::Memory;
 use super::movies;
-use crate::dataset::Movie;
+use crate::dataset::normal_form::Movie;
 use crate::error::{Error, Result};
 
 /// Movies from a file.

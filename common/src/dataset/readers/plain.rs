@@ -5,7 +5,7 @@ use super::csv_table::{Format, Table};
 use super::files::Files;
 use super::reject::excerpt;
 use super::{movies, users};
-use crate::dataset::Label;
+use crate::dataset::normal_form::Label;
 use crate::error::Result;
 
 /// The file with the feedback.
