@@ -2,6 +2,7 @@
 //! Knows neither the worker nor the coordinator.
 
 pub mod artifact;
+mod backoff;
 pub mod dataset;
 pub mod error;
 pub mod evaluation;

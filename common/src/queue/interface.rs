@@ -1,21 +1,13 @@
-//! The queue: carries jobs to workers and results back. It only carries; storage is the truth.
-//!
-//! One narrow trait, implemented in process ([`memory::MemoryQueue`]) and by RabbitMQ ([`rabbitmq::RabbitQueue`]); both pass
-//! the same [`conformance`] suite. Delivery is at least once.
-
-pub mod conformance;
-pub mod memory;
-pub mod rabbitmq;
+//! The traits that every queue implements, and what they take and return.
 
 use std::fmt::{self, Debug};
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::settings::QueueSettings;
 
 /// The kinds of work, each with a queue of its own: a worker takes the kinds it was started for.
@@ -147,18 +139,4 @@ impl Debug for Delivery {
 /// The delays of the retry tiers, shortest first.
 pub fn retry_delays(settings: &QueueSettings) -> Vec<Duration> {
     settings.retry_delays_ms.iter().map(|&ms| Duration::from_millis(ms)).collect()
-}
-
-/// Opens the queue at `url`: `memory:`, or `amqp://...` / `amqps://...`.
-pub async fn open(url: &str, settings: &QueueSettings) -> Result<Arc<dyn Queue>> {
-    if url == "memory:" {
-        return Ok(Arc::new(memory::MemoryQueue::new(settings)));
-    }
-    if url.starts_with("amqp://") || url.starts_with("amqps://") {
-        return Ok(Arc::new(rabbitmq::RabbitQueue::open(url, settings).await?));
-    }
-    let scheme = url.split("://").next().unwrap_or(url);
-    Err(Error::invalid(format!(
-        "the queue has an unknown scheme `{scheme}`: use memory:, amqp://host:port/vhost or amqps://host:port/vhost"
-    )))
 }

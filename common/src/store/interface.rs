@@ -1,22 +1,13 @@
-//! The object store: where trailers are read from and artifacts are kept. Storage is the truth of every run.
-//!
-//! One narrow trait, implemented by a local folder ([`local::LocalStore`]) and by S3 ([`s3::S3Store`]); both pass the
-//! same [`conformance`] suite.
-
-pub mod conformance;
-pub mod local;
-pub mod s3;
+//! The trait that every store implements, and what it takes and returns.
 
 use std::fmt::Debug;
 use std::path::Path;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
-use crate::error::{Error, Result};
-use crate::settings::S3Settings;
+use crate::error::Result;
 
 /// What a store knows of an object without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,42 +67,4 @@ pub trait ObjectStore: Debug + Send + Sync {
 
     /// Removes an object; removing what is not there is a success.
     async fn delete(&self, key: &str) -> Result<()>;
-}
-
-/// Opens the store at `url`: `file:///path`, a plain path, or `s3://bucket/prefix`.
-pub async fn open(url: &str, s3: &S3Settings) -> Result<Arc<dyn ObjectStore>> {
-    if let Some(rest) = url.strip_prefix("s3://") {
-        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        if bucket.is_empty() {
-            return Err(Error::invalid(format!("the store `{url}` names no bucket: write s3://bucket/prefix")));
-        }
-        return Ok(Arc::new(s3::S3Store::open(bucket, prefix, s3).await?));
-    }
-    let path = match url.strip_prefix("file://") {
-        Some(path) => path,
-        None if url.contains("://") => {
-            return Err(Error::invalid(format!(
-                "the store `{url}` has an unknown scheme: use file:///path or s3://bucket/prefix"
-            )));
-        }
-        None => url,
-    };
-    Ok(Arc::new(local::LocalStore::open(path)?))
-}
-
-/// Checks that `key` is one that every store can hold: parts of 1 to 255 bytes joined by `/`, no `.` or `..` part, no
-/// control characters, no backslash, at most 1,024 bytes, its first part not `.tmp` (where a local store keeps unfinished
-/// writes). A key from a hostile dataset cannot leave its folder.
-pub fn check_key(key: &str) -> Result<()> {
-    let valid = !key.is_empty()
-        && key.len() <= 1024
-        && key.split('/').all(|part| !part.is_empty() && part.len() <= 255 && part != "." && part != "..")
-        && key.split('/').next() != Some(local::UNFINISHED)
-        && !key.chars().any(|c| c.is_control() || c == '\\');
-    if valid { Ok(()) } else { Err(Error::invalid(format!("`{}` is no valid object key", key.escape_debug()))) }
-}
-
-/// Checks that `prefix` can be the start of a valid key: empty, a key, a part of one, or a key and `/`.
-pub fn check_prefix(prefix: &str) -> Result<()> {
-    if prefix.is_empty() { Ok(()) } else { check_key(prefix.strip_suffix('/').unwrap_or(prefix)) }
 }

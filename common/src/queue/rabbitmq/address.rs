@@ -9,8 +9,8 @@ use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
 use tokio::time::timeout;
 
-use super::connection::Session;
 use super::fault::{self, Fault};
+use super::session::Session;
 use super::topology::Topology;
 use crate::error::{Error, Result};
 use crate::settings::QueueSettings;

@@ -1,0 +1,15 @@
+//! The object store: where trailers are read from and artifacts are kept. Storage is the truth of every run.
+//!
+//! One narrow trait, implemented by a local folder ([`local::LocalStore`]) and by S3 ([`s3::S3Store`]); both pass the
+//! same [`conformance`] suite.
+
+pub mod conformance;
+mod interface;
+mod key;
+pub mod local;
+mod open;
+pub mod s3;
+
+pub use interface::{ObjectMeta, ObjectStore, PutOutcome};
+pub use key::{check_key, check_prefix};
+pub use open::open;
