@@ -6,11 +6,12 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind};
 use jhalak_common::dataset::Reading;
 use jhalak_common::evaluation::{CellSpec, FoldResult, UserEmbedding, metrics};
-use jhalak_common::job::{CellTask, Job, Task};
+use jhalak_common::process::exit;
+use jhalak_common::run::job::{CellTask, Job, Task};
 use jhalak_common::run::{Stage, run_key};
 use jhalak_common::settings::{Grid, Settings};
 use jhalak_common::store::ObjectStore;
-use jhalak_common::{Error, Result, evaluation, exit};
+use jhalak_common::{Error, Result, evaluation};
 use serde_json::json;
 
 use crate::commands::Output;
@@ -57,7 +58,7 @@ pub async fn conclude(
             report
         }
     };
-    jhalak_common::fault_point::reach("coordinator-reported");
+    jhalak_common::process::fault_point::reach("coordinator-reported");
     let stage = coordinator.finish(plan, summary).await?;
     let place = store.url();
     let page = format!("{}/{html_key}", place.trim_end_matches('/'));

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jhalak_common::Result;
 use jhalak_common::artifact::ArtifactKind;
 use jhalak_common::dataset::Reading;
+use jhalak_common::process::exit;
 use jhalak_common::queue::Queue;
 use jhalak_common::run::{self, RunState, Stage, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
-use jhalak_common::{Result, exit};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jhalak_common::artifact::ArtifactKey;
-use jhalak_common::fault_point;
-use jhalak_common::job::{FitTask, QuarantineRecord};
+use jhalak_common::process::fault_point;
 use jhalak_common::queue::Queue;
+use jhalak_common::run::job::{FitTask, QuarantineRecord};
 use jhalak_common::run::{RUN_VERSION, RunState, Stage, quarantine_key};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};

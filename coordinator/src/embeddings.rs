@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt;
+use jhalak_common::artifact::recipes;
+use jhalak_common::artifact::table_file::{self, Table};
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, CommitRecord};
 use jhalak_common::evaluation::Modality;
-use jhalak_common::extraction;
-use jhalak_common::job::Trailer;
 use jhalak_common::models::Registry;
 use jhalak_common::run;
+use jhalak_common::run::job::Trailer;
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
-use jhalak_common::table::{self, Table};
 use jhalak_common::{Error, Result};
 use jhalak_worker::recommend::embedding::{EmbeddingTable, Features};
 
@@ -55,7 +55,7 @@ pub async fn read(
         let record = artifact::committed(store, &key)
             .await?
             .ok_or_else(|| Error::transient(format!("{} vanished while it was read", key.folder())))?;
-        let table = Table::read(artifact::read_file(store, &record, table::FILE).await?)?;
+        let table = Table::read(artifact::read_file(store, &record, table_file::FILE).await?)?;
         let rows = Some(EmbeddingTable::of(table, &source.reading.dataset));
         match kind {
             ArtifactKind::VideoTable => found.features.video = rows,
@@ -81,7 +81,7 @@ fn missing(store: &dyn ObjectStore, modality: Modality, embedding: ArtifactKind)
 /// Invalid input where it has those of two different trailers.
 pub async fn of_movie(store: &dyn ObjectStore, id: &str, settings: &Settings) -> Result<BTreeMap<String, Vec<f32>>> {
     let registry = Registry::load(settings.models.registry.as_deref())?;
-    let (recipes, _) = extraction::recipes(settings, &registry)?;
+    let (recipes, _) = recipes::recipes(settings, &registry)?;
     let mut found = BTreeMap::new();
     for recipe in &recipes {
         let name = match recipe.kind {

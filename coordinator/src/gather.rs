@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
+use jhalak_common::artifact::embedding_file;
+use jhalak_common::artifact::table_file::{self, TableWriter};
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body, CommitRecord, Recipe, Subject};
-use jhalak_common::embedding;
 use jhalak_common::hash::{self, Hash};
 use jhalak_common::store::ObjectStore;
-use jhalak_common::table::{self, TableWriter};
 use jhalak_common::{Error, Result};
 use serde_json::json;
 
@@ -174,7 +174,7 @@ async fn write(
     subjects: &[&Subject],
 ) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let path = folder.path().join(table::FILE);
+    let path = folder.path().join(table_file::FILE);
     let mut writer: Option<TableWriter> = None;
     let (mut rows, mut without) = (0u64, Vec::new());
     let mut vectors = stream::iter(subjects).map(|s| read_embedding(store, source, s)).buffered(SIDE_BY_SIDE);
@@ -194,7 +194,7 @@ async fn write(
     let files = match writer {
         Some(writer) => {
             writer.finish()?;
-            vec![(table::FILE, Body::File(path))]
+            vec![(table_file::FILE, Body::File(path))]
         }
         None => Vec::new(),
     };
@@ -215,7 +215,7 @@ pub(crate) async fn read_embedding(
     if record.files.is_empty() {
         return Ok((subject.id.clone(), None));
     }
-    let bytes = artifact::read_file(store, &record, embedding::FILE).await?;
-    let mean = embedding::decode_mean(&bytes).map_err(|e| e.context(key.folder()))?;
+    let bytes = artifact::read_file(store, &record, embedding_file::FILE).await?;
+    let mean = embedding_file::decode_mean(&bytes).map_err(|e| e.context(key.folder()))?;
     Ok((subject.id.clone(), Some(mean)))
 }

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 
 use jhalak_common::artifact::{ArtifactKey, Recipe};
 use jhalak_common::evaluation::Model;
-use jhalak_common::job::{CellTask, ExtractTask, FitTask, Job, MESSAGE_VERSION, Task};
 use jhalak_common::queue::WorkKind;
+use jhalak_common::run::job::{CellTask, ExtractTask, FitTask, Job, MESSAGE_VERSION, Task};
 
 use crate::plan::Plan;
 

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use jhalak_common::exit;
+use jhalak_common::process::exit;
+use jhalak_common::process::telemetry::{self, LogFormat};
 use jhalak_common::settings::Settings;
-use jhalak_common::telemetry::{self, LogFormat};
 use jhalak_coordinator::commands::{Cli, Command, Output};
 use jhalak_coordinator::progress::Progress;
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Recipe};
 use jhalak_common::evaluation::CellSpec;
-use jhalak_common::job::{CellTask, Outcome, QuarantineRecord};
+use jhalak_common::run::job::{CellTask, Outcome, QuarantineRecord};
 use jhalak_common::run::{self, quarantine_folder, quarantine_key};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
@@ -174,7 +174,7 @@ pub async fn quarantined(store: &dyn ObjectStore, run: &str) -> Result<Vec<Quara
     let keys = quarantine_keys(store, run).await?;
     let records = stream::iter(keys).map(|key| async move {
         let Some(record) = run::get_json::<QuarantineRecord>(store, &key).await? else { return Ok(None) };
-        let committed = match serde_json::from_value::<jhalak_common::job::Job>(record.message.clone()) {
+        let committed = match serde_json::from_value::<jhalak_common::run::job::Job>(record.message.clone()) {
             Ok(job) => all_committed(store, job.task.artifacts()).await?,
             Err(_) => false,
         };

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use futures::TryStreamExt;
+use jhalak_common::artifact::recipes;
 use jhalak_common::artifact::{ArtifactKey, ArtifactKind, Recipe, Subject};
 use jhalak_common::dataset::Dataset;
-use jhalak_common::extraction;
 use jhalak_common::hash::{self, Hash};
-use jhalak_common::job::Trailer;
 use jhalak_common::models::Registry;
+use jhalak_common::run::job::Trailer;
 use jhalak_common::run::{self, RUN_VERSION, RunSpec, RunState, Stage, TrailerList, dataset_key, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::{ObjectStore, PutOutcome};
@@ -53,7 +53,7 @@ pub async fn draft(
     share: Option<&dyn ObjectStore>,
 ) -> Result<Draft> {
     let registry = Registry::load(settings.models.registry.as_deref())?;
-    let (recipes, models) = extraction::recipes(settings, &registry)?;
+    let (recipes, models) = recipes::recipes(settings, &registry)?;
     let dataset = &source.reading.dataset;
     let (subject, json) = normal_form(dataset)?;
     let trailers = source.trailers(share).await?;

@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::Subject;
 use jhalak_common::dataset::{self, Files, Folder, Memory, Reading};
 use jhalak_common::hash;
-use jhalak_common::job::Trailer;
+use jhalak_common::run::job::Trailer;
 use jhalak_common::settings::Settings;
 use jhalak_common::store::{self, ObjectStore};
 use jhalak_common::{Error, ErrorKind, Result};

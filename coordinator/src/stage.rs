@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use jhalak_common::job::{JobResult, Outcome};
 use jhalak_common::queue::{Channel, Deliveries};
+use jhalak_common::run::job::{JobResult, Outcome};
 use jhalak_common::run::{self, RUN_VERSION, RunState, Stage, run_key};
 use jhalak_common::{Error, Result};
 
@@ -222,7 +222,7 @@ impl Running<'_> {
             self.send(batch.clone()).await?;
             self.pending.extend(batch.into_iter().map(|i| (self.jobs.id(i), i)));
             self.next = last;
-            jhalak_common::fault_point::reach("coordinator-published");
+            jhalak_common::process::fault_point::reach("coordinator-published");
         }
         Ok(())
     }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jhalak_common::artifact::check_version;
-use jhalak_common::fault_point;
-use jhalak_common::job::{Job, JobResult, MESSAGE_VERSION, Outcome, QuarantineRecord, Task};
+use jhalak_common::process::fault_point;
 use jhalak_common::queue::{Channel, Deliveries, Delivery, Queue, WorkKind};
+use jhalak_common::run::job::{Job, JobResult, MESSAGE_VERSION, Outcome, QuarantineRecord, Task};
 use jhalak_common::run::{self, quarantine_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;

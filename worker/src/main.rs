@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use jhalak_common::models::Registry;
+use jhalak_common::process::telemetry::{self, LogFormat};
+use jhalak_common::process::{exit, shutdown};
 use jhalak_common::queue::{self, Queue, WorkKind};
 use jhalak_common::settings::{Settings, redact_url};
-use jhalak_common::telemetry::{self, LogFormat};
-use jhalak_common::{Error, Result, exit, shutdown, store};
+use jhalak_common::{Error, Result, store};
 use jhalak_worker::inference::Models;
 use jhalak_worker::job_loop::Worker;
 use jhalak_worker::jobs::Context;

@@ -5,7 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Label, Layout, Movie, Reading, Reject};
+use super::normal_form::{Label, Movie};
+use super::reading::Reading;
+use super::{Layout, Reject};
 
 /// Ratings by label.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

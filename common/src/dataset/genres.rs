@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Movie;
+use super::normal_form::Movie;
 
 /// The 15 genres of the paper, in the order of its notebooks.
 pub const PAPER_GENRES: [&str; 15] = [

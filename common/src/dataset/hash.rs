@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::Dataset;
+use super::normal_form::Dataset;
 
 impl Dataset {
     /// SHA-256, in hex, over movies, users, ratings and the genre vocabulary in a canonical form: what computations read. Neither the layout and

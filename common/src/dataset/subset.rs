@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
-use super::json_lines::{Line, Lines};
-use super::reject::{Rejects, excerpt};
-use super::{Rating, Reading};
+use super::normal_form::Rating;
+use super::readers::json_lines::{Line, Lines};
+use super::readers::reject::{Rejects, excerpt};
+use super::reading::Reading;
 use crate::error::{Error, Result};
 
 impl Reading {

@@ -393,7 +393,7 @@ fn assert_normal(reading: &Reading) {
         dataset
             .movies
             .iter()
-            .all(|movie| super::reject::is_movie_id(&movie.id) && movie.rating.is_none_or(f32::is_finite))
+            .all(|movie| super::readers::reject::is_movie_id(&movie.id) && movie.rating.is_none_or(f32::is_finite))
     );
     assert!(reading.trailers.keys().all(|id| dataset.movie_index(id).is_some()));
     assert_eq!(reading.describe().ratings, dataset.label_counts().iter().sum::<u64>());

@@ -3,6 +3,7 @@
 //!
 //! Every class vector, probability row and confusion matrix is in the order dislike, neutral, like.
 
+mod confusion;
 mod fit;
 pub mod metrics;
 mod name;

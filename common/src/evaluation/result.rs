@@ -1,7 +1,7 @@
 //! What one fold of a cell gives.
 
 use super::CLASSES;
-use super::metrics::Confusion;
+use super::confusion::Confusion;
 use crate::dataset::Label;
 use serde::{Deserialize, Serialize};
 

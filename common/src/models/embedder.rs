@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::input::{PictureInput, within};
 use crate::error::{Error, Result};
 
 /// How the keyframes of a trailer become one input of a model that sees clips. The picture's own section says size, channels and scale.
@@ -81,6 +82,16 @@ fn chunk_frames() -> usize {
 }
 
 impl ClipInput {
+    /// The shape of one clip of pictures that are fed as `picture` says, in the order of [`ClipInput::layout`].
+    pub fn clip_shape(&self, picture: &PictureInput) -> [usize; 5] {
+        let (width, height) = (picture.width as usize, picture.height as usize);
+        match self.layout {
+            ClipLayout::Ntchw => [1, self.frames, 3, height, width],
+            ClipLayout::Ncthw => [1, 3, self.frames, height, width],
+            ClipLayout::Nthwc => [1, self.frames, height, width, 3],
+        }
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         within(self.frames, 1..=256, "clip.frames")
     }
@@ -103,11 +114,4 @@ impl WaveformInput {
         }
         Ok(())
     }
-}
-
-pub(super) fn within(value: usize, range: std::ops::RangeInclusive<usize>, field: &str) -> Result<()> {
-    if range.contains(&value) {
-        return Ok(());
-    }
-    Err(Error::invalid(format!("{field} is {value} and must be {} to {}", range.start(), range.end())))
 }

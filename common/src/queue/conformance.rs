@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, try_join_all};
 use tokio::time::timeout;
 
-use super::{Channel, Deliveries, Delivery, Queue, WorkKind, retry_delays};
+use super::interface::{Channel, Deliveries, Delivery, Queue, WorkKind, retry_delays};
 use crate::error::{Error, Result};
 use crate::settings::QueueSettings;
 

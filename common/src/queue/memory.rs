@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Channel, Deliveries, Delivery, Queue, Receipt, WorkKind, retry_delays};
+use super::interface::{Channel, Deliveries, Delivery, Queue, Receipt, WorkKind, retry_delays};
 use crate::error::{Error, Result};
 use crate::settings::QueueSettings;
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt};
 
-use super::{ObjectStore, PutOutcome};
+use super::interface::{ObjectStore, PutOutcome};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The size of the object that is too large for memory's sake: 40 MB, and not a multiple of any block.

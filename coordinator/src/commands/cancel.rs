@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use jhalak_common::process::exit;
 use jhalak_common::run::{self, CANCELLED, Cancellation, RUN_VERSION, RunState, Stage, run_key};
 use jhalak_common::settings::Settings;
-use jhalak_common::{Error, Result, exit, store};
+use jhalak_common::{Error, Result, store};
 use serde_json::json;
 
 use super::Output;

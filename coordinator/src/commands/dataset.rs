@@ -1,9 +1,10 @@
 //! `jhalak dataset`: what a dataset holds, and what is wrong with it.
 
 use clap::{Args, Subcommand};
+use jhalak_common::Result;
 use jhalak_common::dataset::Reading;
+use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
-use jhalak_common::{Result, exit};
 use serde_json::json;
 
 use super::{DatasetArgs, Output};

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use jhalak_common::models::{DetectorOutput, Registry, Role};
+use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
-use jhalak_common::{Error, Result, exit};
+use jhalak_common::{Error, Result};
 use jhalak_worker::detect::watch::{self, Seen, SeenFrame};
 use jhalak_worker::detect::{ObjectDetector, Thresholds, draw};
 use jhalak_worker::inference::Models;

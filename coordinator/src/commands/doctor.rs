@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use jhalak_common::artifact::{ArtifactKey, ArtifactKind, Recipe, Subject};
-use jhalak_common::job::{Job, JobResult, MESSAGE_VERSION, Outcome, ProbeTask, Task};
+use jhalak_common::process::exit;
+use jhalak_common::run::job::{Job, JobResult, MESSAGE_VERSION, Outcome, ProbeTask, Task};
 use jhalak_common::settings::{Settings, redact_url};
-use jhalak_common::{Error, Result, exit, hash, queue, store};
+use jhalak_common::{Error, Result, hash, queue, store};
 use serde_json::{Value, json};
 
 use super::Output;

@@ -6,12 +6,13 @@ use std::io::BufReader;
 use std::path::PathBuf;
 
 use clap::Args;
-use jhalak_common::embedding::{self, Named};
-use jhalak_common::extraction::{AudioEmbeddingParams, KEYFRAMES};
+use jhalak_common::artifact::embedding_file::{self, Named};
+use jhalak_common::artifact::recipes::{AudioEmbeddingParams, KEYFRAMES};
 use jhalak_common::hash::Hash;
 use jhalak_common::models::{Model, Registry, Role};
+use jhalak_common::process::exit;
 use jhalak_common::settings::{KeyframePosition, Settings};
-use jhalak_common::{Error, Result, exit};
+use jhalak_common::{Error, Result};
 use jhalak_worker::embed::{audio, video};
 use jhalak_worker::inference::Models;
 use jhalak_worker::media::{AudioSettings, AudioTrack, DecodeReport, DecodeRequest, KeyframeSettings, Position};
@@ -105,7 +106,7 @@ impl Embed {
                     tensors.push(Named { name: name(".parts"), shape, data: rows });
                 }
             }
-            std::fs::write(out, embedding::encode_named(tensors)?)
+            std::fs::write(out, embedding_file::encode_named(tensors)?)
                 .map_err(|e| Error::from(e).context(out.display().to_string()))?;
         }
         let line = |a: &Answer| match &a.without {

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use jhalak_common::process::exit;
 use jhalak_common::settings::{KeyframePosition, Settings};
-use jhalak_common::{Error, Result, exit};
+use jhalak_common::{Error, Result};
 use jhalak_worker::detect::Thresholds;
 use jhalak_worker::media::{
     self, DecodeReport, DecodeRequest, Keyframe, KeyframeSet, KeyframeSettings, MediaError, Outcome, Padding, Position,

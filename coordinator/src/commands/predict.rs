@@ -1,8 +1,9 @@
 //! `jhalak predict`: what a viewer thinks of a movie, and why.
 
 use clap::Args;
+use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
-use jhalak_common::{Error, Result, exit};
+use jhalak_common::{Error, Result};
 use serde::Serialize;
 
 use super::Output;

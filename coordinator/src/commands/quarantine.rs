@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use futures::TryStreamExt;
-use jhalak_common::job::{Job, QuarantineRecord};
+use jhalak_common::process::exit;
 use jhalak_common::queue::{self, Channel, Queue};
+use jhalak_common::run::job::{Job, QuarantineRecord};
 use jhalak_common::run::{self, CANCELLED, RunState, Stage, quarantine_folder, quarantine_key, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::{self, ObjectStore};
-use jhalak_common::{Error, Result, exit};
+use jhalak_common::{Error, Result};
 use serde_json::json;
 
 use super::Output;

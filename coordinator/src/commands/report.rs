@@ -1,10 +1,11 @@
 //! `jhalak report`: a run's main figures and where its report is.
 
 use clap::Args;
+use jhalak_common::process::exit;
 use jhalak_common::run::run_key;
 use jhalak_common::settings::Settings;
 use jhalak_common::store;
-use jhalak_common::{Error, ErrorKind, Result, exit};
+use jhalak_common::{Error, ErrorKind, Result};
 
 use super::Output;
 use crate::report::{Report, summary};

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use clap::Args;
 use jhalak_common::models::Registry;
+use jhalak_common::process::shutdown;
 use jhalak_common::queue::{self, WorkKind};
 use jhalak_common::settings::Settings;
-use jhalak_common::{Error, Result, shutdown, store};
+use jhalak_common::{Error, Result, store};
 use jhalak_worker::inference::Models;
 use jhalak_worker::job_loop::Worker;
 use jhalak_worker::jobs::Context;

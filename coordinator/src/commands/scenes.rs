@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
-use jhalak_common::{Error, Result, exit};
+use jhalak_common::{Error, Result};
 use jhalak_worker::media::scenes::list::SceneList;
 use jhalak_worker::media::{Outcome, SceneSettings};
 use serde::Serialize;

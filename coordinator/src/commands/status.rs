@@ -2,10 +2,11 @@
 
 use clap::Args;
 use futures::TryStreamExt;
+use jhalak_common::process::exit;
 use jhalak_common::run::{self, RunState, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::{self, ObjectStore};
-use jhalak_common::{Error, Result, exit};
+use jhalak_common::{Error, Result};
 use serde_json::json;
 
 use super::Output;

@@ -4,10 +4,11 @@ use std::process::{Command, Stdio};
 
 use clap::Args;
 use jhalak_common::artifact::ArtifactKind;
+use jhalak_common::process::{exit, shutdown};
 use jhalak_common::run::{self, RunState, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
-use jhalak_common::{Error, Result, exit, queue, shutdown, store};
+use jhalak_common::{Error, Result, queue, store};
 use serde_json::json;
 
 use super::{DatasetArgs, GridArgs, Output};

@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use jhalak_common::process::shutdown;
 use jhalak_common::settings::{DecodeSettings, Settings};
-use jhalak_common::{Error, ErrorKind, Result, shutdown};
+use jhalak_common::{Error, ErrorKind, Result};
 use jhalak_worker::media::child::{decode_with_detector, view_frames};
 use jhalak_worker::media::viewer::Viewer;
 use jhalak_worker::media::{DecodeLimits, DecodeReport, DecodeRequest, Detector, MediaError, Outcome, child};

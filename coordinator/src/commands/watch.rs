@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use jhalak_common::job::QuarantineRecord;
+use jhalak_common::process::{exit, shutdown};
+use jhalak_common::run::job::QuarantineRecord;
 use jhalak_common::run::{self, RunState, Stage, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::{self, ObjectStore};
-use jhalak_common::{Error, Result, exit, shutdown};
+use jhalak_common::{Error, Result};
 use serde_json::json;
 
 use super::Output;

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use jhalak_common::artifact::{ArtifactKind, Recipe, Subject};
 use jhalak_common::hash;
-use jhalak_common::job::{Job, MESSAGE_VERSION, ProbeTask, Task};
 use jhalak_common::queue::{self, Channel, WorkKind};
+use jhalak_common::run::job::{Job, MESSAGE_VERSION, ProbeTask, Task};
 
 use crate::{Bench, Running};
 

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
+use jhalak_common::Result;
+use jhalak_common::artifact::embedding_file;
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body};
 use jhalak_common::evaluation::RESULT_FILE;
-use jhalak_common::job::{Job, JobResult, MESSAGE_VERSION, Outcome, Task};
 use jhalak_common::queue::{self, Channel, Delivery, Queue, WorkKind};
+use jhalak_common::run::job::{Job, JobResult, MESSAGE_VERSION, Outcome, Task};
 use jhalak_common::store::ObjectStore;
-use jhalak_common::{Result, embedding};
 use serde_json::json;
 use tokio::sync::{Mutex, Semaphore};
 
@@ -144,7 +145,7 @@ async fn settle(queue: &dyn Queue, store: &dyn ObjectStore, results: &Results, d
             for recipe in &task.wanted {
                 let embeds = matches!(recipe.kind, ArtifactKind::VideoEmbedding | ArtifactKind::AudioEmbedding);
                 let files = match embeds {
-                    true => vec![(embedding::FILE, Body::Bytes(embedding::encode(&[0.5; 16], None)?))],
+                    true => vec![(embedding_file::FILE, Body::Bytes(embedding_file::encode(&[0.5; 16], None)?))],
                     false => Vec::new(),
                 };
                 artifact::commit(store, recipe, &task.trailer.subject, files, json!({})).await?;

@@ -1,9 +1,9 @@
 //! Embeddings of the catalogue's movies in one modality.
 
 use crate::RecommendError;
+use jhalak_common::artifact::table_file::Table;
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::Modality;
-use jhalak_common::table::Table;
 use serde::{Deserialize, Serialize};
 
 /// Genres of which a network can be built. Its weights grow with their square; catalogues that mean genres have a few dozen.

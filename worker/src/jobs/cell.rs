@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use jhalak_common::artifact::table_file::Table;
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body, Commit, Subject};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::RESULT_FILE;
 use jhalak_common::hash::{self, Hash};
-use jhalak_common::job::CellTask;
 use jhalak_common::run::dataset_key;
-use jhalak_common::table::Table;
+use jhalak_common::run::job::CellTask;
 use jhalak_common::{Error, Result};
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -101,8 +101,9 @@ pub(super) async fn inputs(
         let record = artifact::committed(context.store.as_ref(), key).await?.ok_or_else(|| {
             Error::invalid(format!("the table {} is not committed: submit the run again", key.folder()))
         })?;
-        let table =
-            Table::read(artifact::read_file(context.store.as_ref(), &record, jhalak_common::table::FILE).await?)?;
+        let table = Table::read(
+            artifact::read_file(context.store.as_ref(), &record, jhalak_common::artifact::table_file::FILE).await?,
+        )?;
         let embeddings = Some(EmbeddingTable::of(table, &dataset));
         match key.kind {
             ArtifactKind::VideoTable => features.video = embeddings,

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body, Commit, CommitRecord, Recipe, Subject};
-use jhalak_common::embedding;
-use jhalak_common::extraction::{
+use jhalak_common::artifact::embedding_file;
+use jhalak_common::artifact::recipes::{
     AudioEmbeddingParams, KeyframesParams, ObjectsParams, SceneParams, VideoEmbeddingParams,
 };
-use jhalak_common::fault_point;
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body, Commit, CommitRecord, Recipe, Subject};
 use jhalak_common::hash;
-use jhalak_common::job::{ExtractTask, Trailer};
 use jhalak_common::models::{COCO, Model, Role};
+use jhalak_common::process::fault_point;
+use jhalak_common::run::job::{ExtractTask, Trailer};
 use jhalak_common::settings::{DecodeSettings, KeyframePosition, Strategy};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
@@ -228,8 +228,8 @@ impl Extraction<'_> {
             return Ok((Vec::new(), json!({ "dim": 0, "frames": 0, "without": "there is no keyframe" })));
         };
         let facts = json!({ "dim": embedded.mean.len(), "frames": embedded.seen });
-        let bytes = embedding::encode(&embedded.mean, embedded.frames.as_deref())?;
-        Ok((vec![(embedding::FILE, Body::Bytes(bytes))], facts))
+        let bytes = embedding_file::encode(&embedded.mean, embedded.frames.as_deref())?;
+        Ok((vec![(embedding_file::FILE, Body::Bytes(bytes))], facts))
     }
 
     /// The keyframes' bytes: as decoded in this job, or as committed before.
@@ -282,7 +282,7 @@ impl Extraction<'_> {
         match embedded {
             Some(sound) => {
                 let facts = json!({ "dim": sound.mean.len(), "windows": sound.windows });
-                Ok((vec![(embedding::FILE, Body::Bytes(embedding::encode(&sound.mean, None)?))], facts))
+                Ok((vec![(embedding_file::FILE, Body::Bytes(embedding_file::encode(&sound.mean, None)?))], facts))
             }
             None => Ok((Vec::new(), json!({ "dim": 0, "windows": 0, "without": "the audio stream holds no sample" }))),
         }

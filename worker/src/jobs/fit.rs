@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jhalak_common::artifact::{self, ArtifactKey, Body, Commit};
-use jhalak_common::job::FitTask;
+use jhalak_common::run::job::FitTask;
 use jhalak_common::{Error, Result};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use jhalak_common::job::{Job, Task};
+use jhalak_common::run::job::{Job, Task};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::{self, ObjectStore};
 use jhalak_common::{Error, Result};
@@ -122,8 +122,8 @@ mod tests {
     use jhalak_common::ErrorKind;
     use jhalak_common::artifact::{ArtifactKind, Recipe, Subject};
     use jhalak_common::hash;
-    use jhalak_common::job::{MESSAGE_VERSION, ProbeTask};
     use jhalak_common::queue::WorkKind;
+    use jhalak_common::run::job::{MESSAGE_VERSION, ProbeTask};
 
     #[tokio::test]
     async fn a_worker_makes_nothing_by_a_contract_that_it_does_not_know() {

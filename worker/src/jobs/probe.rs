@@ -1,7 +1,7 @@
 //! The probe: a job that makes nothing but its own commit record.
 
 use jhalak_common::artifact::{self, Commit};
-use jhalak_common::job::ProbeTask;
+use jhalak_common::run::job::ProbeTask;
 use jhalak_common::{Error, Result};
 use serde_json::json;
 

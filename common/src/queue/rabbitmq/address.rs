@@ -9,12 +9,12 @@ use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
 use tokio::time::timeout;
 
-use super::connection::Session;
 use super::fault::{self, Fault};
+use super::session::Session;
 use super::topology::Topology;
 use crate::error::{Error, Result};
 use crate::settings::QueueSettings;
-use crate::tls;
+use crate::settings::ca_file;
 
 /// How long a broker that answers may take to declare the topology: each quorum queue elects a leader first.
 const DECLARE: Duration = Duration::from_secs(30);
@@ -44,7 +44,7 @@ impl Address {
         uri.query.heartbeat.get_or_insert(settings.heartbeat_s);
         let host = format!("{}:{}", parsed.host_str().unwrap_or("localhost"), uri.authority.port);
         let authorities =
-            settings.ca_file.as_deref().map(|file| tls::authorities("rabbitmq.ca_file", file)).transpose()?;
+            settings.ca_file.as_deref().map(|file| ca_file::authorities("rabbitmq.ca_file", file)).transpose()?;
         let timeout = Duration::from_millis(settings.connect_timeout_ms);
         Ok(Address { uri, host, timeout, authorities: authorities.map(Arc::from) })
     }

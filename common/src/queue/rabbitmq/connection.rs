@@ -2,15 +2,11 @@
 //!
 //! lapin's own recovery is not used: after an error on a channel it leaves consumers waiting for ever.
 
-use std::collections::BTreeMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{BoxStream, StreamExt};
-use lapin::options::ConfirmSelectOptions;
-use lapin::{Connection, Event};
+use lapin::Event;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -18,69 +14,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::address::Address;
+use super::session::{GOODBYE, Session};
 use super::topology::Topology;
+use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How often a connection is looked at besides its events: a clean close by the broker sends none.
 const WATCH: Duration = Duration::from_millis(500);
-/// How long a polite goodbye may take.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// The delays before each attempt to connect, consume or publish again: from 0.1 s, doubled up to 5 s, 25 % shorter or longer at random.
+pub(super) const RECONNECT_BACKOFF: Backoff =
+    Backoff::new(Duration::from_millis(100), Duration::from_secs(5), 0.75..1.25);
+
 /// A connection that lived this long was a good one: the next loss starts with the shortest delay again.
 const SETTLED: Duration = Duration::from_secs(30);
-
-/// One connection from its opening to its loss.
-pub(super) struct Session {
-    pub(super) connection: Connection,
-    lost: CancellationToken,
-    confirming: Mutex<BTreeMap<String, lapin::Channel>>,
-    opened: Instant,
-}
-
-impl Session {
-    pub(super) fn new(connection: Connection) -> Self {
-        Session { connection, lost: CancellationToken::new(), confirming: Mutex::default(), opened: Instant::now() }
-    }
-
-    /// Declares this connection unusable: the supervisor builds another one.
-    pub(super) fn give_up(&self) {
-        self.lost.cancel();
-    }
-
-    /// Whether nothing more will come of this connection.
-    pub(super) fn is_lost(&self) -> bool {
-        self.lost.is_cancelled() || !self.connection.status().connected()
-    }
-
-    /// Completes when this connection is known to be lost.
-    pub(super) async fn lost(&self) {
-        self.lost.cancelled().await;
-    }
-
-    /// The channel in confirm mode for messages to `queue`.
-    ///
-    /// One for each queue: lapin hands a returned message to any of the publishes that one confirmation covers, so that on a shared channel
-    /// a message without a queue could pass for another one.
-    pub(super) async fn confirming(&self, queue: &str) -> Result<lapin::Channel, lapin::Error> {
-        let mut channels = self.confirming.lock().await;
-        if let Some(channel) = channels.get(queue)
-            && channel.status().connected()
-        {
-            return Ok(channel.clone());
-        }
-        let channel = self.connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        channels.insert(queue.to_string(), channel.clone());
-        Ok(channel)
-    }
-
-    pub(super) async fn close(&self) {
-        self.lost.cancel();
-        if self.connection.status().connected() {
-            // Where the goodbye fails the connection is gone, which is what was wanted.
-            let _ = timeout(GOODBYE, self.connection.close(200, "goodbye".into())).await;
-        }
-    }
-}
 
 /// What the supervisor tells the users of the connection.
 #[derive(Clone)]
@@ -171,11 +117,11 @@ struct Supervisor {
 
 impl Supervisor {
     async fn run(self, mut session: Arc<Session>) {
-        let mut pause = Pause::default();
+        let mut backoff = RECONNECT_BACKOFF;
         loop {
             let stopped = self.stop.cancelled();
             let ended = tokio::select! { () = stopped => false, () = end_of(&session) => true };
-            session.lost.cancel();
+            session.give_up();
             if !ended {
                 break;
             }
@@ -183,11 +129,11 @@ impl Supervisor {
             warn!(host = %self.address.host, role = self.role, "the connection to RabbitMQ was lost; building it anew");
             session.close().await;
             if session.opened.elapsed() > SETTLED {
-                pause = Pause::default();
+                backoff.reset();
             }
             session = loop {
                 let again = async {
-                    pause.wait().await;
+                    backoff.wait().await;
                     self.address.connect(self.role, &self.topology).await
                 };
                 let outcome = tokio::select! { () = self.stop.cancelled() => None, outcome = again => Some(outcome) };
@@ -214,29 +160,5 @@ async fn end_of(session: &Session) {
     while !session.is_lost() {
         // An event only says that it is time to look.
         tokio::select! { _ = events.next() => {}, () = sleep(WATCH) => {}, () = session.lost() => {} }
-    }
-}
-
-/// Growing, capped, jittered delays: many processes that lost one broker do not return in step.
-#[derive(Debug)]
-pub(super) struct Pause {
-    next: Duration,
-}
-
-impl Pause {
-    const FIRST: Duration = Duration::from_millis(100);
-    const LONGEST: Duration = Duration::from_secs(5);
-
-    /// Waits, and doubles the next delay.
-    pub(super) async fn wait(&mut self) {
-        let share = RandomState::new().hash_one(()) % 1000;
-        sleep(self.next.mul_f64(0.75 + share as f64 / 2000.0)).await;
-        self.next = (self.next * 2).min(Self::LONGEST);
-    }
-}
-
-impl Default for Pause {
-    fn default() -> Self {
-        Pause { next: Self::FIRST }
     }
 }

@@ -18,13 +18,15 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, warn};
 
-use super::connection::{Link, Pause, Session};
+use super::broker::{ASK, Broker, Unsettled};
+use super::connection::{Link, RECONNECT_BACKOFF};
 use super::fault;
 use super::publisher::{Publisher, REDELIVERIES};
+use super::session::Session;
 use super::topology::Topology;
-use super::{ASK, Broker, Unsettled};
+use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Result};
-use crate::queue::{Channel, Deliveries, Delivery, Receipt};
+use crate::queue::interface::{Channel, Deliveries, Delivery, Receipt};
 
 /// How long a message may take to be handed back; after that the broker hands it back, and counts it.
 const HANDBACK: Duration = Duration::from_secs(5);
@@ -139,7 +141,7 @@ impl Source {
         started: oneshot::Sender<Result<()>>,
     ) -> Result<()> {
         let mut started = Some(started);
-        let mut pause = Pause::default();
+        let mut backoff = RECONNECT_BACKOFF;
         let mut before = Before::default();
         loop {
             let running =
@@ -154,7 +156,7 @@ impl Source {
                         // Where nobody waits any more, `stop` is cancelled.
                         let _ = started.send(Ok(()));
                     }
-                    if self.pass_on(&mut running, outgoing, stop, &mut pause).await {
+                    if self.pass_on(&mut running, outgoing, stop, &mut backoff).await {
                         return self.end(running).await;
                     }
                     warn!(channel = %self.from, "the consumer was lost; starting it again");
@@ -174,7 +176,7 @@ impl Source {
                     }
                 },
             }
-            tokio::select! { () = stop.cancelled() => return Ok(()), () = pause.wait() => {} }
+            tokio::select! { () = stop.cancelled() => return Ok(()), () = backoff.wait() => {} }
         }
     }
 
@@ -213,7 +215,7 @@ impl Source {
         running: &mut Running,
         outgoing: &mpsc::Sender<Result<Taken>>,
         stop: &CancellationToken,
-        pause: &mut Pause,
+        backoff: &mut Backoff,
     ) -> bool {
         loop {
             // The room is taken before the message: a message that is taken is always passed on.
@@ -232,7 +234,7 @@ impl Source {
             };
             match next {
                 Some(Ok(message)) => {
-                    *pause = Pause::default();
+                    backoff.reset();
                     room.send(Ok(Taken {
                         delivery: self.delivery(message, running),
                         session: running.session.clone(),

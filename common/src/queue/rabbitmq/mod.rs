@@ -5,10 +5,12 @@
 //! socket on a thread of its own, but its heartbeat timer and the readiness of that socket belong to the runtime it was started on.)
 
 mod address;
+mod broker;
 mod connection;
 mod consumer;
 mod fault;
 mod publisher;
+mod session;
 mod topology;
 
 use std::fmt;
@@ -18,40 +20,26 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::watch;
+use tokio::runtime::Builder;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use self::address::Address;
-use self::connection::{Link, closed};
+use self::broker::{ASK, Broker, RuntimeGuard, Unsettled};
+use self::connection::Link;
 use self::consumer::{RabbitDeliveries, Source};
 use self::publisher::Publisher;
 use self::topology::Topology;
-use super::{Channel, Deliveries, Queue, WorkKind};
+use super::interface::{Channel, Deliveries, Queue, WorkKind};
 use crate::error::{Error, Result};
 use crate::settings::{QueueSettings, redact_url};
 
 /// How long `close` waits for consumers to hand back what they hold.
 const CLOSE: Duration = Duration::from_secs(6);
-/// How long a question about a queue may take.
-const ASK: Duration = Duration::from_secs(30);
-
 /// A queue on a RabbitMQ broker.
 pub struct RabbitQueue {
     broker: Arc<Broker>,
-}
-
-/// What the queue shares with its consumers.
-struct Broker {
-    url: String,
-    topology: Arc<Topology>,
-    publisher: Arc<Publisher>,
-    consuming: Arc<Link>,
-    unsettled: Unsettled,
-    closed: CancellationToken,
-    runtime: Option<Runtime>,
 }
 
 impl RabbitQueue {
@@ -93,27 +81,6 @@ impl RabbitQueue {
             runtime: guard.0.take(),
         };
         Ok(RabbitQueue { broker: Arc::new(broker) })
-    }
-}
-
-impl Broker {
-    fn check(&self, channel: Option<&Channel>) -> Result<()> {
-        if self.closed.is_cancelled() {
-            return Err(closed());
-        }
-        channel.map_or(Ok(()), |channel| self.topology.check(channel))
-    }
-
-    fn handle(&self) -> Handle {
-        // The runtime is only taken in drop.
-        self.runtime.as_ref().map(|runtime| runtime.handle().clone()).unwrap_or_else(Handle::current)
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        self.closed.cancel();
-        drop(RuntimeGuard(self.runtime.take()));
     }
 }
 
@@ -179,46 +146,5 @@ impl Queue for RabbitQueue {
 impl fmt::Debug for RabbitQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RabbitQueue").field("url", &self.broker.url).finish_non_exhaustive()
-    }
-}
-
-/// Shuts a runtime down without waiting for it.
-struct RuntimeGuard(Option<Runtime>);
-
-impl RuntimeGuard {
-    fn handle(&self) -> Handle {
-        self.0.as_ref().map(|runtime| runtime.handle().clone()).unwrap_or_else(Handle::current)
-    }
-}
-
-impl Drop for RuntimeGuard {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-/// Counts the consumers and the returns that are under way, so that `close` can wait for them.
-#[derive(Clone, Default)]
-struct Unsettled(Arc<watch::Sender<usize>>);
-
-impl Unsettled {
-    fn one_more(&self) -> Counted {
-        self.0.send_modify(|count| *count += 1);
-        Counted(self.0.clone())
-    }
-
-    async fn none(&self) {
-        // Fails only where the sender is gone, and this holds it.
-        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
-    }
-}
-
-struct Counted(Arc<watch::Sender<usize>>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
     }
 }

@@ -10,8 +10,9 @@ use lapin::{BasicProperties, Confirmation};
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
-use super::connection::{Link, Pause, Session};
+use super::connection::{Link, RECONNECT_BACKOFF};
 use super::fault;
+use super::session::Session;
 use super::topology::Route;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -48,7 +49,7 @@ impl Publisher {
         body: &Bytes,
         redeliveries: u32,
     ) -> Result<()> {
-        let mut pause = Pause::default();
+        let mut backoff = RECONNECT_BACKOFF;
         let mut last = String::from("it did not confirm");
         loop {
             let session = self.link.session(Some(deadline)).await?;
@@ -80,7 +81,7 @@ impl Publisher {
                 }
             }
             debug!(to = route.key, why = last, "publishing again");
-            pause.wait().await;
+            backoff.wait().await;
         }
     }
 }

@@ -19,7 +19,7 @@ use lapin::{Connection, ExchangeKind};
 
 use super::fault::{self, Fault};
 use crate::error::{Error, Result};
-use crate::queue::{Channel, WorkKind, retry_delays};
+use crate::queue::interface::{Channel, WorkKind, retry_delays};
 use crate::settings::QueueSettings;
 
 /// A results queue that nobody has consumed or declared for this long is removed by the broker.

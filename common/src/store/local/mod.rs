@@ -4,6 +4,7 @@
 //! a hard link where the object must not exist yet), and then the folder is flushed. A crash leaves at most a file in `.tmp`,
 //! which no reader ever looks at and which is removed by a later start once it is old.
 
+mod object;
 mod walk;
 
 use std::fmt;
@@ -12,18 +13,18 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use tempfile::NamedTempFile;
 
-use super::{ObjectMeta, ObjectStore, PutOutcome, check_key};
+use super::interface::{ObjectMeta, ObjectStore, PutOutcome};
+use super::key::{UNFINISHED, check_key};
 use crate::error::{Error, Result};
 
-/// The folder below the root where unfinished writes are kept; no key starts with it.
-pub(super) const UNFINISHED: &str = ".tmp";
+use object::{copy_object, describe, object_metadata, open_object};
 
 /// An unfinished write that nobody has touched for so long belongs to a process that is gone.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3600);
@@ -228,56 +229,6 @@ impl ObjectStore for LocalStore {
 impl fmt::Debug for LocalStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LocalStore({})", self.root.display())
-    }
-}
-
-/// What is known of the file, links followed; whatever is no file (a folder, a pipe) is no object.
-fn object_metadata(path: &Path) -> Result<fs::Metadata> {
-    match fs::metadata(path) {
-        Ok(meta) if meta.is_file() => Ok(meta),
-        Ok(_) => Err(Error::not_found("there is no such object")),
-        Err(e) if e.kind() == io::ErrorKind::NotADirectory => Err(Error::not_found("there is no such object")),
-        Err(e) => Err(e.into()),
-    }
-}
-
-/// Opens an object to read. Its kind is looked at first: opening a pipe would wait for a writer for ever.
-fn open_object(path: &Path) -> Result<(File, fs::Metadata)> {
-    object_metadata(path)?;
-    let file = File::open(path)?;
-    let meta = file.metadata()?;
-    Ok((file, meta))
-}
-
-fn copy_object(path: &Path, key: String, to: &Path, tag: Option<&str>) -> Result<ObjectMeta> {
-    let (mut file, before) = open_object(path)?;
-    let before = describe(key.clone(), &before);
-    if let Some(wanted) = tag.filter(|tag| *tag != before.tag) {
-        return Err(Error::invalid(format!(
-            "its content was replaced (its tag is {}, not {wanted}): submit again",
-            before.tag
-        )));
-    }
-    let writing = |e: io::Error| Error::from(e).context(format_args!("writing {}", to.display()));
-    io::copy(&mut file, &mut File::create(to).map_err(writing)?).map_err(writing)?;
-    // This store replaces files whole, but another program may have written into this one.
-    if describe(key, &file.metadata()?) != before {
-        return Err(Error::invalid("it was changed while it was read: leave the dataset alone during a run"));
-    }
-    Ok(before)
-}
-
-/// Size and modification time make the tag.
-fn describe(key: String, meta: &fs::Metadata) -> ObjectMeta {
-    let modified = meta.modified().unwrap_or(UNIX_EPOCH);
-    let (sign, time) = match modified.duration_since(UNIX_EPOCH) {
-        Ok(after) => ("", after),
-        Err(before) => ("-", before.duration()),
-    };
-    ObjectMeta {
-        key,
-        size: meta.len(),
-        tag: format!("{}-{sign}{}.{:09}", meta.len(), time.as_secs(), time.subsec_nanos()),
     }
 }
 

@@ -11,9 +11,10 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tokio::sync::mpsc;
 
-use super::{UNFINISHED, describe};
+use super::object::describe;
 use crate::error::{Error, Result};
-use crate::store::{ObjectMeta, check_key, check_prefix};
+use crate::store::interface::ObjectMeta;
+use crate::store::key::{UNFINISHED, check_key, check_prefix};
 
 /// Objects handed over at a time between the walking thread and the reader of the stream.
 const PAGE: usize = 1_000;

@@ -1,27 +1,25 @@
 //! Repeating a request until it succeeds, fails for good, or has failed often enough; and cutting one that has gone silent.
 
-use std::future::Future;
-use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::BoxError;
 use aws_sdk_s3::primitives::SdkBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::errors::{self, Fault};
-use super::{Doing, S3Store};
-use crate::error::Error;
+use super::errors::Fault;
+use super::operation::Doing;
+use crate::backoff::Backoff;
 
-const FIRST_DELAY: Duration = Duration::from_millis(200);
-const LONGEST_DELAY: Duration = Duration::from_secs(10);
+/// The delays before each repetition: from 0.2 s, doubled up to 10 s, of which a random half is left out so that many workers do not
+/// come back at once.
+const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), 0.5..1.0);
 
 /// Pieces in which a request body is handed to the connection, and after each of which it counts as alive.
 const PIECE: usize = 64 << 10;
@@ -31,20 +29,21 @@ pub(super) struct Attempts<'a> {
     doing: Doing<'a>,
     allowed: u32,
     failed: u32,
+    backoff: Backoff,
 }
 
 impl<'a> Attempts<'a> {
     pub fn new(doing: Doing<'a>, allowed: u32) -> Self {
-        Attempts { doing, allowed, failed: 0 }
+        Attempts { doing, allowed, failed: 0, backoff: RETRY_BACKOFF }
     }
 
     /// Progress was made: the next failure is the first one again.
     pub fn progress(&mut self) {
         self.failed = 0;
+        self.backoff.reset();
     }
 
-    /// Counts a failure and waits before the next attempt: from 0.2 s, doubled each time up to 10 s, of which a random half is left
-    /// out so that many workers do not come back at once. Gives the fault back where it is final or was the last one allowed.
+    /// Counts a failure and waits before the next attempt. Returns the fault where it is final or was the last one allowed.
     pub async fn failed(&mut self, fault: Fault) -> Result<(), Fault> {
         let Fault::Passing(error) = fault else { return Err(fault) };
         self.failed += 1;
@@ -56,53 +55,10 @@ impl<'a> Attempts<'a> {
                 error
             }));
         }
-        let full = FIRST_DELAY.saturating_mul(1 << (self.failed - 1).min(16)).min(LONGEST_DELAY);
-        let random = RandomState::new().hash_one(self.failed) as f64 / u64::MAX as f64;
-        let delay = full.mul_f64(0.5 + 0.5 * random);
+        let delay = self.backoff.next_delay();
         tracing::debug!(operation = %self.doing, attempt = self.failed, error = %error.chain(), delay_ms = delay.as_millis() as u64, "trying again");
         tokio::time::sleep(delay).await;
         Ok(())
-    }
-}
-
-impl S3Store {
-    /// Sends a request until it succeeds, fails for good, or has failed as often as allowed. Each attempt is cut when nothing was sent for
-    /// `silence`, and no answer came for as long after the last byte.
-    ///
-    /// # Errors
-    /// A fault whose error names the operation, the key and the server.
-    pub(super) async fn attempt<T, E, F>(
-        &self,
-        doing: Doing<'_>,
-        silence: Duration,
-        mut request: impl FnMut(Progress) -> F + Send,
-    ) -> Result<T, Fault>
-    where
-        F: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    {
-        let mut attempts = Attempts::new(doing, self.attempts);
-        loop {
-            let progress = Progress::start();
-            let sending = request(progress.clone());
-            let fault = tokio::select! {
-                answer = sending => match answer {
-                    Ok(answer) => return Ok(answer),
-                    Err(e) => errors::judge(e, &self.bucket, &self.server),
-                },
-                () = progress.silent_for(silence) => self.silent(silence),
-            };
-            attempts.failed(fault).await.map_err(|fault| fault.context(doing))?;
-        }
-    }
-
-    /// The fault of a transfer in which nothing moved for `silence`.
-    pub(super) fn silent(&self, silence: Duration) -> Fault {
-        Fault::Passing(Error::transient(format!(
-            "the object store at {} was silent for {} s",
-            self.server,
-            silence.as_secs_f32()
-        )))
     }
 }
 
@@ -115,7 +71,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         Progress { start: Instant::now(), last_ms: Arc::new(AtomicU64::new(0)) }
     }
 
@@ -124,7 +80,7 @@ impl Progress {
     }
 
     /// Returns when nothing has moved for `silence`.
-    async fn silent_for(&self, silence: Duration) {
+    pub(super) async fn silent_for(&self, silence: Duration) {
         loop {
             let until = Duration::from_millis(self.last_ms.load(Ordering::Relaxed)).saturating_add(silence);
             match until.checked_sub(self.start.elapsed()) {

@@ -15,7 +15,7 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provi
 
 use crate::error::{Error, Result};
 use crate::settings::S3Settings;
-use crate::tls;
+use crate::settings::ca_file;
 
 /// A client, and what errors and listings need to know of its server.
 pub(super) struct Connection {
@@ -47,7 +47,7 @@ pub(super) async fn connect(settings: &S3Settings) -> Result<Connection> {
     // Certificates are those of the operating system, or of SSL_CERT_FILE, and of one's own.
     let mut trusted = TrustStore::default();
     if let Some(file) = &settings.ca_file {
-        trusted.add_pem_certificate(tls::authorities("s3.ca_file", file)?);
+        trusted.add_pem_certificate(ca_file::authorities("s3.ca_file", file)?);
     }
     let context = TlsContext::builder().with_trust_store(trusted).build();
     let context = context.map_err(|e| Error::bug("the TLS settings cannot be used").with_source(e))?;

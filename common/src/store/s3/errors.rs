@@ -6,7 +6,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
-use super::Doing;
+use super::operation::Doing;
 use crate::error::{Error, ErrorKind};
 
 /// What became of one request.

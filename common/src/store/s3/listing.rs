@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
+use super::bucket::Bucket;
 use super::errors::Fault;
-use super::{Doing, S3Store};
+use super::operation::Doing;
 use crate::error::Result;
-use crate::store::{ObjectMeta, check_key, check_prefix};
+use crate::store::interface::ObjectMeta;
+use crate::store::key::{check_key, check_prefix};
 
 /// Where a listing stands.
 struct Listing {
@@ -20,7 +22,7 @@ struct Listing {
     ready: VecDeque<ObjectMeta>,
 }
 
-impl S3Store {
+impl Bucket {
     /// Lists the objects whose key starts with `prefix`. The first request is sent when the stream is first polled; an error ends the stream.
     pub(super) fn list_pages(&self, prefix: &str) -> BoxStream<'_, Result<ObjectMeta>> {
         let listing = Listing {
@@ -46,7 +48,7 @@ impl S3Store {
             let page = self
                 .client
                 .list_objects_v2()
-                .bucket(&self.bucket)
+                .bucket(&self.name)
                 .prefix(&full)
                 .set_continuation_token(listing.continuation.clone());
             page.customize().interceptor(progress).send()

@@ -15,10 +15,11 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, BufWriter};
 
 use super::attempts::Attempts;
+use super::bucket::Bucket;
 use super::errors::Fault;
-use super::{Doing, S3Store};
+use super::operation::Doing;
 use crate::error::{Error, Result};
-use crate::store::ObjectMeta;
+use crate::store::interface::ObjectMeta;
 
 /// A server may take minutes to join the parts of an upload.
 const JOINING: Duration = Duration::from_secs(300);
@@ -65,7 +66,7 @@ struct Content {
     size: u64,
 }
 
-impl S3Store {
+impl Bucket {
     /// Writes an object into `sink`. A transfer that is cut or goes silent is resumed at the byte it had reached, as often as it makes progress.
     pub(super) async fn fetch(&self, key: &str, tag: Option<&str>, sink: &mut dyn Sink) -> Result<ObjectMeta> {
         let doing = Doing("read", key);
@@ -133,7 +134,7 @@ impl S3Store {
     ) -> Result<GetObjectOutput, Fault> {
         let range = (start > 0).then(|| format!("bytes={start}-"));
         let request = |progress| {
-            let get = self.client.get_object().bucket(&self.bucket).key(full).set_range(range.clone());
+            let get = self.client.get_object().bucket(&self.name).key(full).set_range(range.clone());
             get.set_if_match(tag.map(str::to_string)).customize().interceptor(progress).send()
         };
         self.attempt(doing, self.stall_timeout, request).await
@@ -197,13 +198,7 @@ impl S3Store {
         let doing = Doing("write", key);
         let full = self.full_key(key).map_err(Fault::Final)?;
         let begin = |progress| {
-            self.client
-                .create_multipart_upload()
-                .bucket(&self.bucket)
-                .key(&full)
-                .customize()
-                .interceptor(progress)
-                .send()
+            self.client.create_multipart_upload().bucket(&self.name).key(&full).customize().interceptor(progress).send()
         };
         let begun = self.attempt(doing, self.stall_timeout, begin).await?;
         let id = begun
@@ -211,7 +206,7 @@ impl S3Store {
             .ok_or_else(|| Fault::Final(Error::bug(format!("{} began an upload without an id", self.server))))?;
         let mut upload = Upload {
             client: self.client.clone(),
-            bucket: self.bucket.clone(),
+            bucket: self.name.clone(),
             full,
             id,
             patience: self.stall_timeout,
@@ -234,7 +229,7 @@ impl S3Store {
         size: u64,
         from: &Path,
     ) -> Result<(), Fault> {
-        let (bucket, full, id) = (&self.bucket, &upload.full, &upload.id);
+        let (bucket, full, id) = (&self.name, &upload.full, &upload.id);
         // A server takes at most 10,000 parts.
         let part_size = self.part_size.max(size.div_ceil(10_000));
         let mut parts = Vec::new();

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use jhalak_common::models::{Model, Registry};
+use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
-use jhalak_common::{Error, Result, exit};
+use jhalak_common::{Error, Result};
 use serde_json::{Value, json};
 use tokio::process::Command;
 

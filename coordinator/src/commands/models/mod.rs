@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use jhalak_common::models::{Model, Registry};
+use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
-use jhalak_common::{Error, Result, exit, hash};
+use jhalak_common::{Error, Result, hash};
 use serde_json::{Value, json};
 
 use super::Output;

@@ -3,7 +3,7 @@
 
 use std::io::{Read, Seek};
 
-use jhalak_common::extraction::AudioEmbeddingParams;
+use jhalak_common::artifact::recipes::AudioEmbeddingParams;
 use jhalak_common::models::Model;
 use jhalak_common::{Error, Result};
 

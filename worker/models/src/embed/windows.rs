@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use jhalak_common::extraction::CHUNK_WINDOWS;
+use jhalak_common::artifact::recipes::CHUNK_WINDOWS;
 use jhalak_common::models::{SoundInput, WindowInput};
 use jhalak_common::{Error, Result};
 

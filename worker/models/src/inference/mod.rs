@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use jhalak_common::extraction::AudioEmbeddingParams;
+use jhalak_common::artifact::recipes::AudioEmbeddingParams;
 use jhalak_common::hash::Hash;
 use jhalak_common::models::{Model, Registry, Role};
 use jhalak_common::settings::{InferenceSettings, ModelSettings, Settings, Strategy};

@@ -1,0 +1,139 @@
+//! Where artifacts are in the store: the one place that builds their keys and takes them apart.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ArtifactKind, Recipe, Subject};
+use crate::hash::Hash;
+
+/// The folder of all artifacts.
+pub const ARTIFACTS_FOLDER: &str = "artifacts/";
+
+/// The name of the record that commits an artifact.
+pub const COMMIT_FILE: &str = "commit.json";
+
+/// The parts of the key of one file of an artifact. Keys hold short hashes: the whole [`ArtifactKey`] is in the commit record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArtifactPath<'a> {
+    /// The kind of the artifact.
+    pub kind: ArtifactKind,
+    /// The short hash of its recipe.
+    pub recipe: &'a str,
+    /// The name of its subject's folder, see [`ArtifactKey::subject_folder`].
+    pub subject: &'a str,
+    /// The subject's id: a movie id or a dataset's name.
+    pub id: &'a str,
+    /// The name of the file.
+    pub file: &'a str,
+}
+
+impl ArtifactPath<'_> {
+    /// Whether the file is the commit record.
+    pub fn is_commit(&self) -> bool {
+        self.file == COMMIT_FILE
+    }
+}
+
+/// The place of an artifact.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ArtifactKey {
+    /// What it is.
+    pub kind: ArtifactKind,
+    /// How it is made.
+    pub recipe: Hash,
+    /// What it is about.
+    pub subject: Subject,
+}
+
+impl ArtifactKey {
+    /// The place of what `recipe` makes of `subject`.
+    pub fn new(recipe: &Recipe, subject: &Subject) -> Self {
+        ArtifactKey { kind: recipe.kind, recipe: recipe.hash(), subject: subject.clone() }
+    }
+
+    /// Takes the key of an object apart; None where it is not the key of an artifact's file.
+    pub fn parse(key: &str) -> Option<ArtifactPath<'_>> {
+        let mut parts = key.strip_prefix(ARTIFACTS_FOLDER)?.splitn(4, '/');
+        let kind = ArtifactKind::parse(parts.next()?).ok()?;
+        let (recipe, subject, file) = (parts.next()?, parts.next()?, parts.next()?);
+        let id = subject.rsplit_once('@')?.0;
+        Some(ArtifactPath { kind, recipe, subject, id, file })
+    }
+
+    /// The folder that holds every artifact of one kind.
+    pub fn kind_folder(kind: ArtifactKind) -> String {
+        format!("{ARTIFACTS_FOLDER}{}/", kind.name())
+    }
+
+    /// The folder that holds every artifact of one recipe.
+    pub fn recipe_folder(kind: ArtifactKind, recipe: &Hash) -> String {
+        format!("{}{}/", Self::kind_folder(kind), recipe.short())
+    }
+
+    /// The prefix of the folders of every version of the subject `id` under one recipe.
+    pub fn subject_prefix(kind: ArtifactKind, recipe: &Hash, id: &str) -> String {
+        format!("{}{id}@", Self::recipe_folder(kind, recipe))
+    }
+
+    /// The name of the subject's folder below the recipe's.
+    pub fn subject_folder(subject: &Subject) -> String {
+        format!("{}@{}", subject.id, subject.content.short())
+    }
+
+    /// The folder of this artifact, with a `/` at its end.
+    pub fn folder(&self) -> String {
+        format!("{}{}/", Self::recipe_folder(self.kind, &self.recipe), Self::subject_folder(&self.subject))
+    }
+
+    /// The folder of the checkpoints of an interrupted training of this artifact, without a `/` at its end.
+    pub fn checkpoint_folder(&self) -> String {
+        let Self { kind, recipe, subject } = self;
+        format!("checkpoints/{}/{}/{}", kind.name(), recipe.short(), Self::subject_folder(subject))
+    }
+
+    /// The key of one of its files.
+    pub fn file(&self, name: &str) -> String {
+        format!("{}{name}", self.folder())
+    }
+
+    /// The key of its commit record.
+    pub fn commit(&self) -> String {
+        self.file(COMMIT_FILE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash;
+
+    #[test]
+    fn the_key_of_an_artifacts_file_is_parsed_into_what_it_was_built_from() {
+        let recipe = hash::of_bytes(b"recipe");
+        for id in ["tt0240200", "u@host", "films"] {
+            let subject = Subject { id: id.into(), content: hash::of_bytes(b"content") };
+            let key = ArtifactKey { kind: ArtifactKind::VideoEmbedding, recipe, subject };
+            let (commit, file) = (key.commit(), key.file("embedding.safetensors"));
+            let parsed = ArtifactKey::parse(&commit).expect("the key of a commit record");
+            assert!(parsed.is_commit());
+            assert_eq!((parsed.kind, parsed.recipe), (ArtifactKind::VideoEmbedding, recipe.short().as_str()));
+            assert_eq!((parsed.subject, parsed.id), (ArtifactKey::subject_folder(&key.subject).as_str(), id));
+            let parsed = ArtifactKey::parse(&file).expect("the key of a file");
+            assert_eq!((parsed.is_commit(), parsed.file), (false, "embedding.safetensors"));
+        }
+    }
+
+    #[test]
+    fn other_keys_are_not_parsed() {
+        for key in [
+            "",
+            "artifacts/",
+            "artifacts/cell/0123456789abcdef/films@0123456789abcdef",
+            "artifacts/cell/0123456789abcdef/films/commit.json",
+            "artifacts/unknown/0123456789abcdef/films@0123456789abcdef/commit.json",
+            "checkpoints/cell/0123456789abcdef/films@0123456789abcdef/commit.json",
+            "runs/films/spec.json",
+        ] {
+            assert_eq!(ArtifactKey::parse(key), None, "{key}");
+        }
+    }
+}

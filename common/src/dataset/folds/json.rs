@@ -1,0 +1,157 @@
+//! Folds that were published as JSON: one document with all folds, or one a fold.
+
+use serde_json::{Map, Value};
+
+use super::rows::{MOVIE, Row, USER, is_test};
+use crate::dataset::readers::reject::excerpt;
+use crate::error::{Error, Result};
+
+/// A fold's name and what it tests.
+type Fold = (String, Vec<Row>);
+
+/// What names the part of a fold that is tested.
+const TEST: [&str; 6] = ["test", "test_users", "test_ids", "test_movies", "test_pairs", "testing"];
+/// What names a row's fold.
+const FOLD: [&str; 5] = ["fold", "fold_id", "fold_number", "test_fold", "split"];
+
+/// What one fold tests: a list of ids, of `[user, movie]` pairs, or of objects in Flickscore's form or with the fields `user` and `movie`; an object
+/// of users with what they rated; or any of these under `test`.
+///
+/// # Errors
+/// Invalid input that names what stands in their place.
+pub(super) fn rows_of_fold(value: &Value) -> Result<Vec<Row>> {
+    match value {
+        Value::Array(items) => {
+            let rows: Vec<Vec<Row>> = items.iter().map(rows_of_item).collect::<Result<_>>()?;
+            Ok(rows.concat())
+        }
+        Value::Object(fields) => match TEST.iter().find_map(|name| fields.get(*name)) {
+            Some(test) => rows_of_fold(test),
+            None if named(fields, &USER).is_some() || named(fields, &MOVIE).is_some() => rows_of_object(fields),
+            None => Ok(fields.iter().flat_map(|(user, rated)| rows_of_user(user.clone(), Some(rated))).collect()),
+        },
+        other => Err(unclear(other)),
+    }
+}
+
+/// The folds of a document that holds them all: an object of folds by name, a list of folds, a list of rows with a field `fold`, or an object that gives each
+/// id its fold. None where it is what one fold tests.
+///
+/// # Errors
+/// As [`rows_of_fold`].
+pub(super) fn folds(value: &Value) -> Result<Option<Vec<Fold>>> {
+    let fold = |name: String, value: &Value| rows_of_fold(value).map(|rows| (name, rows));
+    match value {
+        Value::Object(fields) if TEST.iter().any(|name| fields.contains_key(*name)) => Ok(None),
+        Value::Object(fields) if fields.values().all(|v| text(v).is_some()) && named(fields, &USER).is_none() => {
+            let rows = fields.iter().map(|(id, fold)| (text(fold).unwrap_or_default(), Row::Id(id.clone())));
+            Ok(Some(by_fold(rows)))
+        }
+        Value::Object(fields) => {
+            let is_fold = |name: &String| {
+                name.chars().any(|c| c.is_ascii_digit()) && name.to_lowercase().contains("fold")
+                    || name.chars().all(|c| c.is_ascii_digit())
+            };
+            match fields.keys().all(is_fold) && !fields.is_empty() {
+                true => fields.iter().map(|(name, value)| fold(name.clone(), value)).collect::<Result<_>>().map(Some),
+                false => Ok(None),
+            }
+        }
+        Value::Array(items) if items.iter().all(|item| item.as_object().is_some_and(|o| fold_of(o).is_some())) => {
+            let mut rows = Vec::new();
+            for fields in items.iter().filter_map(Value::as_object) {
+                let name = fold_of(fields).unwrap_or_default();
+                rows.extend(rows_of_object(fields)?.into_iter().map(|row| (name.clone(), row)));
+            }
+            Ok((!rows.is_empty()).then(|| by_fold(rows)))
+        }
+        Value::Array(items) => {
+            let holds_test = |v: &Value| v.as_object().is_some_and(|o| TEST.iter().any(|name| o.contains_key(*name)));
+            // A list of pairs is one fold; a list of longer lists is a list of folds.
+            let is_list = |v: &Value| v.as_array().is_some_and(|a| a.len() > 4 || a.iter().any(|i| text(i).is_none()));
+            if items.is_empty() || !(items.iter().all(holds_test) || items.iter().all(is_list)) {
+                return Ok(None);
+            }
+            items.iter().zip(1..).map(|(item, n)| fold(n.to_string(), item)).collect::<Result<_>>().map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The rows of one JSON line, with its fold where it names one.
+pub(super) fn rows_of_line(value: &Value) -> Result<(Option<String>, Vec<Row>)> {
+    match value {
+        Value::Object(fields) => Ok((fold_of(fields), rows_of_object(fields)?)),
+        other => Ok((None, rows_of_item(other)?)),
+    }
+}
+
+fn rows_of_item(item: &Value) -> Result<Vec<Row>> {
+    match (item, text(item)) {
+        (_, Some(id)) => Ok(vec![Row::Id(id)]),
+        (Value::Object(fields), _) => rows_of_object(fields),
+        (Value::Array(pair), _) => match pair.iter().map(text).collect::<Option<Vec<_>>>().as_deref() {
+            Some([user, movie, ..]) => Ok(vec![Row::Pair(user.clone(), movie.clone())]),
+            _ => Err(unclear(item)),
+        },
+        _ => Err(unclear(item)),
+    }
+}
+
+/// A viewer in Flickscore's form, or a row with named fields. What is called train is not tested.
+fn rows_of_object(fields: &Map<String, Value>) -> Result<Vec<Row>> {
+    let part = ["set", "part", "subset", "split"].iter().find_map(|name| fields.get(*name)).and_then(Value::as_str);
+    if part.is_some_and(|part| is_test(part) == Some(false)) {
+        return Ok(Vec::new());
+    }
+    match (named(fields, &USER), named(fields, &MOVIE)) {
+        (Some(user), None) => Ok(rows_of_user(user, fields.get("rated").or_else(|| fields.get("ratings")))),
+        (Some(user), Some(movie)) => Ok(vec![Row::Pair(user, movie)]),
+        (None, Some(movie)) => Ok(vec![Row::Movie(movie)]),
+        (None, None) => Err(unclear(&Value::Object(fields.clone()))),
+    }
+}
+
+fn rows_of_user(user: String, rated: Option<&Value>) -> Vec<Row> {
+    let movies: Vec<String> = match rated {
+        Some(Value::Object(rated)) => rated.keys().filter(|movie| *movie != "submit").cloned().collect(),
+        Some(Value::Array(rated)) => rated.iter().filter_map(text).collect(),
+        _ => return vec![Row::User(user)],
+    };
+    movies.into_iter().map(|movie| Row::Pair(user.clone(), movie)).collect()
+}
+
+/// The fold that an object names, unless that says train or test.
+fn fold_of(fields: &Map<String, Value>) -> Option<String> {
+    named(fields, &FOLD).filter(|fold| is_test(fold).is_none())
+}
+
+/// The first of these fields that is there.
+fn named(fields: &Map<String, Value>, names: &[&str]) -> Option<String> {
+    names
+        .iter()
+        .find_map(|name| fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).and_then(|(_, v)| text(v)))
+}
+
+/// An id as it stands: text, or a whole number.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+        Value::Number(number) => number.as_i64().map(|n| n.to_string()),
+        // MongoDB's own ids: {"$oid": "..."}.
+        Value::Object(fields) if fields.len() == 1 => fields.get("$oid").and_then(text),
+        _ => None,
+    }
+}
+
+fn by_fold(rows: impl IntoIterator<Item = (String, Row)>) -> Vec<Fold> {
+    let mut folds: std::collections::BTreeMap<String, Vec<Row>> = std::collections::BTreeMap::new();
+    rows.into_iter().for_each(|(fold, row)| folds.entry(fold).or_default().push(row));
+    let mut folds: Vec<_> = folds.into_iter().collect();
+    folds.sort_by(|a, b| super::natural_order::order(&a.0, &b.0));
+    folds
+}
+
+fn unclear(value: &Value) -> Error {
+    Error::invalid(format!("neither a user nor a movie: {}", excerpt(&value.to_string())))
+}

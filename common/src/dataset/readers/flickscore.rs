@@ -1,0 +1,139 @@
+//! The Flickscore layout: `ratings.json` as mongoexport writes it.
+//!
+//! One object a line: `{"_id": "u1", "rated": {"tt0123456": ["1"], "submit": ["submitexit"]}}`. The entry `submit` is the form's
+//! button and no rating, whatever its value. Two lines of one user are taken together.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
+
+use super::assembly::Assembly;
+use super::files::Files;
+use super::json_lines::{Line, Lines, MAX_LINE};
+use super::reject::excerpt;
+use super::{movies, users};
+use crate::dataset::normal_form::Label;
+use crate::error::Result;
+
+/// The file with the feedback.
+pub(super) const RATINGS: &str = "ratings.json";
+
+/// Reads `movies.csv`, `users.csv` if there, `ratings.json`.
+pub(super) fn read(files: &dyn Files, assembly: &mut Assembly) -> Result<()> {
+    movies::read(files, assembly, false)?;
+    users::read(files, assembly)?;
+    let mut lines = Lines::new(RATINGS, files.open(RATINGS)?);
+    while let Some((number, line)) = lines.next()? {
+        let text = match line {
+            Line::TooLong => {
+                assembly.rejects.add(RATINGS, Some(number), "line", format!("longer than {} MiB", MAX_LINE >> 20));
+                continue;
+            }
+            Line::Text(text) if text.trim_ascii().is_empty() => continue,
+            Line::Text(text) => text,
+        };
+        match serde_json::from_slice::<Viewer>(text) {
+            Ok(viewer) => viewer.hand_over(number, assembly)?,
+            Err(error) => {
+                let begin = excerpt(&String::from_utf8_lossy(&text[..text.len().min(240)]));
+                let reason = format!("no JSON object with _id and rated ({error}): {begin}");
+                assembly.rejects.add(RATINGS, Some(number), "line", reason);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A line of the file.
+#[derive(Deserialize)]
+struct Viewer {
+    #[serde(rename = "_id")]
+    id: Value,
+    #[serde(default)]
+    rated: Entries,
+}
+
+impl Viewer {
+    fn hand_over(self, line: u64, assembly: &mut Assembly) -> Result<()> {
+        let Some(id) = plain_text(&self.id) else {
+            let subject = format!("user {}", excerpt(&self.id.to_string()));
+            assembly.rejects.add(RATINGS, Some(line), subject, "the _id is neither a text nor a number");
+            return Ok(());
+        };
+        let Some(user) = assembly.user(RATINGS, line, id.trim())? else { return Ok(()) };
+        for (movie, value) in self.rated.0 {
+            if movie != "submit" {
+                assembly.rating(RATINGS, line, user, movie.trim(), label(&value));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An id as mongoexport may write it: a text, a number, or an object with one of them such as `{"$oid": "5b..."}`.
+fn plain_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Object(object) if object.len() == 1 => {
+            let (key, inner) = object.iter().next()?;
+            if key.starts_with('$') && !inner.is_object() { plain_text(inner) } else { None }
+        }
+        _ => None,
+    }
+}
+
+/// The label in `["1"]`, `[1]`, `"1"` or `1`; otherwise why there is none.
+fn label(value: &Value) -> Result<Label, String> {
+    let inner = match value {
+        Value::Array(list) => match list.as_slice() {
+            [one] => one,
+            _ => return Err(format!("{} labels where one is due", list.len())),
+        },
+        one => one,
+    };
+    let text = match inner {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    Label::from_file_value(&text).ok_or_else(|| format!("the label is none of -1, 0, 1: {}", excerpt(&text)))
+}
+
+/// The entries of `rated` in file order. A map would drop the first of two ratings of one movie in silence.
+#[derive(Default)]
+struct Entries(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(EntriesVisitor)
+    }
+}
+
+struct EntriesVisitor;
+
+impl<'de> Visitor<'de> for EntriesVisitor {
+    type Value = Entries;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of movie ids and labels")
+    }
+
+    /// `null`: a viewer who rated nothing.
+    fn visit_unit<E>(self) -> Result<Entries, E> {
+        Ok(Entries::default())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(movie) = map.next_key::<String>()? {
+            if movie == "submit" {
+                map.next_value::<IgnoredAny>()?;
+            } else {
+                entries.push((movie, map.next_value()?));
+            }
+        }
+        Ok(Entries(entries))
+    }
+}

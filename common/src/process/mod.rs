@@ -1,0 +1,6 @@
+//! What every program needs of its process: exit codes, the stop signal, logging, and fault points for tests.
+
+pub mod exit;
+pub mod fault_point;
+pub mod shutdown;
+pub mod telemetry;

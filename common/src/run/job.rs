@@ -1,0 +1,384 @@
+//! Jobs and results: the messages on the queue, JSON with `version` and a tag, a golden file of every version in `golden/`.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::artifact::{ArtifactKey, ArtifactKind, Recipe, Subject, check_version};
+use crate::error::{Error, ErrorKind, Result};
+use crate::evaluation::{CellSpec, FitSpec};
+use crate::hash::Hash;
+use crate::queue::WorkKind;
+
+/// The version of the messages that this program writes and the newest that it reads.
+pub const MESSAGE_VERSION: u32 = 1;
+
+/// One unit of work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// [`MESSAGE_VERSION`] of the sender.
+    pub version: u32,
+    /// The job's id within its run: the same work has the same id.
+    pub id: String,
+    /// The run that it belongs to.
+    pub run: String,
+    /// The store that the run lives in: a worker with another store refuses the job.
+    pub store: String,
+    /// How often it was tried before, crashes not counted (they show as redeliveries).
+    #[serde(default)]
+    pub attempt: u32,
+    /// What to do.
+    pub task: Task,
+}
+
+/// What a job does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Task {
+    /// Makes the missing artifacts of one trailer.
+    Extract(ExtractTask),
+    /// Trains and tests one fold of one cell of the evaluation grid.
+    Cell(Box<CellTask>),
+    /// Fits the final model on every rating of the dataset.
+    Fit(Box<FitTask>),
+    /// Shows that the way from the queue through a worker to the store is whole.
+    Probe(ProbeTask),
+}
+
+/// A job without work: `jhalak doctor --workers` sends it, and what the queue itself costs is measured with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProbeTask {
+    /// The workers that are probed.
+    pub workers: WorkKind,
+    /// What the probe's commit record is about.
+    pub subject: Subject,
+    /// Of kind [`ArtifactKind::Probe`]; none where nothing is to be committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Recipe>,
+}
+
+/// Makes the missing artifacts of one trailer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExtractTask {
+    /// The trailer.
+    pub trailer: Trailer,
+    /// What is to be made, upstream before downstream. What is committed by then is passed over.
+    pub wanted: Vec<Recipe>,
+}
+
+/// A trailer and where its bytes are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trailer {
+    /// The movie id, and what identifies the content: the SHA-256 of the file, or of the store's tag where that is checked instead.
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// The store that holds the file.
+    pub store: String,
+    /// Its key there.
+    pub key: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// The store's tag of the content that was planned, where reading every byte to plan would cost too much (S3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+}
+
+/// Trains and tests one fold of one cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CellTask {
+    /// The dataset, and the hash of its normalised form, kept at [`crate::run::dataset_key`].
+    pub dataset: Subject,
+    /// The cell.
+    pub cell: CellSpec,
+    /// Which of its folds, from 0.
+    pub fold: usize,
+    /// How the result is made; its hash names the result's place.
+    pub recipe: Recipe,
+    /// The tables of embeddings that the cell reads.
+    pub tables: BTreeMap<ArtifactKind, Hash>,
+    /// What identifies the content of those tables.
+    pub table_subject: Subject,
+    /// The same of those of them that hold other trailers than the first: a trailer may have an embedding of its sound alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub subjects: BTreeMap<ArtifactKind, Subject>,
+}
+
+/// Fits the final model on every rating of the dataset.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FitTask {
+    /// The dataset, and the hash of its normalised form, kept at [`crate::run::dataset_key`].
+    pub dataset: Subject,
+    /// What is fitted.
+    pub fit: FitSpec,
+    /// How the model is made; its hash names the model's place.
+    pub recipe: Recipe,
+    /// The tables of embeddings that the network reads.
+    pub tables: BTreeMap<ArtifactKind, Hash>,
+    /// What identifies the content of those tables.
+    pub table_subject: Subject,
+    /// The same of those of them that hold other trailers than the first: a trailer may have an embedding of its sound alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub subjects: BTreeMap<ArtifactKind, Subject>,
+}
+
+impl CellTask {
+    /// Where the tables that it reads are.
+    pub fn table_keys(&self) -> Vec<ArtifactKey> {
+        table_keys(&self.tables, &self.table_subject, &self.subjects)
+    }
+}
+
+impl FitTask {
+    /// Where the tables that it reads are.
+    pub fn table_keys(&self) -> Vec<ArtifactKey> {
+        table_keys(&self.tables, &self.table_subject, &self.subjects)
+    }
+}
+
+fn table_keys(
+    tables: &BTreeMap<ArtifactKind, Hash>,
+    common: &Subject,
+    others: &BTreeMap<ArtifactKind, Subject>,
+) -> Vec<ArtifactKey> {
+    let subject = |kind| others.get(kind).unwrap_or(common).clone();
+    tables.iter().map(|(kind, recipe)| ArtifactKey { kind: *kind, recipe: *recipe, subject: subject(kind) }).collect()
+}
+
+impl Task {
+    /// The queue that it goes to.
+    pub fn work_kind(&self) -> WorkKind {
+        match self {
+            Task::Extract(_) => WorkKind::Extract,
+            Task::Cell(_) | Task::Fit(_) => WorkKind::Train,
+            Task::Probe(task) => task.workers,
+        }
+    }
+
+    /// How what it makes is made.
+    pub fn recipes(&self) -> Vec<&Recipe> {
+        match self {
+            Task::Extract(task) => task.wanted.iter().collect(),
+            Task::Cell(task) => vec![&task.recipe],
+            Task::Fit(task) => vec![&task.recipe],
+            Task::Probe(task) => task.recipe.iter().collect(),
+        }
+    }
+
+    /// The artifacts that exist once it is done.
+    pub fn artifacts(&self) -> Vec<ArtifactKey> {
+        match self {
+            Task::Extract(task) => {
+                task.wanted.iter().map(|recipe| ArtifactKey::new(recipe, &task.trailer.subject)).collect()
+            }
+            Task::Cell(task) => vec![ArtifactKey::new(&task.recipe, &task.dataset)],
+            Task::Probe(task) => task.recipe.iter().map(|recipe| ArtifactKey::new(recipe, &task.subject)).collect(),
+            Task::Fit(task) => vec![ArtifactKey::new(&task.recipe, &task.dataset)],
+        }
+    }
+}
+
+impl Job {
+    /// The message.
+    pub fn encode(&self) -> Result<Bytes> {
+        encode(self)
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// InvalidInput for what is no job, or one of a newer version, with advice: such a message is kept in quarantine.
+    pub fn decode(body: &[u8]) -> Result<Job> {
+        decode(body, "the job")
+    }
+}
+
+/// What came of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobResult {
+    /// [`MESSAGE_VERSION`] of the sender.
+    pub version: u32,
+    /// The job's id.
+    pub job: String,
+    /// Its run.
+    pub run: String,
+    /// The end state.
+    pub outcome: Outcome,
+}
+
+/// The end state of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every artifact exists.
+    Committed {
+        /// How many this job made; the others were there, or another worker was first.
+        made: usize,
+        /// Seconds a step, by the step's name: for the operator, never part of an artifact.
+        seconds: BTreeMap<String, f64>,
+    },
+    /// It was given up; the record says why.
+    Quarantined {
+        /// The kind of its last error.
+        error: ErrorKind,
+        /// Why, in words.
+        reason: String,
+    },
+    /// It was dropped, because its run was cancelled.
+    Cancelled,
+}
+
+impl JobResult {
+    /// The message.
+    pub fn encode(&self) -> Result<Bytes> {
+        encode(self)
+    }
+
+    /// Reads a message.
+    pub fn decode(body: &[u8]) -> Result<JobResult> {
+        decode(body, "the result")
+    }
+}
+
+/// Why a job was given up: `runs/RUN/quarantine/JOB.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QuarantineRecord {
+    /// [`MESSAGE_VERSION`] of the writer.
+    pub version: u32,
+    /// The job's id.
+    pub job: String,
+    /// Its run.
+    pub run: String,
+    /// What it was about: a movie id or a cell.
+    pub about: String,
+    /// The kind of its last error.
+    pub error: ErrorKind,
+    /// The last error with every cause below it.
+    pub reason: String,
+    /// How often it was tried, crashes included.
+    pub attempts: u32,
+    /// The message as it was, for `requeue`. Text where it was no JSON.
+    pub message: Value,
+}
+
+fn encode(message: &impl Serialize) -> Result<Bytes> {
+    serde_json::to_vec(message).map(Bytes::from).map_err(|e| Error::bug("a message does not serialise").with_source(e))
+}
+
+fn decode<T: serde::de::DeserializeOwned>(body: &[u8], what: &str) -> Result<T> {
+    let value: Value =
+        serde_json::from_slice(body).map_err(|e| Error::invalid(format!("{what} is no JSON")).with_source(e))?;
+    check_version(&value, MESSAGE_VERSION, what)?;
+    serde_json::from_value(value)
+        .map_err(|e| Error::invalid(format!("{what} is not of the form of its version")).with_source(e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluation::{Modality, Model, Split, UserEmbedding};
+    use crate::hash;
+    use serde_json::json;
+
+    /// One message of each kind, as this version writes it.
+    fn messages() -> Vec<(&'static str, Value)> {
+        let content = hash::of_bytes(b"a trailer");
+        let recipe =
+            |kind| Recipe { kind, contract: 1, params: json!({"x": 1}), models: vec![content], upstream: vec![] };
+        let job = |task| Job {
+            version: 1,
+            id: "a-job".into(),
+            run: "films-0123456789ab".into(),
+            store: "s3://bucket/prefix".into(),
+            attempt: 2,
+            task,
+        };
+        let extract = job(Task::Extract(ExtractTask {
+            trailer: Trailer {
+                subject: Subject { id: "tt9900001".into(), content },
+                store: "s3://bucket/dataset".into(),
+                key: "trailers/tt9900001.mp4".into(),
+                size: 123,
+                tag: Some("\"etag\"".into()),
+            },
+            wanted: vec![recipe(ArtifactKind::Keyframes)],
+        }));
+        let (split, model) = (Split::Users { known: 5 }, Model::Classifier { heads: 4 });
+        let cell = job(Task::Cell(Box::new(CellTask {
+            dataset: Subject { id: "films".into(), content },
+            cell: CellSpec::strict(split, Modality::AudioVideo, model, UserEmbedding::All, true),
+            fold: 3,
+            recipe: recipe(ArtifactKind::Cell),
+            tables: BTreeMap::from([(ArtifactKind::VideoTable, content)]),
+            table_subject: Subject { id: "films".into(), content },
+            subjects: BTreeMap::new(),
+        })));
+        let probe = job(Task::Probe(ProbeTask {
+            workers: WorkKind::Train,
+            subject: Subject { id: "probe".into(), content },
+            recipe: Some(recipe(ArtifactKind::Probe)),
+        }));
+        let fit = job(Task::Fit(Box::new(FitTask {
+            dataset: Subject { id: "films".into(), content },
+            fit: FitSpec {
+                network: Some(CellSpec::strict(Split::Pairs, Modality::Video, model, UserEmbedding::Liked, true)),
+                honest: vec![Split::Pairs, split],
+                seed: 7,
+            },
+            recipe: recipe(ArtifactKind::Model),
+            tables: BTreeMap::from([(ArtifactKind::VideoTable, content)]),
+            table_subject: Subject { id: "films".into(), content },
+            subjects: BTreeMap::new(),
+        })));
+        let result = |outcome| JobResult { version: 1, job: "a-job".into(), run: "films-0123456789ab".into(), outcome };
+        let seconds = BTreeMap::from([("decode".to_string(), 1.5)]);
+        let done = result(Outcome::Committed { made: 3, seconds });
+        let dropped = result(Outcome::Cancelled);
+        let given_up = result(Outcome::Quarantined { error: ErrorKind::InvalidInput, reason: "no video".into() });
+        let value = |message: &dyn Fn() -> Bytes| serde_json::from_slice(&message()).expect("JSON");
+        vec![
+            ("job-extract-v1", value(&|| extract.encode().expect("it serialises"))),
+            ("job-cell-v1", value(&|| cell.encode().expect("it serialises"))),
+            ("job-probe-v1", value(&|| probe.encode().expect("it serialises"))),
+            ("job-fit-v1", value(&|| fit.encode().expect("it serialises"))),
+            ("result-committed-v1", value(&|| done.encode().expect("it serialises"))),
+            ("result-quarantined-v1", value(&|| given_up.encode().expect("it serialises"))),
+            ("result-cancelled-v1", value(&|| dropped.encode().expect("it serialises"))),
+        ]
+    }
+
+    /// Every golden message of every version is still read, and what this version writes is its own golden message. To write the golden files of a
+    /// new version, set `JHALAK_WRITE_GOLDEN`.
+    #[test]
+    fn messages_of_every_version_are_read() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/run/golden");
+        for (name, message) in messages() {
+            let path = folder.join(format!("{name}.json"));
+            if std::env::var_os("JHALAK_WRITE_GOLDEN").is_some() {
+                let text = serde_json::to_string_pretty(&message).expect("it serialises");
+                std::fs::write(&path, text + "\n").expect("a folder that can be written");
+            }
+            let golden = std::fs::read(&path).expect("a golden file");
+            assert_eq!(serde_json::from_slice::<Value>(&golden).expect("JSON"), message, "{name}");
+            let again = match name.starts_with("job") {
+                true => Job::decode(&golden).and_then(|job| job.encode()),
+                false => JobResult::decode(&golden).and_then(|result| result.encode()),
+            };
+            let again: Value = serde_json::from_slice(&again.expect("it is read")).expect("JSON");
+            assert_eq!(again, message, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_newer_message_is_refused_with_advice() {
+        let mut newer = messages().remove(0).1;
+        newer["version"] = json!(MESSAGE_VERSION + 1);
+        let error = Job::decode(newer.to_string().as_bytes()).expect_err("it is newer");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.chain().contains("upgrade"), "{}", error.chain());
+        for bad in ["", "no json", "{}", r#"{"version": 1}"#, r#"{"version": "1"}"#, "[]"] {
+            assert_eq!(Job::decode(bad.as_bytes()).expect_err(bad).kind(), ErrorKind::InvalidInput);
+        }
+    }
+}

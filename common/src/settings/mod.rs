@@ -1,0 +1,151 @@
+//! Settings: defaults, then a file, then the environment (`JHALAK__SECTION__KEY`), then flags. Unknown keys are refused.
+
+pub mod ca_file;
+mod evaluate;
+mod extract;
+mod inference;
+mod processes;
+mod range;
+mod redact;
+mod services;
+
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::ReadSettings;
+use crate::error::{Error, Result};
+
+pub use evaluate::{EvaluateSettings, Grid};
+pub use extract::{ExtractSettings, KeyframePosition, Strategy};
+pub use inference::{InferenceSettings, ModelSettings, Provider};
+pub use processes::{CoordinatorSettings, DecodeSettings, WorkerSettings};
+pub use redact::redact_url;
+pub use services::{QueueSettings, S3Settings};
+
+/// Everything that can be set. Each section is one part of the system; units are in the names.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where artifacts and runs are kept: `file:///path`, a path, or `s3://bucket/prefix`.
+    pub store: String,
+    /// What carries jobs: `memory:` (one process) or `amqp://user:password@host:port/vhost`. May hold a password: never printed.
+    pub queue: String,
+    /// S3 access; credentials come from the usual AWS environment, profile or pod identity, never from here.
+    pub s3: S3Settings,
+    /// The queue's delays and limits.
+    pub rabbitmq: QueueSettings,
+    /// The coordinator process.
+    pub coordinator: CoordinatorSettings,
+    /// The worker process.
+    pub worker: WorkerSettings,
+    /// The files of models and of ONNX Runtime, and which models are used.
+    pub models: ModelSettings,
+    /// How models are run.
+    pub inference: InferenceSettings,
+    /// What is extracted from a trailer.
+    pub extract: ExtractSettings,
+    /// Limits on the decoding of one trailer, which runs in a child process.
+    pub decode: DecodeSettings,
+    /// How a dataset's files are read: `dataset.dislike_at_most` and `dataset.like_at_least`, the stars that make MovieLens' three classes.
+    pub dataset: ReadSettings,
+    /// What is trained and evaluated.
+    pub evaluate: EvaluateSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            store: ".local/store".into(),
+            queue: "memory:".into(),
+            s3: S3Settings::default(),
+            rabbitmq: QueueSettings::default(),
+            coordinator: CoordinatorSettings::default(),
+            worker: WorkerSettings::default(),
+            models: ModelSettings::default(),
+            inference: InferenceSettings::default(),
+            extract: ExtractSettings::default(),
+            decode: DecodeSettings::default(),
+            dataset: ReadSettings::default(),
+            evaluate: EvaluateSettings::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    /// Shows no secret: the password in the queue's URL is left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.shown())
+    }
+}
+
+impl Settings {
+    /// Defaults, overlaid by the TOML file `file` where given, then by the environment, then by `flags` (`section.key`, value).
+    ///
+    /// # Errors
+    /// InvalidInput that names the key where a key is unknown, or a value has the wrong type or is out of range.
+    pub fn load(file: Option<&Path>, flags: &[(&str, String)]) -> Result<Settings> {
+        let mut builder = config::Config::builder();
+        if let Some(path) = file {
+            if !path.is_file() {
+                return Err(Error::invalid(format!("the configuration file {} does not exist", path.display())));
+            }
+            builder = builder.add_source(config::File::from(path).format(config::FileFormat::Toml));
+        }
+        let environment = config::Environment::with_prefix("JHALAK")
+            .prefix_separator("__")
+            .separator("__")
+            .try_parsing(true)
+            .list_separator(",")
+            .with_list_parse_key("rabbitmq.retry_delays_ms")
+            .with_list_parse_key("extract.also")
+            .with_list_parse_key("models.video_also");
+        builder = builder.add_source(environment);
+        for (key, value) in flags {
+            builder = builder
+                .set_override(*key, value.as_str())
+                .map_err(|e| Error::invalid(format!("setting {key}: {e}")))?;
+        }
+        let merged = builder.build().map_err(|e| Error::invalid(format!("the configuration cannot be read: {e}")))?;
+        let settings: Settings =
+            merged.try_deserialize().map_err(|e| Error::invalid(format!("the configuration is not valid: {e}")))?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// The strategies that keyframes are chosen by, the run's own first, each once.
+    pub fn strategies(&self) -> Vec<Strategy> {
+        let others: &[Strategy] = match self.evaluate.grid {
+            Grid::Standard => &[],
+            Grid::Paper => &Strategy::ALL,
+        };
+        let mut strategies = vec![self.extract.strategy];
+        for &strategy in self.extract.also.iter().chain(others) {
+            if !strategies.contains(&strategy) {
+                strategies.push(strategy);
+            }
+        }
+        strategies
+    }
+
+    /// The settings as JSON, for people and reports: without the password in the queue's URL.
+    pub fn shown(&self) -> serde_json::Value {
+        let mut shown = serde_json::to_value(self).unwrap_or_default();
+        if let Some(queue) = shown.get_mut("queue") {
+            *queue = redact_url(&self.queue).into();
+        }
+        shown
+    }
+
+    fn check(&self) -> Result<()> {
+        self.extract.check()?;
+        self.evaluate.check()?;
+        self.coordinator.check()?;
+        self.worker.check()?;
+        self.rabbitmq.check()?;
+        self.s3.check()?;
+        self.inference.check()?;
+        self.decode.check()
+    }
+}

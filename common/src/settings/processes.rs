@@ -1,0 +1,99 @@
+//! The processes: coordinator, worker, and the child process that decodes a trailer.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::range::require;
+use crate::error::Result;
+
+/// The coordinator process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CoordinatorSettings {
+    /// Jobs of one run that are on the queue or with workers at once, at most: the rest waits in the store.
+    pub window: usize,
+}
+
+impl Default for CoordinatorSettings {
+    fn default() -> Self {
+        CoordinatorSettings { window: 2_000 }
+    }
+}
+
+impl CoordinatorSettings {
+    /// Checks the ranges of the settings.
+    pub(super) fn check(&self) -> Result<()> {
+        require(self.window >= 1, "coordinator.window", "at least 1")
+    }
+}
+
+/// The worker process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkerSettings {
+    /// How many jobs run side by side; 0 means one for each core.
+    pub slots: usize,
+    /// How often a job is tried before it is quarantined.
+    pub attempts: u32,
+    /// How long running jobs may take to finish after SIGTERM before they are handed back.
+    pub grace_ms: u64,
+    /// Folder for scratch files; each worker makes and removes a folder of its own inside.
+    pub scratch: PathBuf,
+    /// How much a worker keeps there at most, in megabytes: jobs whose trailers have no room wait. A trailer larger than this is quarantined.
+    pub scratch_mb: u32,
+    /// A file that the worker touches while it lives, for `jhalak-worker health`; none where this is not set.
+    pub heartbeat_file: Option<PathBuf>,
+    /// Time after which a training's state is kept in the store again, so that an interrupted one goes on there. 0 keeps it after every epoch.
+    pub checkpoint_ms: u64,
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        WorkerSettings {
+            slots: 0,
+            attempts: 5,
+            grace_ms: 25_000,
+            scratch: std::env::temp_dir(),
+            scratch_mb: 4_096,
+            heartbeat_file: None,
+            checkpoint_ms: 60_000,
+        }
+    }
+}
+
+impl WorkerSettings {
+    /// Checks the ranges of the settings.
+    pub(super) fn check(&self) -> Result<()> {
+        require(self.attempts >= 1, "worker.attempts", "at least 1")?;
+        require(self.scratch_mb >= 1, "worker.scratch_mb", "at least 1")?;
+        require(self.slots <= 1024, "worker.slots", "0 to 1024")
+    }
+}
+
+/// Limits on the decoding of one trailer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecodeSettings {
+    /// Address space of the child process.
+    pub memory_mb: u64,
+    /// CPU time of the child process.
+    pub cpu_s: u64,
+    /// Wall time of the child process.
+    pub wall_s: u64,
+    /// Size of any one file that the child writes.
+    pub output_mb: u64,
+}
+
+impl Default for DecodeSettings {
+    fn default() -> Self {
+        DecodeSettings { memory_mb: 2_048, cpu_s: 600, wall_s: 900, output_mb: 1_024 }
+    }
+}
+
+impl DecodeSettings {
+    /// Checks the ranges of the settings.
+    pub(super) fn check(&self) -> Result<()> {
+        require(self.memory_mb >= 256, "decode.memory_mb", "at least 256")
+    }
+}
