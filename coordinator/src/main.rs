@@ -6,8 +6,9 @@ use clap::Parser;
 use jhalak_common::process::exit;
 use jhalak_common::process::telemetry::{self, LogFormat};
 use jhalak_common::settings::Settings;
-use jhalak_coordinator::commands::{Cli, Command, Output};
-use jhalak_coordinator::progress::Progress;
+use jhalak_coordinator::commands::{Cli, Command};
+use jhalak_coordinator::console::output::Output;
+use jhalak_coordinator::console::progress::Progress;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -7,8 +7,9 @@ use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
 use serde_json::json;
 
-use super::{DatasetArgs, Output};
-use crate::source;
+use super::args::DatasetArgs;
+use crate::console::output::Output;
+use crate::plan::dataset_source;
 
 /// Rejects that are told one by one; `dataset check` lists more.
 const TOLD: usize = 5;
@@ -32,7 +33,7 @@ impl DatasetCommand {
     pub(super) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         match self.command {
             Action::Check(args) => {
-                let reading = source::read(&args.dataset, args.movies.as_deref(), &settings).await?.reading;
+                let reading = dataset_source::read(&args.dataset, args.movies.as_deref(), &settings).await?.reading;
                 let mut text: String = reading.rejects.iter().map(|r| format!("{r}\n")).collect();
                 text.push_str(&match reading.rejected {
                     0 => "nothing was left out".to_string(),
@@ -42,7 +43,7 @@ impl DatasetCommand {
                 Ok(if reading.rejected == 0 { exit::DONE } else { exit::INVALID })
             }
             Action::Describe(args) => {
-                let reading = source::read(&args.dataset, args.movies.as_deref(), &settings).await?.reading;
+                let reading = dataset_source::read(&args.dataset, args.movies.as_deref(), &settings).await?.reading;
                 let description = reading.describe();
                 output.print(&description, &description.to_string())?;
                 Ok(exit::DONE)

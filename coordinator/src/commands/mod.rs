@@ -1,48 +1,24 @@
 //! The command line, one file a command.
 
-mod cancel;
-#[cfg(feature = "local")]
-mod cell;
+pub mod args;
 mod dataset;
-#[cfg(feature = "local")]
-mod detect;
 mod doctor;
-mod doctor_models;
-#[cfg(feature = "local")]
-mod embed;
-#[cfg(feature = "local")]
-mod evaluate;
-#[cfg(feature = "local")]
-mod fit;
-#[cfg(feature = "local")]
-mod keyframes;
 mod models;
+mod runs;
 #[cfg(feature = "local")]
-mod predict;
-mod quarantine;
+mod serving;
 #[cfg(feature = "local")]
-mod recommend;
-mod report;
+mod training;
 #[cfg(feature = "local")]
-mod run;
-#[cfg(feature = "local")]
-mod scenes;
-mod status;
-mod submit;
-#[cfg(feature = "local")]
-mod video;
-#[cfg(feature = "local")]
-mod viewer;
-mod watch;
+mod videos;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use jhalak_common::settings::{Grid, Settings};
+use clap::{Parser, Subcommand};
+use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
-use serde::Serialize;
 
-use crate::progress::Progress;
+use crate::console::output::Output;
 
 /// Turns movie trailers and viewers' feedback into embeddings, a trained preference classifier and an honest report.
 ///
@@ -78,47 +54,47 @@ pub struct Cli {
 pub enum Command {
     /// Does everything in this process, without servers: extraction, embeddings, training, report.
     #[cfg(feature = "local")]
-    Run(run::Run),
+    Run(runs::run::Run),
     /// Plans a run over a dataset and sends its jobs to the workers.
-    Submit(submit::Submit),
+    Submit(runs::submit::Submit),
     /// Says where runs stand.
-    Status(status::Status),
+    Status(runs::status::Status),
     /// Shows how a run goes until it has ended: progress, rate, time left, failures.
-    Watch(watch::Watch),
+    Watch(runs::watch::Watch),
     /// Ends a run before its end; what is committed stays.
-    Cancel(cancel::Cancel),
+    Cancel(runs::cancel::Cancel),
     /// Shows a run's main figures and where its report is.
-    Report(report::ReportCommand),
+    Report(runs::report::ReportCommand),
     /// Jobs that were given up: ls, show, requeue, drop.
-    Quarantine(quarantine::Quarantine),
+    Quarantine(runs::quarantine::Quarantine),
     /// Lets the jobs that a run gave up be tried again by the next `run` or `submit`.
-    Retry(quarantine::Retry),
+    Retry(runs::quarantine::Retry),
     /// Finds the scenes of a video, as PySceneDetect does.
     #[cfg(feature = "local")]
-    Scenes(scenes::Scenes),
+    Scenes(videos::scenes::Scenes),
     /// Chooses the keyframes of a video and writes them as JPEG.
     #[cfg(feature = "local")]
-    Keyframes(keyframes::Keyframes),
+    Keyframes(videos::keyframes::Keyframes),
     /// Evaluates one model in one setting, in this process.
     #[cfg(feature = "local")]
-    Evaluate(Box<evaluate::Evaluate>),
+    Evaluate(Box<training::evaluate::Evaluate>),
     /// Finds objects in a picture or in the frames of a video.
     #[cfg(feature = "local")]
-    Detect(detect::Detect),
+    Detect(videos::detect::Detect),
     /// Fits the final model on every rating and stores it.
     #[cfg(feature = "local")]
-    Fit(Box<fit::Fit>),
+    Fit(Box<training::fit::Fit>),
     /// Predicts what a viewer thinks of a movie, and why.
     #[cfg(feature = "local")]
-    Predict(predict::Predict),
+    Predict(serving::predict::Predict),
     /// Recommends movies to a viewer, and says why.
     #[cfg(feature = "local")]
-    Recommend(recommend::Recommend),
+    Recommend(serving::recommend::Recommend),
     /// Looks at a dataset: check, describe.
     Dataset(dataset::DatasetCommand),
     /// Embeds one video file: a vector of its pictures, a vector of its sound.
     #[cfg(feature = "local")]
-    Embed(embed::Embed),
+    Embed(videos::embed::Embed),
     /// The registry of models: ls, fetch, verify.
     Models(models::ModelsCommand),
     /// Says whether everything that a run needs is there.
@@ -127,73 +103,6 @@ pub enum Command {
     #[cfg(feature = "local")]
     #[command(hide = true)]
     DecodeChild,
-}
-
-/// A dataset on the command line.
-#[derive(Args)]
-pub struct DatasetArgs {
-    /// The dataset's folder: a path or s3://bucket/prefix. Layouts: Flickscore, MovieLens, plain CSV.
-    #[arg(long, value_name = "DIR")]
-    pub dataset: String,
-    /// A file with movie ids, one a line: only these movies are taken.
-    #[arg(long, value_name = "FILE")]
-    pub movies: Option<PathBuf>,
-}
-
-/// Which cells a run evaluates.
-#[derive(Args)]
-pub struct GridArgs {
-    /// standard: each modality through classifier and ANN, baselines and the honest model; paper: Tables II to VI and Figure 7 of the paper, cell by cell
-    /// [default: evaluate.grid of the settings]
-    #[arg(long, value_enum)]
-    grid: Option<GridArg>,
-}
-
-/// See [`Grid`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum GridArg {
-    /// Each modality.
-    Standard,
-    /// The paper's tables.
-    Paper,
-}
-
-impl GridArgs {
-    /// The settings with the grid that is asked for.
-    fn apply(&self, mut settings: Settings) -> Settings {
-        settings.evaluate.grid = match self.grid {
-            None => settings.evaluate.grid,
-            Some(GridArg::Standard) => Grid::Standard,
-            Some(GridArg::Paper) => Grid::Paper,
-        };
-        settings
-    }
-}
-
-/// How a command answers.
-pub struct Output {
-    /// As JSON on standard output.
-    pub json: bool,
-    /// What a person sees meanwhile.
-    pub progress: Progress,
-}
-
-impl Output {
-    /// Prints the answer: `value` as JSON where asked for, else `text`.
-    pub fn print(&self, value: &impl Serialize, text: &str) -> Result<()> {
-        use std::io::Write;
-        let line = if self.json {
-            serde_json::to_string_pretty(value)
-                .map_err(|e| Error::bug("the answer does not serialise").with_source(e))?
-        } else {
-            text.trim_end().to_string()
-        };
-        match writeln!(std::io::stdout(), "{line}") {
-            // The reader has seen enough (`jhalak ... | head`).
-            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            other => other.map_err(Error::from),
-        }
-    }
 }
 
 impl Cli {

@@ -102,11 +102,9 @@ impl Cell {
         let pictures = pictures.map(|p| format!("{} keyframes through {}", p.strategy.name(), p.model));
         let given = network && !spec.modality.tables().is_empty() && spec.embedding == EmbeddingSource::Given;
         let gl = network.then_some(spec.gl);
-        let published = crate::paper::published(spec).filter(|_| network).map(|(mean, sd, table)| Published {
-            mean,
-            sd,
-            table: table.to_owned(),
-        });
+        let published = crate::plan::paper_tables::published(spec)
+            .filter(|_| network)
+            .map(|(mean, sd, table)| Published { mean, sd, table: table.to_owned() });
         Cell {
             protocol,
             split,

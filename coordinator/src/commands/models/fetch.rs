@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::{State, chosen, origin, path_of, state_of};
-use crate::commands::Output;
+use crate::console::output::Output;
 
 /// The programs, in the places in which they look for each other.
 const PROGRAMS: [(&str, &str); 6] = [

@@ -11,7 +11,7 @@ use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, hash};
 use serde_json::{Value, json};
 
-use super::Output;
+use crate::console::output::Output;
 
 /// The registry of models and the files in the models' folder.
 #[derive(Args)]
@@ -48,7 +48,7 @@ enum State {
 }
 
 impl ModelsCommand {
-    pub(super) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
+    pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         let registry = Registry::load(settings.models.registry.as_deref())?;
         match self.command {
             Action::Ls => {

@@ -1,0 +1,140 @@
+//! The embeddings of a dataset's movies as a cell reads them, for commands that train in their own process.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::TryStreamExt;
+use jhalak_common::artifact::recipes;
+use jhalak_common::artifact::table_file::{self, Table};
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, CommitRecord};
+use jhalak_common::evaluation::Modality;
+use jhalak_common::models::Registry;
+use jhalak_common::run;
+use jhalak_common::run::job::Trailer;
+use jhalak_common::settings::Settings;
+use jhalak_common::store::ObjectStore;
+use jhalak_common::{Error, Result};
+use jhalak_worker::recommend::embedding::{EmbeddingTable, Features};
+
+use crate::artifacts::embedding_tables::{self, GatheredTable};
+use crate::plan::dataset_source::Source;
+use crate::plan::{self, Plan};
+
+/// The tables that a modality reads, and what they are, for a report.
+pub struct Embeddings {
+    /// The rows by movie.
+    pub features: Features,
+    /// Where they come from.
+    pub tables: Vec<GatheredTable>,
+}
+
+/// Reads the embeddings of a modality from the store, where a `run` with these settings committed them. Trailers are told apart by their
+/// content; a dataset without trailer files takes what the store has under its movies' ids.
+///
+/// # Errors
+/// Invalid input where the store has none, with the way out.
+pub async fn read(
+    store: &dyn ObjectStore,
+    source: &Source,
+    modality: Modality,
+    settings: &Settings,
+) -> Result<Embeddings> {
+    let mut found = Embeddings { features: Features::default(), tables: Vec::new() };
+    if modality.tables().is_empty() {
+        return Ok(found);
+    }
+    let mut plan = plan::draft(store, source, settings, plan::Request::default(), None).await?.plan;
+    if plan.trailers.trailers.is_empty() {
+        plan.trailers.trailers = committed_trailers(store, source, &plan).await?;
+    }
+    for &kind in modality.tables() {
+        let own = embedding_tables::sources(&plan).find(|(table, _)| *table == kind);
+        let (_, recipe) = own.ok_or_else(|| Error::bug(format!("a run makes no {}", kind.name())))?;
+        let gathered = embedding_tables::gather(store, &plan, kind, recipe).await?;
+        let gathered = gathered.filter(|table| table.rows > 0).ok_or_else(|| missing(store, modality, recipe.kind))?;
+        let key = ArtifactKey { kind, recipe: gathered.recipe, subject: gathered.subject.clone() };
+        let record = artifact::committed(store, &key)
+            .await?
+            .ok_or_else(|| Error::transient(format!("{} vanished while it was read", key.folder())))?;
+        let table = Table::read(artifact::read_file(store, &record, table_file::FILE).await?)?;
+        let rows = Some(EmbeddingTable::of(table, &source.reading.dataset));
+        match kind {
+            ArtifactKind::VideoTable => found.features.video = rows,
+            _ => found.features.audio = rows,
+        }
+        found.tables.push(gathered);
+    }
+    Ok(found)
+}
+
+fn missing(store: &dyn ObjectStore, modality: Modality, embedding: ArtifactKind) -> Error {
+    Error::invalid(format!(
+        "the modality {modality} needs a {} of the dataset's trailers, and the store {} has none of these settings: \
+         put trailers into DIR/trailers/ID.mp4 and start `jhalak run --dataset DIR` with this store first, or take a modality that needs no trailers",
+        embedding.name(),
+        store.url()
+    ))
+}
+
+/// The raw embeddings that the store has of one movie's trailer, by modality; empty where it has none.
+///
+/// # Errors
+/// Invalid input where it has those of two different trailers.
+pub async fn of_movie(store: &dyn ObjectStore, id: &str, settings: &Settings) -> Result<BTreeMap<String, Vec<f32>>> {
+    let registry = Registry::load(settings.models.registry.as_deref())?;
+    let (recipes, _) = recipes::recipes(settings, &registry)?;
+    let mut found = BTreeMap::new();
+    for recipe in &recipes {
+        let name = match recipe.kind {
+            ArtifactKind::VideoEmbedding => "video",
+            ArtifactKind::AudioEmbedding => "audio",
+            _ => continue,
+        };
+        // Of several video embeddings the first is the run's own.
+        if found.contains_key(name) {
+            continue;
+        }
+        let prefix = format!("{}{id}@", ArtifactKey::recipe_folder(recipe.kind, &recipe.hash()));
+        let keys: Vec<String> = store.list(&prefix).map_ok(|object| object.key).try_collect().await?;
+        let mut records = keys.iter().filter(|key| key.ends_with("/commit.json"));
+        let Some(key) = records.next() else { continue };
+        if records.next().is_some() {
+            return Err(Error::invalid(format!(
+                "the store {} has embeddings of several trailers of {id}: it cannot be told which is meant",
+                store.url()
+            )));
+        }
+        let Some(record) = run::get_json::<CommitRecord>(store, key).await? else { continue };
+        let (_, vector) = embedding_tables::read_embedding(store, recipe, &record.subject).await?;
+        found.extend(vector.map(|vector| (name.to_owned(), vector)));
+    }
+    Ok(found)
+}
+
+/// The trailers that the store has embeddings of, under the ids of the dataset's movies.
+async fn committed_trailers(store: &dyn ObjectStore, source: &Source, plan: &Plan) -> Result<Vec<Trailer>> {
+    let mut trailers: BTreeMap<String, Trailer> = BTreeMap::new();
+    for kind in [ArtifactKind::VideoEmbedding, ArtifactKind::AudioEmbedding] {
+        let Some(recipe) = plan.spec.recipe(kind) else { continue };
+        let folder = ArtifactKey::recipe_folder(kind, &recipe.hash());
+        let keys: BTreeSet<String> = store.list(&folder).map_ok(|object| object.key).try_collect().await?;
+        for key in keys.iter().filter(|key| key.ends_with("/commit.json")) {
+            let id = key[folder.len()..].split('@').next().unwrap_or_default();
+            if source.reading.dataset.movie_index(id).is_none() {
+                continue;
+            }
+            let Some(record) = run::get_json::<CommitRecord>(store, key).await? else { continue };
+            let subject = record.subject;
+            let trailer = Trailer { store: store.url(), key: String::new(), size: 0, tag: None, subject };
+            if let Some(other) = trailers.get(id).filter(|other| other.subject != trailer.subject) {
+                return Err(Error::invalid(format!(
+                    "the store {} has embeddings of two different trailers of {id} ({} and {}): give the dataset with its trailers, so that the right one is taken",
+                    store.url(),
+                    other.subject.content.short(),
+                    trailer.subject.content.short()
+                )));
+            }
+            trailers.insert(id.to_owned(), trailer);
+        }
+    }
+    Ok(trailers.into_values().collect())
+}

@@ -1,0 +1,7 @@
+//! What a run leaves in the store beside its trailers' artifacts: tables of embeddings, the fitted model, and whether all of it is whole.
+
+pub mod embedding_tables;
+#[cfg(feature = "local")]
+pub mod embeddings;
+pub mod fitted_model;
+pub mod integrity;

@@ -1,0 +1,83 @@
+//! `jhalak run`: everything in one process.
+
+use std::sync::Arc;
+
+use clap::Args;
+use jhalak_common::models::Registry;
+use jhalak_common::process::shutdown;
+use jhalak_common::queue::{self, WorkKind};
+use jhalak_common::settings::Settings;
+use jhalak_common::{Error, Result, store};
+use jhalak_worker::inference::Models;
+use jhalak_worker::job_loop::Worker;
+use jhalak_worker::jobs::Context;
+use tokio_util::sync::CancellationToken;
+
+use crate::commands::args::{DatasetArgs, GridArgs};
+use crate::console::output::Output;
+use crate::plan::{self, Request, dataset_source};
+use crate::run::Conduct;
+
+/// Does everything in this process, without servers: extraction, embeddings, training, report. Started again, it goes on where it was;
+/// what is committed is not done again.
+#[derive(Args)]
+pub struct Run {
+    #[command(flatten)]
+    dataset: DatasetArgs,
+    #[command(flatten)]
+    grid: GridArgs,
+}
+
+impl Run {
+    pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
+        let settings = self.grid.apply(settings);
+        let stop = shutdown::on_signal()?;
+        let source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
+        crate::commands::dataset::tell_rejects(&source.reading, &output);
+        let store = store::open(&settings.store, &settings.s3).await?;
+        let draft = plan::draft(store.as_ref(), &source, &settings, Request::default(), None).await?;
+        let (plan, _) = plan::freeze(store.as_ref(), draft).await?;
+        output.progress.say(&format!("run {} in {}", plan.spec.id, store.url()));
+        let queue = queue::open("memory:", &settings.rabbitmq).await?;
+        // A provider that was asked for and is not there is told even where nothing is left to embed.
+        let needed = !plan.trailers.trailers.is_empty() || !settings.inference.provider.is_cpu();
+        let models = match needed {
+            false => None,
+            true => Some(Models::open(&settings, Registry::load(settings.models.registry.as_deref())?)?),
+        };
+        let context = Arc::new(Context::new(store.clone(), settings.clone(), models)?);
+        let worker = Arc::new(Worker::new(queue.clone(), context, &settings));
+        let stop_worker = CancellationToken::new();
+        let mut working = tokio::spawn({
+            let stop_worker = stop_worker.clone();
+            async move { worker.run(&WorkKind::ALL, stop_worker).await }
+        });
+        let conduct = Conduct {
+            plan: &plan,
+            reading: &source.reading,
+            store,
+            queue: queue.clone(),
+            settings: &settings,
+            output: &output,
+            stop: &stop,
+            wait: true,
+            reprocess: None,
+        };
+        let panicked = |e| Error::bug("the worker panicked").with_source(e);
+        let code = tokio::select! {
+            ended = conduct.go() => {
+                stop_worker.cancel();
+                let worked = working.await.map_err(panicked)?;
+                let code = ended?;
+                worked?;
+                code
+            }
+            ended = &mut working => {
+                ended.map_err(panicked)??;
+                return Err(Error::bug("the worker ended before its work"));
+            }
+        };
+        queue.close().await;
+        Ok(code)
+    }
+}

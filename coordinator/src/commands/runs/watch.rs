@@ -1,0 +1,103 @@
+//! `jhalak watch`: how a run goes, from any machine that reads the store.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use jhalak_common::process::{exit, shutdown};
+use jhalak_common::run::job::QuarantineRecord;
+use jhalak_common::run::{self, RunState, Stage, run_key};
+use jhalak_common::settings::Settings;
+use jhalak_common::store::{self, ObjectStore};
+use jhalak_common::{Error, Result};
+use serde_json::json;
+
+use crate::console::output::Output;
+use crate::console::progress::Meter;
+use crate::run::lease;
+use crate::run::missing::quarantine_keys;
+
+/// How often the store is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A state that stays the same for so long is worth a word.
+const SILENT: Duration = Duration::from_secs(30);
+
+/// Shows how a run goes until it has ended: its stage, how many jobs are done, their rate, the time left, and what fails. Reads the store alone.
+/// The exit code is the run's: 0 done, 4 with quarantined jobs, 130 cancelled. With --json a line for each change.
+#[derive(Args)]
+pub struct Watch {
+    /// The run.
+    run: String,
+}
+
+impl Watch {
+    pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
+        let stop = shutdown::on_signal()?;
+        let store = store::open(&settings.store, &settings.s3).await?;
+        let (mut last, mut shown): (Option<RunState>, BTreeSet<String>) = (None, BTreeSet::new());
+        let (mut changed, mut warned) = (Instant::now(), false);
+        let meter = Meter::new(&output.progress);
+        loop {
+            let state: Option<RunState> = run::get_json(store.as_ref(), &run_key(&self.run, "state.json")).await?;
+            let Some(state) = state else {
+                let words = format!("the store {} has no run `{}`: see `jhalak status`", store.url(), self.run);
+                return Err(Error::not_found(words));
+            };
+            let failed = state.quarantined > shown.len() || state.stage.is_final();
+            if failed && !output.json {
+                self.show_failures(store.as_ref(), &mut shown, &meter).await?;
+            }
+            if last.as_ref() != Some(&state) {
+                (changed, warned) = (Instant::now(), false);
+                if output.json {
+                    let line =
+                        json!({ "run": self.run, "state": state, "rate": state.rate(), "left_s": state.left_s() });
+                    println!("{line}");
+                } else {
+                    meter.show(&state);
+                }
+            }
+            if state.stage.is_final() {
+                meter.end();
+                if !output.json {
+                    output.print(&state, &format!("{}: {}", self.run, super::status::words(&state)))?;
+                }
+                return Ok(match state.stage {
+                    Stage::Done => exit::DONE,
+                    Stage::Cancelled => exit::INTERRUPTED,
+                    _ => exit::QUARANTINED,
+                });
+            }
+            if !warned && changed.elapsed() > SILENT {
+                warned = true;
+                let who = match lease::holder(store.as_ref(), &self.run).await? {
+                    Some(holder) => format!("its coordinator was {holder}"),
+                    None => "no coordinator drives it".into(),
+                };
+                let seconds = SILENT.as_secs();
+                output.progress.say(&format!(
+                    "no word of the run for {seconds} s; {who}: the same `submit` once more goes on with it"
+                ));
+            }
+            last = Some(state);
+            tokio::select! {
+                () = stop.cancelled() => return Ok(exit::INTERRUPTED),
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+
+    async fn show_failures(&self, store: &dyn ObjectStore, shown: &mut BTreeSet<String>, meter: &Meter) -> Result<()> {
+        for key in quarantine_keys(store, &self.run).await? {
+            if shown.contains(&key) {
+                continue;
+            }
+            if let Some(record) = run::get_json::<QuarantineRecord>(store, &key).await? {
+                meter.say(&format!("quarantined: {}: {}", record.about, record.reason));
+            }
+            shown.insert(key);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,346 @@
+//! Who asks a fitted model, and about what: shared by `predict` and `recommend`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use jhalak_common::dataset::{Dataset, Label, Movie, NewMovies, read_movies};
+use jhalak_common::evaluation::metrics::{PerClass, predicted_class};
+use jhalak_common::settings::Settings;
+use jhalak_common::store;
+use jhalak_common::{Error, Result};
+use jhalak_worker::recommend::serving::{Asking, Newcomers, Served, Which, Why};
+use serde::Serialize;
+
+use crate::artifacts::{embeddings, fitted_model};
+
+/// Suggestions for an id that is not known.
+const SUGGESTED: usize = 3;
+
+/// Who asks, and which model.
+#[derive(Args)]
+pub struct ViewerArgs {
+    /// The viewer's id in the dataset. Without it the viewer is new, and known by --like, --neutral and --dislike alone.
+    #[arg(long, value_name = "ID", required_unless_present_any = ["like", "neutral", "dislike"])]
+    user: Option<String>,
+    /// Movies that the viewer likes, by id or title, parted by commas or each with a --like of its own, beside or instead of what the dataset has.
+    #[arg(long, value_name = "MOVIES")]
+    like: Vec<String>,
+    /// Movies that the viewer is neutral to.
+    #[arg(long, value_name = "MOVIES")]
+    neutral: Vec<String>,
+    /// Movies that the viewer dislikes.
+    #[arg(long, value_name = "MOVIES")]
+    dislike: Vec<String>,
+    /// New movies: a JSON object or list (id, name, genre, description, cast...), or CSV with the columns of movies.csv. Trailer embeddings that
+    /// the store has under their ids are used too.
+    #[arg(long, value_name = "FILE")]
+    movie_file: Option<PathBuf>,
+    /// A model that `jhalak fit --out DIR` wrote [default: the one that was fitted last into the store]
+    #[arg(long, value_name = "DIR")]
+    model_dir: Option<PathBuf>,
+    /// Which model answers [default: honest where it was fitted]
+    #[arg(long, value_enum, value_name = "MODEL")]
+    answer: Option<AnswerArg>,
+    /// How many of the viewer's rated movies are named as reasons.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub reasons: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum AnswerArg {
+    /// The honest model.
+    Honest,
+    /// The classifier or ANN.
+    Network,
+}
+
+/// A model that is asked by one viewer.
+pub struct Viewer {
+    /// The model.
+    pub asking: Asking,
+    /// What answers, for people and programs.
+    pub facts: ModelFacts,
+    /// New movies, by their places.
+    pub new: Vec<u32>,
+}
+
+/// What answers.
+#[derive(Serialize)]
+pub struct ModelFacts {
+    /// `honest`, `classifier` or `ann`.
+    pub kind: &'static str,
+    /// What a network describes movies by.
+    pub modality: Option<String>,
+    /// Where it lies.
+    pub place: String,
+    /// Whether it learned from generated feedback.
+    pub synthetic: bool,
+}
+
+/// One movie's answer.
+#[derive(Serialize)]
+pub struct Answer {
+    /// The movie's id.
+    pub movie: String,
+    /// Its title.
+    pub name: String,
+    /// Its year.
+    pub year: Option<i32>,
+    /// In class order.
+    pub probabilities: PerClass<f32>,
+    /// The most probable class.
+    pub predicted: Label,
+    /// What the viewer said of it: not used in its own prediction.
+    pub rated: Option<Label>,
+    /// Whether it came with --movie-file.
+    pub new: bool,
+    /// What carries the prediction.
+    pub why: Why,
+}
+
+impl ViewerArgs {
+    /// Loads the model and tells it who asks.
+    pub async fn open(&self, settings: &Settings) -> Result<Viewer> {
+        let stored = match &self.model_dir {
+            Some(folder) => fitted_model::in_folder(folder)?,
+            None => fitted_model::latest(store::open(&settings.store, &settings.s3).await?.as_ref()).await?,
+        };
+        let place = stored.place;
+        let within = |e: Error| e.context(format!("the model {place}"));
+        let served = Served::read(&stored.files, stored.dataset).map_err(|e| within(e.into()))?;
+        let which = match self.answer {
+            None => served.default_model(),
+            Some(AnswerArg::Honest) => Which::Honest,
+            Some(AnswerArg::Network) => Which::Network,
+        };
+        let mut newcomers = self.newcomers(&served)?;
+        let network = served.description.network.as_ref();
+        let reads_trailers = network.is_some_and(|network| !network.cell.modality.tables().is_empty());
+        if which == Which::Network && reads_trailers && !newcomers.movies.is_empty() {
+            let store = store::open(&settings.store, &settings.s3).await?;
+            for movie in &newcomers.movies {
+                let found = embeddings::of_movie(store.as_ref(), &movie.id, settings).await?;
+                newcomers.embeddings.insert(movie.id.clone(), found);
+            }
+        }
+        let (kind, modality) = match (which, network) {
+            (Which::Network, Some(network)) => (network.cell.model.name(), Some(network.cell.modality.to_string())),
+            _ => ("honest", None),
+        };
+        let synthetic = served.dataset().synthetic;
+        let known = served.dataset().movies.len() as u32;
+        let new = (known..known + newcomers.movies.len() as u32).collect();
+        let asking = served.asked_by(newcomers, which).map_err(|e| within(e.into()))?;
+        Ok(Viewer { asking, facts: ModelFacts { kind, modality, place, synthetic }, new })
+    }
+
+    fn newcomers(&self, served: &Served) -> Result<Newcomers> {
+        let dataset = served.dataset();
+        let movies = match &self.movie_file {
+            None => Vec::new(),
+            Some(path) => {
+                let name = path.display().to_string();
+                let bytes = std::fs::read(path).map_err(|e| Error::from(e).context(format!("read {name}")))?;
+                let NewMovies { movies, unread } = read_movies(&name, &bytes)?;
+                if !unread.is_empty() {
+                    tracing::warn!("{name}: nothing is read from {}", unread.join(", "));
+                }
+                let is_known = |genre: &&String| dataset.genres.contains(genre);
+                let mut strange: Vec<&String> =
+                    movies.iter().flat_map(|m| &m.genres).filter(|g| !is_known(g)).collect();
+                strange.sort_unstable();
+                strange.dedup();
+                if !strange.is_empty() {
+                    tracing::warn!("{name}: the model knows no genre {strange:?}, only {:?}", dataset.genres);
+                }
+                movies
+            }
+        };
+        let user = self.user.as_deref().map(|id| user(dataset, id)).transpose()?;
+        let mut said: Vec<(u32, Label)> = Vec::new();
+        for (list, label) in
+            [(&self.like, Label::Like), (&self.neutral, Label::Neutral), (&self.dislike, Label::Dislike)]
+        {
+            for place in list.iter().map(|words| listed(dataset, &movies, words)).collect::<Result<Vec<_>>>()?.concat()
+            {
+                let word =
+                    dataset.movies.iter().chain(&movies).nth(place as usize).map_or("", |movie| movie.id.as_str());
+                if said.iter().any(|(other, _)| *other == place) {
+                    return Err(Error::usage(format!("{word} is named twice in --like, --neutral and --dislike")));
+                }
+                said.push((place, label));
+            }
+        }
+        Ok(Newcomers { movies, user, said, ..Newcomers::default() })
+    }
+}
+
+impl Viewer {
+    /// The answer for a movie that was predicted.
+    pub fn answer(&mut self, movie: u32, probabilities: [f32; 3], reasons: usize) -> Result<Answer> {
+        let why = self.asking.why(movie, reasons)?;
+        let of = &self.asking.dataset().movies[movie as usize];
+        Ok(Answer {
+            movie: of.id.clone(),
+            name: of.name.clone(),
+            year: of.year,
+            probabilities: probabilities.into(),
+            predicted: Label::ALL[predicted_class(&probabilities)],
+            rated: self.asking.rated(movie),
+            new: self.new.contains(&movie),
+            why,
+        })
+    }
+
+    /// The viewer's id; none for a new one.
+    pub fn id(&self, args: &ViewerArgs) -> Option<String> {
+        args.user.as_ref().map(|_| self.asking.dataset().users[self.asking.user() as usize].id.clone())
+    }
+
+    /// The place of a movie, by id or title.
+    pub fn movie(&self, word: &str) -> Result<u32> {
+        let (known, new) = self.asking.dataset().movies.split_at(self.asking.dataset().movies.len() - self.new.len());
+        find_movie(known, new, word)
+    }
+}
+
+/// The place of a user.
+fn user(dataset: &Dataset, id: &str) -> Result<u32> {
+    if let Some(place) = dataset.user_index(id) {
+        return Ok(place as u32);
+    }
+    let near = nearest(id, dataset.users.iter().map(|user| (user.id.as_str(), user.id.clone())));
+    Err(Error::invalid(format!(
+        "no user `{id}` in the dataset {}{near}; a new viewer is described by --like, --neutral and --dislike instead",
+        dataset.name
+    )))
+}
+
+/// The places of the movies in a list, by id or, where only one has it, by title; new movies stand after those of the dataset. A title may have a comma:
+/// the whole is tried first.
+fn listed(dataset: &Dataset, new: &[Movie], words: &str) -> Result<Vec<u32>> {
+    let find = |word: &str| find_movie(&dataset.movies, new, word);
+    match find(words) {
+        Ok(place) => Ok(vec![place]),
+        Err(error) if !words.contains(',') => Err(error),
+        Err(_) => words.split(',').filter(|word| !word.trim().is_empty()).map(find).collect(),
+    }
+}
+
+fn find_movie(known: &[Movie], new: &[Movie], word: &str) -> Result<u32> {
+    let all = || known.iter().chain(new);
+    let place = |movie: &Movie| all().position(|other| std::ptr::eq(other, movie)).unwrap_or(0) as u32;
+    let word = word.trim();
+    if let Some(found) = all().find(|movie| movie.id == word) {
+        return Ok(place(found));
+    }
+    let title = word.to_lowercase();
+    let mut named: Vec<&Movie> = all().filter(|movie| movie.name.to_lowercase() == title).collect();
+    // A catalogue may keep the year apart: "Chasing Amy (1997)".
+    if let Some((name, year)) = title.strip_suffix(')').and_then(|t| t.rsplit_once('(')).filter(|_| named.is_empty())
+        && let Ok(year) = year.trim().parse::<i32>()
+    {
+        named = all().filter(|movie| movie.year == Some(year) && movie.name.to_lowercase() == name.trim()).collect();
+    }
+    match named.as_slice() {
+        [one] => Ok(place(one)),
+        [] => {
+            let named = |movie: &Movie| format!("{} ({})", movie.id, movie.name);
+            let ids = all().map(|movie| (movie.id.as_str(), named(movie)));
+            let titles = all().map(|movie| (movie.name.as_str(), named(movie)));
+            Err(Error::invalid(format!("no movie `{word}` in the dataset{}", nearest(word, ids.chain(titles)))))
+        }
+        several => {
+            let year = |movie: &Movie| movie.year.map_or_else(String::new, |year| format!(" ({year})"));
+            let ids: Vec<String> = several.iter().map(|movie| format!("{}{}", movie.id, year(movie))).collect();
+            Err(Error::invalid(format!("`{word}` is the title of several movies: name one of {}", ids.join(", "))))
+        }
+    }
+}
+
+/// `; did you mean a, b or c?` of what is most like the word.
+fn nearest<'a>(word: &str, candidates: impl Iterator<Item = (&'a str, String)>) -> String {
+    let word = word.trim().to_lowercase();
+    let likeness = |text: &str| {
+        let text = text.to_lowercase();
+        let contained = word.len() > 2 && text.contains(&word);
+        strsim::jaro_winkler(&word, &text) + if contained { 0.5 } else { 0.0 }
+    };
+    let mut scored: Vec<(f64, String)> = candidates.map(|(text, shown)| (likeness(text), shown)).collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    let mut shown: Vec<String> = Vec::new();
+    for (likeness, candidate) in scored {
+        if shown.len() < SUGGESTED && likeness > 0.6 && !shown.contains(&candidate) {
+            shown.push(candidate);
+        }
+    }
+    match shown.split_last() {
+        None => String::new(),
+        Some((last, [])) => format!("; did you mean {last}?"),
+        Some((last, rest)) => format!("; did you mean {} or {last}?", rest.join(", ")),
+    }
+}
+
+/// What is known of the pair in one line for a person, for it and against it: what the others say first, which carries most wherever they are many.
+pub fn in_words(why: &Why) -> String {
+    let PerClass { dislike, neutral, like } = why.others;
+    let mut parts = vec![match dislike + neutral + like {
+        0 => "nobody else rated it".to_owned(),
+        all => format!("{like} of {all} other viewers like it{}", disliked(dislike)),
+    }];
+    for genre in why.genres.iter().take(2) {
+        let PerClass { dislike, neutral, like } = genre.rated;
+        let all = dislike + neutral + like;
+        parts.push(format!("of {} liked {like} of {all}{}", genre.genre, disliked(dislike)));
+    }
+    // What is shown as 0.00 alike is no reason.
+    for neighbour in why.neighbours.iter().filter(|neighbour| neighbour.likeness >= 0.005) {
+        let verb = match neighbour.rated {
+            Label::Like => "liked",
+            Label::Neutral => "was neutral to",
+            Label::Dislike => "disliked",
+        };
+        parts.push(format!("{verb} {} ({:.2} alike)", neighbour.name, neighbour.likeness));
+    }
+    parts.join("; ")
+}
+
+fn disliked(count: u64) -> String {
+    if count == 0 { String::new() } else { format!(", {count} disliked") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn movies(names: &[(&str, &str)]) -> Vec<Movie> {
+        let movie = |(id, name): &(&str, &str)| Movie { id: (*id).into(), name: (*name).into(), ..Movie::default() };
+        names.iter().map(movie).collect()
+    }
+
+    #[test]
+    fn movies_are_found_by_id_or_by_a_title_that_only_one_has() {
+        let known = movies(&[("tt1", "Amélie"), ("tt2", "Don, the Chase"), ("tt3", "Twin"), ("tt4", "Twin")]);
+        let new = movies(&[("x9", "Later")]);
+        let find = |word: &str| find_movie(&known, &new, word);
+        assert_eq!(find("tt2").expect("an id"), 1);
+        assert_eq!(find("amélie").expect("a title in any case"), 0);
+        assert_eq!(find("don, the chase").expect("with a comma"), 1);
+        assert_eq!(find("Later").expect("a new one"), 4);
+        assert!(find("Twin").expect_err("two").to_string().contains("tt3, tt4"));
+        let mut years = movies(&[("a", "Chasing Amy"), ("b", "Chasing Amy"), ("c", "Postino, Il")]);
+        (years[0].year, years[1].year) = (Some(1995), Some(1997));
+        assert_eq!(find_movie(&years, &[], "Chasing Amy (1997)").expect("the year tells"), 1);
+        assert!(find_movie(&years, &[], "Chasing Amy").expect_err("two").to_string().contains("a (1995), b (1997)"));
+        let error = find("Ameli").expect_err("none").to_string();
+        assert!(error.contains("did you mean tt1 (Amélie)"), "{error}");
+        assert!(find("zzzzzzzz").is_err());
+    }
+
+    #[test]
+    fn an_unknown_viewer_is_told_who_is_near() {
+        let near = nearest("u0012x", ["u0012", "u0013", "bob"].into_iter().map(|id| (id, id.to_owned())));
+        assert!(near.starts_with("; did you mean u0012 or u0013?"), "{near}");
+        assert_eq!(nearest("q", ["bob"].into_iter().map(|id| (id, id.to_owned()))), "");
+    }
+}

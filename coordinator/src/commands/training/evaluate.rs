@@ -1,0 +1,224 @@
+//! `jhalak evaluate`: one cell of the evaluation, in this process.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use jhalak_common::dataset::{Dataset, FoldsBy, GivenFolds, read_folds};
+use jhalak_common::evaluation::metrics::{self, CellMetrics, MeanSd};
+use jhalak_common::evaluation::{CellSpec, FoldResult};
+use jhalak_common::process::{exit, shutdown};
+use jhalak_common::settings::Settings;
+use jhalak_common::{Error, Result, store};
+use jhalak_worker::recommend::embedding::Features;
+use jhalak_worker::recommend::folds::run_folds;
+use serde::Serialize;
+
+use super::cell_args::CellArgs;
+use crate::artifacts::embeddings;
+use crate::commands::args::DatasetArgs;
+use crate::console::output::Output;
+use crate::plan::{self, dataset_source};
+
+/// Evaluates one model in one setting: every fold is trained and tested in this process, one a core, without servers. Genre and metadata need no
+/// trailers; video and audio read the embeddings that `jhalak run` left in the store.
+#[derive(Args)]
+pub struct Evaluate {
+    #[command(flatten)]
+    dataset: DatasetArgs,
+    #[command(flatten)]
+    cell: CellArgs,
+    /// Choose classes by the weights that bring the highest macro F1 on inner folds, instead of the most probable one (honest, bias,
+    /// bias-class-weighted, matrix-factorisation).
+    #[arg(long)]
+    balanced: bool,
+    /// Trainings side by side [default: one a core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+/// Rows of given folds that are told one by one.
+const TOLD: usize = 5;
+
+/// What is printed: the figures, then what they are figures of.
+#[derive(Serialize)]
+struct Answer {
+    #[serde(flatten)]
+    metrics: CellMetrics,
+    /// How probabilities became classes: `plain` or `balanced`.
+    decision: &'static str,
+    /// The figures under the balanced decision too, where the plain one was asked for and the model fits class weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balanced: Option<CellMetrics>,
+    /// Folds that were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    given_folds: Option<FoldsFacts>,
+    cell: CellSpec,
+    dataset: DatasetFacts,
+}
+
+#[derive(Serialize)]
+struct DatasetFacts {
+    name: String,
+    /// SHA-256 of its normal form.
+    content: String,
+    synthetic: bool,
+    users: usize,
+    movies: usize,
+    ratings: usize,
+    rejected: u64,
+}
+
+#[derive(Serialize)]
+struct FoldsFacts {
+    path: PathBuf,
+    /// What its rows name.
+    by: FoldsBy,
+    /// Their names, in the order of the folds.
+    names: Vec<String>,
+    /// Rows that name nothing that the dataset has.
+    passed_over_rows: u64,
+    /// Pairs of the dataset that no fold tests: they always train.
+    never_tested_pairs: usize,
+}
+
+impl Evaluate {
+    pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
+        let stopped = shutdown::on_signal()?;
+        let mut spec = self.cell.spec(&settings)?;
+        if self.balanced && !spec.model.fits_class_weights() {
+            return Err(Error::usage(format!(
+                "{} fits no class weights on inner folds: --balanced is for honest, bias, bias-class-weighted and matrix-factorisation",
+                spec.model.name()
+            )));
+        }
+        let source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
+        crate::commands::dataset::tell_rejects(&source.reading, &output);
+        let dataset = source.reading.dataset.clone();
+        let (given, given_facts) = match self.cell.given_folds() {
+            None => (None, None),
+            Some(path) => {
+                let mut given = read_folds(path, &dataset)?;
+                self.cell.take_folds(&mut spec, &mut given, &dataset)?;
+                let facts = folds_facts(path, &given, &dataset, &output);
+                (Some(given.folds.into_iter().map(|fold| fold.test).collect::<Vec<_>>()), Some(facts))
+            }
+        };
+        let features = if spec.model.is_network() {
+            let store = store::open(&settings.store, &settings.s3).await?;
+            embeddings::read(store.as_ref(), &source, spec.modality, &settings).await?.features
+        } else {
+            Features::default()
+        };
+        let facts = DatasetFacts {
+            name: dataset.name.clone(),
+            content: plan::normal_form(&source.reading.dataset)?.0.content.to_string(),
+            synthetic: dataset.synthetic,
+            users: dataset.users.len(),
+            movies: dataset.movies.len(),
+            ratings: dataset.ratings.len(),
+            rejected: source.reading.rejected,
+        };
+        let threads = match self.threads {
+            Some(threads) => threads.max(1),
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = stop.clone();
+        let bar = output.progress.steps("folds", spec.folds);
+        let cell = spec.clone();
+        let mut training = tokio::task::spawn_blocking(move || {
+            let step = |fold| bar.step(&format!("fold {fold}"));
+            let results = run_folds(&dataset, &features, &cell, given.as_deref(), threads, &asked, step);
+            bar.end();
+            results
+        });
+        let results = tokio::select! {
+            results = &mut training => results,
+            () = stopped.cancelled() => {
+                stop.store(true, Ordering::Relaxed);
+                training.await
+            }
+        };
+        let results = results.map_err(|e| Error::bug("the evaluation panicked").with_source(e))?;
+        let results = results.map_err(|e| Error::from(e).context(format!("evaluate {}", spec.name())))?;
+        let balanced = || {
+            let folds: Option<Vec<FoldResult>> = results.iter().map(metrics::balanced).collect();
+            folds.map(|folds| metrics::summarise(&folds))
+        };
+        let plain = || metrics::summarise(&results);
+        let (metrics, balanced) =
+            if self.balanced { (balanced().unwrap_or_else(plain), None) } else { (plain(), balanced()) };
+        let answer = Answer {
+            metrics,
+            decision: if self.balanced { "balanced" } else { "plain" },
+            balanced,
+            given_folds: given_facts,
+            cell: spec,
+            dataset: facts,
+        };
+        output.print(&answer, &text(&answer))?;
+        Ok(exit::DONE)
+    }
+}
+
+/// Says what given folds pass over, and what there is to know about them.
+fn folds_facts(path: &Path, given: &GivenFolds, dataset: &Dataset, output: &Output) -> FoldsFacts {
+    for reject in given.passed_over.iter().take(TOLD) {
+        output.progress.say(&format!("passed over: {reject}"));
+    }
+    if given.passed_over_rows > TOLD as u64 {
+        output.progress.say(&format!("passed over: {} more rows of the folds", given.passed_over_rows - TOLD as u64));
+    }
+    let tested: usize = given.folds.iter().map(|fold| fold.test.len()).sum();
+    FoldsFacts {
+        path: path.to_owned(),
+        by: given.by,
+        names: given.folds.iter().map(|fold| fold.name.clone()).collect(),
+        passed_over_rows: given.passed_over_rows,
+        never_tested_pairs: dataset.ratings.len() - tested,
+    }
+}
+
+/// The figures for a person.
+fn text(answer: &Answer) -> String {
+    let Answer { metrics: m, cell, dataset, .. } = answer;
+    let percent = |share: f64| format!("{:.1}", 100.0 * share);
+    let figure = |of: MeanSd| format!("{:>5} ± {}", percent(of.mean), percent(of.sd));
+    let mut lines = vec![format!("{}: {}, {}", dataset.name, cell.name(), answer.decision)];
+    if dataset.synthetic {
+        lines.push("SYNTHETIC feedback: generated by a program".into());
+    }
+    lines.push(format!("{:12} {} %", "accuracy", figure(m.accuracy)));
+    lines.push(format!("{:12} {} %", "macro F1", figure(m.macro_f1)));
+    lines.push(format!("{:12} {} %", "weighted F1", figure(m.weighted_f1)));
+    if let Some(balanced) = &answer.balanced {
+        let (accuracy, f1) = (figure(balanced.accuracy), figure(balanced.macro_f1));
+        lines.push(format!("{:12} accuracy {accuracy} %, macro F1 {f1} % (--balanced tells more)", "balanced"));
+    }
+    lines.push(format!("{:12} {:>9} {:>9} {:>9}", "", "dislike", "neutral", "like"));
+    for (name, of) in [("recall %", m.recall), ("precision %", m.precision)] {
+        let [a, b, c] = [of.dislike, of.neutral, of.like].map(percent);
+        lines.push(format!("{name:12} {a:>9} {b:>9} {c:>9}"));
+    }
+    lines.push("confusion, rows actual, columns predicted".into());
+    for (name, row) in ["dislike", "neutral", "like"].iter().zip(m.confusion) {
+        lines.push(format!("{name:12} {:>9} {:>9} {:>9}", row[0], row[1], row[2]));
+    }
+    let tested: usize = m.folds.iter().map(|fold| fold.test_pairs).sum();
+    let left_out = m.folds.iter().map(|fold| fold.left_out_pairs).max().unwrap_or(0);
+    lines.push(format!("{} folds, {tested} pairs tested, seed {}", m.folds.len(), cell.seed));
+    if let Some(given) = &answer.given_folds {
+        let FoldsFacts { path, by, passed_over_rows, never_tested_pairs, .. } = given;
+        lines.push(format!(
+            "folds by {} from {}: {passed_over_rows} rows passed over, {never_tested_pairs} pairs that no fold tests",
+            by.name(),
+            path.display()
+        ));
+    }
+    if left_out > 0 {
+        lines.push(format!("{left_out} pairs left out: their movies have no embedding"));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,185 @@
+//! `jhalak fit`: the final model.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{Args, ValueEnum};
+use jhalak_common::artifact::{self, ArtifactKey, Body};
+use jhalak_common::evaluation::{CellSpec, FitSpec, Modality, Model, Split};
+use jhalak_common::process::{exit, shutdown};
+use jhalak_common::run::dataset_key;
+use jhalak_common::settings::Settings;
+use jhalak_common::store::{self, ObjectStore};
+use jhalak_common::{Error, Result};
+use jhalak_worker::recommend::embedding::Features;
+use jhalak_worker::recommend::serving::{Files, FitRequest, fit_all};
+use serde_json::json;
+
+use super::cell_args::NetworkArgs;
+use crate::artifacts::{embeddings, fitted_model};
+use crate::commands::args::DatasetArgs;
+use crate::console::output::Output;
+use crate::plan::{self, dataset_source, final_model};
+
+/// Fits the final model on every rating of a dataset and stores it: the classifier (safetensors and ONNX) with its feature statistics, and the honest
+/// model for known viewers, new viewers and new movies. `predict` and `recommend` ask it.
+#[derive(Args)]
+pub struct Fit {
+    #[command(flatten)]
+    dataset: DatasetArgs,
+    /// What the classifier describes movies by: video, audio, audio+video, genre or metadata.
+    #[arg(long, default_value = "genre")]
+    modality: Modality,
+    /// The network: classifier (the paper's cross attention) or ann.
+    #[arg(long, default_value = "classifier")]
+    model: Model,
+    #[command(flatten)]
+    network: NetworkArgs,
+    /// Fit no network.
+    #[arg(long)]
+    without_network: bool,
+    /// Which honest models: pairs (known viewers and movies), movies (that nobody rated), users (new viewers), or none
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "pairs,movies,users", value_name = "LIST")]
+    honest: Vec<HonestArg>,
+    /// The seed of everything drawn [default: evaluate.seed of the settings]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Write the files into this folder too: it can be moved anywhere and asked with --model-dir.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Fits side by side [default: one a core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum HonestArg {
+    /// None.
+    None,
+    /// Known viewers and movies.
+    Pairs,
+    /// Movies that nobody rated.
+    Movies,
+    /// New viewers.
+    Users,
+}
+
+impl Fit {
+    pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
+        let stopped = shutdown::on_signal()?;
+        let spec = self.spec(&settings)?;
+        let source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
+        crate::commands::dataset::tell_rejects(&source.reading, &output);
+        let store = store::open(&settings.store, &settings.s3).await?;
+        let (subject, json) = plan::normal_form(&source.reading.dataset)?;
+        let dataset_bytes = bytes::Bytes::from(json);
+        let (features, tables) = match &spec.network {
+            Some(cell) => {
+                let found = embeddings::read(store.as_ref(), &source, cell.modality, &settings).await?;
+                (found.features, found.tables.iter().map(|table| table.sha256).collect())
+            }
+            None => (Features::default(), Vec::new()),
+        };
+        let recipe = final_model::recipe(&spec, &tables)?;
+        let key = ArtifactKey::new(&recipe, &subject);
+        store.put_if_absent(&dataset_key(&subject.content), dataset_bytes.clone()).await?;
+        let record = artifact::committed(store.as_ref(), &key).await?;
+        let made = record.is_none();
+        let files = match record {
+            Some(record) => read(store.as_ref(), &record).await?,
+            None => {
+                let dataset = Arc::new(source.reading.dataset.clone());
+                let stop = Arc::new(AtomicBool::new(false));
+                let (asked, spec, content) = (stop.clone(), spec.clone(), subject.content.to_string());
+                let tables = tables.iter().map(ToString::to_string).collect();
+                let threads = self.threads.map(|n| n.max(1));
+                let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+                let bar = output.progress.steps("models", spec.parts());
+                let mut fitting = tokio::task::spawn_blocking(move || {
+                    let request = FitRequest { dataset: &dataset, content, features: &features, tables, spec: &spec };
+                    let files = fit_all(&request, threads, &asked, |what| bar.step(what));
+                    bar.end();
+                    files
+                });
+                let fitted = tokio::select! {
+                    fitted = &mut fitting => fitted,
+                    () = stopped.cancelled() => {
+                        stop.store(true, Ordering::Relaxed);
+                        fitting.await
+                    }
+                };
+                let fitted = fitted.map_err(|e| Error::bug("the final fit panicked").with_source(e))?;
+                let files = fitted.map_err(|e| Error::from(e).context("fit the final model"))?;
+                let bodies =
+                    files.iter().map(|(name, bytes)| (name.as_str(), Body::Bytes(bytes.clone().into()))).collect();
+                artifact::commit(store.as_ref(), &recipe, &subject, bodies, json!({ "fit": recipe.params["fit"] }))
+                    .await?;
+                files
+            }
+        };
+        fitted_model::point_to(store.as_ref(), &key).await?;
+        if let Some(folder) = &self.out {
+            fitted_model::write_folder(folder, &files, &dataset_bytes)?;
+        }
+        let place = format!("{}/{}", store.url().trim_end_matches('/'), key.folder());
+        let sizes: Vec<_> = files.iter().map(|(name, bytes)| json!({ "name": name, "bytes": bytes.len() })).collect();
+        let card: serde_json::Value =
+            files.get("model.json").and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
+        let mut text = if made { String::new() } else { "fitted before: nothing was computed again\n".to_owned() };
+        text.push_str(&format!("model   {place}\n"));
+        if let Some(folder) = &self.out {
+            text.push_str(&format!("folder  {}\n", folder.display()));
+        }
+        for (name, bytes) in &files {
+            text.push_str(&format!("        {name} ({} KiB)\n", bytes.len().div_ceil(1024)));
+        }
+        text.push_str("ask it with `jhalak predict --user U --movie M` and `jhalak recommend --user U`");
+        let answer = json!({ "model": place, "folder": self.out, "made": made, "files": sizes, "card": card });
+        output.print(&answer, &text)?;
+        Ok(exit::DONE)
+    }
+
+    fn spec(&self, settings: &Settings) -> Result<FitSpec> {
+        let seed = self.seed.unwrap_or(settings.evaluate.seed);
+        if self.honest.contains(&HonestArg::None) && self.honest.len() > 1 {
+            return Err(Error::usage("--honest none stands alone"));
+        }
+        let network = match self.without_network {
+            true => None,
+            false if !self.model.is_network() => {
+                return Err(Error::usage(format!(
+                    "{} is no network: --model takes classifier or ann; the honest model is fitted beside it, and baselines are only evaluated",
+                    self.model.name()
+                )));
+            }
+            false => {
+                let NetworkArgs { user_embedding, without_gl, .. } = self.network;
+                let mut cell = CellSpec::strict(Split::Pairs, self.modality, self.model, user_embedding, !without_gl);
+                self.network.apply(&mut cell, settings)?;
+                cell.seed = seed;
+                cell.check().map_err(|e| Error::usage(e.to_string()))?;
+                Some(cell)
+            }
+        };
+        let wanted = [
+            (HonestArg::Pairs, Split::Pairs),
+            (HonestArg::Movies, Split::Movies),
+            (HonestArg::Users, Split::Users { known: 5 }),
+        ];
+        let honest = wanted.iter().filter(|(arg, _)| self.honest.contains(arg)).map(|(_, split)| *split).collect();
+        let spec = FitSpec { network, honest, seed };
+        if spec.parts() == 0 {
+            return Err(Error::usage("nothing is left to fit: take back --without-network or --honest none"));
+        }
+        Ok(spec)
+    }
+}
+
+async fn read(store: &dyn ObjectStore, record: &artifact::CommitRecord) -> Result<Files> {
+    let mut files = Files::new();
+    for file in &record.files {
+        files.insert(file.name.clone(), artifact::read_file(store, record, &file.name).await?.to_vec());
+    }
+    Ok(files)
+}

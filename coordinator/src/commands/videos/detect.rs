@@ -1,0 +1,174 @@
+//! `jhalak detect`: the objects in one picture, or in the frames of one video.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use jhalak_common::models::{DetectorOutput, Registry, Role};
+use jhalak_common::process::exit;
+use jhalak_common::settings::Settings;
+use jhalak_common::{Error, Result};
+use jhalak_worker::detect::watch::{self, Seen, SeenFrame};
+use jhalak_worker::detect::{ObjectDetector, Thresholds, draw};
+use jhalak_worker::inference::Models;
+use jhalak_worker::media::{FrameSettings, jpeg};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::video_args::{self, Guest};
+use crate::console::output::Output;
+
+/// Finds objects in a picture (JPEG, PNG, BMP, TIFF, WebP; turned as its EXIF data says) or in the frames of a video.
+///
+/// With --json, of a picture {"file","model","width","height","frame","time_s","objects":[{"class","label","score","box":[x1,y1,x2,y2]}]}, and
+/// of a video a list of such records, one a frame looked at. Boxes are in pixels from the left and top; objects come from the highest score
+/// down.
+#[derive(Args)]
+pub struct Detect {
+    /// A picture or a video file.
+    #[arg(value_name = "IMAGE|VIDEO")]
+    file: PathBuf,
+    /// The detector, by its name in the registry (`jhalak models ls`). Default: the setting models.detector.
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// Objects must score more than this. Default: the registry's.
+    #[arg(long, value_name = "0..1", value_parser = share)]
+    threshold: Option<f32>,
+    /// Of two boxes of one class that share more than this part of their union, the better one stays. Default: the registry's.
+    #[arg(long, value_name = "0..1", value_parser = share)]
+    nms: Option<f32>,
+    /// Of a video, look at every how many frames.
+    #[arg(long, value_name = "FRAMES", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    stride: u64,
+    /// Paint the boxes with their labels: the picture, or the frame of the video with the most objects times classes.
+    #[arg(long, value_name = "FILE.jpg", value_parser = jpeg_name)]
+    draw: Option<PathBuf>,
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|n| (0.0..=1.0).contains(n)).ok_or_else(|| "must be a number from 0 to 1".into())
+}
+
+fn jpeg_name(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let ending = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+    match ending.as_deref() {
+        Some("jpg" | "jpeg") => Ok(path),
+        _ => Err("the painted picture is a JPEG: give it a name that ends in .jpg".into()),
+    }
+}
+
+/// An object as it is printed.
+#[derive(Serialize)]
+struct Found {
+    class: u32,
+    label: String,
+    score: f32,
+    #[serde(rename = "box")]
+    edges: [f32; 4],
+}
+
+impl Detect {
+    pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
+        video_args::check(&self.file)?;
+        let name = self.model.clone().unwrap_or_else(|| settings.models.detector.clone());
+        let detector = open(&settings, &name, |how| Thresholds {
+            score: self.threshold.unwrap_or(how.score),
+            overlap: self.nms.unwrap_or(how.overlap),
+        })
+        .await?;
+        let how = detector.how().clone();
+        let (watcher, watching) = watch::watch(detector, settings.inference.batch)?;
+        let frames = Some(FrameSettings { stride: self.stride });
+        let decoded = video_args::decode(
+            &self.file,
+            &settings,
+            |request| request.frames = frames,
+            Guest::Viewer(Box::new(watcher)),
+        )
+        .await;
+        // The detector's own error says more than that of the decode that it ended.
+        let seen = match (tokio::task::block_in_place(|| watching.finish()), &decoded) {
+            (Err(error), _) => return Err(error.context(self.file.display())),
+            (Ok(seen), _) => seen,
+        };
+        let decoded = decoded?;
+        let report = &decoded.report;
+        let is_picture = report.is_picture;
+        if let Some(file) = &self.draw {
+            paint(&seen, &how, file)?;
+        }
+        let record = |frame: &SeenFrame| record(&self.file, &name, frame, &how);
+        let answer = match seen.frames.as_slice() {
+            [one] if is_picture => record(one),
+            frames => Value::Array(frames.iter().map(record).collect()),
+        };
+        let objects: usize = seen.frames.iter().map(|frame| frame.objects.len()).sum();
+        let found = match is_picture {
+            true => format!("{objects} objects"),
+            false => format!("{objects} objects in {} frames", seen.frames.len()),
+        };
+        video_args::tell(&self.file, report, &found, &output);
+        output.print(&answer, &seen.frames.iter().map(|frame| lines(frame, &how)).collect::<String>())?;
+        Ok(exit::DONE)
+    }
+}
+
+/// Loads the detector `name`.
+pub(super) async fn open(
+    settings: &Settings,
+    name: &str,
+    thresholds: impl FnOnce(Thresholds) -> Thresholds,
+) -> Result<ObjectDetector> {
+    let registry = Registry::load(settings.models.registry.as_deref())?;
+    let model = registry.model(name, Role::Detector)?.clone();
+    let settings = settings.clone();
+    let load = move || ObjectDetector::open(&Models::open(&settings, registry)?, &model);
+    let opened = tokio::task::spawn_blocking(load).await;
+    let detector = opened.map_err(|e| Error::bug("loading a model panicked").with_source(e))??;
+    let thresholds = thresholds(Thresholds::of(detector.how()));
+    Ok(detector.with(thresholds))
+}
+
+fn record(file: &Path, model: &str, frame: &SeenFrame, how: &DetectorOutput) -> Value {
+    let found = |object: &jhalak_worker::media::Object| {
+        let bounds = object.bounds;
+        Found {
+            class: object.class,
+            label: how.labels.name(object.class as usize),
+            score: object.confidence,
+            edges: [bounds.left, bounds.top, bounds.right, bounds.bottom],
+        }
+    };
+    let objects: Vec<Found> = frame.objects.iter().map(found).collect();
+    json!({
+        "file": file.to_string_lossy(), "model": model, "width": frame.size.0, "height": frame.size.1,
+        "frame": frame.place.frame, "time_s": frame.place.time_s, "objects": objects,
+    })
+}
+
+/// One frame as a person reads it, a line an object.
+fn lines(frame: &SeenFrame, how: &DetectorOutput) -> String {
+    let line = |object: &jhalak_worker::media::Object| {
+        let b = object.bounds;
+        format!(
+            "{:>10.3} s  frame {:<8} {:16} {:.3}  {:.1} {:.1} {:.1} {:.1}\n",
+            frame.place.time_s,
+            frame.place.frame,
+            how.labels.name(object.class as usize),
+            object.confidence,
+            b.left,
+            b.top,
+            b.right,
+            b.bottom
+        )
+    };
+    frame.objects.iter().map(line).collect()
+}
+
+fn paint(seen: &Seen, how: &DetectorOutput, file: &Path) -> Result<()> {
+    let (place, picture) = seen.richest.as_ref().ok_or_else(|| Error::invalid("there is no frame to paint"))?;
+    let mut picture = picture.clone();
+    draw::draw(&mut picture, &seen.frames[*place].objects, &how.labels);
+    let jpeg = jpeg::encode(&picture, 90)?;
+    std::fs::write(file, jpeg).map_err(|e| Error::invalid(format!("cannot write {}: {e}", file.display())))
+}

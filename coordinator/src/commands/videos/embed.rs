@@ -1,0 +1,186 @@
+//! `jhalak embed`: the embeddings of one file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::BufReader;
+use std::path::PathBuf;
+
+use clap::Args;
+use jhalak_common::artifact::embedding_file::{self, Named};
+use jhalak_common::artifact::recipes::{AudioEmbeddingParams, KEYFRAMES};
+use jhalak_common::hash::Hash;
+use jhalak_common::models::{Model, Registry, Role};
+use jhalak_common::process::exit;
+use jhalak_common::settings::{KeyframePosition, Settings};
+use jhalak_common::{Error, Result};
+use jhalak_worker::embed::{audio, video};
+use jhalak_worker::inference::Models;
+use jhalak_worker::media::{AudioSettings, AudioTrack, DecodeReport, DecodeRequest, KeyframeSettings, Position};
+use serde::Serialize;
+
+use super::video_args::Decoded;
+use crate::console::output::Output;
+
+/// Embeds one video file: its keyframes through the video model, its sound through the audio model.
+///
+/// With --json, {"file", "embeddings": [{"modality", "model", "sha256", "dimension", "parts", "vector": [...]}]}; a file without sound has an
+/// audio embedding of dimension 0 with the reason as "without".
+#[derive(Args)]
+pub struct Embed {
+    /// The video.
+    #[arg(value_name = "VIDEO")]
+    file: PathBuf,
+    /// A model of the registry (`jhalak models ls`), once or several times; the settings' video and audio models where none is named.
+    #[arg(long, value_name = "NAME")]
+    model: Vec<String>,
+    /// Write the vectors to this file instead: safetensors with a tensor a model, and one a model's parts (a row a keyframe).
+    #[arg(long, value_name = "FILE.safetensors")]
+    out: Option<PathBuf>,
+}
+
+/// One embedding of the file.
+#[derive(Serialize)]
+struct Answer {
+    modality: &'static str,
+    model: String,
+    sha256: Hash,
+    dimension: usize,
+    /// Keyframes seen, or windows and frames of sound heard.
+    parts: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    without: Option<String>,
+    vector: Vec<f32>,
+    #[serde(skip)]
+    rows: Option<Vec<f32>>,
+}
+
+impl Embed {
+    pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
+        let models = Models::open(&settings, Registry::load(settings.models.registry.as_deref())?)?;
+        let names = match self.model.is_empty() {
+            true => vec![settings.models.video.clone(), settings.models.audio.clone()],
+            false => self.model.clone(),
+        };
+        let roles: Vec<Role> = Role::VIDEO.into_iter().chain(Role::AUDIO).collect();
+        let wanted: Vec<Model> =
+            names.iter().map(|n| models.registry().one_of(n, &roles).cloned()).collect::<Result<_>>()?;
+        let rates: Vec<Option<u32>> = wanted.iter().map(|m| sample_rate(m, &models)).collect::<Result<_>>()?;
+        let sounds: BTreeSet<u32> = rates.iter().flatten().copied().collect();
+        // One decode for pictures and sound; a second rate of sound needs another.
+        let first = sounds.first().copied();
+        let pictures = rates.contains(&None).then(|| keyframe_settings(&settings));
+        let mut decoded = BTreeMap::from([(first, self.decode(&settings, pictures, first).await?)]);
+        for &rate in sounds.iter().skip(1) {
+            decoded.insert(Some(rate), self.decode(&settings, None, Some(rate)).await?);
+        }
+        let mut answers = Vec::new();
+        for (model, rate) in wanted.iter().zip(rates) {
+            let report = &decoded[&rate.or(first)].report;
+            answers.push(tokio::task::block_in_place(|| answer(model, &models, report))?);
+        }
+        self.tell(&answers, &output)?;
+        Ok(exit::DONE)
+    }
+
+    async fn decode(
+        &self,
+        settings: &Settings,
+        keyframes: Option<KeyframeSettings>,
+        sample_rate: Option<u32>,
+    ) -> Result<Decoded> {
+        let ask = |request: &mut DecodeRequest| {
+            request.keyframes = keyframes;
+            request.audio = sample_rate.map(|sample_rate| AudioSettings { sample_rate });
+        };
+        super::video_args::decode(&self.file, settings, ask, super::video_args::Guest::Nobody).await
+    }
+
+    fn tell(&self, answers: &[Answer], output: &Output) -> Result<()> {
+        if let Some(out) = &self.out {
+            let mut tensors = Vec::new();
+            for answer in answers.iter().filter(|a| a.dimension > 0) {
+                let name = |part: &str| format!("{}{part}", answer.model);
+                tensors.push(Named { name: name(""), shape: vec![answer.dimension], data: &answer.vector });
+                if let Some(rows) = &answer.rows {
+                    let shape = vec![rows.len() / answer.dimension, answer.dimension];
+                    tensors.push(Named { name: name(".parts"), shape, data: rows });
+                }
+            }
+            std::fs::write(out, embedding_file::encode_named(tensors)?)
+                .map_err(|e| Error::from(e).context(out.display().to_string()))?;
+        }
+        let line = |a: &Answer| match &a.without {
+            Some(why) => format!("{:5} {}: none: {why}\n", a.modality, a.model),
+            None => {
+                let first: Vec<String> = a.vector.iter().take(4).map(|v| format!("{v:.5}")).collect();
+                let of = if a.modality == "video" { "keyframes" } else { "vectors of sound" };
+                format!(
+                    "{:5} {}: {} numbers from {} {of}: {}, ...\n",
+                    a.modality,
+                    a.model,
+                    a.dimension,
+                    a.parts,
+                    first.join(", ")
+                )
+            }
+        };
+        let mut text: String = answers.iter().map(line).collect();
+        if let Some(out) = &self.out {
+            text.push_str(&format!("written to {}\n", out.display()));
+        }
+        output.print(&serde_json::json!({ "file": self.file, "embeddings": answers }), &text)
+    }
+}
+
+/// The rate of sound that a model hears; None for one that sees.
+fn sample_rate(model: &Model, models: &Models) -> Result<Option<u32>> {
+    if Role::VIDEO.contains(&model.role) {
+        return Ok(None);
+    }
+    let (params, _) = AudioEmbeddingParams::of(model, models.registry(), models.inference())?;
+    Ok(Some(params.sample_rate_hz()))
+}
+
+fn keyframe_settings(settings: &Settings) -> KeyframeSettings {
+    KeyframeSettings {
+        count: KEYFRAMES,
+        position: match settings.extract.keyframe_position {
+            KeyframePosition::Start => Position::Start,
+            KeyframePosition::Middle => Position::Middle,
+        },
+        jpeg_quality: settings.extract.jpeg_quality,
+    }
+}
+
+fn answer(model: &Model, models: &Models, report: &DecodeReport) -> Result<Answer> {
+    let modality = if Role::VIDEO.contains(&model.role) { "video" } else { "audio" };
+    let mut answer = Answer {
+        modality,
+        model: model.name.clone(),
+        sha256: model.sha256,
+        dimension: 0,
+        parts: 0,
+        without: None,
+        vector: Vec::new(),
+        rows: None,
+    };
+    match (modality, &report.audio) {
+        ("video", _) => {
+            let tar = report.keyframes_tar.as_ref().ok_or_else(|| Error::bug("no keyframes were cut"))?;
+            match video::embed(&std::fs::read(tar)?, model, models.session(model)?.as_ref())? {
+                Some(found) => (answer.parts, answer.vector, answer.rows) = (found.seen, found.mean, found.frames),
+                None => answer.without = Some("there is no keyframe".into()),
+            }
+        }
+        (_, Some(AudioTrack::Present { file, .. })) => {
+            match audio::embed(BufReader::new(File::open(file)?), model, models)? {
+                Some(embedded) => (answer.parts, answer.vector) = (embedded.windows, embedded.mean),
+                None => answer.without = Some("the audio stream holds no sample".into()),
+            }
+        }
+        (_, Some(AudioTrack::None { reason })) => answer.without = Some(reason.clone()),
+        (_, None) => return Err(Error::bug("the sound was not decoded")),
+    }
+    answer.dimension = answer.vector.len();
+    Ok(answer)
+}

@@ -1,0 +1,7 @@
+//! Commands on one video.
+
+pub(super) mod detect;
+pub(super) mod embed;
+pub(super) mod keyframes;
+pub(super) mod scenes;
+mod video_args;

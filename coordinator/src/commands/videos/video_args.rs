@@ -1,0 +1,142 @@
+//! A video on the command line: checked here, decoded in a child process with the limits of the settings.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use jhalak_common::process::shutdown;
+use jhalak_common::settings::{DecodeSettings, Settings};
+use jhalak_common::{Error, ErrorKind, Result};
+use jhalak_worker::media::child::{decode_with_detector, view_frames};
+use jhalak_worker::media::viewer::Viewer;
+use jhalak_worker::media::{DecodeLimits, DecodeReport, DecodeRequest, Detector, MediaError, Outcome, child};
+use jhalak_worker::scratch::{JobFolder, Scratch};
+
+use crate::console::output::Output;
+
+/// A decoded video.
+pub(super) struct Decoded {
+    /// What was found and written.
+    pub report: DecodeReport,
+    /// Holds what was written; removed when dropped.
+    _folder: JobFolder,
+    _scratch: Scratch,
+}
+
+/// Who looks at pictures while a video is decoded.
+pub(super) enum Guest {
+    /// Nobody.
+    Nobody,
+    /// The detector that scene-object keyframes need.
+    Detector(Box<dyn Detector + Send>),
+    /// A viewer of the frames that are asked for.
+    Viewer(Box<dyn Viewer + Send>),
+}
+
+/// Decodes `video` as `ask` says. Interrupted, it leaves nothing behind.
+pub(super) async fn decode(
+    video: &Path,
+    settings: &Settings,
+    ask: impl FnOnce(&mut DecodeRequest),
+    guest: Guest,
+) -> Result<Decoded> {
+    let stop = shutdown::on_signal()?;
+    check(video)?;
+    let scratch = Scratch::create(&settings.worker.scratch, settings.worker.scratch_mb)?;
+    let folder = scratch.job_folder(0).await?;
+    let name = video.file_stem().unwrap_or_default().to_string_lossy();
+    let mut request = DecodeRequest::new(name, plainly_named(video, folder.path())?, folder.path());
+    ask(&mut request);
+    let DecodeSettings { memory_mb, cpu_s, wall_s, output_mb } = settings.decode;
+    let limits = DecodeLimits { memory_mb, cpu_s, wall_s, output_mb };
+    let program = std::env::current_exe().map_err(|e| Error::from(e).context("the path of this program"))?;
+    let decoded = match guest {
+        Guest::Detector(detector) => decode_with_detector(&program, &request, &limits, &stop, detector).await,
+        Guest::Viewer(viewer) => view_frames(&program, &request, &limits, &stop, viewer).await,
+        Guest::Nobody => child::decode(&program, &request, &limits, &stop).await,
+    };
+    let report = decoded.map_err(|error| told(error, video))?;
+    Ok(Decoded { report, _folder: folder, _scratch: scratch })
+}
+
+/// Whether there is a readable regular file, so that what cannot be a video is told at once and in plain words.
+pub(super) fn check(video: &Path) -> Result<()> {
+    let shown = video.display();
+    let is_address = video.to_str().and_then(|name| name.split_once("://")).is_some_and(|(scheme, _)| {
+        !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    });
+    let metadata = match std::fs::metadata(video) {
+        Ok(metadata) => metadata,
+        Err(_) if is_address => {
+            return Err(Error::invalid(format!(
+                "{shown} is an address and no file: fetch it first, then name the file"
+            )));
+        }
+        Err(error) => return Err(Error::invalid(format!("cannot read {shown}: {error}"))),
+    };
+    if metadata.is_dir() {
+        return Err(Error::invalid(format!("{shown} is a folder: name a video in it")));
+    }
+    if !metadata.is_file() {
+        return Err(Error::invalid(format!("{shown} is not a regular file")));
+    }
+    if metadata.len() == 0 {
+        return Err(Error::invalid(format!("{shown} is empty")));
+    }
+    match File::open(video) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::invalid(format!("cannot read {shown}: {error}"))),
+    }
+}
+
+/// The video under a name in UTF-8, which its own need not be: a link in the scratch folder stands for such a one.
+fn plainly_named(video: &Path, folder: &Path) -> Result<PathBuf> {
+    let video = std::path::absolute(video)?;
+    if video.to_str().is_some() {
+        return Ok(video);
+    }
+    let link = folder.join("video");
+    std::os::unix::fs::symlink(&video, &link)?;
+    Ok(link)
+}
+
+/// A failed decode as this program's caller sees it: what the file did to the decoder is the file's fault here, since
+/// nobody tries again.
+fn told(error: MediaError, video: &Path) -> Error {
+    let is_the_files = matches!(error, MediaError::Crashed { .. } | MediaError::TimedOut { .. });
+    let error = Error::from(error);
+    let kind = if is_the_files { ErrorKind::InvalidInput } else { error.kind() };
+    Error::new(kind, format!("{}: {error}", video.display()))
+}
+
+/// Says on standard error how the decode ended: complete or short, and what was refused on the way.
+pub(super) fn tell(video: &Path, report: &DecodeReport, found: &str, output: &Output) {
+    let video_info = &report.video;
+    let time = match report.is_picture {
+        true => String::new(),
+        false => format!(
+            ", {} frames at {:.3} a second, {:.3} s",
+            video_info.frames.unwrap_or(0),
+            video_info.fps,
+            video_info.duration_s
+        ),
+    };
+    output.progress.say(&format!(
+        "{}: {} {}x{}{time}; {found}",
+        video.display(),
+        video_info.codec,
+        video_info.width,
+        video_info.height
+    ));
+    if let Outcome::Short { reason } = &report.outcome {
+        output.progress.say(&format!("short: {reason}"));
+    }
+    if report.errors > 0 {
+        output.progress.say(&format!("damaged: {} packets or frames were refused by the decoder", report.errors));
+    }
+}
+
+/// Fails as wrong use of the command line does.
+pub(super) fn wrong_use(message: &str) -> ! {
+    use clap::CommandFactory;
+    crate::commands::Cli::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit()
+}

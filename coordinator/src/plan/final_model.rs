@@ -1,0 +1,36 @@
+//! The final model of a run: what is fitted, and its recipe.
+
+use jhalak_common::Result;
+use jhalak_common::artifact::{ArtifactKind, Recipe};
+use jhalak_common::dataset::Dataset;
+use jhalak_common::evaluation::{CellSpec, EmbeddingSource, FitSpec, Modality, Model, Split, UserEmbedding};
+use jhalak_common::hash::Hash;
+use jhalak_common::settings::EvaluateSettings;
+use serde_json::json;
+
+/// What a run fits: the classifier over the richest modality that has an input, and the honest model for known viewers and movies.
+pub fn of_run(dataset: &Dataset, trailers: bool, settings: &EvaluateSettings) -> FitSpec {
+    let modality = match (trailers, dataset.has_genres()) {
+        (true, _) => Some(Modality::AudioVideo),
+        (false, true) => Some(Modality::Genre),
+        (false, false) => None,
+    };
+    let network = modality.map(|modality| {
+        let model = Model::Classifier { heads: 4 };
+        let mut cell = CellSpec::strict(Split::Pairs, modality, model, UserEmbedding::Liked, true);
+        if !modality.tables().is_empty() {
+            cell.embedding = EmbeddingSource::GenreHead;
+        }
+        cell.seed = settings.seed;
+        cell.training.fit.epochs = settings.epochs;
+        cell
+    });
+    FitSpec { network, honest: vec![Split::Pairs], seed: settings.seed }
+}
+
+/// The recipe of a final model over tables with these hashes.
+pub fn recipe(spec: &FitSpec, tables: &[Hash]) -> Result<Recipe> {
+    let mut recipe = Recipe::new(ArtifactKind::Model, json!({ "fit": spec }))?;
+    recipe.upstream = tables.to_vec();
+    Ok(recipe)
+}

@@ -1,0 +1,243 @@
+//! From a dataset to a run frozen in the store: what is asked for, and the trailers that it is asked of.
+
+pub mod dataset_source;
+pub mod final_model;
+pub mod grid;
+pub mod paper_tables;
+
+use std::collections::BTreeSet;
+
+use futures::TryStreamExt;
+use jhalak_common::artifact::recipes;
+use jhalak_common::artifact::{ArtifactKey, ArtifactKind, Recipe, Subject};
+use jhalak_common::dataset::Dataset;
+use jhalak_common::hash::{self, Hash};
+use jhalak_common::models::Registry;
+use jhalak_common::run::job::Trailer;
+use jhalak_common::run::{self, RUN_VERSION, RunSpec, RunState, Stage, TrailerList, dataset_key, run_key};
+use jhalak_common::settings::Settings;
+use jhalak_common::store::{ObjectStore, PutOutcome};
+use jhalak_common::{Error, ErrorKind, Result};
+
+use crate::plan::dataset_source::Source;
+use crate::plan::paper_tables::Available;
+
+/// A run that any coordinator can go on with.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What is asked for.
+    pub spec: RunSpec,
+    /// Of which trailers.
+    pub trailers: TrailerList,
+}
+
+/// What a run is asked for besides its dataset and the settings.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Request<'a> {
+    /// The slot that the run is for: one run a slot.
+    pub slot: Option<&'a str>,
+    /// Extract only trailers that lack a kind of artifact altogether, whatever the recipe.
+    pub only_new: bool,
+}
+
+/// A run that is planned and not yet frozen: nothing of it is in the store.
+pub struct Draft {
+    /// What it would do.
+    pub plan: Plan,
+    /// The dataset's canonical JSON.
+    dataset: String,
+}
+
+/// Plans a run over the dataset. Writes nothing, but that trailers of a local folder are put into `share`, so that workers elsewhere can read them.
+pub async fn draft(
+    store: &dyn ObjectStore,
+    source: &Source,
+    settings: &Settings,
+    request: Request<'_>,
+    share: Option<&dyn ObjectStore>,
+) -> Result<Draft> {
+    let registry = Registry::load(settings.models.registry.as_deref())?;
+    let (recipes, models) = recipes::recipes(settings, &registry)?;
+    let dataset = &source.reading.dataset;
+    let (subject, json) = normal_form(dataset)?;
+    let trailers = source.trailers(share).await?;
+    let only = match request.only_new {
+        true => Some(new_trailers(store, &recipes, &trailers).await?),
+        false => None,
+    };
+    let available = Available { dataset, trailers: !trailers.is_empty(), recipes: &recipes, models: &models };
+    let cells = grid::cells(&available, &settings.evaluate);
+    let fit = Some(final_model::of_run(dataset, available.trailers, &settings.evaluate)).filter(|fit| fit.parts() > 0);
+    let mut spec = RunSpec {
+        version: RUN_VERSION,
+        id: String::new(),
+        dataset_url: source.url.clone(),
+        synthetic: dataset.synthetic,
+        trailers: trailers_hash(&trailers)?,
+        cells,
+        grid: settings.evaluate.grid,
+        fit,
+        dataset: subject,
+        recipes,
+        models,
+        slot: request.slot.map(slot_word).transpose()?,
+        only,
+        created: jiff::Timestamp::now(),
+    };
+    spec.id = spec.derive_id();
+    Ok(Draft { plan: Plan { spec, trailers: TrailerList { version: RUN_VERSION, trailers } }, dataset: json })
+}
+
+/// The canonical JSON that a dataset is stored as, and what identifies it.
+pub fn normal_form(dataset: &Dataset) -> Result<(Subject, String)> {
+    let json = dataset.canonical_json()?;
+    Ok((Subject { id: subject_id(&dataset.name), content: hash::of_bytes(json.as_bytes()) }, json))
+}
+
+/// Freezes a planned run in the store. The same request finds the run that was planned before: true.
+pub async fn freeze(store: &dyn ObjectStore, draft: Draft) -> Result<(Plan, bool)> {
+    let Draft { plan, dataset } = draft;
+    let Plan { spec, trailers } = &plan;
+    if store_has(store, &run_key(&spec.id, "spec.json")).await? {
+        // Of a hundred thousand trailers two lists would be too many.
+        let id = spec.id.clone();
+        drop((plan, dataset));
+        return Ok((load(store, &id).await?, true));
+    }
+    let dataset_key = dataset_key(&spec.dataset.content);
+    if !store_has(store, &dataset_key).await? {
+        store.put_if_absent(&dataset_key, dataset.into()).await?;
+    }
+    // Grown in place: of a hundred thousand trailers a copy would be 30 MB.
+    let mut list = hash::canonical_rows(&trailers.trailers)?;
+    list.insert_str(0, "{\"trailers\":");
+    list.push_str(&format!(",\"version\":{}}}", trailers.version));
+    let ours = store.put_if_absent(&run_key(&spec.id, "trailers.json"), list.into()).await? == PutOutcome::Created;
+    // Written last: a run without its specification does not exist.
+    run::put_json_once(store, &run_key(&spec.id, "spec.json"), spec).await?;
+    // Another coordinator may have planned the same at this moment: what is in the store counts.
+    let stored: RunSpec = load_spec(store, &spec.id).await?;
+    if ours && stored.trailers == spec.trailers {
+        let state = RunState {
+            version: RUN_VERSION,
+            stage: Stage::Planned,
+            jobs: 0,
+            committed: 0,
+            quarantined: 0,
+            cancelled: 0,
+            before: 0,
+            since: None,
+            updated: jiff::Timestamp::now(),
+        };
+        run::put_json_once(store, &run_key(&spec.id, "state.json"), &state).await?;
+        return Ok((Plan { spec: stored, trailers: plan.trailers }, false));
+    }
+    let found = load(store, &spec.id).await?;
+    if trailers_hash(&found.trailers.trailers)? != found.spec.trailers {
+        return Err(Error::invalid(format!(
+            "the run {} was planned twice at one moment over different datasets: submit with another slot",
+            spec.id
+        )));
+    }
+    Ok((found, true))
+}
+
+async fn store_has(store: &dyn ObjectStore, key: &str) -> Result<bool> {
+    match store.head(key).await {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// The frozen run `id`.
+pub async fn load(store: &dyn ObjectStore, id: &str) -> Result<Plan> {
+    let spec = load_spec(store, id).await?;
+    let trailers = run::get_json(store, &run_key(id, "trailers.json")).await?.ok_or_else(|| unknown(store, id))?;
+    Ok(Plan { spec, trailers })
+}
+
+async fn load_spec(store: &dyn ObjectStore, id: &str) -> Result<RunSpec> {
+    run::get_json(store, &run_key(id, "spec.json")).await?.ok_or_else(|| unknown(store, id))
+}
+
+fn unknown(store: &dyn ObjectStore, id: &str) -> Error {
+    Error::not_found(format!("the store {} has no run `{id}`: see `jhalak status`", store.url()))
+}
+
+/// The dataset of a frozen run, where what was read now is another one.
+pub async fn frozen_dataset(store: &dyn ObjectStore, plan: &Plan) -> Result<Dataset> {
+    let key = dataset_key(&plan.spec.dataset.content);
+    let bytes = store.get(&key).await.map_err(|e| e.context("the run's dataset"))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|e| Error::invalid(format!("{key} is damaged: submit without a slot")).with_source(e))
+}
+
+/// The trailers that lack a kind of artifact altogether, whatever the recipe: their folders' names. A changed model or setting makes no trailer new,
+/// and one whose extraction was cut short still is.
+async fn new_trailers(store: &dyn ObjectStore, recipes: &[Recipe], trailers: &[Trailer]) -> Result<BTreeSet<String>> {
+    let kinds: BTreeSet<ArtifactKind> = recipes.iter().map(|recipe| recipe.kind).collect();
+    let mut new: BTreeSet<String> = BTreeSet::new();
+    for kind in kinds {
+        let mut without: BTreeSet<String> =
+            trailers.iter().map(|t| ArtifactKey::subject_folder(&t.subject)).filter(|t| !new.contains(t)).collect();
+        let mut objects = store.list(&format!("artifacts/{}/", kind.name()));
+        while let Some(object) = objects.try_next().await? {
+            if let Some(subject) = object.key.strip_suffix("/commit.json").and_then(|key| key.rsplit('/').next()) {
+                without.remove(subject);
+            }
+        }
+        new.append(&mut without);
+    }
+    Ok(new)
+}
+
+/// A slot as part of a run's id. The name of a CronJob's Job ends in the scheduled minute since 1970, which is shown as a time.
+fn slot_word(slot: &str) -> Result<String> {
+    let valid =
+        !slot.is_empty() && slot.len() <= 100 && slot.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if !valid {
+        return Err(Error::invalid(format!(
+            "`{}` is no slot: 1 to 100 letters, digits, `-`, `_` or `.`, as in 2026-11-22",
+            slot.escape_debug()
+        )));
+    }
+    let minute =
+        slot.rsplit_once('-').filter(|(name, n)| n.len() == 8 && !name.chars().all(|c| c.is_ascii_digit() || c == '-'));
+    let time = minute.and_then(|(_, n)| n.parse::<i64>().ok()).and_then(|n| jiff::Timestamp::from_second(n * 60).ok());
+    Ok(time.map_or_else(|| slot.to_string(), |time| time.strftime("%Y-%m-%dt%H%Mz").to_string()))
+}
+
+/// What identifies a list of trailers: their ids and contents, wherever they lie.
+fn trailers_hash(trailers: &[Trailer]) -> Result<Hash> {
+    Ok(hash::of_bytes(hash::canonical_rows(trailers.iter().map(|t| &t.subject))?.as_bytes()))
+}
+
+/// A dataset's name as part of a key.
+fn subject_id(name: &str) -> String {
+    let kept: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).take(60).collect();
+    let kept = kept.trim_matches('.').to_string();
+    if kept.is_empty() { "dataset".into() } else { kept }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_a_word_and_a_cronjobs_minute_a_time() {
+        for (slot, word) in [
+            ("2026-11-22", "2026-11-22"),
+            ("week.47", "week.47"),
+            ("jhalak-submit-29384720", "2025-11-14t0120z"),
+            ("jhalak-submit-now", "jhalak-submit-now"),
+            ("20261122", "20261122"),
+        ] {
+            assert_eq!(slot_word(slot).expect(slot), word);
+        }
+        for bad in ["", "a/b", "..\\", "a b", &"x".repeat(101)] {
+            assert!(slot_word(bad).is_err(), "{bad}");
+        }
+    }
+}
