@@ -1,7 +1,7 @@
 //! The model card: what a model was fitted on, how, and what is known of how well it does.
 
 use super::files::NetworkDescription;
-use crate::honest::{Inner, Regime};
+use crate::ensemble::{Inner, Regime};
 use jhalak_common::dataset::Dataset;
 use serde::{Deserialize, Serialize};
 

@@ -16,9 +16,9 @@ use super::card::Card;
 use super::export;
 use super::network::{FittedNetwork, Head, Side, TrainingFacts, empty_network, head_kind, names};
 use crate::RecommendError;
-use crate::embedding::EmbeddingTable;
-use crate::genre_head::{GenreHead, HeadSettings};
-use crate::honest::{self, Regime};
+use crate::ensemble::{self, Regime};
+use crate::features::embedding::EmbeddingTable;
+use crate::networks::genre_head::{GenreHead, HeadSettings};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::CellSpec;
 use jhalak_common::hash::{self, Hash};
@@ -121,7 +121,7 @@ pub fn encode(
     dataset: &Dataset,
     card: &Card,
     network: Option<&mut FittedNetwork>,
-    honest: &[honest::Stored],
+    honest: &[ensemble::Stored],
 ) -> Result<Files, RecommendError> {
     let mut files = Files::new();
     let described = network.as_ref().map(|fitted| NetworkDescription {
@@ -235,7 +235,7 @@ pub fn network(files: &Files, description: &NetworkDescription) -> Result<Fitted
 ///
 /// # Errors
 /// A damaged file.
-pub fn honest(files: &Files, description: &Description) -> Result<Vec<honest::Stored>, RecommendError> {
+pub fn honest(files: &Files, description: &Description) -> Result<Vec<ensemble::Stored>, RecommendError> {
     let named = HONEST.iter().filter(|name| description.files.contains_key(**name));
     let stored = named.filter_map(|name| files.get(*name).map(|bytes| (name, bytes)));
     stored.map(|(name, bytes)| rmp_serde::from_slice(bytes).map_err(|e| damaged(name, &e.to_string()))).collect()
