@@ -5,7 +5,7 @@ use crate::ensemble::linear_baselines::{self as linear, Baseline};
 use crate::ensemble::{self, Regime, Settings};
 use crate::features::metadata;
 use crate::networks::fold::NetworkFold;
-use crate::split::{FoldPairs, fold_pairs};
+use crate::split::{FoldPairs, fold_pairs, fold_seed};
 use crate::{CLASSES, RecommendError};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::metrics::{Confusion, predicted_class};
@@ -187,10 +187,6 @@ fn confusion(dataset: &Dataset, test: &[u32], probabilities: &[[f32; CLASSES]]) 
         confusion[dataset.ratings[pair as usize].label.index()][predicted_class(probabilities)] += 1;
     }
     confusion
-}
-
-pub(super) fn fold_seed(spec: &CellSpec, fold: usize) -> u64 {
-    spec.seed.wrapping_mul(1009).wrapping_add(fold as u64)
 }
 
 /// What is new about the test pairs. The published split is one of pairs.

@@ -1,6 +1,6 @@
 //! The final fit: every model that is asked for, on every rating, one a core.
 
-use super::card::{Card, HonestCard};
+use super::description::{Card, HonestCard};
 use super::files::{Files, encode};
 use super::network::{FittedNetwork, fit_network};
 use crate::RecommendError;

@@ -4,7 +4,7 @@
 //! model ([`crate::ensemble`]) knows everything that helps and is what answers where nobody says otherwise. Whichever it is, a label never helps to
 //! predict itself: a pair that the viewer has rated is taken out before it is asked about.
 
-mod card;
+mod description;
 mod export;
 mod files;
 mod fit;
@@ -13,8 +13,8 @@ mod reasons;
 #[cfg(test)]
 mod tests;
 
-pub use card::Card;
-pub use files::{Check, Description, Files, MODEL, NetworkDescription, encode};
+pub use description::{Card, Description, NetworkDescription};
+pub use files::{Check, Files, MODEL, encode};
 pub use fit::{FitRequest, fit_all};
 pub use network::{FittedNetwork, fit_network};
 pub use reasons::{GenreReason, Neighbour, Why};

@@ -1,9 +1,51 @@
 //! The model card: what a model was fitted on, how, and what is known of how well it does.
 
-use super::files::NetworkDescription;
+use super::network::TrainingFacts;
 use crate::ensemble::{Inner, Regime};
 use jhalak_common::dataset::Dataset;
+use jhalak_common::evaluation::CellSpec;
+use jhalak_common::hash::Hash;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of the stored form.
+pub const VERSION: u32 = 2;
+
+/// `model.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Description {
+    /// [`VERSION`].
+    pub version: u32,
+    /// What was fitted on what.
+    #[serde(flatten)]
+    pub card: Card,
+    /// The network, if there is one.
+    pub network: Option<NetworkDescription>,
+    /// The SHA-256 of every other file but the card, which is for people.
+    pub files: BTreeMap<String, Hash>,
+}
+
+/// What it takes to build the network again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NetworkDescription {
+    /// What was fitted.
+    pub cell: CellSpec,
+    /// Its modalities.
+    pub sides: Vec<SideDescription>,
+    /// How the training went.
+    pub training: TrainingFacts,
+}
+
+/// One modality.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SideDescription {
+    /// Its name.
+    pub name: String,
+    /// Numbers of an embedding that the network reads.
+    pub dim: usize,
+    /// Numbers of a raw embedding, where a genre head turns it into the other.
+    pub raw_dim: Option<usize>,
+}
 
 /// What a model was fitted on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
