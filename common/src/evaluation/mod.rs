@@ -12,6 +12,7 @@ mod spec;
 mod training;
 
 pub use fit::FitSpec;
+pub use name::display_name;
 pub use result::{FoldResult, PartKind, PartResult, Prediction};
 pub use spec::*;
 pub use training::{FitSettings, Optimiser, Schedule, StepRate};

@@ -17,8 +17,16 @@ impl Modality {
     }
 }
 
+/// The ensemble's word in stored data, which is older than its name.
+const STORED_ENSEMBLE: &str = "honest";
+
+/// Returns the name to print for a model's word in stored data ([`Model::stored_name`]).
+pub fn display_name(stored: &str) -> &str {
+    if stored == STORED_ENSEMBLE { Model::Ensemble.name() } else { stored }
+}
+
 impl Model {
-    /// The word used in reports and on the command line.
+    /// Returns the name in reports, in messages and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Model::Classifier { .. } => "classifier",
@@ -29,18 +37,26 @@ impl Model {
             Model::Bias => "bias",
             Model::BiasClassWeighted => "bias-class-weighted",
             Model::MatrixFactorisation => "matrix-factorisation",
-            Model::Honest => "honest",
+            Model::Ensemble => "ensemble",
+        }
+    }
+
+    /// Returns the word in stored data: as [`Model::name`], except `honest` for the ensemble.
+    pub fn stored_name(self) -> &'static str {
+        match self {
+            Model::Ensemble => STORED_ENSEMBLE,
+            model => model.name(),
         }
     }
 
     /// Whether it predicts from labels alone.
     pub fn is_baseline(self) -> bool {
-        !matches!(self, Model::Classifier { .. } | Model::Ann | Model::Honest)
+        !matches!(self, Model::Classifier { .. } | Model::Ann | Model::Ensemble)
     }
 
     /// Whether it fits class weights on inner folds, under which classes can be chosen in place of the most probable one.
     pub fn fits_class_weights(self) -> bool {
-        matches!(self, Model::Honest | Model::Bias | Model::BiasClassWeighted | Model::MatrixFactorisation)
+        matches!(self, Model::Ensemble | Model::Bias | Model::BiasClassWeighted | Model::MatrixFactorisation)
     }
 
     /// Whether it takes a modality, a user embedding and the GL-score as the cell says.
@@ -119,8 +135,9 @@ impl FromStr for Modality {
 impl FromStr for Model {
     type Err = String;
 
+    /// Reads [`Model::name`], or the ensemble's stored word as an alias.
     fn from_str(text: &str) -> Result<Self, String> {
-        by_name(text, &Model::ALL, |model| model.name().to_owned())
+        by_name(display_name(text), &Model::ALL, |model| model.name().to_owned())
     }
 }
 
@@ -149,12 +166,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_printed_is_read_back_and_everything_else_is_refused_with_the_choices() {
+    fn printed_names_are_parsed_and_others_are_refused_with_the_choices() {
         for modality in Modality::ALL {
             assert_eq!(modality.to_string().parse(), Ok(modality));
         }
         for model in Model::ALL {
             assert_eq!(model.name().parse(), Ok(model));
+            assert_eq!(model.stored_name().parse(), Ok(model));
+            assert_eq!(display_name(model.stored_name()), model.name());
         }
         for user in UserEmbedding::ALL {
             assert_eq!(user.name().parse(), Ok(user));
@@ -162,5 +181,14 @@ mod tests {
         }
         let refused = "svm".parse::<Model>().expect_err("no such model");
         assert!(refused.contains("classifier, ann, majority"), "{refused}");
+        assert!(refused.ends_with("ensemble"), "the alias is not offered: {refused}");
+    }
+
+    #[test]
+    fn the_ensemble_is_stored_as_honest_and_printed_as_ensemble() {
+        assert_eq!(serde_json::to_string(&Model::Ensemble).ok().as_deref(), Some(r#"{"kind":"honest"}"#));
+        assert_eq!((Model::Ensemble.name(), Model::Ensemble.stored_name()), ("ensemble", "honest"));
+        let spec = CellSpec::strict(Split::Movies, Modality::Genre, Model::Ensemble, UserEmbedding::Liked, true);
+        assert_eq!(spec.name(), "strict movies, ensemble");
     }
 }

@@ -54,7 +54,7 @@ pub struct CellSpec {
     /// What is made meaningless on purpose.
     #[serde(default, skip_serializing_if = "is_default")]
     pub control: Control,
-    /// Honest model: also measure what is lost without each of its groups of features ([`super::PartResult`]).
+    /// Ensemble only: also measure the loss without each of its groups of features ([`super::PartResult`]).
     #[serde(default, skip_serializing_if = "is_default")]
     pub ablation: bool,
     /// Hash of the folds, where somebody else's are taken in place of drawn ones.
@@ -236,9 +236,10 @@ pub enum Model {
     BiasClassWeighted,
     /// The same with user and movie factors: softmax matrix factorisation.
     MatrixFactorisation,
-    /// The best that is known of built around the classifier's idea: bias terms, out-of-fold profiles, GL features, content,
-    /// boosted and stacked. Strict protocol only.
-    Honest,
+    /// The stacked ensemble: boosted trees, extra trees and linear models over bias terms, out-of-fold
+    /// profiles, GL-scores and content. Strict protocol only. Stored as `honest`.
+    #[serde(rename = "honest")]
+    Ensemble,
 }
 
 impl Model {
@@ -252,7 +253,7 @@ impl Model {
         Model::Bias,
         Model::BiasClassWeighted,
         Model::MatrixFactorisation,
-        Model::Honest,
+        Model::Ensemble,
     ];
 }
 
@@ -440,11 +441,11 @@ impl CellSpec {
         if self.control == Control::RandomEmbeddings && !self.model.is_network() {
             return fail("control", "only the classifier and the ANN read embeddings: use `permuted_labels`");
         }
-        if self.model == Model::Honest && matches!(self.protocol, Protocol::Paper { .. }) {
-            return fail("model", "the honest model knows no leaks: evaluate it under the strict protocol");
+        if self.model == Model::Ensemble && matches!(self.protocol, Protocol::Paper { .. }) {
+            return fail("model", "the ensemble cannot reproduce leaks: evaluate it under the strict protocol");
         }
-        if self.ablation && self.model != Model::Honest {
-            return fail("ablation", "only the honest model has parts to leave out");
+        if self.ablation && self.model != Model::Ensemble {
+            return fail("ablation", "only the ensemble has parts to leave out");
         }
         Ok(())
     }

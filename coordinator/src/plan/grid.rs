@@ -14,7 +14,7 @@ const NETWORKS: [Model; 2] = [Model::Classifier { heads: 4 }, Model::Ann];
 const BASELINES: [Model; 3] = [Model::Majority, Model::UserMajority, Model::ItemMajority];
 
 /// Under the strict protocol alone: baselines that are fitted, and the model that has to earn its place beside them.
-const STRICT: [Model; 4] = [Model::Bias, Model::BiasClassWeighted, Model::MatrixFactorisation, Model::Honest];
+const STRICT: [Model; 4] = [Model::Bias, Model::BiasClassWeighted, Model::MatrixFactorisation, Model::Ensemble];
 
 /// Every cell of a run, each under the published protocol and under the strict one. Without trailers the modalities that come from
 /// them are not planned at all; [`left_out`] says so.

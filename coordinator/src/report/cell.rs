@@ -114,7 +114,7 @@ impl Cell {
                 (Some(pictures), Some(given)) => Some(format!("{pictures}, {given}")),
                 (pictures, given) => pictures.or(given),
             },
-            model: spec.model.name().to_owned(),
+            model: spec.model.stored_name().to_owned(),
             baseline,
             user_embedding,
             gl,

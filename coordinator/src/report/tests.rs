@@ -186,7 +186,7 @@ fn paper_strict_and_published_stand_side_by_side() {
 fn what_each_part_adds_is_told_once_with_the_number_of_settings_tried() {
     let mut report = report();
     assert!(!page(&report).contains("What each part adds"), "no model here has parts");
-    let spec = CellSpec::strict(Split::Movies, Modality::Genre, Model::Honest, UserEmbedding::Liked, true);
+    let spec = CellSpec::strict(Split::Movies, Modality::Genre, Model::Ensemble, UserEmbedding::Liked, true);
     let part = |kind, name: &str, weight| PartMetrics {
         kind,
         name: name.to_owned(),

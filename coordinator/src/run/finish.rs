@@ -234,7 +234,7 @@ fn paper_tables(plan: &Plan, reading: &Reading, settings: &Settings, evaluation:
         };
         let (mean, sd) = row.figures[UserEmbedding::ALL.iter().position(|one| *one == user).unwrap_or(0)];
         PaperRow {
-            model: row.model.name().to_owned(),
+            model: row.model.stored_name().to_owned(),
             gl: row.gl,
             user_embedding: user.name().to_owned(),
             published: Published {

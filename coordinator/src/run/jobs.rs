@@ -151,7 +151,7 @@ fn extraction_id(plan: &Plan, trailer: u32) -> String {
 fn effort(task: &CellTask) -> usize {
     let modalities = task.cell.modality.tables().len().max(1);
     match task.cell.model {
-        Model::Honest => 100,
+        Model::Ensemble => 100,
         Model::Classifier { .. } => 20 + modalities,
         Model::Ann => 10 + modalities,
         Model::MatrixFactorisation => 2,

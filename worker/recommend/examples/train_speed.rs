@@ -1,7 +1,8 @@
-//! Training speed of the classifier at dim 512, batch 32, RMSprop: samples a second and a CPU second.
+//! Measures the training speed of the classifier at dim 512, batch 32, RMSprop, in samples per second
+//! and per CPU second.
 //!
-//! `train_speed [SECONDS] [TRAININGS]`: so many trainings side by side (1), a thread each. The peer is `classifier_reference.py bench`;
-//! `make bench-train` runs both in turn.
+//! `train_speed [SECONDS] [TRAININGS]` runs that many trainings in parallel (default 1), one on each
+//! thread. The peer is `classifier_reference.py bench`; `make bench-train` runs both in turn.
 
 use jhalak_nn::{Learner, Optimiser, StepRate, cross_entropy, seeded};
 use jhalak_recommend::features::inputs::Batch;
@@ -25,7 +26,7 @@ fn main() {
     println!("samples/s {:.1} samples/cpu-s {:.1}", samples as f64 / wall, samples as f64 / cpu);
 }
 
-/// Trains for this long; returns the number of samples.
+/// Trains for this long and returns the number of samples.
 fn train(seed: u64, seconds: Duration) -> usize {
     let random = &mut seeded(seed, 0);
     let mut network = Classifier::new(&[DIM], random);
@@ -48,7 +49,7 @@ fn train(seed: u64, seconds: Duration) -> usize {
     steps * BATCH
 }
 
-/// CPU time of this process in seconds (Linux: clock ticks of 1/100 s).
+/// Returns the CPU time of this process in seconds (Linux: clock ticks of 1/100 s).
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();

@@ -1,23 +1,23 @@
-//! Baselines that only count: what every model must beat.
+//! Majority baselines, which every model must beat.
 
 use crate::CLASSES;
 use jhalak_common::dataset::Dataset;
 
-/// Whose commonest class is predicted.
+/// Whose most common class is predicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CountBy {
-    /// All training pairs together.
+    /// All training pairs.
     All,
-    /// Those of the pair's user.
+    /// Training pairs of the user.
     User,
-    /// Those of the pair's movie.
+    /// Training pairs of the movie.
     Movie,
 }
 
-/// Class probabilities of each test pair from counts over the training pairs.
+/// Returns the class probabilities of each test pair, from counts over the training pairs.
 ///
-/// A user's or movie's counts are joined by one pair spread as the classes are overall: that settles ties, and it is all there is for
-/// users and movies that were never seen.
+/// One pair with the overall class shares is added to a user's or movie's counts: it settles ties,
+/// and is the prediction for unseen users and movies.
 #[must_use]
 pub fn predict(dataset: &Dataset, train: &[u32], test: &[u32], by: CountBy) -> Vec<[f32; CLASSES]> {
     let group = |pair: u32| {

@@ -1,13 +1,13 @@
-//! One fold of one cell of the evaluation grid: from pairs to predictions.
+//! Runs one fold of one cell of the evaluation grid: from pairs to predictions.
 
 use crate::baseline::{self, CountBy};
-use crate::ensemble::linear_baselines::{self as linear, Baseline};
-use crate::ensemble::{self, Regime, Settings};
+use crate::ensemble::linear_baselines::{self, Baseline};
+use crate::ensemble::{self, ColdStart, Settings};
 use crate::features::metadata;
 use crate::networks::fold::NetworkFold;
 use crate::split::{FoldPairs, fold_pairs, fold_seed};
 use crate::{CLASSES, RecommendError};
-use jhalak_common::dataset::Dataset;
+use jhalak_common::dataset::{Dataset, Rating};
 use jhalak_common::evaluation::metrics::{Confusion, predicted_class};
 use jhalak_nn::{History, Resume, StartAgain, seeded, shuffle};
 use std::sync::atomic::AtomicBool;
@@ -25,7 +25,8 @@ const NOISE: u64 = 8;
 /// Runs fold `fold` (from 0) of a cell on one thread.
 ///
 /// # Errors
-/// [`RecommendError`]: invalid settings, data or embeddings, a training that diverges, or `stop`.
+/// [`RecommendError`]: settings, data or embeddings that are not valid, a training that diverges,
+/// or `stop`.
 pub fn run_fold(
     dataset: &Dataset,
     features: &Features,
@@ -36,7 +37,7 @@ pub fn run_fold(
     run_fold_resumed(dataset, features, spec, fold, stop, &StartAgain)
 }
 
-/// As [`run_fold`], of a cell whose folds were given: `test` are the pairs that this one tests, sorted.
+/// Runs a fold of a cell with given folds: `test` are the test pairs of the fold, sorted.
 ///
 /// # Errors
 /// As [`run_fold`].
@@ -50,8 +51,8 @@ pub fn run_given_fold(
     run(dataset, features, spec, (fold, Some(test)), stop, &StartAgain)
 }
 
-/// As [`run_fold`], with a place where the states of the fold's trainings are kept: an interrupted fold goes on there, and its result is the
-/// same to the byte.
+/// Does the same as [`run_fold`], with training checkpoints in `resume`: an interrupted fold
+/// resumes from them, and its result is the same to the byte.
 ///
 /// # Errors
 /// As [`run_fold`].
@@ -87,7 +88,8 @@ fn run(
     let drawn = fold_pairs(dataset, spec, fold, given)?;
     let mut tables = match spec.modality {
         Modality::Metadata if spec.model.is_network() => vec![metadata::table(dataset, &drawn.train, spec.seed)?],
-        // The other models read no embeddings; where these come from trailers, they are still tested on the pairs that have them.
+        // Other models read no embeddings. In a trailer modality they are still tested on the pairs
+        // that have them.
         Modality::Genre | Modality::Metadata if !spec.model.is_network() => Vec::new(),
         modality => features.tables(modality, dataset)?,
     };
@@ -95,59 +97,42 @@ fn run(
         tables.iter_mut().enumerate().for_each(|(i, table)| randomise(table, spec.seed, i as u64));
     }
     let (pairs, left_out_pairs) = with_embeddings(dataset, &tables, &drawn);
-    let train = || [pairs.train.as_slice(), &pairs.validation].concat();
-    let counted = |by| {
-        let train = train();
-        Answer {
-            train_pairs: train.len(),
-            probabilities: baseline::predict(dataset, &train, &pairs.test, by),
-            ..Answer::default()
-        }
-    };
-    let linear = |baseline| {
-        let (train, seed) = (train(), fold_seed(spec, fold));
-        let (regime, asked) = (regime(spec), asked(dataset, &pairs.test));
-        let (probabilities, balance) = linear::predict(dataset, &train, &asked, baseline, regime, seed, stop)?;
-        Ok::<_, RecommendError>(Answer {
-            train_pairs: train.len(),
-            probabilities,
-            balance: Some(balance),
-            ..Answer::default()
-        })
-    };
-    let answer = match spec.model {
-        Model::Majority => counted(CountBy::All),
-        Model::UserMajority => counted(CountBy::User),
-        Model::ItemMajority => counted(CountBy::Movie),
-        Model::Bias => linear(Baseline::Bias)?,
-        Model::BiasClassWeighted => linear(Baseline::BiasClassWeighted)?,
-        Model::MatrixFactorisation => linear(Baseline::MatrixFactorisation)?,
-        Model::Honest => fit_honest(dataset, spec, &train(), &pairs.test, fold, stop)?,
+    let cell_fold = CellFold { dataset, spec, fold, pairs: &pairs, stop };
+    let output = match spec.model {
+        Model::Majority => cell_fold.majority(CountBy::All),
+        Model::UserMajority => cell_fold.majority(CountBy::User),
+        Model::ItemMajority => cell_fold.majority(CountBy::Movie),
+        Model::Bias => cell_fold.linear_baseline(Baseline::Bias)?,
+        Model::BiasClassWeighted => cell_fold.linear_baseline(Baseline::BiasClassWeighted)?,
+        Model::MatrixFactorisation => cell_fold.linear_baseline(Baseline::MatrixFactorisation)?,
+        Model::Ensemble => cell_fold.ensemble()?,
         Model::Classifier { .. } | Model::Ann => {
             let training = NetworkFold { dataset, spec, fold, stop, resume };
             let tables = training.embed(tables, &pairs)?;
             let (train_pairs, probabilities, history) = training.train(tables, &drawn, &pairs)?;
-            Answer { train_pairs, probabilities, history: Some(history), ..Answer::default() }
+            ModelOutput { train_pairs, probabilities, history: Some(history), ..ModelOutput::default() }
         }
     };
-    let Answer { train_pairs, probabilities, balance, history, parts } = answer;
-    let confusion = confusion(dataset, &pairs.test, &probabilities);
-    let prediction = |(&pair, &probabilities): (&u32, &[f32; CLASSES])| {
-        let rating = dataset.ratings[pair as usize];
-        Prediction { user: rating.user, movie: rating.movie, actual: rating.label, probabilities }
-    };
-    let predictions = pairs.test.iter().zip(&probabilities).map(prediction).collect();
+    let ModelOutput { train_pairs, probabilities, class_weights, history, parts } = output;
+    let mut predictions = Vec::with_capacity(pairs.test.len());
+    for (&pair, &probabilities) in pairs.test.iter().zip(&probabilities) {
+        let Rating { user, movie, label } = dataset.ratings[pair as usize];
+        predictions.push(Prediction { user, movie, actual: label, probabilities });
+    }
+    let (epochs, best_epoch) = history.as_ref().map_or((0, 0), |h| (h.train_losses.len(), h.best_epoch));
+    let (train_losses, validation_losses) =
+        history.map_or_else(Default::default, |h| (h.train_losses, h.validation_losses));
     Ok(FoldResult {
         fold,
-        confusion,
+        confusion: confusion(dataset, &pairs.test, &probabilities),
         predictions,
-        balance,
+        balance: class_weights,
         parts,
-        settings_tried: if spec.model == Model::Honest { ensemble::settings::TRIED } else { 0 },
-        epochs: history.as_ref().map_or(0, |h| h.train_losses.len()),
-        best_epoch: history.as_ref().map_or(0, |h| h.best_epoch),
-        train_losses: history.as_ref().map_or_else(Vec::new, |h| h.train_losses.clone()),
-        validation_losses: history.map_or_else(Vec::new, |h| h.validation_losses),
+        settings_tried: if spec.model == Model::Ensemble { ensemble::settings::TRIED } else { 0 },
+        epochs,
+        best_epoch,
+        train_losses,
+        validation_losses,
         train_pairs,
         validation_pairs: pairs.validation.len(),
         test_pairs: pairs.test.len(),
@@ -155,7 +140,84 @@ fn run(
     })
 }
 
-/// The dataset with its labels shuffled over all pairs: nothing can be known of a pair any more but how common each class is.
+/// A fold of a cell, with the pairs that have embeddings.
+struct CellFold<'a> {
+    dataset: &'a Dataset,
+    spec: &'a CellSpec,
+    fold: usize,
+    pairs: &'a FoldPairs,
+    stop: &'a AtomicBool,
+}
+
+impl CellFold<'_> {
+    /// Returns training and validation pairs: models without early stopping are fitted on both.
+    fn train(&self) -> Vec<u32> {
+        [self.pairs.train.as_slice(), &self.pairs.validation].concat()
+    }
+
+    /// Returns user and movie of the test pairs.
+    fn test(&self) -> Vec<(u32, u32)> {
+        let rating = |&pair: &u32| self.dataset.ratings[pair as usize];
+        self.pairs.test.iter().map(rating).map(|rating| (rating.user, rating.movie)).collect()
+    }
+
+    /// Returns what is new about the test pairs. The published split is one of pairs.
+    fn cold_start(&self) -> ColdStart {
+        match self.spec.protocol {
+            Protocol::Paper { .. } => ColdStart::None,
+            Protocol::Strict { split } => split.into(),
+        }
+    }
+
+    fn majority(&self, by: CountBy) -> ModelOutput {
+        let train = self.train();
+        let probabilities = baseline::predict(self.dataset, &train, &self.pairs.test, by);
+        ModelOutput { train_pairs: train.len(), probabilities, ..ModelOutput::default() }
+    }
+
+    fn linear_baseline(&self, baseline: Baseline) -> Result<ModelOutput, RecommendError> {
+        let &Self { dataset, spec, fold, stop, .. } = self;
+        let (train, seed) = (self.train(), fold_seed(spec, fold));
+        let (probabilities, class_weights) =
+            linear_baselines::predict(dataset, &train, &self.test(), baseline, self.cold_start(), seed, stop)?;
+        let class_weights = Some(class_weights);
+        Ok(ModelOutput { train_pairs: train.len(), probabilities, class_weights, ..ModelOutput::default() })
+    }
+
+    fn ensemble(&self) -> Result<ModelOutput, RecommendError> {
+        let &Self { dataset, spec, fold, stop, .. } = self;
+        let train = self.train();
+        let settings = Settings::new(self.cold_start());
+        let fitted = ensemble::fit(dataset, &train, &settings, fold_seed(spec, fold), stop)?;
+        let test = self.test();
+        let probabilities = fitted.predict(&test)?;
+        let mut parts = Vec::new();
+        for (inner, probabilities) in fitted.inner().iter().zip(fitted.predict_each(&test)?) {
+            parts.push(self.part(PartKind::Member, &inner.name, &probabilities, Some(inner.weight)));
+        }
+        if spec.ablation {
+            for (kind, name, probabilities) in fitted.ablation(dataset, &train, &test, stop)? {
+                parts.push(self.part(kind, name, &probabilities, None));
+            }
+        }
+        let class_weights = Some(fitted.class_weights());
+        Ok(ModelOutput { train_pairs: train.len(), probabilities, class_weights, history: None, parts })
+    }
+
+    fn part(&self, kind: PartKind, name: &str, probabilities: &[[f32; CLASSES]], weight: Option<f64>) -> PartResult {
+        let (dataset, test) = (self.dataset, &self.pairs.test);
+        PartResult {
+            kind,
+            name: name.to_owned(),
+            confusion: confusion(dataset, test, probabilities),
+            log_loss: log_loss(dataset, test, probabilities),
+            weight,
+        }
+    }
+}
+
+/// Returns the dataset with its labels shuffled over all pairs, which leaves only the class
+/// frequencies to learn.
 fn permuted_labels(dataset: &Dataset, seed: u64) -> Dataset {
     let mut labels: Vec<_> = dataset.ratings.iter().map(|rating| rating.label).collect();
     shuffle(&mut labels, &mut seeded(seed, LABELS));
@@ -164,23 +226,23 @@ fn permuted_labels(dataset: &Dataset, seed: u64) -> Dataset {
     permuted
 }
 
-/// Puts standard normal numbers in the place of every row.
-fn randomise(table: &mut EmbeddingTable, seed: u64, which: u64) {
-    let random = &mut seeded(seed, NOISE + which);
+/// Replaces every row by standard normal numbers.
+fn randomise(table: &mut EmbeddingTable, seed: u64, index: u64) {
+    let random = &mut seeded(seed, NOISE + index);
     table.rows.iter_mut().flatten().flatten().for_each(|x| *x = random.normal());
 }
 
-/// What a model says of the test pairs.
+/// The predictions of a model for the test pairs.
 #[derive(Default)]
-struct Answer {
+struct ModelOutput {
     train_pairs: usize,
     probabilities: Vec<[f32; CLASSES]>,
-    balance: Option<[f32; CLASSES]>,
+    class_weights: Option<[f32; CLASSES]>,
     history: Option<History>,
     parts: Vec<PartResult>,
 }
 
-/// Counts of actual and predicted classes.
+/// Counts actual (rows) and predicted (columns) classes.
 fn confusion(dataset: &Dataset, test: &[u32], probabilities: &[[f32; CLASSES]]) -> Confusion {
     let mut confusion = Confusion::default();
     for (&pair, probabilities) in test.iter().zip(probabilities) {
@@ -189,51 +251,7 @@ fn confusion(dataset: &Dataset, test: &[u32], probabilities: &[[f32; CLASSES]]) 
     confusion
 }
 
-/// What is new about the test pairs. The published split is one of pairs.
-fn regime(spec: &CellSpec) -> Regime {
-    match spec.protocol {
-        Protocol::Paper { .. } => Regime::Pairs,
-        Protocol::Strict { split } => split.into(),
-    }
-}
-
-fn asked(dataset: &Dataset, test: &[u32]) -> Vec<(u32, u32)> {
-    test.iter().map(|&pair| dataset.ratings[pair as usize]).map(|rating| (rating.user, rating.movie)).collect()
-}
-
-fn fit_honest(
-    dataset: &Dataset,
-    spec: &CellSpec,
-    train: &[u32],
-    test: &[u32],
-    fold: usize,
-    stop: &AtomicBool,
-) -> Result<Answer, RecommendError> {
-    let fitted = ensemble::fit(dataset, train, &Settings::new(regime(spec)), fold_seed(spec, fold), stop)?;
-    let asked = asked(dataset, test);
-    let probabilities = fitted.predict(&asked)?;
-    let part = |kind, name: &str, probabilities: &[[f32; CLASSES]], weight| PartResult {
-        kind,
-        name: name.to_owned(),
-        confusion: confusion(dataset, test, probabilities),
-        log_loss: log_loss(dataset, test, probabilities),
-        weight,
-    };
-    let mut parts: Vec<PartResult> = fitted
-        .inner()
-        .iter()
-        .zip(fitted.predict_each(&asked)?)
-        .map(|(inner, probabilities)| part(PartKind::Member, &inner.name, &probabilities, Some(inner.weight)))
-        .collect();
-    if spec.ablation {
-        for (kind, name, probabilities) in fitted.ablation(dataset, train, &asked, stop)? {
-            parts.push(part(kind, name, &probabilities, None));
-        }
-    }
-    Ok(Answer { train_pairs: train.len(), probabilities, balance: Some(fitted.balance()), parts, history: None })
-}
-
-/// Mean over the test pairs of -ln of the probability that the pair's label was given.
+/// Returns the mean log loss of the test pairs.
 fn log_loss(dataset: &Dataset, test: &[u32], probabilities: &[[f32; CLASSES]]) -> f64 {
     let loss = |(&pair, p): (&u32, &[f32; CLASSES])| {
         -f64::from(p[dataset.ratings[pair as usize].label.index()].max(f32::MIN_POSITIVE)).ln()
@@ -241,28 +259,30 @@ fn log_loss(dataset: &Dataset, test: &[u32], probabilities: &[[f32; CLASSES]]) -
     test.iter().zip(probabilities).map(loss).sum::<f64>() / test.len().max(1) as f64
 }
 
-/// Refuses ratings that name no user or movie, or that are not in order: profiles rely on it.
+/// Refuses ratings without a user or movie, and ratings that are not sorted: profiles rely on the
+/// order.
 fn check_dataset(dataset: &Dataset) -> Result<(), RecommendError> {
     let fail = |reason: String| Err(RecommendError::Dataset { dataset: dataset.name.clone(), reason });
     for (i, rating) in dataset.ratings.iter().enumerate() {
         if rating.user as usize >= dataset.users.len() || rating.movie as usize >= dataset.movies.len() {
             return fail(format!(
-                "rating {i} names user {} or movie {}, which is not there",
+                "rating {i} has user {} or movie {}, which does not exist",
                 rating.user, rating.movie
             ));
         }
     }
     if !dataset.ratings.is_sorted_by(|a, b| (a.user, a.movie) < (b.user, b.movie)) {
-        return fail("ratings must be sorted by user and movie, one a pair".to_owned());
+        return fail("ratings must be sorted by user and movie, with one rating for each pair".to_owned());
     }
     Ok(())
 }
 
-/// The fold's pairs whose movies have a row in every table, and how many have not.
+/// Returns the fold's pairs whose movies have a row in every table, and the number of other pairs.
 fn with_embeddings(dataset: &Dataset, tables: &[EmbeddingTable], drawn: &FoldPairs) -> (FoldPairs, usize) {
     let keep = |pairs: &[u32]| -> Vec<u32> {
-        let there = |&pair: &u32| tables.iter().all(|table| table.row(dataset.ratings[pair as usize].movie).is_some());
-        pairs.iter().copied().filter(there).collect()
+        let has_rows =
+            |&pair: &u32| tables.iter().all(|table| table.row(dataset.ratings[pair as usize].movie).is_some());
+        pairs.iter().copied().filter(has_rows).collect()
     };
     let count = |pairs: &FoldPairs| pairs.train.len() + pairs.validation.len() + pairs.test.len();
     let kept = FoldPairs { train: keep(&drawn.train), validation: keep(&drawn.validation), test: keep(&drawn.test) };

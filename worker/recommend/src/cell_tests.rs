@@ -1,4 +1,4 @@
-//! Whole folds on small made-up datasets: what must be learned, what must not leak, what must be refused.
+//! Whole folds on small generated datasets: what is learned, what does not leak, what is refused.
 
 use crate::cell::*;
 use crate::example::{Taste, example};
@@ -31,7 +31,7 @@ fn quick(spec: CellSpec) -> CellSpec {
     spec
 }
 
-/// Random rows of `dim` numbers, one a movie.
+/// Returns random rows of `dim` numbers, one for each movie.
 fn noise(dataset: &Dataset, dim: usize, seed: u64) -> EmbeddingTable {
     let random = &mut seeded(seed, 0);
     EmbeddingTable {
@@ -41,7 +41,7 @@ fn noise(dataset: &Dataset, dim: usize, seed: u64) -> EmbeddingTable {
 }
 
 #[test]
-fn a_taste_for_genres_is_learned_by_both_networks_under_strict() {
+fn both_networks_learn_genre_preferences_under_strict() {
     let dataset = example(60, 40, 20, Taste::Genre, 1);
     let majority = run(
         &dataset,
@@ -56,11 +56,11 @@ fn a_taste_for_genres_is_learned_by_both_networks_under_strict() {
     }
 }
 
-/// Labels by chance: nothing can be known of a pair, so whatever beats the majority has seen the label.
+/// With random labels, a model that beats the majority baseline has seen the label.
 ///
-/// Users have few ratings, so that one label more or less shows in what is known of them.
+/// Users have few ratings, so that one label more or less changes their profiles.
 #[test]
-fn labels_by_chance_are_not_predicted_under_strict() {
+fn random_labels_are_not_predicted_under_strict() {
     let dataset = example(300, 60, 5, Taste::Chance, 2);
     let mut features = Features { video: Some(noise(&dataset, 16, 3)), audio: None };
     features.audio.clone_from(&features.video);
@@ -80,17 +80,17 @@ fn labels_by_chance_are_not_predicted_under_strict() {
     }
 }
 
-/// The same labels by chance with one erratum planted at a time: a test that could not see these leaks would prove nothing.
+/// Random labels with one planted erratum at a time: the test above would detect these leaks.
 #[test]
-fn each_planted_leak_is_seen() {
-    // Copies of a dislike on both sides show best where all that is known of a user is a rating or two.
+fn each_planted_leak_is_detected() {
+    // Copies of a dislike on both sides are most visible where users have one or two ratings.
     let leaks = [
         (CLASSIFIER, 5, Balance::None, Errata { own_label: true, ..Errata::none() }),
         (Model::UserMajority, 2, PUBLISHED_UPSAMPLING, Errata { upsample_before_split: true, ..Errata::none() }),
     ];
     for (model, each, balance, errata) in leaks {
         let mut dataset = example(1500 / each, 60, each, Taste::Chance, 2);
-        // Dislikes are rare, as in the publication: others are not copied.
+        // Dislikes are rare, as in the paper: only rare dislikes are copied.
         let dislikes = dataset.ratings.iter_mut().filter(|rating| rating.label == Label::Dislike);
         dislikes.enumerate().filter(|(i, _)| i % 3 > 0).for_each(|(_, rating)| rating.label = Label::Like);
         let mut spec = CellSpec::strict(PAIRS, Modality::Genre, model, UserEmbedding::Liked, true);
@@ -100,10 +100,11 @@ fn each_planted_leak_is_seen() {
         let accuracy = |spec: &CellSpec| run(&dataset, &Features::default(), spec).accuracy.mean;
         let (leaked, majority) = (accuracy(&spec), accuracy(&CellSpec { model: Model::Majority, ..spec.clone() }));
         let strict = CellSpec { protocol: Protocol::Strict { split: PAIRS }, ..quick(spec) };
-        let (honest, floor) = (accuracy(&strict), accuracy(&CellSpec { model: Model::Majority, ..strict.clone() }));
-        println!("{errata:?}: {leaked:.3}, majority {majority:.3}; strict {honest:.3}, majority {floor:.3}");
-        assert!(leaked > majority + 0.05, "the planted {errata:?} is not seen: {leaked} against {majority}");
-        assert!(honest < floor + 0.02, "strict must not see it: {honest} against {floor}");
+        let (strict_accuracy, floor) =
+            (accuracy(&strict), accuracy(&CellSpec { model: Model::Majority, ..strict.clone() }));
+        println!("{errata:?}: {leaked:.3}, majority {majority:.3}; strict {strict_accuracy:.3}, majority {floor:.3}");
+        assert!(leaked > majority + 0.05, "the planted {errata:?} is not detected: {leaked} against {majority}");
+        assert!(strict_accuracy < floor + 0.02, "strict must not have this leak: {strict_accuracy} against {floor}");
     }
 }
 
@@ -189,7 +190,7 @@ fn users_without_likes_are_predicted() {
 }
 
 #[test]
-fn the_majority_is_what_counting_gives() {
+fn the_majority_baseline_predicts_the_most_common_class() {
     let dataset = example(50, 20, 10, Taste::Chance, 9);
     let spec = CellSpec::strict(PAIRS, Modality::Genre, Model::Majority, UserEmbedding::Liked, true);
     let metrics = run(&dataset, &Features::default(), &spec);
@@ -203,7 +204,7 @@ fn the_majority_is_what_counting_gives() {
 }
 
 #[test]
-fn bad_input_is_refused_by_name() {
+fn invalid_input_is_refused_by_setting_or_table() {
     let dataset = example(40, 12, 8, Taste::Genre, 10);
     let video = noise(&dataset, 8, 1);
     let with = |change: &dyn Fn(&mut EmbeddingTable)| {
@@ -257,5 +258,5 @@ fn bad_input_is_refused_by_name() {
     assert!(matches!(fails(&empty, &none, &genre), RecommendError::ClassTooSmall { .. }));
     let stopped = run_fold(&dataset, &none, &genre, 0, &AtomicBool::new(true)).expect_err("it was stopped");
     assert_eq!(stopped, RecommendError::Stopped);
-    assert!(run_fold(&dataset, &none, &genre, 5, &AtomicBool::new(false)).is_err(), "there is no sixth fold of five");
+    assert!(run_fold(&dataset, &none, &genre, 5, &AtomicBool::new(false)).is_err(), "a sixth fold of five");
 }

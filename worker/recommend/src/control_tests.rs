@@ -1,5 +1,5 @@
-//! The controls through whole folds: what has no labels, or no embeddings, to learn from must stay at chance level under `strict`, and must
-//! not where a leak is left in.
+//! Negative controls through whole folds: with permuted labels or random embeddings, `strict` stays
+//! at chance level, and a planted leak does not.
 
 use crate::cell::*;
 use crate::example::{Taste, example};
@@ -17,7 +17,7 @@ fn cell(split: Split, model: Model, control: Control) -> CellSpec {
     CellSpec { folds: 3, control, ..spec }
 }
 
-/// Mean accuracy over the folds `which`, of 120 viewers with 20 ratings each.
+/// Returns the mean accuracy over the folds `which`, for 120 users with 20 ratings each.
 fn accuracy(spec: &CellSpec, which: std::ops::Range<usize>) -> f64 {
     accuracy_on(&example(120, 40, 20, Taste::Genre, 1), spec, which)
 }
@@ -36,13 +36,13 @@ fn with_permuted_labels_no_model_beats_the_majority_and_each_does_without() {
             let got = accuracy(&cell(split, model, Control::PermutedLabels), 0..3);
             assert!(got <= majority + 0.02, "{model:?}, {split:?}: {got} against a majority of {majority}");
         }
-        // The honest model takes its time: one fold, whose majority may differ.
+        // The ensemble is slow: one fold, whose majority may differ.
         let majority = accuracy(&cell(split, Model::Majority, Control::PermutedLabels), 1..2);
-        let got = accuracy(&cell(split, Model::Honest, Control::PermutedLabels), 1..2);
-        assert!(got <= majority + 0.02, "honest, {split:?}: {got} against a majority of {majority}");
+        let got = accuracy(&cell(split, Model::Ensemble, Control::PermutedLabels), 1..2);
+        assert!(got <= majority + 0.02, "ensemble, {split:?}: {got} against a majority of {majority}");
     }
     let majority = accuracy(&cell(Split::Pairs, Model::Majority, Control::None), 0..1);
-    for model in [CLASSIFIER, Model::Honest] {
+    for model in [CLASSIFIER, Model::Ensemble] {
         let got = accuracy(&cell(Split::Pairs, model, Control::None), 0..1);
         assert!(got > majority + 0.2, "{model:?} learns from true labels: {got} against {majority}");
     }
@@ -50,7 +50,7 @@ fn with_permuted_labels_no_model_beats_the_majority_and_each_does_without() {
 
 #[test]
 fn with_permuted_labels_the_published_protocol_beats_the_majority() {
-    // One label more or less shows best where viewers have given few.
+    // One label more or less is most visible where users have few ratings.
     let dataset = example(300, 60, 5, Taste::Genre, 2);
     let errata = Errata { own_label: true, ..Errata::none() };
     let mut spec = cell(Split::Pairs, CLASSIFIER, Control::PermutedLabels);
@@ -58,12 +58,12 @@ fn with_permuted_labels_the_published_protocol_beats_the_majority() {
     spec.training.fit.epochs = 150;
     let of = |model| accuracy_on(&dataset, &CellSpec { model, ..spec.clone() }, 0..2);
     let (got, majority) = (of(CLASSIFIER), of(Model::Majority));
-    assert!(got > majority + 0.02, "its leaks show: {got} against a majority of {majority}");
+    assert!(got > majority + 0.02, "its leak is detected: {got} against a majority of {majority}");
 }
 
-/// Without GL-scores, which know the genres, noise says nothing of a movie that nobody rated.
+/// GL-scores depend on genres and are off, so random embeddings say nothing about unrated movies.
 #[test]
-fn with_random_embeddings_nothing_is_known_of_unseen_movies() {
+fn random_embeddings_do_not_predict_unrated_movies() {
     let of = |model, control| accuracy(&CellSpec { gl: false, ..cell(Split::Movies, model, control) }, 0..3);
     let majority = of(Model::Majority, Control::None);
     for model in [CLASSIFIER, Model::Ann] {

@@ -1,11 +1,11 @@
-//! What can keep a cell from being computed.
+//! Errors of cells and fitted models.
 
 use jhalak_common::dataset::Label;
 use jhalak_common::evaluation::{Modality, SettingError};
 use jhalak_common::{Error, ErrorKind};
 use jhalak_nn::TrainError;
 
-/// Everything but `Stopped` is invalid input: the same job would fail again.
+/// All errors but `Stopped` are invalid input: the same job would fail again.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RecommendError {
     /// A setting of the cell that cannot be used.
@@ -13,10 +13,10 @@ pub enum RecommendError {
     Setting {
         /// Its name in the specification.
         setting: &'static str,
-        /// What is wrong and what would do.
+        /// What is wrong, and valid values.
         reason: String,
     },
-    /// The dataset contradicts itself.
+    /// A dataset that is not valid.
     #[error("dataset `{dataset}`: {reason}")]
     Dataset {
         /// Name of the dataset.
@@ -29,13 +29,13 @@ pub enum RecommendError {
     ClassTooSmall {
         /// The class.
         label: Label,
-        /// How many pairs have it.
+        /// Number of pairs in the class.
         count: usize,
-        /// How many there must be.
+        /// Minimum number of pairs.
         needed: usize,
     },
-    /// The cell asks for embeddings that were not given.
-    #[error("the {modality} cell needs {modality} {}, and there {} none", needs(*modality), if *modality == Modality::Metadata { "is" } else { "are" })]
+    /// Embeddings that the cell needs are missing.
+    #[error("the {modality} cell needs {modality} {}, and the dataset has none", needs(*modality))]
     MissingModality {
         /// The modality of the cell.
         modality: Modality,
@@ -56,11 +56,11 @@ pub enum RecommendError {
         /// What is wrong with it, and the way out.
         reason: String,
     },
-    /// The training failed.
+    /// A failed training.
     #[error(transparent)]
     Training(TrainError),
     /// The caller asked to stop.
-    #[error("the cell was stopped before its end")]
+    #[error("the cell was stopped before it finished")]
     Stopped,
 }
 
@@ -68,7 +68,7 @@ fn too_small(label: Label, count: usize, needed: usize) -> String {
     let label = label.name();
     match count {
         0 => format!(
-            "no rating is a {label}, and all three classes must occur (for stars see the settings dataset.dislike_at_most and dataset.like_at_least)"
+            "no rating is a {label}, and all three classes must occur (for star ratings, set dataset.dislike_at_most and dataset.like_at_least)"
         ),
         1 => format!("1 rating is a {label}, but the split needs at least {needed}: use fewer folds or more data"),
         _ => format!(
@@ -99,7 +99,7 @@ impl From<SettingError> for RecommendError {
     }
 }
 
-/// What a failed fold means for its job.
+/// Maps the error of a fold to the error kind of its job.
 impl From<RecommendError> for Error {
     fn from(error: RecommendError) -> Self {
         let kind = match &error {

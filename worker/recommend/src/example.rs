@@ -1,18 +1,18 @@
-//! Small made-up datasets for tests.
+//! Small generated datasets for tests.
 
 use jhalak_common::dataset::{Dataset, Label, Movie, Rating, User};
 use jhalak_nn::{Random, seeded};
 
-/// What decides the labels of an [`example`].
+/// How the labels of an [`example`] are chosen.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taste {
     /// Every user likes one genre and dislikes another.
     Genre,
-    /// Nothing: labels are drawn at random, half of them neutral.
+    /// At random, half of them neutral.
     Chance,
 }
 
-/// `users` who each rated `each` of `movies` movies in four genres.
+/// Generates `users` users who each rated `each` of `movies` movies in four genres.
 pub(super) fn example(users: usize, movies: usize, each: usize, taste: Taste, seed: u64) -> Dataset {
     let random = &mut seeded(seed, 0);
     let genres: Vec<String> = ["Action", "Comedy", "Drama", "Music"].map(str::to_owned).to_vec();

@@ -1,4 +1,4 @@
-//! All folds of one cell in this process, one training a core.
+//! Runs all folds of one cell in this process, one on each thread.
 
 use crate::RecommendError;
 use crate::cell::{CellSpec, Features, FoldResult, run_fold, run_given_fold};
@@ -6,11 +6,12 @@ use jhalak_common::dataset::Dataset;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Runs every fold of the cell on at most `threads` threads, and calls `ended` after each. The results are in the order of the folds and
-/// do not depend on `threads`. `given` are the pairs that each fold tests, sorted, where the cell's folds were given.
+/// Runs every fold of the cell on at most `threads` threads, and calls `ended` after each. Results
+/// are in the order of the folds and do not depend on `threads`. `given` are the test pairs of each
+/// fold, sorted, for cells with given folds.
 ///
 /// # Errors
-/// What the first fold that fails fails with, in the order of the folds; the others are then stopped.
+/// The error of the first failed fold, in the order of the folds. No further fold is started.
 pub fn run_folds(
     dataset: &Dataset,
     features: &Features,
@@ -43,7 +44,7 @@ pub fn run_folds(
                 Ok(_) => ended(fold),
                 Err(_) => failed.store(true, Ordering::Relaxed),
             }
-            // A thread that panicked poisons the lock, and the scope hands its panic on.
+            // A panicking thread poisons the lock, and the scope propagates its panic.
             if let Ok(mut results) = results.lock() {
                 results[fold] = Some(result);
             }
@@ -56,7 +57,7 @@ pub fn run_folds(
         work();
     });
     let results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    // Folds are taken in order, so those after a failed one may be missing, and the failure comes before them.
+    // Folds start in order, so only folds after a failed one can be missing.
     results.into_iter().flatten().collect()
 }
 
@@ -67,26 +68,26 @@ mod tests {
     use jhalak_common::evaluation::{Modality, Model, Split, UserEmbedding};
 
     #[test]
-    fn the_number_of_threads_changes_nothing_and_every_fold_is_told() {
+    fn results_do_not_depend_on_threads_and_every_fold_is_reported() {
         let dataset = example(40, 20, 10, Taste::Genre, 1);
         let mut spec =
             CellSpec::strict(Split::Pairs, Modality::Genre, Model::Classifier { heads: 4 }, UserEmbedding::All, true);
         spec.training.fit.epochs = 2;
-        let told = AtomicUsize::new(0);
-        let go = AtomicBool::new(false);
+        let reported = AtomicUsize::new(0);
+        let running = AtomicBool::new(false);
         let run = |threads| {
-            run_folds(&dataset, &Features::default(), &spec, None, threads, &go, |fold| {
-                told.fetch_add(1 + 10 * fold, Ordering::Relaxed);
+            run_folds(&dataset, &Features::default(), &spec, None, threads, &running, |fold| {
+                reported.fetch_add(1 + 10 * fold, Ordering::Relaxed);
             })
         };
         let one = run(1).expect("it runs");
         assert_eq!(one.iter().map(|fold| fold.fold).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
-        assert_eq!(told.load(Ordering::Relaxed), 105);
+        assert_eq!(reported.load(Ordering::Relaxed), 105);
         assert_eq!(run(8).expect("it runs"), one);
 
         let stopped = run_folds(&dataset, &Features::default(), &spec, None, 3, &AtomicBool::new(true), |_| {});
         assert_eq!(stopped.expect_err("it is stopped"), RecommendError::Stopped);
         spec.folds = 1;
-        assert!(run_folds(&dataset, &Features::default(), &spec, None, 3, &go, |_| {}).is_err());
+        assert!(run_folds(&dataset, &Features::default(), &spec, None, 3, &running, |_| {}).is_err());
     }
 }

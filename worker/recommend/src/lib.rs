@@ -1,11 +1,14 @@
-//! Predicting whether a viewer dislikes, is neutral to, or likes a movie: the paper's experiment and an honest one beside it.
+//! Predicts whether a user dislikes, is neutral to, or likes a movie, and evaluates how well.
 //!
-//! One [`cell::CellSpec`] names one figure of the evaluation grid (protocol, modality, model, user embedding...); its folds are
-//! independent jobs. [`cell::run_fold`] runs one: split the pairs ([`split`]), build GL-scores ([`features::genre_like`]) and user embeddings
-//! ([`features::user_embedding`]) from the pairs that the protocol allows ([`features::profile`]), train ([`networks`]) and predict the test pairs.
-//! [`jhalak_common::evaluation::metrics::summarise`] turns the folds' predictions into the figures that `jhalak evaluate --json` prints.
+//! Holds the paper's models, baselines, a stacked ensemble, and the leak-free evaluation of them
+//! all. It never reads a video, a store or a queue: callers pass datasets and embeddings and get
+//! values or bytes back. It never uses a label to predict itself, except where a switch repeats a
+//! published error.
 //!
-//! Every class vector, probability row and confusion matrix is in the order dislike, neutral, like.
+//! Start reading at [`cell::run_fold`], which runs one fold of one cell of the evaluation grid:
+//! [split] draws the pairs, [features] turns them into inputs, and [networks], [ensemble] or
+//! [baseline] predicts the test pairs. [serving] fits, stores and queries the final model. All
+//! class vectors, probability rows and confusion matrices are in the order dislike, neutral, like.
 
 pub mod baseline;
 pub mod cell;

@@ -1,4 +1,4 @@
-//! Which pairs train, validate and test in each fold.
+//! Draws the training, validation and test pairs of each fold.
 
 use crate::RecommendError;
 use jhalak_common::dataset::{Dataset, Label};
@@ -17,11 +17,11 @@ const VALIDATION: u64 = 1 << 16;
 /// The pairs of one fold, as indexes into the dataset's ratings; up-sampling repeats an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoldPairs {
-    /// Train the weights.
+    /// Pairs that train the weights.
     pub train: Vec<u32>,
-    /// Decide when to stop.
+    /// Pairs that decide when to stop.
     pub validation: Vec<u32>,
-    /// Are predicted.
+    /// Pairs to predict.
     pub test: Vec<u32>,
 }
 
@@ -30,13 +30,15 @@ pub(crate) fn fold_seed(spec: &CellSpec, fold: usize) -> u64 {
     spec.seed.wrapping_mul(1009).wrapping_add(fold as u64)
 }
 
-/// Draws fold `fold` (from 0) of the cell's protocol. In `strict` without any copies: see [`upsample`].
+/// Draws fold `fold` (from 0) of the cell's protocol. Under `strict` without copies: see
+/// [`upsample`].
 ///
-/// `given` are the pairs that the fold tests, sorted, where the cell's folds were given: those and no others. Under the published protocol copies of a
-/// pair go where the pair goes.
+/// `given` are the test pairs of the fold, sorted, for cells with given folds, and must be `None`
+/// for others. Under the published protocol copies of a pair stay on its side of the split.
 ///
 /// # Errors
-/// A class with too few pairs, a fold that does not exist, or a fold that leaves nothing to train or test.
+/// A class with too few pairs, a fold that does not exist, or a fold without training or test
+/// pairs.
 pub fn fold_pairs(
     dataset: &Dataset,
     spec: &CellSpec,
@@ -46,11 +48,11 @@ pub fn fold_pairs(
     if spec.given_folds.is_some() != given.is_some() {
         return Err(setting(
             "given_folds",
-            "the folds must come with a cell that names them, and with no other".to_owned(),
+            "a cell with given folds needs them, and a cell that draws its folds takes none".to_owned(),
         ));
     }
     if fold >= spec.folds {
-        return Err(setting("folds", format!("there is no fold {fold} of {}", spec.folds)));
+        return Err(setting("folds", format!("fold {fold} of {} does not exist", spec.folds)));
     }
     check_classes(dataset, spec)?;
     let all: Vec<u32> = (0..dataset.ratings.len()).map(index).collect();
@@ -106,17 +108,19 @@ pub fn fold_pairs(
     Ok(pairs)
 }
 
-/// What is left of a fold of users where `known` ratings of each are to be known: the others of them, drawn at random; users with no more than that are not
-/// tested. `test` are all pairs of the fold's users, sorted.
+/// Removes `known` randomly drawn ratings of each user from the fold `test` (all pairs of the
+/// fold's users, sorted). Users with no more ratings than that are removed.
 #[must_use]
 pub fn leave_known(dataset: &Dataset, test: &[u32], known: usize, seed: u64) -> Vec<u32> {
     all_but_known(dataset, test, known, &mut seeded(seed, KNOWN), |_| true)
 }
 
-/// Repeats the dislikes in `pairs` as `balance` says; the others, and `pairs` under any other balance, stay as they are.
+/// Up-samples the dislikes in `pairs` as `balance` says. Under any other balance `pairs` stay as
+/// they are.
 ///
-/// Every dislike is repeated equally often, and those that are repeated once more are drawn at random. Never more than there are of the rarer of the other
-/// classes: the paper's factor is made for a dataset in which dislikes are rare, and would make them the commonest class of another.
+/// All dislikes are repeated equally often, to one copy; those with one more copy are drawn at
+/// random. Dislikes never outnumber the rarer of the other classes: the paper's factor is for a
+/// dataset with rare dislikes, and would make them the most common class of another.
 #[must_use]
 pub fn upsample(dataset: &Dataset, pairs: &[u32], balance: Balance, seed: u64) -> Vec<u32> {
     let mut out = pairs.to_vec();
@@ -130,7 +134,8 @@ pub fn upsample(dataset: &Dataset, pairs: &[u32], balance: Balance, seed: u64) -
     out
 }
 
-/// Parts `pairs` in two so that each class gives the same share, to one pair, to the second part of ceil(share * n) pairs.
+/// Splits `pairs` in two so that the second part has ceil(share * n) pairs and the same share, to
+/// one pair, of each class.
 #[must_use]
 pub fn stratified(dataset: &Dataset, pairs: &[u32], share: f64, random: &mut Random) -> (Vec<u32>, Vec<u32>) {
     let mut classes = by_class(dataset, pairs);
@@ -155,7 +160,7 @@ pub fn stratified(dataset: &Dataset, pairs: &[u32], share: f64, random: &mut Ran
     (first, second)
 }
 
-/// Parts `pairs` into `folds` parts; sizes differ by at most one, and so do each class's counts.
+/// Splits `pairs` into `folds` parts. Sizes, and the counts of each class, differ by at most one.
 #[must_use]
 pub fn stratified_folds(dataset: &Dataset, pairs: &[u32], folds: usize, random: &mut Random) -> Vec<Vec<u32>> {
     let mut parts = vec![Vec::new(); folds];
@@ -171,27 +176,27 @@ pub fn stratified_folds(dataset: &Dataset, pairs: &[u32], folds: usize, random: 
     parts
 }
 
-/// The fold of each of `count` users or movies; sizes differ by at most one.
+/// Returns the fold of each of `count` users or movies. Sizes differ by at most one.
 fn group_folds(count: usize, folds: usize, random: &mut Random) -> Vec<usize> {
-    let mut of: Vec<usize> = (0..count).map(|i| i % folds).collect();
-    shuffle(&mut of, random);
-    of
+    let mut fold_of: Vec<usize> = (0..count).map(|i| i % folds).collect();
+    shuffle(&mut fold_of, random);
+    fold_of
 }
 
-/// The pairs of the users that are `asked` about but `known` of each, drawn at random.
+/// Returns the pairs of the tested users without `known` of each, drawn at random.
 fn all_but_known(
     dataset: &Dataset,
     pairs: &[u32],
     known: usize,
     draw: &mut Random,
-    asked: impl Fn(u32) -> bool,
+    is_tested: impl Fn(u32) -> bool,
 ) -> Vec<u32> {
     let mut test = Vec::new();
     for own in pairs.chunk_by(|&a, &b| dataset.ratings[a as usize].user == dataset.ratings[b as usize].user) {
         let mut own = own.to_vec();
-        shuffle(&mut own, draw); // also for users of other folds: the draw then does not depend on the fold
+        shuffle(&mut own, draw); // for users of other folds too, so that the draw does not depend on the fold
         let user = dataset.ratings[own[0] as usize].user;
-        if asked(user) && own.len() > known {
+        if is_tested(user) && own.len() > known {
             test.extend_from_slice(&own[known..]);
         }
     }
@@ -207,9 +212,9 @@ fn by_class(dataset: &Dataset, pairs: &[u32]) -> [Vec<u32>; 3] {
     classes
 }
 
-/// `all` without `gone`, both sorted.
-fn without(all: &[u32], gone: &[u32]) -> Vec<u32> {
-    all.iter().copied().filter(|pair| gone.binary_search(pair).is_err()).collect()
+/// Returns `all` without `removed`, both sorted.
+fn without(all: &[u32], removed: &[u32]) -> Vec<u32> {
+    all.iter().copied().filter(|pair| removed.binary_search(pair).is_err()).collect()
 }
 
 fn check_classes(dataset: &Dataset, spec: &CellSpec) -> Result<(), RecommendError> {
@@ -253,7 +258,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
-        fn strict_folds_tile_the_pairs(users in 20_usize..60, folds in 2_usize..6, seed in 0_u64..1000, which in 0_usize..3) {
+        fn strict_folds_test_every_pair_once(users in 20_usize..60, folds in 2_usize..6, seed in 0_u64..1000, which in 0_usize..3) {
             let dataset = example(users, 15, 8, Taste::Chance, seed);
             let split = [Split::Pairs, Split::Movies, Split::Users { known: 3 }][which];
             let spec = spec(Protocol::Strict { split }, folds, seed);
@@ -291,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_split_has_the_published_sizes_and_its_errata() {
+    fn the_published_split_has_the_published_sizes_and_errata() {
         let dataset = example(200, 60, 40, Taste::Chance, 1);
         let errata = Errata::published();
         let published = spec(Protocol::Paper { errata }, 5, 0);
@@ -316,14 +321,14 @@ mod tests {
     }
 
     #[test]
-    fn up_sampling_repeats_dislikes_evenly() {
+    fn up_sampling_repeats_dislikes_evenly_up_to_the_rarer_class() {
         let dataset = example(50, 20, 10, Taste::Chance, 2);
         let all: Vec<u32> = (0..dataset.ratings.len()).map(index).collect();
         let [dislikes, neutrals, likes] = counts(&dataset, &all);
         let mut more = upsample(&dataset, &all, PUBLISHED_UPSAMPLING, 0);
-        // Here dislikes are as common as the others: none is repeated.
+        // Dislikes are as common as the other classes: none is repeated.
         assert_eq!(counts(&dataset, &more), [dislikes.max(neutrals.min(likes)), neutrals, likes]);
-        // Of few, each is repeated three or four times.
+        // A few dislikes occur three or four times each.
         let rare: Vec<u32> = {
             let is_dislike = |&pair: &u32| dataset.ratings[pair as usize].label == Label::Dislike;
             let (few, rest): (Vec<u32>, Vec<u32>) = all.iter().copied().partition(is_dislike);
@@ -341,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn given_folds_are_tested_as_they_are_and_copies_go_where_their_pair_goes() {
+    fn given_folds_are_tested_unchanged_and_copies_stay_with_their_pair() {
         let dataset = example(30, 20, 10, Taste::Chance, 3);
         let user = |&pair: &u32| dataset.ratings[pair as usize].user;
         let given: Vec<u32> = (0..300).filter(|pair| user(pair) < 6).collect();
@@ -365,6 +370,6 @@ mod tests {
 
         let strict = Protocol::Strict { split: Split::Pairs };
         assert!(fold_pairs(&dataset, &spec(strict, 2, 1), 0, Some(&given)).is_err(), "a cell that draws its folds");
-        assert!(fold_pairs(&dataset, &named(strict), 0, None).is_err(), "a cell whose folds are not there");
+        assert!(fold_pairs(&dataset, &named(strict), 0, None).is_err(), "a cell without its given folds");
     }
 }

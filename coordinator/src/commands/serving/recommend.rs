@@ -58,7 +58,7 @@ impl Recommend {
             candidates.extend(rated);
         }
         let asked = candidates.len();
-        candidates.retain(|&movie| viewer.asking.can_answer(movie));
+        candidates.retain(|&movie| viewer.asking.can_predict(movie));
         let probabilities = viewer.asking.predict(&candidates)?;
         let mut ranked: Vec<(u32, [f32; 3])> = candidates.iter().copied().zip(probabilities).collect();
         ranked.sort_by(|(m, a), (n, b)| b[2].total_cmp(&a[2]).then(a[0].total_cmp(&b[0])).then(m.cmp(n)));

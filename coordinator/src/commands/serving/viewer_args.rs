@@ -8,7 +8,7 @@ use jhalak_common::evaluation::metrics::{PerClass, predicted_class};
 use jhalak_common::settings::Settings;
 use jhalak_common::store;
 use jhalak_common::{Error, Result};
-use jhalak_worker::recommend::serving::{Asking, Newcomers, Served, Which, Why};
+use jhalak_worker::recommend::serving::{Explanation, LoadedModel, ModelKind, SessionInput, ViewerSession};
 use serde::Serialize;
 
 use crate::artifacts::{embeddings, fitted_model};
@@ -57,7 +57,7 @@ enum AnswerArg {
 /// A model that is asked by one viewer.
 pub struct Viewer {
     /// The model.
-    pub asking: Asking,
+    pub asking: ViewerSession,
     /// What answers, for people and programs.
     pub facts: ModelFacts,
     /// New movies, by their places.
@@ -95,7 +95,7 @@ pub struct Answer {
     /// Whether it came with --movie-file.
     pub new: bool,
     /// What carries the prediction.
-    pub why: Why,
+    pub why: Explanation,
 }
 
 impl ViewerArgs {
@@ -107,16 +107,16 @@ impl ViewerArgs {
         };
         let place = stored.place;
         let within = |e: Error| e.context(format!("the model {place}"));
-        let served = Served::read(&stored.files, stored.dataset).map_err(|e| within(e.into()))?;
+        let served = LoadedModel::read(&stored.files, stored.dataset).map_err(|e| within(e.into()))?;
         let which = match self.answer {
-            None => served.default_model(),
-            Some(AnswerArg::Honest) => Which::Honest,
-            Some(AnswerArg::Network) => Which::Network,
+            None => served.default_kind(),
+            Some(AnswerArg::Honest) => ModelKind::Ensemble,
+            Some(AnswerArg::Network) => ModelKind::Network,
         };
         let mut newcomers = self.newcomers(&served)?;
         let network = served.description.network.as_ref();
         let reads_trailers = network.is_some_and(|network| !network.cell.modality.tables().is_empty());
-        if which == Which::Network && reads_trailers && !newcomers.movies.is_empty() {
+        if which == ModelKind::Network && reads_trailers && !newcomers.movies.is_empty() {
             let store = store::open(&settings.store, &settings.s3).await?;
             for movie in &newcomers.movies {
                 let found = embeddings::of_movie(store.as_ref(), &movie.id, settings).await?;
@@ -124,17 +124,17 @@ impl ViewerArgs {
             }
         }
         let (kind, modality) = match (which, network) {
-            (Which::Network, Some(network)) => (network.cell.model.name(), Some(network.cell.modality.to_string())),
+            (ModelKind::Network, Some(network)) => (network.cell.model.name(), Some(network.cell.modality.to_string())),
             _ => ("honest", None),
         };
         let synthetic = served.dataset().synthetic;
         let known = served.dataset().movies.len() as u32;
         let new = (known..known + newcomers.movies.len() as u32).collect();
-        let asking = served.asked_by(newcomers, which).map_err(|e| within(e.into()))?;
+        let asking = served.session(newcomers, which).map_err(|e| within(e.into()))?;
         Ok(Viewer { asking, facts: ModelFacts { kind, modality, place, synthetic }, new })
     }
 
-    fn newcomers(&self, served: &Served) -> Result<Newcomers> {
+    fn newcomers(&self, served: &LoadedModel) -> Result<SessionInput> {
         let dataset = served.dataset();
         let movies = match &self.movie_file {
             None => Vec::new(),
@@ -171,14 +171,14 @@ impl ViewerArgs {
                 said.push((place, label));
             }
         }
-        Ok(Newcomers { movies, user, said, ..Newcomers::default() })
+        Ok(SessionInput { movies, user, new_ratings: said, ..SessionInput::default() })
     }
 }
 
 impl Viewer {
     /// The answer for a movie that was predicted.
     pub fn answer(&mut self, movie: u32, probabilities: [f32; 3], reasons: usize) -> Result<Answer> {
-        let why = self.asking.why(movie, reasons)?;
+        let why = self.asking.explain(movie, reasons)?;
         let of = &self.asking.dataset().movies[movie as usize];
         Ok(Answer {
             movie: of.id.clone(),
@@ -282,7 +282,7 @@ fn nearest<'a>(word: &str, candidates: impl Iterator<Item = (&'a str, String)>) 
 }
 
 /// What is known of the pair in one line for a person, for it and against it: what the others say first, which carries most wherever they are many.
-pub fn in_words(why: &Why) -> String {
+pub fn in_words(why: &Explanation) -> String {
     let PerClass { dislike, neutral, like } = why.others;
     let mut parts = vec![match dislike + neutral + like {
         0 => "nobody else rated it".to_owned(),
@@ -294,13 +294,13 @@ pub fn in_words(why: &Why) -> String {
         parts.push(format!("of {} liked {like} of {all}{}", genre.genre, disliked(dislike)));
     }
     // What is shown as 0.00 alike is no reason.
-    for neighbour in why.neighbours.iter().filter(|neighbour| neighbour.likeness >= 0.005) {
+    for neighbour in why.neighbours.iter().filter(|neighbour| neighbour.similarity >= 0.005) {
         let verb = match neighbour.rated {
             Label::Like => "liked",
             Label::Neutral => "was neutral to",
             Label::Dislike => "disliked",
         };
-        parts.push(format!("{verb} {} ({:.2} alike)", neighbour.name, neighbour.likeness));
+        parts.push(format!("{verb} {} ({:.2} alike)", neighbour.name, neighbour.similarity));
     }
     parts.join("; ")
 }

@@ -1,72 +1,76 @@
-//! Why a pair is predicted as it is: the genres and the user's own rated movies that carry it.
+//! Explains a prediction by genres and by the user's rated movies.
 
-use super::Fitted;
-use crate::features::movie_content::LIKENESSES;
+use super::FittedEnsemble;
+use crate::features::movie_content::SIMILARITIES;
 use crate::{CLASSES, RecommendError};
 use jhalak_common::dataset::Label;
 use serde::{Deserialize, Serialize};
 
-/// What speaks for and against a movie, as far as the user's known ratings tell.
+/// The reasons for a prediction that the user's known ratings give.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reasons {
-    /// The movie's genres that the user rated, the strongest leaning first.
-    pub genres: Vec<Leaning>,
-    /// The user's rated movies that are most like this one, the most alike first.
-    pub tokens: Vec<Token>,
+    /// Genres of the movie that the user has rated, strongest leaning first.
+    pub genres: Vec<GenreLeaning>,
+    /// Rated movies most similar to this one, most similar first.
+    #[serde(rename = "tokens")]
+    pub similar: Vec<SimilarMovie>,
 }
 
-/// What a user thinks of a genre beyond what is to be expected of the user and of the movies.
+/// How a user's ratings of a genre differ from what the bias model expects.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Leaning {
+pub struct GenreLeaning {
     /// Index into the genre vocabulary.
     pub genre: usize,
     /// Rated movies of this genre.
     pub rated: usize,
-    /// Mean of label minus expected probability of dislike, neutral, like; drawn towards 0 where few are rated.
+    /// Mean of label minus expected probability of dislike, neutral, like; shrunk towards 0 where
+    /// few movies are rated.
     pub beyond_expected: [f64; CLASSES],
 }
 
-/// A rated movie that the prediction attends to.
+/// A rated movie similar to the predicted one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Token {
+pub struct SimilarMovie {
     /// Index of the movie.
     pub movie: u32,
-    /// What the user gave it.
+    /// The user's rating of it.
     pub label: Label,
-    /// How like the predicted movie it is, from 0 to 1: the mean over text, people, genres, years and all together.
-    pub likeness: f64,
+    /// Similarity to the predicted movie, from 0 to 1: the mean over text, people, genres, years
+    /// and all.
+    #[serde(rename = "likeness")]
+    pub similarity: f64,
 }
 
-impl Fitted {
-    /// The reasons for one pair, at most `most` movies.
+impl FittedEnsemble {
+    /// Returns the reasons for one prediction, with at most `most` movies.
     ///
     /// # Errors
     /// A user or movie that the dataset does not have.
     pub fn reasons(&self, user: u32, movie: u32, most: usize) -> Result<Reasons, RecommendError> {
         self.check_pair(user, movie)?;
         let (user, movie) = (user as usize, movie as usize);
-        let mut genres: Vec<Leaning> = (self.catalogue.content.genres(movie).iter().enumerate())
+        let mut genres: Vec<GenreLeaning> = (self.catalogue.content.genres(movie).iter().enumerate())
             .filter(|(_, hot)| **hot > 0.0)
             .map(|(genre, _)| {
                 let (beyond_expected, rated) = self.knowledge.leaning(self.catalogue.genres, user, genre);
-                Leaning { genre, rated: rated as usize, beyond_expected }
+                GenreLeaning { genre, rated: rated as usize, beyond_expected }
             })
             .filter(|leaning| leaning.rated > 0)
             .collect();
-        let strength = |leaning: &Leaning| (leaning.beyond_expected[2] - leaning.beyond_expected[0]).abs();
+        let strength = |leaning: &GenreLeaning| (leaning.beyond_expected[2] - leaning.beyond_expected[0]).abs();
         genres.sort_by(|a, b| strength(b).total_cmp(&strength(a)));
-        let mut tokens: Vec<Token> = self
+        let mut similar: Vec<SimilarMovie> = self
             .knowledge
             .of_user(user)
             .filter(|(pair, _)| pair.movie as usize != movie)
             .map(|(pair, _)| {
-                let likeness: f64 = self.catalogue.content.likeness(movie, pair.movie as usize).iter().sum();
+                let similarity: f64 = self.catalogue.content.similarity(movie, pair.movie as usize).iter().sum();
                 let label = Label::ALL[usize::from(pair.label)];
-                Token { movie: pair.movie, label, likeness: likeness / LIKENESSES.len() as f64 }
+                SimilarMovie { movie: pair.movie, label, similarity: similarity / SIMILARITIES.len() as f64 }
             })
             .collect();
-        tokens.sort_by(|a, b| b.likeness.total_cmp(&a.likeness));
-        tokens.truncate(most);
-        Ok(Reasons { genres, tokens })
+        similar.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
+        similar.truncate(most);
+        Ok(Reasons { genres, similar })
     }
 }

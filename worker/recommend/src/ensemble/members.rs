@@ -1,11 +1,11 @@
-//! The second level: models on described pairs, and the stack over them.
+//! The stack's members, fitted on rows of features, and the stack over them.
 
 use super::linear::logistic::Logistic;
+use super::rows::{Rows, Trial, check_stop};
 use super::settings::{Part, Settings};
 use super::stack::Stack;
-use super::trees::boosting::{Boosting, Curve};
+use super::trees::boosting::{Boosting, LossCurve};
 use super::trees::extra_trees::ExtraTrees;
-use super::{Rows, stopped};
 use crate::{CLASSES, RecommendError};
 use jhalak_nn::seeded;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ const EXTRA_TREES: u64 = 2 << 32;
 /// Class probabilities, row by row.
 type Probabilities = Vec<[f32; CLASSES]>;
 
-/// The fitted members and the stack. Members that were left out are `None`.
+/// The fitted members and the stack. A member that is left out is `None`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Members {
     boosting: Option<Boosting>,
@@ -29,43 +29,47 @@ pub struct Members {
 }
 
 impl Members {
-    /// Fits the members in each trial (rows to fit, rows to ask about), decides rounds and stack on what was asked about, and fits the
-    /// members again on `rows`. Beside them come the members' probabilities for the rows asked about, and the stack's.
+    /// Fits the members in each trial, chooses rounds and stack on the held-out rows, and fits the
+    /// members again on `rows`. Also returns the probabilities of each member, and of the stack,
+    /// for the held-out rows.
+    ///
+    /// # Errors
+    /// [`RecommendError::Stopped`].
     pub fn fit(
-        trials: &[(Rows, Rows)],
+        trials: &[Trial],
         rows: &Rows,
         settings: &Settings,
         seed: u64,
         stop: &AtomicBool,
     ) -> Result<(Self, Vec<Probabilities>, Probabilities), RecommendError> {
-        let mut curve = Curve::default();
+        let mut curve = LossCurve::default();
         let mut fitted = Vec::with_capacity(trials.len());
-        for ((rows, asked), stream) in trials.iter().zip(1..) {
-            stopped(stop)?;
-            fitted.push(Self::grow(rows, Some((asked, &mut curve)), settings, seed, stream));
+        for (trial, stream) in trials.iter().zip(1..) {
+            check_stop(stop)?;
+            fitted.push(Self::grow(&trial.fit, Some((&trial.held_out, &mut curve)), settings, seed, stream));
         }
         let rounds = curve.best();
         let mut all: Vec<Probabilities> = Vec::new();
-        for (mut members, (_, asked)) in fitted.into_iter().zip(trials) {
+        for (mut members, trial) in fitted.into_iter().zip(trials) {
             if let Some(boosting) = &mut members.boosting {
                 boosting.truncate(rounds);
             }
-            let own = members.each(asked);
+            let own = members.each(&trial.held_out);
             all.resize(own.len(), Vec::new());
             all.iter_mut().zip(own).for_each(|(all, own)| all.extend(own));
         }
-        let labels: Vec<u8> = trials.iter().flat_map(|(_, asked)| asked.labels.clone()).collect();
+        let labels: Vec<u8> = trials.iter().flat_map(|trial| trial.held_out.labels.clone()).collect();
         let stack = Stack::fit(&all, &labels);
         let stacked = stack.predict(&all, labels.len());
         let mut last = settings.clone();
         last.boosting.rounds = rounds;
-        stopped(stop)?;
+        check_stop(stop)?;
         let members = Self { stack, ..Self::grow(rows, None, &last, seed, 0) };
         Ok((members, all, stacked))
     }
 
-    /// Fits every member on these rows; the stack is left empty.
-    fn grow(rows: &Rows, held: Option<(&Rows, &mut Curve)>, settings: &Settings, seed: u64, stream: u64) -> Self {
+    /// Fits every member on these rows, and leaves the stack empty.
+    fn grow(rows: &Rows, held: Option<(&Rows, &mut LossCurve)>, settings: &Settings, seed: u64, stream: u64) -> Self {
         let (features, labels) = (&rows.features, rows.labels.as_slice());
         let boosting = settings.has(Part::Boosting).then(|| {
             let random = &mut seeded(seed, BOOSTING + stream);
@@ -87,7 +91,7 @@ impl Members {
         }
     }
 
-    /// What each member says of the rows.
+    /// Returns the probabilities of each member.
     pub fn each(&self, rows: &Rows) -> Vec<Probabilities> {
         let features = &rows.features;
         let boosting = self.boosting.as_ref().map(|model| model.predict(features));
@@ -97,12 +101,12 @@ impl Members {
         [boosting, forest, logistic, alone].into_iter().flatten().collect()
     }
 
-    /// What the stack says of the rows.
+    /// Returns the probabilities of the stack.
     pub fn predict(&self, rows: &Rows) -> Probabilities {
         self.stack.predict(&self.each(rows), rows.features.rows())
     }
 
-    /// Names of the members that are there.
+    /// Returns the names of the fitted members.
     pub fn names(&self) -> Vec<&'static str> {
         [
             (self.boosting.is_some(), "boosting"),
@@ -111,21 +115,21 @@ impl Members {
             (self.hierarchical, "hierarchical"),
         ]
         .into_iter()
-        .filter_map(|(there, name)| there.then_some(name))
+        .filter_map(|(fitted, name)| fitted.then_some(name))
         .collect()
     }
 
-    /// Weights of the members in the stack.
+    /// Returns the weights of the members in the stack.
     pub fn weights(&self) -> &[f64] {
         &self.stack.weights
     }
 
-    /// Rounds of the boosting that were kept.
+    /// Returns how many boosting rounds were kept.
     pub fn rounds(&self) -> usize {
         self.boosting.as_ref().map_or(0, Boosting::rounds)
     }
 
-    /// What each feature gained in the boosting.
+    /// Returns the gain of each feature in boosting.
     pub fn gains(&self) -> Vec<f64> {
         self.boosting.as_ref().map_or_else(Vec::new, Boosting::gains)
     }

@@ -1,38 +1,43 @@
-//! What can be chosen about the honest model.
+//! Settings of the stacked ensemble.
 
 use jhalak_common::evaluation::{SettingError, Split};
 use serde::{Deserialize, Serialize};
 
-/// How many settings were tried before those of [`Settings::new`] were fixed. Each was judged by [`super::Inner`], on inner folds of the
-/// training pairs of one fold of Flickscore (splits by pairs, movies and users); no test pair decided anything.
+/// How many settings were tried before those of [`Settings::new`] were fixed. Each was scored on
+/// inner folds of the training pairs of one fold of Flickscore (splits by pairs, movies and users).
+/// No test pair was used.
 pub const TRIED: usize = 75;
 
-/// What will be new about the pairs that are to be predicted. Training pairs are described as if the same were new about them.
+/// What is new about the pairs to predict. Training pairs are described as if the same were new
+/// about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Regime {
-    /// Neither: both the user and the movie occur in training.
-    Pairs,
-    /// The movie was never rated.
-    Movies,
-    /// Of the user only `known` ratings are there.
-    Users {
-        /// How many.
+#[serde(tag = "kind", deny_unknown_fields)]
+pub enum ColdStart {
+    /// Nothing: both the user and the movie occur in training.
+    #[serde(rename = "pairs")]
+    None,
+    /// The movie is unrated.
+    #[serde(rename = "movies")]
+    Item,
+    /// The user has only `known` ratings.
+    #[serde(rename = "users")]
+    User {
+        /// Number of known ratings.
         known: usize,
     },
 }
 
-impl From<Split> for Regime {
+impl From<Split> for ColdStart {
     fn from(split: Split) -> Self {
         match split {
-            Split::Pairs => Self::Pairs,
-            Split::Movies => Self::Movies,
-            Split::Users { known } => Self::Users { known },
+            Split::Pairs => Self::None,
+            Split::Movies => Self::Item,
+            Split::Users { known } => Self::User { known },
         }
     }
 }
 
-/// A part of the model that can be left out, so that a report can show what it adds.
+/// A part of the ensemble that can be left out, so that a report can show what it adds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
@@ -40,23 +45,25 @@ pub enum Part {
     Rates,
     /// Features: probabilities and terms of the user + movie bias model.
     Bias,
-    /// Features: the same with user and movie factors.
+    /// Features: probabilities of the bias model with user and movie factors.
     Factors,
-    /// Features: the same with content terms and each user's own slopes over the content.
+    /// Features: probabilities and terms of the bias model with content terms and each user's
+    /// slopes.
     Hierarchical,
     /// Features: GL-score with its l, n, d.
     Gl,
-    /// Features: the user's leaning towards the movie's genres.
+    /// Features: the user's leaning towards the movie's genres, beyond what the bias model expects.
     GenreLeaning,
-    /// Features: year, rating, languages, counts, genres, and the reduced text of the movie itself.
+    /// Features: year, rating, languages, counts, genres and reduced text of the movie.
     Content,
-    /// Features: people whom the movie shares with what the user liked, was neutral to, disliked; how their other movies fared.
+    /// Features: people shared with movies that the user liked, was neutral to, disliked; ratings
+    /// of their other movies.
     People,
-    /// Features: the user's own rated movies as tokens, attended to by likeness of content.
+    /// Features: attention over the user's rated movies by similarity of content.
     Attention,
-    /// Features: movies like this one, and how they fared with everybody.
+    /// Features: ratings of similar movies by all users.
     Neighbours,
-    /// Features: what is known of the user besides ratings (age, job...).
+    /// Features: attributes of the user (age, job...).
     Attributes,
     /// Member of the stack: gradient boosting.
     Boosting,
@@ -64,7 +71,7 @@ pub enum Part {
     ExtraTrees,
     /// Member of the stack: logistic regression on all features.
     Logistic,
-    /// Member of the stack: the hierarchical model by itself.
+    /// Member of the stack: the hierarchical model alone.
     HierarchicalAlone,
 }
 
@@ -89,17 +96,18 @@ impl Part {
     ];
 }
 
-/// Gradient boosting.
+/// Settings of gradient boosting.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BoostingSettings {
-    /// Rounds at most; each grows one tree a class. How many are kept is decided on held-out folds.
+    /// Maximum number of rounds; each grows one tree for each class. Held-out folds choose how many
+    /// are kept.
     pub rounds: usize,
     /// Shrinkage of each tree, in (0, 1].
     pub rate: f64,
-    /// Leaves of a tree, at least 2.
+    /// Maximum number of leaves of a tree, at least 2.
     pub leaves: usize,
-    /// Sum of second derivatives that a leaf needs.
+    /// Minimum sum of second derivatives in a leaf.
     pub min_hessian: f64,
     /// L2 penalty of leaf values.
     pub l2: f64,
@@ -109,82 +117,83 @@ pub struct BoostingSettings {
     pub features: f64,
 }
 
-/// Extremely randomised trees.
+/// Settings of extremely randomised trees.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExtraTreesSettings {
-    /// How many.
+    /// Number of trees.
     pub trees: usize,
-    /// Rows that a leaf needs.
+    /// Minimum number of rows in a leaf.
     pub min_rows: usize,
-    /// Share of the features that are tried at each split, in (0, 1].
+    /// Share of the features tried at each split, in (0, 1].
     pub features: f64,
 }
 
-/// Penalties of the linear models with one term a user and a movie: each is the inverse variance of the terms expected beforehand.
+/// Penalties of the mixed logit model's terms: the inverse of each term's prior variance.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct EffectPenalties {
+pub struct TermPenalties {
     /// Terms of users.
     pub user: f64,
     /// Terms of movies.
     pub movie: f64,
     /// Content terms shared by all users.
     pub content: f64,
-    /// Each user's own slopes over the content.
+    /// Slopes of each user over the content.
     pub slope: f64,
-    /// Slopes over the content shared by users with an attribute, and the attributes' own terms.
+    /// Terms of the users' attributes, and slopes over the content for each attribute.
     pub attribute: f64,
     /// User and movie factors.
     pub factor: f64,
 }
 
-/// Settings of the honest model.
+/// Settings of the stacked ensemble.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// What will be new about the pairs to predict.
-    pub regime: Regime,
-    /// Parts that are left out.
+    /// What is new about the pairs to predict.
+    #[serde(rename = "regime")]
+    pub cold_start: ColdStart,
+    /// Parts to leave out.
     pub without: Vec<Part>,
-    /// Folds in which training pairs are described without their own label, at least 2.
+    /// Number of folds of the out-of-fold views, at least 2.
     pub profile_folds: usize,
-    /// For users of whom some ratings are known: how often those are drawn anew.
+    /// Cold-start users: how many times their known ratings are drawn.
     pub known_rounds: usize,
-    /// Folds on which rounds, stack and thresholds are decided, at least 2.
+    /// Number of folds that boosting rounds, stack and class weights are fitted on, at least 2.
     pub stack_folds: usize,
-    /// Pairs by which rates are drawn towards the mean.
+    /// Strength, in pairs, with which rates are shrunk towards the mean.
     pub smoothing: f64,
-    /// Penalties of the bias model and of the one with factors.
-    pub bias: EffectPenalties,
+    /// Penalties of the bias model and of the factor model.
+    pub bias: TermPenalties,
     /// Penalties of the hierarchical model.
-    pub hierarchical: EffectPenalties,
-    /// Number of factors.
+    pub hierarchical: TermPenalties,
+    /// Number of user and movie factors.
     pub factors: usize,
-    /// Numbers that a movie's text, and its people, are reduced to.
+    /// Dimensions that a movie's text, and its people, are reduced to.
     pub text_dims: usize,
-    /// Gradient boosting.
+    /// Settings of gradient boosting.
     pub boosting: BoostingSettings,
-    /// Extremely randomised trees.
+    /// Settings of extremely randomised trees.
     pub extra_trees: ExtraTreesSettings,
     /// L2 penalty of the logistic member.
     pub logistic_l2: f64,
 }
 
 impl Settings {
-    /// The settings that were found best on inner folds.
+    /// Returns the settings with the best figures on inner folds.
     #[must_use]
-    pub fn new(regime: Regime) -> Self {
-        let bias = EffectPenalties { user: 0.8, movie: 0.8, content: 1.0, slope: 1.0, attribute: 5.0, factor: 6.0 };
+    pub fn new(cold_start: ColdStart) -> Self {
+        let bias = TermPenalties { user: 0.8, movie: 0.8, content: 1.0, slope: 1.0, attribute: 5.0, factor: 6.0 };
         Self {
-            regime,
+            cold_start,
             without: Vec::new(),
             profile_folds: 6,
             known_rounds: 2,
             stack_folds: 4,
             smoothing: 4.0,
             bias,
-            hierarchical: EffectPenalties {
+            hierarchical: TermPenalties {
                 user: 0.5,
                 movie: 2.0,
                 content: 100.0,
@@ -208,7 +217,7 @@ impl Settings {
         }
     }
 
-    /// Whether a part is there.
+    /// Returns whether a part is in use.
     #[must_use]
     pub fn has(&self, part: Part) -> bool {
         !self.without.contains(&part)
@@ -223,44 +232,59 @@ impl Settings {
         let share = |x: f64| x > 0.0 && x <= 1.0;
         let members = [Part::Boosting, Part::ExtraTrees, Part::Logistic, Part::HierarchicalAlone];
         if !members.iter().any(|&member| self.has(member)) {
-            return fail("honest.without", "leaves out every member of the stack: keep one");
+            return fail("ensemble.without", "leaves out every member of the stack: keep at least one");
         }
         if !(2..=250).contains(&self.profile_folds) {
-            return fail("honest.profile_folds", "must lie in 2..=250");
+            return fail("ensemble.profile_folds", "must lie in 2..=250");
         }
         if !(2..=250).contains(&self.stack_folds) {
-            return fail("honest.stack_folds", "must lie in 2..=250");
+            return fail("ensemble.stack_folds", "must lie in 2..=250");
         }
         if !(1..=100).contains(&self.known_rounds) {
-            return fail("honest.known_rounds", "must lie in 1..=100");
+            return fail("ensemble.known_rounds", "must lie in 1..=100");
         }
         if !(self.smoothing >= 0.0 && self.smoothing.is_finite()) {
-            return fail("honest.smoothing", "must be 0 or more and finite");
+            return fail("ensemble.smoothing", "must be 0 or more and finite");
         }
         for p in [self.bias, self.hierarchical] {
             if ![p.user, p.movie, p.content, p.slope, p.attribute, p.factor].iter().all(|x| *x > 0.0 && x.is_finite()) {
-                return fail("honest.bias, honest.hierarchical", "every penalty must be above 0 and finite");
+                return fail("ensemble.bias, ensemble.hierarchical", "every penalty must be above 0 and finite");
             }
         }
         if self.factors > 256 || self.text_dims > 256 {
-            return fail("honest.factors, honest.text_dims", "must be 256 at most");
+            return fail("ensemble.factors, ensemble.text_dims", "must be at most 256");
         }
         let b = &self.boosting;
         if !(1..=10_000).contains(&b.rounds) || !(2..=1024).contains(&b.leaves) {
-            return fail("honest.boosting", "rounds must lie in 1..=10000 and leaves in 2..=1024");
+            return fail("ensemble.boosting", "rounds must lie in 1..=10000 and leaves in 2..=1024");
         }
         if !(share(b.rate) && share(b.rows) && share(b.features) && b.l2 >= 0.0 && b.min_hessian > 0.0) {
             return fail(
-                "honest.boosting",
-                "rate, rows and features must lie in (0, 1], l2 be 0 or more, min_hessian above 0",
+                "ensemble.boosting",
+                "rate, rows and features must lie in (0, 1], l2 must be 0 or more, min_hessian must be above 0",
             );
         }
         if !(1..=10_000).contains(&self.extra_trees.trees) || !share(self.extra_trees.features) {
-            return fail("honest.extra_trees", "trees must lie in 1..=10000 and features in (0, 1]");
+            return fail("ensemble.extra_trees", "trees must lie in 1..=10000 and features in (0, 1]");
         }
         if !(self.logistic_l2 > 0.0 && self.logistic_l2.is_finite()) {
-            return fail("honest.logistic_l2", "must be above 0 and finite");
+            return fail("ensemble.logistic_l2", "must be above 0 and finite");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cold_starts_are_stored_under_the_words_of_their_splits() {
+        let word = |split: Split| serde_json::to_value(ColdStart::from(split)).expect("plain data");
+        assert_eq!(word(Split::Pairs), serde_json::json!({ "kind": "pairs" }));
+        assert_eq!(word(Split::Movies), serde_json::json!({ "kind": "movies" }));
+        assert_eq!(word(Split::Users { known: 5 }), serde_json::json!({ "kind": "users", "known": 5 }));
+        let settings = serde_json::to_value(Settings::new(ColdStart::None)).expect("plain data");
+        assert_eq!(settings["regime"]["kind"], "pairs");
     }
 }

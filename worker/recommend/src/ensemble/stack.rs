@@ -1,26 +1,29 @@
-//! Several models' probabilities as one: their logarithms, weighted, plus a constant a class.
+//! Combines the probabilities of several models: a weighted sum of their logarithms, plus a
+//! constant for each class.
 
 use super::linear::lbfgs::minimise;
 use super::linear::softmax::softmax;
 use crate::CLASSES;
 use serde::{Deserialize, Serialize};
 
-/// Penalty on the distance of the weights from equal ones: members are much alike, and what tells them apart is little.
+/// Penalty on the distance of the weights from equal ones: members are similar, so the data say
+/// little about their order.
 const PENALTY: f64 = 20.0;
-/// Probabilities below this are not believed.
+/// Probabilities are raised to at least this.
 const LEAST: f32 = 1e-4;
 
 /// A fitted stack.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stack {
-    /// One weight a member.
+    /// One weight for each member.
     pub weights: Vec<f64>,
-    /// One constant a class.
+    /// One constant for each class.
     pub constants: [f64; CLASSES],
 }
 
 impl Stack {
-    /// Fits weights and constants on members' probabilities for rows they were not fitted on: members x rows.
+    /// Fits weights and constants on the members' probabilities (members x rows) for rows that they
+    /// were not fitted on.
     pub fn fit(members: &[Vec<[f32; CLASSES]>], labels: &[u8]) -> Self {
         let count = members.len();
         let equal = 1.0 / count.max(1) as f64;
@@ -54,7 +57,7 @@ impl Stack {
         Self { weights: parameters, constants }
     }
 
-    /// Class probabilities of each row.
+    /// Returns the class probabilities of each row.
     pub fn predict(&self, members: &[Vec<[f32; CLASSES]>], rows: usize) -> Vec<[f32; CLASSES]> {
         let probabilities = |row: &[[f64; CLASSES]]| {
             let mut scores = scores(row, &self.weights, &self.constants);
@@ -82,7 +85,7 @@ mod tests {
     use jhalak_nn::seeded;
 
     #[test]
-    fn the_member_that_knows_more_weighs_more() {
+    fn the_more_accurate_member_gets_the_higher_weight() {
         let random = &mut seeded(1, 0);
         let (mut good, mut noise, mut labels) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..2000 {

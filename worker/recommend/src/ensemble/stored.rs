@@ -1,21 +1,23 @@
-//! A fitted model as it is stored.
+//! The stored form of a fitted ensemble.
 //!
-//! What a view knows is learned again from the dataset's training pairs in about a second, to the same bytes, so only the second level and
-//! the names of those pairs are stored.
+//! Features are learned again from the training pairs in about a second, to the same bytes. So only
+//! the members, the stack and the indexes of those pairs are stored.
 
 use super::features::knowledge::{Catalogue, Knowledge};
-use super::{Fitted, Learned, Regime, sorted};
+use super::fitted::{FittedEnsemble, Learned};
+use super::rows::sorted_pairs;
+use super::settings::ColdStart;
 use crate::RecommendError;
 use jhalak_common::dataset::Dataset;
 use serde::{Deserialize, Serialize};
 
-/// The form of [`Stored`]. Others are refused.
+/// Version of [`StoredEnsemble`]. Other versions are refused.
 const VERSION: u32 = 1;
 
-/// A fitted model without the dataset.
+/// A fitted ensemble without its dataset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Stored {
+pub struct StoredEnsemble {
     version: u32,
     /// Hash of the dataset's content.
     dataset: String,
@@ -24,11 +26,11 @@ pub struct Stored {
     learned: Learned,
 }
 
-impl Fitted {
-    /// The model to store; `dataset` and `train` are those of the fit.
+impl FittedEnsemble {
+    /// Returns the ensemble to store; `dataset` and `train` are those of the fit.
     #[must_use]
-    pub fn store(&self, dataset: &Dataset, train: &[u32]) -> Stored {
-        Stored {
+    pub fn store(&self, dataset: &Dataset, train: &[u32]) -> StoredEnsemble {
+        StoredEnsemble {
             version: VERSION,
             dataset: dataset.content_hash(),
             train: train.to_vec(),
@@ -37,47 +39,53 @@ impl Fitted {
     }
 }
 
-impl Stored {
-    /// What was taken to be new about the pairs to predict.
+impl StoredEnsemble {
+    /// Returns the cold start that the ensemble was fitted for.
     #[must_use]
-    pub fn regime(&self) -> Regime {
-        self.learned.settings.regime
+    pub fn cold_start(&self) -> ColdStart {
+        self.learned.settings.cold_start
     }
 
-    /// The model, with the dataset that it was fitted on. Predicts the same as before.
+    /// Restores the ensemble with the dataset of the fit. Its predictions are those of the fit.
     ///
     /// # Errors
-    /// [`RecommendError::Dataset`]: a version that is not known, or another dataset.
-    pub fn restore(self, dataset: &Dataset) -> Result<Fitted, RecommendError> {
+    /// [`RecommendError::Dataset`]: an unknown version, or another dataset.
+    pub fn restore(self, dataset: &Dataset) -> Result<FittedEnsemble, RecommendError> {
         let (learned, train, catalogue) = self.catalogue(dataset)?;
         let knowledge = Knowledge::learn(dataset, &catalogue, &train, &learned.settings, learned.seed);
-        Ok(Fitted { learned, catalogue, knowledge })
+        Ok(FittedEnsemble { learned, catalogue, knowledge })
     }
 
-    /// The model, with other knowledge than that of the fit: what [`Stored::restore`] and then [`Fitted::know`] give, learned once. `dataset` is that
-    /// of the fit; `now` begins with its users and movies, and `known` are pairs of `now`.
+    /// Does [`StoredEnsemble::restore`] and [`FittedEnsemble::refitted_on`] in one step, learning
+    /// features once. `dataset` is that of the fit; `now` begins with its users and movies, and
+    /// `known` are pairs of `now`.
     ///
     /// # Errors
-    /// As of those two.
-    pub fn restore_knowing(self, dataset: &Dataset, now: &Dataset, known: &[u32]) -> Result<Fitted, RecommendError> {
+    /// As those two.
+    pub fn restore_refitted_on(
+        self,
+        dataset: &Dataset,
+        now: &Dataset,
+        known: &[u32],
+    ) -> Result<FittedEnsemble, RecommendError> {
         let (learned, _, catalogue) = self.catalogue(dataset)?;
-        let (catalogue, known) = catalogue.knowing(now, known)?;
+        let (catalogue, known) = catalogue.refitted_on(now, known)?;
         let knowledge = Knowledge::learn(now, &catalogue, &known, &learned.settings, learned.seed);
-        Ok(Fitted { learned, catalogue, knowledge })
+        Ok(FittedEnsemble { learned, catalogue, knowledge })
     }
 
     fn catalogue(self, dataset: &Dataset) -> Result<(Learned, Vec<u32>, Catalogue), RecommendError> {
         let fail = |reason: String| Err(RecommendError::Dataset { dataset: dataset.name.clone(), reason });
         if self.version != VERSION {
             return fail(format!(
-                "the stored model has version {}, and only {VERSION} is known: fit again",
+                "the stored model has version {}, and this program reads only {VERSION}: fit again",
                 self.version
             ));
         }
         if self.dataset != dataset.content_hash() {
-            return fail("the stored model was fitted on other content: give that, or fit again".to_owned());
+            return fail("the stored model was fitted on other content: use that dataset, or fit again".to_owned());
         }
-        let (learned, train) = (self.learned, sorted(dataset, &self.train)?);
+        let (learned, train) = (self.learned, sorted_pairs(dataset, &self.train)?);
         let catalogue = Catalogue::new(dataset, &train, &learned.settings, learned.seed);
         Ok((learned, train, catalogue))
     }

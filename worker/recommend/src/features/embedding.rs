@@ -1,4 +1,4 @@
-//! Embeddings of the catalogue's movies in one modality.
+//! Embeddings of the movies in one modality.
 
 use crate::RecommendError;
 use jhalak_common::artifact::table_file::Table;
@@ -6,23 +6,25 @@ use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::Modality;
 use serde::{Deserialize, Serialize};
 
-/// Genres of which a network can be built. Its weights grow with their square; catalogues that mean genres have a few dozen.
-const MOST_GENRES: usize = 1024;
+/// Maximum number of genres for a network, whose weights grow with their square. Catalogues have a
+/// few dozen.
+const MAX_GENRES: usize = 1024;
 
-/// One row a movie, by the movie's index in the dataset.
+/// One embedding for each movie, by the movie's index in the dataset.
 ///
-/// A movie without a trailer, or whose trailer has no sound, has no row. Its pairs are left out of every cell that needs the row, in
-/// training and in testing, and counted there; the folds are drawn before that, so that they are the same in all cells.
+/// A movie without a trailer, or whose trailer has no sound, has no row. Cells that need the row
+/// leave out the movie's pairs, in training and in testing, and count them. Folds are drawn before
+/// that, so they are the same in all cells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EmbeddingTable {
-    /// Numbers a row.
+    /// Length of a row.
     pub dim: usize,
     /// The rows.
     pub rows: Vec<Option<Vec<f32>>>,
 }
 
 impl EmbeddingTable {
-    /// The multi-hot genre vectors. A movie without a known genre has a row of zeros.
+    /// Returns the multi-hot genre vectors. A movie without a known genre has a row of zeros.
     #[must_use]
     pub fn genres(dataset: &Dataset) -> Self {
         let dim = dataset.genres.len();
@@ -30,22 +32,22 @@ impl EmbeddingTable {
         Self { dim, rows: dataset.movies.iter().map(|movie| Some(hot(&movie.genres))).collect() }
     }
 
-    /// The rows of a stored table, by movie.
+    /// Returns the rows of a stored table, by movie.
     #[must_use]
     pub fn of(mut table: Table, dataset: &Dataset) -> Self {
         Self { dim: table.dim, rows: dataset.movies.iter().map(|movie| table.rows.remove(&movie.id)).collect() }
     }
 
-    /// The row of a movie.
+    /// Returns the row of a movie.
     #[must_use]
     pub fn row(&self, movie: u32) -> Option<&[f32]> {
         self.rows.get(movie as usize).and_then(|row| row.as_deref())
     }
 
-    /// Refuses tables that do not fit the catalogue and numbers that are not finite.
+    /// Refuses tables that do not match the catalogue, and values that are not finite.
     ///
     /// # Errors
-    /// [`RecommendError::Embedding`] with the first movie that is wrong.
+    /// [`RecommendError::Embedding`] with the first movie that is not valid.
     pub fn check(&self, table: &'static str, movies: usize) -> Result<(), RecommendError> {
         let fail = |reason: String| Err(RecommendError::Embedding { table, reason });
         if self.dim == 0 {
@@ -71,20 +73,21 @@ impl EmbeddingTable {
     }
 }
 
-/// The embeddings that a cell may use. The genre and metadata modalities need neither.
+/// The embeddings that a cell may read. The genre and metadata modalities need none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Features {
-    /// Trailer pictures.
+    /// Embeddings of trailer frames.
     pub video: Option<EmbeddingTable>,
-    /// Trailer sound.
+    /// Embeddings of trailer sound.
     pub audio: Option<EmbeddingTable>,
 }
 
 impl Features {
-    /// The tables of a modality, video before audio. None for metadata, whose table is fitted in every fold ([`super::metadata`]).
+    /// Returns the tables of a modality, video before audio. Returns none for metadata, whose table
+    /// is fitted in every fold ([`super::metadata`]).
     ///
     /// # Errors
-    /// [`RecommendError::MissingModality`], or what [`EmbeddingTable::check`] finds.
+    /// [`RecommendError::MissingModality`], or an error of [`EmbeddingTable::check`].
     pub fn tables(&self, modality: Modality, dataset: &Dataset) -> Result<Vec<EmbeddingTable>, RecommendError> {
         let take = |table: &Option<EmbeddingTable>, name| {
             let table = table.as_ref().ok_or(RecommendError::MissingModality { modality })?;
@@ -97,14 +100,12 @@ impl Features {
             Modality::Genre => {
                 let fail = |reason: String| Err(RecommendError::Embedding { table: "genre", reason });
                 if !dataset.has_genres() {
-                    return fail(
-                        "no movie has a genre, so that nothing tells them apart: take another modality".to_owned(),
-                    );
+                    return fail("no movie has a genre, so all movies look the same: use another modality".to_owned());
                 }
-                if dataset.genres.len() > MOST_GENRES {
+                if dataset.genres.len() > MAX_GENRES {
                     let count = dataset.genres.len();
                     return fail(format!(
-                        "{count} genres are too many, {MOST_GENRES} at most: list those to use under `genres` in dataset.toml"
+                        "{count} genres are too many, the maximum is {MAX_GENRES}: list the ones to use under `genres` in dataset.toml"
                     ));
                 }
                 let genres = EmbeddingTable::genres(dataset);

@@ -1,11 +1,13 @@
-//! The GenreLike score of the paper, section 6.
+//! The paper's GenreLike score (GL-score).
 
 use jhalak_common::evaluation::GlSettings;
 
-/// `GL = (l + n/2) / (l + n + d)` with l, n, d the dot products of the movie's genre vector with the sums of the genre vectors that
-/// the user liked, was neutral to, disliked. In [0, 1]; `settings.undefined` where the user rated none of the movie's genres.
+/// Returns `GL = (l + n/2) / (l + n + d)`, with l, n, d the dot products of the movie's genre
+/// vector with the sums of the genre vectors that the user liked, was neutral to, disliked. In [0,
+/// 1]; `settings.undefined` where the user rated none of the movie's genres.
 ///
-/// `sums` is [dislike, neutral, like], each as long as `genres`; `swapped` exchanges like and dislike (erratum 3).
+/// `sums` is [dislike, neutral, like], each as long as `genres`; `swapped` exchanges like and
+/// dislike (erratum 3).
 #[must_use]
 pub fn gl_score(genres: &[f32], sums: [&[f32]; 3], swapped: bool, settings: &GlSettings) -> f32 {
     let dot = |sum: &[f32]| genres.iter().zip(sum).map(|(g, s)| g * s).sum::<f32>();
@@ -23,8 +25,9 @@ mod tests {
     const SETTINGS: GlSettings = GlSettings { undefined: 0.01, scale: 100.0 };
 
     #[test]
-    fn the_formula_by_hand() {
-        // Two liked, one neutral, one disliked movie of the first genre; the second genre was never rated.
+    fn scores_match_the_formula_worked_out_by_hand() {
+        // Two liked, one neutral, one disliked movie of the first genre; the second genre was never
+        // rated.
         let sums: [&[f32]; 3] = [&[1.0, 0.0], &[1.0, 0.0], &[2.0, 0.0]];
         assert_eq!(gl_score(&[1.0, 0.0], sums, false, &SETTINGS), 2.5 / 4.0);
         assert_eq!(gl_score(&[1.0, 0.0], sums, true, &SETTINGS), 1.5 / 4.0);
@@ -34,7 +37,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_stays_in_the_unit_interval_and_mirrors_when_swapped(
+        fn scores_stay_in_the_unit_interval_and_mirror_when_swapped(
             genres in proptest::collection::vec(0_u8..2, 4),
             sums in proptest::collection::vec(0_u16..50, 12),
         ) {

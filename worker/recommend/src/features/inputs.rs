@@ -1,6 +1,6 @@
-//! The two inputs of a network for every pair: the movie's embedding and the user's, a modality.
+//! The inputs of a network for every pair: the movie's and the user's embedding in each modality.
 //!
-//! Embeddings are kept once a movie and once a profile; a batch is put together when it is needed.
+//! Embeddings are kept once for each movie and for each profile. Batches are assembled on demand.
 
 use super::embedding::EmbeddingTable;
 use super::genre_like::gl_score;
@@ -15,41 +15,41 @@ struct Sample {
     movie: u32,
     /// Row of the user embeddings.
     user: u32,
-    /// What the movie's embedding is multiplied by.
+    /// Factor of the movie's embedding.
     gl: f32,
     label: u8,
 }
 
-/// One modality's tables.
+/// The tables of one modality.
 #[derive(Debug)]
 struct Side {
     dim: usize,
     movies: EmbeddingTable,
     users: Vec<f32>,
-    /// Mean and 1 / deviation of each movie input and then of each user input.
+    /// Mean and 1 / standard deviation of each movie input, then of each user input.
     scaling: [Vec<(f32, f32)>; 2],
 }
 
-/// One batch in one modality: `rows x dim` each.
+/// One batch of one modality: `rows x dim` each.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    /// Movie inputs, paper section 8: m.
+    /// Movie inputs: m in the paper.
     pub movie: Vec<f32>,
-    /// User inputs: u.
+    /// User inputs: u in the paper.
     pub user: Vec<f32>,
 }
 
-/// The samples of a fold with all that their inputs are made of.
+/// The samples of a fold with the tables that their inputs come from.
 #[derive(Debug)]
 pub struct Inputs {
     samples: Vec<Sample>,
     sides: Vec<Side>,
-    /// User embeddings made so far.
+    /// Number of user embeddings computed so far.
     users: u32,
 }
 
 impl Inputs {
-    /// No samples yet, and a side for each of the modality's tables.
+    /// Creates inputs without samples, from one table for each modality.
     #[must_use]
     pub fn new(tables: Vec<EmbeddingTable>) -> Self {
         let side =
@@ -57,10 +57,10 @@ impl Inputs {
         Self { samples: Vec::new(), sides: tables.into_iter().map(side).collect(), users: 0 }
     }
 
-    /// Adds the pairs, all of whose movies have embeddings, and makes the user embeddings that they need. Returns the numbers of
-    /// the new samples, in the order of the pairs.
+    /// Adds pairs, whose movies must have embeddings, and computes the user embeddings that they
+    /// need. Returns the indexes of the new samples, in the order of the pairs.
     ///
-    /// `rows` remembers the user embedding of each profile, and starts empty for a fold.
+    /// `rows` caches the user embedding of each profile, and must be empty at the start of a fold.
     pub fn add(
         &mut self,
         dataset: &Dataset,
@@ -79,9 +79,9 @@ impl Inputs {
         (first..self.samples.len()).filter_map(|i| u32::try_from(i).ok()).collect()
     }
 
-    /// Adds one sample to predict: the user of this profile and a movie that has an embedding, whether or not they are a pair of the dataset.
-    /// Otherwise as [`Inputs::add`].
-    pub fn ask(
+    /// Adds one sample to predict: the user of this profile and a movie with an embedding. They
+    /// need not be a pair of the dataset. Otherwise as [`Inputs::add`].
+    pub fn add_unlabelled(
         &mut self,
         dataset: &Dataset,
         spec: &CellSpec,
@@ -121,19 +121,20 @@ impl Inputs {
         self.samples.push(Sample { movie, user, gl, label });
     }
 
-    /// Mean and 1 / deviation of each movie input, then of each user input, of one modality; both empty where inputs are not standardised.
+    /// Returns mean and 1 / standard deviation of each movie input, then of each user input, of one
+    /// modality. Both are empty where inputs are not standardised.
     #[must_use]
     pub fn scaling(&self, side: usize) -> &[Vec<(f32, f32)>; 2] {
         &self.sides[side].scaling
     }
 
-    /// Scales from now on with what another fold's [`Inputs::scaling`] was.
+    /// Sets the scaling that [`Inputs::scaling`] returned elsewhere.
     pub fn set_scaling(&mut self, side: usize, scaling: [Vec<(f32, f32)>; 2]) {
         self.sides[side].scaling = scaling;
     }
 
-    /// What a sample's inputs are made of in one modality: the movie's embedding, what it is multiplied by, and the user's embedding, all
-    /// before they are scaled.
+    /// Returns a sample's unscaled inputs in one modality: the movie's embedding, its factor, and
+    /// the user's embedding.
     #[must_use]
     pub fn parts(&self, side: usize, sample: u32) -> (&[f32], f32, &[f32]) {
         let Sample { movie, user, gl, .. } = self.samples[sample as usize];
@@ -141,7 +142,8 @@ impl Inputs {
         (movies.row(movie).unwrap_or(&[]), gl, &users[user as usize * dim..(user as usize + 1) * dim])
     }
 
-    /// Standard-scales every input feature from now on, with the mean and deviation of these samples. A constant feature becomes 0.
+    /// Standardises every input feature with the mean and standard deviation of these samples. A
+    /// constant feature becomes 0.
     pub fn standardise(&mut self, samples: &[u32]) {
         let count = samples.len().max(1) as f64;
         for side in 0..self.sides.len() {
@@ -166,13 +168,14 @@ impl Inputs {
         }
     }
 
-    /// Input features of each modality.
+    /// Returns the number of input features of each modality.
     #[must_use]
     pub fn dims(&self) -> Vec<usize> {
         self.sides.iter().map(|side| side.dim).collect()
     }
 
-    /// Puts the batch of these samples together: one [`Batch`] a modality, and the labels' indexes.
+    /// Assembles the batch of these samples: one [`Batch`] for each modality, and the label
+    /// indexes.
     pub fn fill(&self, samples: &[u32], batches: &mut Vec<Batch>, labels: &mut Vec<u8>) {
         batches.resize_with(self.sides.len(), Batch::default);
         for (side, batch) in batches.iter_mut().enumerate() {
@@ -197,7 +200,7 @@ impl Inputs {
     }
 }
 
-/// Applies the scaling, if there is one.
+/// Applies the scaling, if any.
 fn scale(row: &mut [f32], scaling: &[(f32, f32)]) {
     for (x, (mean, scale)) in row.iter_mut().zip(scaling) {
         *x = (*x - mean) * scale;

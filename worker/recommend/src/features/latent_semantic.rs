@@ -1,4 +1,5 @@
-//! Bags of terms: TF-IDF, and its reduction to a few numbers (latent semantic analysis by subspace iteration).
+//! Latent semantic analysis: TF-IDF of bags of terms, and its reduction to a few dimensions by
+//! subspace iteration.
 
 use jhalak_nn::Random;
 use std::collections::BTreeMap;
@@ -14,7 +15,8 @@ pub type Rows = Vec<Vec<(u32, f32)>>;
 pub struct Terms(BTreeMap<String, (u32, f64)>);
 
 impl Terms {
-    /// The terms that at least two and at most `most` (a share) of the `fitted` bags hold, weighted by how rare they are there.
+    /// Keeps the terms in at least two and at most a share `most` of the `fitted` bags, weighted by
+    /// their inverse document frequency.
     pub fn learn(bags: &[Vec<String>], fitted: &[bool], most: f64) -> Self {
         let mut frequency: BTreeMap<&str, usize> = BTreeMap::new();
         let documents = fitted.iter().filter(|fitted| **fitted).count();
@@ -29,12 +31,12 @@ impl Terms {
         Self(frequency.into_iter().zip(0..).map(|((term, count), i)| (term.to_owned(), (i, idf(count)))).collect())
     }
 
-    /// Number of terms.
+    /// Returns the number of terms.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// TF-IDF of every bag. Bags without any of the terms are empty rows.
+    /// Returns the TF-IDF of every bag. A bag without any of the terms is an empty row.
     pub fn rows(&self, bags: &[Vec<String>]) -> Rows {
         let row = |bag: &Vec<String>| {
             let mut counts: BTreeMap<u32, f64> = BTreeMap::new();
@@ -48,7 +50,7 @@ impl Terms {
     }
 }
 
-/// The cosine of two rows of [`tf_idf`].
+/// Returns the cosine of two rows of [`Terms::rows`].
 pub fn cosine(a: &[(u32, f32)], b: &[(u32, f32)]) -> f32 {
     let (mut i, mut j, mut sum) = (0, 0, 0.0);
     while let (Some(x), Some(y)) = (a.get(i), b.get(j)) {
@@ -64,13 +66,13 @@ pub fn cosine(a: &[(u32, f32)], b: &[(u32, f32)]) -> f32 {
     sum
 }
 
-/// Directions to which rows are reduced.
+/// The directions that rows are projected on.
 #[derive(Debug, Default)]
 pub struct Basis(Vec<Vec<f64>>);
 
 impl Basis {
-    /// The `dims` leading right singular vectors of the `fitted` rows, nearly in order of strength. Directions that those rows do not
-    /// have are zero.
+    /// Computes the `dims` leading right singular vectors of the `fitted` rows, nearly in order of
+    /// strength. Directions beyond the rank of those rows are zero.
     pub fn learn(rows: &Rows, terms: usize, fitted: &[bool], dims: usize, random: &mut Random) -> Self {
         let mut basis: Vec<Vec<f64>> =
             (0..dims).map(|_| (0..terms).map(|_| f64::from(random.normal())).collect()).collect();
@@ -89,7 +91,7 @@ impl Basis {
         Self(basis)
     }
 
-    /// The row along each direction.
+    /// Projects a row on each direction.
     pub fn reduce(&self, row: &[(u32, f32)]) -> impl Iterator<Item = f64> {
         self.0.iter().map(|vector| times(row, vector))
     }
@@ -99,7 +101,7 @@ fn times(row: &[(u32, f32)], vector: &[f64]) -> f64 {
     row.iter().map(|&(term, x)| f64::from(x) * vector[term as usize]).sum()
 }
 
-/// Gram and Schmidt, twice over for accuracy. Vectors that depend on the earlier ones become zero.
+/// Gram-Schmidt, run twice for accuracy. Vectors that depend on earlier ones become zero.
 fn orthonormalise(basis: &mut [Vec<f64>]) {
     for i in 0..basis.len() {
         let (done, rest) = basis.split_at_mut(i);
@@ -131,11 +133,11 @@ mod tests {
     }
 
     #[test]
-    fn only_fitted_bags_make_the_vocabulary() {
+    fn the_vocabulary_comes_from_fitted_bags_only() {
         let bags = bags(&["love song", "love war", "war song", "alien robot", "alien robot love"]);
         let terms = Terms::learn(&bags, &[true, true, true, false, false], 1.0);
         let rows = terms.rows(&bags);
-        assert_eq!(terms.len(), 3, "alien and robot occur only where nothing may be learned");
+        assert_eq!(terms.len(), 3, "alien and robot occur in unfitted bags only");
         assert!(rows[3].is_empty());
         assert_eq!(rows[4].len(), 1);
         assert!((cosine(&rows[0], &rows[0]) - 1.0).abs() < 1e-6);
@@ -143,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn bags_about_the_same_lie_together() {
+    fn bags_of_one_topic_are_projected_together() {
         let bags = bags(&["a b c", "b c d", "a c d", "w x y", "x y z", "w y z", "a b d", "w x z"]);
         let fitted = [true; 8];
         let terms = Terms::learn(&bags, &fitted, 1.0);
@@ -155,6 +157,6 @@ mod tests {
         let reduced = reduce(2);
         let near = |i: usize, j: usize| reduced[2 * i] * reduced[2 * j] + reduced[2 * i + 1] * reduced[2 * j + 1];
         assert!(near(0, 6) > 0.5 && near(3, 7) > 0.5 && near(0, 3).abs() < 1e-6);
-        assert!(reduce(12).iter().all(|x| x.is_finite()), "more than there are directions");
+        assert!(reduce(12).iter().all(|x| x.is_finite()), "more dimensions than the rank");
     }
 }

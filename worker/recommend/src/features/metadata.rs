@@ -1,35 +1,37 @@
-//! The metadata modality: a movie as the catalogue describes it, as one row of numbers.
+//! The metadata modality: the catalogue's description of a movie as one row of numbers.
 //!
-//! Description and people (cast, directors, writers) become TF-IDF, reduced to [`DIMS`] numbers each; beside them stand year, rating,
-//! lengths, languages and genres, and a column that says where the year is missing, which carries signal. Vocabularies, reductions
-//! and scales are learned from the movies of training pairs alone; what is missing is 0, the mean.
+//! Description and people (cast, directors, writers) become TF-IDF, reduced to [`DIMS`] dimensions
+//! each. Further columns are year, rating, lengths, languages, genres, and whether the year is
+//! missing, which carries signal. Vocabularies, reductions and scales are learned from the movies
+//! of training pairs alone. A missing value is 0, the mean.
 
 use super::embedding::EmbeddingTable;
-use super::movie_content::Scheme;
+use super::movie_content::MovieEncoder;
 use crate::RecommendError;
 use jhalak_common::dataset::{Dataset, Movie};
 use jhalak_common::evaluation::Modality;
 
-/// Numbers that the descriptions, and the people, are reduced to.
+/// Dimensions that the descriptions, and the people, are reduced to.
 pub const DIMS: usize = 24;
 
-/// The table of every movie, learned from the movies of the pairs `train` (indexes into the ratings).
+/// Returns the table of every movie, learned from the movies of the pairs `train` (indexes of
+/// ratings).
 ///
 /// # Errors
-/// [`RecommendError::MissingModality`] if the catalogue says nothing but ids, names and genres.
+/// [`RecommendError::MissingModality`] if the catalogue has only ids, names and genres.
 pub fn table(dataset: &Dataset, train: &[u32], seed: u64) -> Result<EmbeddingTable, RecommendError> {
-    if !dataset.movies.iter().any(says_something) {
+    if !dataset.movies.iter().any(has_metadata) {
         return Err(RecommendError::MissingModality { modality: Modality::Metadata });
     }
     let mut fitted = vec![false; dataset.movies.len()];
     train.iter().for_each(|&pair| fitted[dataset.ratings[pair as usize].movie as usize] = true);
-    let content = Scheme::learn(dataset, &fitted, DIMS, seed).describe(&dataset.movies);
+    let content = MovieEncoder::learn(dataset, &fitted, DIMS, seed).encode(&dataset.movies);
     let row = |row: &[f64]| Some(row.iter().map(|&x| x as f32).collect());
     let table = EmbeddingTable { dim: content.dims, rows: content.dense.chunks_exact(content.dims).map(row).collect() };
     table.check("metadata", dataset.movies.len()).map(|()| table)
 }
 
-fn says_something(movie: &Movie) -> bool {
+fn has_metadata(movie: &Movie) -> bool {
     let texts = [&movie.languages, &movie.writers, &movie.directors, &movie.cast];
     movie.year.is_some()
         || movie.rating.is_some()
@@ -62,8 +64,8 @@ mod tests {
         (fold.train, fold.test)
     }
 
-    /// Whether rows of training movies move when the catalogue says something else of the test movies.
-    fn moves(dataset: &Dataset, fit: &[u32], test: &[u32]) -> bool {
+    /// Returns whether rows of training movies change when the metadata of test movies change.
+    fn changes(dataset: &Dataset, fit: &[u32], test: &[u32]) -> bool {
         let mut changed = dataset.clone();
         let tested: Vec<u32> = test.iter().map(|&pair| dataset.ratings[pair as usize].movie).collect();
         for &movie in &tested {
@@ -79,22 +81,22 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_learned_from_test_movies_and_a_planted_leak_is_seen() {
+    fn nothing_is_learned_from_test_movies_and_a_planted_leak_is_detected() {
         let dataset = described();
         let (train, test) = split(&dataset);
-        assert!(!moves(&dataset, &train, &test), "fitted on the movies of training pairs alone");
+        assert!(!changes(&dataset, &train, &test), "fitted on the movies of training pairs alone");
         let leaky = [train.as_slice(), &test].concat();
-        assert!(moves(&dataset, &leaky, &test), "a fit on all movies must show, or this test proves nothing");
+        assert!(changes(&dataset, &leaky, &test), "a fit on all movies must be detected");
     }
 
     #[test]
-    fn movies_alike_lie_together_and_a_missing_year_is_told_apart() {
+    fn similar_movies_have_similar_rows_and_a_missing_year_is_marked() {
         let dataset = described();
         let all: Vec<u32> = (0..dataset.ratings.len() as u32).collect();
         let table = table(&dataset, &all, 7).expect("there is metadata");
         let row = |movie| table.row(movie).expect("every movie has a row");
-        let likeness = |a, b| row(a).iter().zip(row(b)).map(|(x, y)| x * y).sum::<f32>();
-        assert!(likeness(4, 8) > likeness(4, 9), "same theme and star against another");
+        let similarity = |a, b| row(a).iter().zip(row(b)).map(|(x, y)| x * y).sum::<f32>();
+        assert!(similarity(4, 8) > similarity(4, 9), "same theme and star against another");
         let missing = 3; // after year, rating and the number of the id
         assert!(row(5)[missing] > 0.0 && row(6)[missing] < 0.0, "{} {}", row(5)[missing], row(6)[missing]);
     }

@@ -1,4 +1,4 @@
-//! A movie as numbers, from the catalogue alone.
+//! Encodes movies as numbers, from the catalogue alone.
 
 use super::latent_semantic::{Basis, Rows, Terms, cosine};
 use super::standardise::Scale;
@@ -6,25 +6,25 @@ use jhalak_common::dataset::{Dataset, Movie};
 use jhalak_nn::seeded;
 use std::collections::BTreeMap;
 
-/// Terms in more than this share of the descriptions say nothing.
+/// Terms in more than this share of the descriptions are dropped.
 const COMMON: f64 = 0.3;
-/// Languages that get a column of their own: the commonest.
+/// Maximum number of languages that get a column: the most common ones.
 const LANGUAGES: usize = 5;
-/// Years over which likeness falls to 1/e.
+/// Years between two movies at which their similarity is 1/e.
 const YEARS: f64 = 6.0;
 
-/// How fast likeness in everything falls with the mean squared distance a column.
+/// How fast the similarity over all columns falls with the mean squared distance of a column.
 const SHARPNESS: f64 = 2.0;
 
-/// Catalogues of up to so many movies are compared once and for all: 125 MB at most.
-const REMEMBERED: usize = 2_500;
+/// Catalogues of up to this many movies keep all similarities in memory: at most 125 MB.
+const MAX_CACHED: usize = 2_500;
 
-/// Ways in which two movies can be alike.
-pub const LIKENESSES: [&str; 5] = ["text", "people", "genres", "years", "all"];
+/// Kinds of similarity between two movies.
+pub const SIMILARITIES: [&str; 5] = ["text", "people", "genres", "years", "all"];
 
-/// How movies are turned into numbers. Whatever is learned sees only the movies of the pairs that are known.
+/// Turns movies into numbers. Learns from the movies of the known pairs only.
 #[derive(Debug)]
-pub struct Scheme {
+pub struct MovieEncoder {
     /// Names of the plain columns.
     names: Vec<String>,
     /// The genre vocabulary.
@@ -39,14 +39,15 @@ pub struct Scheme {
     scales_with_square: Vec<Scale>,
 }
 
-/// Every movie of the catalogue.
+/// The encoded movies of the catalogue.
 #[derive(Debug)]
-pub struct Content {
+pub struct MovieContent {
     /// Names of the plain columns.
     pub names: Vec<String>,
-    /// movies x columns, as they are: not scaled, NaN where missing.
+    /// movies x columns, unscaled; NaN where missing.
     raw: Vec<f32>,
-    /// movies x `dims`: the plain columns, the year's square, and what is reduced; standardised, 0 where missing.
+    /// movies x `dims`: plain columns, squared year, reduced text and people; standardised, 0 where
+    /// missing.
     pub dense: Vec<f64>,
     /// Width of `dense`.
     pub dims: usize,
@@ -59,28 +60,29 @@ pub struct Content {
     text: Rows,
     people: Rows,
     years: Vec<Option<i32>>,
-    /// How alike any two movies are, each pair once, row by row of the lower triangle; empty for large catalogues.
-    likenesses: Vec<[f64; LIKENESSES.len()]>,
+    /// Similarities of all pairs of movies, the lower triangle row by row; empty for large
+    /// catalogues.
+    similarities: Vec<[f64; SIMILARITIES.len()]>,
 }
 
-impl Scheme {
+impl MovieEncoder {
     /// Learns vocabularies, reductions and scales from the `fitted` movies.
     pub fn learn(dataset: &Dataset, fitted: &[bool], text_dims: usize, seed: u64) -> Self {
         let movies = &dataset.movies;
-        let (texts, people_bags) = (bags(movies, |movie| words(&movie.description)), bags(movies, everybody));
+        let (texts, people_bags) = (bags(movies, |movie| words(&movie.description)), bags(movies, all_people));
         let text = Terms::learn(&texts, fitted, COMMON);
         let people = Terms::learn(&people_bags, fitted, 1.0);
         let basis = |terms: &Terms, bags: &[Vec<String>], stream| {
             Basis::learn(&terms.rows(bags), terms.len(), fitted, text_dims, &mut seeded(seed, stream))
         };
         let (text_basis, people_basis) = (basis(&text, &texts, 1), basis(&people, &people_bags, 2));
-        let languages = commonest(movies, fitted);
+        let languages = most_common(movies, fitted);
         let mut names: Vec<String> = COLUMNS.map(str::to_owned).to_vec();
         names.extend(languages.iter().map(|language| format!("language {language}")));
         names.extend(dataset.genres.iter().map(|genre| format!("genre {genre}")));
         let genres = dataset.genres.clone();
         let (scales, scales_with_square) = (Vec::new(), Vec::new());
-        let mut scheme = Self {
+        let mut encoder = Self {
             names,
             genres,
             languages,
@@ -92,25 +94,26 @@ impl Scheme {
             scales,
             scales_with_square,
         };
-        let mut content = scheme.unscaled(movies);
-        scheme.scales = Scale::learn(&content.dense, content.dims, fitted);
-        scheme.square(&mut content);
-        scheme.scales_with_square = Scale::learn(&content.dense, content.dims, fitted);
-        scheme
+        let mut content = encoder.unscaled(movies);
+        encoder.scales = Scale::learn(&content.dense, content.dims, fitted);
+        encoder.square(&mut content);
+        encoder.scales_with_square = Scale::learn(&content.dense, content.dims, fitted);
+        encoder
     }
 
-    /// Turns movies into numbers, also such as nothing was learned from.
-    pub fn describe(&self, movies: &[Movie]) -> Content {
+    /// Encodes movies; they need not be those of [`MovieEncoder::learn`].
+    pub fn encode(&self, movies: &[Movie]) -> MovieContent {
         let mut content = self.unscaled(movies);
         self.square(&mut content);
         Scale::apply(&self.scales_with_square, &mut content.dense);
-        // Reduced columns share what two plain ones weigh: they are many, and each says little.
+        // All reduced columns together weigh as much as two plain ones: they are many, and each
+        // says little.
         let weight = 1.0 / (self.text_dims.max(1) as f64 / 2.0).sqrt();
         for row in content.dense.chunks_exact_mut(content.dims) {
             row[self.names.len() + 1..].iter_mut().for_each(|x| *x *= weight);
         }
-        if movies.len() <= REMEMBERED {
-            content.likenesses = (0..movies.len())
+        if movies.len() <= MAX_CACHED {
+            content.similarities = (0..movies.len())
                 .flat_map(|a| (0..=a).map(move |b| (a, b)))
                 .map(|(a, b)| content.compare(a, b))
                 .collect();
@@ -118,9 +121,9 @@ impl Scheme {
         content
     }
 
-    fn unscaled(&self, movies: &[Movie]) -> Content {
+    fn unscaled(&self, movies: &[Movie]) -> MovieContent {
         let text = self.text.rows(&bags(movies, |movie| words(&movie.description)));
-        let people = self.people.rows(&bags(movies, everybody));
+        let people = self.people.rows(&bags(movies, all_people));
         let (reduced_dims, dims) = (2 * self.text_dims, self.names.len() + 1 + 2 * self.text_dims);
         let hot = |there: bool| f32::from(u8::from(there));
         let (mut raw, mut dense, mut genres, mut reduced) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -139,7 +142,7 @@ impl Scheme {
         }
         let years = movies.iter().map(|movie| movie.year).collect();
         let (names, genre_count) = (self.names.clone(), self.genres.len());
-        Content {
+        MovieContent {
             names,
             raw,
             dense,
@@ -151,12 +154,12 @@ impl Scheme {
             text,
             people,
             years,
-            likenesses: Vec::new(),
+            similarities: Vec::new(),
         }
     }
 
-    /// Standardises, and puts in the square of the standardised year.
-    fn square(&self, content: &mut Content) {
+    /// Standardises, and adds the square of the standardised year.
+    fn square(&self, content: &mut MovieContent) {
         Scale::apply(&self.scales, &mut content.dense);
         for row in content.dense.chunks_exact_mut(content.dims) {
             row[self.names.len()] = row[0] * row[0];
@@ -164,32 +167,32 @@ impl Scheme {
     }
 }
 
-impl Content {
-    /// The genre vector of a movie.
+impl MovieContent {
+    /// Returns the genre vector of a movie.
     pub fn genres(&self, movie: usize) -> &[f32] {
         &self.genres[movie * self.genre_count..(movie + 1) * self.genre_count]
     }
 
-    /// The movie's columns as they are.
+    /// Returns the movie's unscaled columns.
     pub fn raw(&self, movie: usize) -> &[f32] {
         &self.raw[movie * self.names.len()..(movie + 1) * self.names.len()]
     }
 
-    /// The movie's reduced text and people.
+    /// Returns the movie's reduced text and people.
     pub fn reduced(&self, movie: usize) -> &[f64] {
         &self.reduced[movie * self.reduced_dims..(movie + 1) * self.reduced_dims]
     }
 
-    /// How alike two movies are, from 0 to 1, in each way of [`LIKENESSES`].
-    pub fn likeness(&self, a: usize, b: usize) -> [f64; LIKENESSES.len()] {
+    /// Returns how similar two movies are, from 0 to 1, for each kind of [`SIMILARITIES`].
+    pub fn similarity(&self, a: usize, b: usize) -> [f64; SIMILARITIES.len()] {
         let (low, high) = (a.min(b), a.max(b));
-        match self.likenesses.get(high * (high + 1) / 2 + low) {
+        match self.similarities.get(high * (high + 1) / 2 + low) {
             Some(known) => *known,
             None => self.compare(high, low),
         }
     }
 
-    fn compare(&self, a: usize, b: usize) -> [f64; LIKENESSES.len()] {
+    fn compare(&self, a: usize, b: usize) -> [f64; SIMILARITIES.len()] {
         let (of_a, of_b) = (self.genres(a), self.genres(b));
         let both: f32 = of_a.iter().zip(of_b).map(|(x, y)| x * y).sum();
         let either: f32 = of_a.iter().zip(of_b).map(|(x, y)| x.max(*y)).sum();
@@ -225,7 +228,8 @@ const COLUMNS: [&str; 11] = [
     "length of the description",
 ];
 
-/// A movie's plain columns. How its release date is written, and its number in the catalogue, tell where the row came from.
+/// Returns a movie's plain columns. The format of its release date and its catalogue number hint at
+/// the source of its record.
 fn columns(movie: &Movie) -> [f32; COLUMNS.len()] {
     let digits: String = movie.id.chars().filter(char::is_ascii_digit).collect();
     let log = |count: usize| (count as f32).ln_1p();
@@ -244,8 +248,9 @@ fn columns(movie: &Movie) -> [f32; COLUMNS.len()] {
     ]
 }
 
-/// The commonest languages of the fitted movies, but for those that all or fewer than three speak.
-fn commonest(movies: &[Movie], fitted: &[bool]) -> Vec<String> {
+/// Returns the most common languages of the fitted movies, except those of all movies or of fewer
+/// than three.
+fn most_common(movies: &[Movie], fitted: &[bool]) -> Vec<String> {
     let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
     let fitted = movies.iter().zip(fitted).filter(|(_, fitted)| **fitted);
     let mut all = 0;
@@ -258,7 +263,7 @@ fn commonest(movies: &[Movie], fitted: &[bool]) -> Vec<String> {
     counts.into_iter().take(LANGUAGES).map(|(language, _)| language.clone()).collect()
 }
 
-/// The words of a text, in lower case; single letters are left out.
+/// Returns the words of a text in lower case, without single letters.
 fn words(text: &str) -> Vec<String> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.chars().count() > 1).map(str::to_lowercase).collect()
 }
@@ -267,6 +272,6 @@ fn bags(movies: &[Movie], bag: impl Fn(&Movie) -> Vec<String>) -> Vec<Vec<String
     movies.iter().map(bag).collect()
 }
 
-fn everybody(movie: &Movie) -> Vec<String> {
+fn all_people(movie: &Movie) -> Vec<String> {
     movie.cast.iter().chain(&movie.directors).chain(&movie.writers).cloned().collect()
 }

@@ -1,47 +1,50 @@
-//! What is known of a user when one of the user's pairs is predicted: sums of genre vectors, and the pairs behind them.
+//! User profiles: sums of genre vectors over the user's pairs that a prediction may use.
 //!
-//! Under the published protocol that is everything, the predicted label included (erratum 1). Otherwise a test pair sees the
-//! training and validation pairs, a validation pair the training pairs, and a training pair those training pairs that lie in another
-//! of a few random folds: leaving out only the pair itself would let the sums betray its label by what is missing.
+//! Under the published protocol these are all pairs, the predicted one included (erratum 1). Under
+//! `strict` a test pair uses training and validation pairs, a validation pair uses training pairs,
+//! and a training pair uses the training pairs of the other profile folds: leaving out only the
+//! pair itself would reveal its label by what is missing from the sums.
 
 use super::embedding::EmbeddingTable;
 use crate::split::FoldPairs;
 use jhalak_common::dataset::Dataset;
 use jhalak_nn::{seeded, shuffle};
 
-/// Stream of the cell's seed from which the folds of training pairs are drawn.
+/// Stream of the cell's seed that profile folds are drawn from.
 const GROUPS: u64 = 4;
 
-/// How a pair entered the fold.
+/// The role of a pair in the fold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Known {
-    /// Only as a test pair, or not at all.
-    No,
-    /// As a validation pair and not as a training pair.
+enum Role {
+    /// A test pair, or none of the fold.
+    None,
+    /// A validation pair.
     Validation,
-    /// As a training pair of this profile fold.
+    /// A training pair of this profile fold.
     Train(usize),
 }
 
-/// Views of each user's past: `views` profiles a user.
+/// The profiles of all users, `variants` for each user.
 #[derive(Debug)]
 pub struct Profiles {
     genres: EmbeddingTable,
-    /// Profiles a user: 1 where everything is seen; else known, training, and training without each of the profile folds.
-    views: usize,
-    known: Vec<Known>,
-    /// How often each pair counts.
+    /// Profiles of a user: 1 where all pairs are used; otherwise training and validation, training,
+    /// and training without each of the profile folds.
+    variants: usize,
+    roles: Vec<Role>,
+    /// Weight of each pair.
     weight: Vec<f32>,
-    /// Pairs of each user: `first[user]..first[user + 1]` in the dataset's order.
+    /// Range of each user's pairs in the dataset: `first[user]..first[user + 1]`.
     first: Vec<usize>,
-    /// users x views x 3 x genres.
+    /// users x variants x 3 x genres.
     sums: Vec<f32>,
 }
 
 impl Profiles {
-    /// Everything is seen by everybody (erratum 1). `copies`: pairs count as often as they stand in the fold.
+    /// Builds profiles of all pairs of the dataset, test pairs included (erratum 1). With `copies`,
+    /// a pair counts as often as it occurs in the fold.
     #[must_use]
-    pub fn leaky(dataset: &Dataset, fold: &FoldPairs, copies: bool) -> Self {
+    pub fn all_pairs(dataset: &Dataset, fold: &FoldPairs, copies: bool) -> Self {
         let mut weight = vec![1.0; dataset.ratings.len()];
         if copies {
             weight.fill(0.0);
@@ -49,15 +52,16 @@ impl Profiles {
                 weight[pair as usize] += 1.0;
             }
         }
-        Self::build(dataset, 1, vec![Known::Train(0); dataset.ratings.len()], weight)
+        Self::build(dataset, 1, vec![Role::Train(0); dataset.ratings.len()], weight)
     }
 
-    /// Nobody sees the label that is predicted. Training pairs are dealt into `folds` profile folds.
+    /// Builds profiles that never use the predicted label. Training pairs are dealt into `folds`
+    /// profile folds.
     #[must_use]
-    pub fn honest(dataset: &Dataset, fold: &FoldPairs, folds: usize, seed: u64, copies: bool) -> Self {
-        let mut known = vec![Known::No; dataset.ratings.len()];
+    pub fn out_of_fold(dataset: &Dataset, fold: &FoldPairs, folds: usize, seed: u64, copies: bool) -> Self {
+        let mut roles = vec![Role::None; dataset.ratings.len()];
         let mut weight = vec![1.0; dataset.ratings.len()];
-        fold.validation.iter().for_each(|&pair| known[pair as usize] = Known::Validation);
+        fold.validation.iter().for_each(|&pair| roles[pair as usize] = Role::Validation);
         let mut train = fold.train.clone();
         train.sort_unstable();
         if copies {
@@ -65,24 +69,24 @@ impl Profiles {
         }
         train.dedup();
         shuffle(&mut train, &mut seeded(seed, GROUPS));
-        train.iter().enumerate().for_each(|(i, &pair)| known[pair as usize] = Known::Train(i % folds));
-        Self::build(dataset, folds + 2, known, weight)
+        train.iter().enumerate().for_each(|(i, &pair)| roles[pair as usize] = Role::Train(i % folds));
+        Self::build(dataset, folds + 2, roles, weight)
     }
 
-    fn build(dataset: &Dataset, views: usize, known: Vec<Known>, weight: Vec<f32>) -> Self {
+    fn build(dataset: &Dataset, variants: usize, roles: Vec<Role>, weight: Vec<f32>) -> Self {
         let genres = EmbeddingTable::genres(dataset);
         let mut first = vec![0; dataset.users.len() + 1];
         dataset.ratings.iter().for_each(|rating| first[rating.user as usize + 1] += 1);
         for user in 0..dataset.users.len() {
             first[user + 1] += first[user];
         }
-        let sums = vec![0.0; dataset.users.len() * views * 3 * genres.dim];
-        let mut profiles = Self { genres, views, known, weight, first, sums };
+        let sums = vec![0.0; dataset.users.len() * variants * 3 * genres.dim];
+        let mut profiles = Self { genres, variants, roles, weight, first, sums };
         for (pair, rating) in dataset.ratings.iter().enumerate() {
-            for view in 0..views {
-                if profiles.sees(view, pair) {
+            for variant in 0..variants {
+                if profiles.uses(variant, pair) {
                     let dim = profiles.genres.dim;
-                    let start = ((rating.user as usize * views + view) * 3 + rating.label.index()) * dim;
+                    let start = ((rating.user as usize * variants + variant) * 3 + rating.label.index()) * dim;
                     let hot = profiles.genres.row(rating.movie).unwrap_or(&[]);
                     for (sum, hot) in profiles.sums[start..start + dim].iter_mut().zip(hot) {
                         *sum += hot * profiles.weight[pair];
@@ -93,58 +97,59 @@ impl Profiles {
         profiles
     }
 
-    /// Whether the pair counts in this view.
-    fn sees(&self, view: usize, pair: usize) -> bool {
-        match (self.views, view, self.known[pair]) {
-            (1, _, _) | (_, 0, Known::Validation) | (_, 0 | 1, Known::Train(_)) => true,
-            (_, _, Known::Train(fold)) => view != fold + 2,
+    /// Returns whether this variant uses the pair.
+    fn uses(&self, variant: usize, pair: usize) -> bool {
+        match (self.variants, variant, self.roles[pair]) {
+            (1, _, _) | (_, 0, Role::Validation) | (_, 0 | 1, Role::Train(_)) => true,
+            (_, _, Role::Train(fold)) => variant != fold + 2,
             _ => false,
         }
     }
 
-    /// The profile that predicts `pair`: a number below users x views.
+    /// Returns the index of the profile that predicts `pair`, below users x variants.
     ///
-    /// What a pair may see depends on how it is known: copies made before the split (erratum 2) can be tested and trained on too.
+    /// The role of a pair decides: a copy made before the split (erratum 2) can be both a test and
+    /// a training pair.
     #[must_use]
     pub fn profile(&self, dataset: &Dataset, pair: u32) -> usize {
-        let view = match (self.views, self.known[pair as usize]) {
-            (1, _) | (_, Known::No) => 0,
-            (_, Known::Validation) => 1,
-            (_, Known::Train(fold)) => fold + 2,
+        let variant = match (self.variants, self.roles[pair as usize]) {
+            (1, _) | (_, Role::None) => 0,
+            (_, Role::Validation) => 1,
+            (_, Role::Train(fold)) => fold + 2,
         };
-        dataset.ratings[pair as usize].user as usize * self.views + view
+        dataset.ratings[pair as usize].user as usize * self.variants + variant
     }
 
-    /// Number of profiles: users x views.
+    /// Returns the number of profiles: users x variants.
     #[must_use]
     pub fn len(&self) -> usize {
-        (self.first.len() - 1) * self.views
+        (self.first.len() - 1) * self.variants
     }
 
-    /// Whether there is no user.
+    /// Returns whether there are no users.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Sums of the genre vectors of the disliked, neutral and liked movies of a profile.
+    /// Returns the sums of the genre vectors of a profile's disliked, neutral and liked movies.
     #[must_use]
     pub fn sums(&self, profile: usize) -> [&[f32]; 3] {
         let dim = self.genres.dim;
         std::array::from_fn(|label| &self.sums[(profile * 3 + label) * dim..(profile * 3 + label + 1) * dim])
     }
 
-    /// Genre vector of a movie.
+    /// Returns the genre vector of a movie.
     #[must_use]
     pub fn genres(&self, movie: u32) -> &[f32] {
         self.genres.row(movie).unwrap_or(&[])
     }
 
-    /// The pairs that a profile is made of, with how often each counts.
+    /// Returns the pairs of a profile with their weights.
     pub fn pairs(&self, profile: usize) -> impl Iterator<Item = (usize, f32)> + '_ {
-        let (user, view) = (profile / self.views, profile % self.views);
+        let (user, variant) = (profile / self.variants, profile % self.variants);
         (self.first[user]..self.first[user + 1])
-            .filter(move |&pair| self.sees(view, pair) && self.weight[pair] > 0.0)
+            .filter(move |&pair| self.uses(variant, pair) && self.weight[pair] > 0.0)
             .map(|pair| (pair, self.weight[pair]))
     }
 }
@@ -156,13 +161,13 @@ mod tests {
     use crate::split::fold_pairs;
     use jhalak_common::evaluation::{CellSpec, Modality, Model, Split, UserEmbedding};
 
-    /// Every profile against the definition: for each role, which pairs of the user it is made of.
+    /// Checks the pairs of every profile against the definition for each role.
     #[test]
-    fn no_pair_sees_its_own_label_nor_any_that_its_role_forbids() {
+    fn profiles_exclude_the_own_label_and_pairs_that_the_role_forbids() {
         let dataset = example(30, 15, 9, Taste::Chance, 1);
         let spec = CellSpec::strict(Split::Pairs, Modality::Genre, Model::Ann, UserEmbedding::All, true);
         let fold = fold_pairs(&dataset, &spec, 0, None).expect("it splits");
-        let profiles = Profiles::honest(&dataset, &fold, 4, 7, false);
+        let profiles = Profiles::out_of_fold(&dataset, &fold, 4, 7, false);
         let of = |pair: u32| {
             let seen: Vec<u32> = profiles.pairs(profiles.profile(&dataset, pair)).map(|(p, _)| p as u32).collect();
             assert!(!seen.contains(&pair), "pair {pair} sees itself");
@@ -189,15 +194,15 @@ mod tests {
     }
 
     #[test]
-    fn sums_are_the_genres_of_the_pairs_behind_them() {
+    fn sums_add_up_the_genres_of_the_profile_pairs() {
         let dataset = example(30, 15, 9, Taste::Chance, 2);
         let spec = CellSpec::strict(Split::Pairs, Modality::Genre, Model::Ann, UserEmbedding::All, true);
         let mut fold = fold_pairs(&dataset, &spec, 1, None).expect("it splits");
         fold.train.push(fold.train[0]);
         for (profiles, doubled) in [
-            (Profiles::honest(&dataset, &fold, 3, 1, false), 1.0),
-            (Profiles::honest(&dataset, &fold, 3, 1, true), 2.0),
-            (Profiles::leaky(&dataset, &fold, true), 2.0),
+            (Profiles::out_of_fold(&dataset, &fold, 3, 1, false), 1.0),
+            (Profiles::out_of_fold(&dataset, &fold, 3, 1, true), 2.0),
+            (Profiles::all_pairs(&dataset, &fold, true), 2.0),
         ] {
             for profile in 0..profiles.len() {
                 let mut want = [[0.0_f32; 4]; 3];
@@ -211,7 +216,7 @@ mod tests {
                 assert_eq!(profiles.sums(profile), [&want[0][..], &want[1], &want[2]]);
             }
         }
-        let leaky = Profiles::leaky(&dataset, &fold, false);
+        let leaky = Profiles::all_pairs(&dataset, &fold, false);
         assert_eq!(
             leaky.pairs(leaky.profile(&dataset, fold.test[0])).count(),
             9,

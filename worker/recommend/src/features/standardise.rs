@@ -1,9 +1,9 @@
-//! Columns brought to zero mean and unit variance.
+//! Standardisation of columns to zero mean and unit variance.
 
-/// Standardised values beyond this are cut off: outliers must not carry a prediction away.
-const FARTHEST: f64 = 5.0;
+/// Standardised values are clamped to this, so that outliers do not dominate a prediction.
+const MAX_DEVIATION: f64 = 5.0;
 
-/// How one column is scaled.
+/// The scale of one column.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
     mean: f64,
@@ -12,7 +12,8 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// The scale of every column of `rows` (row-major, `dims` wide) over the `fitted` rows; NaN is passed over.
+    /// Computes the scale of every column of `rows` (row-major, `dims` wide) over the `fitted`
+    /// rows; skips NaN.
     pub fn learn(rows: &[f64], dims: usize, fitted: &[bool]) -> Vec<Scale> {
         let scale = |column: usize| {
             let cells = rows.iter().skip(column).step_by(dims).zip(fitted);
@@ -35,7 +36,7 @@ impl Scale {
     }
 
     fn of(self, x: f64) -> f64 {
-        if x.is_nan() { 0.0 } else { ((x - self.mean) * self.factor).clamp(-FARTHEST, FARTHEST) }
+        if x.is_nan() { 0.0 } else { ((x - self.mean) * self.factor).clamp(-MAX_DEVIATION, MAX_DEVIATION) }
     }
 }
 
@@ -44,11 +45,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_fitted_rows_make_the_scale_and_missing_is_the_mean() {
+    fn the_scale_comes_from_fitted_rows_and_a_missing_value_is_the_mean() {
         let mut rows = [1.0, 5.0, 3.0, 5.0, 1000.0, 5.0, f64::NAN, 7.0];
         let scales = Scale::learn(&rows, 2, &[true, true, false, true]);
         Scale::apply(&scales, &mut rows);
         assert_eq!(rows[0..2], [-1.0, rows[1]]);
-        assert_eq!((rows[2], rows[4], rows[6]), (1.0, FARTHEST, 0.0));
+        assert_eq!((rows[2], rows[4], rows[6]), (1.0, MAX_DEVIATION, 0.0));
     }
 }

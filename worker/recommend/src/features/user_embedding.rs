@@ -1,4 +1,4 @@
-//! User embeddings of the paper, section 7: the mean of the GL-weighted embeddings of the user's movies.
+//! The paper's user embedding: the mean of the GL-weighted embeddings of the user's movies.
 
 use super::embedding::EmbeddingTable;
 use super::genre_like::gl_score;
@@ -6,9 +6,9 @@ use super::profile::Profiles;
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::CellSpec;
 
-/// Writes the user embedding of `profile` to `out`, one number a column of `table`.
+/// Writes the user embedding of `profile` to `out`, which is as long as a row of `table`.
 ///
-/// Zeros for a profile without any movie of the wanted labels that has an embedding.
+/// Writes zeros for a profile without any movie of the cell's labels that has an embedding.
 pub fn user_embedding(
     dataset: &Dataset,
     spec: &CellSpec,
@@ -41,7 +41,8 @@ pub fn user_embedding(
     }
 }
 
-/// Mean, and 1 over the standard deviation, of `row * gl` over its own numbers; 1 for a row of equal numbers.
+/// Returns the mean, and 1 over the standard deviation, of the values of `row * gl`; the latter is
+/// 1 for a constant row.
 fn standard(row: &[f32], gl: f32) -> (f32, f32) {
     let n = row.len() as f64;
     let mean = row.iter().map(|x| f64::from(x * gl)).sum::<f64>() / n;

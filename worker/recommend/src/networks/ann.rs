@@ -1,4 +1,5 @@
-//! The paper's ANN baseline, section 8: a tower for movies and one for users, shared by the modalities, and dense layers on both.
+//! The paper's ANN baseline: a movie tower and a user tower, shared by the modalities, and dense
+//! layers on both.
 
 use super::Network;
 use crate::CLASSES;
@@ -7,18 +8,19 @@ use crate::features::inputs::Batch;
 use jhalak_common::evaluation::Edition;
 use jhalak_nn::{Activation, Learner, Mlp, Parameter, Random};
 
-/// Features out of a tower.
+/// Outputs of a tower.
 const TOWER: usize = 64;
 
-/// Towers dim -> 256 -> 128 -> 64 (tanh); one modality 128 -> 64 -> 32 -> 3, two 256 -> 128 -> 64 -> 3 in the notebooks and
-/// 256 -> 128 -> 64 -> 32 -> 3 in the paper's text, tanh between.
+/// Towers dim -> 256 -> 128 -> 64 (tanh). Dense layers, tanh between: one modality 128 -> 64 -> 32
+/// -> 3; two modalities 256 -> 128 -> 64 -> 3 in the notebooks, 256 -> 128 -> 64 -> 32 -> 3 in the
+/// paper's text.
 #[derive(Clone, Debug)]
 pub struct Ann {
     towers: [Mlp; 2],
     dense: Mlp,
     modalities: usize,
     dim: usize,
-    /// Inputs of both towers: the modalities' rows one after the other.
+    /// Inputs of both towers: the rows of the modalities, concatenated.
     stacked: [Vec<f32>; 2],
     concat: Vec<f32>,
     dconcat: Vec<f32>,
@@ -26,15 +28,16 @@ pub struct Ann {
 }
 
 impl Ann {
-    /// Freshly initialised, for one embedding size a modality.
+    /// Initialises the network for these embedding sizes, one for each modality.
     ///
     /// # Errors
-    /// If the sizes differ: the modalities share their towers.
+    /// [`RecommendError::Setting`]: sizes that differ, because the modalities share their towers.
     pub fn new(dims: &[usize], edition: Edition, random: &mut Random) -> Result<Self, RecommendError> {
         let dim = dims.first().copied().unwrap_or(0);
         if dims.iter().any(|&d| d != dim) {
-            let reason =
-                format!("the ANN's towers are shared, so all embeddings need one size, not {dims:?}: use genre heads");
+            let reason = format!(
+                "the modalities share the ANN's towers, so their embeddings need one size, not {dims:?}: use genre heads"
+            );
             return Err(RecommendError::Setting { setting: "model", reason });
         }
         let towers = [(); 2].map(|()| Mlp::new(&[dim, 256, 128, TOWER], Activation::Tanh, true, random));

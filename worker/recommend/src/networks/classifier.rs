@@ -1,7 +1,8 @@
-//! The paper's cross-attention classifier, section 8.
+//! The paper's cross-attention classifier.
 //!
-//! A modality: m^ = LayerNorm(m + MHA(m over u)), u^ = LayerNorm(u + MHA(u over m)). All of them concatenated are c, D numbers:
-//! s = LayerNorm(c + MHA(c over c)), h = LayerNorm(s + FF(s)), FF = D -> D/2 -> D; dense layers D -> D/2 (-> D/4, bi-modal) -> 3.
+//! For each modality, m^ = LayerNorm(m + MHA(q = m, k = v = u)), u^ = LayerNorm(u + MHA(q = u, k =
+//! v = m)). With c their concatenation of D numbers, s = LayerNorm(c + MHA(c, c, c)), h =
+//! LayerNorm(s + FF(s)), FF = D -> D/2 -> D; dense layers D -> D/2 (-> D/4, bi-modal) -> 3.
 
 use super::Network;
 use crate::CLASSES;
@@ -34,7 +35,7 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Freshly initialised, for one embedding size a modality.
+    /// Initialises the classifier for these embedding sizes, one for each modality.
     #[must_use]
     pub fn new(dims: &[usize], random: &mut Random) -> Self {
         let pair = |&dim: &usize, random: &mut Random| {
@@ -90,7 +91,7 @@ impl Network for Classifier {
         self.dconcat.resize(numbers, 0.0);
         self.dense.backward(&self.hidden, dlogits, rows, Some((&mut self.dconcat, false)), learner);
         self.norm.backward(&self.dconcat, width, rows, &mut self.gradient, learner);
-        let dsum = &mut self.dconcat; // the residual carries the gradient past the feed-forward layers
+        let dsum = &mut self.dconcat; // the residual connection passes the gradient around the feed-forward layers
         dsum.copy_from_slice(&self.gradient);
         self.feed_forward.backward(&self.fused, dsum, rows, Some((&mut self.gradient, true)), learner);
         self.fusion.backward_self(&self.concat, &self.gradient, width, rows, &mut self.dconcat, learner);

@@ -1,4 +1,5 @@
-//! The classifier's training against PyTorch's: fixtures that tools/classifier_fixture.py made with real `nn.MultiheadAttention`.
+//! Compares the classifier's training with PyTorch's `nn.MultiheadAttention`, through fixtures that
+//! tools/classifier_fixture.py writes.
 
 use super::Network;
 use super::classifier::Classifier;
@@ -26,7 +27,8 @@ impl Fixture {
     }
 
     fn batch(&self, step: usize) -> (Vec<Batch>, &[u8]) {
-        let part = |name: &str| self.tensor(name).chunks_exact(32 * 32).nth(step).expect("a batch a step").to_vec();
+        let part =
+            |name: &str| self.tensor(name).chunks_exact(32 * 32).nth(step).expect("one batch for each step").to_vec();
         (vec![Batch { movie: part("movie"), user: part("user") }], &self.1[step * 32..(step + 1) * 32])
     }
 }
@@ -46,7 +48,7 @@ fn loaded(fixture: &Fixture) -> Classifier {
     network
 }
 
-/// One step; returns the mean loss.
+/// Runs one step and returns the mean loss.
 fn step(network: &mut Classifier, fixture: &Fixture, number: usize, learner: &mut Learner) -> f64 {
     let (batches, labels) = fixture.batch(number);
     let mut logits = network.forward(&batches, 32).to_vec();

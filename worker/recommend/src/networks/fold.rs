@@ -20,7 +20,7 @@ const WEIGHTS: u64 = 6;
 /// Share of the movies that the published genre heads were trained on: 450 of 510.
 const PUBLISHED_HEAD_MOVIES: f64 = 450.0 / 510.0;
 
-/// The fold and where its trainings' states are kept.
+/// A fold of a cell, and where its training checkpoints are kept.
 pub(crate) struct NetworkFold<'a> {
     pub dataset: &'a Dataset,
     pub spec: &'a CellSpec,
@@ -30,8 +30,8 @@ pub(crate) struct NetworkFold<'a> {
 }
 
 impl NetworkFold<'_> {
-    /// Passes the tables through genre heads if the cell wants them: trained on 450 of 510 movies as published, or, strict, on the
-    /// movies of training pairs.
+    /// Passes the tables through genre heads where the cell uses them. Heads are trained on 450 of
+    /// 510 movies as published or, under `strict`, on the movies of training pairs.
     pub fn embed(&self, tables: Vec<EmbeddingTable>, pairs: &FoldPairs) -> Result<Vec<EmbeddingTable>, RecommendError> {
         let &Self { dataset, spec, fold, stop, resume } = self;
         if spec.embedding == EmbeddingSource::Given {
@@ -41,7 +41,7 @@ impl NetworkFold<'_> {
             Modality::Video => &[HeadKind::Video],
             Modality::Audio => &[HeadKind::Audio],
             Modality::AudioVideo => &[HeadKind::Video, HeadKind::Audio],
-            Modality::Metadata => &[HeadKind::Audio], // no head was published: the one of plain dense layers
+            Modality::Metadata => &[HeadKind::Audio], // no head was published; use the one of plain dense layers
             Modality::Genre => {
                 let reason = "genre vectors have no genre head: use `given`".to_owned();
                 return Err(RecommendError::Setting { setting: "embedding", reason });
@@ -82,7 +82,8 @@ impl NetworkFold<'_> {
         Ok(embedded)
     }
 
-    /// Trains the cell's network. Profiles are built from all `drawn` pairs: genres are known of movies without a trailer too.
+    /// Trains the cell's network, and returns the number of training pairs, the predictions and the
+    /// history. Profiles use all `drawn` pairs: movies without a trailer have genres too.
     pub fn train(
         &self,
         tables: Vec<EmbeddingTable>,
@@ -96,9 +97,9 @@ impl NetworkFold<'_> {
         };
         let seed = fold_seed(spec, fold);
         let profiles = if errata.own_label {
-            Profiles::leaky(dataset, drawn, errata.copies_in_profiles)
+            Profiles::all_pairs(dataset, drawn, errata.copies_in_profiles)
         } else {
-            Profiles::honest(dataset, drawn, spec.training.profile_folds, seed, errata.copies_in_profiles)
+            Profiles::out_of_fold(dataset, drawn, spec.training.profile_folds, seed, errata.copies_in_profiles)
         };
         let train = match spec.protocol {
             Protocol::Paper { .. } => pairs.train.clone(),
@@ -125,7 +126,8 @@ impl NetworkFold<'_> {
     }
 }
 
-/// Weights under which all classes of `train` weigh the same; empty under any other balance.
+/// Returns weights under which all classes of `train` weigh the same; empty under any other
+/// balance.
 pub(crate) fn class_weights(dataset: &Dataset, train: &[u32], balance: Balance) -> Vec<f32> {
     if balance != Balance::ClassWeights {
         return Vec::new();

@@ -1,5 +1,5 @@
-//! Genre heads of the paper, sections 4 and 5: a small network from a raw embedding to the movie's genres, whose 512-number layer
-//! becomes the embedding.
+//! The paper's genre heads: a small network from a raw embedding to the movie's genres, whose layer
+//! of 512 units is the embedding.
 
 use crate::RecommendError;
 use crate::features::embedding::EmbeddingTable;
@@ -14,37 +14,40 @@ use std::sync::atomic::AtomicBool;
 /// Streams of the head's seed.
 const WEIGHTS: u64 = 0;
 const VALIDATION: u64 = 1;
-/// Movies embedded at once.
+/// Movies of an embedding batch.
 const BATCH: usize = 64;
 
 /// The two heads of the paper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadKind {
-    /// Linear to 512, LayerNorm, Linear to the genres; the embedding is what comes out of the first layer.
+    /// Linear to 512, LayerNorm, Linear to the genres; the embedding is the output of the first
+    /// layer.
     Video,
-    /// Three layers of 512 with tanh, one to the genres; the embedding is what comes out of the third.
+    /// Three layers of 512 with tanh, one to the genres; the embedding is the output of the third.
     Audio,
 }
 
-/// How a head is built and trained.
+/// Size and training of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeadSettings {
     /// Which head.
     pub kind: HeadKind,
-    /// Numbers of the embedding: 512.
+    /// Length of the embedding: 512.
     pub width: usize,
-    /// How it is trained.
+    /// Its training settings.
     pub fit: FitSettings,
-    /// Share of the movies that decides which epoch is kept; 0 keeps the last one.
+    /// Share of the movies that chooses the epoch to keep; 0 keeps the last one.
     pub validation: f64,
 }
 
 impl HeadSettings {
-    /// Video: Adam, in the notebook with OneCycle up to 0.1, batch 1, 40 epochs; in the paper's text 100 epochs (rate and batch are not
-    /// printed: 1e-3 and 16, as for audio). Audio, in both: Adam at 1e-3, batch 16, 100 epochs, a tenth for validation. The loss is binary
-    /// cross entropy in both editions: the text's "categorical" cannot fit movies of several genres.
+    /// Returns the published settings. Video: Adam; in the notebook OneCycle up to 0.1, batch 1, 40
+    /// epochs; in the paper's text 100 epochs (rate and batch are not printed: 1e-3 and 16, as for
+    /// audio). Audio, in both editions: Adam at 1e-3, batch 16, 100 epochs, a tenth for validation.
+    /// The loss is binary cross entropy in both: the text's "categorical" cannot fit movies of
+    /// several genres.
     #[must_use]
     pub const fn published(kind: HeadKind, edition: Edition) -> Self {
         let optimiser = Optimiser::adam();
@@ -68,7 +71,7 @@ impl HeadSettings {
     }
 }
 
-/// A head, trained or about to be.
+/// A genre head.
 #[derive(Clone, Debug)]
 pub enum GenreHead {
     /// See [`HeadKind::Video`].
@@ -85,7 +88,7 @@ pub struct VideoHead {
     last: Linear,
 }
 
-/// Buffers of a head's passes.
+/// Buffers of forward and backward passes.
 #[derive(Clone, Debug, Default)]
 struct Buffers {
     input: Vec<f32>,
@@ -96,10 +99,10 @@ struct Buffers {
     dhidden: Vec<f32>,
 }
 
-/// Trains a head on `movies` (numbers of rows that must be there) against their genres.
+/// Trains a head on `movies` (indexes of rows, which must exist) to predict their genres.
 ///
-/// Both tables have one row a movie of the dataset. The result depends on `seed` alone; `resume` is where the training's state is kept,
-/// and under which name.
+/// Both tables have one row for each movie of the dataset. The result depends on `seed` alone.
+/// `resume` holds the checkpoint store and the checkpoint's name.
 ///
 /// # Errors
 /// A movie without a row, or a training that fails.
@@ -135,7 +138,7 @@ pub fn fit_head(
 }
 
 impl GenreHead {
-    /// A head with fresh weights, from `inputs` numbers to `genres`.
+    /// Initialises a head from `inputs` numbers to `genres`.
     #[must_use]
     pub fn new(settings: &HeadSettings, inputs: usize, genres: usize, random: &mut Random) -> Self {
         let width = settings.width;
@@ -154,7 +157,7 @@ impl GenreHead {
         }
     }
 
-    /// The embedding of every movie that has a row in `raw`.
+    /// Embeds every movie that has a row in `raw`.
     #[must_use]
     pub fn embed(&mut self, raw: &EmbeddingTable) -> EmbeddingTable {
         let present: Vec<u32> =
@@ -176,7 +179,7 @@ impl GenreHead {
         out
     }
 
-    /// Shows every parameter by name, always in the same order.
+    /// Visits every parameter by name, always in the same order.
     pub fn parameters(&mut self, visit: &mut dyn FnMut(&str, &mut Parameter)) {
         match self {
             Self::Video(head) => {
@@ -189,7 +192,7 @@ impl GenreHead {
         }
     }
 
-    /// Leaves the logits in `buffers.logits`.
+    /// Writes the logits to `buffers.logits`.
     fn forward(&mut self, buffers: &mut Buffers, rows: usize) {
         match self {
             Self::Video(head) => {
@@ -208,7 +211,7 @@ impl GenreHead {
         }
     }
 
-    /// Takes the gradient by the logits from `buffers.logits`.
+    /// Reads the gradient of the logits from `buffers.logits`.
     fn backward(&mut self, buffers: &mut Buffers, rows: usize, learner: &mut Learner) {
         let Buffers { input, normalised, logits, gradient, dhidden, .. } = buffers;
         match self {
@@ -236,7 +239,7 @@ struct HeadTraining<'a> {
 
 impl Trainable for HeadTraining<'_> {
     fn step(&mut self, samples: &[u32], learner: &mut Learner) -> (f64, f64) {
-        let sums = self.evaluate(samples); // leaves the gradient in the logits' place
+        let sums = self.evaluate(samples); // replaces the logits by their gradient
         self.head.backward(&mut self.buffers, samples.len(), learner);
         sums
     }
@@ -253,7 +256,7 @@ impl Trainable for HeadTraining<'_> {
     }
 }
 
-/// The rows of these movies, one after the other.
+/// Copies the rows of these movies to `out`.
 fn gather(table: &EmbeddingTable, movies: &[u32], out: &mut Vec<f32>) {
     out.clear();
     movies.iter().for_each(|&movie| out.extend_from_slice(table.row(movie).unwrap_or(&[])));

@@ -1,4 +1,5 @@
-//! Training a network on pairs and predicting with it.
+//! The paper's networks: the cross-attention classifier, the ANN and genre heads; training and
+//! prediction.
 
 pub mod ann;
 pub mod classifier;
@@ -12,20 +13,21 @@ use crate::features::inputs::{Batch, Inputs};
 use jhalak_nn::{Learner, Parameter, Trainable, cross_entropy, softmax_rows};
 use std::fmt;
 
-/// Rows predicted at once.
+/// Rows of a prediction batch.
 const PREDICTION_BATCH: usize = 256;
 
 /// Maps movie and user inputs to logits of the three classes.
 pub trait Network: fmt::Debug + Send {
-    /// Logits, `rows x 3`, for one batch a modality.
+    /// Returns logits, `rows x 3`, for one batch of each modality.
     fn forward(&mut self, batches: &[Batch], rows: usize) -> &[f32];
-    /// Hands the gradients of all parameters to the learner; the last forward pass had the same batches.
+    /// Passes the gradients of all parameters to the learner. The last forward pass must have had
+    /// the same batches.
     fn backward(&mut self, batches: &[Batch], dlogits: &[f32], rows: usize, learner: &mut Learner);
-    /// Shows every parameter by name, always in the same order.
+    /// Visits every parameter by name, always in the same order.
     fn parameters(&mut self, visit: &mut dyn FnMut(&str, &mut Parameter));
 }
 
-/// A network together with the samples of its fold.
+/// A network with the samples of its fold.
 #[derive(Debug)]
 pub struct PairTraining<'a> {
     network: &'a mut dyn Network,
@@ -38,12 +40,12 @@ pub struct PairTraining<'a> {
 }
 
 impl<'a> PairTraining<'a> {
-    /// With these class weights; an empty list weighs all classes alike.
+    /// Creates a training with these class weights; an empty list weighs all classes alike.
     pub fn new(network: &'a mut dyn Network, inputs: &'a Inputs, class_weights: Vec<f32>) -> Self {
         Self { network, inputs, class_weights, batches: Vec::new(), labels: Vec::new(), logits: Vec::new() }
     }
 
-    /// Probabilities of the three classes for each sample.
+    /// Returns the probabilities of the three classes for each sample.
     pub fn predict(&mut self, samples: &[u32]) -> Vec<[f32; CLASSES]> {
         let mut out = Vec::with_capacity(samples.len());
         for samples in samples.chunks(PREDICTION_BATCH) {
@@ -63,7 +65,7 @@ impl<'a> PairTraining<'a> {
 
 impl Trainable for PairTraining<'_> {
     fn step(&mut self, samples: &[u32], learner: &mut Learner) -> (f64, f64) {
-        let sums = self.evaluate(samples); // leaves the gradient in the logits' place
+        let sums = self.evaluate(samples); // replaces the logits by their gradient
         self.network.backward(&self.batches, &self.logits, samples.len(), learner);
         sums
     }

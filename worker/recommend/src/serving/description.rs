@@ -1,14 +1,15 @@
-//! The model card: what a model was fitted on, how, and what is known of how well it does.
+//! `model.json` and the model card: what a model was fitted on, how, and its figures on inner
+//! folds.
 
 use super::network::TrainingFacts;
-use crate::ensemble::{Inner, Regime};
+use crate::ensemble::{ColdStart, InnerScore};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::CellSpec;
 use jhalak_common::hash::Hash;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The version of the stored form.
+/// The version of the stored files.
 pub const VERSION: u32 = 2;
 
 /// `model.json`.
@@ -16,23 +17,23 @@ pub const VERSION: u32 = 2;
 pub struct Description {
     /// [`VERSION`].
     pub version: u32,
-    /// What was fitted on what.
+    /// The model card.
     #[serde(flatten)]
     pub card: Card,
-    /// The network, if there is one.
+    /// The network, if it was fitted.
     pub network: Option<NetworkDescription>,
-    /// The SHA-256 of every other file but the card, which is for people.
+    /// SHA-256 of every other file except the card for people.
     pub files: BTreeMap<String, Hash>,
 }
 
-/// What it takes to build the network again.
+/// What is needed to build the network again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NetworkDescription {
     /// What was fitted.
     pub cell: CellSpec,
     /// Its modalities.
     pub sides: Vec<SideDescription>,
-    /// How the training went.
+    /// Facts of the training.
     pub training: TrainingFacts,
 }
 
@@ -41,9 +42,9 @@ pub struct NetworkDescription {
 pub struct SideDescription {
     /// Its name.
     pub name: String,
-    /// Numbers of an embedding that the network reads.
+    /// Length of an embedding that the network reads.
     pub dim: usize,
-    /// Numbers of a raw embedding, where a genre head turns it into the other.
+    /// Length of a raw embedding, where a genre head turns it into the former.
     pub raw_dim: Option<usize>,
 }
 
@@ -54,9 +55,9 @@ pub struct Card {
     pub program_version: String,
     /// The dataset's name.
     pub dataset: String,
-    /// SHA-256 of its normal form: where the store keeps it.
+    /// SHA-256 of its normal form, which is its key in the store.
     pub dataset_content: String,
-    /// Whether its feedback was generated.
+    /// Whether its ratings are generated.
     pub synthetic: bool,
     /// Number of users.
     pub users: usize,
@@ -64,27 +65,30 @@ pub struct Card {
     pub movies: usize,
     /// Ratings of dislike, neutral, like.
     pub ratings: [u64; 3],
-    /// The seed of everything drawn.
+    /// The seed of all random draws.
     pub seed: u64,
-    /// The honest models that were fitted.
-    pub honest: Vec<HonestCard>,
-    /// SHA-256 of the tables of embeddings that the network was fitted on.
+    /// The fitted ensembles.
+    #[serde(rename = "honest")]
+    pub ensembles: Vec<EnsembleCard>,
+    /// SHA-256 of the embedding tables that the network was fitted on.
     pub embeddings: Vec<String>,
 }
 
-/// One honest model.
+/// One fitted ensemble.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HonestCard {
+pub struct EnsembleCard {
     /// What is new about the pairs that it predicts.
-    pub regime: Regime,
-    /// Its members and, last, the stack of them, on inner folds that they were not fitted on.
-    pub inner: Vec<Inner>,
-    /// Class weights under which its macro F1 is highest on inner folds: dislike, neutral, like.
-    pub balance: [f32; 3],
+    #[serde(rename = "regime")]
+    pub cold_start: ColdStart,
+    /// Figures of its members and, last, of the stack, on inner folds that they were not fitted on.
+    pub inner: Vec<InnerScore>,
+    /// Weights of dislike, neutral, like with the highest macro F1 on inner folds.
+    #[serde(rename = "balance")]
+    pub class_weights: [f32; 3],
 }
 
 impl Card {
-    /// Of a dataset; what was fitted is filled in later.
+    /// Creates the card of a dataset, without models.
     #[must_use]
     pub fn of(dataset: &Dataset, dataset_content: String, seed: u64) -> Self {
         Self {
@@ -96,23 +100,21 @@ impl Card {
             movies: dataset.movies.len(),
             ratings: dataset.label_counts(),
             seed,
-            honest: Vec::new(),
+            ensembles: Vec::new(),
             embeddings: Vec::new(),
         }
     }
 
-    /// The card for people.
+    /// Returns the card for people, as Markdown.
     #[must_use]
     pub fn markdown(&self, network: Option<&NetworkDescription>) -> String {
         let mut text = format!("# What viewers of {} like\n\n", self.dataset);
-        let mut line = |words: String| {
-            text.push_str(&words);
+        let mut line = |added: String| {
+            text.push_str(&added);
             text.push('\n');
         };
         if self.synthetic {
-            line(
-                "**The feedback was generated by a program: nothing here says anything about real viewers.**\n".into(),
-            );
+            line("**The ratings are generated: figures here say nothing about real viewers.**\n".into());
         }
         let [dislike, neutral, like] = self.ratings;
         line(format!(
@@ -125,8 +127,8 @@ impl Card {
             line(format!("## Network: {}\n", cell.model.name()));
             let gl = if cell.gl { "with" } else { "without" };
             line(format!(
-                "Modality {}, user embedding {}, {gl} GL-score. {} pairs trained on (copies included), {} decided when to stop, {} left out for want of an \
-                 embedding; {} epochs, the weights of epoch {} kept.\n",
+                "Modality {}, user embedding {}, {gl} GL-score. {} training pairs (copies included), {} validation pairs, {} left out \
+                 without an embedding; {} epochs, the weights of epoch {} kept.\n",
                 cell.modality,
                 cell.user_embedding.name(),
                 training.train_pairs,
@@ -135,27 +137,27 @@ impl Card {
                 training.history.train_losses.len(),
                 training.history.best_epoch
             ));
-            line("`model.onnx` takes, for as many rows as are asked about:\n".into());
-            line("| input | numbers | what |\n|---|---|---|".into());
+            line("Inputs of `model.onnx`, for any number of rows:\n".into());
+            line("| input | numbers | meaning |\n|---|---|---|".into());
             line(format!("| `gl` | 1 | GL-score of user and movie, times {}; 1 without GL |", cell.gl_score.scale));
             for side in sides {
                 line(format!("| `{}_movie` | {} | the movie's embedding |", side.name, side.dim));
                 line(format!("| `{}_user` | {} | the user's embedding |", side.name, side.dim));
             }
-            line("\nand gives `probabilities`: dislike, neutral, like. Inputs are standardised inside, as `statistics.json` says. `check.json` has inputs and \
-                  the answers to them. A genre head, where there is one (`head-NAME.onnx`), turns the embedding model's vector into the movie's embedding.\n".into());
+            line("\nThe output is `probabilities`: dislike, neutral, like. The model standardises its inputs with the values of `statistics.json`. \
+                  `check.json` has inputs with their outputs. A genre head (`head-NAME.onnx`), where used, turns a raw embedding into the movie's embedding.\n".into());
         }
-        if !self.honest.is_empty() {
-            line("## Honest model\n".into());
-            line("Bias terms, profiles, content, boosted and stacked, each on inner folds of the ratings that it was not fitted on. The stack's weights were chosen on \
-                  the same folds, which flatters it a little; `jhalak evaluate --protocol strict --model honest` holds out what nothing has seen.\n".into());
+        if !self.ensembles.is_empty() {
+            line("## Stacked ensemble\n".into());
+            line("Figures of the members and of the stack on inner folds that they were not fitted on. The stack's weights were fitted on the same folds, which \
+                  flatters the stack a little; `jhalak evaluate --protocol strict --model ensemble` tests on pairs that no part has seen.\n".into());
             line("| for | member | weight | accuracy % | macro F1 % | log loss |\n|---|---|---|---|---|---|".into());
         }
-        for HonestCard { regime, inner, .. } in &self.honest {
-            let what = match regime {
-                Regime::Pairs => "known viewers and movies".to_owned(),
-                Regime::Movies => "movies that nobody rated".to_owned(),
-                Regime::Users { known } => format!("new viewers with {known} ratings"),
+        for EnsembleCard { cold_start, inner, .. } in &self.ensembles {
+            let what = match cold_start {
+                ColdStart::None => "known viewers and movies".to_owned(),
+                ColdStart::Item => "unrated movies".to_owned(),
+                ColdStart::User { known } => format!("new viewers with {known} ratings"),
             };
             for inner in inner {
                 let (accuracy, f1) = (100.0 * inner.scores.accuracy, 100.0 * inner.scores.macro_f1);
@@ -163,11 +165,11 @@ impl Card {
                 line(format!("| {what} | {name} | {weight:.2} | {accuracy:.1} | {f1:.1} | {loss:.4} |"));
             }
         }
-        if !self.honest.is_empty() {
+        if !self.ensembles.is_empty() {
             line(String::new());
         }
-        line("## Limits\n\nViewers and movies that the dataset does not have are predicted from what is said of them when asked; the less that is, the closer the \
-              answer is to what is common. Accuracy on the ratings of the fit says nothing: evaluate on held-out ones.".into());
+        line("## Limits\n\nNew viewers and movies are predicted from the ratings and metadata given with the query; the fewer, the closer the prediction is to \
+              the average. Accuracy on the ratings of the fit is meaningless: evaluate on held-out ratings.".into());
         text
     }
 }

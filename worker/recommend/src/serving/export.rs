@@ -1,4 +1,5 @@
-//! A fitted network as ONNX: from embeddings and GL-score to probabilities, standardisation inside.
+//! Exports a fitted network as ONNX, from embeddings and GL-score to probabilities, with
+//! standardisation.
 
 use super::network::{FittedNetwork, Side};
 use crate::CLASSES;
@@ -7,15 +8,16 @@ use jhalak_common::evaluation::Model;
 use jhalak_onnx::{Builder, Name};
 use std::collections::BTreeMap;
 
-/// What PyTorch and [`jhalak_nn::LayerNorm`] add to the variance.
+/// Added to the variance, as in PyTorch and [`jhalak_nn::LayerNorm`].
 const EPS: f32 = 1e-5;
 
 /// Weights by name.
 type Weights = BTreeMap<String, Vec<f32>>;
 
-/// The network. Inputs, all of f32 and with as many rows as are asked about: for each modality NAME `NAME_movie` (the movie's embedding) and
-/// `NAME_user` (the user's), and `gl` (rows x 1: GL-score times its scale; 1 for a network without it). Output `probabilities`, rows x 3:
-/// dislike, neutral, like.
+/// Exports the network. Inputs are f32 with any number of rows: for each modality NAME,
+/// `NAME_movie` (the movie's embedding) and `NAME_user` (the user's), and `gl` (rows x 1: GL-score
+/// times its scale; 1 for a network without it). The output is `probabilities`, rows x 3: dislike,
+/// neutral, like.
 pub fn network(fitted: &mut FittedNetwork) -> Vec<u8> {
     let weights = fitted.weights();
     let what = fitted.spec.name();
@@ -40,7 +42,8 @@ pub fn network(fitted: &mut FittedNetwork) -> Vec<u8> {
     ])
 }
 
-/// The genre head of a modality, if it has one: input `raw` (the embedding model's vector), output `embedding` (what the network reads).
+/// Exports the genre head of a modality, if it has one: input `raw` (the raw embedding), output
+/// `embedding` (what the network reads).
 pub fn head(fitted: &mut FittedNetwork, side: usize) -> Option<Vec<u8>> {
     let weights = fitted.weights();
     let Side { name, head, table, .. } = fitted.sides.get(side)?;
@@ -59,7 +62,7 @@ pub fn head(fitted: &mut FittedNetwork, side: usize) -> Option<Vec<u8>> {
     Some(graph.encode(&[("modality", (*name).to_owned())]))
 }
 
-/// `(x - mean) / deviation`, as the inputs were standardised in training.
+/// Adds `(x - mean) * scale`, the standardisation of the training.
 fn scaled(graph: &mut Builder, x: &Name, side: &Side, which: usize) -> Name {
     let scaling = &side.scaling[which];
     if scaling.is_empty() {
@@ -83,7 +86,8 @@ fn layer_norm(graph: &mut Builder, weights: &Weights, x: &Name, name: &str) -> N
     graph.layer_norm(x, name, of("weight"), of("bias"), EPS)
 }
 
-/// Layers `prefix1`, `prefix2`... as far as there are weights, with the activation between them and, if `last`, after the last.
+/// Adds the layers `prefix1`, `prefix2`... that have weights, with the activation between them and,
+/// if `last`, after the last.
 fn dense(graph: &mut Builder, weights: &Weights, x: &Name, prefix: &str, activation: &str, last: bool) -> Name {
     let count = (1..).take_while(|i| weights.contains_key(&format!("{prefix}{i}.weight"))).count();
     let mut x = x.clone();
@@ -96,7 +100,7 @@ fn dense(graph: &mut Builder, weights: &Weights, x: &Name, prefix: &str, activat
     x
 }
 
-/// `LayerNorm(query + attention over the one key)`; see [`jhalak_nn::OneKeyAttention`].
+/// Adds `LayerNorm(query + attention over the one key)`; see [`jhalak_nn::OneKeyAttention`].
 fn cross(graph: &mut Builder, weights: &Weights, query: &Name, key: &Name, prefix: &str) -> Name {
     let value = linear(graph, weights, key, &format!("{prefix}.value"));
     let attention = linear(graph, weights, &value, &format!("{prefix}.out"));
@@ -123,7 +127,7 @@ fn ann(graph: &mut Builder, weights: &Weights, inputs: &[(Name, Name)]) -> Name 
     let mut parts = Vec::new();
     for (i, (movie, user)) in inputs.iter().enumerate() {
         for (tower, input) in [("movie", movie), ("user", user)] {
-            // The towers are shared by the modalities: each use is a copy of the layers under another name.
+            // Modalities share the towers: each use is a copy of the layers under another name.
             parts.push(tower_of(graph, weights, input, tower, i));
         }
     }

@@ -1,22 +1,26 @@
-//! The files of a fitted model, to and from bytes.
+//! Encodes and decodes the files of a fitted model.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `model.json` | what was fitted, on what, how: the model card for programs, and what a reader needs first |
-//! | `README.md` | the same for people |
+//! | `model.json` | the model card for programs, and what a reader needs first |
+//! | `README.md` | the model card for people |
 //! | `model.safetensors` | every weight of the network and of its genre heads |
-//! | `embeddings.safetensors` | the movies' embeddings as the network reads them, and which movies have one |
-//! | `statistics.json` | mean and scale of each input, the classes' shares, the genre vocabulary |
-//! | `model.onnx` | the network, standardisation inside |
-//! | `head-NAME.onnx` | the genre head of a modality: from the embedding model's vector to the network's input |
-//! | `check.json` | inputs of a few pairs and the probabilities that any runtime must give for them |
-//! | `honest-pairs.msgpack`, `honest-movies.msgpack`, `honest-users.msgpack` | the honest model's second level, fitted for pairs of known viewers and movies, for movies that nobody rated, for new viewers; the rest it learns again from the dataset |
+//! | `embeddings.safetensors` | the network's embedding of each movie, and which movies have one |
+//! | `statistics.json` | mean and scale of each input, label counts, genre vocabulary |
+//! | `model.onnx` | the network, with standardisation |
+//! | `head-NAME.onnx` | the genre head of a modality, from a raw embedding to the network's input |
+//! | `check.json` | inputs of a few pairs, and the probabilities that any runtime must return |
+//! | `honest-pairs.msgpack` | the ensemble for known viewers and movies |
+//! | `honest-movies.msgpack` | the ensemble for unrated movies |
+//! | `honest-users.msgpack` | the ensemble for new viewers |
+//!
+//! The ensemble files hold members and stack; features are learned again from the dataset.
 
 use super::description::{Card, Description, NetworkDescription, SideDescription, VERSION};
 use super::export;
 use super::network::{FittedNetwork, Head, Side, empty_network, head_kind, names};
 use crate::RecommendError;
-use crate::ensemble::{self, Regime};
+use crate::ensemble::{ColdStart, StoredEnsemble};
 use crate::features::embedding::EmbeddingTable;
 use crate::networks::genre_head::{GenreHead, HeadSettings};
 use jhalak_common::dataset::Dataset;
@@ -28,7 +32,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The file that a reader opens first.
+/// The file to read first.
 pub const MODEL: &str = "model.json";
 const CARD: &str = "README.md";
 const WEIGHTS: &str = "model.safetensors";
@@ -36,12 +40,12 @@ const EMBEDDINGS: &str = "embeddings.safetensors";
 const STATISTICS: &str = "statistics.json";
 const ONNX: &str = "model.onnx";
 const CHECK: &str = "check.json";
-const HONEST: [&str; 3] = ["honest-pairs.msgpack", "honest-movies.msgpack", "honest-users.msgpack"];
+const ENSEMBLES: [&str; 3] = ["honest-pairs.msgpack", "honest-movies.msgpack", "honest-users.msgpack"];
 
-/// Pairs in `check.json`.
+/// Number of pairs in `check.json`.
 const CHECKED: usize = 16;
 
-/// The files of a model by their names.
+/// The files of a model by name.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
 /// `statistics.json`.
@@ -52,11 +56,11 @@ struct Statistics {
     label_counts: [u64; 3],
     /// The genre vocabulary, in the order of genre vectors.
     genres: Vec<String>,
-    /// Each modality's inputs; empty lists where they are not standardised.
+    /// Inputs of each modality; empty lists where they are not standardised.
     inputs: BTreeMap<String, InputStatistics>,
 }
 
-/// `(x - mean) * scale` is what the network reads.
+/// Standardisation of one modality: the network reads `(x - mean) * scale`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct InputStatistics {
     movie_mean: Vec<f32>,
@@ -68,21 +72,21 @@ struct InputStatistics {
 /// `check.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Check {
-    /// Inputs of `model.onnx` by name, a row a pair.
+    /// Inputs of `model.onnx` by name, one row for each pair.
     pub inputs: BTreeMap<String, Vec<Vec<f32>>>,
-    /// What comes out: dislike, neutral, like.
+    /// Outputs: dislike, neutral, like.
     pub probabilities: Vec<[f32; 3]>,
 }
 
-/// The files of what was fitted.
+/// Encodes the files of fitted models.
 ///
 /// # Errors
-/// Something that does not serialise: a bug, told as [`RecommendError::Dataset`].
+/// [`RecommendError::Stored`]: a value that does not serialise, which is a bug.
 pub fn encode(
     dataset: &Dataset,
     card: &Card,
     network: Option<&mut FittedNetwork>,
-    honest: &[ensemble::Stored],
+    ensembles: &[StoredEnsemble],
 ) -> Result<Files, RecommendError> {
     let mut files = Files::new();
     let described = network.as_ref().map(|fitted| NetworkDescription {
@@ -90,11 +94,11 @@ pub fn encode(
         sides: fitted.sides.iter().map(describe).collect(),
         training: fitted.training.clone(),
     });
-    for stored in honest {
-        let name = match stored.regime() {
-            Regime::Pairs => HONEST[0],
-            Regime::Movies => HONEST[1],
-            Regime::Users { .. } => HONEST[2],
+    for stored in ensembles {
+        let name = match stored.cold_start() {
+            ColdStart::None => ENSEMBLES[0],
+            ColdStart::Item => ENSEMBLES[1],
+            ColdStart::User { .. } => ENSEMBLES[2],
         };
         files.insert(name.into(), rmp_serde::to_vec_named(stored).map_err(broken)?);
     }
@@ -118,7 +122,7 @@ pub fn encode(
     Ok(files)
 }
 
-/// `model.json` of these files.
+/// Reads `model.json`, and checks the hashes of the files that it lists.
 ///
 /// # Errors
 /// A file that is missing, damaged or of another version.
@@ -129,11 +133,12 @@ pub fn description(files: &Files) -> Result<Description, RecommendError> {
     }
     let Versioned { version } = read(files, MODEL)?;
     if version > VERSION {
-        let reason = format!("has version {version}, and only {VERSION} is known: use the newer program, or fit again");
+        let reason =
+            format!("has version {version}, and this program reads only {VERSION}: use a newer program, or fit again");
         return Err(damaged(MODEL, &reason));
     }
     if version < VERSION {
-        return Err(damaged(MODEL, "is of an older program: fit again"));
+        return Err(damaged(MODEL, "was written by an older program: fit again"));
     }
     let description: Description = read(files, MODEL)?;
     for (name, hash) in &description.files {
@@ -145,7 +150,7 @@ pub fn description(files: &Files) -> Result<Description, RecommendError> {
     Ok(description)
 }
 
-/// The network of these files.
+/// Reads the network.
 ///
 /// # Errors
 /// A file that is missing or damaged.
@@ -172,7 +177,7 @@ pub fn network(files: &Files, description: &NetworkDescription) -> Result<Fitted
         let pairs = |mean: &[f32], scale: &[f32]| mean.iter().copied().zip(scale.iter().copied()).collect();
         let scaling = [pairs(&inputs.movie_mean, &inputs.movie_scale), pairs(&inputs.user_mean, &inputs.user_scale)];
         if scaling.iter().any(|s: &Vec<_>| !s.is_empty() && s.len() != side.dim) {
-            return Err(damaged(STATISTICS, &format!("has not {} numbers of {name}", side.dim)));
+            return Err(damaged(STATISTICS, &format!("does not have {} numbers of {name}", side.dim)));
         }
         sides.push(Side { name, head, table: EmbeddingTable { dim: side.dim, rows }, scaling });
     }
@@ -192,12 +197,12 @@ pub fn network(files: &Files, description: &NetworkDescription) -> Result<Fitted
     }
 }
 
-/// The stored honest models of these files: those that `model.json` names, whatever else lies there from an earlier fit.
+/// Reads the ensembles that `model.json` lists, and ignores files of an earlier fit.
 ///
 /// # Errors
 /// A damaged file.
-pub fn honest(files: &Files, description: &Description) -> Result<Vec<ensemble::Stored>, RecommendError> {
-    let named = HONEST.iter().filter(|name| description.files.contains_key(**name));
+pub fn ensembles(files: &Files, description: &Description) -> Result<Vec<StoredEnsemble>, RecommendError> {
+    let named = ENSEMBLES.iter().filter(|name| description.files.contains_key(**name));
     let stored = named.filter_map(|name| files.get(*name).map(|bytes| (name, bytes)));
     stored.map(|(name, bytes)| rmp_serde::from_slice(bytes).map_err(|e| damaged(name, &e.to_string()))).collect()
 }
@@ -212,7 +217,8 @@ fn weights(fitted: &mut FittedNetwork) -> Result<Vec<u8>, RecommendError> {
     fitted.parameters(&mut |name: &str, parameter: &mut Parameter| {
         tensors.push((name.to_owned(), vec![parameter.value.len()], bytes(&parameter.value)));
     });
-    // A weight's outputs are as many as the bias that comes after it; a layer norm's two are equally long.
+    // A linear weight has as many outputs as its bias; weight and bias of a layer norm are equally
+    // long.
     let lengths: BTreeMap<String, usize> = tensors.iter().map(|(name, shape, _)| (name.clone(), shape[0])).collect();
     for (name, shape, _) in &mut tensors {
         let bias = name.strip_suffix(".weight").and_then(|layer| lengths.get(&format!("{layer}.bias")));
@@ -270,7 +276,7 @@ fn statistics(dataset: &Dataset, fitted: &FittedNetwork) -> Statistics {
     }
 }
 
-/// The inputs of a few pairs, evenly spread over the ratings, and the answers to them.
+/// Returns the inputs of a few pairs, evenly spread over the ratings, and their predictions.
 fn check(dataset: &Dataset, fitted: &mut FittedNetwork) -> Check {
     let ratings: Vec<_> = dataset.ratings.iter().filter(|rating| fitted.has(rating.movie)).copied().collect();
     let mut check = Check { inputs: BTreeMap::new(), probabilities: Vec::new() };

@@ -1,17 +1,17 @@
-//! The final fit: every model that is asked for, on every rating, one a core.
+//! The final fit: fits each requested model on every rating, one on each thread.
 
-use super::description::{Card, HonestCard};
+use super::description::{Card, EnsembleCard};
 use super::files::{Files, encode};
 use super::network::{FittedNetwork, fit_network};
 use crate::RecommendError;
-use crate::ensemble::{self, Settings};
+use crate::ensemble::{self, Settings, StoredEnsemble};
 use crate::features::embedding::Features;
 use jhalak_common::dataset::Dataset;
-use jhalak_common::evaluation::FitSpec;
+use jhalak_common::evaluation::{FitSpec, Model};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// What is fitted.
+/// What to fit.
 pub struct FitRequest<'a> {
     /// The dataset, every rating of it.
     pub dataset: &'a Dataset,
@@ -19,23 +19,23 @@ pub struct FitRequest<'a> {
     pub content: String,
     /// The embeddings that the network's modality reads.
     pub features: &'a Features,
-    /// SHA-256 of the tables that they come from.
+    /// SHA-256 of the tables of those embeddings.
     pub tables: Vec<String>,
-    /// Which models.
+    /// The models to fit.
     pub spec: &'a FitSpec,
 }
 
-/// One of the models.
-enum Part {
+/// One fitted model.
+enum Fitted {
     Network(Box<FittedNetwork>),
-    Honest(Box<(ensemble::Stored, HonestCard)>),
+    Ensemble(Box<(StoredEnsemble, EnsembleCard)>),
 }
 
-/// Fits the models on at most `threads` threads, calls `ended` with the name of each, and gives the files to store. They do not depend on
-/// `threads`.
+/// Fits the models on at most `threads` threads, calls `ended` with the name of each, and returns
+/// the files to store, which do not depend on `threads`.
 ///
 /// # Errors
-/// What the first model that fails fails with, or `stop`.
+/// The error of the first failed model, or `stop`.
 pub fn fit_all(
     request: &FitRequest<'_>,
     threads: usize,
@@ -45,22 +45,26 @@ pub fn fit_all(
     let FitRequest { dataset, content, features, tables, spec } = request;
     let count = spec.parts();
     if count == 0 {
-        let reason = "asks for no model: keep the network or an honest one".to_owned();
+        let reason = "has no model: keep the network or an ensemble".to_owned();
         return Err(RecommendError::Setting { setting: "fit", reason });
     }
     let networks = usize::from(spec.network.is_some());
-    let fit_part = |part: usize| -> Result<Part, RecommendError> {
+    let fit_part = |part: usize| -> Result<Fitted, RecommendError> {
         if let Some(cell) = spec.network.as_ref().filter(|_| part < networks) {
             let fitted = fit_network(dataset, features, cell, stop)?;
             ended(cell.model.name());
-            return Ok(Part::Network(Box::new(fitted)));
+            return Ok(Fitted::Network(Box::new(fitted)));
         }
         let settings = Settings::new(spec.honest[part - networks].into());
         let all: Vec<u32> = (0..dataset.ratings.len() as u32).collect();
         let fitted = ensemble::fit(dataset, &all, &settings, spec.seed, stop)?;
-        let card = HonestCard { regime: settings.regime, inner: fitted.inner().to_vec(), balance: fitted.balance() };
-        ended("honest");
-        Ok(Part::Honest(Box::new((fitted.store(dataset, &all), card))))
+        let card = EnsembleCard {
+            cold_start: settings.cold_start,
+            inner: fitted.inner().to_vec(),
+            class_weights: fitted.class_weights(),
+        };
+        ended(Model::Ensemble.name());
+        Ok(Fitted::Ensemble(Box::new((fitted.store(dataset, &all), card))))
     };
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let parts = Mutex::new((0..count).map(|_| None).collect::<Vec<_>>());
@@ -72,7 +76,7 @@ pub fn fit_all(
             }
             let result = fit_part(part);
             failed.fetch_or(result.is_err(), Ordering::Relaxed);
-            // A thread that panicked poisons the lock, and the scope hands its panic on.
+            // A panicking thread poisons the lock, and the scope propagates its panic.
             if let Ok(mut parts) = parts.lock() {
                 parts[part] = Some(result);
             }
@@ -85,18 +89,18 @@ pub fn fit_all(
         work();
     });
     let parts = parts.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let parts: Vec<Part> = parts.into_iter().flatten().collect::<Result<_, _>>()?;
+    let parts: Vec<Fitted> = parts.into_iter().flatten().collect::<Result<_, _>>()?;
 
     let mut card = Card::of(dataset, content.clone(), spec.seed);
     card.embeddings.clone_from(tables);
     let (mut network, mut stored) = (None, Vec::new());
     for part in parts {
         match part {
-            Part::Network(fitted) => network = Some(fitted),
-            Part::Honest(honest) => {
-                let (model, figures) = *honest;
+            Fitted::Network(fitted) => network = Some(fitted),
+            Fitted::Ensemble(ensemble) => {
+                let (model, figures) = *ensemble;
                 stored.push(model);
-                card.honest.push(figures);
+                card.ensembles.push(figures);
             }
         }
     }

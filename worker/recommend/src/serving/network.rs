@@ -1,4 +1,4 @@
-//! A classifier or ANN fitted on every pair of a dataset, as it is stored and served.
+//! Fits a classifier or ANN on every pair of a dataset, and predicts with it.
 
 use crate::features::embedding::{EmbeddingTable, Features};
 use crate::features::inputs::Inputs;
@@ -27,39 +27,40 @@ const WEIGHTS: u64 = 6;
 pub struct Side {
     /// `video`, `audio`, `genre` or `metadata`.
     pub name: &'static str,
-    /// What turns a raw embedding into the one that the network reads.
+    /// The genre head that turns a raw embedding into the one that the network reads.
     pub head: Option<Head>,
-    /// The embeddings that the network reads, one a movie.
+    /// The embeddings that the network reads, one for each movie.
     pub table: EmbeddingTable,
-    /// Mean and 1 / deviation of each movie input, then of each user input; empty where inputs are not standardised.
+    /// Mean and 1 / standard deviation of each movie input, then of each user input; empty where
+    /// inputs are not standardised.
     pub scaling: [Vec<(f32, f32)>; 2],
 }
 
 /// A genre head with the size of its input.
 #[derive(Debug)]
 pub struct Head {
-    /// Which head.
+    /// The kind of head.
     pub kind: HeadKind,
     /// The head.
     pub head: GenreHead,
-    /// Numbers of a raw embedding.
+    /// Length of a raw embedding.
     pub inputs: usize,
 }
 
-/// A fitted network with all that its inputs are made of.
+/// A fitted network with the tables of its inputs.
 #[derive(Debug)]
 pub struct FittedNetwork {
-    /// What was fitted; its protocol's split and folds mean nothing here.
+    /// The fitted cell; the split and folds of its protocol are not used.
     pub spec: CellSpec,
     /// Its modalities, in the order of its inputs.
     pub sides: Vec<Side>,
     /// The network.
     pub network: Box<dyn Network>,
-    /// How the training went.
+    /// Facts of the training.
     pub training: TrainingFacts,
 }
 
-/// How the training of the final network went.
+/// Facts of the training of the final network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainingFacts {
     /// Pairs trained on, copies included.
@@ -72,11 +73,13 @@ pub struct TrainingFacts {
     pub history: History,
 }
 
-/// Fits the network of a strict cell on every pair whose movie has an embedding, but for a share that decides when to stop. Training
-/// pairs get profiles without their own label, as in every strict fold.
+/// Fits the network of a strict cell on every pair whose movie has an embedding, except a share
+/// that decides when to stop. Profiles of training pairs exclude the own label, as in every strict
+/// fold.
 ///
 /// # Errors
-/// [`RecommendError`]: a cell that is none of a network under the strict protocol, embeddings that are missing, a failing training, or `stop`.
+/// [`RecommendError`]: a cell without a network or not under `strict`, missing embeddings, a failed
+/// training, or `stop`.
 pub fn fit_network(
     dataset: &Dataset,
     features: &Features,
@@ -85,7 +88,7 @@ pub fn fit_network(
 ) -> Result<FittedNetwork, RecommendError> {
     spec.check()?;
     if !spec.model.is_network() || !matches!(spec.protocol, Protocol::Strict { .. }) {
-        let reason = "the final fit is of the classifier or the ANN, under the strict protocol".to_owned();
+        let reason = "the final network must be the classifier or the ANN, under the strict protocol".to_owned();
         return Err(RecommendError::Setting { setting: "model", reason });
     }
     let all: Vec<u32> = (0..dataset.ratings.len() as u32).collect();
@@ -93,8 +96,8 @@ pub fn fit_network(
         Modality::Metadata => vec![metadata::table(dataset, &all, spec.seed)?],
         _ => features.tables(spec.modality, dataset)?,
     };
-    let there = |&pair: &u32| raw.iter().all(|table| table.row(dataset.ratings[pair as usize].movie).is_some());
-    let kept: Vec<u32> = all.iter().copied().filter(there).collect();
+    let has_rows = |&pair: &u32| raw.iter().all(|table| table.row(dataset.ratings[pair as usize].movie).is_some());
+    let kept: Vec<u32> = all.iter().copied().filter(has_rows).collect();
     let (train, validation) =
         stratified(dataset, &kept, spec.training.validation, &mut seeded(spec.seed, VALIDATION + spec.folds as u64));
     if train.is_empty() || validation.is_empty() {
@@ -103,7 +106,7 @@ pub fn fit_network(
     }
     let (tables, heads) = embed(dataset, raw, spec, &train, stop)?;
     let known = FoldPairs { train: all, validation: Vec::new(), test: Vec::new() };
-    let profiles = Profiles::honest(dataset, &known, spec.training.profile_folds, spec.seed, false);
+    let profiles = Profiles::out_of_fold(dataset, &known, spec.training.profile_folds, spec.seed, false);
     let train = upsample(dataset, &train, spec.training.balance, spec.seed);
     let mut inputs = Inputs::new(tables.clone());
     let mut rows = Vec::new();
@@ -132,7 +135,7 @@ pub fn fit_network(
     Ok(FittedNetwork { spec: spec.clone(), sides, network, training })
 }
 
-/// The names of a modality's tables.
+/// Returns the names of a modality's tables.
 pub fn names(modality: Modality) -> &'static [&'static str] {
     match modality {
         Modality::Video => &["video"],
@@ -143,7 +146,10 @@ pub fn names(modality: Modality) -> &'static [&'static str] {
     }
 }
 
-/// The network of the cell, with the weights that its seed gives.
+/// Initialises the network of the cell from its seed.
+///
+/// # Errors
+/// [`RecommendError::Setting`]: embedding sizes that the ANN cannot share.
 pub fn empty_network(spec: &CellSpec, dims: &[usize]) -> Result<Box<dyn Network>, RecommendError> {
     let random = &mut seeded(spec.seed, WEIGHTS);
     Ok(match spec.model {
@@ -152,7 +158,7 @@ pub fn empty_network(spec: &CellSpec, dims: &[usize]) -> Result<Box<dyn Network>
     })
 }
 
-/// The kind of head that a table is passed through.
+/// Returns the kind of head that a table is passed through, if any.
 pub fn head_kind(spec: &CellSpec, name: &str) -> Option<HeadKind> {
     match (spec.embedding, name) {
         (EmbeddingSource::GenreHead, "video") => Some(HeadKind::Video),
@@ -190,41 +196,43 @@ fn embed(
 }
 
 impl FittedNetwork {
-    /// Probabilities of dislike, neutral and like of these movies for one user, from all ratings of the dataset, which may have users and
-    /// movies that came after the fit: their rows follow those of the fit in the tables. Every movie must have a row.
+    /// Returns the probabilities of dislike, neutral and like of these movies for one user, from
+    /// all ratings of the dataset. The dataset may have users and movies that came after the fit;
+    /// rows of new movies follow those of the fit in the tables. Every movie must have a row.
     pub fn predict(&mut self, dataset: &Dataset, user: u32, movies: &[u32]) -> Vec<[f32; CLASSES]> {
         let (inputs, samples) = self.inputs(dataset, user, movies);
         PairTraining::new(self.network.as_mut(), &inputs, Vec::new()).predict(&samples)
     }
 
-    /// The inputs of these pairs, as samples.
+    /// Returns the inputs of these pairs, and their samples.
     pub fn inputs(&self, dataset: &Dataset, user: u32, movies: &[u32]) -> (Inputs, Vec<u32>) {
         let all = FoldPairs { train: Vec::new(), validation: Vec::new(), test: Vec::new() };
-        // Whoever predicts has taken the pairs that are asked about out of the dataset: everything that is left may be seen.
-        let profiles = Profiles::leaky(dataset, &all, false);
+        // The caller has removed the predicted pairs from the dataset, so profiles may use all
+        // pairs.
+        let profiles = Profiles::all_pairs(dataset, &all, false);
         let mut inputs = Inputs::new(self.sides.iter().map(|side| side.table.clone()).collect());
         for (i, side) in self.sides.iter().enumerate() {
             inputs.set_scaling(i, side.scaling.clone());
         }
         let mut rows = Vec::new();
-        let ask = |&movie| inputs.ask(dataset, &self.spec, &profiles, (user as usize, movie), &mut rows);
-        let samples = movies.iter().map(ask).collect();
+        let add = |&movie| inputs.add_unlabelled(dataset, &self.spec, &profiles, (user as usize, movie), &mut rows);
+        let samples = movies.iter().map(add).collect();
         (inputs, samples)
     }
 
-    /// Whether every modality has an embedding of the movie.
+    /// Returns whether every modality has an embedding of the movie.
     pub fn has(&self, movie: u32) -> bool {
         self.sides.iter().all(|side| side.table.row(movie).is_some())
     }
 
-    /// Every trained number by its name: the network's and, as `head.NAME.`, those of the genre heads.
+    /// Returns all weights by name: those of the network and, as `head.NAME.`, of the genre heads.
     pub fn weights(&mut self) -> BTreeMap<String, Vec<f32>> {
         let mut weights = BTreeMap::new();
         self.parameters(&mut |name, parameter| drop(weights.insert(name.to_owned(), parameter.value.clone())));
         weights
     }
 
-    /// Shows every parameter by the name that it is stored under.
+    /// Visits every parameter by its stored name.
     pub fn parameters(&mut self, visit: &mut dyn FnMut(&str, &mut Parameter)) {
         self.network.parameters(visit);
         for side in &mut self.sides {

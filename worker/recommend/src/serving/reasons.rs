@@ -1,4 +1,4 @@
-//! Why a movie is predicted as it is: the genres and the viewer's own rated movies that carry it.
+//! Explains a prediction by genres and by the viewer's rated movies.
 
 use super::network::FittedNetwork;
 use crate::CLASSES;
@@ -10,58 +10,62 @@ use jhalak_common::evaluation::GlSettings;
 use jhalak_common::evaluation::metrics::PerClass;
 use serde::{Deserialize, Serialize};
 
-/// GL-score as a share, undecided where nothing is known.
+/// The GL-score as a share; 0.5 where the viewer rated none of the genres.
 const GL: GlSettings = GlSettings { undefined: 0.5, scale: 1.0 };
 
-/// What speaks for and against a movie. The viewer's own rating of it, if there is one, is not in it.
+/// The explanation of a prediction. The viewer's own rating of the movie is not used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Why {
-    /// The GL-score: how much of the viewer's rated genres that the movie has is liked, neutral counting half; none where no genre of it was rated.
+pub struct Explanation {
+    /// The GL-score: the liked share of the viewer's ratings in the movie's genres, neutral
+    /// counting half; none where no genre of the movie was rated.
     pub gl_score: Option<f32>,
-    /// The movie's genres that the viewer has rated, the strongest first.
+    /// Genres of the movie that the viewer has rated, strongest first.
     pub genres: Vec<GenreReason>,
-    /// The viewer's rated movies that are most like it, the most alike first.
+    /// Rated movies most similar to the movie, most similar first.
     pub neighbours: Vec<Neighbour>,
-    /// How the other viewers rated the movie.
+    /// Ratings of the movie by other viewers.
     pub others: PerClass<u64>,
-    /// How the viewer rated other movies.
+    /// The viewer's ratings of other movies.
     pub viewer: PerClass<u64>,
 }
 
-/// What the viewer thinks of a genre.
+/// A genre of the movie, and the viewer's ratings of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GenreReason {
     /// The genre.
     pub genre: String,
     /// The viewer's ratings of its movies.
     pub rated: PerClass<u64>,
-    /// How much more the viewer likes its movies than the viewer and the movies let expect, from -1 to 1; negative for less. Of the honest model.
+    /// How much more the viewer likes its movies than the bias model expects, from -1 to 1;
+    /// ensemble only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaning: Option<f64>,
 }
 
-/// A movie that the viewer has rated.
+/// A rated movie that is similar to the predicted one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Neighbour {
     /// Its id.
     pub movie: String,
     /// Its title.
     pub name: String,
-    /// What the viewer said of it.
+    /// The viewer's rating.
     pub rated: Label,
-    /// How like the movie it is: from 0 to 1 in content (honest model), or the cosine of the embeddings (network).
-    pub likeness: f64,
+    /// Similarity to the predicted movie: of content, from 0 to 1 (ensemble), or the cosine of the
+    /// embeddings (network).
+    #[serde(rename = "likeness")]
+    pub similarity: f64,
 }
 
-/// The reasons for one pair. `reasons` are the honest model's, where that is asked.
-pub fn why(
+/// Explains one prediction. `reasons` are those of the ensemble, if it predicts.
+pub fn explain(
     dataset: &Dataset,
     user: u32,
     movie: u32,
     most: usize,
     reasons: Option<&Reasons>,
     network: Option<&FittedNetwork>,
-) -> Why {
+) -> Explanation {
     let own = || dataset.ratings.iter().filter(move |rating| rating.user == user && rating.movie != movie);
     let count = |counts: &mut [u64; CLASSES], label: Label| counts[label.index()] += 1;
     let (mut others, mut viewer) = ([0; CLASSES], [0; CLASSES]);
@@ -90,30 +94,31 @@ pub fn why(
         let leaning = reasons.and_then(|reasons| reasons.genres.iter().find(|leaning| leaning.genre == g));
         let leaning = leaning.map(|leaning| leaning.beyond_expected[2] - leaning.beyond_expected[0]);
         let [dislike, neutral, like] = rated.map(|n| n as f64);
-        // Without the honest model: how far the liked share is from an even one, drawn towards it where few are rated.
+        // Without the ensemble: likes minus dislikes as a share, shrunk towards 0 where few are
+        // rated.
         let strength = leaning.unwrap_or((like - dislike) / (dislike + neutral + like + 2.0)).abs();
         genres.push((strength, GenreReason { genre: genre.clone(), rated: rated.into(), leaning }));
     }
     genres.sort_by(|a, b| b.0.total_cmp(&a.0));
 
-    let named = |movie: u32, rated: Label, likeness: f64| {
+    let named = |movie: u32, rated: Label, similarity: f64| {
         let of = &dataset.movies[movie as usize];
-        Neighbour { movie: of.id.clone(), name: of.name.clone(), rated, likeness }
+        Neighbour { movie: of.id.clone(), name: of.name.clone(), rated, similarity }
     };
     let neighbours = match (reasons, network) {
         (Some(reasons), _) => {
-            reasons.tokens.iter().map(|token| named(token.movie, token.label, token.likeness)).collect()
+            reasons.similar.iter().map(|movie| named(movie.movie, movie.label, movie.similarity)).collect()
         }
         (None, Some(network)) => {
             let mut all: Vec<(f64, u32, Label)> = own()
                 .filter_map(|rating| Some((cosine(network, movie, rating.movie)?, rating.movie, rating.label)))
                 .collect();
             all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-            all.into_iter().take(most).map(|(likeness, movie, label)| named(movie, label, likeness)).collect()
+            all.into_iter().take(most).map(|(similarity, movie, label)| named(movie, label, similarity)).collect()
         }
         (None, None) => Vec::new(),
     };
-    Why {
+    Explanation {
         gl_score: rated_any.then_some(gl),
         genres: genres.into_iter().map(|(_, reason)| reason).collect(),
         neighbours,
@@ -122,7 +127,8 @@ pub fn why(
     }
 }
 
-/// Mean over the modalities of the cosine of two movies' embeddings; none where one has no embedding.
+/// Returns the cosine of two movies' embeddings, averaged over the modalities; none without an
+/// embedding.
 fn cosine(network: &FittedNetwork, a: u32, b: u32) -> Option<f64> {
     let mut sum = 0.0;
     for side in &network.sides {

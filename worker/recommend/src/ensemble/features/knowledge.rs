@@ -1,21 +1,21 @@
-//! What one view has learned from the pairs it knows.
+//! What one out-of-fold view learns from its known pairs.
 
 use super::people::People;
-use super::user_attributes::{Attributes, UserScheme};
+use super::user_attributes::{UserAttributes, UserEncoder};
 use crate::CLASSES;
-use crate::ensemble::linear::mixed_logit::{Effects, Labelled, Sides};
+use crate::ensemble::linear::mixed_logit::{LabelledPair, MixedLogit, SideInfo};
 use crate::ensemble::settings::{Part, Settings};
-use crate::features::movie_content::{Content, LIKENESSES, Scheme};
+use crate::features::movie_content::{MovieContent, MovieEncoder, SIMILARITIES};
 use jhalak_common::dataset::Dataset;
 use jhalak_nn::seeded;
 
-/// Pairs by which a user's leaning towards one genre is drawn towards none.
+/// Strength, in pairs, with which a user's leaning towards a genre is shrunk towards 0.
 const LEANING: f64 = 2.0;
 /// Streams of the seed.
 const FACTORS: u64 = 11;
 
-/// What all views share: who and what there is, with vocabularies, scales and reductions learned from the movies and users of the
-/// training pairs. No label is in it.
+/// What all views share: users and movies as numbers, with vocabularies, scales and reductions
+/// learned from the users and movies of the training pairs. Reads no label.
 #[derive(Debug)]
 pub struct Catalogue {
     /// Number of users.
@@ -24,60 +24,61 @@ pub struct Catalogue {
     pub movies: usize,
     /// Number of genres.
     pub genres: usize,
-    /// Who is in which movie.
+    /// Cast, directors and writers of each movie.
     pub people: People,
-    /// The movies as numbers.
-    pub content: Content,
-    /// The users as numbers.
-    pub attributes: Attributes,
-    scheme: Scheme,
-    user_scheme: UserScheme,
+    /// Encoded movies.
+    pub content: MovieContent,
+    /// Encoded users.
+    pub attributes: UserAttributes,
+    movie_encoder: MovieEncoder,
+    user_encoder: UserEncoder,
 }
 
 impl Catalogue {
-    /// Of a dataset whose pairs `train` are known.
+    /// Learns the encoders from the users and movies of the pairs `train`.
     pub fn new(dataset: &Dataset, train: &[u32], settings: &Settings, seed: u64) -> Self {
         let (mut movies, mut users) = (vec![false; dataset.movies.len()], vec![false; dataset.users.len()]);
         for &pair in train {
             movies[dataset.ratings[pair as usize].movie as usize] = true;
             users[dataset.ratings[pair as usize].user as usize] = true;
         }
-        let scheme = Scheme::learn(dataset, &movies, settings.text_dims, seed);
-        let user_scheme = UserScheme::learn(&dataset.users, &users);
+        let movie_encoder = MovieEncoder::learn(dataset, &movies, settings.text_dims, seed);
+        let user_encoder = UserEncoder::learn(&dataset.users, &users);
         Self {
             users: users.len(),
             movies: movies.len(),
             genres: dataset.genres.len(),
-            people: People::number(dataset),
-            content: scheme.describe(&dataset.movies),
-            attributes: user_scheme.describe(&dataset.users),
-            scheme,
-            user_scheme,
+            people: People::of(dataset),
+            content: movie_encoder.encode(&dataset.movies),
+            attributes: user_encoder.encode(&dataset.users),
+            movie_encoder,
+            user_encoder,
         }
     }
 
-    /// The same scheme for another dataset, with new users and movies: columns stay what they are. `None` if its genres differ.
+    /// Encodes another dataset, which may have new users and movies, into the same columns. Returns
+    /// `None` if its genres differ.
     pub fn applied_to(self, dataset: &Dataset) -> Option<Self> {
-        (self.scheme.genres == dataset.genres).then(|| Self {
+        (self.movie_encoder.genres == dataset.genres).then(|| Self {
             users: dataset.users.len(),
             movies: dataset.movies.len(),
-            people: People::number(dataset),
-            content: self.scheme.describe(&dataset.movies),
-            attributes: self.user_scheme.describe(&dataset.users),
+            people: People::of(dataset),
+            content: self.movie_encoder.encode(&dataset.movies),
+            attributes: self.user_encoder.encode(&dataset.users),
             ..self
         })
     }
 
-    /// What a model without content is given.
-    pub fn plain(&self) -> Sides<'_> {
+    /// Returns the side information of a model without content.
+    pub fn plain(&self) -> SideInfo<'_> {
         let (users, movies) = (self.users, self.movies);
-        Sides { users, movies, content: &[], content_dim: 0, attributes: &[], attribute_dim: 0 }
+        SideInfo { users, movies, content: &[], content_dim: 0, attributes: &[], attribute_dim: 0 }
     }
 
-    /// What the hierarchical model is given.
-    pub fn sides(&self, settings: &Settings) -> Sides<'_> {
+    /// Returns the side information of the hierarchical model.
+    pub fn side_info(&self, settings: &Settings) -> SideInfo<'_> {
         let with = settings.has(Part::Attributes);
-        Sides {
+        SideInfo {
             content: &self.content.dense,
             content_dim: self.content.dims,
             attributes: if with { &self.attributes.dense } else { &[] },
@@ -87,14 +88,14 @@ impl Catalogue {
     }
 }
 
-/// Everything that features are made of.
+/// Statistics and models that features are computed from.
 #[derive(Debug)]
 pub struct Knowledge {
     /// The known pairs, sorted by user.
-    pub pairs: Vec<Labelled>,
-    /// Those of a user: `first[user]..first[user + 1]`.
+    pub pairs: Vec<LabelledPair>,
+    /// Range of a user's pairs: `first[user]..first[user + 1]`.
     pub first: Vec<usize>,
-    /// What the bias model leaves unexplained of each known pair: label minus probability.
+    /// Residuals of the bias model for each known pair: label minus probability.
     pub residuals: Vec<[f64; CLASSES]>,
     /// Class counts of each user.
     pub user_counts: Vec<[f64; CLASSES]>,
@@ -102,26 +103,26 @@ pub struct Knowledge {
     pub movie_counts: Vec<[f64; CLASSES]>,
     /// Class shares of all known pairs.
     pub overall: [f64; CLASSES],
-    /// users x classes x genres: sums of the genre vectors (paper, section 6).
+    /// users x classes x genres: sums of the genre vectors (the paper's GL-score).
     pub genre_sums: Vec<f32>,
     /// users x genres x (classes of residuals, pairs).
     pub genre_residuals: Vec<[f64; CLASSES + 1]>,
     /// The user + movie bias model.
-    pub bias: Effects,
-    /// With factors.
-    pub factors: Option<Effects>,
-    /// With content.
-    pub hierarchical: Option<Effects>,
-    /// Class counts of everybody in the movies.
+    pub bias: MixedLogit,
+    /// The bias model with factors.
+    pub factors: Option<MixedLogit>,
+    /// The bias model with content.
+    pub hierarchical: Option<MixedLogit>,
+    /// Class counts of each person over the movies.
     pub people_counts: Vec<[f64; CLASSES]>,
-    /// How movies like this one fared: movies x likenesses.
-    pub neighbours: Vec<[[f64; CLASSES]; LIKENESSES.len()]>,
+    /// Movie terms averaged over similar movies: movies x similarities.
+    pub neighbours: Vec<[[f64; CLASSES]; SIMILARITIES.len()]>,
 }
 
 impl Knowledge {
-    /// Learns from the `known` pairs (indexes into the ratings, sorted) and from nothing else.
+    /// Learns from the `known` pairs (indexes of ratings, sorted) and no other rating.
     pub fn learn(dataset: &Dataset, catalogue: &Catalogue, known: &[u32], settings: &Settings, seed: u64) -> Self {
-        let pairs: Vec<Labelled> = known.iter().map(|&pair| labelled(dataset, pair)).collect();
+        let pairs: Vec<LabelledPair> = known.iter().map(|&pair| labelled_pair(dataset, pair)).collect();
         let (users, movies, genres) = (catalogue.users, catalogue.movies, catalogue.genres);
         let mut first = vec![0; users + 1];
         let mut user_counts = vec![[0.0; CLASSES]; users];
@@ -138,12 +139,12 @@ impl Knowledge {
 
         let (content, plain) = (&catalogue.content, catalogue.plain());
         let even = [1.0; CLASSES];
-        let fit = |sides: &Sides<'_>, factors, penalties, stream| {
-            Effects::fit(&pairs, sides, factors, penalties, even, &mut seeded(seed, stream))
+        let fit = |side_info: &SideInfo<'_>, factors, penalties, stream| {
+            MixedLogit::fit(&pairs, side_info, factors, penalties, even, &mut seeded(seed, stream))
         };
         let bias = fit(&plain, 0, &settings.bias, FACTORS);
         let factors = settings.has(Part::Factors).then(|| fit(&plain, settings.factors, &settings.bias, FACTORS + 1));
-        let full = catalogue.sides(settings);
+        let full = catalogue.side_info(settings);
         let wanted = settings.has(Part::Hierarchical) || settings.has(Part::HierarchicalAlone);
         let hierarchical = wanted.then(|| fit(&full, 0, &settings.hierarchical, FACTORS + 2));
 
@@ -182,29 +183,34 @@ impl Knowledge {
         }
     }
 
-    /// What the user thinks of a genre beyond what the bias model says, drawn towards nothing, and how many movies say so.
+    /// Returns the user's leaning towards a genre (mean residual of the bias model, shrunk towards
+    /// 0) and the number of rated movies of the genre.
     pub fn leaning(&self, genres: usize, user: usize, genre: usize) -> ([f64; CLASSES], f64) {
         let sums = self.genre_residuals[user * genres + genre];
         (std::array::from_fn(|c| sums[c] / (sums[CLASSES] + LEANING)), sums[CLASSES])
     }
 
-    /// The known pairs of a user, with what the bias model leaves unexplained of each.
-    pub fn of_user(&self, user: usize) -> impl Iterator<Item = (&Labelled, &[f64; CLASSES])> {
+    /// Returns the known pairs of a user with their residuals.
+    pub fn of_user(&self, user: usize) -> impl Iterator<Item = (&LabelledPair, &[f64; CLASSES])> {
         let own = self.first[user]..self.first[user + 1];
         self.pairs[own.clone()].iter().zip(&self.residuals[own])
     }
 }
 
-/// The pair at this place of the ratings.
-pub fn labelled(dataset: &Dataset, pair: u32) -> Labelled {
+/// Returns the pair at this index of the ratings.
+pub fn labelled_pair(dataset: &Dataset, pair: u32) -> LabelledPair {
     let rating = dataset.ratings[pair as usize];
-    Labelled { user: rating.user, movie: rating.movie, label: rating.label as u8 }
+    LabelledPair { user: rating.user, movie: rating.movie, label: rating.label as u8 }
 }
 
-/// Movie terms of the bias model, averaged over the other movies by likeness.
-fn neighbours(content: &Content, bias: &Effects, counts: &[[f64; CLASSES]]) -> Vec<[[f64; CLASSES]; LIKENESSES.len()]> {
-    /// Likeness that must come together for the neighbours to be believed half.
-    const DOUBT: f64 = 0.3;
+/// Averages the bias model's movie terms over the other movies, weighted by squared similarity.
+fn neighbours(
+    content: &MovieContent,
+    bias: &MixedLogit,
+    counts: &[[f64; CLASSES]],
+) -> Vec<[[f64; CLASSES]; SIMILARITIES.len()]> {
+    /// Total weight of neighbours at which the average counts half.
+    const HALF_WEIGHT: f64 = 0.3;
     let known: Vec<(usize, [f64; CLASSES], f64)> = (0..counts.len())
         .map(|movie| (movie, bias.movie_terms(movie), counts[movie].iter().sum::<f64>()))
         .filter(|(_, _, pairs)| *pairs > 0.0)
@@ -212,13 +218,13 @@ fn neighbours(content: &Content, bias: &Effects, counts: &[[f64; CLASSES]]) -> V
         .collect();
     (0..counts.len())
         .map(|movie| {
-            let mut sums = [[0.0; CLASSES]; LIKENESSES.len()];
-            let mut weights = [DOUBT; LIKENESSES.len()];
+            let mut sums = [[0.0; CLASSES]; SIMILARITIES.len()];
+            let mut weights = [HALF_WEIGHT; SIMILARITIES.len()];
             for (other, terms, trust) in known.iter().filter(|(other, _, _)| *other != movie) {
-                for (way, likeness) in content.likeness(movie, *other).into_iter().enumerate() {
-                    let weight = likeness * likeness * trust;
-                    weights[way] += weight;
-                    (0..CLASSES).for_each(|c| sums[way][c] += weight * terms[c]);
+                for (kind, similarity) in content.similarity(movie, *other).into_iter().enumerate() {
+                    let weight = similarity * similarity * trust;
+                    weights[kind] += weight;
+                    (0..CLASSES).for_each(|c| sums[kind][c] += weight * terms[c]);
                 }
             }
             for (sums, weight) in sums.iter_mut().zip(weights) {

@@ -1,4 +1,4 @@
-//! A pair as a row of numbers, from what a view knows.
+//! Computes the feature row of a (user, movie) pair from what a view has learned.
 
 use super::knowledge::{Catalogue, Knowledge};
 use super::people::ROLES;
@@ -6,16 +6,16 @@ use crate::CLASSES;
 use crate::ensemble::linear::softmax::smoothed;
 use crate::ensemble::settings::{Part, Settings};
 use crate::features::genre_like::gl_score;
-use crate::features::movie_content::LIKENESSES;
+use crate::features::movie_content::SIMILARITIES;
 use jhalak_common::evaluation::GlSettings;
 
-/// Attention that must come together for the tokens to be believed half.
-const DOUBT: f64 = 0.5;
-/// GL-score as a share, undecided where nothing is known.
+/// Total attention at which the average counts half.
+const HALF_WEIGHT: f64 = 0.5;
+/// The GL-score as a share; 0.5 where the user rated none of the genres.
 const GL: GlSettings = GlSettings { undefined: 0.5, scale: 1.0 };
 const CLASS: [&str; CLASSES] = ["dislike", "neutral", "like"];
 
-/// Collects the row, and the names if somebody wants them.
+/// Collects the row and, on request, the names of its features.
 struct Row<'a> {
     values: Vec<f32>,
     names: Option<&'a mut Vec<(Part, String)>>,
@@ -36,7 +36,7 @@ impl Row<'_> {
     }
 }
 
-/// The row of a pair. Its columns depend on the catalogue and the settings alone.
+/// Returns the feature row of a pair. Its columns depend on the catalogue and the settings alone.
 pub fn row(
     catalogue: &Catalogue,
     knowledge: &Knowledge,
@@ -60,10 +60,10 @@ pub fn row(
         row.push_classes(Part::Factors, model.probabilities(&plain, user, movie), "factor model");
     }
     if let Some(model) = k.hierarchical.as_ref().filter(|_| settings.has(Part::Hierarchical)) {
-        let sides = catalogue.sides(settings);
-        row.push_classes(Part::Hierarchical, model.probabilities(&sides, user, movie), "hierarchical model");
-        row.push_classes(Part::Hierarchical, model.content_terms(&sides, movie), "content's terms");
-        row.push_classes(Part::Hierarchical, model.slope_terms(&sides, user, movie), "user's slopes");
+        let side_info = catalogue.side_info(settings);
+        row.push_classes(Part::Hierarchical, model.probabilities(&side_info, user, movie), "hierarchical model");
+        row.push_classes(Part::Hierarchical, model.content_terms(&side_info, movie), "content's terms");
+        row.push_classes(Part::Hierarchical, model.slope_terms(&side_info, user, movie), "user's slopes");
     }
     if settings.has(Part::Gl) {
         gl(&mut row, catalogue, k, user, movie);
@@ -86,8 +86,8 @@ pub fn row(
         attention(&mut row, catalogue, k, user, movie);
     }
     if settings.has(Part::Neighbours) {
-        for (terms, way) in k.neighbours[movie].iter().zip(LIKENESSES) {
-            row.push_classes(Part::Neighbours, *terms, &format!("movies alike by {way}"));
+        for (terms, kind) in k.neighbours[movie].iter().zip(SIMILARITIES) {
+            row.push_classes(Part::Neighbours, *terms, &format!("movies alike by {kind}"));
         }
     }
     if settings.has(Part::Attributes) {
@@ -117,7 +117,7 @@ fn gl(row: &mut Row<'_>, catalogue: &Catalogue, k: &Knowledge, user: usize, movi
     row.push_classes(Part::Gl, dots, "GL sum");
 }
 
-/// What the user thinks of the movie's genres beyond what the bias model says: mean, lowest and highest over them.
+/// Adds the user's leaning towards the movie's genres: mean and highest over the genres.
 fn leaning(row: &mut Row<'_>, catalogue: &Catalogue, k: &Knowledge, user: usize, movie: usize) {
     let hot = catalogue.content.genres(movie).iter().enumerate().filter(|(_, hot)| **hot > 0.0);
     let leanings: Vec<[f64; CLASSES]> = hot.map(|(genre, _)| k.leaning(catalogue.genres, user, genre).0).collect();
@@ -151,20 +151,20 @@ fn people(row: &mut Row<'_>, catalogue: &Catalogue, k: &Knowledge, settings: &Se
     }
 }
 
-/// The user's rated movies are tokens: their likeness to the movie is the attention, and what the bias model left
-/// unexplained of their labels the value.
+/// Adds attention over the user's rated movies: weights are their similarity to the movie, values
+/// are their residuals under the bias model.
 fn attention(row: &mut Row<'_>, catalogue: &Catalogue, k: &Knowledge, user: usize, movie: usize) {
-    let mut sums = [[0.0; CLASSES]; LIKENESSES.len()];
-    let mut weights = [0.0; LIKENESSES.len()];
+    let mut sums = [[0.0; CLASSES]; SIMILARITIES.len()];
+    let mut weights = [0.0; SIMILARITIES.len()];
     for (pair, residual) in k.of_user(user).filter(|(pair, _)| pair.movie as usize != movie) {
-        for (way, likeness) in catalogue.content.likeness(movie, pair.movie as usize).into_iter().enumerate() {
-            weights[way] += likeness;
-            (0..CLASSES).for_each(|c| sums[way][c] += likeness * residual[c]);
+        for (kind, similarity) in catalogue.content.similarity(movie, pair.movie as usize).into_iter().enumerate() {
+            weights[kind] += similarity;
+            (0..CLASSES).for_each(|c| sums[kind][c] += similarity * residual[c]);
         }
     }
-    for (way, name) in LIKENESSES.into_iter().enumerate() {
-        let mean = sums[way].map(|sum| sum / (weights[way] + DOUBT));
+    for (kind, name) in SIMILARITIES.into_iter().enumerate() {
+        let mean = sums[kind].map(|sum| sum / (weights[kind] + HALF_WEIGHT));
         row.push_classes(Part::Attention, mean, &format!("attention by {name}"));
-        row.push(Part::Attention, weights[way], || format!("attention by {name}, all"));
+        row.push(Part::Attention, weights[kind], || format!("attention by {name}, all"));
     }
 }

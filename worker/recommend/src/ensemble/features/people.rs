@@ -1,15 +1,15 @@
-//! Who made and played in a movie, and how their other movies fared.
+//! Cast, directors and writers of the movies, and the ratings of their other movies.
 
 use crate::CLASSES;
-use crate::ensemble::linear::mixed_logit::Labelled;
+use crate::ensemble::linear::mixed_logit::LabelledPair;
 use crate::ensemble::linear::softmax::smoothed;
 use jhalak_common::dataset::{Dataset, Movie};
 use std::collections::BTreeMap;
 
-/// What somebody did in a movie. The same name in two roles counts as two people.
+/// Roles in a movie. The same name in two roles counts as two people.
 pub const ROLES: [&str; 3] = ["cast", "director", "writer"];
 
-/// The people of every movie, by number, sorted: role by role.
+/// The people of every movie, numbered and sorted within each role.
 #[derive(Debug)]
 pub struct People {
     of: Vec<[Vec<u32>; ROLES.len()]>,
@@ -17,8 +17,8 @@ pub struct People {
 }
 
 impl People {
-    /// Numbers everybody in the catalogue. Nothing is fitted here.
-    pub fn number(dataset: &Dataset) -> Self {
+    /// Numbers the people of the catalogue. Fits nothing.
+    pub fn of(dataset: &Dataset) -> Self {
         let names = |movie: &'_ Movie| [movie.cast.clone(), movie.directors.clone(), movie.writers.clone()];
         let mut numbers: BTreeMap<(usize, String), u32> = BTreeMap::new();
         let mut of = Vec::with_capacity(dataset.movies.len());
@@ -37,7 +37,7 @@ impl People {
         Self { of, count: numbers.len() }
     }
 
-    /// How many people two movies share, role by role.
+    /// Returns how many people two movies share in each role.
     pub fn shared(&self, a: usize, b: usize) -> [u32; ROLES.len()] {
         std::array::from_fn(|role| {
             let (a, b) = (&self.of[a][role], &self.of[b][role]);
@@ -45,8 +45,8 @@ impl People {
         })
     }
 
-    /// Class counts of everybody over the known pairs: people x classes.
-    pub fn counts(&self, known: &[Labelled]) -> Vec<[f64; CLASSES]> {
+    /// Returns the class counts of each person over the known pairs: people x classes.
+    pub fn counts(&self, known: &[LabelledPair]) -> Vec<[f64; CLASSES]> {
         let mut counts = vec![[0.0; CLASSES]; self.count];
         for pair in known {
             for &person in self.of[pair.movie as usize].iter().flatten() {
@@ -56,8 +56,8 @@ impl People {
         counts
     }
 
-    /// How the *other* movies of the movie's people fared, role by role: class rates drawn towards `overall`, and the number of
-    /// pairs behind them.
+    /// Returns, for each role, the class rates of the *other* movies of this movie's people, shrunk
+    /// towards `overall`, and the number of pairs behind them.
     pub fn record(
         &self,
         counts: &[[f64; CLASSES]],

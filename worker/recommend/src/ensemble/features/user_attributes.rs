@@ -1,52 +1,52 @@
-//! A user as numbers, from what the dataset says besides ratings.
+//! Encodes the attributes of users (age, job...) as numbers.
 
 use crate::features::standardise::Scale;
 use jhalak_common::dataset::User;
 use std::collections::BTreeMap;
 
-/// Values of an attribute that get a column of their own: the commonest.
+/// Maximum number of values of an attribute that get a column: the most common ones.
 const VALUES: usize = 6;
-/// Share of the fitted users that must have a value for it to get one.
+/// Minimum share of the fitted users with a value for it to get a column.
 const RARE: f64 = 0.02;
-/// Share of an attribute's values that must be numbers for it to count as a number.
+/// Minimum share of numbers among an attribute's values for it to count as a number.
 const NUMBERS: f64 = 0.95;
 
-/// How users are turned into numbers.
+/// The columns that users are encoded into.
 #[derive(Debug)]
-pub struct UserScheme {
+pub struct UserEncoder {
     columns: Vec<Column>,
     scales: Vec<Scale>,
 }
 
-/// Every user.
+/// The encoded users.
 #[derive(Debug)]
-pub struct Attributes {
+pub struct UserAttributes {
     /// Names of the columns.
     pub names: Vec<String>,
-    /// users x columns, as they are, NaN where missing.
+    /// users x columns, unscaled; NaN where missing.
     raw: Vec<f32>,
-    /// The same, standardised, 0 where missing.
+    /// users x columns, standardised; 0 where missing.
     pub dense: Vec<f64>,
 }
 
-/// A column: a number as it is, or whether the attribute has this value.
+/// A column: the value of a numeric attribute, or whether an attribute has this value.
 #[derive(Debug)]
 enum Column {
     Number(String),
     Value(String, String),
 }
 
-impl UserScheme {
+impl UserEncoder {
     /// Learns columns and scales from the `fitted` users.
     pub fn learn(users: &[User], fitted: &[bool]) -> Self {
-        let mut scheme = Self { columns: columns(users, fitted), scales: Vec::new() };
-        let raw: Vec<f64> = scheme.raw(users).into_iter().map(f64::from).collect();
-        scheme.scales = Scale::learn(&raw, scheme.columns.len(), fitted);
-        scheme
+        let mut encoder = Self { columns: columns(users, fitted), scales: Vec::new() };
+        let raw: Vec<f64> = encoder.raw(users).into_iter().map(f64::from).collect();
+        encoder.scales = Scale::learn(&raw, encoder.columns.len(), fitted);
+        encoder
     }
 
-    /// Turns users into numbers, also such as nothing was learned from.
-    pub fn describe(&self, users: &[User]) -> Attributes {
+    /// Encodes users; they need not be those of [`UserEncoder::learn`].
+    pub fn encode(&self, users: &[User]) -> UserAttributes {
         let raw = self.raw(users);
         let mut dense: Vec<f64> = raw.iter().map(|&x| f64::from(x)).collect();
         Scale::apply(&self.scales, &mut dense);
@@ -54,7 +54,7 @@ impl UserScheme {
             Column::Number(name) => name.clone(),
             Column::Value(name, value) => format!("{name} {value}"),
         };
-        Attributes { names: self.columns.iter().map(name).collect(), raw, dense }
+        UserAttributes { names: self.columns.iter().map(name).collect(), raw, dense }
     }
 
     fn raw(&self, users: &[User]) -> Vec<f32> {
@@ -66,8 +66,8 @@ impl UserScheme {
     }
 }
 
-impl Attributes {
-    /// The user's columns as they are.
+impl UserAttributes {
+    /// Returns the user's unscaled columns.
     pub fn raw(&self, user: usize) -> &[f32] {
         &self.raw[user * self.names.len()..(user + 1) * self.names.len()]
     }
@@ -77,7 +77,8 @@ fn number(value: &str) -> Option<f32> {
     value.trim().parse().ok().filter(|x: &f32| x.is_finite())
 }
 
-/// Numbers stay numbers; of texts the commonest values become columns, but for a value that everybody has.
+/// Chooses the columns: a numeric attribute becomes one column, of others the most common values
+/// become columns, except a value that all users have.
 fn columns(users: &[User], fitted: &[bool]) -> Vec<Column> {
     let mut values: BTreeMap<&String, BTreeMap<&String, usize>> = BTreeMap::new();
     let mut all = 0;

@@ -1,8 +1,10 @@
-//! Sums of products in eight lanes: a plain sum waits for each addition before the next, and most of a fit was spent in that.
+//! Dot product in eight independent sums: a single sum waits for each addition, and a fit spent
+//! most of its time there.
 
 const LANES: usize = 8;
 
-/// `sum of a[i] * b[i]`, over the shorter of the two. Every machine adds in the same order.
+/// Returns the sum of `a[i] * b[i]` over the shorter length. The order of additions is the same on
+/// every machine.
 #[inline(always)]
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     let len = a.len().min(b.len());
@@ -22,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_the_plain_sum() {
+    fn it_equals_the_plain_sum() {
         for len in [0, 1, 7, 8, 9, 50] {
             let numbers: Vec<f64> = (0..len).map(|i| f64::from(i) - 3.5).collect();
             let plain: f64 = numbers.iter().map(|x| x * (x + 1.0)).sum();

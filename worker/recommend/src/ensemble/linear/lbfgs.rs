@@ -1,25 +1,26 @@
-//! Minimisation of smooth functions: L-BFGS (Nocedal and Wright, "Numerical Optimization", algorithms 7.4 and 7.5) with a
-//! backtracking line search.
+//! L-BFGS with a backtracking line search (Nocedal and Wright, "Numerical Optimization", algorithms
+//! 7.4 and 7.5).
 
 use super::dot::dot;
 use jhalak_simd::dispatched;
 use std::collections::VecDeque;
 
-/// Steps remembered.
+/// Number of steps kept for the inverse Hessian.
 const MEMORY: usize = 8;
-/// A step is long enough when it brings this share of what the slope promises.
+/// Armijo condition: a step must gain at least this share of what the slope predicts.
 const SUFFICIENT: f64 = 1e-4;
-/// Halvings of a step before the search gives up: by then the point is a minimum as far as `f64` can tell.
+/// Maximum halvings of a step: at that step length the point is a minimum within `f64` precision.
 const HALVINGS: usize = 30;
 
-/// Steps in a row that must bring next to nothing before the walk ends: the first steps are short, and single ones may be.
+/// Consecutive steps with almost no gain that end the search: single steps may be short.
 const PATIENCE: usize = 3;
 
-/// Walks `x` downhill and returns the value reached. `function` writes the gradient and returns the value. `curvature` is roughly the
-/// second derivative along each coordinate: the better the guess, the fewer the steps.
+/// Minimises from `x` in place and returns the value reached. `function` writes the gradient and
+/// returns the value. `curvature` estimates the second derivative along each coordinate: the better
+/// the estimate, the fewer the steps.
 ///
-/// Stops after `iterations`, or when three steps in a row improve the value by less than `tolerance` of it each, or where the slope
-/// vanishes. Deterministic.
+/// Stops after `iterations`, when three consecutive steps each improve the value by less than
+/// `tolerance` of it, or where the slope vanishes. Deterministic.
 pub fn minimise(
     x: &mut [f64],
     curvature: &[f64],
@@ -79,7 +80,7 @@ pub fn minimise(
 }
 
 dispatched! {
-    /// [`descent`](super::descent) over long vectors.
+    /// Calls [`descent`](super::descent) over long vectors.
     descending(
         gradient: &[f64],
         curvature: &[f64],
@@ -89,7 +90,8 @@ dispatched! {
     }
 }
 
-/// The two-loop recursion: minus the inverse curvature, as the remembered steps show it, times the gradient.
+/// Two-loop recursion: returns minus the inverse Hessian, estimated from the kept steps, times the
+/// gradient.
 #[inline(always)]
 fn descent(gradient: &[f64], curvature: &[f64], history: &VecDeque<(Vec<f64>, Vec<f64>, f64)>) -> Vec<f64> {
     let mut q = gradient.to_vec();
@@ -117,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_finds_the_bottom_of_a_curved_valley() {
+    fn the_minimum_of_the_rosenbrock_function_is_found() {
         let mut x = [-1.2, 1.0];
         let rosenbrock = |x: &[f64], g: &mut [f64]| {
             let (a, b) = (1.0 - x[0], x[1] - x[0] * x[0]);
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_that_turns_into_nan_is_left_where_it_was_best() {
+    fn a_step_to_nan_is_not_taken() {
         let mut x = [1.0];
         let broken = |x: &[f64], g: &mut [f64]| {
             g[0] = 1.0;

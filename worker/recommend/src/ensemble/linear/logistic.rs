@@ -7,14 +7,14 @@ use crate::CLASSES;
 use crate::ensemble::trees::bins::Matrix;
 use serde::{Deserialize, Serialize};
 
-/// L-BFGS steps at most.
+/// Maximum number of L-BFGS steps.
 const ITERATIONS: usize = 60;
 /// Relative gain of a step below which fitting ends.
 const TOLERANCE: f64 = 1e-5;
-/// Standardised values beyond this are cut off: outliers must not carry a prediction away.
-const FARTHEST: f64 = 4.0;
+/// Standardised values are clamped to this, so that outliers do not dominate a prediction.
+const MAX_DEVIATION: f64 = 4.0;
 
-/// A fitted model.
+/// A fitted logistic regression.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Logistic {
     /// Mean and inverse standard deviation of each column.
@@ -24,7 +24,8 @@ pub struct Logistic {
 }
 
 impl Logistic {
-    /// Fits standardised columns; what is missing is taken for the mean. The penalty counts against the sum of the losses.
+    /// Fits on standardised columns; a missing value counts as the mean. The penalty is relative to
+    /// the sum of the losses.
     pub fn fit(matrix: &Matrix, labels: &[u8], l2: f64) -> Self {
         let columns = matrix.columns;
         let scales = (0..columns).map(|column| scale(matrix, column)).collect();
@@ -54,7 +55,7 @@ impl Logistic {
         model
     }
 
-    /// Class probabilities of each row.
+    /// Returns the class probabilities of each row.
     pub fn predict(&self, matrix: &Matrix) -> Vec<[f32; CLASSES]> {
         let probabilities = |row: &[f64]| {
             let mut scores = scores(&self.weights, row);
@@ -64,13 +65,13 @@ impl Logistic {
         self.standardise(matrix).chunks_exact(matrix.columns + 1).map(probabilities).collect()
     }
 
-    /// rows x (columns + 1), the last 1.
+    /// Returns rows x (columns + 1); the last column is 1.
     fn standardise(&self, matrix: &Matrix) -> Vec<f64> {
         let mut rows = Vec::with_capacity(matrix.rows() * (matrix.columns + 1));
         for row in 0..matrix.rows() {
             for (&x, (mean, scale)) in matrix.row(row).iter().zip(&self.scales) {
                 let x = (f64::from(x) - mean) * scale;
-                rows.push(if x.is_nan() { 0.0 } else { x.clamp(-FARTHEST, FARTHEST) });
+                rows.push(if x.is_nan() { 0.0 } else { x.clamp(-MAX_DEVIATION, MAX_DEVIATION) });
             }
             rows.push(1.0);
         }
@@ -98,7 +99,7 @@ mod tests {
     use jhalak_nn::seeded;
 
     #[test]
-    fn it_finds_the_shares_of_groups_and_the_direction_of_a_slope() {
+    fn a_slope_is_fitted_and_missing_values_predict_the_mean() {
         let random = &mut seeded(1, 0);
         let (mut values, mut labels) = (Vec::new(), Vec::new());
         for _ in 0..3000 {

@@ -1,4 +1,4 @@
-//! Linear models with class probabilities, and their optimizer.
+//! Linear models of class probabilities, and their optimizer.
 
 pub mod dot;
 pub mod lbfgs;

@@ -1,9 +1,9 @@
-//! Features cut into at most 255 bins by quantiles, column by column: what trees are grown on.
+//! Quantile bins of features, at most 255 for each column: the input of trees.
 
 use serde::{Deserialize, Serialize};
 
-/// Bins of a feature at most.
-const MOST: usize = 96;
+/// Maximum number of bins of a feature.
+const MAX_BINS: usize = 96;
 
 /// A matrix of features, row-major.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,26 +15,28 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.values.len().checked_div(self.columns).unwrap_or(0)
     }
 
-    /// One row.
+    /// Returns one row.
     pub fn row(&self, row: usize) -> &[f32] {
         &self.values[row * self.columns..(row + 1) * self.columns]
     }
 }
 
-/// Where each feature is cut. What is missing (NaN) has bin 0, and other values bins from 1.
+/// The cut points of each feature. A missing value (NaN) is in bin 0, other values are in bins from
+/// 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cuts {
-    /// For each feature the lowest value of bins 2, 3..., rising.
+    /// For each feature, the lowest values of bins 2, 3..., ascending.
     cuts: Vec<Vec<f32>>,
 }
 
 impl Cuts {
-    /// At the quantiles of the features; a feature with few values is cut halfway between each two.
+    /// Cuts at the quantiles of each feature; a feature with few values is cut halfway between any
+    /// two.
     pub fn of(matrix: &Matrix) -> Self {
         let cut = |column: usize| {
             let mut values: Vec<f32> = matrix.values.iter().skip(column).step_by(matrix.columns).copied().collect();
@@ -44,10 +46,10 @@ impl Cuts {
             let mut distinct = values.clone();
             distinct.dedup();
             let halfway = |a: f32, b: f32| a + (b - a) / 2.0;
-            let mut cuts: Vec<f32> = if distinct.len() < MOST {
+            let mut cuts: Vec<f32> = if distinct.len() < MAX_BINS {
                 distinct.windows(2).map(|two| halfway(two[0], two[1])).collect()
             } else {
-                (1..MOST - 1).map(|i| values[i * n / (MOST - 1)]).collect()
+                (1..MAX_BINS - 1).map(|i| values[i * n / (MAX_BINS - 1)]).collect()
             };
             cuts.dedup();
             cuts
@@ -55,12 +57,12 @@ impl Cuts {
         Self { cuts: (0..matrix.columns).map(cut).collect() }
     }
 
-    /// Number of features.
+    /// Returns the number of features.
     pub fn columns(&self) -> usize {
         self.cuts.len()
     }
 
-    /// The bins of every value, column by column: columns x rows.
+    /// Returns the bin of every value: columns x rows.
     pub fn bin(&self, matrix: &Matrix) -> Bins {
         let rows = matrix.rows();
         let mut bins = vec![0; matrix.values.len()];
@@ -80,12 +82,12 @@ pub struct Bins {
     bins: Vec<u8>,
     /// Number of rows.
     pub rows: usize,
-    /// Bins of the feature that has most.
+    /// Number of bins of the feature with the most bins.
     pub most: usize,
 }
 
 impl Bins {
-    /// The bins of a feature, row by row.
+    /// Returns the bins of a feature, one for each row.
     pub fn column(&self, column: usize) -> &[u8] {
         &self.bins[column * self.rows..(column + 1) * self.rows]
     }
@@ -96,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_values_get_a_bin_each_and_many_get_even_ones() {
+    fn few_values_get_one_bin_each_and_many_get_quantiles() {
         let few = Matrix { values: vec![3.0, f32::NAN, 1.0, 3.0, 2.0], columns: 1 };
         let cuts = Cuts::of(&few);
         assert_eq!(cuts.bin(&few).column(0), [3, 0, 1, 3, 2]);

@@ -1,5 +1,6 @@
-//! Gradient boosting of histogram trees for several classes: one tree a class and round on the softmax's derivatives (Friedman 2001;
-//! histograms, best leaf first and the sibling by subtraction as LightGBM does).
+//! Gradient boosting of histogram trees for several classes: each round grows one tree for each
+//! class on the derivatives of the softmax (Friedman 2001; histograms, leaf-wise growth and sibling
+//! subtraction as in LightGBM).
 
 use super::bins::{Bins, Cuts, Matrix};
 use super::tree::Tree;
@@ -9,13 +10,13 @@ use crate::ensemble::settings::BoostingSettings;
 use jhalak_nn::{Random, shuffle};
 use serde::{Deserialize, Serialize};
 
-/// Second derivatives below this would make leaf values explode.
+/// Lower bound of second derivatives, which keeps leaf values finite.
 const LEAST_HESSIAN: f64 = 1e-6;
 
-/// Rounds without a better loss of the held-out rows after which no more are grown.
+/// Rounds without a lower held-out loss after which boosting stops.
 const PATIENCE: usize = 40;
 
-/// A fitted model.
+/// Fitted boosted trees.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Boosting {
     cuts: Cuts,
@@ -26,34 +27,35 @@ pub struct Boosting {
 
 /// The log loss of held-out rows after each round.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Curve {
+pub struct LossCurve {
     /// Sum of the losses.
     pub losses: Vec<f64>,
 }
 
-impl Curve {
-    /// Adds the losses of other rows. The shorter of the two goes on with its last value.
-    pub fn add(&mut self, other: &Curve) {
+impl LossCurve {
+    /// Adds the losses of other rows. The shorter curve is extended with its last value.
+    pub fn add(&mut self, other: &LossCurve) {
         let rounds = self.losses.len().max(other.losses.len());
         let at = |losses: &[f64], round: usize| losses.get(round).or(losses.last()).copied().unwrap_or(0.0);
         self.losses = (0..rounds).map(|round| at(&self.losses, round) + at(&other.losses, round)).collect();
     }
 
-    /// The number of rounds after which the loss is lowest; 0 without any.
+    /// Returns the number of rounds with the lowest loss; 0 without any.
     pub fn best(&self) -> usize {
         (0..self.losses.len()).min_by(|&a, &b| self.losses[a].total_cmp(&self.losses[b])).map_or(0, |round| round + 1)
     }
 }
 
 impl Boosting {
-    /// Grows `settings.rounds` rounds on rows with these labels. `held`: rows whose loss is followed round by round.
+    /// Grows at most `settings.rounds` rounds on labelled rows. The loss of the rows `held` is
+    /// recorded after each round.
     pub fn fit(
         matrix: &Matrix,
         labels: &[u8],
         settings: &BoostingSettings,
         held: Option<(&Matrix, &[u8])>,
         random: &mut Random,
-    ) -> (Self, Curve) {
+    ) -> (Self, LossCurve) {
         let cuts = Cuts::of(matrix);
         let bins = cuts.bin(matrix);
         let held = held.map(|(matrix, labels)| (cuts.bin(matrix), labels));
@@ -62,7 +64,7 @@ impl Boosting {
         let start = counts.map(|n: f64| (n / (labels.len() + CLASSES) as f64).ln());
         let mut scores = vec![start; labels.len()];
         let mut held_scores = vec![start; held.as_ref().map_or(0, |(_, labels)| labels.len())];
-        let (mut curve, mut trees) = (Curve::default(), Vec::with_capacity(settings.rounds));
+        let (mut curve, mut trees) = (LossCurve::default(), Vec::with_capacity(settings.rounds));
         let mut all_rows: Vec<u32> = (0..labels.len() as u32).collect();
         let mut all_columns: Vec<u32> = (0..matrix.columns as u32).collect();
         let draw = |of: usize, share: f64| ((of as f64 * share).ceil() as usize).clamp(1, of.max(1));
@@ -79,7 +81,7 @@ impl Boosting {
             }
             shuffle(&mut all_rows, random);
             let mut rows = all_rows[..drawn_rows.min(all_rows.len())].to_vec();
-            rows.sort_unstable(); // neighbours in memory are then neighbours in time
+            rows.sort_unstable(); // sequential memory access
             let round: [Tree; CLASSES] = std::array::from_fn(|c| {
                 shuffle(&mut all_columns, random);
                 let columns = &all_columns[..drawn_columns.min(all_columns.len())];
@@ -102,17 +104,17 @@ impl Boosting {
         (Self { cuts, start, trees }, curve)
     }
 
-    /// Number of rounds.
+    /// Returns the number of rounds.
     pub fn rounds(&self) -> usize {
         self.trees.len()
     }
 
-    /// Forgets the rounds after the first `rounds`.
+    /// Drops the rounds after the first `rounds`.
     pub fn truncate(&mut self, rounds: usize) {
         self.trees.truncate(rounds);
     }
 
-    /// Class probabilities of each row.
+    /// Returns the class probabilities of each row.
     pub fn predict(&self, matrix: &Matrix) -> Vec<[f32; CLASSES]> {
         let bins = self.cuts.bin(matrix);
         let mut scores = vec![self.start; matrix.rows()];
@@ -123,7 +125,7 @@ impl Boosting {
         scores.into_iter().map(|p| p.map(|p| p as f32)).collect()
     }
 
-    /// What each column gained in all splits together.
+    /// Returns the gain of each column over all splits.
     pub fn gains(&self) -> Vec<f64> {
         let mut gains = vec![0.0; self.cuts.columns()];
         self.trees.iter().flatten().for_each(|tree| tree.add_gains(&mut gains));
@@ -166,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn it_learns_what_no_single_feature_shows() {
+    fn an_interaction_of_two_features_is_learned() {
         let (train, labels) = rows(2000, 1);
         let (test, truth) = rows(500, 2);
         let (model, curve) = Boosting::fit(&train, &labels, &SETTINGS, Some((&test, &truth)), &mut seeded(3, 0));
@@ -176,12 +178,12 @@ mod tests {
         assert!(right(&predicted) > 470, "{} of 500", right(&predicted));
         assert!(predicted.iter().all(|p| (p.iter().sum::<f32>() - 1.0).abs() < 1e-5));
         let loss = crate::ensemble::linear::softmax::log_loss(&predicted, &truth) * 500.0;
-        assert!((loss - curve.losses[59]).abs() < 0.05, "the curve tells the loss of the predictions: {loss}");
+        assert!((loss - curve.losses[59]).abs() < 0.05, "the curve matches the loss of the predictions: {loss}");
         assert!(curve.losses[59] < 0.5 * curve.losses[0]);
     }
 
     #[test]
-    fn the_same_seed_gives_the_same_model_also_after_storing() {
+    fn the_same_seed_gives_the_same_model_and_storing_keeps_it() {
         let (train, labels) = rows(300, 1);
         let fit = |seed| Boosting::fit(&train, &labels, &SETTINGS, None, &mut seeded(seed, 0)).0;
         let model = fit(5);
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn one_class_and_one_row_do_not_break_it() {
+    fn one_row_of_one_class_can_be_fitted() {
         let one = Matrix { values: vec![1.0, f32::NAN, 0.0], columns: 3 };
         let (model, _) = Boosting::fit(&one, &[2], &SETTINGS, None, &mut seeded(1, 0));
         assert!(model.predict(&one)[0][2] > 0.4);

@@ -1,4 +1,5 @@
-//! Extremely randomised trees (Geurts, Ernst and Wehenkel 2006): every split is the best of a few random ones, every tree sees all rows.
+//! Extremely randomised trees (Geurts, Ernst and Wehenkel 2006): every split is the best of a few
+//! random ones, and every tree is grown on all rows.
 
 use super::bins::{Bins, Cuts, Matrix};
 use super::packed::{self, Packed};
@@ -8,12 +9,12 @@ use crate::ensemble::settings::ExtraTreesSettings;
 use jhalak_nn::Random;
 use serde::{Deserialize, Serialize};
 
-/// Pairs by which a leaf's shares are drawn towards those of all.
+/// Strength, in pairs, with which a leaf's shares are shrunk towards the overall shares.
 const SMOOTHING: f64 = 1.0;
 
 type Counts = [f64; CLASSES];
 
-/// Inside a tree.
+/// A node of a tree.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Node {
     /// Rows whose bin of `column` is at most `bin` go to node `low`, others to `low + 1`.
@@ -29,7 +30,7 @@ pub struct ExtraTrees {
     trees: Vec<Tree>,
 }
 
-/// One tree's nodes from the root.
+/// The nodes of a tree, root first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Tree(#[serde(with = "packed")] Vec<Node>);
 
@@ -73,8 +74,8 @@ impl Packed for Node {
     }
 }
 
-/// What growing a tree needs besides its rows.
-struct Ground<'a> {
+/// What all trees of a forest share while they are grown.
+struct Grower<'a> {
     bins: &'a Bins,
     labels: &'a [u8],
     overall: Counts,
@@ -90,13 +91,13 @@ impl ExtraTrees {
         let mut counts = [0.0; CLASSES];
         labels.iter().for_each(|&label| counts[usize::from(label)] += 1.0);
         let overall = smoothed(counts, [1.0 / CLASSES as f64; CLASSES], 1.0);
-        let ground = Ground { bins: &bins, labels, overall, settings };
+        let grower = Grower { bins: &bins, labels, overall, settings };
         let mut columns: Vec<u32> = (0..matrix.columns as u32).collect();
-        let trees = (0..settings.trees).map(|_| Tree(ground.grow(all.clone(), &mut columns, random))).collect();
+        let trees = (0..settings.trees).map(|_| Tree(grower.grow(all.clone(), &mut columns, random))).collect();
         Self { cuts, trees }
     }
 
-    /// Class probabilities of each row: the mean of the trees'.
+    /// Returns the class probabilities of each row: the mean over the trees.
     pub fn predict(&self, matrix: &Matrix) -> Vec<[f32; CLASSES]> {
         let bins = self.cuts.bin(matrix);
         (0..matrix.rows())
@@ -112,7 +113,7 @@ impl ExtraTrees {
     }
 }
 
-impl Ground<'_> {
+impl Grower<'_> {
     fn grow(&self, rows: Vec<u32>, columns: &mut [u32], random: &mut Random) -> Vec<Node> {
         let mut tree = vec![Node::Leaf([0.0; CLASSES])];
         let mut open = vec![(0, rows)];
@@ -138,8 +139,8 @@ impl Ground<'_> {
         tree
     }
 
-    /// The best of one random split each of a few random columns. A split lies between the bins of two random rows. `ones` counts
-    /// one pair of each row's class.
+    /// Draws one split for each of a few random columns, between the bins of two random rows, and
+    /// returns the best. `ones` holds a packed count of one for each row's class.
     fn choose(
         &self,
         rows: &[u32],
@@ -172,7 +173,7 @@ impl Ground<'_> {
             if few < least as f64 || many < least as f64 {
                 continue;
             }
-            // Gini: the more the squares of the counts gather on one side each, the purer the sides.
+            // Gini: the higher the sums of squared counts, the purer the sides.
             let squares = |counts: Counts| counts.iter().map(|n| n * n).sum::<f64>();
             let purity = squares(low) / few + squares(high) / many;
             if best.is_none_or(|(most, _, _)| purity > most) {
@@ -183,7 +184,7 @@ impl Ground<'_> {
     }
 }
 
-/// Bits of one class's count where all counts share a number: room for two million pairs.
+/// Bits of one class's count in a packed `u64`: up to two million pairs.
 const BITS: u32 = 21;
 
 fn unpack(counts: u64) -> Counts {
@@ -208,7 +209,7 @@ mod tests {
     use jhalak_nn::seeded;
 
     #[test]
-    fn it_learns_a_ring() {
+    fn a_ring_is_learned() {
         let random = &mut seeded(1, 0);
         let mut rows = |n: usize| {
             let (mut values, mut labels) = (Vec::new(), Vec::new());

@@ -1,24 +1,24 @@
-//! Trees as bytes, for storing: a fraction of the room and of the time that lists of numbers with names take.
+//! Stores trees as bytes, which take a fraction of the size and time of lists of named numbers.
 //!
-//! A node is a tag (0 split, 1 leaf), and what it holds in little-endian order.
+//! A node is a tag (0 split, 1 leaf) followed by its fields in little-endian order.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_bytes::{ByteBuf, Bytes};
 
-/// A node of a tree that knows its bytes.
+/// A tree node that can be written as bytes.
 pub trait Packed: Sized {
     /// Appends its bytes.
     fn write(&self, to: &mut Vec<u8>);
 
-    /// Takes its bytes from the front; `None` where they are none of a node.
+    /// Reads a node from the front; returns `None` where the bytes are not a node.
     fn read(from: &mut &[u8]) -> Option<Self>;
 
-    /// The first of its two children's places, if it has any.
+    /// Returns the index of the first of its two children, if it has any.
     fn children(&self) -> Option<u32>;
 }
 
-/// The first `N` bytes, taken away.
+/// Removes and returns the first `N` bytes.
 pub fn take<const N: usize>(from: &mut &[u8]) -> Option<[u8; N]> {
     let (head, rest) = from.split_first_chunk()?;
     *from = rest;
@@ -32,19 +32,19 @@ pub fn serialize<N: Packed, S: Serializer>(nodes: &[N], serializer: S) -> Result
     Bytes::new(&bytes).serialize(serializer)
 }
 
-/// Reads the nodes of one tree. Children come after their parents, so that every walk ends.
+/// Reads the nodes of one tree. Requires children after their parents, so that every walk ends.
 pub fn deserialize<'de, N: Packed, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<N>, D::Error> {
     let bytes = ByteBuf::deserialize(deserializer)?;
     let (mut rest, mut nodes) = (bytes.as_slice(), Vec::new());
     while !rest.is_empty() {
-        nodes.push(N::read(&mut rest).ok_or_else(|| D::Error::custom("a tree with a damaged node"))?);
+        nodes.push(N::read(&mut rest).ok_or_else(|| D::Error::custom("a tree node is damaged"))?);
     }
     let count = nodes.len();
-    let leads_on = |(place, node): (usize, &N)| {
+    let is_valid = |(place, node): (usize, &N)| {
         node.children().is_none_or(|first| (place + 1..count.saturating_sub(1)).contains(&(first as usize)))
     };
-    if nodes.is_empty() || !nodes.iter().enumerate().all(leads_on) {
-        return Err(D::Error::custom("a tree whose nodes lead nowhere"));
+    if nodes.is_empty() || !nodes.iter().enumerate().all(is_valid) {
+        return Err(D::Error::custom("a tree node has no valid child"));
     }
     Ok(nodes)
 }
@@ -53,7 +53,7 @@ pub fn deserialize<'de, N: Packed, D: Deserializer<'de>>(deserializer: D) -> Res
 mod tests {
     use super::*;
 
-    /// A node whose children are where it says; 0 for a leaf.
+    /// A node that holds the index of its children; 0 for a leaf.
     #[derive(Debug, PartialEq)]
     struct Place(u8);
 
@@ -75,7 +75,7 @@ mod tests {
     struct Stored(#[serde(with = "super")] Vec<Place>);
 
     #[test]
-    fn trees_come_back_and_those_without_an_end_are_refused() {
+    fn trees_round_trip_and_cyclic_ones_are_refused() {
         let there_and_back = |places: &[u8]| {
             let bytes = rmp_serde::to_vec(&Stored(places.iter().map(|&place| Place(place)).collect())).expect("bytes");
             rmp_serde::from_slice::<Stored>(&bytes).map(|stored| stored.0.iter().map(|p| p.0).collect::<Vec<_>>())

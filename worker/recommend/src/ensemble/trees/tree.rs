@@ -1,23 +1,23 @@
-//! One regression tree on binned features, grown best leaf first.
+//! One regression tree on binned features, grown leaf-wise: the leaf with the highest gain first.
 
 use super::bins::Bins;
 use super::packed::{self, Packed};
 use crate::ensemble::settings::BoostingSettings;
 use serde::{Deserialize, Serialize};
 
-/// A first and a second derivative of the loss, summed.
+/// Sums of the first and second derivatives of the loss.
 type Sum = (f64, f64);
 
-/// Inside a tree.
+/// A node of a tree.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Node {
     /// Rows whose bin of `column` is at most `bin` go to node `low`, others to `low + 1`.
     Split { column: u32, bin: u8, low: u32, gain: f32 },
-    /// What its rows are given.
+    /// Value of its rows.
     Leaf(f32),
 }
 
-/// A tree.
+/// A regression tree.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tree {
     #[serde(with = "packed")]
@@ -60,7 +60,7 @@ impl Packed for Node {
 }
 
 /// A leaf that may still be split.
-struct Open {
+struct OpenLeaf {
     node: usize,
     rows: Vec<u32>,
     derivatives: Vec<Sum>,
@@ -74,14 +74,15 @@ struct Open {
 #[derive(Clone, Copy)]
 struct Candidate {
     gain: f64,
-    /// Place among the drawn columns.
-    place: usize,
+    /// Index among the drawn columns.
+    index: usize,
     bin: u8,
     low: Sum,
 }
 
 impl Tree {
-    /// Grows a tree on these rows and columns. `derivative` gives a row's first and second derivative.
+    /// Grows a tree on these rows and columns. `derivative` returns a row's first and second
+    /// derivative.
     pub fn grow(
         bins: &Bins,
         rows: &[u32],
@@ -92,20 +93,20 @@ impl Tree {
         let derivatives: Vec<Sum> = rows.iter().map(|&row| derivative(row as usize)).collect();
         let sum = derivatives.iter().fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
         let histogram = histogram(bins, columns, rows, &derivatives);
-        let mut root = Open { node: 0, rows: rows.to_vec(), derivatives, sum, histogram, best: None };
+        let mut root = OpenLeaf { node: 0, rows: rows.to_vec(), derivatives, sum, histogram, best: None };
         root.best = root.find(bins.most, settings);
         let mut tree = Self { nodes: vec![Node::Leaf(leaf(sum, settings))] };
         let mut open = vec![root];
         while tree.nodes.len() + 2 < 2 * settings.leaves {
-            let gain = |open: &Open| open.best.map_or(f64::NEG_INFINITY, |best| best.gain);
-            let Some(place) =
+            let gain = |open: &OpenLeaf| open.best.map_or(f64::NEG_INFINITY, |best| best.gain);
+            let Some(highest) =
                 (0..open.len()).max_by(|&a, &b| gain(&open[a]).total_cmp(&gain(&open[b])).then(b.cmp(&a)))
             else {
                 break;
             };
-            let Some(best) = open[place].best else { break };
-            let parent = open.swap_remove(place);
-            let column = columns[best.place];
+            let Some(best) = open[highest].best else { break };
+            let parent = open.swap_remove(highest);
+            let column = columns[best.index];
             tree.nodes[parent.node] =
                 Node::Split { column, bin: best.bin, low: tree.nodes.len() as u32, gain: best.gain as f32 };
             for mut child in parent.split(bins, columns, column, &best, tree.nodes.len()) {
@@ -117,7 +118,7 @@ impl Tree {
         tree
     }
 
-    /// What the tree gives to a row.
+    /// Returns the value of a row.
     pub fn value(&self, bins: &Bins, row: usize) -> f32 {
         let mut at = 0;
         loop {
@@ -130,7 +131,7 @@ impl Tree {
         }
     }
 
-    /// Adds what each column gained.
+    /// Adds the gain of each column.
     pub fn add_gains(&self, gains: &mut [f64]) {
         for node in &self.nodes {
             if let Node::Split { column, gain, .. } = node {
@@ -140,8 +141,8 @@ impl Tree {
     }
 }
 
-impl Open {
-    /// The split that gains most, if any gains and leaves enough on both sides.
+impl OpenLeaf {
+    /// Returns the split with the highest gain that leaves enough rows on both sides, if any.
     fn find(&self, most: usize, settings: &BoostingSettings) -> Option<Candidate> {
         let score = |sum: Sum| sum.0 * sum.0 / (sum.1 + settings.l2);
         let own = score(self.sum);
@@ -149,7 +150,7 @@ impl Open {
             return None;
         }
         let mut best: Option<Candidate> = None;
-        for (place, histogram) in self.histogram.chunks_exact(most).enumerate() {
+        for (index, histogram) in self.histogram.chunks_exact(most).enumerate() {
             let mut low = (0.0, 0.0);
             for (bin, sum) in histogram[..most - 1].iter().enumerate() {
                 if sum.1 == 0.0 {
@@ -165,15 +166,16 @@ impl Open {
                 }
                 let gain = score(low) + score(high) - own;
                 if gain > best.map_or(1e-9, |best| best.gain) {
-                    best = Some(Candidate { gain, place, bin: bin as u8, low });
+                    best = Some(Candidate { gain, index, bin: bin as u8, low });
                 }
             }
         }
         best
     }
 
-    /// The two children. The histogram of the smaller is counted, the other's is what is left of the parent's.
-    fn split(mut self, bins: &Bins, columns: &[u32], column: u32, best: &Candidate, first: usize) -> [Open; 2] {
+    /// Returns the two children. The histogram of the smaller child is counted; the other one is
+    /// the parent's minus that.
+    fn split(mut self, bins: &Bins, columns: &[u32], column: u32, best: &Candidate, first: usize) -> [OpenLeaf; 2] {
         let of_row = bins.column(column as usize);
         let mut sides = [(Vec::new(), Vec::new()), (Vec::new(), Vec::new())];
         for (&row, &derivative) in self.rows.iter().zip(&self.derivatives) {
@@ -184,7 +186,8 @@ impl Open {
         let small = usize::from(sides[1].0.len() < sides[0].0.len());
         let counted = histogram(bins, columns, &sides[small].0, &sides[small].1);
         for (left, counted) in self.histogram.iter_mut().zip(&counted) {
-            // Rounding may leave a trace where nothing is left: no row has a second derivative this small.
+            // Rounding may leave a trace in an empty bin: no row has a second derivative this
+            // small.
             let rest = (left.0 - counted.0, left.1 - counted.1);
             *left = if rest.1 < 1e-9 { (0.0, 0.0) } else { rest };
         }
@@ -195,7 +198,7 @@ impl Open {
         }
         let [low_side, high_side] = sides;
         let [low_histogram, high_histogram] = histograms;
-        let child = |node, side: (Vec<u32>, Vec<Sum>), sum, histogram| Open {
+        let child = |node, side: (Vec<u32>, Vec<Sum>), sum, histogram| OpenLeaf {
             node,
             rows: side.0,
             derivatives: side.1,
@@ -207,12 +210,12 @@ impl Open {
     }
 }
 
-/// The value that minimises the loss of a leaf, shrunk.
+/// Returns the value that minimises the loss of a leaf, times the learning rate.
 fn leaf(sum: Sum, settings: &BoostingSettings) -> f32 {
     (-settings.rate * sum.0 / (sum.1 + settings.l2).max(1e-9)) as f32
 }
 
-/// Sums of the derivatives by bin: columns x bins.
+/// Sums the derivatives by bin: columns x bins.
 fn histogram(bins: &Bins, columns: &[u32], rows: &[u32], derivatives: &[Sum]) -> Vec<Sum> {
     let mut histogram = vec![(0.0, 0.0); columns.len() * bins.most];
     for (&column, histogram) in columns.iter().zip(histogram.chunks_exact_mut(bins.most)) {

@@ -1,17 +1,19 @@
-//! Class weights under which the most probable class brings the highest macro F1.
+//! Fits class weights under which the most probable class has the highest macro F1.
 
 use crate::CLASSES;
 use jhalak_common::evaluation::metrics::{Confusion, predicted_class, scores};
 
-/// Steps to either side of 1 that a weight can take, each by [`RATIO`].
+/// Steps of [`RATIO`] that a weight can take to either side of 1.
 const STEPS: i32 = 24;
-/// From 1/10 to 10 in 49 steps.
+/// One step of a weight: from 1/10 to 10 in 49 steps.
 const RATIO: f64 = 1.1;
-/// Neighbouring steps whose figures are averaged: the best of many noisy figures is a lucky one, the middle of the best region is not.
+/// Neighbouring steps whose figures are averaged: the best of many noisy figures is luck, the
+/// middle of the best region is not.
 const BLUR: i32 = 2;
 
-/// The weights of dislike, neutral and like (neutral is 1) that do best on these rows.
-pub fn balance(probabilities: &[[f32; CLASSES]], labels: &[u8]) -> [f32; CLASSES] {
+/// Returns the weights of dislike, neutral (always 1) and like with the highest macro F1 on these
+/// rows.
+pub fn fit_class_weights(probabilities: &[[f32; CLASSES]], labels: &[u8]) -> [f32; CLASSES] {
     let side = (2 * STEPS + 1) as usize;
     let weight = |step: usize| RATIO.powi(step as i32 - STEPS) as f32;
     let figures: &[f64] = &(0..side * side)
@@ -31,7 +33,7 @@ pub fn balance(probabilities: &[[f32; CLASSES]], labels: &[u8]) -> [f32; CLASSES
     best.1
 }
 
-/// Probabilities times weights, made to sum to 1 again.
+/// Multiplies probabilities by weights and scales them to a sum of 1.
 pub fn weighted(probabilities: [f32; CLASSES], weights: [f32; CLASSES]) -> [f32; CLASSES] {
     let products: [f32; CLASSES] = std::array::from_fn(|c| probabilities[c] * weights[c]);
     let sum: f32 = products.iter().sum();
@@ -53,11 +55,11 @@ mod tests {
     use jhalak_nn::seeded;
 
     #[test]
-    fn a_rare_class_gets_its_due() {
+    fn a_rare_class_gets_a_weight_that_raises_macro_f1() {
         let random = &mut seeded(1, 0);
         let (mut probabilities, mut labels) = (Vec::new(), Vec::new());
         for _ in 0..3000 {
-            // A tenth are dislikes at most, and never the most probable class.
+            // Dislikes are rare, and never the most probable class.
             let dislike = random.uniform(0.0, 0.3);
             let like = random.uniform(0.0, 1.0) * (1.0 - dislike);
             let p = [dislike, 1.0 - dislike - like, like];
@@ -71,7 +73,7 @@ mod tests {
             });
             probabilities.push(p);
         }
-        let weights = balance(&probabilities, &labels);
+        let weights = fit_class_weights(&probabilities, &labels);
         let f1 = |weights| macro_f1(&probabilities, &labels, weights);
         assert!(weights[0] > 1.5, "{weights:?}");
         assert!(f1(weights) > f1([1.0; 3]) + 0.03, "{} {}", f1(weights), f1([1.0; 3]));

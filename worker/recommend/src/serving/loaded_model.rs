@@ -1,0 +1,160 @@
+//! A stored model in memory, with its dataset, before a viewer queries it.
+
+use super::description::Description;
+use super::files::{self, Files, MODEL};
+use super::network::FittedNetwork;
+use super::viewer_session::{ModelKind, ViewerSession};
+use crate::RecommendError;
+use crate::ensemble::StoredEnsemble;
+use crate::features::embedding::EmbeddingTable;
+use crate::features::metadata;
+use jhalak_common::dataset::{Dataset, Label, Movie, Rating, User};
+use std::collections::BTreeMap;
+
+/// A stored model with its dataset.
+#[derive(Debug)]
+pub struct LoadedModel {
+    /// What was fitted, and how.
+    pub description: Description,
+    dataset: Dataset,
+    network: Option<FittedNetwork>,
+    ensembles: Vec<StoredEnsemble>,
+}
+
+/// The viewer of a session, with movies and ratings that came after the fit.
+#[derive(Clone, Debug, Default)]
+pub struct SessionInput {
+    /// Movies that the dataset does not have.
+    pub movies: Vec<Movie>,
+    /// Raw embeddings of the new movies: by movie id, then by modality (`video`, `audio`).
+    pub embeddings: BTreeMap<String, BTreeMap<String, Vec<f32>>>,
+    /// The viewer: an index of the dataset's users, or `None` for a new viewer.
+    pub user: Option<u32>,
+    /// Ratings of that viewer by movie index, with the new movies after those of the dataset. They
+    /// replace ratings of the dataset.
+    pub new_ratings: Vec<(u32, Label)>,
+}
+
+impl LoadedModel {
+    /// Reads a model's files. `dataset` is that of the fit.
+    ///
+    /// # Errors
+    /// Files that are missing, damaged or newer, or another dataset.
+    pub fn read(files: &Files, dataset: Dataset) -> Result<Self, RecommendError> {
+        let description = files::description(files)?;
+        let network = description.network.as_ref().map(|network| files::network(files, network)).transpose()?;
+        let ensembles = files::ensembles(files, &description)?;
+        if let Some(fitted) = &network
+            && fitted.sides.iter().any(|side| side.table.rows.len() != dataset.movies.len())
+        {
+            let reason = "the stored model was fitted on another catalogue: use that dataset, or fit again".to_owned();
+            return Err(RecommendError::Dataset { dataset: dataset.name, reason });
+        }
+        Ok(Self { description, dataset, network, ensembles })
+    }
+
+    /// Returns the dataset of the fit.
+    #[must_use]
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// Returns the model to use by default: the ensemble if it was fitted.
+    #[must_use]
+    pub fn default_kind(&self) -> ModelKind {
+        if !self.ensembles.is_empty() { ModelKind::Ensemble } else { ModelKind::Network }
+    }
+
+    /// Starts a session of one viewer.
+    ///
+    /// # Errors
+    /// A model that was not fitted, an index that does not exist, or a new movie with a known id.
+    pub fn session(mut self, input: SessionInput, kind: ModelKind) -> Result<ViewerSession, RecommendError> {
+        let is_fitted = match kind {
+            ModelKind::Network => self.network.is_some(),
+            ModelKind::Ensemble => !self.ensembles.is_empty(),
+        };
+        if !is_fitted {
+            let reason = format!("has no {} model: fit again with it", kind.name());
+            return Err(RecommendError::Stored { file: MODEL.to_owned(), reason });
+        }
+        let (now, user) = extended(&self.dataset, &input)?;
+        if let Some(network) = &mut self.network {
+            extend_tables(network, &self.dataset, &now, &input)?;
+        }
+        Ok(ViewerSession::new(kind, self.dataset, (now, user), self.network, self.ensembles))
+    }
+}
+
+/// Returns the dataset with the session's movies and ratings, and the index of the viewer.
+fn extended(dataset: &Dataset, input: &SessionInput) -> Result<(Dataset, u32), RecommendError> {
+    let fail = |reason: String| Err(RecommendError::Dataset { dataset: dataset.name.clone(), reason });
+    let mut now = dataset.clone();
+    for movie in &input.movies {
+        if now.movies.iter().any(|known| known.id == movie.id) {
+            return fail(format!("the dataset already has the movie {}: remove it from the new movies", movie.id));
+        }
+        now.movies.push(movie.clone());
+    }
+    let user = match input.user {
+        Some(user) if (user as usize) < now.users.len() => user,
+        Some(user) => return fail(format!("user {user} does not exist")),
+        None => {
+            now.users.push(User { id: "(new viewer)".to_owned(), ..User::default() });
+            now.users.len() as u32 - 1
+        }
+    };
+    for &(movie, label) in &input.new_ratings {
+        if movie as usize >= now.movies.len() {
+            return fail(format!("movie {movie} does not exist"));
+        }
+        now.ratings.retain(|rating| (rating.user, rating.movie) != (user, movie));
+        now.ratings.push(Rating { user, movie, label });
+    }
+    now.ratings.sort_unstable();
+    Ok((now, user))
+}
+
+/// Adds the rows of new movies to the tables, where their embedding is known.
+fn extend_tables(
+    network: &mut FittedNetwork,
+    dataset: &Dataset,
+    now: &Dataset,
+    input: &SessionInput,
+) -> Result<(), RecommendError> {
+    let known = dataset.movies.len();
+    let new = &now.movies[known..];
+    if new.is_empty() {
+        return Ok(());
+    }
+    for side in &mut network.sides {
+        let rows: Vec<Option<Vec<f32>>> = match side.name {
+            "genre" => EmbeddingTable::genres(now).rows.split_off(known),
+            "metadata" => {
+                // Learned from the movies of the fit alone, so that their rows do not change.
+                let fitted: Vec<u32> = (0..dataset.ratings.len() as u32).collect();
+                let with_new = Dataset { movies: now.movies.clone(), ..dataset.clone() };
+                metadata::table(&with_new, &fitted, network.spec.seed)?.rows.split_off(known)
+            }
+            name => {
+                new.iter().map(|movie| input.embeddings.get(&movie.id).and_then(|of| of.get(name)).cloned()).collect()
+            }
+        };
+        let rows = match &mut side.head {
+            Some(head) => {
+                let raw = EmbeddingTable { dim: head.inputs, rows };
+                if raw.rows.iter().any(Option::is_some) {
+                    raw.check("new movies'", new.len())?;
+                }
+                head.head.embed(&raw).rows
+            }
+            None => rows,
+        };
+        if rows.iter().flatten().any(|row| row.len() != side.table.dim) {
+            let reason = format!("a new movie's row does not have the {} numbers of the fit", side.table.dim);
+            return Err(RecommendError::Embedding { table: side.name, reason });
+        }
+        side.table.rows.extend(rows);
+    }
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! Predictions and explanations for one viewer.
+
+use super::files::MODEL;
+use super::network::FittedNetwork;
+use super::reasons::{Explanation, explain};
+use crate::ensemble::{ColdStart, FittedEnsemble, StoredEnsemble};
+use crate::{CLASSES, RecommendError};
+use jhalak_common::dataset::{Dataset, Label, Rating};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Maximum number of groups of rated movies; each group is predicted without its own ratings.
+const MAX_GROUPS: usize = 5;
+/// A viewer with fewer other ratings than this counts as new.
+const NEW_VIEWER_RATINGS: usize = 8;
+
+/// Which model predicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelKind {
+    /// The paper's classifier or ANN.
+    Network,
+    /// The stacked ensemble.
+    Ensemble,
+}
+
+/// A model in use by one viewer.
+#[derive(Debug)]
+pub struct ViewerSession {
+    kind: ModelKind,
+    /// The dataset of the fit.
+    fitted: Dataset,
+    /// The dataset of the fit with the session's movies and ratings.
+    now: Dataset,
+    user: u32,
+    /// Number of ratings by the viewer.
+    own: usize,
+    /// Number of ratings of each movie by other users.
+    others: Vec<u32>,
+    network: Option<FittedNetwork>,
+    ensembles: Vec<StoredEnsemble>,
+    /// The ensembles refitted on all ratings, in the order of `ensembles`; refitted on first use.
+    refitted: Vec<Option<FittedEnsemble>>,
+}
+
+impl ModelKind {
+    /// Returns the name in messages.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            ModelKind::Network => "network",
+            ModelKind::Ensemble => "ensemble",
+        }
+    }
+}
+
+impl ViewerSession {
+    /// Starts a session. `fitted` is the dataset of the fit; `now` begins with its users and
+    /// movies, and `user` is the viewer in it.
+    pub(super) fn new(
+        kind: ModelKind,
+        fitted: Dataset,
+        (now, user): (Dataset, u32),
+        network: Option<FittedNetwork>,
+        ensembles: Vec<StoredEnsemble>,
+    ) -> Self {
+        let refitted = ensembles.iter().map(|_| None).collect();
+        let (mut own, mut others) = (0, vec![0; now.movies.len()]);
+        for rating in &now.ratings {
+            if rating.user == user {
+                own += 1;
+            } else {
+                others[rating.movie as usize] += 1;
+            }
+        }
+        Self { kind, fitted, now, user, own, others, network, ensembles, refitted }
+    }
+
+    /// Returns the dataset of the fit with the session's movies and ratings.
+    #[must_use]
+    pub fn dataset(&self) -> &Dataset {
+        &self.now
+    }
+
+    /// Returns the index of the viewer.
+    #[must_use]
+    pub fn user(&self) -> u32 {
+        self.user
+    }
+
+    /// Returns the viewer's rating of a movie.
+    #[must_use]
+    pub fn rated(&self, movie: u32) -> Option<Label> {
+        let found = self.now.ratings.binary_search_by_key(&(self.user, movie), |rating| (rating.user, rating.movie));
+        found.ok().map(|i| self.now.ratings[i].label)
+    }
+
+    /// Returns whether the model can predict a movie: a network needs its embedding.
+    #[must_use]
+    pub fn can_predict(&self, movie: u32) -> bool {
+        match (&self.network, self.kind) {
+            (Some(network), ModelKind::Network) => network.has(movie),
+            _ => true,
+        }
+    }
+
+    /// Returns the probabilities of dislike, neutral and like of these movies. Rated movies are
+    /// predicted without their own rating: a few one by one, more in groups.
+    ///
+    /// # Errors
+    /// [`RecommendError`]: a movie that does not exist or, for a network, has no embedding.
+    pub fn predict(&mut self, movies: &[u32]) -> Result<Vec<[f32; CLASSES]>, RecommendError> {
+        for &movie in movies {
+            let known = self.now.movies.get(movie as usize);
+            let Some(known) = known.filter(|_| self.can_predict(movie)) else {
+                let id = known.map_or_else(|| movie.to_string(), |movie| movie.id.clone());
+                let reason = format!("the movie {id} has none, and this model needs one");
+                return Err(RecommendError::Embedding { table: "the network's", reason });
+            };
+            debug_assert!(!known.id.is_empty());
+        }
+        let (rated, open): (Vec<u32>, Vec<u32>) = movies.iter().partition(|&&movie| self.rated(movie).is_some());
+        let mut predictions: BTreeMap<u32, [f32; CLASSES]> = BTreeMap::new();
+        if !open.is_empty() {
+            let probabilities = self.predict_without(&open, &BTreeSet::new())?;
+            predictions.extend(open.iter().copied().zip(probabilities));
+        }
+        let groups = rated.len().min(MAX_GROUPS);
+        for group in 0..groups {
+            let removed: BTreeSet<u32> = rated.iter().copied().skip(group).step_by(groups).collect();
+            let own: Vec<u32> = removed.iter().copied().collect();
+            let probabilities = self.predict_without(&own, &removed)?;
+            predictions.extend(own.into_iter().zip(probabilities));
+        }
+        Ok(movies.iter().filter_map(|movie| predictions.get(movie).copied()).collect())
+    }
+
+    /// Explains a prediction by the ratings of the viewer and of other users, with at most `most`
+    /// similar movies. The viewer's own rating of the movie is left out.
+    ///
+    /// # Errors
+    /// A movie that does not exist.
+    pub fn explain(&mut self, movie: u32, most: usize) -> Result<Explanation, RecommendError> {
+        let (user, model) = (self.user, self.ensemble_for(movie));
+        let reasons = match self.kind {
+            ModelKind::Ensemble => Some(self.refitted(model)?.reasons(user, movie, most)),
+            ModelKind::Network => None,
+        };
+        let reasons = reasons.transpose()?;
+        Ok(explain(&self.now, self.user, movie, most, reasons.as_ref(), self.network.as_ref()))
+    }
+
+    /// Predicts movies without the viewer's ratings of the movies `without`.
+    fn predict_without(
+        &mut self,
+        movies: &[u32],
+        without: &BTreeSet<u32>,
+    ) -> Result<Vec<[f32; CLASSES]>, RecommendError> {
+        if let (ModelKind::Network, Some(network)) = (self.kind, &mut self.network) {
+            if without.is_empty() {
+                return Ok(network.predict(&self.now, self.user, movies));
+            }
+            let mut less = self.now.clone();
+            less.ratings.retain(|rating| rating.user != self.user || !without.contains(&rating.movie));
+            return Ok(network.predict(&less, self.user, movies));
+        }
+        let mut predictions = BTreeMap::new();
+        for model in 0..self.ensembles.len() {
+            let own: Vec<u32> = movies.iter().copied().filter(|&movie| self.ensemble_for(movie) == model).collect();
+            let pairs: Vec<(u32, u32)> = own.iter().map(|&movie| (self.user, movie)).collect();
+            let probabilities = match (own.is_empty(), without.is_empty()) {
+                (true, _) => continue,
+                (_, true) => self.refitted(model)?.predict(&pairs)?,
+                (_, false) => self.refit_without(model, without)?.predict(&pairs)?,
+            };
+            predictions.extend(own.into_iter().zip(probabilities));
+        }
+        Ok(movies.iter().filter_map(|movie| predictions.get(movie).copied()).collect())
+    }
+
+    /// Returns the index of the ensemble fitted for the cold start of a movie and the viewer, or 0
+    /// if there is none.
+    pub(super) fn ensemble_for(&self, movie: u32) -> usize {
+        let position =
+            |wanted: fn(&ColdStart) -> bool| self.ensembles.iter().position(|stored| wanted(&stored.cold_start()));
+        let unseen = self.others[movie as usize] == 0;
+        let new_viewer = self.own - usize::from(self.rated(movie).is_some()) < NEW_VIEWER_RATINGS;
+        let found = match (unseen, new_viewer) {
+            (true, _) => position(|cold_start| matches!(cold_start, ColdStart::Item)),
+            (_, true) => position(|cold_start| matches!(cold_start, ColdStart::User { .. })),
+            _ => position(|cold_start| matches!(cold_start, ColdStart::None)),
+        };
+        found.unwrap_or(0)
+    }
+
+    /// Returns the ensemble refitted on all ratings.
+    fn refitted(&mut self, model: usize) -> Result<&FittedEnsemble, RecommendError> {
+        if self.refitted[model].is_none() {
+            self.refitted[model] = Some(self.refit_without(model, &BTreeSet::new())?);
+        }
+        self.refitted[model].as_ref().ok_or_else(no_ensemble)
+    }
+
+    fn refit_without(&self, model: usize, without: &BTreeSet<u32>) -> Result<FittedEnsemble, RecommendError> {
+        let stored = self.ensembles.get(model).cloned().ok_or_else(no_ensemble)?;
+        let keep = |rating: &Rating| rating.user != self.user || !without.contains(&rating.movie);
+        let known: Vec<u32> =
+            (0u32..).zip(&self.now.ratings).filter(|(_, rating)| keep(rating)).map(|(pair, _)| pair).collect();
+        stored.restore_refitted_on(&self.fitted, &self.now, &known)
+    }
+}
+
+fn no_ensemble() -> RecommendError {
+    RecommendError::Stored { file: MODEL.to_owned(), reason: "has no ensemble model: fit again with it".to_owned() }
+}
