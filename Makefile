@@ -7,7 +7,7 @@ CACHE := $(or $(JHALAK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jhalak)
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 RELEASE := $(CARGO_TARGET_DIR)/release
 
-.PHONY: help run test setup build bench-media bench-train bench-inference fuzz-media cluster cluster-down check fmt lint clean-local
+.PHONY: help run test setup build bench-media bench-train bench-inference fuzz-media cluster cluster-down check fmt lint lint-slim circles clean-local
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -41,7 +41,15 @@ bench-queue: setup-test ## Measures what distribution costs: rates, cluster agai
 setup-test:
 	scripts/setup.sh test
 
-check: fmt lint ## Formatting and lints, as CI runs them
+check: fmt lint circles ## Checks formatting, lints and circles of files, as CI runs them
+
+# The coordinator without the worker linked in is built nowhere else.
+lint-slim:
+	cargo clippy --locked -p jhalak-coordinator --no-default-features -- -D warnings
+
+circles:
+	python3 scripts/check/circles.py --self-test
+	python3 scripts/check/circles.py
 
 fmt:
 	cargo fmt --all --check
