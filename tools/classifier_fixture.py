@@ -7,7 +7,7 @@
 The model is the paper's uni-modal classifier with `nn.MultiheadAttention` as PyTorch ships it: embeddings of 32 numbers, one
 key, 4 heads. For RMSprop and Adam a file holds the inputs, the weights before the first step and after the last, the logits
 and the gradients of the first step, and the loss of each step. Only the value and output projections are stored: with one key
-the softmax is 1, so queries and keys get no gradient (checked here).
+the softmax is 1, so queries and keys get no gradient beyond rounding (checked here).
 """
 import sys
 from pathlib import Path
@@ -61,7 +61,7 @@ def stored(tensors):
         tensor = tensor.detach().clone()
         if ".attention.in_proj_" in name:
             queries, keys, values = tensor.chunk(3)
-            if name.startswith("grad.") and (queries.any() or keys.any()):
+            if name.startswith("grad.") and max(queries.abs().max(), keys.abs().max()) > 1e-7:
                 sys.exit(f"{name}: queries and keys have a gradient, though there is one key")
             named[name.replace(".attention.in_proj_", ".value.")] = values.contiguous()
         else:
@@ -100,7 +100,9 @@ def main():
     folder = Path(sys.argv[1])
     for name in OPTIMIZERS:
         path = folder / f"classifier_{name}.safetensors"
-        save_file(fixture(name), path, metadata={"rate": str(RATE), "seed": str(SEED), "torch": torch.__version__})
+        # One entry: safetensors writes several in no fixed order.
+        made_by = f"torch {torch.__version__}, rate {RATE}, seed {SEED}"
+        save_file(fixture(name), path, metadata={"made_by": made_by})
         print(path)
 
 
