@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::TryStreamExt;
 use jhalak_common::artifact::recipes;
 use jhalak_common::artifact::table_file::{self, Table};
-use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, CommitRecord};
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, ArtifactPath, CommitRecord};
 use jhalak_common::evaluation::Modality;
 use jhalak_common::models::Registry;
 use jhalak_common::run;
@@ -93,9 +93,9 @@ pub async fn of_movie(store: &dyn ObjectStore, id: &str, settings: &Settings) ->
         if found.contains_key(name) {
             continue;
         }
-        let prefix = format!("{}{id}@", ArtifactKey::recipe_folder(recipe.kind, &recipe.hash()));
+        let prefix = ArtifactKey::subject_prefix(recipe.kind, &recipe.hash(), id);
         let keys: Vec<String> = store.list(&prefix).map_ok(|object| object.key).try_collect().await?;
-        let mut records = keys.iter().filter(|key| key.ends_with("/commit.json"));
+        let mut records = keys.iter().filter(|key| is_commit(key));
         let Some(key) = records.next() else { continue };
         if records.next().is_some() {
             return Err(Error::invalid(format!(
@@ -110,6 +110,10 @@ pub async fn of_movie(store: &dyn ObjectStore, id: &str, settings: &Settings) ->
     Ok(found)
 }
 
+fn is_commit(key: &str) -> bool {
+    ArtifactKey::parse(key).is_some_and(|path| path.is_commit())
+}
+
 /// The trailers that the store has embeddings of, under the ids of the dataset's movies.
 async fn committed_trailers(store: &dyn ObjectStore, source: &Source, plan: &Plan) -> Result<Vec<Trailer>> {
     let mut trailers: BTreeMap<String, Trailer> = BTreeMap::new();
@@ -117,8 +121,10 @@ async fn committed_trailers(store: &dyn ObjectStore, source: &Source, plan: &Pla
         let Some(recipe) = plan.spec.recipe(kind) else { continue };
         let folder = ArtifactKey::recipe_folder(kind, &recipe.hash());
         let keys: BTreeSet<String> = store.list(&folder).map_ok(|object| object.key).try_collect().await?;
-        for key in keys.iter().filter(|key| key.ends_with("/commit.json")) {
-            let id = key[folder.len()..].split('@').next().unwrap_or_default();
+        for key in &keys {
+            let Some(ArtifactPath { id, .. }) = ArtifactKey::parse(key).filter(ArtifactPath::is_commit) else {
+                continue;
+            };
             if source.reading.dataset.movie_index(id).is_none() {
                 continue;
             }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use jhalak_common::artifact::{ArtifactKey, COMMIT_VERSION, CommitRecord, check_version};
+use jhalak_common::artifact::{
+    ARTIFACTS_FOLDER, ArtifactKey, COMMIT_FILE, COMMIT_VERSION, CommitRecord, check_version,
+};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, ErrorKind, Result, hash};
 use serde::Serialize;
@@ -37,10 +39,10 @@ pub async fn look(store: &dyn ObjectStore, bytes: bool) -> Result<Found> {
     let mut found = Found::default();
     let checks = folders(store).map(|folder: Result<(String, BTreeMap<String, u64>)>| async move {
         let (folder, sizes) = folder?;
-        if !sizes.contains_key("commit.json") {
+        if !sizes.contains_key(COMMIT_FILE) {
             return Ok(None);
         }
-        let commit = format!("{folder}/commit.json");
+        let commit = format!("{folder}/{COMMIT_FILE}");
         let why = check(store, &folder, &sizes, bytes).await?;
         Ok::<_, Error>(Some((commit, why)))
     });
@@ -57,7 +59,7 @@ pub async fn look(store: &dyn ObjectStore, bytes: bool) -> Result<Found> {
 
 /// Every folder that holds files of an artifact, with the sizes of its files.
 fn folders(store: &dyn ObjectStore) -> impl futures::Stream<Item = Result<(String, BTreeMap<String, u64>)>> + '_ {
-    let objects = store.list("artifacts/");
+    let objects = store.list(ARTIFACTS_FOLDER);
     let state = (objects, None::<(String, BTreeMap<String, u64>)>, false);
     stream::try_unfold(state, |(mut objects, mut open, mut ended)| async move {
         while !ended {
@@ -87,7 +89,7 @@ async fn check(
     sizes: &BTreeMap<String, u64>,
     bytes: bool,
 ) -> Result<Option<String>> {
-    let commit = format!("{folder}/commit.json");
+    let commit = format!("{folder}/{COMMIT_FILE}");
     let text = match store.get(&commit).await {
         Ok(text) => text,
         // Removed since it was listed.

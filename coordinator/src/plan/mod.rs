@@ -7,9 +7,7 @@ pub mod paper_tables;
 
 use std::collections::BTreeSet;
 
-use futures::TryStreamExt;
-use jhalak_common::artifact::recipes;
-use jhalak_common::artifact::{ArtifactKey, ArtifactKind, Recipe, Subject};
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Recipe, Subject};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::hash::{self, Hash};
 use jhalak_common::models::Registry;
@@ -57,7 +55,7 @@ pub async fn draft(
     share: Option<&dyn ObjectStore>,
 ) -> Result<Draft> {
     let registry = Registry::load(settings.models.registry.as_deref())?;
-    let (recipes, models) = recipes::recipes(settings, &registry)?;
+    let (recipes, models) = artifact::recipes::recipes(settings, &registry)?;
     let dataset = &source.reading.dataset;
     let (subject, json) = normal_form(dataset)?;
     let trailers = source.trailers(share).await?;
@@ -118,18 +116,7 @@ pub async fn freeze(store: &dyn ObjectStore, draft: Draft) -> Result<(Plan, bool
     // Another coordinator may have planned the same at this moment: what is in the store counts.
     let stored: RunSpec = load_spec(store, &spec.id).await?;
     if ours && stored.trailers == spec.trailers {
-        let state = RunState {
-            version: RUN_VERSION,
-            stage: Stage::Planned,
-            jobs: 0,
-            committed: 0,
-            quarantined: 0,
-            cancelled: 0,
-            before: 0,
-            since: None,
-            updated: jiff::Timestamp::now(),
-        };
-        run::put_json_once(store, &run_key(&spec.id, "state.json"), &state).await?;
+        run::put_json_once(store, &run_key(&spec.id, "state.json"), &RunState::of(Stage::Planned)).await?;
         return Ok((Plan { spec: stored, trailers: plan.trailers }, false));
     }
     let found = load(store, &spec.id).await?;
@@ -181,12 +168,10 @@ async fn new_trailers(store: &dyn ObjectStore, recipes: &[Recipe], trailers: &[T
     for kind in kinds {
         let mut without: BTreeSet<String> =
             trailers.iter().map(|t| ArtifactKey::subject_folder(&t.subject)).filter(|t| !new.contains(t)).collect();
-        let mut objects = store.list(&format!("artifacts/{}/", kind.name()));
-        while let Some(object) = objects.try_next().await? {
-            if let Some(subject) = object.key.strip_suffix("/commit.json").and_then(|key| key.rsplit('/').next()) {
-                without.remove(subject);
-            }
-        }
+        artifact::each_committed_of_kind(store, kind, |subject| {
+            without.remove(subject);
+        })
+        .await?;
         new.append(&mut without);
     }
     Ok(new)

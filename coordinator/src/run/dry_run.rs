@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::TryStreamExt;
 use jhalak_common::Result;
-use jhalak_common::artifact::{ArtifactKey, ArtifactKind, Recipe, Subject};
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Recipe, Subject};
 use jhalak_common::run::quarantine_key;
 use jhalak_common::store::ObjectStore;
 use serde::Serialize;
@@ -154,12 +153,10 @@ async fn stored_of_any_recipe(
             continue;
         }
         let mut subjects = BTreeSet::new();
-        let mut objects = store.list(&format!("artifacts/{}/", recipe.kind.name()));
-        while let Some(object) = objects.try_next().await? {
-            subjects.extend(
-                object.key.strip_suffix("/commit.json").and_then(|key| key.rsplit('/').next()).map(str::to_string),
-            );
-        }
+        artifact::each_committed_of_kind(store, recipe.kind, |subject| {
+            subjects.insert(subject.to_string());
+        })
+        .await?;
         found.insert(recipe.kind, subjects);
     }
     Ok(found)

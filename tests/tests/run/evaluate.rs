@@ -76,7 +76,7 @@ fn a_modality_without_its_input_and_wrong_use_are_told_with_the_way_out() {
         ("--protocol paper --split users", 2, "strict"),
         ("--errata own-label", 2, "--protocol paper"),
         ("--known 3", 2, "--split users"),
-        ("--ablation", 2, "honest"),
+        ("--ablation", 2, "ensemble"),
         ("--protocol paper --model honest", 2, "strict"),
         ("--movies /nowhere/list.txt", 3, "/nowhere/list.txt"),
     ] {

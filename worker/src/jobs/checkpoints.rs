@@ -31,18 +31,17 @@ impl Checkpoints {
     /// # Panics
     /// Outside of an asynchronous runtime.
     pub(super) fn new(store: Arc<dyn ObjectStore>, key: &ArtifactKey, every: Duration) -> Self {
-        let place = key.folder();
-        let folder = format!("checkpoints/{}", place.strip_prefix("artifacts/").unwrap_or(&place));
+        let folder = key.checkpoint_folder();
         Checkpoints { store, runtime: Handle::current(), folder, every, last: Mutex::new(Instant::now()) }
     }
 
     fn object(&self, stage: &str) -> String {
-        format!("{}/{stage}.safetensors", self.folder.trim_end_matches('/'))
+        format!("{}/{stage}.safetensors", self.folder)
     }
 
     /// Removes every state of the fold.
     pub(super) async fn remove(&self) {
-        let prefix = format!("{}/", self.folder.trim_end_matches('/'));
+        let prefix = format!("{}/", self.folder);
         let removed: Result<()> = async {
             let found: Vec<_> = self.store.list(&prefix).try_collect().await?;
             for object in found {

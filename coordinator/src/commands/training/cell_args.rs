@@ -443,7 +443,7 @@ mod tests {
             ("--known 3", "--split users"),
             ("--embedding given", "video"),
             ("--folds 1", "folds"),
-            ("--ablation", "honest"),
+            ("--ablation", "ensemble"),
             ("--model bias --control random-embeddings", "permuted"),
             ("--protocol paper --errata none,copies", "alone"),
         ] {
