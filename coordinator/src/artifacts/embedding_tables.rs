@@ -1,6 +1,6 @@
 //! Gathers a run's embeddings into one table a modality, which pandas and polars open and training jobs read at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body, CommitRecord, Recipe, Subject};
@@ -11,10 +11,8 @@ use jhalak_common::table::{self, TableWriter};
 use jhalak_common::{Error, Result};
 use serde_json::json;
 
+use crate::artifacts::MAX_CONCURRENT_REQUESTS;
 use crate::plan::Plan;
-
-/// Embeddings that are read side by side.
-const SIDE_BY_SIDE: usize = 32;
 
 /// The kind of table that embeddings of this kind are gathered into.
 pub fn table_of(embedding: ArtifactKind) -> Option<ArtifactKind> {
@@ -47,25 +45,6 @@ pub struct GatheredTable {
     pub rows: u64,
     /// Trailers whose embedding is empty (without sound), in order.
     pub without: Vec<String>,
-}
-
-/// Tables as the message of a job names them.
-pub struct Named {
-    /// Their recipes.
-    pub tables: BTreeMap<ArtifactKind, Hash>,
-    /// What identifies the first one's content; `dataset` where there is none.
-    pub subject: Subject,
-    /// The same of those that hold other trailers.
-    pub others: BTreeMap<ArtifactKind, Subject>,
-}
-
-impl Named {
-    /// These tables, for a job on `dataset`.
-    pub fn of(tables: &[&GatheredTable], dataset: &Subject) -> Named {
-        let subject = tables.first().map_or(dataset, |first| &first.subject).clone();
-        let others = tables.iter().filter(|t| t.subject != subject).map(|t| (t.kind, t.subject.clone())).collect();
-        Named { tables: tables.iter().map(|t| (t.kind, t.recipe)).collect(), others, subject }
-    }
 }
 
 /// Makes the table `kind` of all committed embeddings of the recipe `source`, unless it is there. None where no trailer has one.
@@ -177,7 +156,8 @@ async fn write(
     let path = folder.path().join(table::FILE);
     let mut writer: Option<TableWriter> = None;
     let (mut rows, mut without) = (0u64, Vec::new());
-    let mut vectors = stream::iter(subjects).map(|s| read_embedding(store, source, s)).buffered(SIDE_BY_SIDE);
+    let mut vectors =
+        stream::iter(subjects).map(|s| read_embedding(store, source, s)).buffered(MAX_CONCURRENT_REQUESTS);
     while let Some((id, vector)) = vectors.try_next().await? {
         let Some(vector) = vector else {
             without.push(id);

@@ -9,8 +9,8 @@ use jhalak_common::{Error, ErrorKind, Result, hash};
 use serde::Serialize;
 use serde_json::Value;
 
-/// Artifacts that are read side by side.
-const SIDE_BY_SIDE: usize = 16;
+/// Maximum number of artifacts that are checked at once.
+const MAX_CONCURRENT_CHECKS: usize = 16;
 
 /// What a look through the store found.
 #[derive(Debug, Default, Serialize)]
@@ -44,7 +44,7 @@ pub async fn look(store: &dyn ObjectStore, bytes: bool) -> Result<Found> {
         let why = check(store, &folder, &sizes, bytes).await?;
         Ok::<_, Error>(Some((commit, why)))
     });
-    let mut checks = Box::pin(checks.buffered(SIDE_BY_SIDE));
+    let mut checks = Box::pin(checks.buffered(MAX_CONCURRENT_CHECKS));
     while let Some(checked) = checks.try_next().await? {
         match checked {
             None => found.uncommitted += 1,

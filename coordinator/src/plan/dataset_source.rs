@@ -12,8 +12,8 @@ use jhalak_common::settings::Settings;
 use jhalak_common::store::{self, ObjectStore};
 use jhalak_common::{Error, ErrorKind, Result};
 
-/// Trailers that are looked at side by side.
-const SIDE_BY_SIDE: usize = 8;
+/// Maximum number of trailers that are identified at once.
+const MAX_CONCURRENT_TRAILERS: usize = 8;
 
 /// A dataset as it was read, and where its trailers are.
 pub struct Source {
@@ -75,8 +75,9 @@ impl Source {
     /// The trailers with what identifies their content, in ascending order of movie id. With `upload`, trailers of a local folder are put into
     /// that store first, so that workers elsewhere can read them.
     pub async fn trailers(&self, upload: Option<&dyn ObjectStore>) -> Result<Vec<Trailer>> {
-        let found =
-            stream::iter(&self.reading.trailers).map(|(id, key)| self.trailer(id, key, upload)).buffered(SIDE_BY_SIDE);
+        let found = stream::iter(&self.reading.trailers)
+            .map(|(id, key)| self.trailer(id, key, upload))
+            .buffered(MAX_CONCURRENT_TRAILERS);
         found.try_collect().await
     }
 

@@ -31,6 +31,14 @@ pub struct Plan {
     pub trailers: TrailerList,
 }
 
+impl Plan {
+    /// Whether the run extracts this trailer: a run of new trailers alone leaves the others out.
+    pub fn extracts(&self, trailer: &Trailer) -> bool {
+        let is_listed = |only: &BTreeSet<String>| only.contains(&ArtifactKey::subject_folder(&trailer.subject));
+        self.spec.only.as_ref().is_none_or(is_listed)
+    }
+}
+
 /// What a run is asked for besides its dataset and the settings.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Request<'a> {
