@@ -199,3 +199,49 @@ pub(crate) async fn read_embedding(
     let mean = embedding::decode_mean(&bytes).map_err(|e| e.context(key.folder()))?;
     Ok((subject.id.clone(), Some(mean)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing::{commit_one, empty_store, plan};
+
+    #[tokio::test]
+    async fn a_table_holds_every_committed_embedding_and_names_trailers_without_sound() {
+        let (_folder, store) = empty_store();
+        let (store, plan) = (store.as_ref(), plan(3));
+        let (kind, source) = sources(&plan).last().expect("audio embeddings");
+        assert_eq!(kind, ArtifactKind::AudioTable);
+        assert!(gather(store, &plan, kind, source).await.expect("a readable store").is_none());
+        assert!(find(store, &plan, kind, source).await.expect("a readable store").is_none());
+        let [first, silent] = [0, 2].map(|i| &plan.trailers.trailers[i].subject);
+        commit_one(store, source, first).await;
+        artifact::commit(store, source, silent, Vec::new(), json!({})).await.expect("room on disk");
+        let (_, found) = find(store, &plan, kind, source).await.expect("a readable store").expect("embeddings");
+        assert!(found.is_none(), "a dry run makes no table");
+        let table = gather(store, &plan, kind, source).await.expect("a readable store").expect("a table");
+        assert_eq!((table.rows, table.without.as_slice()), (1, &["m2".to_string()][..]));
+        let key = ArtifactKey { kind, recipe: table.recipe, subject: table.subject.clone() };
+        let record = artifact::committed(store, &key).await.expect("a readable record").expect("a table");
+        let rows = table::Table::read(artifact::read_file(store, &record, table::FILE).await.expect("a file"));
+        assert!(rows.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_table_is_made_once_and_another_one_when_a_trailer_is_added() {
+        let (_folder, store) = empty_store();
+        let (store, plan) = (store.as_ref(), plan(3));
+        let (kind, source) = sources(&plan).next().expect("video embeddings");
+        let subjects: Vec<&Subject> = plan.trailers.trailers.iter().map(|trailer| &trailer.subject).collect();
+        commit_one(store, source, subjects[0]).await;
+        commit_one(store, source, subjects[1]).await;
+        let first = gather(store, &plan, kind, source).await.expect("a readable store").expect("a table");
+        let second = gather(store, &plan, kind, source).await.expect("a readable store").expect("a table");
+        assert_eq!((first.subject.clone(), first.sha256), (second.subject, second.sha256));
+        let (_, found) = find(store, &plan, kind, source).await.expect("a readable store").expect("embeddings");
+        assert_eq!(found.expect("the table").sha256, first.sha256);
+        commit_one(store, source, subjects[2]).await;
+        let third = gather(store, &plan, kind, source).await.expect("a readable store").expect("a table");
+        assert_eq!((third.rows, third.recipe), (3, first.recipe));
+        assert!(third.subject != first.subject && third.sha256 != first.sha256);
+    }
+}

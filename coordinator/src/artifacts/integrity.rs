@@ -127,3 +127,68 @@ async fn check(
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing::{commit_one, empty_store, plan};
+    use jhalak_common::artifact::Subject;
+
+    /// The reason of the only damage.
+    async fn damage(store: &dyn ObjectStore, bytes: bool) -> String {
+        let found = look(store, bytes).await.expect("a readable store");
+        assert_eq!(found.damaged.len(), 1, "{found:?}");
+        found.damaged.into_iter().map(|damage| damage.why).collect()
+    }
+
+    #[tokio::test]
+    async fn sound_damaged_and_uncommitted_artifacts_are_told_apart() {
+        let (_folder, store) = empty_store();
+        let (store, plan) = (store.as_ref(), plan(3));
+        let recipe = &plan.spec.recipes[0];
+        let keys: Vec<ArtifactKey> =
+            plan.trailers.trailers.iter().map(|trailer| ArtifactKey::new(recipe, &trailer.subject)).collect();
+        for trailer in &plan.trailers.trailers {
+            commit_one(store, recipe, &trailer.subject).await;
+        }
+        store.delete(&keys[2].commit()).await.expect("a folder that can be written");
+        let found = look(store, true).await.expect("a readable store");
+        assert_eq!((found.sound, found.damaged.len(), found.uncommitted), (2, 0, 1));
+
+        let file = keys[0].file("bytes");
+        store.put(&file, "xx".into()).await.expect("a folder that can be written");
+        assert!(damage(store, true).await.contains("other bytes"));
+        let quick = look(store, false).await.expect("a readable store");
+        assert!(quick.damaged.is_empty(), "hashes are compared only when asked for");
+        store.put(&file, "longer".into()).await.expect("a folder that can be written");
+        assert!(damage(store, false).await.contains("6 bytes"));
+        store.delete(&file).await.expect("a folder that can be written");
+        assert!(damage(store, false).await.contains("missing"));
+    }
+
+    #[tokio::test]
+    async fn a_record_in_the_folder_of_another_subject_or_that_is_not_json_is_damage() {
+        let (_folder, store) = empty_store();
+        let (store, plan) = (store.as_ref(), plan(1));
+        let (recipe, subject) = (&plan.spec.recipes[0], &plan.trailers.trailers[0].subject);
+        commit_one(store, recipe, subject).await;
+        let record = store.get(&ArtifactKey::new(recipe, subject).commit()).await.expect("a record");
+        let elsewhere = ArtifactKey::new(recipe, &Subject { id: "other".into(), content: subject.content });
+        store.put(&elsewhere.commit(), record).await.expect("a folder that can be written");
+        assert!(damage(store, false).await.contains("another recipe or subject"));
+        store.put(&elsewhere.commit(), "{".into()).await.expect("a folder that can be written");
+        assert!(damage(store, false).await.contains("JSON"));
+    }
+
+    #[tokio::test]
+    async fn a_record_of_a_newer_program_is_an_error_and_not_damage() {
+        let (_folder, store) = empty_store();
+        let (store, plan) = (store.as_ref(), plan(1));
+        let (recipe, subject) = (&plan.spec.recipes[0], &plan.trailers.trailers[0].subject);
+        commit_one(store, recipe, subject).await;
+        let record = format!("{{\"version\":{}}}", COMMIT_VERSION + 1);
+        store.put(&ArtifactKey::new(recipe, subject).commit(), record.into()).await.expect("room on disk");
+        let error = look(store, false).await.expect_err("it is newer");
+        assert!(error.chain().contains("upgrade"), "{}", error.chain());
+    }
+}

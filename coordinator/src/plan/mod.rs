@@ -4,6 +4,8 @@ pub mod dataset_source;
 pub mod final_model;
 pub mod grid;
 pub mod paper_tables;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::collections::BTreeSet;
 

@@ -178,3 +178,62 @@ fn counted(jobs: &[PlannedJob]) -> Vec<(usize, ArtifactKind, &'static str)> {
     }
     counts.into_iter().map(|((kind, why), count)| (count, kind, why)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::testing::{Bench, commit_one, plan};
+
+    fn reasons(dry_run: &DryRun, trailer: &str) -> Vec<(ArtifactKind, &'static str)> {
+        let job = dry_run.extract.iter().find(|job| job.about.contains(trailer)).expect("a job");
+        job.makes.iter().map(|reason| (reason.kind, reason.why)).collect()
+    }
+
+    #[tokio::test]
+    async fn each_artifact_has_the_reason_why_it_would_be_made() {
+        let bench = Bench::new();
+        let plan = plan(2);
+        let recipes = &plan.spec.recipes;
+        let [first, second] = [0, 1].map(|i| &plan.trailers.trailers[i].subject);
+        let mut other_recipe = recipes[0].clone();
+        other_recipe.params = serde_json::json!({ "count": 8 });
+        commit_one(bench.store.as_ref(), &other_recipe, first).await;
+        for recipe in recipes {
+            commit_one(bench.store.as_ref(), recipe, second).await;
+        }
+        let again = [ArtifactKey::new(&recipes[2], second)];
+        let dry_run = describe(bench.store.as_ref(), &plan, &again).await.expect("a readable store");
+        assert_eq!(
+            reasons(&dry_run, "m0"),
+            [
+                (ArtifactKind::Keyframes, OTHER_RECIPE),
+                (ArtifactKind::VideoEmbedding, NEW),
+                (ArtifactKind::AudioEmbedding, NEW)
+            ]
+        );
+        assert_eq!(reasons(&dry_run, "m1"), [(ArtifactKind::AudioEmbedding, AGAIN)]);
+        assert_eq!(dry_run.retracted, [again[0].commit()]);
+        assert!(dry_run.train_depends.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_dry_run_writes_and_sends_nothing() {
+        let bench = Bench::with_workers();
+        let plan = plan(2);
+        bench.drive(&plan).await;
+        let before = bench.commits().await;
+        let again = [ArtifactKey::new(&plan.spec.recipes[0], &plan.trailers.trailers[0].subject)];
+        let dry_run = describe(bench.store.as_ref(), &plan, &again).await.expect("a readable store");
+        assert_eq!(dry_run.extract.len(), 1);
+        assert_eq!(bench.commits().await, before);
+    }
+
+    #[tokio::test]
+    async fn the_text_lists_a_limited_number_of_jobs_and_says_how_many_more_there_are() {
+        let bench = Bench::new();
+        let plan = plan(MAX_LISTED + 5);
+        let text = describe(bench.store.as_ref(), &plan, &[]).await.expect("a readable store").text();
+        assert_eq!(text.matches("trailer of").count(), MAX_LISTED, "{text}");
+        assert!(text.contains("and 5 more") && text.contains("25 of 25 trailers"), "{text}");
+    }
+}

@@ -48,3 +48,44 @@ pub async fn find(
     });
     states.buffered(MAX_CONCURRENT_REQUESTS).try_filter_map(|found| async move { Ok(found) }).try_collect().await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::testing::{self, Bench, plan};
+
+    #[tokio::test]
+    async fn the_store_shows_committed_and_quarantined_jobs_and_a_commit_outranks_a_quarantine() {
+        let bench = Bench::new();
+        let plan = plan(4);
+        let jobs = Jobs::extractions(&plan, bench.store.url(), &[0b111; 4]);
+        let store = bench.store.as_ref();
+        testing::commit(store, &jobs.build(0)).await;
+        testing::quarantine(store, &jobs.build(1)).await;
+        testing::commit(store, &jobs.build(2)).await;
+        testing::quarantine(store, &jobs.build(2)).await;
+        let pending: BTreeMap<String, usize> = (0..4).map(|i| (jobs.id(i), i)).collect();
+        let found: BTreeMap<_, _> =
+            find(store, &plan, &jobs, &pending).await.expect("a readable store").into_iter().collect();
+        assert!(matches!(found[&jobs.id(0)], Outcome::Committed { made: 0, .. }));
+        assert!(matches!(found[&jobs.id(1)], Outcome::Quarantined { .. }));
+        assert!(matches!(found[&jobs.id(2)], Outcome::Committed { .. }));
+        assert!(!found.contains_key(&jobs.id(3)), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn a_long_list_of_pending_jobs_has_the_same_end_states() {
+        let bench = Bench::new();
+        let plan = plan(LISTING_THRESHOLD + 1);
+        let jobs = Jobs::extractions(&plan, bench.store.url(), &vec![0b111; LISTING_THRESHOLD + 1]);
+        testing::commit(bench.store.as_ref(), &jobs.build(7)).await;
+        testing::quarantine(bench.store.as_ref(), &jobs.build(8)).await;
+        let pending: BTreeMap<String, usize> = (0..jobs.len()).map(|i| (jobs.id(i), i)).collect();
+        let found = find(bench.store.as_ref(), &plan, &jobs, &pending).await.expect("a readable store");
+        let mut ids: Vec<String> = found.into_iter().map(|(id, _)| id).collect();
+        ids.sort();
+        let mut expected = vec![jobs.id(7), jobs.id(8)];
+        expected.sort();
+        assert_eq!(ids, expected);
+    }
+}

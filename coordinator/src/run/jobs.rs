@@ -158,3 +158,52 @@ fn effort(task: &CellTask) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing::plan;
+    use crate::run::tasks;
+
+    #[test]
+    fn extraction_jobs_ask_for_the_missing_artifacts_alone_largest_file_first() {
+        let plan = plan(3);
+        let jobs = Jobs::extractions(&plan, "file:///store".into(), &[0b101, 0, 0b010]);
+        assert_eq!((jobs.len(), jobs.kind()), (2, WorkKind::Extract));
+        assert_eq!((jobs.trailer(0), jobs.trailer(1)), (Some(2), Some(0)));
+        let job = jobs.build(1);
+        assert_eq!((job.id.as_str(), job.attempt), (jobs.id(1).as_str(), 0));
+        let kinds: Vec<_> = job.task.artifacts().iter().map(|key| key.kind.name()).collect();
+        assert_eq!(kinds, ["keyframes", "audio-embedding"]);
+        assert_eq!(job.task.artifacts(), jobs.artifacts(1));
+    }
+
+    #[test]
+    fn the_same_work_has_the_same_id_whatever_else_is_missing() {
+        let plan = plan(2);
+        let one = Jobs::extractions(&plan, "file:///store".into(), &[0b111, 0b111]);
+        let other = Jobs::extractions(&plan, "file:///store".into(), &[0b001, 0]);
+        assert_eq!(one.id(1), other.id(0));
+    }
+
+    #[test]
+    fn training_starts_with_the_final_model_and_the_longest_folds() {
+        let plan = plan(0);
+        let cells = tasks::cell_tasks(&plan, &[]).expect("a plan").tasks;
+        let mut longer = cells[0].clone();
+        longer.cell.model = Model::Honest;
+        let fit = tasks::fit_task(&plan, &[]).expect("a plan");
+        let jobs = Jobs::training(&plan, "file:///store".into(), fit, vec![cells[0].clone(), longer, cells[1].clone()]);
+        assert_eq!((jobs.len(), jobs.kind(), jobs.trailer(0)), (4, WorkKind::Train, None));
+        assert!(jobs.id(0).starts_with("fit-") && jobs.about(1).contains("honest"), "{}", jobs.about(1));
+    }
+
+    #[test]
+    fn rejected_jobs_are_removed() {
+        let plan = plan(3);
+        let mut jobs = Jobs::extractions(&plan, "file:///store".into(), &[1, 1, 1]);
+        let rejected = jobs.id(0);
+        jobs.retain(|id| id != rejected);
+        assert_eq!((jobs.len(), jobs.trailer(0)), (2, Some(1)));
+    }
+}

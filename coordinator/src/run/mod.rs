@@ -15,6 +15,8 @@ pub mod remaining;
 pub mod reprocess;
 pub mod stages;
 pub mod tasks;
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -30,3 +30,24 @@ pub async fn records(store: &dyn ObjectStore, run: &str) -> Result<Vec<Quarantin
     });
     records.buffered(MAX_CONCURRENT_REQUESTS).try_filter_map(|record| async move { Ok(record) }).try_collect().await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::jobs::Jobs;
+    use crate::run::testing::{self, Bench, plan};
+
+    #[tokio::test]
+    async fn a_quarantined_job_whose_artifacts_are_committed_is_not_listed() {
+        let bench = Bench::new();
+        let plan = plan(2);
+        let jobs = Jobs::extractions(&plan, bench.store.url(), &[0b111; 2]);
+        for i in 0..2 {
+            testing::quarantine(bench.store.as_ref(), &jobs.build(i)).await;
+        }
+        testing::commit(bench.store.as_ref(), &jobs.build(0)).await;
+        let records = records(bench.store.as_ref(), &plan.spec.id).await.expect("readable records");
+        assert_eq!(records.iter().map(|record| &record.job).collect::<Vec<_>>(), [&jobs.id(1)]);
+        assert_eq!(keys(bench.store.as_ref(), &plan.spec.id).await.expect("a readable folder").len(), 2);
+    }
+}

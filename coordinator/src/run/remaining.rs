@@ -120,3 +120,96 @@ fn check_contracts(plan: &Plan, jobs: usize) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::testing::{Bench, plan};
+    use crate::run::{dry_run, reprocess};
+    use jhalak_common::artifact::ArtifactKind;
+
+    /// The ids of the jobs that a dry run lists.
+    async fn listed(bench: &Bench, plan: &Plan, again: &[ArtifactKey]) -> BTreeSet<String> {
+        let dry_run = dry_run::describe(bench.store.as_ref(), plan, again).await.expect("a readable store");
+        dry_run.extract.into_iter().chain(dry_run.train).map(|job| job.job).collect()
+    }
+
+    #[tokio::test]
+    async fn the_run_sends_exactly_the_jobs_that_the_dry_run_lists() {
+        let bench = Bench::with_workers();
+        // Without inputs from trailers, so that the training is known before the extraction.
+        let mut plan = plan(3);
+        plan.spec.cells.truncate(1);
+        plan.spec.fit.as_mut().expect("a final model").network = None;
+        let expected = listed(&bench, &plan, &[]).await;
+        assert_eq!(expected.len(), 3 + 2 + 1, "{expected:?}");
+        assert_eq!(bench.drive(&plan).await.1, expected);
+        // Everything is committed now.
+        assert!(listed(&bench, &plan, &[]).await.is_empty());
+        assert!(bench.drive(&plan).await.1.is_empty());
+        // One keyframe set and one fold are lost.
+        let commits = bench.commits().await;
+        for kind in ["keyframes", "cell"] {
+            let commit = commits.iter().find(|key| key.starts_with(&format!("artifacts/{kind}/"))).expect(kind);
+            bench.store.delete(commit).await.expect("a folder that can be written");
+        }
+        let expected = listed(&bench, &plan, &[]).await;
+        assert_eq!(expected.len(), 2, "{expected:?}");
+        assert_eq!(bench.drive(&plan).await.1, expected);
+    }
+
+    #[tokio::test]
+    async fn a_reprocessing_run_sends_exactly_the_jobs_that_its_dry_run_lists() {
+        let bench = Bench::with_workers();
+        let plan = plan(3);
+        bench.drive(&plan).await;
+        let everything = bench.commits().await;
+        let cases = [
+            (ArtifactKind::Keyframes, 3),
+            (ArtifactKind::VideoEmbedding, 3),
+            (ArtifactKind::AudioTable, 0),
+            (ArtifactKind::Cell, 4),
+        ];
+        for (kind, jobs) in cases {
+            let again = reprocess::select(bench.store.as_ref(), &plan, kind).await.expect("a kind of this run");
+            let expected = listed(&bench, &plan, &again).await;
+            assert_eq!(expected.len(), jobs, "{kind:?}: {expected:?}");
+            reprocess::retract(bench.store.as_ref(), &again).await.expect("a folder that can be written");
+            assert_eq!(bench.drive(&plan).await.1, expected, "{kind:?}");
+            assert_eq!(bench.commits().await, everything, "{kind:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn neither_the_run_nor_the_dry_run_has_a_quarantined_job() {
+        let bench = Bench::with_workers();
+        let plan = plan(3);
+        bench.poisoned.lock().expect("no panic").insert("m1".into());
+        let (summary, sent) = bench.drive(&plan).await;
+        assert_eq!((summary.quarantined.len(), summary.tables[0].rows), (1, 2));
+        assert_eq!(sent.iter().filter(|id| id.starts_with("extract-")).count(), 3);
+        let dry_run = dry_run::describe(bench.store.as_ref(), &plan, &[]).await.expect("a readable store");
+        assert_eq!((dry_run.given_up, dry_run.extract.len(), dry_run.train.len()), (1, 0, 0));
+        assert!(bench.drive(&plan).await.1.is_empty());
+        // Reprocessing the other trailers does not send it either.
+        let again = reprocess::select(bench.store.as_ref(), &plan, ArtifactKind::Keyframes).await.expect("a kind");
+        let expected = listed(&bench, &plan, &again).await;
+        assert_eq!(expected.len(), 2, "{expected:?}");
+        reprocess::retract(bench.store.as_ref(), &again).await.expect("a folder that can be written");
+        assert_eq!(bench.drive(&plan).await.1, expected);
+    }
+
+    #[tokio::test]
+    async fn a_plan_of_another_contract_is_refused_while_trailers_remain() {
+        let bench = Bench::new();
+        let mut plan = plan(1);
+        plan.spec.recipes[0].contract += 1;
+        let error = extraction(bench.store.as_ref(), &plan, &BTreeSet::new()).await.err().expect("a refusal");
+        assert!(error.chain().contains("slot"), "{}", error.chain());
+        for recipe in &plan.spec.recipes {
+            let subject = &plan.trailers.trailers[0].subject;
+            crate::plan::testing::commit_one(bench.store.as_ref(), recipe, subject).await;
+        }
+        assert!(extraction(bench.store.as_ref(), &plan, &BTreeSet::new()).await.is_ok());
+    }
+}

@@ -64,3 +64,61 @@ fn affected(plan: &Plan, kind: ArtifactKind) -> Vec<&Recipe> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::testing::{Bench, is_committed, plan};
+
+    #[tokio::test]
+    async fn reprocessing_selects_a_kind_and_what_is_made_from_it() {
+        let bench = Bench::with_workers();
+        let plan = plan(2);
+        bench.drive(&plan).await;
+        let count = async |kind| {
+            let keys = select(bench.store.as_ref(), &plan, kind).await.expect("a kind of this run");
+            keys.iter().fold([0; 6], |mut counts, key| {
+                let kinds = [
+                    ArtifactKind::Keyframes,
+                    ArtifactKind::VideoEmbedding,
+                    ArtifactKind::AudioEmbedding,
+                    ArtifactKind::VideoTable,
+                    ArtifactKind::AudioTable,
+                    ArtifactKind::Cell,
+                ];
+                counts[kinds.iter().position(|kind| *kind == key.kind).expect("a kind of this run")] += 1;
+                counts
+            })
+        };
+        assert_eq!(count(ArtifactKind::Keyframes).await, [2, 2, 0, 1, 0, 0]);
+        assert_eq!(count(ArtifactKind::AudioEmbedding).await, [0, 0, 2, 0, 1, 0]);
+        assert_eq!(count(ArtifactKind::VideoTable).await, [0, 0, 0, 1, 0, 0]);
+        assert_eq!(count(ArtifactKind::Cell).await, [0, 0, 0, 0, 0, 4]);
+        let error = select(bench.store.as_ref(), &plan, ArtifactKind::Objects).await.expect_err("not of this run");
+        assert_eq!(error.kind(), jhalak_common::ErrorKind::InvalidInput);
+    }
+
+    #[tokio::test]
+    async fn a_retracted_artifact_is_missing_and_keeps_its_files() {
+        let bench = Bench::with_workers();
+        let plan = plan(1);
+        bench.drive(&plan).await;
+        let (recipe, trailer) = (&plan.spec.recipes[0], &plan.trailers.trailers[0]);
+        let key = ArtifactKey::new(recipe, &trailer.subject);
+        assert!(is_committed(bench.store.as_ref(), recipe, trailer).await);
+        retract(bench.store.as_ref(), std::slice::from_ref(&key)).await.expect("a folder that can be written");
+        assert!(!is_committed(bench.store.as_ref(), recipe, trailer).await);
+        assert!(bench.store.head(&key.file("bytes")).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn artifacts_of_trailers_outside_the_scope_are_not_selected() {
+        let bench = Bench::with_workers();
+        let mut plan = plan(2);
+        bench.drive(&plan).await;
+        plan.spec.only = Some([ArtifactKey::subject_folder(&plan.trailers.trailers[1].subject)].into());
+        let keys = select(bench.store.as_ref(), &plan, ArtifactKind::Keyframes).await.expect("a kind of this run");
+        let keyframes: Vec<_> = keys.iter().filter(|key| key.kind == ArtifactKind::Keyframes).collect();
+        assert!(matches!(keyframes[..], [key] if key.subject.id == "m1"), "{keyframes:?}");
+    }
+}

@@ -105,3 +105,71 @@ async fn gather_all(
     }
     Ok(tables)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::testing::{Bench, plan};
+    use jhalak_common::artifact::ArtifactKind;
+
+    #[tokio::test]
+    async fn a_run_makes_each_artifact_once_and_a_second_run_nothing() {
+        let bench = Bench::with_workers();
+        let plan = plan(3);
+        let (summary, sent) = bench.drive(&plan).await;
+        // 3 artifacts of each trailer, 2 folds of 2 cells, the final model.
+        assert_eq!((summary.made, summary.extracted, sent.len()), (9 + 4 + 1, 3, 3 + 4 + 1));
+        let kinds: Vec<ArtifactKind> = summary.tables.iter().map(|table| table.kind).collect();
+        assert_eq!(kinds, [ArtifactKind::VideoTable, ArtifactKind::AudioTable]);
+        assert!(summary.tables.iter().all(|table| table.rows == 3));
+        assert!(summary.cells.left_out.is_empty() && summary.model.is_some() && summary.quarantined.is_empty());
+        assert_eq!(bench.state(&plan).await.stage, Stage::Reporting);
+        let commits = bench.commits().await;
+        let (second, sent) = bench.drive(&plan).await;
+        assert_eq!((second.made, second.extracted, sent.len()), (0, 0, 0));
+        assert_eq!((second.model, bench.commits().await), (summary.model, commits));
+    }
+
+    #[tokio::test]
+    async fn a_run_without_trailers_leaves_out_the_cells_that_need_them() {
+        let bench = Bench::with_workers();
+        let plan = plan(0);
+        let (summary, sent) = bench.drive(&plan).await;
+        assert_eq!(summary.cells.left_out.keys().collect::<Vec<_>>(), [&plan.spec.cells[1].name()]);
+        assert_eq!((summary.tables.len(), sent.len()), (0, 2 + 1));
+    }
+
+    #[tokio::test]
+    async fn a_run_of_new_trailers_extracts_no_other_and_still_gathers_all() {
+        let bench = Bench::with_workers();
+        let mut plan = plan(3);
+        bench.drive(&plan).await;
+        let commit = ArtifactKey::new(&plan.spec.recipes[2], &plan.trailers.trailers[0].subject).commit();
+        bench.store.delete(&commit).await.expect("a folder that can be written");
+        plan.spec.only = Some([ArtifactKey::subject_folder(&plan.trailers.trailers[1].subject)].into());
+        let (summary, _) = bench.drive(&plan).await;
+        assert_eq!((summary.extracted, summary.tables[0].rows, summary.tables[1].rows), (0, 3, 2));
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_run_ends_in_the_stage_that_it_had_reached() {
+        let bench = Bench::new();
+        let plan = plan(1);
+        bench.signals.cancelled.cancel();
+        let job = remaining::extraction(bench.store.as_ref(), &plan, &BTreeSet::new()).await.expect("readable");
+        let job = job.jobs.build(0);
+        let context = bench.context(16);
+        let dropped = async {
+            use jhalak_common::queue::{Channel, Queue};
+            let channel = Channel::Work(job.task.work_kind());
+            let mut deliveries = bench.queue.consume(&channel, 1).await.expect("an open queue");
+            let delivery = deliveries.next().await.expect("an open queue").expect("a message");
+            delivery.ack().await.expect("an open queue");
+            crate::run::testing::publish_result(&bench.queue, &job, jhalak_common::job::Outcome::Cancelled).await;
+        };
+        let (ended, ()) = tokio::join!(drive(&context, &plan), dropped);
+        assert!(matches!(ended.expect("a run"), Ended::Cancelled));
+        let state = bench.state(&plan).await;
+        assert_eq!((state.stage, state.cancelled), (Stage::Cancelled, 1));
+    }
+}
