@@ -1,4 +1,5 @@
-//! Gathers a run's embeddings into one table a modality, which pandas and polars open and training jobs read at once.
+//! Gathers the embeddings of a run into one Parquet table for each modality, which training jobs
+//! read in one request.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +15,7 @@ use serde_json::json;
 use crate::artifacts::MAX_CONCURRENT_REQUESTS;
 use crate::plan::Plan;
 
-/// The kind of table that embeddings of this kind are gathered into.
+/// Returns the kind of table that embeddings of this kind are gathered into.
 pub fn table_of(embedding: ArtifactKind) -> Option<ArtifactKind> {
     match embedding {
         ArtifactKind::VideoEmbedding => Some(ArtifactKind::VideoTable),
@@ -23,7 +24,8 @@ pub fn table_of(embedding: ArtifactKind) -> Option<ArtifactKind> {
     }
 }
 
-/// The run's recipes of embeddings, each with the kind of its table, in the run's order.
+/// Lists the plan's recipes of embeddings, each with the kind of its table, in the order of the
+/// plan.
 pub fn sources(plan: &Plan) -> impl Iterator<Item = (ArtifactKind, &Recipe)> {
     plan.spec.recipes.iter().filter_map(|recipe| Some((table_of(recipe.kind)?, recipe)))
 }
@@ -31,23 +33,24 @@ pub fn sources(plan: &Plan) -> impl Iterator<Item = (ArtifactKind, &Recipe)> {
 /// A committed table of embeddings.
 #[derive(Debug, Clone)]
 pub struct GatheredTable {
-    /// What it holds.
+    /// The kind of table.
     pub kind: ArtifactKind,
-    /// Its recipe.
+    /// The recipe of the table.
     pub recipe: Hash,
-    /// The recipe of its embeddings.
+    /// The recipe of the embeddings.
     pub source: Hash,
-    /// The trailers that it is made of.
+    /// The name of the dataset, and a hash of the trailers that have an embedding.
     pub subject: Subject,
-    /// The hash of its file: what cells depend on.
+    /// The hash of the file, which is upstream of cells.
     pub sha256: Hash,
-    /// Trailers in it.
+    /// The number of trailers in the table.
     pub rows: u64,
-    /// Trailers whose embedding is empty (without sound), in order.
+    /// The trailers whose embedding is empty, such as those without sound, in order.
     pub without: Vec<String>,
 }
 
-/// Makes the table `kind` of all committed embeddings of the recipe `source`, unless it is there. None where no trailer has one.
+/// Returns the table `kind` of all committed embeddings of the recipe `source`, and makes it when
+/// it does not exist. None when no trailer has an embedding.
 pub async fn gather(
     store: &dyn ObjectStore,
     plan: &Plan,
@@ -58,7 +61,7 @@ pub async fn gather(
     gather_these(store, plan, kind, source, subjects).await
 }
 
-/// As [`gather`], of the embeddings of these trailers, which are known to be committed.
+/// Does the same as [`gather`] for trailers whose embeddings are known to be committed.
 pub async fn gather_these(
     store: &dyn ObjectStore,
     plan: &Plan,
@@ -77,7 +80,7 @@ pub async fn gather_these(
             write(store, &recipe, &subject, source, &subjects).await?;
             artifact::committed(store, &key)
                 .await?
-                .ok_or_else(|| Error::bug("a table was committed and is not there"))?
+                .ok_or_else(|| Error::bug("a table was committed and does not exist"))?
         }
     };
     describe(kind, &recipe, source, subject, &record)
@@ -91,7 +94,8 @@ fn table(plan: &Plan, kind: ArtifactKind, source: &Recipe, subjects: &[&Subject]
     Ok((recipe, Subject { id: plan.spec.dataset.id.clone(), content }))
 }
 
-/// The tables that are committed of `plan`'s embeddings, none made: what a dry run can know.
+/// Looks up the table `kind` of all committed embeddings and makes none. Returns the key, and the
+/// table when it is committed; None when no trailer has an embedding.
 pub async fn find(
     store: &dyn ObjectStore,
     plan: &Plan,
@@ -111,7 +115,7 @@ pub async fn find(
     Ok(Some((key, found)))
 }
 
-/// The trailers of `plan` that have a committed embedding of this recipe.
+/// Lists the trailers of the plan that have a committed embedding of this recipe.
 pub async fn committed_subjects<'a>(
     store: &dyn ObjectStore,
     plan: &'a Plan,
@@ -182,7 +186,7 @@ async fn write(
     Ok(())
 }
 
-/// The movie id and its vector; None for an embedding without a file.
+/// Reads the movie id and the vector of an embedding; None for an embedding without a file.
 pub(crate) async fn read_embedding(
     store: &dyn ObjectStore,
     source: &Recipe,
@@ -191,7 +195,7 @@ pub(crate) async fn read_embedding(
     let key = ArtifactKey::new(source, subject);
     let record = artifact::committed(store, &key)
         .await?
-        .ok_or_else(|| Error::transient(format!("{} vanished while it was read", key.folder())))?;
+        .ok_or_else(|| Error::transient(format!("{} was deleted while it was read", key.folder())))?;
     if record.files.is_empty() {
         return Ok((subject.id.clone(), None));
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jhalak_common::artifact::{self, ArtifactKind, Body, Commit, Recipe, Subject};
+use jhalak_common::dataset::{Dataset, Layout, Movie, Reading};
 use jhalak_common::evaluation::{CellSpec, FitSpec, Modality, Model, Split, UserEmbedding};
 use jhalak_common::job::Trailer;
 use jhalak_common::run::{RUN_VERSION, RunSpec, TrailerList};
@@ -21,7 +22,8 @@ pub(crate) fn empty_store() -> (tempfile::TempDir, Arc<dyn ObjectStore>) {
     (folder, Arc::new(store))
 }
 
-/// A run over `trailers` movies: keyframes, video and audio embeddings, a baseline, a video cell and the final model.
+/// A run over `trailers` movies: keyframes, video and audio embeddings, a baseline, a video cell
+/// and the final model.
 pub(crate) fn plan(trailers: usize) -> Plan {
     let subject =
         |i: usize| Subject { id: format!("m{i}"), content: hash::of_bytes(format!("trailer {i}").as_bytes()) };
@@ -63,8 +65,8 @@ pub(crate) fn plan(trailers: usize) -> Plan {
     Plan { spec, trailers: TrailerList { version: RUN_VERSION, trailers } }
 }
 
-/// Commits an artifact with fixed bytes: embeddings that can be gathered, one file for everything else. Returns whether this
-/// call committed it.
+/// Commits an artifact with fixed bytes: embeddings that can be gathered, one file for everything
+/// else. Returns whether this call committed it.
 pub(crate) async fn commit_one(store: &dyn ObjectStore, recipe: &Recipe, subject: &Subject) -> bool {
     let (name, bytes) = match recipe.kind {
         ArtifactKind::VideoEmbedding | ArtifactKind::AudioEmbedding => {
@@ -74,4 +76,25 @@ pub(crate) async fn commit_one(store: &dyn ObjectStore, recipe: &Recipe, subject
     };
     let files = vec![(name, Body::Bytes(bytes))];
     artifact::commit(store, recipe, subject, files, json!({})).await.expect("room on disk") == Commit::Committed
+}
+
+/// A dataset of one movie without ratings.
+pub(crate) fn empty_reading() -> Reading {
+    let dataset = Dataset {
+        name: "films".into(),
+        synthetic: true,
+        movies: vec![Movie { id: "m0".into(), ..Movie::default() }],
+        users: Vec::new(),
+        ratings: Vec::new(),
+        genres: Vec::new(),
+    };
+    Reading {
+        dataset,
+        layout: Layout::Plain,
+        note: None,
+        trailers: Default::default(),
+        rejects: Vec::new(),
+        rejected: 0,
+        users_without_ratings: 0,
+    }
 }

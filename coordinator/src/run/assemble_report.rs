@@ -133,16 +133,16 @@ fn notes(plan: &Plan) -> Vec<String> {
     if heads {
         notes.push(
             "Video and audio cells train a genre head on the raw embeddings in every fold, on movies that the protocol lets it see; its 512 numbers are \
-             the embedding. The raw embeddings come from the models listed here, which are not those of the paper: published figures stand \
-             beside ours for orientation."
+             the embedding. The raw embeddings come from the models listed here, which are not those of the paper: published figures are shown \
+             for orientation."
                 .into(),
         );
     }
     notes
 }
 
-/// The paper's tables with this run's figures. `evaluation` holds the plan's cells in their order, class-weighted ones
-/// included.
+/// The paper's tables with this run's figures. `evaluation` holds the plan's cells in their order,
+/// class-weighted ones included.
 fn paper_tables(plan: &Plan, reading: &Reading, settings: &Settings, evaluation: &[Cell]) -> Vec<PaperTable> {
     let plain = evaluation.iter().filter(|cell| cell.decision == Decision::Plain);
     let ours: Vec<(&CellSpec, &Cell)> = plan.spec.cells.iter().zip(plain).collect();

@@ -1,4 +1,5 @@
-//! One stage of a run: sends its jobs, a window of them at a time, and waits until each has its end state.
+//! One stage of a run: sends its jobs, a window of them at a time, and waits until each has its end
+//! state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -16,16 +17,17 @@ use crate::run::context::{Ended, RunContext, state_of};
 use crate::run::end_states;
 use crate::run::jobs::Jobs;
 
-/// Without a result for this long, the store is checked for end states; doubled after each check that finds none, up to
-/// [`MAX_CHECK_STORE_AFTER`].
+/// Without a result for this long, the store is checked for end states; doubled after each check
+/// that finds none, up to [`MAX_CHECK_STORE_AFTER`].
 const CHECK_STORE_AFTER: Duration = Duration::from_secs(15);
 const MAX_CHECK_STORE_AFTER: Duration = Duration::from_secs(120);
 
-/// Without progress for this long and with an empty queue, jobs are sent again: their messages were lost, and the broker did
-/// not report it. Longer than any job may take.
+/// Without progress for this long and with an empty queue, jobs are sent again: their messages were
+/// lost, and the broker did not report it. Longer than any job may take.
 const RESEND_AFTER: Duration = Duration::from_secs(1_800);
 
-/// Delay before a job is sent again that a worker dropped for a cancellation unknown to this coordinator.
+/// Delay before a job is sent again that a worker dropped for a cancellation unknown to this
+/// coordinator.
 const RESEND_DROPPED_AFTER: Duration = Duration::from_secs(10);
 
 /// How often the state record is written.
@@ -77,7 +79,8 @@ struct Dispatch<'a> {
     dropped: Vec<(Instant, usize)>,
 }
 
-/// Sends the jobs of a stage and waits until each has its end state. Returns the number of artifacts made.
+/// Sends the jobs of a stage and waits until each has its end state. Returns the number of
+/// artifacts made.
 pub(crate) async fn run(context: &RunContext, plan: &Plan, work: StageJobs<'_>) -> Result<Ended<usize>> {
     let StageJobs { stage, jobs, all, quarantined } = work;
     let before = all.saturating_sub(jobs.len());
@@ -167,7 +170,8 @@ impl Dispatch<'_> {
                 }
             }
             if last_state.elapsed() >= STATE_INTERVAL {
-                // The record only informs people: the run itself relies on the artifacts in the store.
+                // The record only informs people: the run itself relies on the artifacts in the
+                // store.
                 ignore_transient(self.write_state(0).await, "cannot write the state of the run")?;
                 last_state = Instant::now();
                 self.resend_dropped().await?;
@@ -219,7 +223,8 @@ impl Dispatch<'_> {
             .await
     }
 
-    /// Sends again every job without an end state, on the queue or in the store: its message may be lost.
+    /// Sends again every job without an end state, on the queue or in the store: its message may be
+    /// lost.
     async fn resend_lost(&mut self) -> Result<()> {
         for (id, outcome) in end_states::find(self.store(), self.plan, self.jobs, &self.pending).await? {
             self.settle(&id, outcome);
@@ -234,7 +239,8 @@ impl Dispatch<'_> {
         self.send(due.into_iter().map(|(_, i)| i).collect()).await
     }
 
-    /// Records the end state of a job. Returns false for a job that has one already or is not of this stage.
+    /// Records the end state of a job. Returns false for a job that has one already or is not of
+    /// this stage.
     fn settle(&mut self, id: &str, outcome: Outcome) -> bool {
         let Some(i) = self.pending.remove(id) else { return false };
         let (kind, about) = (self.jobs.kind().name(), self.jobs.about(i));

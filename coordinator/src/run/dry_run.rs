@@ -31,7 +31,8 @@ pub struct DryRun {
     pub train: Vec<PlannedJob>,
     /// Why `train` may grow: tables of embeddings depend on extractions that remain.
     pub train_depends: Option<String>,
-    /// The keys of the commit records that the run would remove, so that their artifacts are made again.
+    /// The keys of the commit records that the run would remove, so that their artifacts are made
+    /// again.
     pub retracted: Vec<String>,
 }
 
@@ -60,7 +61,8 @@ const OTHER_RECIPE: &str = "stored under another recipe only: a setting, a model
 const AGAIN: &str = "requested again with --reprocess";
 const NO_RESULT: &str = "no result is committed";
 
-/// Computes what the run would do. Artifacts in `again` are to be made again although they are committed.
+/// Computes what the run would do. Artifacts in `again` are to be made again although they are
+/// committed.
 pub async fn describe(store: &dyn ObjectStore, plan: &Plan, again: &[ArtifactKey]) -> Result<DryRun> {
     let again: BTreeSet<ArtifactKey> = again.iter().cloned().collect();
     let extraction = remaining::extraction(store, plan, &again).await?;
@@ -108,7 +110,8 @@ fn planned(jobs: &Jobs<'_>, why: impl Fn(&ArtifactKey) -> &'static str) -> Vec<P
     (0..jobs.len()).map(job).collect()
 }
 
-/// The folders of all subjects that are stored under any recipe, for each kind of artifact that the run makes.
+/// The folders of all subjects that are stored under any recipe, for each kind of artifact that the
+/// run makes.
 async fn stored_of_any_recipe(
     store: &dyn ObjectStore,
     plan: &Plan,

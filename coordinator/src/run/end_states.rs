@@ -16,8 +16,8 @@ use crate::run::{missing, quarantined};
 /// From this many pending jobs on, one listing per recipe costs less than a request per artifact.
 const LISTING_THRESHOLD: usize = 500;
 
-/// Returns the end states of the jobs in `pending` (index by id) that have one in the store. A commit outranks a quarantine
-/// record.
+/// Returns the end states of the jobs in `pending` (index by id) that have one in the store. A
+/// commit outranks a quarantine record.
 pub async fn find(
     store: &dyn ObjectStore,
     plan: &Plan,

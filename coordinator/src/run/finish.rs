@@ -32,8 +32,8 @@ pub struct Finished {
     pub quarantined: Vec<QuarantineRecord>,
 }
 
-/// Stores the report of a run whose stages have completed, and writes the last state. An existing report is kept when this
-/// drive made nothing new.
+/// Stores the report of a run whose stages have completed, and writes the last state. An existing
+/// report is kept when this drive made nothing new.
 pub async fn finish(
     context: &RunContext,
     plan: &Plan,

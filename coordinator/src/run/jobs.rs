@@ -1,5 +1,5 @@
-//! The jobs of one stage. Extraction jobs are built when they are sent: until then a hundred thousand of them take a few
-//! bytes each.
+//! The jobs of one stage. Extraction jobs are built when they are sent: until then a hundred
+//! thousand of them take a few bytes each.
 
 use std::cmp::Reverse;
 
@@ -26,8 +26,9 @@ enum List {
 }
 
 impl<'a> Jobs<'a> {
-    /// Lists one job for each trailer that lacks an artifact, given `missing` by the trailer's index in the plan. The largest
-    /// files come first, so that no worker is left with a long one when the others are idle.
+    /// Lists one job for each trailer that lacks an artifact, given `missing` by the trailer's
+    /// index in the plan. The largest files come first, so that no worker is left with a long one
+    /// when the others are idle.
     pub fn extractions(plan: &'a Plan, store: String, missing: &[RecipeSet]) -> Self {
         let missing = (0u32..).zip(missing).filter(|(_, set)| **set != 0);
         let mut list: Vec<(u32, RecipeSet)> = missing.map(|(trailer, set)| (trailer, *set)).collect();
@@ -192,10 +193,11 @@ mod tests {
         let cells = tasks::cell_tasks(&plan, &[]).expect("a plan").tasks;
         let mut longer = cells[0].clone();
         longer.cell.model = Model::Honest;
+        let longest = longer.cell.name();
         let fit = tasks::fit_task(&plan, &[]).expect("a plan");
         let jobs = Jobs::training(&plan, "file:///store".into(), fit, vec![cells[0].clone(), longer, cells[1].clone()]);
         assert_eq!((jobs.len(), jobs.kind(), jobs.trailer(0)), (4, WorkKind::Train, None));
-        assert!(jobs.id(0).starts_with("fit-") && jobs.about(1).contains("honest"), "{}", jobs.about(1));
+        assert!(jobs.id(0).starts_with("fit-") && jobs.about(1).contains(&longest), "{}", jobs.about(1));
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! The lease of a run: decides which of several coordinators drives it. A lease is a record in the store.
+//! The lease of a run: decides which of several coordinators drives it. A lease is a record in the
+//! store.
 //!
-//! `runs/RUN/lead/NUMBER.json` is created with If-None-Match, so that each number has one holder; the highest number holds the
-//! lease. The holder rewrites its record every [`RENEW_INTERVAL`]. Another coordinator takes the next number when the record
-//! has not changed for [`EXPIRY`], was released, or belongs to a dead process of the same machine; the former holder finds that
-//! number and stops. No clocks are compared: each coordinator times the record with its own clock.
+//! `runs/RUN/lead/NUMBER.json` is created with If-None-Match, so that each number has one holder;
+//! the highest number holds the lease. The holder rewrites its record every [`RENEW_INTERVAL`].
+//! Another coordinator takes the next number when the record has not changed for [`EXPIRY`], was
+//! released, or belongs to a dead process of the same machine; the former holder finds that number
+//! and stops. No clocks are compared: each coordinator times the record with its own clock.
 //!
-//! Two coordinators may drive a run for a moment, after a pause of one of them or a network partition. That wastes work and
-//! does no harm: jobs are idempotent, artifacts are committed once.
+//! Two coordinators may drive a run for a moment, after a pause of one of them or a network
+//! partition. That wastes work and does no harm: jobs are idempotent, artifacts are committed once.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +22,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-/// How often the holder rewrites its record and checks whether it was superseded or the run cancelled.
+/// How often the holder rewrites its record and checks whether it was superseded or the run
+/// cancelled.
 const RENEW_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A record that has not changed for this long belongs to a coordinator that is gone.
@@ -69,8 +72,9 @@ pub enum Claim {
     Held(Holder),
 }
 
-/// Acquires the lease of `run`. Waits while a live coordinator holds it, or with `wait` false returns that holder as soon as its
-/// record is seen to change. Calls `on_wait` once, when it first meets another holder.
+/// Acquires the lease of `run`. Waits while a live coordinator holds it, or with `wait` false
+/// returns that holder as soon as its record is seen to change. Calls `on_wait` once, when it first
+/// meets another holder.
 ///
 /// # Errors
 /// Cancelled when `stop` was cancelled while this waited.
@@ -249,9 +253,9 @@ impl Holder {
         Holder { host: host(), process, born }
     }
 
-    /// Whether the holder was a process of this machine that is gone. A process that cannot be seen from here (of another
-    /// container) is mistaken for dead only when it has this machine's name and boot id; two coordinators then drive the run,
-    /// which does no harm.
+    /// Whether the holder was a process of this machine that is gone. A process that cannot be seen
+    /// from here (of another container) is mistaken for dead only when it has this machine's name
+    /// and boot id; two coordinators then drive the run, which does no harm.
     fn is_dead(&self) -> bool {
         let same_machine = self.host == host() && self.born.split('/').next() == Some(boot().as_str());
         let seen = start_of(self.process).unwrap_or_default();
@@ -277,7 +281,8 @@ fn boot() -> String {
     read("/proc/sys/kernel/random/boot_id").unwrap_or_default()
 }
 
-/// The start time of a live process in clock ticks since the boot; None for a zombie or when there is no such process.
+/// The start time of a live process in clock ticks since the boot; None for a zombie or when there
+/// is no such process.
 fn start_of(process: u32) -> Option<String> {
     let stat = read(&format!("/proc/{process}/stat"))?;
     // The name of the program is in parentheses and may hold any character.

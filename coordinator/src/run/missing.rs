@@ -16,8 +16,8 @@ pub type RecipeSet = u32;
 /// Maximum number of recipes that are listed at once; each listing runs through every trailer.
 const MAX_CONCURRENT_LISTINGS: usize = 3;
 
-/// The recipes whose artifact each trailer lacks, by the trailer's index in the plan. Trailers that the run does not extract
-/// lack nothing.
+/// The recipes whose artifact each trailer lacks, by the trailer's index in the plan. Trailers that
+/// the run does not extract lack nothing.
 pub async fn of_trailers(store: &dyn ObjectStore, plan: &Plan) -> Result<Vec<RecipeSet>> {
     let recipes = &plan.spec.recipes;
     if recipes.len() > RecipeSet::BITS as usize {
@@ -47,8 +47,8 @@ pub async fn of_trailers(store: &dyn ObjectStore, plan: &Plan) -> Result<Vec<Rec
     Ok(missing)
 }
 
-/// The indices of the trailers with a committed artifact of this recipe. Keeps no names: those of a hundred thousand trailers
-/// would take megabytes.
+/// The indices of the trailers with a committed artifact of this recipe. Keeps no names: those of a
+/// hundred thousand trailers would take megabytes.
 async fn committed_indices(
     store: &dyn ObjectStore,
     recipe: &Recipe,

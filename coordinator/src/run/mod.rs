@@ -1,5 +1,5 @@
-//! The engine of a run: acquires the lease, drives the stages, and writes the report. `run` and `submit` share it. It returns
-//! values and prints nothing on stdout.
+//! The engine of a run: acquires the lease, drives the stages, and writes the report. `run` and
+//! `submit` share it. It returns values and prints nothing on stdout.
 
 pub mod assemble_report;
 pub mod context;
@@ -37,7 +37,8 @@ use crate::run::context::{Ended, RunContext, StopSignals};
 use crate::run::finish::Finished;
 use crate::run::lease::{Claim, Holder, Lease};
 
-/// How long the store or the broker may be unreachable in the middle of a run before this process gives up.
+/// How long the store or the broker may be unreachable in the middle of a run before this process
+/// gives up.
 const MAX_OUTAGE: Duration = Duration::from_secs(300);
 
 /// The pause before the run is tried again after an outage.
@@ -86,7 +87,8 @@ impl RunDriver<'_> {
     async fn run_under_lease(mut self) -> Result<RunOutcome> {
         let run = &self.plan.spec.id;
         let progress = self.progress;
-        // Starting a run again revives an earlier cancellation, except for slot runs. A later cancellation stands.
+        // Starting a run again revives an earlier cancellation, except for slot runs. A later
+        // cancellation stands.
         let mut revive = self.plan.spec.slot.is_none() && run::is_cancelled(self.store.as_ref(), run).await?;
         loop {
             let claim = lease::acquire(&self.store, run, self.wait, self.stop, |holder| {
@@ -110,7 +112,8 @@ impl RunDriver<'_> {
         }
     }
 
-    /// Drives the run, and again after an outage of the store or the broker. Returns None when another coordinator took over.
+    /// Drives the run, and again after an outage of the store or the broker. Returns None when
+    /// another coordinator took over.
     async fn drive_through_outages(&mut self, lease: &Lease) -> Result<Option<RunOutcome>> {
         let mut outage_since = None;
         loop {
@@ -134,7 +137,8 @@ impl RunDriver<'_> {
         }
     }
 
-    /// Drives the run while this process holds the lease. Returns None when another coordinator took over.
+    /// Drives the run while this process holds the lease. Returns None when another coordinator
+    /// took over.
     async fn drive(&mut self, signals: StopSignals) -> Result<Option<RunOutcome>> {
         let (plan, run) = (self.plan, &self.plan.spec.id);
         if run::is_cancelled(self.store.as_ref(), run).await? {
@@ -167,5 +171,78 @@ impl RunDriver<'_> {
     async fn cancelled(&self) -> Result<RunOutcome> {
         let state = run::get_json(self.store.as_ref(), &run_key(&self.plan.spec.id, "state.json")).await?;
         Ok(RunOutcome::Cancelled(state))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing::{empty_reading, plan};
+    use crate::run::testing::Bench;
+    use jhalak_common::run::{Cancellation, RUN_VERSION, Stage};
+
+    /// A run without jobs: no trailers, no cells, no final model.
+    fn empty_plan() -> Plan {
+        let mut plan = plan(0);
+        plan.spec.cells.clear();
+        plan.spec.fit = None;
+        plan
+    }
+
+    async fn drive(bench: &Bench, plan: &Plan, wait: bool) -> RunOutcome {
+        let (settings, progress, stop) = (Settings::default(), Progress::new(true), CancellationToken::new());
+        let driver = RunDriver {
+            plan,
+            reading: &empty_reading(),
+            store: bench.store.clone(),
+            queue: Arc::new(bench.queue.another()),
+            settings: &settings,
+            progress: &progress,
+            stop: &stop,
+            wait,
+            reprocess: None,
+        };
+        driver.run().await.expect("a run without errors")
+    }
+
+    async fn cancel(bench: &Bench, plan: &Plan) {
+        let record = Cancellation { version: RUN_VERSION, at: jiff::Timestamp::now() };
+        let key = run_key(&plan.spec.id, run::CANCELLED);
+        run::put_json(bench.store.as_ref(), &key, &record).await.expect("room on disk");
+    }
+
+    #[tokio::test]
+    async fn a_run_ends_with_its_report_in_the_store_and_a_released_lease() {
+        let (bench, plan) = (Bench::new(), empty_plan());
+        let RunOutcome::Finished(finished) = drive(&bench, &plan, true).await else { panic!("it has no jobs") };
+        assert_eq!((finished.stage, finished.made, &finished.model), (Stage::Done, 0, &None));
+        assert!(finished.page.ends_with("/report/index.html"), "{}", finished.page);
+        let report = run_key(&plan.spec.id, "report/report.json");
+        let written = bench.store.get(&report).await.expect("a report");
+        assert_eq!(bench.state(&plan).await.stage, Stage::Done);
+        assert!(lease::holder(bench.store.as_ref(), &plan.spec.id).await.expect("readable").is_none());
+        // A second run makes nothing and keeps the report.
+        assert!(matches!(drive(&bench, &plan, true).await, RunOutcome::Finished(_)));
+        assert_eq!(bench.store.get(&report).await.expect("a report"), written);
+    }
+
+    #[tokio::test]
+    async fn without_wait_a_run_that_a_live_coordinator_drives_is_left_to_it() {
+        let (bench, plan) = (Bench::new(), empty_plan());
+        let stop = CancellationToken::new();
+        let claim = lease::acquire(&bench.store, &plan.spec.id, true, &stop, |_| {}).await.expect("a lease");
+        let Claim::Acquired(_lease) = claim else { panic!("it is free") };
+        let outcome = drive(&bench, &plan, false).await;
+        assert!(matches!(outcome, RunOutcome::LedElsewhere(holder) if holder == Holder::this_process()));
+    }
+
+    #[tokio::test]
+    async fn starting_a_cancelled_run_resumes_it_unless_it_has_a_slot() {
+        let (bench, mut plan) = (Bench::new(), empty_plan());
+        cancel(&bench, &plan).await;
+        assert!(matches!(drive(&bench, &plan, true).await, RunOutcome::Finished(_)));
+        plan.spec.slot = Some("2026-11-22".into());
+        cancel(&bench, &plan).await;
+        assert!(matches!(drive(&bench, &plan, true).await, RunOutcome::Cancelled(Some(_))));
     }
 }

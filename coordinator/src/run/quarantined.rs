@@ -16,8 +16,9 @@ pub async fn keys(store: &dyn ObjectStore, run: &str) -> Result<BTreeSet<String>
     store.list(&quarantine_folder(run)).map_ok(|object| object.key).try_collect().await
 }
 
-/// Reads the records of the run's quarantined jobs whose artifacts are still missing, in the order of their keys. A commit
-/// outranks a quarantine record: another copy of the job may have succeeded.
+/// Reads the records of the run's quarantined jobs whose artifacts are still missing, in the order
+/// of their keys. A commit outranks a quarantine record: another copy of the job may have
+/// succeeded.
 pub async fn records(store: &dyn ObjectStore, run: &str) -> Result<Vec<QuarantineRecord>> {
     let keys = keys(store, run).await?;
     let records = stream::iter(keys).map(|key| async move {

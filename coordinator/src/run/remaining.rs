@@ -1,5 +1,5 @@
-//! What remains to do in a run. The run, its dry run and reprocessing all use this one computation, so that a dry run lists
-//! exactly the jobs that the run sends.
+//! What remains to do in a run. The run, its dry run and reprocessing all use this one computation,
+//! so that a dry run lists exactly the jobs that the run sends.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,8 @@ use crate::run::tasks::{self, CellTasks};
 pub struct RemainingExtraction<'a> {
     /// The jobs to send.
     pub jobs: Jobs<'a>,
-    /// The recipes whose artifact each trailer lacks, by the trailer's index in the plan, quarantined jobs included.
+    /// The recipes whose artifact each trailer lacks, by the trailer's index in the plan,
+    /// quarantined jobs included.
     pub missing: Vec<RecipeSet>,
     /// The number of trailers that the run extracts, done or not.
     pub all: usize,
@@ -43,7 +44,8 @@ pub struct RemainingTraining<'a> {
     pub model: Option<ArtifactKey>,
 }
 
-/// Returns the extraction that remains. Artifacts in `again` count as missing although they are committed.
+/// Returns the extraction that remains. Artifacts in `again` count as missing although they are
+/// committed.
 pub async fn extraction<'a>(
     store: &dyn ObjectStore,
     plan: &'a Plan,
@@ -66,7 +68,8 @@ pub async fn extraction<'a>(
     Ok(RemainingExtraction { jobs, missing, all, quarantined })
 }
 
-/// Returns the training that remains over these tables. Artifacts in `again` count as missing although they are committed.
+/// Returns the training that remains over these tables. Artifacts in `again` count as missing
+/// although they are committed.
 pub async fn training<'a>(
     store: &dyn ObjectStore,
     plan: &'a Plan,
@@ -96,7 +99,8 @@ pub async fn training<'a>(
     Ok(RemainingTraining { jobs, all, quarantined, cells, committed, model })
 }
 
-/// Removes the jobs that this run has quarantined: `jhalak retry` is what sends them again. Returns their number.
+/// Removes the jobs that this run has quarantined: `jhalak retry` is what sends them again. Returns
+/// their number.
 async fn leave_out_quarantined(store: &dyn ObjectStore, plan: &Plan, jobs: &mut Jobs<'_>) -> Result<usize> {
     let quarantined = quarantined::keys(store, &plan.spec.id).await?;
     let before = jobs.len();
@@ -106,8 +110,8 @@ async fn leave_out_quarantined(store: &dyn ObjectStore, plan: &Plan, jobs: &mut 
     Ok(before - jobs.len())
 }
 
-/// Refuses to extract for a slot's run that another version of this program planned: its committed artifacts stay valid, but no
-/// worker of this version makes more of them.
+/// Refuses to extract for a slot's run that another version of this program planned: its committed
+/// artifacts stay valid, but no worker of this version makes more of them.
 fn check_contracts(plan: &Plan, jobs: usize) -> Result<()> {
     let old = plan.spec.recipes.iter().find(|recipe| recipe.contract != recipe.kind.contract());
     match old {

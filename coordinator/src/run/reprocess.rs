@@ -1,4 +1,5 @@
-//! Reprocessing: removes the commit records of artifacts, so that the run finds them missing and makes them again.
+//! Reprocessing: removes the commit records of artifacts, so that the run finds them missing and
+//! makes them again.
 
 use std::collections::BTreeSet;
 
@@ -43,8 +44,8 @@ pub async fn select(store: &dyn ObjectStore, plan: &Plan, kind: ArtifactKind) ->
     Ok(keys)
 }
 
-/// Removes the commit records of these artifacts. Their files stay until they are overwritten; without a record no one reads
-/// them.
+/// Removes the commit records of these artifacts. Their files stay until they are overwritten;
+/// without a record no one reads them.
 pub async fn retract(store: &dyn ObjectStore, keys: &[ArtifactKey]) -> Result<()> {
     stream::iter(keys)
         .map(Ok::<_, Error>)

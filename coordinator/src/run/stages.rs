@@ -1,7 +1,8 @@
 //! The stages of a run in order: extraction, tables of embeddings, training.
 //!
-//! The store is the only truth. A coordinator that crashed is started again, looks at the store, and resumes. Messages only
-//! make the run faster: a lost result is found in the store, and a lost job is sent again.
+//! The store is the only truth. A coordinator that crashed is started again, looks at the store,
+//! and resumes. Messages only make the run faster: a lost result is found in the store, and a lost
+//! job is sent again.
 
 use std::collections::BTreeSet;
 
@@ -59,7 +60,8 @@ pub async fn drive(context: &RunContext, plan: &Plan) -> Result<Ended<Summary>> 
     drop(extraction.jobs);
     let missing = extraction.missing;
     fault_point::reach("coordinator-extracted");
-    // When nothing was sent, the first look at the store still holds. It did not cover trailers outside the run's scope.
+    // When nothing was sent, the first look at the store still holds. It did not cover trailers
+    // outside the run's scope.
     let is_current = extracted == 0 && plan.spec.only.is_none();
     let tables = gather_all(store, plan, is_current.then_some(&missing)).await?;
     drop(missing);
@@ -84,8 +86,8 @@ pub async fn drive(context: &RunContext, plan: &Plan) -> Result<Ended<Summary>> 
     Ok(Ended::Completed(Summary { tables, quarantined, made, extracted, cells, model }))
 }
 
-/// Returns the run's tables of embeddings and makes those that are missing. `missing` holds the recipes that each trailer
-/// lacks, where that is known.
+/// Returns the run's tables of embeddings and makes those that are missing. `missing` holds the
+/// recipes that each trailer lacks, where that is known.
 async fn gather_all(
     store: &dyn ObjectStore,
     plan: &Plan,

@@ -1,4 +1,5 @@
-//! The training tasks of a plan: folds of cells and the final model, each with the tables of embeddings that it reads.
+//! The training tasks of a plan: folds of cells and the final model, each with the tables of
+//! embeddings that it reads.
 
 use std::collections::BTreeMap;
 
@@ -48,8 +49,8 @@ pub fn cell_tasks(plan: &Plan, tables: &[GatheredTable]) -> Result<CellTasks> {
     Ok(CellTasks { tasks, left_out })
 }
 
-/// Returns the task of the final model. A network whose tables do not exist is left out of the model; None when nothing is
-/// left to fit.
+/// Returns the task of the final model. A network whose tables do not exist is left out of the
+/// model; None when nothing is left to fit.
 pub fn fit_task(plan: &Plan, tables: &[GatheredTable]) -> Result<Option<FitTask>> {
     let Some(mut fit) = plan.spec.fit.clone() else { return Ok(None) };
     let found = match fit.network.as_ref().map(|cell| tables_of(plan, cell, tables)) {

@@ -1,4 +1,5 @@
-//! A store in a temporary folder and an in-memory queue, with workers that commit fixed bytes, for unit tests.
+//! A store in a temporary folder and an in-memory queue, with workers that commit fixed bytes, for
+//! unit tests.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
