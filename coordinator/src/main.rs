@@ -1,4 +1,5 @@
-//! `jhalak`: turns movie trailers and viewers' feedback into embeddings, a trained preference classifier and an honest report.
+//! `jhalak`: turns movie trailers and viewers' feedback into embeddings, a preference classifier
+//! and a report.
 
 use std::process::ExitCode;
 
@@ -30,7 +31,7 @@ fn run(cli: Cli, progress: Progress) -> jhalak_common::Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let output = Output { json: cli.json, progress };
     let code = runtime.block_on(cli.command.execute(settings, output, cli.store.as_deref()));
-    // A decode or a training that was cut may still hold a thread: the process ends without it.
+    // A cancelled decode or training may still hold a thread: the process ends without it.
     runtime.shutdown_background();
     code
 }

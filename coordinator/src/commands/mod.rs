@@ -139,6 +139,7 @@ impl Command {
             Command::Evaluate(command) => command.execute(settings, output).await,
             #[cfg(feature = "local")]
             Command::Detect(command) => command.execute(settings, output).await,
+            #[cfg(feature = "local")]
             Command::Fit(command) => command.execute(settings, output).await,
             #[cfg(feature = "local")]
             Command::Predict(command) => command.execute(settings, output).await,

@@ -87,7 +87,7 @@ impl Told<'_> {
 impl Doctor {
     async fn look_through(&self, settings: &Settings, output: &Output) -> Result<u8> {
         let store = store::open(&settings.store, &settings.s3).await?;
-        let found = integrity::look(store.as_ref(), !self.quick).await?;
+        let found = integrity::check_store(store.as_ref(), !self.quick).await?;
         let mut text: String =
             found.damaged.iter().map(|damage| format!("{}: {}\n", damage.commit, damage.why)).collect();
         if self.repair {

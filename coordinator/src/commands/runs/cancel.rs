@@ -12,8 +12,8 @@ use serde_json::json;
 use crate::console::output::Output;
 use crate::run::lease;
 
-/// How long the run's coordinator may take to wind up.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the run's coordinator may take to drain its jobs.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Cancels a run: its jobs that wait are dropped by the workers without an attempt burned, those that run are stopped or finish, and what is
 /// committed stays. `jhalak retry`, or the same submit once more, lets it go on.
@@ -44,7 +44,7 @@ impl Cancel {
         )
         .await?;
         let began = Instant::now();
-        while !state.stage.is_final() && began.elapsed() < PATIENCE && lease::holder(store, run).await?.is_some() {
+        while !state.stage.is_final() && began.elapsed() < DRAIN_TIMEOUT && lease::holder(store, run).await?.is_some() {
             tokio::time::sleep(Duration::from_millis(300)).await;
             state = read().await?.unwrap_or(state);
         }

@@ -15,7 +15,7 @@ use jhalak_common::{Error, Result};
 use serde_json::json;
 
 use crate::console::output::Output;
-use crate::run::missing::quarantine_keys;
+use crate::run::quarantined;
 
 /// Dead letters that are looked through at a time.
 const DEAD_LETTERS: u16 = 1_000;
@@ -234,7 +234,7 @@ fn unknown(run: &str, job: &str) -> Error {
 
 async fn records(store: &dyn ObjectStore, run: &str) -> Result<Vec<QuarantineRecord>> {
     jhalak_common::store::check_prefix(&quarantine_folder(run))?;
-    read_all(store, quarantine_keys(store, run).await?).await
+    read_all(store, quarantined::keys(store, run).await?).await
 }
 
 async fn read_all(store: &dyn ObjectStore, keys: BTreeSet<String>) -> Result<Vec<QuarantineRecord>> {

@@ -11,10 +11,11 @@ use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result, queue, store};
 use serde_json::json;
 
+use super::outcome;
 use crate::commands::args::{DatasetArgs, GridArgs};
 use crate::console::output::Output;
 use crate::plan::{self, Plan, Request, dataset_source};
-use crate::run::Conduct;
+use crate::run::RunDriver;
 use crate::run::{dry_run, reprocess};
 
 /// Plans a run over a dataset and sends its jobs to the workers on the queue; stays until the report is written. What is committed already
@@ -69,7 +70,7 @@ impl Submit {
         let share = (!self.dry_run).then_some(store.as_ref());
         let draft = plan::draft(store.as_ref(), &source, &settings, request, share).await?;
         if self.dry_run {
-            return self.explain(store.as_ref(), &draft.plan, &output).await;
+            return self.describe(store.as_ref(), &draft.plan, &output).await;
         }
         if draft.plan.spec.only.as_ref().is_some_and(|only| only.is_empty()) {
             output.print(&json!({ "run": null, "new": 0 }), "no trailer is new: nothing is run")?;
@@ -100,29 +101,30 @@ impl Submit {
             queue.close().await;
             return leave(&plan, &output);
         }
-        let conduct = Conduct {
+        let driver = RunDriver {
             plan: &plan,
             reading: &source.reading,
             store,
             queue: queue.clone(),
             settings: &settings,
-            output: &output,
+            progress: &output.progress,
             stop: &stop,
             wait: self.wait || self.slot.is_none(),
             reprocess: self.reprocess,
         };
-        let ended = conduct.go().await;
+        let wait = driver.wait;
+        let ended = driver.run().await;
         queue.close().await;
-        ended
+        outcome::print(ended?, &plan, wait, &output)
     }
 
-    async fn explain(&self, store: &dyn ObjectStore, plan: &Plan, output: &Output) -> Result<u8> {
+    async fn describe(&self, store: &dyn ObjectStore, plan: &Plan, output: &Output) -> Result<u8> {
         let again = match self.reprocess {
-            Some(kind) => reprocess::chosen(store, plan, kind).await?,
+            Some(kind) => reprocess::select(store, plan, kind).await?,
             None => Vec::new(),
         };
-        let explanation = dry_run::explain(store, plan, &again).await?;
-        output.print(&explanation, &explanation.text())?;
+        let dry_run = dry_run::describe(store, plan, &again).await?;
+        output.print(&dry_run, &dry_run.text())?;
         Ok(exit::DONE)
     }
 }

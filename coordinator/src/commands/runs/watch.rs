@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::console::output::Output;
 use crate::console::progress::Meter;
 use crate::run::lease;
-use crate::run::missing::quarantine_keys;
+use crate::run::quarantined;
 
 /// How often the store is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -89,7 +89,7 @@ impl Watch {
     }
 
     async fn show_failures(&self, store: &dyn ObjectStore, shown: &mut BTreeSet<String>, meter: &Meter) -> Result<()> {
-        for key in quarantine_keys(store, &self.run).await? {
+        for key in quarantined::keys(store, &self.run).await? {
             if shown.contains(&key) {
                 continue;
             }

@@ -101,7 +101,7 @@ struct Answer<'a> {
 
 impl Keyframes {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
-        self.check();
+        self.check()?;
         let detector = match self.strategy {
             Strategy::SceneObject => Guest::Detector(self.detector(&settings).await?),
             _ => Guest::Nobody,
@@ -158,14 +158,14 @@ impl Keyframes {
     }
 
     /// Settings of another strategy are wrong use: silently ignored they would mislead.
-    fn check(&self) {
+    fn check(&self) -> Result<()> {
         let equal = self.strategy == Strategy::EqualInterval;
         let object = self.strategy == Strategy::SceneObject;
         if equal && self.cuts.is_given() {
-            video_args::wrong_use("--threshold and --min-scene-len are of scene-middle and scene-object");
+            return Err(Error::usage("--threshold and --min-scene-len are of scene-middle and scene-object"));
         }
         if !equal && self.position.is_some() {
-            video_args::wrong_use("--position is of equal-interval");
+            return Err(Error::usage("--position is of equal-interval"));
         }
         if !object
             && (self.model.is_some()
@@ -173,11 +173,12 @@ impl Keyframes {
                 || self.confidence.is_some()
                 || self.longer_than.is_some())
         {
-            video_args::wrong_use("--model, --stride, --confidence and --longer-than are of scene-object");
+            return Err(Error::usage("--model, --stride, --confidence and --longer-than are of scene-object"));
         }
         if self.confidence.is_some_and(|confidence| !(0.0..=1.0).contains(&confidence)) {
-            video_args::wrong_use("--confidence must be 0 to 1");
+            return Err(Error::usage("--confidence must be 0 to 1"));
         }
+        Ok(())
     }
 
     fn ask(&self, request: &mut DecodeRequest, settings: &Settings) {

@@ -134,9 +134,3 @@ pub(super) fn tell(video: &Path, report: &DecodeReport, found: &str, output: &Ou
         output.progress.say(&format!("damaged: {} packets or frames were refused by the decoder", report.errors));
     }
 }
-
-/// Fails as wrong use of the command line does.
-pub(super) fn wrong_use(message: &str) -> ! {
-    use clap::CommandFactory;
-    crate::commands::Cli::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit()
-}
