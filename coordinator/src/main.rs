@@ -7,14 +7,14 @@ use clap::Parser;
 use jhalak_common::process::exit;
 use jhalak_common::process::telemetry::{self, LogFormat};
 use jhalak_common::settings::Settings;
-use jhalak_coordinator::commands::{Cli, Command};
+use jhalak_coordinator::commands::Cli;
 use jhalak_coordinator::console::output::Output;
 use jhalak_coordinator::console::progress::Progress;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     #[cfg(feature = "local")]
-    if matches!(cli.command, Command::DecodeChild) {
+    if matches!(cli.command, jhalak_coordinator::commands::Command::DecodeChild) {
         return jhalak_worker::media::run_child();
     }
     let progress = Progress::new(cli.quiet);

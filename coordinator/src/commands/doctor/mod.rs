@@ -1,5 +1,6 @@
 //! `jhalak doctor`: whether everything that a run needs is there.
 
+#[cfg(feature = "local")]
 mod models;
 
 use std::time::{Duration, Instant};
