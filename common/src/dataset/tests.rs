@@ -192,7 +192,9 @@ fn a_line_without_end_is_rejected_and_the_next_one_is_read() {
 fn nothing_left_is_an_error_that_tells_the_first_reason() {
     let told = refused(&[("movies.csv", MOVIES), ("ratings.json", "{\"_id\": \"u1\", \"rated\": {\"tt1\": [\"7\"]}}")]);
     assert!(told.contains("ratings.json: the dataset has no valid rating") && told.contains("\"7\""), "{told}");
-    assert!(refused(&[("movies.csv", "id,name\n"), ("ratings.json", RATINGS)]).contains("not one valid movie"));
+    assert!(
+        refused(&[("movies.csv", "id,name\n"), ("ratings.json", RATINGS)]).contains("the dataset has no valid movie")
+    );
 }
 
 #[test]
