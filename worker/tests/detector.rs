@@ -7,7 +7,7 @@ use std::process::Command;
 
 use jhalak_common::models::{Registry, Role};
 use jhalak_common::settings::Settings;
-use jhalak_worker::detect::suppress::intersection_over_union;
+use jhalak_worker::detect::nms::intersection_over_union;
 use jhalak_worker::detect::{ObjectDetector, Thresholds};
 use jhalak_worker::inference::Models;
 use jhalak_worker::media::Object;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use jhalak_common::hash;
 use jhalak_common::models::{Model, Registry, Role};
 use jhalak_common::settings::{ModelSettings, Settings};
-use jhalak_worker::embed::{audio, input};
+use jhalak_worker::embed::{audio, picture_input};
 use jhalak_worker::inference::{Models, Tensor};
 use jhalak_worker::media::picture::Picture;
 use jhalak_worker::media::resample;
@@ -104,7 +104,7 @@ fn pictures_are_resized_and_embedded_as_the_peer_does() {
         [("exact_224", 224, 224), ("stretch_320x180_pillow", 320, 180), ("stretch_1280x720_pillow", 1280, 720)]
     {
         let mut input = vec![0.0; 3 * 224 * 224];
-        input::write(&picture(width, height), &how, &mut input).unwrap();
+        picture_input::write(&picture(width, height), &how, &mut input).unwrap();
         let theirs: Vec<Vec<f32>> =
             serde_json::from_value(golden[case]["tensor_first8_of_each_channel"].clone()).unwrap();
         for (channel, values) in theirs.iter().enumerate() {
@@ -165,7 +165,7 @@ fn a_batch_gives_what_single_pictures_give() {
     let area = 3 * 224 * 224;
     let mut batch = vec![0.0; 4 * area];
     for (n, input) in batch.chunks_exact_mut(area).enumerate() {
-        input::write(&picture(200 + 40 * n as i64, 150), &how, input).unwrap();
+        picture_input::write(&picture(200 + 40 * n as i64, 150), &how, input).unwrap();
     }
     let together = session.run(Tensor { shape: vec![4, 3, 224, 224], data: batch.clone() }).unwrap().data;
     for (input, expected) in batch.chunks_exact(area).zip(together.chunks_exact(1280)) {

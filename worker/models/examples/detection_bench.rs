@@ -10,7 +10,7 @@ use jhalak_common::settings::Settings;
 use jhalak_media::photograph;
 use jhalak_models::detect::ObjectDetector;
 use jhalak_models::detect::input::InputWriter;
-use jhalak_models::embed::input;
+use jhalak_models::embed::picture_input;
 use jhalak_models::inference::Models;
 use serde_json::json;
 
@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let rounds: u32 = line?.trim().parse()?;
         let answer = json!({
             "letterbox_416_ms": cpu_ms(rounds, || writer.write(&shown, &mut letterboxed).map(|_| ())),
-            "stretch_224_ms": cpu_ms(rounds, || input::write(&shown, &picture_input, &mut stretched)),
+            "stretch_224_ms": cpu_ms(rounds, || picture_input::write(&shown, &picture_input, &mut stretched)),
             "decode_ms": cpu_ms(rounds, decode),
             "detect_ms": cpu_ms(rounds, || decode().and_then(|picture| detector.detect(&[picture]))),
         });

@@ -7,43 +7,32 @@
 //!
 //! Definitions, initialisation and defaults follow PyTorch, and `tests` hold the layers to fixtures made with it.
 
-mod across;
-mod activation;
-mod attention;
-mod dropout;
-mod fit;
-mod linear;
+mod layers;
 mod loss;
 mod matrix;
-mod mlp;
-mod multi_head;
-mod norm;
-mod optimiser;
+mod optimizer;
 mod parameter;
 mod random;
-mod resume;
+mod training;
 
 #[cfg(test)]
 mod gradient_check;
 
 pub use jhalak_common::evaluation::{FitSettings, Optimiser, Schedule, StepRate};
 
-pub use activation::Activation;
-pub use attention::{CrossBlock, OneKeyAttention};
-pub use dropout::Dropout;
-pub use fit::{History, StopReason, TrainError, Trainable, fit, fit_resumed};
-pub use linear::Linear;
-pub use loss::{binary_cross_entropy, cross_entropy, sigmoid_rows, softmax_rows};
-pub use matrix::{View, product};
-pub use mlp::Mlp;
-pub use multi_head::{MultiHeadAttention, Shape};
-pub use norm::LayerNorm;
-pub use optimiser::Learner;
+pub use layers::activation::{Activation, sigmoid_rows, softmax_rows};
+pub use layers::attention::{CrossBlock, OneKeyAttention};
+pub use layers::dropout::Dropout;
+pub use layers::linear::Linear;
+pub use layers::mlp::Mlp;
+pub use layers::multi_head_attention::{MultiHeadAttention, Shape};
+pub use layers::norm::LayerNorm;
+pub use loss::{binary_cross_entropy, cross_entropy};
+pub use matrix::product::{View, product};
+pub use optimizer::Learner;
 pub use parameter::Parameter;
 pub use random::{Random, seeded, shuffle};
-pub use resume::{Resume, StartAgain};
-
-/// Makes `buffer` exactly `len` long, keeping its allocation; the contents are then unspecified.
-pub(crate) fn resize(buffer: &mut Vec<f32>, len: usize) {
-    buffer.resize(len, 0.0);
-}
+pub use training::checkpoint::{Resume, StartAgain};
+pub use training::outcome::{History, StopReason, TrainError};
+pub use training::trainable::Trainable;
+pub use training::training_loop::{fit, fit_resumed};

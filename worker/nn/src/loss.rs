@@ -1,21 +1,6 @@
 //! Losses with their gradients by the logits, averaged as PyTorch averages them.
 
-use super::activation::sigmoid;
-
-/// Turns each row of `classes` logits into probabilities.
-pub fn softmax_rows(logits: &mut [f32], classes: usize) {
-    for row in logits.chunks_exact_mut(classes.max(1)) {
-        let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        row.iter_mut().for_each(|x| *x = (*x - highest).exp());
-        let sum: f32 = row.iter().sum();
-        row.iter_mut().for_each(|x| *x /= sum);
-    }
-}
-
-/// Turns logits into probabilities one by one.
-pub fn sigmoid_rows(logits: &mut [f32]) {
-    logits.iter_mut().for_each(|x| *x = sigmoid(*x));
-}
+use crate::layers::activation::sigmoid;
 
 /// Softmax cross entropy of `labels.len()` rows of logits, each weighted by the weight of its class (empty: all 1).
 ///

@@ -1,6 +1,6 @@
 //! A trained tensor with the state that its optimiser keeps.
 
-use super::Random;
+use crate::random::Random;
 
 /// One weight matrix (row-major, outputs x inputs) or one vector of biases.
 #[derive(Clone, Debug, Default)]
@@ -8,11 +8,11 @@ pub struct Parameter {
     /// The numbers that the layer computes with.
     pub value: Vec<f32>,
     /// Running mean of the gradient (Adam); empty until the first update.
-    pub(super) mean: Vec<f32>,
+    pub(crate) mean: Vec<f32>,
     /// Running mean of the squared gradient (RMSprop, Adam); empty until the first update.
-    pub(super) square: Vec<f32>,
-    /// The last gradient, kept only by a recording [`super::Learner`].
-    pub(super) gradient: Vec<f32>,
+    pub(crate) square: Vec<f32>,
+    /// The last gradient, kept only by a recording [`Learner`](crate::Learner).
+    pub(crate) gradient: Vec<f32>,
 }
 
 impl Parameter {

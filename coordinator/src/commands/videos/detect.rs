@@ -7,7 +7,7 @@ use jhalak_common::models::{DetectorOutput, Registry, Role};
 use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
-use jhalak_worker::detect::watch::{self, Seen, SeenFrame};
+use jhalak_worker::detect::frames::{self, Seen, SeenFrame};
 use jhalak_worker::detect::{ObjectDetector, Thresholds, draw};
 use jhalak_worker::inference::Models;
 use jhalak_worker::media::{FrameSettings, jpeg};
@@ -77,7 +77,7 @@ impl Detect {
         })
         .await?;
         let how = detector.how().clone();
-        let (watcher, watching) = watch::watch(detector, settings.inference.batch)?;
+        let (watcher, watching) = frames::watch(detector, settings.inference.batch)?;
         let frames = Some(FrameSettings { stride: self.stride });
         let decoded = video_args::decode(
             &self.file,

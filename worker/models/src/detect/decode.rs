@@ -2,7 +2,7 @@
 
 use jhalak_common::models::{Decode, DetectorOutput};
 
-use super::form::Form;
+use super::output_layout::Form;
 
 /// A box that may hold an object, in the input's pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,8 +3,8 @@
 use jhalak_common::models::{Channels, Layout, PictureInput};
 use jhalak_common::{Error, Result};
 
-use super::placement::Placement;
-use super::two_tap::TwoTap;
+use super::bilinear::TwoTap;
+use super::letterbox::Placement;
 use jhalak_media::picture::Picture;
 use jhalak_media::resample;
 

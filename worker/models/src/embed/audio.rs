@@ -7,26 +7,10 @@ use jhalak_common::artifact::recipes::AudioEmbeddingParams;
 use jhalak_common::models::Model;
 use jhalak_common::{Error, Result};
 
-use super::{waveform, windows};
-use crate::inference::{Models, Session};
-
-/// A trailer's audio embedding.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AudioEmbedding {
-    /// The mean over the vectors.
-    pub mean: Vec<f32>,
-    /// How many vectors there were: one a window or a frame of sound.
-    pub windows: usize,
-}
-
-/// A model and its session.
-#[derive(Clone, Copy)]
-pub struct Loaded<'a> {
-    /// What the registry says.
-    pub model: &'a Model,
-    /// Where it runs.
-    pub session: &'a Session,
-}
+pub use super::sound::AudioEmbedding;
+use super::sound::Loaded;
+use super::{feature_windows, waveform};
+use crate::inference::Models;
 
 /// Embeds sound, read as 16-bit little-endian samples of one channel at the rate that `model` asks for. Sound too short for one vector is
 /// followed by silence. None for no sample at all.
@@ -37,45 +21,7 @@ pub fn embed(sound: impl Read + Seek, model: &Model, models: &Models) -> Result<
     match (used.len(), &model.waveform) {
         (1, Some(_)) => waveform::embed(sound, loaded(0), None),
         (2, Some(_)) => waveform::embed(sound, loaded(0), Some(loaded(1))),
-        (2, None) => windows::embed(sound, loaded(0), loaded(1)),
+        (2, None) => feature_windows::embed(sound, loaded(0), loaded(1)),
         _ => Err(Error::bug(format!("the model {} hears with {} models", model.name, used.len()))),
-    }
-}
-
-/// Appends up to `count` samples, times `scale`, to `samples`; how many there were.
-pub(super) fn read_samples(sound: &mut impl Read, count: usize, scale: f32, samples: &mut Vec<f32>) -> Result<usize> {
-    let mut bytes = Vec::with_capacity(count * 2);
-    sound.take(count as u64 * 2).read_to_end(&mut bytes)?;
-    samples.extend(bytes.chunks_exact(2).map(|b| f32::from(i16::from_le_bytes([b[0], b[1]])) * scale));
-    Ok(bytes.len() / 2)
-}
-
-/// A running sum in f64, so that the mean does not depend on the length of the chunks.
-#[derive(Default)]
-pub(super) struct Total {
-    sum: Vec<f64>,
-    windows: usize,
-}
-
-impl Total {
-    /// Adds one vector.
-    pub(super) fn add(&mut self, vector: impl ExactSizeIterator<Item = f32>) {
-        self.sum.resize(vector.len(), 0.0);
-        for (total, value) in self.sum.iter_mut().zip(vector) {
-            *total += f64::from(value);
-        }
-        self.windows += 1;
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.windows == 0
-    }
-
-    pub(super) fn mean(self) -> Option<AudioEmbedding> {
-        let count = self.windows as f64;
-        (self.windows > 0).then(|| AudioEmbedding {
-            mean: self.sum.iter().map(|total| (total / count) as f32).collect(),
-            windows: self.windows,
-        })
     }
 }

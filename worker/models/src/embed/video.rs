@@ -7,7 +7,7 @@ use jhalak_common::models::{ClipInput, ClipLayout, Layout, Model, PictureInput};
 use jhalak_common::{Error, Result};
 use serde_json::Value;
 
-use super::{input, mean_of_rows};
+use super::picture_input;
 use crate::inference::{Session, Tensor};
 use jhalak_media::photograph;
 use jhalak_media::picture::Picture;
@@ -50,7 +50,7 @@ fn embed_each(
     for picture in pictures {
         let start = data.len();
         data.resize(start + area, 0.0);
-        input::write(&picture?, how, &mut data[start..])?;
+        picture_input::write(&picture?, how, &mut data[start..])?;
     }
     let count = data.len() / area;
     let (width, height) = (how.width as usize, how.height as usize);
@@ -78,10 +78,10 @@ fn embed_clip(
         let picture = picture?;
         match clip.layout {
             ClipLayout::Ntchw | ClipLayout::Nthwc => {
-                input::write(&picture, how, &mut data[frame * length..(frame + 1) * length])?;
+                picture_input::write(&picture, how, &mut data[frame * length..(frame + 1) * length])?;
             }
             ClipLayout::Ncthw => {
-                input::write(&picture, how, &mut one)?;
+                picture_input::write(&picture, how, &mut one)?;
                 for (channel, values) in one.chunks_exact(plane).enumerate() {
                     let start = (channel * clip.frames + frame) * plane;
                     data[start..start + plane].copy_from_slice(values);
@@ -90,19 +90,21 @@ fn embed_clip(
         }
         seen += 1;
     }
-    let shape = clip_shape(how, clip).to_vec();
+    let shape = clip.clip_shape(how).to_vec();
     let mean = vectors(session.run(Tensor { shape, data })?, 1, model)?;
     Ok(VideoEmbedding { mean, frames: None, seen })
 }
 
-/// The shape of one clip.
-pub(crate) fn clip_shape(how: &PictureInput, clip: &ClipInput) -> [usize; 5] {
-    let (width, height) = (how.width as usize, how.height as usize);
-    match clip.layout {
-        ClipLayout::Ntchw => [1, clip.frames, 3, height, width],
-        ClipLayout::Ncthw => [1, 3, clip.frames, height, width],
-        ClipLayout::Nthwc => [1, clip.frames, height, width, 3],
+/// The mean of rows of length `dim`, summed in f64 in order.
+fn mean_of_rows(rows: &[f32], dim: usize) -> Vec<f32> {
+    let mut sum = vec![0f64; dim];
+    for row in rows.chunks_exact(dim) {
+        for (total, &value) in sum.iter_mut().zip(row) {
+            *total += f64::from(value);
+        }
     }
+    let count = (rows.len() / dim).max(1) as f64;
+    sum.iter().map(|total| (total / count) as f32).collect()
 }
 
 fn section(model: &Model) -> Result<&PictureInput> {

@@ -6,11 +6,12 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use jhalak_common::models::{Model, Normalise, Role, WaveformInput};
+use jhalak_common::models::{Normalise, WaveformInput};
 use jhalak_common::{Error, Result};
 
-use super::audio::{AudioEmbedding, Loaded, Total, read_samples};
-use crate::inference::{Contract, Tensor};
+use super::sound::{AudioEmbedding, Loaded, Total, read_samples};
+use crate::inference::Tensor;
+use crate::inference::embedder_contract::{VectorShape, fixed_samples, frames_of, waveform_section};
 
 /// Added to the variance of a normalised sound, as wav2vec 2.0's feature extractor does.
 const EPSILON: f64 = 1e-7;
@@ -33,7 +34,7 @@ pub(super) fn embed(
     model: Loaded<'_>,
     moments: Option<Loaded<'_>>,
 ) -> Result<Option<AudioEmbedding>> {
-    let how = section(model.model)?;
+    let how = waveform_section(model.model)?;
     let mut sound = Sound::measure(file, how)?;
     if sound.samples == 0 {
         return Ok(None);
@@ -68,41 +69,6 @@ pub(super) fn embed(
         kept = chunk.kept_until;
     }
     Ok(total.mean())
-}
-
-fn section(model: &Model) -> Result<&WaveformInput> {
-    model.waveform.as_ref().ok_or_else(|| Error::bug(format!("the model {} hears no samples", model.name)))
-}
-
-/// The number of samples that a file takes, where it takes no other.
-fn fixed_samples(contract: &Contract) -> Option<usize> {
-    contract.inputs[0].shape.last().and_then(|&n| usize::try_from(n).ok()).filter(|&n| n > 1)
-}
-
-/// Whether an entry's sections agree with the file: where its vectors stand, and how many of them its input makes.
-///
-/// # Errors
-/// InvalidInput that says what to state.
-pub(super) fn check(model: &Model, contract: &Contract) -> Result<()> {
-    let how = section(model)?;
-    if model.role == Role::AudioEmbedding {
-        VectorShape::of(model, contract)?;
-    }
-    match fixed_samples(contract) {
-        Some(samples) if frames_of(samples, how) != how.chunk_frames || samples < how.frame_samples => {
-            let vectors = frames_of(samples, how);
-            Err(Error::invalid(format!(
-                "the model {}: its input takes {samples} samples and no other number, which make {vectors} vectors: state waveform.chunk_frames = {vectors}",
-                model.name
-            )))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Frames of so many samples; sound shorter than one frame is followed by silence up to there.
-fn frames_of(samples: usize, how: &WaveformInput) -> usize {
-    samples.saturating_sub(how.frame_samples) / how.hop_samples + 1
 }
 
 fn samples_of(frames: usize, how: &WaveformInput) -> usize {
@@ -190,7 +156,7 @@ fn waveform_tensor(model: Loaded<'_>, samples: Vec<f32>) -> Tensor {
 /// Mean and variance of a layer over the whole sound, shape [1, 2, channels]: those of each chunk, put together as Chan, Golub and LeVeque do
 /// ("Updating formulae and a pairwise algorithm for computing sample variances", 1979).
 fn measure_moments(sound: &mut Sound<impl Read + Seek>, moments: Loaded<'_>) -> Result<Tensor> {
-    let how = section(moments.model)?;
+    let how = waveform_section(moments.model)?;
     let frames = frames_of(sound.samples, how);
     let (mut mean, mut spread, mut seen): (Vec<f64>, Vec<f64>, f64) = (Vec::new(), Vec::new(), 0.0);
     for first in (0..frames).step_by(how.chunk_frames) {
@@ -221,45 +187,6 @@ fn measure_moments(sound: &mut Sound<impl Read + Seek>, moments: Loaded<'_>) -> 
     }
     let data = mean.iter().map(|m| *m as f32).chain(spread.iter().map(|s| (s / seen) as f32)).collect();
     Ok(Tensor { shape: vec![1, 2, mean.len()], data })
-}
-
-/// Where in an output of [1, numbers, frames] or [1, frames, numbers] the vectors stand.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct VectorShape {
-    /// Numbers in a vector.
-    dimension: usize,
-    /// Whether time is the last dimension.
-    time_last: bool,
-}
-
-impl VectorShape {
-    /// From the registry's `dimension` and the file's shape, in which the numbers of a vector have a fixed extent and time has none.
-    fn of(model: &Model, contract: &Contract) -> Result<VectorShape> {
-        let shape = &contract.outputs[0].shape;
-        let unclear = || {
-            Error::invalid(format!(
-                "the model {}: its output has the shape {shape:?}, in which it cannot be told which dimension is time: state `dimension`, the numbers in one vector",
-                model.name
-            ))
-        };
-        let fixed = |n: i64| usize::try_from(n).ok().filter(|&n| n > 1);
-        let (before, last) = match shape[..] {
-            [before, last] | [_, before, last] => (fixed(before), fixed(last)),
-            _ => return Err(unclear()),
-        };
-        match (before, last, model.dimension) {
-            (None, Some(d), stated) if stated.is_none_or(|s| s == d) => {
-                Ok(VectorShape { dimension: d, time_last: false })
-            }
-            (Some(d), None, stated) if stated.is_none_or(|s| s == d) => {
-                Ok(VectorShape { dimension: d, time_last: true })
-            }
-            (Some(a), Some(b), Some(d)) if a != b && (a == d || b == d) => {
-                Ok(VectorShape { dimension: d, time_last: a == d })
-            }
-            _ => Err(unclear()),
-        }
-    }
 }
 
 /// The vectors of one chunk.

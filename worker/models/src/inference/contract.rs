@@ -3,9 +3,7 @@
 
 use jhalak_common::models::{Model, NumberKind, TensorFacts, Tensors};
 use jhalak_common::{Error, Result};
-use ort::value::{Outlet, ValueType};
-
-use super::numbers;
+use ort::value::{Outlet, TensorElementType, ValueType};
 
 /// A model's tensors, in the order in which callers give and get them.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,7 +125,7 @@ fn shape_of(field: &str, stated: &TensorFacts, outlet: &Outlet) -> Result<Tensor
     let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
         return Err(Error::invalid(format!("the {field} `{}` is no tensor but {}", outlet.name(), outlet.dtype())));
     };
-    let Some(kind) = numbers::kind_of(*ty) else {
+    let Some(kind) = kind_of(*ty) else {
         return Err(Error::invalid(format!(
             "the {field} `{}` holds {ty}, and float32 and float16 are what can be used: export the model with such tensors at its edges",
             outlet.name()
@@ -160,6 +158,15 @@ fn shape_of(field: &str, stated: &TensorFacts, outlet: &Outlet) -> Result<Tensor
         wanted.iter().zip(&file).map(|(&want, &have)| if want < 0 { have } else { want }).collect()
     };
     Ok(TensorShape { name: outlet.name().into(), shape, kind })
+}
+
+/// How the kind of a tensor in a file is called here; none where its numbers cannot be used.
+fn kind_of(element: TensorElementType) -> Option<NumberKind> {
+    match element {
+        TensorElementType::Float32 => Some(NumberKind::Float32),
+        TensorElementType::Float16 => Some(NumberKind::Float16),
+        _ => None,
+    }
 }
 
 /// Rows are free only where every tensor says so: a file whose output has a fixed first dimension mixes its rows, or drops them.

@@ -16,13 +16,12 @@ use jhalak_common::settings::InferenceSettings;
 use jhalak_common::{Error, Result};
 use ort::environment::Environment;
 use ort::session::SessionInputValue;
-use ort::session::builder::GraphOptimizationLevel;
 use tokio::sync::oneshot;
 
 use super::batch::{self, Tensor};
+use super::build::build;
 use super::contract::{Contract, Rows};
-use super::{numbers, provider, trace};
-use jhalak_onnx::outside;
+use super::{float16, nan_trace};
 
 /// Requests that may wait for the session; a caller beyond that waits.
 const WAITING: usize = 4;
@@ -139,38 +138,6 @@ impl Session {
         self.requests.send(Request { inputs, answer }).map_err(|_| gone())?;
         answered.blocking_recv().map_err(|_| gone())?
     }
-}
-
-/// Builds a session; with `profile`, one that writes what each node cost and where it ran to a file of that beginning.
-pub(super) fn build(
-    environment: &Environment,
-    bytes: &[u8],
-    inference: &InferenceSettings,
-    profile: Option<&Path>,
-) -> Result<ort::session::Session> {
-    fn refused<T>(result: Result<T, impl std::fmt::Display>) -> Result<T> {
-        result.map_err(|e| Error::invalid(e.to_string()))
-    }
-    // ONNX Runtime would look for it in the current folder, and no checksum speaks of it.
-    if let Some(other) = outside::weights_outside(bytes) {
-        return Err(Error::invalid(format!(
-            "its weights lie in another file, {other}, and a model is one file here, known by its checksum; to put them inside: \
-             python3 -c 'import onnx; onnx.save(onnx.load(\"OLD.onnx\"), \"NEW.onnx\")'"
-        )));
-    }
-    let builder = refused(ort::session::Session::builder(environment))?;
-    let builder = refused(builder.with_optimization_level(GraphOptimizationLevel::All))?;
-    let builder = refused(builder.with_intra_threads(inference.threads))?;
-    let builder = refused(builder.with_inter_threads(1))?;
-    let builder = refused(builder.with_memory_pattern(inference.arena))?;
-    // Threads that spin while they wait would take the cores of the jobs beside them.
-    let builder = refused(builder.with_intra_op_spinning(false))?;
-    let builder = match profile {
-        Some(path) => refused(builder.with_profiling(path))?,
-        None => builder,
-    };
-    let mut builder = provider::apply(builder, inference)?;
-    refused(builder.commit_from_memory(bytes))
 }
 
 /// The thread's side.
@@ -295,7 +262,7 @@ impl Owner {
         };
         let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(inputs.len());
         for (facts, tensor) in self.contract.inputs.iter().zip(inputs) {
-            values.push((facts.name.as_str(), numbers::given(facts, &tensor.shape, &tensor.data).map_err(failed)?));
+            values.push((facts.name.as_str(), float16::given(facts, &tensor.shape, &tensor.data).map_err(failed)?));
         }
         self.inferences.fetch_add(1, Ordering::Relaxed);
         let outputs = self.session.run(values).map_err(failed)?;
@@ -304,7 +271,7 @@ impl Owner {
             let value = outputs
                 .get(&facts.name)
                 .ok_or_else(|| Error::invalid(format!("the model {model} gave no output `{}`", facts.name)))?;
-            let (shape, data) = numbers::taken(value).map_err(|e| {
+            let (shape, data) = float16::taken(value).map_err(|e| {
                 Error::invalid(format!("the output `{}` of the model {model} is no tensor of floats", facts.name))
                     .with_source(e.to_string())
             })?;
@@ -339,11 +306,11 @@ impl Owner {
         let look = || {
             let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::new();
             for (facts, tensor) in named {
-                let value = numbers::given(facts, &tensor.shape, &tensor.data);
+                let value = float16::given(facts, &tensor.shape, &tensor.data);
                 values.push((facts.name.as_str(), value.map_err(|e| Error::invalid(e.to_string()))?));
             }
             let file = std::fs::read(&self.path)?;
-            trace::first_bad_node(&self.environment, file, &self.inference, values)
+            nan_trace::first_bad_node(&self.environment, file, &self.inference, values)
         };
         match look() {
             Ok(Some(node)) => {

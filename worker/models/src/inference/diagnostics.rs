@@ -13,9 +13,9 @@ use ort::value::TensorRef;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::build::build;
 use super::contract::{Contract, Rows};
-use super::{numbers, session};
-use crate::embed::video::clip_shape;
+use super::float16;
 
 /// The version of the ONNX Runtime library at `path`, and how it was built; `Models::open` must have loaded it.
 pub fn library_version(path: &Path) -> String {
@@ -72,7 +72,7 @@ pub(super) fn try_provider(environment: &Environment, inference: &InferenceSetti
         Error::transient(format!("inference.provider is {} and does not start", inference.provider.name()))
             .with_source(e)
     };
-    let mut session = session::build(environment, TINY, inference, None).map_err(|e| match e.kind() {
+    let mut session = build(environment, TINY, inference, None).map_err(|e| match e.kind() {
         jhalak_common::ErrorKind::Transient => e,
         _ => unusable(e),
     })?;
@@ -94,7 +94,7 @@ pub(super) fn examine(
 ) -> Result<Examined> {
     let bytes = std::fs::read(folder.join(&model.file))?;
     let profile = tempfile::tempdir()?;
-    let mut session = session::build(environment, &bytes, inference, Some(&profile.path().join("run")))?;
+    let mut session = build(environment, &bytes, inference, Some(&profile.path().join("run")))?;
     let contract = Contract::of(model, session.inputs(), session.outputs())?;
     let shapes: Vec<Vec<usize>> =
         contract.inputs.iter().map(|input| example_shape(model, &input.shape, contract.rows)).collect();
@@ -107,7 +107,7 @@ pub(super) fn examine(
     for round in 0..4 {
         let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::new();
         for ((input, shape), data) in contract.inputs.iter().zip(&shapes).zip(&zeros) {
-            values.push((input.name.as_str(), numbers::given(input, shape, data).map_err(failed)?));
+            values.push((input.name.as_str(), float16::given(input, shape, data).map_err(failed)?));
         }
         let start = Instant::now();
         let outputs = session.run(values).map_err(failed)?;
@@ -118,7 +118,7 @@ pub(super) fn examine(
         given = contract
             .outputs
             .iter()
-            .filter_map(|o| Some((o.name.clone(), numbers::taken(outputs.get(&o.name)?).ok()?.0)))
+            .filter_map(|o| Some((o.name.clone(), float16::taken(outputs.get(&o.name)?).ok()?.0)))
             .collect();
     }
     let written = session.end_profiling().map_err(failed)?;
@@ -145,7 +145,7 @@ fn example_shape(model: &Model, shape: &[i64], rows: Rows) -> Vec<usize> {
         _ => usize::try_from(n).unwrap_or(if shape.len() == 1 { free } else { 1 }),
     };
     let due = match (picture, &model.clip) {
-        (Some(how), Some(clip)) => clip_shape(how, clip).to_vec(),
+        (Some(how), Some(clip)) => clip.clip_shape(how).to_vec(),
         (Some(how), None) => {
             let side = |n: u32| if n > 0 { n as usize } else { free };
             match how.layout {

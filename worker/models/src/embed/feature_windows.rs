@@ -6,7 +6,7 @@ use jhalak_common::artifact::recipes::CHUNK_WINDOWS;
 use jhalak_common::models::{SoundInput, WindowInput};
 use jhalak_common::{Error, Result};
 
-use super::audio::{AudioEmbedding, Loaded, Total, read_samples};
+use super::sound::{AudioEmbedding, Loaded, Total, read_samples};
 use crate::inference::Tensor;
 
 struct Framing {

@@ -1,6 +1,7 @@
 //! RMSprop and Adam with PyTorch's definitions and defaults, applied to one tile of a gradient at a time.
 
-use super::{Optimiser, Parameter, StepRate};
+use crate::parameter::Parameter;
+use jhalak_common::evaluation::{Optimiser, StepRate};
 use jhalak_simd::dispatched;
 
 /// The numbers of one optimiser step, worked out once for all parameters.
@@ -17,8 +18,8 @@ pub struct Learner {
     steps: i32,
     step: Step,
     recording: bool,
-    /// Scratch for one tile of a weight gradient; see [`super::Linear::backward`].
-    pub(super) tile: Vec<f32>,
+    /// Scratch for one tile of a weight gradient; see [`crate::Linear::backward`].
+    pub(crate) tile: Vec<f32>,
 }
 
 impl Learner {
@@ -36,12 +37,12 @@ impl Learner {
     }
 
     /// Steps that were begun.
-    pub(super) fn steps(&self) -> i32 {
+    pub(crate) fn steps(&self) -> i32 {
         self.steps
     }
 
     /// Goes on after this many steps.
-    pub(super) fn set_steps(&mut self, steps: i32) {
+    pub(crate) fn set_steps(&mut self, steps: i32) {
         self.steps = steps;
     }
 
@@ -55,7 +56,7 @@ impl Learner {
     ///
     /// # Panics
     /// If the part reaches past the parameter.
-    pub(super) fn learn(&mut self, parameter: &mut Parameter, start: usize, gradient: &[f32]) {
+    pub(crate) fn learn(&mut self, parameter: &mut Parameter, start: usize, gradient: &[f32]) {
         let len = parameter.value.len();
         let part = start..start + gradient.len();
         if self.recording {

@@ -1,6 +1,8 @@
 //! Layer normalisation over the features of each row.
 
-use super::{Learner, Parameter};
+use super::buffer::resize;
+use crate::optimizer::Learner;
+use crate::parameter::Parameter;
 
 /// PyTorch's default.
 const EPS: f32 = 1e-5;
@@ -41,8 +43,8 @@ impl LayerNorm {
     /// If a slice is too short.
     pub fn forward(&mut self, x: &[f32], rows: usize, y: &mut [f32], stride: usize) {
         let features = self.weight.value.len();
-        super::resize(&mut self.normalised, rows * features);
-        super::resize(&mut self.scale, rows);
+        resize(&mut self.normalised, rows * features);
+        resize(&mut self.scale, rows);
         for r in 0..rows {
             let x = &x[r * features..(r + 1) * features];
             let normalised = &mut self.normalised[r * features..(r + 1) * features];
@@ -66,7 +68,7 @@ impl LayerNorm {
     /// If a slice is too short.
     pub fn backward(&mut self, dy: &[f32], stride: usize, rows: usize, dx: &mut [f32], learner: &mut Learner) {
         let features = self.weight.value.len();
-        super::resize(&mut self.sums, 2 * features);
+        resize(&mut self.sums, 2 * features);
         self.sums.fill(0.0);
         let (dgamma, dbeta) = self.sums.split_at_mut(features);
         for r in 0..rows {

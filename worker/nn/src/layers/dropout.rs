@@ -1,6 +1,7 @@
 //! Dropout: regularisation by leaving numbers out at random while training.
 
-use super::Random;
+use super::buffer::resize;
+use crate::random::Random;
 
 /// Sets each number to 0 with probability `share` and divides the others by 1 - `share`, so that the mean stays.
 #[derive(Clone, Debug)]
@@ -23,7 +24,7 @@ impl Dropout {
 
     /// Applies it, in training only: an evaluation does not call it.
     pub fn forward(&mut self, x: &mut [f32], random: &mut Random) {
-        super::resize(&mut self.factors, x.len());
+        resize(&mut self.factors, x.len());
         let kept = 1.0 / (1.0 - self.share);
         for (x, factor) in x.iter_mut().zip(&mut self.factors) {
             *factor = if random.uniform(0.0, 1.0) < self.share { 0.0 } else { kept };

@@ -41,7 +41,7 @@ impl<'a> View<'a> {
     }
 
     /// Adds up the rows of a row-major matrix into `sums`, one number a column.
-    pub(super) fn add_rows_to(self, sums: &mut [f32]) {
+    pub(crate) fn add_rows_to(self, sums: &mut [f32]) {
         for row in self.data.chunks(self.row_stride.max(1)).take(self.rows) {
             for (sum, value) in sums.iter_mut().zip(row) {
                 *sum += value;

@@ -1,9 +1,15 @@
 //! Multi-head attention over any number of keys, with dropout on the attention as PyTorch's `nn.MultiheadAttention` has it.
 //!
-//! With one key it computes what [`super::OneKeyAttention`] computes in a third of the time: the published classifier needs only that.
+//! With one key it computes what [`OneKeyAttention`](crate::OneKeyAttention) computes in a third of the time: the published classifier needs only that.
 //! This is the layer for models whose users are sequences of movies.
 
-use super::{Dropout, Learner, Linear, Parameter, Random};
+use super::activation::softmax_rows;
+use super::buffer::resize;
+use super::dropout::Dropout;
+use super::linear::Linear;
+use crate::optimizer::Learner;
+use crate::parameter::Parameter;
+use crate::random::Random;
 
 /// `W_o concat_h(softmax(Q_h K_h^T / sqrt(d / heads)) V_h) + b_o` with Q, K, V linear maps of queries, keys and keys.
 #[derive(Clone, Debug)]
@@ -78,11 +84,11 @@ impl MultiHeadAttention {
     pub fn forward(&mut self, queries: &[f32], keys: &[f32], shape: Shape, y: &mut [f32], random: Option<&mut Random>) {
         let dim = self.query.inputs();
         let (query_rows, key_rows) = (shape.batch * shape.queries, shape.batch * shape.keys);
-        super::resize(&mut self.q, query_rows * dim);
-        super::resize(&mut self.k, key_rows * dim);
-        super::resize(&mut self.v, key_rows * dim);
-        super::resize(&mut self.mixed, query_rows * dim);
-        super::resize(&mut self.attention, query_rows * self.heads * shape.keys);
+        resize(&mut self.q, query_rows * dim);
+        resize(&mut self.k, key_rows * dim);
+        resize(&mut self.v, key_rows * dim);
+        resize(&mut self.mixed, query_rows * dim);
+        resize(&mut self.attention, query_rows * self.heads * shape.keys);
         self.query.forward(queries, query_rows, &mut self.q);
         self.key.forward(keys, key_rows, &mut self.k);
         self.value.forward(keys, key_rows, &mut self.v);
@@ -93,7 +99,7 @@ impl MultiHeadAttention {
             for (key, score) in scores.iter_mut().enumerate() {
                 *score = scale * dot(q, &self.k[place.key(key, dim)..], place.width);
             }
-            super::softmax_rows(scores, shape.keys);
+            softmax_rows(scores, shape.keys);
         }
         self.used.clone_from(&self.attention);
         self.dropped = random.is_some();

@@ -1,74 +1,17 @@
 //! The training loop: shuffled mini-batches, validation after every epoch, early stopping, the best checkpoint at the end.
 
-use super::random::{seeded, shuffle};
-use super::resume::{self, Resume, StartAgain};
-use super::{FitSettings, Learner, Parameter};
-use serde::{Deserialize, Serialize};
+use super::checkpoint::{self, Resume, StartAgain};
+use super::outcome::{History, StopReason, TrainError};
+use super::trainable::Trainable;
+use crate::optimizer::Learner;
+use crate::random::{seeded, shuffle};
+use jhalak_common::evaluation::FitSettings;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Rows of one evaluation batch.
 const EVALUATION_BATCH: usize = 256;
 /// Streams below this one belong to initialisation; epoch e draws its order from stream `FIRST_EPOCH + e`.
 const FIRST_EPOCH: u64 = 1 << 32;
-
-/// A model together with its samples, which are named by number.
-pub trait Trainable {
-    /// Forward and backward pass over these samples. Returns the sum of the weighted losses and the sum of the weights.
-    fn step(&mut self, samples: &[u32], learner: &mut Learner) -> (f64, f64);
-    /// Forward pass alone, with the same sums.
-    fn evaluate(&mut self, samples: &[u32]) -> (f64, f64);
-    /// Shows every trained parameter, always in the same order.
-    fn parameters(&mut self, visit: &mut dyn FnMut(&str, &mut Parameter));
-}
-
-/// Why a training ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StopReason {
-    /// All epochs were run.
-    Epochs,
-    /// The validation loss had not improved for `patience` epochs.
-    Patience,
-}
-
-/// What a training went through; the first epoch is 1.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct History {
-    /// Mean training loss of each epoch, measured while the weights move.
-    pub train_losses: Vec<f64>,
-    /// Mean validation loss after each epoch; empty without validation samples.
-    pub validation_losses: Vec<f64>,
-    /// The epoch whose weights were kept: the one with the lowest validation loss, without validation the last one.
-    pub best_epoch: usize,
-    /// Why it ended.
-    pub stopped: StopReason,
-}
-
-/// What can end a training without a result.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TrainError {
-    /// The caller asked for it.
-    #[error("the training was stopped before its end")]
-    Stopped,
-    /// The loss became infinite or not a number.
-    #[error(
-        "the loss of epoch {epoch} is not a finite number: lower the learning rate (now {rate}) or look for extreme input values"
-    )]
-    Diverged {
-        /// Epoch, from 1.
-        epoch: usize,
-        /// The schedule's highest rate, as text.
-        rate: String,
-    },
-    /// A setting that cannot be used.
-    #[error("training setting `{setting}`: {reason}")]
-    Setting {
-        /// Name of the setting.
-        setting: &'static str,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-}
 
 /// Trains on the samples `train` and leaves the weights of the best epoch by the loss on `validation` (which may be empty).
 ///
@@ -109,10 +52,10 @@ pub fn fit_resumed(
         History { train_losses: vec![], validation_losses: vec![], best_epoch: 0, stopped: StopReason::Epochs };
     let steps = train.len().div_ceil(settings.batch);
     let diverged = |epoch| TrainError::Diverged { epoch: epoch + 1, rate: settings.schedule.highest().to_string() };
-    let fingerprint = resume::fingerprint(settings, seed, train, validation);
+    let fingerprint = checkpoint::fingerprint(settings, seed, train, validation);
     let (mut first, mut ended, mut kept) = (0, false, false);
     if let Some(state) = keeper.load(stage) {
-        match resume::decode(&state, model, &mut learner, &mut best.weights, &fingerprint) {
+        match checkpoint::decode(&state, model, &mut learner, &mut best.weights, &fingerprint) {
             Some(progress) => {
                 tracing::info!(stage, epochs = progress.epochs, "the training goes on where it was interrupted");
                 (first, ended, kept) = (progress.epochs, progress.ended, true);
@@ -159,7 +102,7 @@ pub fn fit_resumed(
         // A training that was kept once is kept at its end too: the fold may still be interrupted in a later one.
         if keeper.due() || (ended && kept) {
             let progress = (epoch + 1, best.loss, &history, ended);
-            if let Some(state) = resume::encode(model, &learner, &best.weights, &fingerprint, progress) {
+            if let Some(state) = checkpoint::encode(model, &learner, &best.weights, &fingerprint, progress) {
                 keeper.keep(stage, state);
                 kept = true;
             }
@@ -170,7 +113,7 @@ pub fn fit_resumed(
 }
 
 /// Weighted mean loss over the samples; 0 for none.
-pub(crate) fn mean_loss(model: &mut dyn Trainable, samples: &[u32]) -> f64 {
+fn mean_loss(model: &mut dyn Trainable, samples: &[u32]) -> f64 {
     let (mut loss, mut weight) = (0.0, 0.0);
     for samples in samples.chunks(EVALUATION_BATCH) {
         let (l, w) = model.evaluate(samples);
@@ -231,6 +174,7 @@ impl Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parameter::Parameter;
     use jhalak_common::evaluation::{Optimiser, Schedule};
     use std::collections::BTreeMap;
     use std::sync::Mutex;

@@ -36,13 +36,28 @@ impl Activation {
 }
 
 /// 1 / (1 + e^-x), without overflow.
-pub(super) fn sigmoid(x: f32) -> f32 {
+pub(crate) fn sigmoid(x: f32) -> f32 {
     if x >= 0.0 {
         1.0 / (1.0 + (-x).exp())
     } else {
         let e = x.exp();
         e / (1.0 + e)
     }
+}
+
+/// Turns each row of `classes` logits into probabilities.
+pub fn softmax_rows(logits: &mut [f32], classes: usize) {
+    for row in logits.chunks_exact_mut(classes.max(1)) {
+        let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        row.iter_mut().for_each(|x| *x = (*x - highest).exp());
+        let sum: f32 = row.iter().sum();
+        row.iter_mut().for_each(|x| *x /= sum);
+    }
+}
+
+/// Turns logits into probabilities one by one.
+pub fn sigmoid_rows(logits: &mut [f32]) {
+    logits.iter_mut().for_each(|x| *x = sigmoid(*x));
 }
 
 dispatched! {

@@ -5,7 +5,7 @@ use std::thread::{self, JoinHandle};
 
 use jhalak_common::{Error, Result};
 
-use super::ObjectDetector;
+use super::detector::ObjectDetector;
 use jhalak_media::detector::Object;
 use jhalak_media::error::MediaError;
 use jhalak_media::picture::Picture;

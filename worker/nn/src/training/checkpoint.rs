@@ -3,8 +3,10 @@
 //! The state is a safetensors file: of each parameter its values, its optimiser's running means and its best values so far; in the
 //! metadata the history and a fingerprint of settings, seed and samples. A state of another training is not taken.
 
-use super::fit::{History, Trainable};
-use super::{FitSettings, Learner};
+use super::outcome::History;
+use super::trainable::Trainable;
+use crate::optimizer::Learner;
+use jhalak_common::evaluation::FitSettings;
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,7 @@
 //!
 //! Positions in f32 with centres at half pixels, weights of 11 bits, a halving of both sides as the mean of four pixels.
 
-use super::placement::Placement;
+use super::letterbox::Placement;
 
 /// Bits of a weight.
 const BITS: u32 = 11;

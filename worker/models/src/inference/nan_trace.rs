@@ -7,8 +7,8 @@ use ort::session::SessionInputValue;
 use prost::Message;
 use std::collections::BTreeSet;
 
-use super::numbers;
-use super::session::build;
+use super::build::build;
+use super::float16;
 use jhalak_onnx::message::{Graph, Model, Node, Value};
 
 /// Runs a model once more with the output of every node shown: the first node, in the order of the file, that gave something else than finite
@@ -33,7 +33,7 @@ pub(super) fn first_bad_node(
     let mut session = build(environment, &file, inference, None)?;
     let outputs = session.run(inputs).map_err(|e| unreadable(&e))?;
     let is_bad = |name: &String| {
-        let given = outputs.get(name).and_then(|value| numbers::taken(value).ok());
+        let given = outputs.get(name).and_then(|value| float16::taken(value).ok());
         given.is_some_and(|(_, data)| data.iter().any(|v| !v.is_finite()))
     };
     let bad = graph.node.iter().find(|node| node.output.iter().any(is_bad));

@@ -4,7 +4,7 @@
 //! those of the next rows ahead of time: `gemm` waits for memory there (about 81 GFLOP/s by samples of a training, against 108; Zen 4, one core). Everything else, and
 //! every other processor, goes through `gemm`.
 
-use super::matrix::{View, product};
+use super::product::{View, product};
 
 /// `out = W x`: W is outputs x inputs, x inputs x batch, `out` outputs x batch, all row-major.
 ///

@@ -1,6 +1,11 @@
 //! Fully connected layers one after the other.
 
-use super::{Activation, Learner, Linear, Parameter, Random};
+use super::activation::Activation;
+use super::buffer::resize;
+use super::linear::Linear;
+use crate::optimizer::Learner;
+use crate::parameter::Parameter;
+use crate::random::Random;
 
 /// Linear layers with an activation after each, the last one perhaps without.
 #[derive(Clone, Debug)]
@@ -39,7 +44,7 @@ impl Mlp {
         for (i, layer) in self.layers.iter_mut().enumerate() {
             let (before, after) = self.outputs.split_at_mut(i);
             let y = &mut after[0];
-            super::resize(y, rows * layer.outputs());
+            resize(y, rows * layer.outputs());
             layer.forward(before.last().map_or(x, Vec::as_slice), rows, y);
             if i + 1 < count || self.last_active {
                 self.activation.forward(y);
@@ -78,7 +83,7 @@ impl Mlp {
             if i == 0 {
                 layer.backward(x, &self.gradient, rows, dx.take(), learner);
             } else {
-                super::resize(&mut self.next, rows * layer.inputs());
+                resize(&mut self.next, rows * layer.inputs());
                 layer.backward(&self.outputs[i - 1], &self.gradient, rows, Some((&mut self.next, false)), learner);
                 std::mem::swap(&mut self.gradient, &mut self.next);
             }

@@ -38,12 +38,3 @@ pub(super) fn taken(value: &DynValue) -> Result<(Vec<usize>, Vec<f32>), ort::Err
     let (shape, data) = value.try_extract_tensor::<f32>()?;
     Ok((lengths(shape), data.to_vec()))
 }
-
-/// How the kind of a tensor in a file is called here; none where its numbers cannot be used.
-pub(super) fn kind_of(element: TensorElementType) -> Option<NumberKind> {
-    match element {
-        TensorElementType::Float32 => Some(NumberKind::Float32),
-        TensorElementType::Float16 => Some(NumberKind::Float16),
-        _ => None,
-    }
-}

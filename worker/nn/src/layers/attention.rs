@@ -3,7 +3,12 @@
 //! A softmax over a single key is 1 whatever the query is, so MHA(q, k, v) = W_o (W_v v + b_v) + b_o, for any number of heads; the
 //! query and key projections never receive a gradient (paper, sequence length 1). They are therefore neither stored nor drawn.
 
-use super::{LayerNorm, Learner, Linear, Parameter, Random};
+use super::buffer::{add, resize};
+use super::linear::Linear;
+use super::norm::LayerNorm;
+use crate::optimizer::Learner;
+use crate::parameter::Parameter;
+use crate::random::Random;
 
 /// What multi-head attention with one key computes: two linear maps.
 #[derive(Clone, Debug)]
@@ -34,7 +39,7 @@ impl OneKeyAttention {
     /// # Panics
     /// If a slice is too short.
     pub fn forward(&mut self, key: &[f32], rows: usize, y: &mut [f32]) {
-        super::resize(&mut self.hidden, rows * self.value.outputs());
+        resize(&mut self.hidden, rows * self.value.outputs());
         self.value.forward(key, rows, &mut self.hidden);
         self.output.forward(&self.hidden, rows, y);
     }
@@ -51,7 +56,7 @@ impl OneKeyAttention {
         dkey: Option<(&mut [f32], bool)>,
         learner: &mut Learner,
     ) {
-        super::resize(&mut self.dhidden, rows * self.value.outputs());
+        resize(&mut self.dhidden, rows * self.value.outputs());
         self.output.backward(&self.hidden, dy, rows, Some((&mut self.dhidden, false)), learner);
         self.value.backward(key, &self.dhidden, rows, dkey, learner);
     }
@@ -82,7 +87,7 @@ impl CrossBlock {
     /// If a slice is too short.
     pub fn forward(&mut self, query: &[f32], key: &[f32], rows: usize, y: &mut [f32], stride: usize) {
         let numbers = rows * self.attention.output.outputs();
-        super::resize(&mut self.sum, numbers);
+        resize(&mut self.sum, numbers);
         self.attention.forward(key, rows, &mut self.sum);
         add(&mut self.sum, &query[..numbers]);
         self.norm.forward(&self.sum, rows, y, stride);
@@ -93,7 +98,7 @@ impl CrossBlock {
     /// # Panics
     /// If a slice is too short.
     pub fn backward(&mut self, key: &[f32], dy: &[f32], stride: usize, rows: usize, learner: &mut Learner) {
-        super::resize(&mut self.dsum, self.sum.len());
+        resize(&mut self.dsum, self.sum.len());
         self.norm.backward(dy, stride, rows, &mut self.dsum, learner);
         self.attention.backward(key, &self.dsum, rows, None, learner);
     }
@@ -111,7 +116,7 @@ impl CrossBlock {
         dx: &mut [f32],
         learner: &mut Learner,
     ) {
-        super::resize(&mut self.dsum, self.sum.len());
+        resize(&mut self.dsum, self.sum.len());
         self.norm.backward(dy, stride, rows, &mut self.dsum, learner);
         dx[..self.dsum.len()].copy_from_slice(&self.dsum);
         self.attention.backward(x, &self.dsum, rows, Some((dx, true)), learner);
@@ -123,9 +128,4 @@ impl CrossBlock {
         self.attention.output.parameters(&format!("{prefix}.out"), visit);
         self.norm.parameters(&format!("{prefix}.norm"), visit);
     }
-}
-
-/// `sum += term`, number by number.
-pub(super) fn add(sum: &mut [f32], term: &[f32]) {
-    sum.iter_mut().zip(term).for_each(|(sum, term)| *sum += term);
 }

@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use super::message::Property;
+use crate::message::Property;
 
 /// ModelProto, as far as weights outside show; everything else is passed over without being copied.
 #[derive(Clone, PartialEq, Message)]

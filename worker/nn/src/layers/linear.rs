@@ -1,8 +1,11 @@
 //! The fully connected layer.
 
-use super::across;
-use super::matrix::{View, product};
-use super::{Learner, Parameter, Random};
+use super::buffer::{add, resize};
+use crate::matrix::batch_kernels;
+use crate::matrix::product::{View, product};
+use crate::optimizer::Learner;
+use crate::parameter::Parameter;
+use crate::random::Random;
 use jhalak_simd::dispatched;
 
 /// Numbers of one gradient tile: 384 KiB, so that it stays in a second-level cache. Of 64 KiB to 1 MiB, measured on Zen 3, tiles of
@@ -62,13 +65,13 @@ impl Linear {
     /// If a slice is too short.
     pub fn forward(&mut self, x: &[f32], rows: usize, y: &mut [f32]) {
         let (inputs, outputs) = (self.inputs, self.outputs);
-        super::resize(&mut self.across, rows * inputs);
-        super::resize(&mut self.along, rows * outputs);
+        resize(&mut self.across, rows * inputs);
+        resize(&mut self.along, rows * outputs);
         transpose(&x[..rows * inputs], rows, inputs, &mut self.across);
-        across::weights_times(&self.weight.value, outputs, inputs, &self.across, rows, &mut self.along);
+        batch_kernels::weights_times(&self.weight.value, outputs, inputs, &self.across, rows, &mut self.along);
         transpose(&self.along, outputs, rows, y);
         for row in y[..rows * outputs].chunks_exact_mut(outputs.max(1)) {
-            super::attention::add(row, &self.bias.value);
+            add(row, &self.bias.value);
         }
     }
 
@@ -89,8 +92,8 @@ impl Linear {
         learner: &mut Learner,
     ) {
         let (inputs, outputs) = (self.inputs, self.outputs);
-        super::resize(&mut self.across, if dx.is_some() { rows * inputs } else { 0 });
-        super::resize(&mut self.along, rows * outputs);
+        resize(&mut self.across, if dx.is_some() { rows * inputs } else { 0 });
+        resize(&mut self.along, rows * outputs);
         transpose(&dy[..rows * outputs], rows, outputs, &mut self.along);
         let (x, dy) = (View::new(x, rows, inputs), View::new(dy, rows, outputs));
         let height = (TILE / inputs.max(1) / 12 * 12).clamp(1, outputs.max(1)); // whole micro-tiles of any of gemm's kernels
@@ -103,7 +106,15 @@ impl Linear {
             if dx.is_some() {
                 let weights = &self.weight.value[from * inputs..to * inputs];
                 let dy = &self.along[from * rows..to * rows];
-                across::transposed_weights_times(weights, to - from, inputs, dy, rows, &mut self.across, from > 0);
+                batch_kernels::transposed_weights_times(
+                    weights,
+                    to - from,
+                    inputs,
+                    dy,
+                    rows,
+                    &mut self.across,
+                    from > 0,
+                );
             }
             let part = (to - from) * inputs;
             product(&mut tile[..part], false, dy.columns(from, to).t(), x);

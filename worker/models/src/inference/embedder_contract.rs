@@ -1,11 +1,9 @@
 //! Whether a model's file takes what its entry's sections make, and gives what they read: told when it is loaded, not at the first trailer.
 
-use jhalak_common::models::{Layout, Model, Role};
+use jhalak_common::models::{Layout, Model, Role, WaveformInput};
 use jhalak_common::{Error, Result};
 
-use super::video::clip_shape;
-use super::waveform;
-use crate::inference::Contract;
+use super::contract::Contract;
 
 /// Compares the sections of an embedder's entry with its file. Models of other roles pass.
 ///
@@ -22,7 +20,7 @@ pub(crate) fn check(model: &Model, contract: &Contract) -> Result<()> {
             }
         }
         (Role::ClipEmbedding, Some(how), Some(clip)) => {
-            let shape = clip_shape(how, clip).map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+            let shape = clip.clip_shape(how).map(|n| i64::try_from(n).unwrap_or(i64::MAX));
             let rows = std::iter::once(-1).chain(shape.into_iter().skip(1));
             (rows.collect(), "picture.width, .height, clip.frames and .layout")
         }
@@ -81,7 +79,7 @@ fn check_sound(model: &Model, contract: &Contract) -> Result<()> {
         return Ok(());
     }
     match input.shape[..] {
-        [_] | [_, _] | [_, 1, _] if model.waveform.is_some() => waveform::check(model, contract),
+        [_] | [_, _] | [_, 1, _] if model.waveform.is_some() => check_waveform(model, contract),
         [_] | [_, _] | [_, 1, _] => Ok(()),
         _ => wrong("samples of one channel", "[samples], [1, samples] or [1, 1, samples]"),
     }
@@ -89,4 +87,78 @@ fn check_sound(model: &Model, contract: &Contract) -> Result<()> {
 
 fn named(model: &Model, words: String) -> Error {
     Error::invalid(format!("the model {} ({}): {words}", model.name, model.file.display()))
+}
+
+/// Whether an entry's sections agree with the file: where its vectors stand, and how many of them its input makes.
+///
+/// # Errors
+/// InvalidInput that says what to state.
+fn check_waveform(model: &Model, contract: &Contract) -> Result<()> {
+    let how = waveform_section(model)?;
+    if model.role == Role::AudioEmbedding {
+        VectorShape::of(model, contract)?;
+    }
+    match fixed_samples(contract) {
+        Some(samples) if frames_of(samples, how) != how.chunk_frames || samples < how.frame_samples => {
+            let vectors = frames_of(samples, how);
+            Err(Error::invalid(format!(
+                "the model {}: its input takes {samples} samples and no other number, which make {vectors} vectors: state waveform.chunk_frames = {vectors}",
+                model.name
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn waveform_section(model: &Model) -> Result<&WaveformInput> {
+    model.waveform.as_ref().ok_or_else(|| Error::bug(format!("the model {} hears no samples", model.name)))
+}
+
+/// The number of samples that a file takes, where it takes no other.
+pub(crate) fn fixed_samples(contract: &Contract) -> Option<usize> {
+    contract.inputs[0].shape.last().and_then(|&n| usize::try_from(n).ok()).filter(|&n| n > 1)
+}
+
+/// Frames of so many samples; sound shorter than one frame is followed by silence up to there.
+pub(crate) fn frames_of(samples: usize, how: &WaveformInput) -> usize {
+    samples.saturating_sub(how.frame_samples) / how.hop_samples + 1
+}
+
+/// Where in an output of [1, numbers, frames] or [1, frames, numbers] the vectors stand.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct VectorShape {
+    /// Numbers in a vector.
+    pub dimension: usize,
+    /// Whether time is the last dimension.
+    pub time_last: bool,
+}
+
+impl VectorShape {
+    /// From the registry's `dimension` and the file's shape, in which the numbers of a vector have a fixed extent and time has none.
+    pub fn of(model: &Model, contract: &Contract) -> Result<VectorShape> {
+        let shape = &contract.outputs[0].shape;
+        let unclear = || {
+            Error::invalid(format!(
+                "the model {}: its output has the shape {shape:?}, in which it cannot be told which dimension is time: state `dimension`, the numbers in one vector",
+                model.name
+            ))
+        };
+        let fixed = |n: i64| usize::try_from(n).ok().filter(|&n| n > 1);
+        let (before, last) = match shape[..] {
+            [before, last] | [_, before, last] => (fixed(before), fixed(last)),
+            _ => return Err(unclear()),
+        };
+        match (before, last, model.dimension) {
+            (None, Some(d), stated) if stated.is_none_or(|s| s == d) => {
+                Ok(VectorShape { dimension: d, time_last: false })
+            }
+            (Some(d), None, stated) if stated.is_none_or(|s| s == d) => {
+                Ok(VectorShape { dimension: d, time_last: true })
+            }
+            (Some(a), Some(b), Some(d)) if a != b && (a == d || b == d) => {
+                Ok(VectorShape { dimension: d, time_last: a == d })
+            }
+            _ => Err(unclear()),
+        }
+    }
 }
