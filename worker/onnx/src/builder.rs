@@ -5,10 +5,10 @@ use crate::message::{
 };
 use prost::Message;
 
-/// The name of the open dimension: how many rows are asked about at once.
+/// Name of the dynamic dimension: the number of rows in one inference.
 const ROWS: &str = "rows";
 
-/// A graph under construction. Values are rows of f32, named by strings.
+/// A graph under construction. Each value is a matrix of f32 with any number of rows and a name.
 #[derive(Debug, Default)]
 pub struct Builder {
     graph: Graph,
@@ -18,13 +18,13 @@ pub struct Builder {
 pub type Name = String;
 
 impl Builder {
-    /// An empty graph.
+    /// Creates an empty graph.
     #[must_use]
     pub fn new(name: &str, doc: &str) -> Self {
         Self { graph: Graph { name: name.to_owned(), doc_string: doc.to_owned(), ..Graph::default() } }
     }
 
-    /// An input of `rows x width`.
+    /// Adds an input of `rows x width`.
     pub fn input(&mut self, name: &str, width: usize) -> Name {
         self.graph.input.push(value(name, width));
         name.to_owned()
@@ -36,7 +36,7 @@ impl Builder {
         self.graph.output.push(value(name, width));
     }
 
-    /// Numbers that the graph holds, with their shape.
+    /// Adds a constant of this shape.
     pub fn constant(&mut self, name: &str, shape: &[usize], numbers: &[f32]) -> Name {
         self.graph.initializer.push(Tensor {
             dims: shape.iter().map(|&n| length(n)).collect(),
@@ -47,7 +47,7 @@ impl Builder {
         name.to_owned()
     }
 
-    /// `x W^T + b` with W of `outputs x inputs`.
+    /// Adds `x W^T + b` with W of `outputs x inputs`.
     pub fn linear(&mut self, x: &Name, name: &str, weight: &[f32], bias: &[f32]) -> Name {
         let (outputs, inputs) = (bias.len(), weight.len() / bias.len().max(1));
         let weight = self.constant(&format!("{name}.weight"), &[outputs, inputs], weight);
@@ -57,7 +57,7 @@ impl Builder {
         self.push(layer)
     }
 
-    /// Layer normalisation over the last dimension.
+    /// Adds layer normalization over the last dimension.
     pub fn layer_norm(&mut self, x: &Name, name: &str, weight: &[f32], bias: &[f32], eps: f32) -> Name {
         let weight = self.constant(&format!("{name}.weight"), &[weight.len()], weight);
         let bias = self.constant(&format!("{name}.bias"), &[bias.len()], bias);
@@ -67,19 +67,19 @@ impl Builder {
         self.push(layer)
     }
 
-    /// An operator with one or two inputs and no attribute: Add, Sub, Mul, Relu, Tanh...
+    /// Adds an operator with one or two inputs and no attribute: Add, Sub, Mul, Relu, Tanh...
     pub fn apply(&mut self, operator: &str, inputs: &[&Name], name: &str) -> Name {
         self.push(node(operator, inputs, name))
     }
 
-    /// An operator with the attribute `axis` of -1: Concat, Softmax.
+    /// Adds an operator with the attribute `axis` = -1: Concat, Softmax.
     pub fn along_last(&mut self, operator: &str, inputs: &[&Name], name: &str) -> Name {
         let mut layer = node(operator, inputs, name);
         layer.attribute.push(Attribute { name: "axis".to_owned(), i: Some(-1), f: None, kind: 2 });
         self.push(layer)
     }
 
-    /// The bytes of the file. `facts` become its metadata.
+    /// Encodes the graph as an ONNX file. `facts` become its metadata.
     #[must_use]
     pub fn encode(self, facts: &[(&str, String)]) -> Vec<u8> {
         let property = |(key, value): &(&str, String)| Property { key: (*key).to_owned(), value: value.clone() };
