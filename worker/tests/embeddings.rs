@@ -1,6 +1,7 @@
-//! Embeddings agree with a Python pipeline on the same models: golden answers and the programs that made them are in `golden/`.
+//! Embeddings match a Python pipeline on the same models; `golden/` holds the golden answers and
+//! the programs that made them.
 //!
-//! The models are those that `scripts/setup.sh run` fetched; without them the tests are skipped and say so.
+//! `scripts/setup.sh run` fetches the models; without them the tests print a line and are skipped.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::io::Cursor;
@@ -15,7 +16,8 @@ use jhalak_worker::media::picture::Picture;
 use jhalak_worker::media::resample;
 use serde_json::Value;
 
-/// Relative to the largest number of an answer: the peer runs the same library, on another processor perhaps.
+/// Maximum difference relative to the largest element: the reference runs the same library,
+/// possibly on another processor.
 const AGREEMENT: f64 = 1e-4;
 
 fn settings() -> Option<Settings> {
@@ -71,7 +73,7 @@ fn image_model(registry: &Registry) -> Model {
 }
 
 #[test]
-fn pictures_are_resized_to_the_last_bit_as_pillow_does() {
+fn pictures_are_resized_bit_for_bit_like_pillow() {
     let golden = golden("resample_pillow.json");
     let cases = golden["cases"].as_array().unwrap();
     assert!(cases.len() > 40);
@@ -94,7 +96,7 @@ fn pictures_are_resized_to_the_last_bit_as_pillow_does() {
 }
 
 #[test]
-fn pictures_are_resized_and_embedded_as_the_peer_does() {
+fn picture_embeddings_match_the_reference() {
     let Some(settings) = settings() else { return };
     let (models, registry) = models(&settings);
     let model = image_model(&registry);
@@ -119,7 +121,7 @@ fn pictures_are_resized_and_embedded_as_the_peer_does() {
 }
 
 #[test]
-fn sound_is_embedded_as_the_peer_does() {
+fn sound_embeddings_match_the_reference() {
     let Some(settings) = settings() else { return };
     let (models, registry) = models(&settings);
     let embedding = registry.model("speech-embedding", Role::AudioEmbedding).unwrap();
@@ -133,7 +135,8 @@ fn sound_is_embedded_as_the_peer_does() {
     assert_eq!(ours.windows, 53);
     assert_close(&ours.mean, &golden["embedding_mean"], AGREEMENT, "the mean over the windows");
 
-    // Long sound goes through in chunks and loses no window; sound shorter than a window gives one; none gives none.
+    // Long sound is processed in chunks without losing a window; sound shorter than a window gives
+    // one; empty sound gives none.
     let long = audio::embed(Cursor::new(bytes.repeat(7)), embedding, &models).unwrap().unwrap();
     assert_eq!(long.windows, ((7 * 80_000 - 512) / 160 + 1 - 76) / 8 + 1);
     let short = audio::embed(Cursor::new(&bytes[..2_000]), embedding, &models).unwrap().unwrap();
@@ -157,7 +160,7 @@ fn signal() -> Vec<i16> {
 }
 
 #[test]
-fn a_batch_gives_what_single_pictures_give() {
+fn a_batch_gives_the_vectors_of_single_pictures() {
     let Some(settings) = settings() else { return };
     let (models, registry) = models(&settings);
     let model = image_model(&registry);

@@ -1,4 +1,5 @@
-//! CPU time of detection, for `scripts/bench/detection.py`: answers each line of standard input (a number of rounds) with one line of JSON.
+//! CPU time of detection, for `scripts/bench/detection.py`: reads a number of rounds per line of
+//! stdin, and writes one line of JSON for each.
 //!
 //!     detection_bench REGISTRY MODELS_FOLDER ONNXRUNTIME MODEL PICTURE.jpg
 
@@ -14,7 +15,7 @@ use jhalak_models::embed::picture_input;
 use jhalak_models::inference::Models;
 use serde_json::json;
 
-/// Milliseconds of CPU time of one round, all threads together.
+/// Returns the CPU time of one round over all threads, in milliseconds.
 fn cpu_ms<T>(rounds: u32, mut work: impl FnMut() -> T) -> f64 {
     let now = || {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);

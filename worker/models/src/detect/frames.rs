@@ -1,4 +1,5 @@
-//! Objects in the frames of a video as they come out of its decoder: decoding and detection go on side by side.
+//! Detects objects in the frames of a video while it is decoded: detection runs on a thread of its
+//! own.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -11,67 +12,74 @@ use jhalak_media::error::MediaError;
 use jhalak_media::picture::Picture;
 use jhalak_media::viewer::{FramePlace, Viewer};
 
-/// Frames that wait for the detector at most.
-const WAITING: usize = 2;
+/// Maximum number of frames that wait for the detector.
+const MAX_QUEUED: usize = 2;
 
-/// A frame and what is in it.
+/// The objects in one frame.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SeenFrame {
-    /// Which one it is.
+pub struct FrameDetections {
+    /// Number and time of the frame.
     pub place: FramePlace,
-    /// Its width and height as shown.
+    /// Display width and height.
     pub size: (u32, u32),
-    /// Its objects, from the highest score down.
+    /// Its objects, by descending score.
     pub objects: Vec<Object>,
 }
 
-/// All that was seen.
+/// The objects in all frames.
 #[derive(Debug, Default)]
-pub struct Seen {
-    /// The frames, in their order.
-    pub frames: Vec<SeenFrame>,
-    /// Of those, the one with the highest number of objects times number of classes, and of equals the first, with its picture.
+pub struct Detections {
+    /// The frames, in order.
+    pub frames: Vec<FrameDetections>,
+    /// Index and picture of the frame with the highest number of objects times number of classes;
+    /// the first of equals.
     pub richest: Option<(usize, Picture)>,
 }
 
-/// Gives frames to a detector on another thread.
-pub struct Watcher {
+/// Sends frames to the detector thread.
+pub struct FrameSender {
     frames: SyncSender<(FramePlace, Picture)>,
 }
 
-/// The detector's side of a [`Watcher`].
-pub struct Watching(JoinHandle<Result<Seen>>);
+/// The detector thread of a [`FrameSender`].
+pub struct DetectionThread(JoinHandle<Result<Detections>>);
 
-/// Starts a thread that detects objects in the frames that the viewer is shown, up to `batch` at once. The viewer's end ends it.
+/// Starts a thread that detects objects in the frames sent to it, up to `batch` at once. Dropping
+/// the sender ends the thread.
 ///
 /// # Errors
-/// Transient where no thread can be had.
-pub fn watch(detector: ObjectDetector, batch: usize) -> Result<(Watcher, Watching)> {
-    let (frames, inbox) = sync_channel(WAITING);
-    let started = thread::Builder::new().name("detector".into()).spawn(move || look(detector, &inbox, batch.max(1)));
-    let looking = started.map_err(|e| Error::from(e).context("the thread of a detector"))?;
-    Ok((Watcher { frames }, Watching(looking)))
+/// Transient if the thread cannot be started.
+pub fn spawn(detector: ObjectDetector, batch: usize) -> Result<(FrameSender, DetectionThread)> {
+    let (frames, inbox) = sync_channel(MAX_QUEUED);
+    let started =
+        thread::Builder::new().name("detector".into()).spawn(move || detect_frames(detector, &inbox, batch.max(1)));
+    let thread = started.map_err(|e| Error::from(e).context("cannot start the thread of a detector"))?;
+    Ok((FrameSender { frames }, DetectionThread(thread)))
 }
 
-impl Viewer for Watcher {
+impl Viewer for FrameSender {
     fn view(&mut self, place: FramePlace, picture: Picture) -> Result<(), MediaError> {
-        // A detector that has given up says why in its own answer.
+        // A failed detector reports its error in `finish`.
         self.frames.send((place, picture)).map_err(|_| MediaError::Cancelled)
     }
 }
 
-impl Watching {
-    /// What was seen, once the viewer is gone.
+impl DetectionThread {
+    /// Returns the objects of all frames; call it after the sender is dropped.
     ///
     /// # Errors
-    /// Those of [`ObjectDetector::detect`].
-    pub fn finish(self) -> Result<Seen> {
+    /// Errors of [`ObjectDetector::detect`].
+    pub fn finish(self) -> Result<Detections> {
         self.0.join().map_err(|_| Error::bug("the detector panicked"))?
     }
 }
 
-fn look(mut detector: ObjectDetector, inbox: &Receiver<(FramePlace, Picture)>, batch: usize) -> Result<Seen> {
-    let (mut seen, mut best) = (Seen::default(), 0);
+fn detect_frames(
+    mut detector: ObjectDetector,
+    inbox: &Receiver<(FramePlace, Picture)>,
+    batch: usize,
+) -> Result<Detections> {
+    let (mut seen, mut best) = (Detections::default(), 0);
     while let Ok(first) = inbox.recv() {
         let more = std::iter::from_fn(|| inbox.try_recv().ok()).take(batch - 1);
         let (places, mut pictures): (Vec<_>, Vec<_>) = std::iter::once(first).chain(more).unzip();
@@ -83,7 +91,7 @@ fn look(mut detector: ObjectDetector, inbox: &Receiver<(FramePlace, Picture)>, b
                 best = richness;
                 seen.richest = Some((seen.frames.len(), std::mem::take(&mut pictures[n])));
             }
-            seen.frames.push(SeenFrame { place, size: sizes[n], objects });
+            seen.frames.push(FrameDetections { place, size: sizes[n], objects });
         }
     }
     Ok(seen)

@@ -1,5 +1,5 @@
-//! Objects in pictures, through a detector of the registry: picture to input ([`input`]), output to boxes ([`decode`]), one box for each
-//! object ([`nms`]), and back to the picture's pixels.
+//! Objects in pictures, through a detector of the registry: picture to input ([`input`]), output to
+//! boxes ([`decode`]), one box for each object ([`nms`]), and the mapping back to picture pixels.
 
 pub mod bilinear;
 pub mod decode;

@@ -1,4 +1,5 @@
-//! Embeddings of a trailer: its keyframes through an image or a clip model, its sound through an audio model.
+//! Embeddings of a trailer: its keyframes through an image or a clip model, its sound through an
+//! audio model.
 
 pub mod audio;
 mod feature_windows;

@@ -12,20 +12,20 @@ use crate::inference::Session;
 pub struct AudioEmbedding {
     /// The mean over the vectors.
     pub mean: Vec<f32>,
-    /// How many vectors there were: one a window or a frame of sound.
+    /// Number of vectors: one per window or frame of sound.
     pub windows: usize,
 }
 
 /// A model and its session.
 #[derive(Clone, Copy)]
-pub struct Loaded<'a> {
-    /// What the registry says.
+pub struct ModelSession<'a> {
+    /// Its registry entry.
     pub model: &'a Model,
-    /// Where it runs.
+    /// The loaded file.
     pub session: &'a Session,
 }
 
-/// Appends up to `count` samples, times `scale`, to `samples`; how many there were.
+/// Appends up to `count` samples, multiplied by `scale`, to `samples`. Returns how many were read.
 pub(super) fn read_samples(sound: &mut impl Read, count: usize, scale: f32, samples: &mut Vec<f32>) -> Result<usize> {
     let mut bytes = Vec::with_capacity(count * 2);
     sound.take(count as u64 * 2).read_to_end(&mut bytes)?;
@@ -33,14 +33,14 @@ pub(super) fn read_samples(sound: &mut impl Read, count: usize, scale: f32, samp
     Ok(bytes.len() / 2)
 }
 
-/// A running sum in f64, so that the mean does not depend on the length of the chunks.
+/// A running mean, summed in f64 so that it does not depend on the chunk length.
 #[derive(Default)]
-pub(super) struct Total {
+pub(super) struct MeanAccumulator {
     sum: Vec<f64>,
     windows: usize,
 }
 
-impl Total {
+impl MeanAccumulator {
     /// Adds one vector.
     pub(super) fn add(&mut self, vector: impl ExactSizeIterator<Item = f32>) {
         self.sum.resize(vector.len(), 0.0);

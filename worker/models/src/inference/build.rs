@@ -10,7 +10,8 @@ use ort::session::builder::GraphOptimizationLevel;
 
 use super::provider;
 
-/// Builds a session; with `profile`, one that writes what each node cost and where it ran to a file of that beginning.
+/// Builds a session. With `profile`, the session writes the time and provider of each node to a
+/// file with this prefix.
 pub(super) fn build(
     environment: &Environment,
     bytes: &[u8],
@@ -20,10 +21,10 @@ pub(super) fn build(
     fn refused<T>(result: Result<T, impl std::fmt::Display>) -> Result<T> {
         result.map_err(|e| Error::invalid(e.to_string()))
     }
-    // ONNX Runtime would look for it in the current folder, and no checksum speaks of it.
+    // ONNX Runtime would look for the file in the current folder, and no checksum covers it.
     if let Some(other) = weights_outside(bytes) {
         return Err(Error::invalid(format!(
-            "its weights lie in another file, {other}, and a model is one file here, known by its checksum; to put them inside: \
+            "its weights are in another file, {other}, but a model must be one file, identified by its checksum; to embed them: \
              python3 -c 'import onnx; onnx.save(onnx.load(\"OLD.onnx\"), \"NEW.onnx\")'"
         )));
     }
@@ -32,7 +33,7 @@ pub(super) fn build(
     let builder = refused(builder.with_intra_threads(inference.threads))?;
     let builder = refused(builder.with_inter_threads(1))?;
     let builder = refused(builder.with_memory_pattern(inference.arena))?;
-    // Threads that spin while they wait would take the cores of the jobs beside them.
+    // Threads that spin while they wait would take cores from other jobs.
     let builder = refused(builder.with_intra_op_spinning(false))?;
     let builder = match profile {
         Some(path) => refused(builder.with_profiling(path))?,

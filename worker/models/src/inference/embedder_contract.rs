@@ -1,14 +1,15 @@
-//! Whether a model's file takes what its entry's sections make, and gives what they read: told when it is loaded, not at the first trailer.
+//! Checks that the file of an embedder fits the sections of its entry, when it is loaded and not at
+//! the first trailer.
 
 use jhalak_common::models::{Layout, Model, Role, WaveformInput};
 use jhalak_common::{Error, Result};
 
 use super::contract::Contract;
 
-/// Compares the sections of an embedder's entry with its file. Models of other roles pass.
+/// Compares the entry of an embedder with its file. Models of other roles pass.
 ///
 /// # Errors
-/// InvalidInput that names the entry, the fields, and what the file has.
+/// InvalidInput; the message names the entry, the fields and the tensors of the file.
 pub(crate) fn check(model: &Model, contract: &Contract) -> Result<()> {
     let input = &contract.inputs[0];
     let (due, fields): (Vec<i64>, &str) = match (model.role, &model.picture, &model.clip) {
@@ -33,7 +34,10 @@ pub(crate) fn check(model: &Model, contract: &Contract) -> Result<()> {
     if input.shape.len() != due.len() || !due.iter().zip(&input.shape).enumerate().all(agrees) {
         return Err(named(
             model,
-            format!("{fields} make an input of shape {due:?}, and the file's `{}` is {:?}", input.name, input.shape),
+            format!(
+                "{fields} require an input of shape {due:?}, but `{}` of the file is {:?}",
+                input.name, input.shape
+            ),
         ));
     }
     let output = &contract.outputs[0];
@@ -41,12 +45,12 @@ pub(crate) fn check(model: &Model, contract: &Contract) -> Result<()> {
     match (&fixed[..], model.dimension) {
         ([n], Some(dimension)) if *n >= 0 && usize::try_from(*n) != Ok(dimension) => Err(named(
             model,
-            format!("dimension is {dimension}, and the file's `{}` is {:?}", output.name, output.shape),
+            format!("dimension is {dimension}, but `{}` of the file is {:?}", output.name, output.shape),
         )),
         (many, _) if many.iter().filter(|&&n| n > 1).count() > 1 => Err(named(
             model,
             format!(
-                "the file's `{}` is {:?}, which is not one vector a row: name another output, or export a pooled one",
+                "`{}` of the file is {:?}, which is not one vector per row: set output.name to another output, or export a pooled one",
                 output.name, output.shape
             ),
         )),
@@ -59,7 +63,7 @@ fn check_sound(model: &Model, contract: &Contract) -> Result<()> {
     let wrong = |fields: &str, due: &str| {
         Err(named(
             model,
-            format!("{fields} make an input of {due}, and the file's `{}` is {:?}", input.name, input.shape),
+            format!("{fields} require an input of {due}, but `{}` of the file is {:?}", input.name, input.shape),
         ))
     };
     if let (Role::AudioEmbedding, Some(windows)) = (model.role, &model.windows) {
@@ -85,14 +89,15 @@ fn check_sound(model: &Model, contract: &Contract) -> Result<()> {
     }
 }
 
-fn named(model: &Model, words: String) -> Error {
-    Error::invalid(format!("the model {} ({}): {words}", model.name, model.file.display()))
+fn named(model: &Model, problem: String) -> Error {
+    Error::invalid(format!("the model {} ({}): {problem}", model.name, model.file.display()))
 }
 
-/// Whether an entry's sections agree with the file: where its vectors stand, and how many of them its input makes.
+/// Checks that the waveform section fits the file: the layout of the vectors and their number per
+/// input.
 ///
 /// # Errors
-/// InvalidInput that says what to state.
+/// InvalidInput; the message says which field to set.
 fn check_waveform(model: &Model, contract: &Contract) -> Result<()> {
     let how = waveform_section(model)?;
     if model.role == Role::AudioEmbedding {
@@ -102,7 +107,7 @@ fn check_waveform(model: &Model, contract: &Contract) -> Result<()> {
         Some(samples) if frames_of(samples, how) != how.chunk_frames || samples < how.frame_samples => {
             let vectors = frames_of(samples, how);
             Err(Error::invalid(format!(
-                "the model {}: its input takes {samples} samples and no other number, which make {vectors} vectors: state waveform.chunk_frames = {vectors}",
+                "the model {}: its input accepts exactly {samples} samples, which give {vectors} vectors: set waveform.chunk_frames = {vectors}",
                 model.name
             )))
         }
@@ -110,36 +115,39 @@ fn check_waveform(model: &Model, contract: &Contract) -> Result<()> {
     }
 }
 
+/// Returns the waveform section of an entry.
 pub(crate) fn waveform_section(model: &Model) -> Result<&WaveformInput> {
-    model.waveform.as_ref().ok_or_else(|| Error::bug(format!("the model {} hears no samples", model.name)))
+    model.waveform.as_ref().ok_or_else(|| Error::bug(format!("the model {} has no waveform section", model.name)))
 }
 
-/// The number of samples that a file takes, where it takes no other.
+/// Returns the number of samples of the input, if the file fixes it.
 pub(crate) fn fixed_samples(contract: &Contract) -> Option<usize> {
     contract.inputs[0].shape.last().and_then(|&n| usize::try_from(n).ok()).filter(|&n| n > 1)
 }
 
-/// Frames of so many samples; sound shorter than one frame is followed by silence up to there.
+/// Returns the number of frames of `samples` samples; sound shorter than one frame is padded with
+/// silence.
 pub(crate) fn frames_of(samples: usize, how: &WaveformInput) -> usize {
     samples.saturating_sub(how.frame_samples) / how.hop_samples + 1
 }
 
-/// Where in an output of [1, numbers, frames] or [1, frames, numbers] the vectors stand.
+/// The layout of vectors in an output of [1, dimension, frames] or [1, frames, dimension].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct VectorShape {
-    /// Numbers in a vector.
+    /// Length of a vector.
     pub dimension: usize,
     /// Whether time is the last dimension.
     pub time_last: bool,
 }
 
 impl VectorShape {
-    /// From the registry's `dimension` and the file's shape, in which the numbers of a vector have a fixed extent and time has none.
+    /// Infers the layout from `dimension` of the entry and the shape in the file, where the length
+    /// of a vector is fixed and time is dynamic.
     pub fn of(model: &Model, contract: &Contract) -> Result<VectorShape> {
         let shape = &contract.outputs[0].shape;
         let unclear = || {
             Error::invalid(format!(
-                "the model {}: its output has the shape {shape:?}, in which it cannot be told which dimension is time: state `dimension`, the numbers in one vector",
+                "the model {}: its output has the shape {shape:?}, in which the time dimension is ambiguous: set `dimension`, the length of one vector",
                 model.name
             ))
         };

@@ -1,4 +1,5 @@
-//! Models through ONNX Runtime: each is loaded on first use and owned by one thread that is fed by a bounded channel.
+//! Models through ONNX Runtime: each is loaded on first use and owned by one thread that is fed by
+//! a bounded channel.
 
 mod batch;
 mod build;
@@ -13,6 +14,6 @@ mod session;
 
 pub use batch::Tensor;
 pub use contract::{Contract, Rows, TensorShape};
-pub use diagnostics::{Examined, library_version};
+pub use diagnostics::{ModelDiagnostics, library_version};
 pub use models::Models;
 pub use session::Session;

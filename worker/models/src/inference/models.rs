@@ -1,4 +1,4 @@
-//! Models through ONNX Runtime: loaded once when first used, each owned by one thread, fed by a bounded channel.
+//! The models of a worker: each is loaded once, when first used.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use jhalak_common::settings::{InferenceSettings, ModelSettings, Settings, Strate
 use jhalak_common::{Error, Result};
 use ort::environment::Environment;
 
-use super::diagnostics::{self, Examined};
+use super::diagnostics::{self, ModelDiagnostics};
 use super::embedder_contract;
 use super::session::Session;
 
@@ -25,10 +25,12 @@ pub struct Models {
 }
 
 impl Models {
-    /// Loads ONNX Runtime and checks that the provider that is asked for can be used; the models themselves are loaded when first used.
+    /// Loads ONNX Runtime and checks that the configured provider works. Models are loaded when
+    /// first used.
     ///
     /// # Errors
-    /// InvalidInput where the library is missing or no ONNX Runtime, with its path; Transient where the provider is not there.
+    /// InvalidInput, with the path, if the library is missing or is not ONNX Runtime; Transient if
+    /// the provider is missing.
     pub fn open(settings: &Settings, registry: Registry) -> Result<Models> {
         let models = Models {
             registry,
@@ -41,34 +43,34 @@ impl Models {
         Ok(models)
     }
 
-    /// The registry.
+    /// Returns the registry.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// How models are run.
+    /// Returns the inference settings.
     pub fn inference(&self) -> &InferenceSettings {
         &self.inference
     }
 
-    /// The model whose file has this checksum (recipes name models so) and that is fed as `fits` says.
+    /// Returns the model with this checksum, as named in recipes, whose entry satisfies `fits`.
     pub fn by_checksum(&self, sha256: &Hash, roles: &[Role], fits: impl Fn(&Model) -> bool) -> Result<&Model> {
         let mut known =
             self.registry.models.iter().filter(|m| m.sha256 == *sha256 && roles.contains(&m.role)).peekable();
         let first = known.peek().map(|m| m.name.clone());
-        // Another worker, of the version that planned this, may have it: hence transient.
+        // Transient: a worker with the registry of the coordinator may have the model.
         known.find(|m| fits(m)).ok_or_else(|| match first {
             Some(name) => Error::transient(format!(
-                "this worker feeds or runs the model {name} in another way than the job asks for (its registry, inference.threads, inference.provider): start workers with the coordinator's settings"
+                "this worker feeds or runs the model {name} in another way than the job requires (see its registry, inference.threads, inference.provider): start workers with the settings of the coordinator"
             )),
             None => Error::transient(format!(
-                "this worker's registry has no {} model with the checksum {sha256} that the job asks for",
+                "the registry of this worker has no {} model with the checksum {sha256} that the job requires",
                 roles.iter().map(|r| r.name()).collect::<Vec<_>>().join(" or ")
             )),
         })
     }
 
-    /// The models that the settings choose, the ones that they need included.
+    /// Returns the models that the settings select, with the models that these need.
     pub fn chosen(&self, settings: &Settings) -> Result<Vec<&Model>> {
         let video = self.registry.one_of(&settings.models.video, &Role::VIDEO)?;
         let audio = self.registry.one_of(&settings.models.audio, &Role::AUDIO)?;
@@ -80,14 +82,15 @@ impl Models {
         Ok(std::iter::once(video).chain(heard).chain(detector).collect())
     }
 
-    /// Loads the models that the settings choose, so that a worker that cannot work says so at its start.
+    /// Loads the models that the settings select, so that a worker fails at its start and not at
+    /// its first job.
     pub fn load_chosen(&self, settings: &Settings) -> Result<()> {
         self.chosen(settings)?.into_iter().try_for_each(|model| self.session(model).map(drop))
     }
 
-    /// The session of a model, loaded and checked when first asked for.
+    /// Returns the session of a model; loads and checks it on the first call.
     pub fn session(&self, model: &Model) -> Result<Arc<Session>> {
-        let mut loaded = self.loaded.lock().map_err(|_| Error::bug("loading a model panicked before"))?;
+        let mut loaded = self.loaded.lock().map_err(|_| Error::bug("an earlier load of a model panicked"))?;
         if let Some(session) = loaded.get(&model.name) {
             return Ok(session.clone());
         }
@@ -97,13 +100,14 @@ impl Models {
         Ok(session)
     }
 
-    /// Runs a model once, on zeros of a shape that it takes, and says what computed it and how long that took.
-    pub fn examine(&self, model: &Model) -> Result<Examined> {
-        diagnostics::examine(&self.environment, model, &self.folder, &self.inference)
+    /// Runs a model on zeros of a shape that it accepts, and reports the provider of each node and
+    /// the time.
+    pub fn diagnose(&self, model: &Model) -> Result<ModelDiagnostics> {
+        diagnostics::diagnose(&self.environment, model, &self.folder, &self.inference)
     }
 }
 
-/// The process's one ONNX Runtime.
+/// Returns the ONNX Runtime environment, one per process.
 fn environment(settings: &ModelSettings) -> Result<Arc<Environment>> {
     static ENVIRONMENT: OnceLock<Arc<Environment>> = OnceLock::new();
     if let Some(environment) = ENVIRONMENT.get() {
@@ -116,7 +120,7 @@ fn environment(settings: &ModelSettings) -> Result<Arc<Environment>> {
             path.display()
         )));
     }
-    let cannot = |e: String| Error::invalid(format!("{} cannot be used as ONNX Runtime: {e}", path.display()));
+    let cannot = |e: String| Error::invalid(format!("cannot use {} as ONNX Runtime: {e}", path.display()));
     let environment = ort::init_from(path)
         .map_err(|e| cannot(e.to_string()))?
         .with_name("jhalak")
