@@ -100,7 +100,8 @@ impl Linear {
         resize(&mut self.outputs_t, rows * outputs);
         transpose(&dy[..rows * outputs], rows, outputs, &mut self.outputs_t);
         let (x, dy) = (View::new(x, rows, inputs), View::new(dy, rows, outputs));
-        let height = (TILE / inputs.max(1) / 12 * 12).clamp(1, outputs.max(1)); // a multiple of the micro-tile of each gemm kernel
+        // A multiple of the micro-tile height of each gemm kernel.
+        let height = (TILE / inputs.max(1) / 12 * 12).clamp(1, outputs.max(1));
         let mut tile = std::mem::take(&mut optimizer.tile);
         if tile.len() < height * inputs {
             tile.resize(height * inputs, 0.0);
