@@ -1,4 +1,5 @@
-//! CPU time of detection, for `scripts/bench/detection.py`: answers each line of standard input (a number of rounds) with one line of JSON.
+//! CPU time of detection, for `scripts/bench/detection.py`: reads a number of rounds per line of
+//! stdin, and writes one line of JSON for each.
 //!
 //!     detection_bench REGISTRY MODELS_FOLDER ONNXRUNTIME MODEL PICTURE.jpg
 
@@ -10,11 +11,11 @@ use jhalak_common::settings::Settings;
 use jhalak_media::photograph;
 use jhalak_models::detect::ObjectDetector;
 use jhalak_models::detect::input::InputWriter;
-use jhalak_models::embed::input;
+use jhalak_models::embed::picture_input;
 use jhalak_models::inference::Models;
 use serde_json::json;
 
-/// Milliseconds of CPU time of one round, all threads together.
+/// Returns the CPU time of one round over all threads, in milliseconds.
 fn cpu_ms<T>(rounds: u32, mut work: impl FnMut() -> T) -> f64 {
     let now = || {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
@@ -50,7 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let rounds: u32 = line?.trim().parse()?;
         let answer = json!({
             "letterbox_416_ms": cpu_ms(rounds, || writer.write(&shown, &mut letterboxed).map(|_| ())),
-            "stretch_224_ms": cpu_ms(rounds, || input::write(&shown, &picture_input, &mut stretched)),
+            "stretch_224_ms": cpu_ms(rounds, || picture_input::write(&shown, &picture_input, &mut stretched)),
             "decode_ms": cpu_ms(rounds, decode),
             "detect_ms": cpu_ms(rounds, || decode().and_then(|picture| detector.detect(&[picture]))),
         });

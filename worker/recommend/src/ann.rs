@@ -5,7 +5,7 @@ use crate::RecommendError;
 use crate::inputs::Batch;
 use crate::network::Network;
 use jhalak_common::evaluation::Edition;
-use jhalak_nn::{Activation, Learner, Mlp, Parameter, Random};
+use jhalak_nn::{Activation, Mlp, OptimizerState, Parameter, Random};
 
 /// Features out of a tower.
 const TOWER: usize = 64;
@@ -76,7 +76,7 @@ impl Network for Ann {
         self.dense.forward(&self.concat, rows)
     }
 
-    fn backward(&mut self, _batches: &[Batch], dlogits: &[f32], rows: usize, learner: &mut Learner) {
+    fn backward(&mut self, _batches: &[Batch], dlogits: &[f32], rows: usize, learner: &mut OptimizerState) {
         let width = 2 * TOWER * self.modalities;
         self.dconcat.resize(rows * width, 0.0);
         self.dense.backward(&self.concat, dlogits, rows, Some((&mut self.dconcat, false)), learner);

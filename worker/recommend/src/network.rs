@@ -2,7 +2,7 @@
 
 use crate::CLASSES;
 use crate::inputs::{Batch, Inputs};
-use jhalak_nn::{Learner, Parameter, Trainable, cross_entropy, softmax_rows};
+use jhalak_nn::{OptimizerState, Parameter, Trainable, cross_entropy, softmax_rows};
 use std::fmt;
 
 /// Rows predicted at once.
@@ -13,7 +13,7 @@ pub trait Network: fmt::Debug + Send {
     /// Logits, `rows x 3`, for one batch a modality.
     fn forward(&mut self, batches: &[Batch], rows: usize) -> &[f32];
     /// Hands the gradients of all parameters to the learner; the last forward pass had the same batches.
-    fn backward(&mut self, batches: &[Batch], dlogits: &[f32], rows: usize, learner: &mut Learner);
+    fn backward(&mut self, batches: &[Batch], dlogits: &[f32], rows: usize, learner: &mut OptimizerState);
     /// Shows every parameter by name, always in the same order.
     fn parameters(&mut self, visit: &mut dyn FnMut(&str, &mut Parameter));
 }
@@ -55,7 +55,7 @@ impl<'a> PairTraining<'a> {
 }
 
 impl Trainable for PairTraining<'_> {
-    fn step(&mut self, samples: &[u32], learner: &mut Learner) -> (f64, f64) {
+    fn step(&mut self, samples: &[u32], learner: &mut OptimizerState) -> (f64, f64) {
         let sums = self.evaluate(samples); // leaves the gradient in the logits' place
         self.network.backward(&self.batches, &self.logits, samples.len(), learner);
         sums

@@ -3,7 +3,7 @@
 use jhalak_common::models::{Model, Registry};
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, hash};
-use jhalak_worker::inference::{Examined, Models, library_version};
+use jhalak_worker::inference::{ModelDiagnostics, Models, library_version};
 
 /// A check's name, the place that it looks at, and what it found.
 type Check = (String, String, Result<String>);
@@ -56,12 +56,12 @@ async fn look(models: &Models, model: &Model, path: &std::path::Path) -> Result<
     }
     let examined = tokio::task::block_in_place(|| {
         models.session(model)?;
-        models.examine(model)
+        models.diagnose(model)
     })?;
     Ok(words(&examined))
 }
 
-fn words(examined: &Examined) -> String {
+fn words(examined: &ModelDiagnostics) -> String {
     let tensors = |t: &[(String, Vec<usize>)]| {
         t.iter().map(|(name, shape)| format!("{name} {shape:?}")).collect::<Vec<_>>().join(", ")
     };

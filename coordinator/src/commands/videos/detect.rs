@@ -7,7 +7,7 @@ use jhalak_common::models::{DetectorOutput, Registry, Role};
 use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
-use jhalak_worker::detect::watch::{self, Seen, SeenFrame};
+use jhalak_worker::detect::frames::{self, Detections, FrameDetections};
 use jhalak_worker::detect::{ObjectDetector, Thresholds, draw};
 use jhalak_worker::inference::Models;
 use jhalak_worker::media::{FrameSettings, jpeg};
@@ -77,7 +77,7 @@ impl Detect {
         })
         .await?;
         let how = detector.how().clone();
-        let (watcher, watching) = watch::watch(detector, settings.inference.batch)?;
+        let (watcher, watching) = frames::spawn(detector, settings.inference.batch)?;
         let frames = Some(FrameSettings { stride: self.stride });
         let decoded = video_args::decode(
             &self.file,
@@ -97,7 +97,7 @@ impl Detect {
         if let Some(file) = &self.draw {
             paint(&seen, &how, file)?;
         }
-        let record = |frame: &SeenFrame| record(&self.file, &name, frame, &how);
+        let record = |frame: &FrameDetections| record(&self.file, &name, frame, &how);
         let answer = match seen.frames.as_slice() {
             [one] if is_picture => record(one),
             frames => Value::Array(frames.iter().map(record).collect()),
@@ -129,7 +129,7 @@ pub(super) async fn open(
     Ok(detector.with(thresholds))
 }
 
-fn record(file: &Path, model: &str, frame: &SeenFrame, how: &DetectorOutput) -> Value {
+fn record(file: &Path, model: &str, frame: &FrameDetections, how: &DetectorOutput) -> Value {
     let found = |object: &jhalak_worker::media::Object| {
         let bounds = object.bounds;
         Found {
@@ -147,7 +147,7 @@ fn record(file: &Path, model: &str, frame: &SeenFrame, how: &DetectorOutput) -> 
 }
 
 /// One frame as a person reads it, a line an object.
-fn lines(frame: &SeenFrame, how: &DetectorOutput) -> String {
+fn lines(frame: &FrameDetections, how: &DetectorOutput) -> String {
     let line = |object: &jhalak_worker::media::Object| {
         let b = object.bounds;
         format!(
@@ -165,7 +165,7 @@ fn lines(frame: &SeenFrame, how: &DetectorOutput) -> String {
     frame.objects.iter().map(line).collect()
 }
 
-fn paint(seen: &Seen, how: &DetectorOutput, file: &Path) -> Result<()> {
+fn paint(seen: &Detections, how: &DetectorOutput, file: &Path) -> Result<()> {
     let (place, picture) = seen.richest.as_ref().ok_or_else(|| Error::invalid("there is no frame to paint"))?;
     let mut picture = picture.clone();
     draw::draw(&mut picture, &seen.frames[*place].objects, &how.labels);

@@ -1,22 +1,28 @@
-//! Fully connected layers one after the other.
+//! A multilayer perceptron: fully connected layers in sequence.
 
-use super::{Activation, Learner, Linear, Parameter, Random};
+use super::activation::Activation;
+use super::buffer::resize;
+use super::linear::Linear;
+use crate::optimizer::OptimizerState;
+use crate::parameter::Parameter;
+use crate::random::Random;
 
-/// Linear layers with an activation after each, the last one perhaps without.
+/// Linear layers, each followed by an activation; the last one optionally without.
 #[derive(Clone, Debug)]
 pub struct Mlp {
     layers: Vec<Linear>,
     activation: Activation,
     last_active: bool,
-    /// Output of every layer in the last forward pass.
+    /// Output of each layer in the last forward pass.
     outputs: Vec<Vec<f32>>,
-    /// Gradients by two neighbouring layers' outputs.
+    /// Gradients with respect to the outputs of two adjacent layers.
     gradient: Vec<f32>,
     next: Vec<f32>,
 }
 
 impl Mlp {
-    /// `widths` are the features of the input and of every layer's output. `last_active`: the activation follows the last layer too.
+    /// Creates the layers. `widths` are the features of the input and of each layer's output. With
+    /// `last_active`, the activation also follows the last layer.
     #[must_use]
     pub fn new(widths: &[usize], activation: Activation, last_active: bool, random: &mut Random) -> Self {
         let layers: Vec<Linear> = widths.windows(2).map(|w| Linear::new(w[0], w[1], random)).collect();
@@ -24,13 +30,13 @@ impl Mlp {
         Self { layers, activation, last_active, outputs, gradient: Vec::new(), next: Vec::new() }
     }
 
-    /// Features of an output row.
+    /// Number of features of an output row.
     #[must_use]
     pub fn outputs(&self) -> usize {
         self.layers.last().map_or(0, Linear::outputs)
     }
 
-    /// The output rows for `rows` input rows.
+    /// Returns the output rows for `rows` input rows.
     ///
     /// # Panics
     /// If `x` is too short.
@@ -39,7 +45,7 @@ impl Mlp {
         for (i, layer) in self.layers.iter_mut().enumerate() {
             let (before, after) = self.outputs.split_at_mut(i);
             let y = &mut after[0];
-            super::resize(y, rows * layer.outputs());
+            resize(y, rows * layer.outputs());
             layer.forward(before.last().map_or(x, Vec::as_slice), rows, y);
             if i + 1 < count || self.last_active {
                 self.activation.forward(y);
@@ -48,7 +54,8 @@ impl Mlp {
         self.outputs.last().map_or(&[], Vec::as_slice)
     }
 
-    /// The output rows of layer `layer` (from 0, after its activation) in the last forward pass.
+    /// Returns the output rows of layer `layer` (from 0, after its activation) in the last forward
+    /// pass.
     #[must_use]
     pub fn layer_output(&self, layer: usize) -> &[f32] {
         self.outputs.get(layer).map_or(&[], Vec::as_slice)
@@ -64,7 +71,7 @@ impl Mlp {
         dy: &[f32],
         rows: usize,
         dx: Option<(&mut [f32], bool)>,
-        learner: &mut Learner,
+        optimizer: &mut OptimizerState,
     ) {
         let count = self.layers.len();
         let mut dx = dx;
@@ -76,16 +83,16 @@ impl Mlp {
             }
             let layer = &mut self.layers[i];
             if i == 0 {
-                layer.backward(x, &self.gradient, rows, dx.take(), learner);
+                layer.backward(x, &self.gradient, rows, dx.take(), optimizer);
             } else {
-                super::resize(&mut self.next, rows * layer.inputs());
-                layer.backward(&self.outputs[i - 1], &self.gradient, rows, Some((&mut self.next, false)), learner);
+                resize(&mut self.next, rows * layer.inputs());
+                layer.backward(&self.outputs[i - 1], &self.gradient, rows, Some((&mut self.next, false)), optimizer);
                 std::mem::swap(&mut self.gradient, &mut self.next);
             }
         }
     }
 
-    /// Shows every parameter as `prefix1.weight`, `prefix1.bias`, `prefix2.weight`...
+    /// Visits each parameter as `prefix1.weight`, `prefix1.bias`, `prefix2.weight`, ...
     pub fn parameters(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, &mut Parameter)) {
         for (i, layer) in self.layers.iter_mut().enumerate() {
             layer.parameters(&format!("{prefix}{}", i + 1), visit);

@@ -1,4 +1,5 @@
-//! Sound through a features model, windows of features through an embedding model. Chunks overlap by what a window needs.
+//! Embeds sound in two steps: a features model, then an embedding model over windows of features.
+//! Chunks overlap by the length of a window.
 
 use std::io::Read;
 
@@ -6,7 +7,7 @@ use jhalak_common::artifact::recipes::CHUNK_WINDOWS;
 use jhalak_common::models::{SoundInput, WindowInput};
 use jhalak_common::{Error, Result};
 
-use super::audio::{AudioEmbedding, Loaded, Total, read_samples};
+use super::sound::{AudioEmbedding, MeanAccumulator, ModelSession, read_samples};
 use crate::inference::Tensor;
 
 struct Framing {
@@ -32,30 +33,33 @@ impl Framing {
         }
     }
 
-    /// Samples that `windows` windows see.
+    /// Number of samples that `windows` windows cover.
     fn samples(&self, windows: usize) -> usize {
         let frames = self.window + self.window_hop * (windows - 1);
         self.frame_length + self.frame_hop * (frames - 1)
     }
 
-    /// Samples from one window to the next.
+    /// Number of samples from one window to the next.
     fn step(&self) -> usize {
         self.window_hop * self.frame_hop
     }
 }
 
-/// Embeds sound of 16-bit samples at the models' rate; see [`super::audio::embed`].
+/// Embeds sound of 16-bit samples at the rate of the models; see [`super::audio::embed`].
 pub(super) fn embed(
     mut sound: impl Read,
-    features: Loaded<'_>,
-    embedding: Loaded<'_>,
+    features: ModelSession<'_>,
+    embedding: ModelSession<'_>,
 ) -> Result<Option<AudioEmbedding>> {
     let (Some(sound_input), Some(window_input)) = (&features.model.sound, &embedding.model.windows) else {
-        return Err(Error::bug(format!("the models {} and {} do not hear", features.model.name, embedding.model.name)));
+        return Err(Error::bug(format!(
+            "the models {} and {} lack a sound or windows section",
+            features.model.name, embedding.model.name
+        )));
     };
     let framing = Framing::of(sound_input, window_input);
     let mut samples: Vec<f32> = Vec::new();
-    let mut total = Total::default();
+    let mut total = MeanAccumulator::default();
     loop {
         let wanted = framing.samples(CHUNK_WINDOWS) - samples.len();
         let read = read_samples(&mut sound, wanted, framing.scale, &mut samples)?;
@@ -82,8 +86,8 @@ fn embed_chunk(
     samples: &[f32],
     windows: usize,
     framing: &Framing,
-    features: Loaded<'_>,
-    embedding: Loaded<'_>,
+    features: ModelSession<'_>,
+    embedding: ModelSession<'_>,
 ) -> Result<Vec<f32>> {
     let frames = framing.window + framing.window_hop * (windows - 1);
     let shape = match features.session.contract().inputs[0].shape.len() {
@@ -94,7 +98,7 @@ fn embed_chunk(
     let spectrum = features.session.run(Tensor { shape, data: samples.to_vec() })?.data;
     if spectrum.is_empty() || !spectrum.len().is_multiple_of(frames) {
         return Err(Error::invalid(format!(
-            "the model {} gave {} numbers for {frames} frames",
+            "the model {} returned {} values for {frames} frames",
             features.model.name,
             spectrum.len()
         )));
@@ -114,7 +118,7 @@ fn embed_chunk(
     let output = embedding.session.run(Tensor { shape, data: input })?.data;
     if output.is_empty() || !output.len().is_multiple_of(windows) {
         return Err(Error::invalid(format!(
-            "the model {} gave {} numbers for {windows} windows",
+            "the model {} returned {} values for {windows} windows",
             embedding.model.name,
             output.len()
         )));

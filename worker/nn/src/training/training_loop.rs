@@ -1,81 +1,27 @@
-//! The training loop: shuffled mini-batches, validation after every epoch, early stopping, the best checkpoint at the end.
+//! The training loop: shuffled mini-batches, validation after each epoch, early stopping, the best
+//! weights at the end.
 
-use super::random::{seeded, shuffle};
-use super::resume::{self, Resume, StartAgain};
-use super::{FitSettings, Learner, Parameter};
-use serde::{Deserialize, Serialize};
+use super::checkpoint::{self, Resume, StartAgain};
+use super::outcome::{History, StopReason, TrainError};
+use super::trainable::Trainable;
+use crate::optimizer::OptimizerState;
+use crate::random::{seeded, shuffle};
+use jhalak_common::evaluation::FitSettings;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Rows of one evaluation batch.
+/// Samples of one evaluation batch.
 const EVALUATION_BATCH: usize = 256;
-/// Streams below this one belong to initialisation; epoch e draws its order from stream `FIRST_EPOCH + e`.
+/// Random streams below this one are for initialization; epoch e draws its order from stream
+/// `FIRST_EPOCH + e`.
 const FIRST_EPOCH: u64 = 1 << 32;
 
-/// A model together with its samples, which are named by number.
-pub trait Trainable {
-    /// Forward and backward pass over these samples. Returns the sum of the weighted losses and the sum of the weights.
-    fn step(&mut self, samples: &[u32], learner: &mut Learner) -> (f64, f64);
-    /// Forward pass alone, with the same sums.
-    fn evaluate(&mut self, samples: &[u32]) -> (f64, f64);
-    /// Shows every trained parameter, always in the same order.
-    fn parameters(&mut self, visit: &mut dyn FnMut(&str, &mut Parameter));
-}
-
-/// Why a training ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StopReason {
-    /// All epochs were run.
-    Epochs,
-    /// The validation loss had not improved for `patience` epochs.
-    Patience,
-}
-
-/// What a training went through; the first epoch is 1.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct History {
-    /// Mean training loss of each epoch, measured while the weights move.
-    pub train_losses: Vec<f64>,
-    /// Mean validation loss after each epoch; empty without validation samples.
-    pub validation_losses: Vec<f64>,
-    /// The epoch whose weights were kept: the one with the lowest validation loss, without validation the last one.
-    pub best_epoch: usize,
-    /// Why it ended.
-    pub stopped: StopReason,
-}
-
-/// What can end a training without a result.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TrainError {
-    /// The caller asked for it.
-    #[error("the training was stopped before its end")]
-    Stopped,
-    /// The loss became infinite or not a number.
-    #[error(
-        "the loss of epoch {epoch} is not a finite number: lower the learning rate (now {rate}) or look for extreme input values"
-    )]
-    Diverged {
-        /// Epoch, from 1.
-        epoch: usize,
-        /// The schedule's highest rate, as text.
-        rate: String,
-    },
-    /// A setting that cannot be used.
-    #[error("training setting `{setting}`: {reason}")]
-    Setting {
-        /// Name of the setting.
-        setting: &'static str,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-}
-
-/// Trains on the samples `train` and leaves the weights of the best epoch by the loss on `validation` (which may be empty).
+/// Trains on the samples `train` and restores the weights of the epoch with the lowest loss on
+/// `validation`, which may be empty.
 ///
-/// The order of epoch e depends on `seed` and e alone.
+/// The order of epoch e depends only on `seed` and e.
 ///
 /// # Errors
-/// [`TrainError`]: stopped through `stop`, diverged, or a setting that cannot be used.
+/// [`TrainError`]: stopped by `stop`, diverged, or a setting is not valid.
 pub fn fit(
     model: &mut dyn Trainable,
     train: &[u32],
@@ -87,11 +33,12 @@ pub fn fit(
     fit_resumed(model, train, validation, settings, seed, stop, (&StartAgain, ""))
 }
 
-/// As [`fit`], and goes on where an earlier call with the same arguments was interrupted, if `keeper` has kept its state under this
-/// stage. Weights and history are the same to the bit, however often and wherever it was interrupted.
+/// Like [`fit`], but resumes an interrupted call with the same arguments if `resume` holds a
+/// checkpoint for `stage`. Weights and history are identical to the bit, wherever and however often
+/// the training was interrupted.
 ///
 /// # Errors
-/// As [`fit`].
+/// Same as [`fit`].
 pub fn fit_resumed(
     model: &mut dyn Trainable,
     train: &[u32],
@@ -99,26 +46,29 @@ pub fn fit_resumed(
     settings: &FitSettings,
     seed: u64,
     stop: &AtomicBool,
-    (keeper, stage): (&dyn Resume, &str),
+    (resume, stage): (&dyn Resume, &str),
 ) -> Result<History, TrainError> {
     check(settings, train)?;
-    let mut learner = Learner::new(settings.optimiser);
+    let mut optimizer = OptimizerState::new(settings.optimiser);
     let mut order = train.to_vec();
-    let mut best = Checkpoint::default();
+    let mut best = BestWeights::default();
     let mut history =
         History { train_losses: vec![], validation_losses: vec![], best_epoch: 0, stopped: StopReason::Epochs };
     let steps = train.len().div_ceil(settings.batch);
     let diverged = |epoch| TrainError::Diverged { epoch: epoch + 1, rate: settings.schedule.highest().to_string() };
-    let fingerprint = resume::fingerprint(settings, seed, train, validation);
+    let fingerprint = checkpoint::fingerprint(settings, seed, train, validation);
     let (mut first, mut ended, mut kept) = (0, false, false);
-    if let Some(state) = keeper.load(stage) {
-        match resume::decode(&state, model, &mut learner, &mut best.weights, &fingerprint) {
+    if let Some(state) = resume.load(stage) {
+        match checkpoint::decode(&state, model, &mut optimizer, &mut best.weights, &fingerprint) {
             Some(progress) => {
-                tracing::info!(stage, epochs = progress.epochs, "the training goes on where it was interrupted");
+                tracing::info!(stage, epochs = progress.epochs, "resuming the training from its checkpoint");
                 (first, ended, kept) = (progress.epochs, progress.ended, true);
                 (best.loss, history) = (progress.best, progress.history);
             }
-            None => tracing::warn!(stage, "the kept state is of another training or damaged: starting again"),
+            None => tracing::warn!(
+                stage,
+                "the checkpoint is damaged or belongs to another training: starting from the first epoch"
+            ),
         }
     }
     for epoch in first..settings.epochs {
@@ -132,8 +82,8 @@ pub fn fit_resumed(
             if stop.load(Ordering::Relaxed) {
                 return Err(TrainError::Stopped);
             }
-            learner.begin_step(settings.schedule.at(epoch, epoch * steps + i, settings.epochs * steps));
-            let (l, w) = model.step(samples, &mut learner);
+            optimizer.begin_step(settings.schedule.at(epoch, epoch * steps + i, settings.epochs * steps));
+            let (l, w) = model.step(samples, &mut optimizer);
             (loss, weight) = (loss + l, weight + w);
         }
         if !loss.is_finite() {
@@ -156,11 +106,12 @@ pub fn fit_resumed(
             }
         }
         ended |= epoch + 1 == settings.epochs;
-        // A training that was kept once is kept at its end too: the fold may still be interrupted in a later one.
-        if keeper.due() || (ended && kept) {
+        // A training with a checkpoint also gets one at its end: a later training of the fold may
+        // be interrupted.
+        if resume.due() || (ended && kept) {
             let progress = (epoch + 1, best.loss, &history, ended);
-            if let Some(state) = resume::encode(model, &learner, &best.weights, &fingerprint, progress) {
-                keeper.keep(stage, state);
+            if let Some(state) = checkpoint::encode(model, &optimizer, &best.weights, &fingerprint, progress) {
+                resume.keep(stage, state);
                 kept = true;
             }
         }
@@ -169,8 +120,8 @@ pub fn fit_resumed(
     Ok(history)
 }
 
-/// Weighted mean loss over the samples; 0 for none.
-pub(crate) fn mean_loss(model: &mut dyn Trainable, samples: &[u32]) -> f64 {
+/// Weighted mean loss over `samples`; 0 if there are none.
+fn mean_loss(model: &mut dyn Trainable, samples: &[u32]) -> f64 {
     let (mut loss, mut weight) = (0.0, 0.0);
     for samples in samples.chunks(EVALUATION_BATCH) {
         let (l, w) = model.evaluate(samples);
@@ -192,20 +143,20 @@ fn check(settings: &FitSettings, train: &[u32]) -> Result<(), TrainError> {
         return fail("schedule", "the learning rate must be above 0 and finite");
     }
     if train.is_empty() {
-        return fail("train", "there is no training sample left");
+        return fail("train", "no training samples are left");
     }
     Ok(())
 }
 
 /// The weights with the lowest validation loss so far.
 #[derive(Debug, Default)]
-struct Checkpoint {
+struct BestWeights {
     loss: Option<f64>,
     weights: Vec<f32>,
 }
 
-impl Checkpoint {
-    /// Keeps the model's weights if `loss` is lower than every one before.
+impl BestWeights {
+    /// Stores the weights of the model if `loss` is the lowest so far.
     fn improve(&mut self, loss: f64, model: &mut dyn Trainable) -> bool {
         if self.loss.is_some_and(|best| loss >= best) {
             return false;
@@ -216,7 +167,7 @@ impl Checkpoint {
         true
     }
 
-    /// Puts the kept weights back, if any were.
+    /// Restores the stored weights, if any.
     fn restore(&self, model: &mut dyn Trainable) {
         let mut rest = self.weights.as_slice();
         model.parameters(&mut |_, parameter| {
@@ -231,6 +182,7 @@ impl Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parameter::Parameter;
     use jhalak_common::evaluation::{Optimiser, Schedule};
     use std::collections::BTreeMap;
     use std::sync::Mutex;
@@ -249,11 +201,11 @@ mod tests {
     }
 
     impl Trainable for Parabola {
-        fn step(&mut self, samples: &[u32], learner: &mut Learner) -> (f64, f64) {
+        fn step(&mut self, samples: &[u32], optimizer: &mut OptimizerState) -> (f64, f64) {
             self.seen.extend_from_slice(samples);
             let sums = self.evaluate(samples);
             let gradient: f32 = samples.iter().map(|&s| 2.0 * (self.weight.value[0] - s as f32)).sum();
-            learner.learn(&mut self.weight, 0, &[gradient / samples.len() as f32]);
+            optimizer.update(&mut self.weight, 0, &[gradient / samples.len() as f32]);
             sums
         }
         fn evaluate(&mut self, samples: &[u32]) -> (f64, f64) {
@@ -270,9 +222,10 @@ mod tests {
     }
 
     #[test]
-    fn the_best_epoch_is_kept_and_patience_ends_the_training() {
+    fn the_best_epoch_is_restored_and_patience_ends_the_training() {
         let mut model = Parabola::new();
-        // Training pulls to 5, validation is best at 1: the weights pass by 1 and must come back to it.
+        // Training pulls towards 5, validation is best at 1: the weights pass 1 and must return to
+        // it.
         let history =
             fit(&mut model, &[5, 5, 5], &[1], &settings(100, Some(4)), 1, &AtomicBool::new(false)).expect("it trains");
         assert_eq!(history.stopped, StopReason::Patience);
@@ -283,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn every_epoch_sees_every_sample_once_in_a_seeded_order() {
+    fn each_epoch_visits_each_sample_once_in_a_seeded_order() {
         let train: Vec<u32> = (0..9).collect();
         let seen = |seed| {
             let mut model = Parabola::new();
@@ -301,7 +254,7 @@ mod tests {
         assert_ne!(order, seen(2));
     }
 
-    /// Keeps states in memory, and stops the training once `left` of them were kept.
+    /// Keeps checkpoints in memory, and stops the training after `left` of them.
     struct Interrupting {
         states: Mutex<BTreeMap<String, Vec<u8>>>,
         left: AtomicUsize,
@@ -324,39 +277,42 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_training_comes_to_the_same_weights() {
+    fn a_resumed_training_gives_identical_weights() {
         for optimiser in [Optimiser::adam(), Optimiser::rmsprop()] {
             let settings =
                 FitSettings { optimiser, schedule: Schedule::OneCycle { max_rate: 0.3 }, ..settings(40, Some(6)) };
             let (train, validation) = ([5, 5, 5, 4, 6], [1]);
             let mut whole = Parabola::new();
-            let run = |model: &mut Parabola, stop: &AtomicBool, keeper: &dyn Resume| {
-                fit_resumed(model, &train, &validation, &settings, 3, stop, (keeper, "network"))
+            let run = |model: &mut Parabola, stop: &AtomicBool, resume: &dyn Resume| {
+                fit_resumed(model, &train, &validation, &settings, 3, stop, (resume, "network"))
             };
             let expected = run(&mut whole, &AtomicBool::new(false), &StartAgain).expect("it trains");
-            let keeper =
+            let resume =
                 Interrupting { states: Mutex::default(), left: AtomicUsize::new(3), stop: AtomicBool::new(false) };
             for _ in 0..2 {
-                assert_eq!(run(&mut Parabola::new(), &keeper.stop, &keeper), Err(TrainError::Stopped));
-                keeper.stop.store(false, Ordering::Relaxed);
-                keeper.left.store(2, Ordering::Relaxed);
+                assert_eq!(run(&mut Parabola::new(), &resume.stop, &resume), Err(TrainError::Stopped));
+                resume.stop.store(false, Ordering::Relaxed);
+                resume.left.store(2, Ordering::Relaxed);
             }
-            keeper.left.store(usize::MAX, Ordering::Relaxed);
+            resume.left.store(usize::MAX, Ordering::Relaxed);
             for _ in 0..2 {
                 let mut model = Parabola::new();
-                assert_eq!(run(&mut model, &keeper.stop, &keeper).as_ref(), Ok(&expected));
-                assert_eq!(model.weight.value, whole.weight.value, "to the bit, also where it had ended already");
+                assert_eq!(run(&mut model, &resume.stop, &resume).as_ref(), Ok(&expected));
+                assert_eq!(
+                    model.weight.value, whole.weight.value,
+                    "identical to the bit, also if it had ended already"
+                );
             }
             let other = FitSettings { batch: 1, ..settings };
             let mut model = Parabola::new();
-            let fresh = fit(&mut Parabola::new(), &train, &validation, &other, 3, &keeper.stop);
-            let resumed = fit_resumed(&mut model, &train, &validation, &other, 3, &keeper.stop, (&keeper, "network"));
-            assert_eq!(resumed, fresh, "a state of other settings is not taken");
+            let fresh = fit(&mut Parabola::new(), &train, &validation, &other, 3, &resume.stop);
+            let resumed = fit_resumed(&mut model, &train, &validation, &other, 3, &resume.stop, (&resume, "network"));
+            assert_eq!(resumed, fresh, "a checkpoint of other settings is not used");
         }
     }
 
     #[test]
-    fn what_cannot_be_trained_is_refused_by_name() {
+    fn invalid_settings_are_refused_by_name() {
         let run = |settings: &FitSettings, train: &[u32], stop: bool| {
             fit(&mut Parabola::new(), train, &[], settings, 1, &AtomicBool::new(stop)).expect_err("it must fail")
         };

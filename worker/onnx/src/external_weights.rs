@@ -1,10 +1,11 @@
-//! Weights that lie outside an ONNX file, in one beside it: as PyTorch's newer exporter writes them.
+//! Detects weights stored outside an ONNX file, as PyTorch's newer exporter writes them.
 
 use prost::Message;
 
-use super::message::Property;
+use crate::message::Property;
 
-/// ModelProto, as far as weights outside show; everything else is passed over without being copied.
+/// ModelProto, reduced to the fields that can hold external weights; all others are skipped without
+/// a copy.
 #[derive(Clone, PartialEq, Message)]
 struct Model {
     #[prost(message, optional, tag = "7")]
@@ -27,7 +28,7 @@ struct Node {
     attribute: Vec<Attribute>,
 }
 
-/// AttributeProto: constants, and the graphs of branches and loops.
+/// AttributeProto: constants, and the subgraphs of branches and loops.
 #[derive(Clone, PartialEq, Message)]
 struct Attribute {
     #[prost(message, optional, tag = "5")]
@@ -45,14 +46,15 @@ struct Attribute {
 struct Tensor {
     #[prost(message, repeated, tag = "13")]
     external_data: Vec<Property>,
-    /// TensorProto.DataLocation: what stands in `external_data` counts for [`EXTERNAL`] alone.
+    /// TensorProto.DataLocation: `external_data` is valid only for [`EXTERNAL`].
     #[prost(int32, tag = "14")]
     data_location: i32,
 }
 
 const EXTERNAL: i32 = 1;
 
-/// The name of the first file that holds weights of the model in `file`; None where all are inside, and for what is no ONNX file.
+/// Returns the name of the first external file with weights of the model in `file`. Returns None
+/// where all weights are inside, and where `file` is not an ONNX file.
 pub fn weights_outside(file: &[u8]) -> Option<String> {
     Model::decode(file).ok()?.graph?.outside()
 }
@@ -78,11 +80,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_beside_is_named() {
+    fn the_file_with_external_weights_is_found() {
         let property = |key: &str, value: &str| Property { key: key.into(), value: value.into() };
         let external_data = vec![property("offset", "0"), property("location", "net.onnx.data")];
         let outside = Tensor { external_data, data_location: EXTERNAL };
-        // It was outside once, and is not.
+        // A stale entry: the weights are inside again.
         let inside = Tensor { data_location: 0, ..outside.clone() };
         let with = |initializer| Graph { initializer, ..Graph::default() };
         let branch = |g| Graph {

@@ -2,9 +2,9 @@
 
 use super::decode::Candidate;
 
-/// Keeps, from the highest score down, the candidates that share no more than `overlap` of their union with a kept one of their class; at
-/// most `limit`. Of equal scores the earlier one comes first.
-pub fn suppress(mut candidates: Vec<Candidate>, overlap: f32, limit: usize) -> Vec<Candidate> {
+/// Keeps, by descending score, the candidates whose intersection over union with each kept
+/// candidate of their class is at most `overlap`; at most `limit`. Ties keep their order.
+pub fn non_maximum_suppression(mut candidates: Vec<Candidate>, overlap: f32, limit: usize) -> Vec<Candidate> {
     candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
     let mut kept: Vec<Candidate> = Vec::new();
     for candidate in candidates {
@@ -20,7 +20,7 @@ pub fn suppress(mut candidates: Vec<Candidate>, overlap: f32, limit: usize) -> V
     kept
 }
 
-/// The area that two boxes share, over the area that they cover together.
+/// Returns the intersection over union of two boxes (left, top, right, bottom).
 pub fn intersection_over_union(a: &[f32; 4], b: &[f32; 4]) -> f32 {
     let side = |low: usize, high: usize| (a[high].min(b[high]) - a[low].max(b[low])).max(0.0);
     let shared = side(0, 2) * side(1, 3);
@@ -38,12 +38,12 @@ mod tests {
     }
 
     #[test]
-    fn the_best_of_overlapping_boxes_of_a_class_stays() {
+    fn the_best_of_overlapping_boxes_of_a_class_is_kept() {
         let all = vec![candidate(0.0, 0.6, 1), candidate(2.0, 0.9, 1), candidate(2.0, 0.8, 2), candidate(20.0, 0.5, 1)];
-        let kept = suppress(all.clone(), 0.45, 300);
+        let kept = non_maximum_suppression(all.clone(), 0.45, 300);
         assert_eq!(kept, vec![all[1], all[2], all[3]]);
-        assert_eq!(suppress(all.clone(), 0.45, 2), vec![all[1], all[2]]);
-        assert_eq!(suppress(all.clone(), 1.0, 300).len(), 4);
-        assert!(suppress(Vec::new(), 0.45, 300).is_empty());
+        assert_eq!(non_maximum_suppression(all.clone(), 0.45, 2), vec![all[1], all[2]]);
+        assert_eq!(non_maximum_suppression(all.clone(), 1.0, 300).len(), 4);
+        assert!(non_maximum_suppression(Vec::new(), 0.45, 300).is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! From a picture to a model's input.
+//! Converts a picture to the input of an image or clip model.
 
 use jhalak_common::models::{Channels, Layout, PictureInput, Resize};
 use jhalak_common::{Error, Result};
@@ -6,13 +6,14 @@ use jhalak_common::{Error, Result};
 use jhalak_media::picture::Picture;
 use jhalak_media::resample;
 
-/// Writes `picture` into `input` (one picture of the batch) as the model wants it.
+/// Writes `picture` to `input` (one picture of the batch) in the size, scale and layout of the
+/// model.
 pub fn write(picture: &Picture, how: &PictureInput, input: &mut [f32]) -> Result<()> {
     let (width, height) = (how.width, how.height);
     let resized = resized(picture, how)?;
     let area = width as usize * height as usize;
     if input.len() != 3 * area {
-        return Err(Error::bug(format!("room for {} values, and the picture has {}", input.len(), 3 * area)));
+        return Err(Error::bug(format!("an input of {} values for a picture of {}", input.len(), 3 * area)));
     }
     for channel in 0..3 {
         let source = match how.channels {
@@ -42,11 +43,12 @@ fn resized(picture: &Picture, how: &PictureInput) -> Result<Vec<u8>> {
     if (picture.width, picture.height) == (how.width, how.height) {
         return Ok(picture.rgb.to_vec());
     }
-    let filter = resample::Filter::of(how.filter).ok_or_else(|| Error::bug("two-tap is for detectors"))?;
+    let filter =
+        resample::Filter::of(how.filter).ok_or_else(|| Error::bug("the two-tap filter is only for detectors"))?;
     let part = match how.resize {
         Resize::Stretch => resample::whole(picture),
         Resize::Crop => resample::middle(picture, how.width, how.height),
-        Resize::Letterbox | Resize::LetterboxTopLeft => return Err(Error::bug("a letterbox is for detectors")),
+        Resize::Letterbox | Resize::LetterboxTopLeft => return Err(Error::bug("a letterbox is only for detectors")),
     };
     Ok(resample::resize(picture, part, how.width, how.height, filter))
 }

@@ -1,33 +1,37 @@
-//! Whether a detector's output can be what its registry entry says: rows, columns and classes counted before the first picture.
+//! Checks that the output of a detector fits its registry entry: rows, columns and classes, before
+//! the first picture.
 
 use jhalak_common::models::{Decode, DetectorOutput};
 use jhalak_common::{Error, Result};
 
-/// Where boxes stand in the output of one picture.
+/// The layout of boxes in the output of one picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Form {
-    /// Boxes.
+pub struct OutputLayout {
+    /// Number of boxes.
     pub boxes: usize,
-    /// Values of a box.
+    /// Values per box.
     pub values: usize,
-    /// Whether a box's values stand together (rows), or each value of all boxes (columns).
+    /// Whether the values of a box are contiguous (rows), or each value over all boxes (columns).
     pub are_rows: bool,
-    /// Values of a distance's distribution, for [`Decode::Nanodet`].
+    /// Bins per distance distribution, for [`Decode::Nanodet`].
     pub bins: usize,
 }
 
-impl Form {
-    /// Reads the shape of an output, without its first dimension where it counts pictures; -1 is free.
+impl OutputLayout {
+    /// Reads the shape of an output; -1 is a dynamic length.
     ///
     /// # Errors
-    /// InvalidInput that says what the file has and what the entry means, for a shape that cannot be.
-    pub fn of(shape: &[i64], how: &DetectorOutput, input: (u32, u32)) -> Result<Form> {
+    /// InvalidInput, with the shape of the file and the expectation of the entry, if they do not
+    /// fit.
+    pub fn of(shape: &[i64], how: &DetectorOutput, input: (u32, u32)) -> Result<OutputLayout> {
         let classes = how.labels.count();
-        let refuse = |words: String| {
+        let refuse = |reason: String| {
             let name = how.decode.name();
-            Error::invalid(format!("its output of shape {shape:?} is no `{name}` of {classes} classes: {words}"))
+            Error::invalid(format!(
+                "its output of shape {shape:?} is not a valid `{name}` output for {classes} classes: {reason}"
+            ))
         };
-        // Some exports leave a dimension of one inside: [1, 1, A, 85], [1, A, 1, 85].
+        // Some exports leave a dimension of length 1 inside: [1, 1, A, 85], [1, A, 1, 85].
         let flat: Vec<i64> = match shape {
             [batch, inner @ ..] if inner.len() > 2 => {
                 std::iter::once(*batch).chain(inner.iter().copied().filter(|&n| n != 1)).collect()
@@ -35,7 +39,7 @@ impl Form {
             other => other.to_vec(),
         };
         let (first, second) = match (flat.as_slice(), how.decode) {
-            // Rows of all pictures in one list, each with the number of its picture.
+            // Rows of all pictures in one list, each with the index of its picture.
             (&[rows, 7 | -1], Decode::EndToEnd) => (rows, 7),
             (&[_, first, second], _) => (first, second),
             _ => return Err(refuse("it must be [pictures, boxes, values] or [pictures, values, boxes]".into())),
@@ -60,7 +64,8 @@ impl Form {
                         advice(how.decode, first, second, classes)
                     )));
                 }
-                // The free dimension may be either; the usual order of this form is believed until a picture tells.
+                // Either dimension may be the dynamic one; assume the usual order until the first
+                // picture.
                 if first < 0 && second >= 0 { false } else { !columns_first }
             }
         };
@@ -68,8 +73,8 @@ impl Form {
         if values >= 0 && values != wanted && boxes >= 0 {
             return Err(refuse(format!("a box has {wanted} values; {}", advice(how.decode, first, second, classes))));
         }
-        let form = Form { boxes: count(boxes), values: wanted as usize, are_rows, bins: 0 };
-        form.check_grids(how, input, refuse)
+        let layout = OutputLayout { boxes: count(boxes), values: wanted as usize, are_rows, bins: 0 };
+        layout.check_grids(how, input, refuse)
     }
 
     fn of_distributions(
@@ -78,30 +83,35 @@ impl Form {
         how: &DetectorOutput,
         input: (u32, u32),
         refuse: impl Fn(String) -> Error,
-    ) -> Result<Form> {
+    ) -> Result<OutputLayout> {
         let classes = how.labels.count() as i64;
         let bins = |values: i64| {
             let rest = values - classes;
             (rest >= 8 && rest % 4 == 0).then_some(rest as usize / 4)
         };
         let cells = how.cells(input.0, input.1) as i64;
-        // Rows unless only the other order fits the grids.
+        // Rows, unless only the other order fits the grids.
         let are_rows = first == cells || second != cells;
         let (boxes, values) = if are_rows { (first, second) } else { (second, first) };
         let Some(bins) = bins(values) else {
             return Err(refuse(format!(
-                "a box has a score a class and four distributions of at least 2 values, {classes} + 4 x n, and not {values}: state detector.labels"
+                "a box has one score per class and four distributions of at least 2 values, {classes} + 4 x n, and not {values}: set detector.labels"
             )));
         };
-        let form = Form { boxes: count(boxes), values: values as usize, are_rows, bins };
-        form.check_grids(how, input, refuse)
+        let layout = OutputLayout { boxes: count(boxes), values: values as usize, are_rows, bins };
+        layout.check_grids(how, input, refuse)
     }
 
-    fn check_grids(self, how: &DetectorOutput, input: (u32, u32), refuse: impl Fn(String) -> Error) -> Result<Form> {
+    fn check_grids(
+        self,
+        how: &DetectorOutput,
+        input: (u32, u32),
+        refuse: impl Fn(String) -> Error,
+    ) -> Result<OutputLayout> {
         let cells = how.cells(input.0, input.1);
         if how.decode.has_grids() && self.boxes > 0 && self.boxes != cells {
             return Err(refuse(format!(
-                "an input of {} x {} and the strides {:?} make {cells} boxes, and it has {}: state picture.width, picture.height or detector.strides",
+                "an input of {} x {} and the strides {:?} give {cells} boxes, but it has {}: set picture.width, picture.height or detector.strides",
                 input.0, input.1, how.strides, self.boxes
             )));
         }
@@ -109,19 +119,19 @@ impl Form {
     }
 }
 
-/// A free dimension counts as 0 boxes until a picture has been seen.
+/// A dynamic dimension counts as 0 boxes until the first picture.
 fn count(n: i64) -> usize {
     usize::try_from(n).unwrap_or(0)
 }
 
-/// What a person may have meant.
+/// Suggests what the entry may have meant.
 fn advice(decode: Decode, first: i64, second: i64, classes: usize) -> String {
     let values = first.min(second);
-    let meant = |classes: i64| format!("for {classes} classes state detector.labels with {classes} names");
+    let meant = |classes: i64| format!("for {classes} classes set detector.labels to {classes} names");
     match decode {
-        // Exports that suppress give rows.
+        // Exports with NMS give rows.
         _ if second == 6 || second == 7 => "this looks like `end-to-end`".into(),
-        // Those with objectness give rows.
+        // Exports with objectness give rows.
         Decode::Yolov8 if second == values && values == 5 + classes as i64 => {
             "this looks like `yolov5` or `yolox`".into()
         }
@@ -130,7 +140,7 @@ fn advice(decode: Decode, first: i64, second: i64, classes: usize) -> String {
         }
         Decode::Yolov8 if values > 4 => meant(values - 4),
         Decode::Yolov5 | Decode::Yolox | Decode::YoloxDecoded if values > 5 => meant(values - 5),
-        _ => "another `decode` may fit it".into(),
+        _ => "another `decode` may fit".into(),
     }
 }
 
@@ -143,12 +153,12 @@ mod tests {
         toml::from_str(&format!("decode = \"{decode}\"\n{more}")).expect("a section")
     }
 
-    fn form(shape: &[i64], decode: &str, more: &str, side: u32) -> Result<(usize, usize, bool)> {
-        Form::of(shape, &how(decode, more), (side, side)).map(|f| (f.boxes, f.values, f.are_rows))
+    fn layout_of(shape: &[i64], decode: &str, more: &str, side: u32) -> Result<(usize, usize, bool)> {
+        OutputLayout::of(shape, &how(decode, more), (side, side)).map(|f| (f.boxes, f.values, f.are_rows))
     }
 
     #[test]
-    fn usual_exports_are_recognised() {
+    fn usual_exports_are_recognized() {
         let one = "labels = [\"face\"]";
         for (shape, decode, more, side, found) in [
             (&[1, 25_200, 85][..], "yolov5", "", 640, (25_200, 85, true)),
@@ -165,23 +175,23 @@ mod tests {
             (&[-1, 7], "end-to-end", "", 640, (0, 7, true)),
             (&[1, 1, 25_200, 85], "yolov5", "", 640, (25_200, 85, true)),
         ] {
-            assert_eq!(form(shape, decode, more, side).expect("a form"), found, "{shape:?} as {decode}");
+            assert_eq!(layout_of(shape, decode, more, side).expect("a layout"), found, "{shape:?} as {decode}");
         }
     }
 
     #[test]
-    fn what_cannot_be_is_refused_with_the_way_out() {
-        for (shape, decode, more, side, words) in [
+    fn impossible_shapes_are_refused_with_advice() {
+        for (shape, decode, more, side, expected) in [
             (&[1, 84, 8_400][..], "yolov5", "", 640, "looks like `yolov8`"),
             (&[1, 25_200, 85], "yolov8", "", 640, "looks like `yolov5`"),
-            (&[1, 5, 8_400], "yolov8", "", 640, "for 1 classes state detector.labels with 1 names"),
+            (&[1, 5, 8_400], "yolov8", "", 640, "for 1 classes set detector.labels to 1 names"),
             (&[1, 300, 6], "yolov8", "", 640, "looks like `end-to-end`"),
-            (&[1, 8_400, 85], "yolox", "", 416, "make 3549 boxes, and it has 8400"),
+            (&[1, 8_400, 85], "yolox", "", 416, "give 3549 boxes, but it has 8400"),
             (&[1, 3_549, 125], "nanodet", "", 416, "80 + 4 x n, and not 125"),
             (&[1, 1_000], "yolov5", "", 640, "[pictures, boxes, values]"),
         ] {
-            let error = form(shape, decode, more, side).expect_err("refused");
-            assert!(error.chain().contains(words), "{shape:?} as {decode}: {error}");
+            let error = layout_of(shape, decode, more, side).expect_err("refused");
+            assert!(error.chain().contains(expected), "{shape:?} as {decode}: {error}");
         }
         assert!(matches!(how("yolov8", "labels = \"coco\"").labels, Labels::Named(_)));
     }

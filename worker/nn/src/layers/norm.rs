@@ -1,13 +1,16 @@
-//! Layer normalisation over the features of each row.
+//! Layer normalization over the features of each row.
 
-use super::{Learner, Parameter};
+use super::buffer::resize;
+use crate::optimizer::OptimizerState;
+use crate::parameter::Parameter;
 
 /// PyTorch's default.
 const EPS: f32 = 1e-5;
 
 /// `y = gamma (x - mean) / sqrt(var + 1e-5) + beta`, mean and variance over the features of a row.
 ///
-/// Output rows may lie apart (`stride` numbers from one to the next), so that a block can write into its part of a concatenation.
+/// Output rows may start `stride` elements apart, so that a block can write into its part of a
+/// concatenation.
 #[derive(Clone, Debug)]
 pub struct LayerNorm {
     /// gamma.
@@ -15,68 +18,69 @@ pub struct LayerNorm {
     /// beta.
     pub bias: Parameter,
     /// (x - mean) / sqrt(var + eps) of the last forward pass.
-    normalised: Vec<f32>,
-    /// 1 / sqrt(var + eps), one number a row.
+    normalized: Vec<f32>,
+    /// 1 / sqrt(var + eps), one element per row.
     scale: Vec<f32>,
-    /// Gradients of gamma and then beta.
+    /// Gradients of gamma, then of beta.
     sums: Vec<f32>,
 }
 
 impl LayerNorm {
-    /// gamma 1, beta 0.
+    /// Initializes gamma to 1 and beta to 0.
     #[must_use]
     pub fn new(features: usize) -> Self {
         Self {
             weight: Parameter::constant(features, 1.0),
             bias: Parameter::constant(features, 0.0),
-            normalised: Vec::new(),
+            normalized: Vec::new(),
             scale: Vec::new(),
             sums: Vec::new(),
         }
     }
 
-    /// Normalises `rows` rows of `x` into `y`, whose rows start `stride` numbers apart.
+    /// Normalizes `rows` rows of `x` into `y`, whose rows start `stride` elements apart.
     ///
     /// # Panics
     /// If a slice is too short.
     pub fn forward(&mut self, x: &[f32], rows: usize, y: &mut [f32], stride: usize) {
         let features = self.weight.value.len();
-        super::resize(&mut self.normalised, rows * features);
-        super::resize(&mut self.scale, rows);
+        resize(&mut self.normalized, rows * features);
+        resize(&mut self.scale, rows);
         for r in 0..rows {
             let x = &x[r * features..(r + 1) * features];
-            let normalised = &mut self.normalised[r * features..(r + 1) * features];
+            let normalized = &mut self.normalized[r * features..(r + 1) * features];
             let mean = sum(x) / features as f32;
-            for (n, x) in normalised.iter_mut().zip(x) {
+            for (n, x) in normalized.iter_mut().zip(x) {
                 *n = x - mean;
             }
-            let scale = 1.0 / (dot(normalised, normalised) / features as f32 + EPS).sqrt();
+            let scale = 1.0 / (dot(normalized, normalized) / features as f32 + EPS).sqrt();
             self.scale[r] = scale;
             let y = &mut y[r * stride..r * stride + features];
-            for (((y, n), gamma), beta) in y.iter_mut().zip(normalised).zip(&self.weight.value).zip(&self.bias.value) {
+            for (((y, n), gamma), beta) in y.iter_mut().zip(normalized).zip(&self.weight.value).zip(&self.bias.value) {
                 *n *= scale;
                 *y = gamma * *n + beta;
             }
         }
     }
 
-    /// Gradient by the input of the last forward pass into `dx` (without gaps), from `dy`, whose rows start `stride` apart.
+    /// Writes the gradient with respect to the input of the last forward pass to `dx` (without
+    /// gaps), from `dy`, whose rows start `stride` elements apart.
     ///
     /// # Panics
     /// If a slice is too short.
-    pub fn backward(&mut self, dy: &[f32], stride: usize, rows: usize, dx: &mut [f32], learner: &mut Learner) {
+    pub fn backward(&mut self, dy: &[f32], stride: usize, rows: usize, dx: &mut [f32], optimizer: &mut OptimizerState) {
         let features = self.weight.value.len();
-        super::resize(&mut self.sums, 2 * features);
+        resize(&mut self.sums, 2 * features);
         self.sums.fill(0.0);
         let (dgamma, dbeta) = self.sums.split_at_mut(features);
         for r in 0..rows {
             let dy = &dy[r * stride..r * stride + features];
-            let normalised = &self.normalised[r * features..(r + 1) * features];
+            let normalized = &self.normalized[r * features..(r + 1) * features];
             let dx = &mut dx[r * features..(r + 1) * features];
             for ((((dx, dy), n), gamma), (dg, db)) in dx
                 .iter_mut()
                 .zip(dy)
-                .zip(normalised)
+                .zip(normalized)
                 .zip(&self.weight.value)
                 .zip(dgamma.iter_mut().zip(dbeta.iter_mut()))
             {
@@ -84,24 +88,24 @@ impl LayerNorm {
                 *db += dy;
                 *dx = dy * gamma;
             }
-            let (mean, projection) = (sum(dx) / features as f32, dot(dx, normalised) / features as f32);
+            let (mean, projection) = (sum(dx) / features as f32, dot(dx, normalized) / features as f32);
             let scale = self.scale[r];
-            for (dx, n) in dx.iter_mut().zip(normalised) {
+            for (dx, n) in dx.iter_mut().zip(normalized) {
                 *dx = scale * (*dx - mean - n * projection);
             }
         }
-        learner.learn(&mut self.weight, 0, dgamma);
-        learner.learn(&mut self.bias, 0, dbeta);
+        optimizer.update(&mut self.weight, 0, dgamma);
+        optimizer.update(&mut self.bias, 0, dbeta);
     }
 
-    /// Shows gamma and beta, named as PyTorch names them, under `prefix`.
+    /// Visits gamma and beta with their PyTorch names under `prefix`.
     pub fn parameters(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, &mut Parameter)) {
         visit(&format!("{prefix}.weight"), &mut self.weight);
         visit(&format!("{prefix}.bias"), &mut self.bias);
     }
 }
 
-/// Sums run in eight lanes, which the compiler can keep in one register, and in the same order on every machine.
+/// Sums use eight lanes, which fit one register, in the same order on every machine.
 const LANES: usize = 8;
 
 fn sum(x: &[f32]) -> f32 {

@@ -1,12 +1,15 @@
 //! The fully connected layer.
 
-use super::across;
-use super::matrix::{View, product};
-use super::{Learner, Parameter, Random};
+use super::buffer::{add, resize};
+use crate::matrix::batch_kernels;
+use crate::matrix::product::{View, product};
+use crate::optimizer::OptimizerState;
+use crate::parameter::Parameter;
+use crate::random::Random;
 use jhalak_simd::dispatched;
 
-/// Numbers of one gradient tile: 384 KiB, so that it stays in a second-level cache. Of 64 KiB to 1 MiB, measured on Zen 3, tiles of
-/// this size and above trained fastest, a fifth faster than 64 KiB.
+/// Elements of one gradient tile: 384 KiB, so that it stays in an L2 cache. Measured on Zen 3 from
+/// 64 KiB to 1 MiB: tiles of this size and above trained fastest, a fifth faster than 64 KiB.
 const TILE: usize = 96 * 1024;
 
 /// `y = x W^T + b` for every row, W of `outputs x inputs`.
@@ -14,18 +17,19 @@ const TILE: usize = 96 * 1024;
 pub struct Linear {
     /// W, row-major, outputs x inputs.
     pub weight: Parameter,
-    /// b, one number an output.
+    /// b, one element per output.
     pub bias: Parameter,
     inputs: usize,
     outputs: usize,
-    /// Transposed rows: the batch is the dimension that fills the processor's vectors, and W is then read in place, unpacked.
-    across: Vec<f32>,
-    /// The other side's transposed rows.
-    along: Vec<f32>,
+    /// Transposed rows on the side of the inputs: the batch dimension fills the SIMD registers, and
+    /// W is read in place, unpacked.
+    inputs_t: Vec<f32>,
+    /// Transposed rows on the side of the outputs.
+    outputs_t: Vec<f32>,
 }
 
 impl Linear {
-    /// PyTorch's initialisation: weights and biases uniform within 1 / sqrt(inputs).
+    /// Initializes as PyTorch does: weights and biases uniform within 1 / sqrt(inputs).
     #[must_use]
     pub fn new(inputs: usize, outputs: usize, random: &mut Random) -> Self {
         let bound = 1.0 / (inputs.max(1) as f32).sqrt();
@@ -33,7 +37,7 @@ impl Linear {
         Self::with_weights(inputs, weight, Parameter::uniform(outputs, bound, random))
     }
 
-    /// The given weights (outputs x inputs) and biases (outputs).
+    /// Creates a layer from weights (outputs x inputs) and biases (outputs).
     ///
     /// # Panics
     /// If there are not `inputs * outputs` weights.
@@ -41,17 +45,19 @@ impl Linear {
     pub fn with_weights(inputs: usize, weight: Parameter, bias: Parameter) -> Self {
         let outputs = bias.value.len();
         assert_eq!(weight.value.len(), inputs * outputs, "weights of a {inputs} -> {outputs} layer");
-        Self { weight, bias, inputs, outputs, across: Vec::new(), along: Vec::new() }
+        Self { weight, bias, inputs, outputs, inputs_t: Vec::new(), outputs_t: Vec::new() }
     }
 
-    /// Features of an input row.
+    /// Number of features of an input row.
     #[must_use]
+    #[inline]
     pub fn inputs(&self) -> usize {
         self.inputs
     }
 
-    /// Features of an output row.
+    /// Number of features of an output row.
     #[must_use]
+    #[inline]
     pub fn outputs(&self) -> usize {
         self.outputs
     }
@@ -62,21 +68,22 @@ impl Linear {
     /// If a slice is too short.
     pub fn forward(&mut self, x: &[f32], rows: usize, y: &mut [f32]) {
         let (inputs, outputs) = (self.inputs, self.outputs);
-        super::resize(&mut self.across, rows * inputs);
-        super::resize(&mut self.along, rows * outputs);
-        transpose(&x[..rows * inputs], rows, inputs, &mut self.across);
-        across::weights_times(&self.weight.value, outputs, inputs, &self.across, rows, &mut self.along);
-        transpose(&self.along, outputs, rows, y);
+        resize(&mut self.inputs_t, rows * inputs);
+        resize(&mut self.outputs_t, rows * outputs);
+        transpose(&x[..rows * inputs], rows, inputs, &mut self.inputs_t);
+        batch_kernels::weights_times(&self.weight.value, outputs, inputs, &self.inputs_t, rows, &mut self.outputs_t);
+        transpose(&self.outputs_t, outputs, rows, y);
         for row in y[..rows * outputs].chunks_exact_mut(outputs.max(1)) {
-            super::attention::add(row, &self.bias.value);
+            add(row, &self.bias.value);
         }
     }
 
-    /// Hands the gradients of W and b to the learner. `dy` is the loss's gradient by the outputs; `dx`, if asked for, becomes
-    /// (or, where `accumulate`, is increased by) its gradient by the inputs.
+    /// Passes the gradients of W and b to the optimizer. `dy` is the gradient of the loss with
+    /// respect to the outputs; `dx`, if given, is set to the gradient with respect to the inputs,
+    /// or increased by it where its flag is true.
     ///
-    /// W is walked once, in tiles of some outputs each: a tile gives its share of `dx`, then its gradient is computed and used up
-    /// while both are still in the cache.
+    /// Walks W once, in tiles of some outputs each: a tile adds its share to `dx`, then its
+    /// gradient is computed and applied while both are still in the cache.
     ///
     /// # Panics
     /// If a slice is too short.
@@ -86,15 +93,16 @@ impl Linear {
         dy: &[f32],
         rows: usize,
         dx: Option<(&mut [f32], bool)>,
-        learner: &mut Learner,
+        optimizer: &mut OptimizerState,
     ) {
         let (inputs, outputs) = (self.inputs, self.outputs);
-        super::resize(&mut self.across, if dx.is_some() { rows * inputs } else { 0 });
-        super::resize(&mut self.along, rows * outputs);
-        transpose(&dy[..rows * outputs], rows, outputs, &mut self.along);
+        resize(&mut self.inputs_t, if dx.is_some() { rows * inputs } else { 0 });
+        resize(&mut self.outputs_t, rows * outputs);
+        transpose(&dy[..rows * outputs], rows, outputs, &mut self.outputs_t);
         let (x, dy) = (View::new(x, rows, inputs), View::new(dy, rows, outputs));
-        let height = (TILE / inputs.max(1) / 12 * 12).clamp(1, outputs.max(1)); // whole micro-tiles of any of gemm's kernels
-        let mut tile = std::mem::take(&mut learner.tile);
+        // A multiple of the micro-tile height of each gemm kernel.
+        let height = (TILE / inputs.max(1) / 12 * 12).clamp(1, outputs.max(1));
+        let mut tile = std::mem::take(&mut optimizer.tile);
         if tile.len() < height * inputs {
             tile.resize(height * inputs, 0.0);
         }
@@ -102,18 +110,26 @@ impl Linear {
             let to = outputs.min(from + height);
             if dx.is_some() {
                 let weights = &self.weight.value[from * inputs..to * inputs];
-                let dy = &self.along[from * rows..to * rows];
-                across::transposed_weights_times(weights, to - from, inputs, dy, rows, &mut self.across, from > 0);
+                let dy = &self.outputs_t[from * rows..to * rows];
+                batch_kernels::transposed_weights_times(
+                    weights,
+                    to - from,
+                    inputs,
+                    dy,
+                    rows,
+                    &mut self.inputs_t,
+                    from > 0,
+                );
             }
             let part = (to - from) * inputs;
             product(&mut tile[..part], false, dy.columns(from, to).t(), x);
-            learner.learn(&mut self.weight, from * inputs, &tile[..part]);
+            optimizer.update(&mut self.weight, from * inputs, &tile[..part]);
         }
         if let Some((dx, accumulate)) = dx {
             if accumulate {
-                transposing_sum::run(&self.across, inputs, rows, dx);
+                transposing_sum::run(&self.inputs_t, inputs, rows, dx);
             } else {
-                transpose(&self.across, inputs, rows, dx);
+                transpose(&self.inputs_t, inputs, rows, dx);
             }
         }
         if tile.len() < outputs {
@@ -122,11 +138,11 @@ impl Linear {
         let sums = &mut tile[..outputs];
         sums.fill(0.0);
         dy.add_rows_to(sums);
-        learner.learn(&mut self.bias, 0, sums);
-        learner.tile = tile;
+        optimizer.update(&mut self.bias, 0, sums);
+        optimizer.tile = tile;
     }
 
-    /// Shows both parameters, named as PyTorch names them, under `prefix`.
+    /// Visits both parameters with their PyTorch names under `prefix`.
     pub fn parameters(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, &mut Parameter)) {
         visit(&format!("{prefix}.weight"), &mut self.weight);
         visit(&format!("{prefix}.bias"), &mut self.bias);
@@ -139,21 +155,22 @@ fn transpose(from: &[f32], rows: usize, cols: usize, to: &mut [f32]) {
 }
 
 dispatched! {
-    /// The transposed matrix in place of what is there.
+    /// Overwrites `to` with the transposed matrix.
     transposing(from: &[f32], rows: usize, cols: usize, to: &mut [f32]) {
         super::each_transposed(from, rows, cols, to, |_, new| new);
     }
 }
 
 dispatched! {
-    /// The transposed matrix added to what is there.
+    /// Adds the transposed matrix to `to`.
     transposing_sum(from: &[f32], rows: usize, cols: usize, to: &mut [f32]) {
         super::each_transposed(from, rows, cols, to, |old, new| old + new);
     }
 }
 
-/// Transposes in blocks of 8 x 8 that fit the registers, and puts each number together with the one that is there. Single numbers a long
-/// stride apart would fall on the same few places of the cache: with 32 columns that was six times slower.
+/// Transposes in blocks of 8 x 8 that fit the registers, and combines each element with the old one
+/// by `join`. Element by element, accesses a long stride apart collide in the cache: with 32
+/// columns that was six times slower.
 #[inline(always)]
 fn each_transposed(from: &[f32], rows: usize, cols: usize, to: &mut [f32], join: impl Fn(f32, f32) -> f32) {
     const BLOCK: usize = 8;
@@ -187,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_transposed_matrix_is_the_definition_for_every_shape() {
+    fn transposition_matches_the_definition_for_every_shape() {
         for (rows, cols) in [(1, 1), (8, 8), (32, 5), (7, 24), (33, 17), (16, 40)] {
             let from: Vec<f32> = (0..rows * cols).map(|i| i as f32).collect();
             let mut to = vec![0.5; rows * cols];

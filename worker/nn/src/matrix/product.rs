@@ -1,8 +1,9 @@
-//! Matrix products on strided views, through the `gemm` crate: run-time dispatch to AVX-512, AVX2 or portable code, one thread.
+//! Matrix products on strided views, through the `gemm` crate: run-time dispatch to AVX-512, AVX2
+//! or portable code, one thread.
 
 use gemm::Parallelism;
 
-/// A matrix of `rows x cols` inside a slice: element (r, c) lies at `r * row_stride + c * col_stride`.
+/// A matrix of `rows x cols` in a slice: element (r, c) is at `r * row_stride + c * col_stride`.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     data: &'a [f32],
@@ -13,7 +14,7 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// A row-major matrix without gaps.
+    /// Views a slice as a row-major matrix without gaps.
     ///
     /// # Panics
     /// If `data` is shorter than `rows * cols`.
@@ -23,10 +24,10 @@ impl<'a> View<'a> {
         Self { data, rows, cols, row_stride: cols, col_stride: 1 }
     }
 
-    /// Columns `from..to` of this matrix.
+    /// Returns columns `from..to` of this matrix.
     ///
     /// # Panics
-    /// If the range does not lie inside the matrix.
+    /// If the range exceeds the matrix.
     #[must_use]
     pub fn columns(self, from: usize, to: usize) -> Self {
         assert!(from <= to && to <= self.cols, "columns {from}..{to} of {}", self.cols);
@@ -34,14 +35,14 @@ impl<'a> View<'a> {
         Self { data: &self.data[start..], cols: to - from, ..self }
     }
 
-    /// The transposed matrix, over the same numbers.
+    /// Returns the transposed matrix, over the same slice.
     #[must_use]
     pub fn t(self) -> Self {
         Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
     }
 
-    /// Adds up the rows of a row-major matrix into `sums`, one number a column.
-    pub(super) fn add_rows_to(self, sums: &mut [f32]) {
+    /// Adds the rows of a row-major matrix to `sums`, one sum per column.
+    pub(crate) fn add_rows_to(self, sums: &mut [f32]) {
         for row in self.data.chunks(self.row_stride.max(1)).take(self.rows) {
             for (sum, value) in sums.iter_mut().zip(row) {
                 *sum += value;
@@ -49,7 +50,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Number of elements of `data` that the matrix reaches over.
+    /// Number of elements of `data` that the matrix spans.
     fn extent(&self) -> usize {
         if self.rows == 0 || self.cols == 0 {
             0
@@ -59,19 +60,21 @@ impl<'a> View<'a> {
     }
 }
 
-/// `out = lhs * rhs`, or `out += lhs * rhs` where `accumulate`; `out` is row-major without gaps.
+/// Computes `out = lhs * rhs`, or `out += lhs * rhs` if `accumulate`; `out` is row-major without
+/// gaps.
 ///
 /// # Panics
-/// If the shapes do not fit each other.
+/// If the shapes do not match.
 pub fn product(out: &mut [f32], accumulate: bool, lhs: View<'_>, rhs: View<'_>) {
     let (rows, cols, depth) = (lhs.rows, rhs.cols, lhs.cols);
     assert_eq!(depth, rhs.rows, "inner dimensions of a product");
     assert!(out.len() >= rows * cols, "a {rows} x {cols} product into {} numbers", out.len());
-    assert!(lhs.data.len() >= lhs.extent() && rhs.data.len() >= rhs.extent(), "a view reaches past its numbers");
+    assert!(lhs.data.len() >= lhs.extent() && rhs.data.len() >= rhs.extent(), "a view exceeds its slice");
     let stride = |n: usize| isize::try_from(n).unwrap_or(isize::MAX);
-    #[expect(unsafe_code, reason = "gemm takes raw pointers; half of the training time is spent in it")]
-    // SAFETY: the asserts above show that every element (r, c) of lhs, rhs and out lies inside its slice; `out` is borrowed
-    // mutably, so it overlaps neither input; f32 has no invalid bit patterns.
+    #[expect(unsafe_code, reason = "gemm takes raw pointers, and half of the training time is spent in it")]
+    // SAFETY: the asserts above show that every element (r, c) of lhs, rhs and out is inside its
+    // slice; `out` is borrowed mutably, so it overlaps neither input; f32 has no invalid bit
+    // patterns.
     unsafe {
         gemm::gemm(
             rows,
@@ -108,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn products_agree_with_the_definition_for_every_layout() {
+    fn products_match_the_definition_for_every_layout() {
         for (m, n, k) in [(1, 1, 1), (3, 5, 7), (32, 15, 30), (33, 64, 17), (7, 2, 0)] {
             let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
             let (at, bt): (Vec<f32>, Vec<f32>) = (
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_of_columns_is_the_matrix_cut_out() {
+    fn a_column_range_is_a_submatrix() {
         let a = numbers(4 * 6, 1);
         let identity = [1.0, 0.0, 0.0, 1.0];
         let mut out = vec![0.0; 8];

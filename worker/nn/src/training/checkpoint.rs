@@ -1,26 +1,29 @@
-//! A training's state between two epochs: what is kept so that an interrupted training goes on and ends with the same weights.
+//! Checkpoints between two epochs, so that a resumed training ends with the same weights.
 //!
-//! The state is a safetensors file: of each parameter its values, its optimiser's running means and its best values so far; in the
-//! metadata the history and a fingerprint of settings, seed and samples. A state of another training is not taken.
+//! A checkpoint is a safetensors file: for each parameter its values, the running means of the
+//! optimizer and its best values so far; in the metadata the history and a fingerprint of settings,
+//! seed and samples. A checkpoint of another training is not used.
 
-use super::fit::{History, Trainable};
-use super::{FitSettings, Learner};
+use super::outcome::History;
+use super::trainable::Trainable;
+use crate::optimizer::OptimizerState;
+use jhalak_common::evaluation::FitSettings;
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
-/// Where the states of a fold's trainings are kept. A fold has several trainings: each has its own `stage`.
+/// Stores the checkpoints of a fold. A fold has several trainings, each with its own `stage`.
 pub trait Resume: Sync {
-    /// The state that was kept last, if any.
+    /// Returns the last checkpoint, if any.
     fn load(&self, stage: &str) -> Option<Vec<u8>>;
-    /// Whether it is time to keep a state again. Asked after every epoch.
+    /// Whether the next checkpoint is due. Called after each epoch.
     fn due(&self) -> bool;
-    /// Keeps a state in the place of the one before.
+    /// Replaces the checkpoint.
     fn keep(&self, stage: &str, state: Vec<u8>);
 }
 
-/// Keeps nothing: an interrupted training starts again.
+/// Stores no checkpoints: an interrupted training starts from the first epoch.
 #[derive(Clone, Copy, Debug)]
 pub struct StartAgain;
 
@@ -34,24 +37,24 @@ impl Resume for StartAgain {
     fn keep(&self, _stage: &str, _state: Vec<u8>) {}
 }
 
-/// What is kept beside the tensors.
+/// The metadata of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Progress {
     fingerprint: String,
-    /// Epochs that are done.
+    /// Finished epochs.
     pub epochs: usize,
-    /// Steps of the optimiser.
+    /// Steps of the optimizer.
     steps: i32,
     pub best: Option<f64>,
     pub history: History,
-    /// The training has ended, and only its best weights are still to be put back.
+    /// The training has ended; only its best weights must be restored.
     pub ended: bool,
 }
 
-/// The name of the metadata entry.
+/// Name of the metadata entry.
 const PROGRESS: &str = "progress";
 
-/// What tells one training from another.
+/// Identifies a training by its settings, seed and samples.
 pub(super) fn fingerprint(settings: &FitSettings, seed: u64, train: &[u32], validation: &[u32]) -> String {
     let sum = |samples: &[u32]| {
         samples.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &s| (hash ^ u64::from(s)).wrapping_mul(0x100_0000_01b3))
@@ -59,10 +62,11 @@ pub(super) fn fingerprint(settings: &FitSettings, seed: u64, train: &[u32], vali
     format!("{settings:?} seed {seed} train {:x} validation {:x}", sum(train), sum(validation))
 }
 
-/// The state as a file. `best` are the best values so far, parameter after parameter; empty if there are none.
+/// Encodes a checkpoint. `best` are the best values so far, parameter after parameter; empty if
+/// there are none.
 pub(super) fn encode(
     model: &mut dyn Trainable,
-    learner: &Learner,
+    optimizer: &OptimizerState,
     best: &[f32],
     fingerprint: &str,
     progress: (usize, Option<f64>, &History, bool),
@@ -86,7 +90,7 @@ pub(super) fn encode(
     let progress = Progress {
         fingerprint: fingerprint.to_owned(),
         epochs,
-        steps: learner.steps(),
+        steps: optimizer.steps(),
         best: best_loss,
         history: history.clone(),
         ended,
@@ -99,12 +103,12 @@ pub(super) fn encode(
     serialize(views.ok()?, Some(metadata)).ok()
 }
 
-/// Puts a kept state back into the model and the learner; best values go to `best`. `None`, and nothing is touched, where the state is of
-/// another training or cannot be read.
+/// Restores a checkpoint into the model and the optimizer; the best values go to `best`. Returns
+/// `None` and changes nothing if the checkpoint belongs to another training or cannot be read.
 pub(super) fn decode(
     state: &[u8],
     model: &mut dyn Trainable,
-    learner: &mut Learner,
+    optimizer: &mut OptimizerState,
     best: &mut Vec<f32>,
     fingerprint: &str,
 ) -> Option<Progress> {
@@ -140,6 +144,6 @@ pub(super) fn decode(
             best.extend(own);
         }
     });
-    learner.set_steps(progress.steps);
+    optimizer.set_steps(progress.steps);
     Some(progress)
 }

@@ -1,12 +1,15 @@
-//! Products of a weight matrix with a batch that lies across: each feature's numbers of the whole batch side by side.
+//! Products of a weight matrix with a transposed batch: the values of one feature are contiguous
+//! over the batch.
 //!
-//! The published batch of 32 fills two AVX-512 registers. For it there are kernels of our own, which read the weights in place and fetch
-//! those of the next rows ahead of time: `gemm` waits for memory there (about 81 GFLOP/s by samples of a training, against 108; Zen 4, one core). Everything else, and
-//! every other processor, goes through `gemm`.
+//! The published batch of 32 fills two AVX-512 registers. Our own kernels for this case read the
+//! weights in place and prefetch the next rows, where `gemm` waits for memory (about 81 GFLOP/s in
+//! profiles of a training, against 108; Zen 4, one core). All other shapes and processors use
+//! `gemm`.
 
-use super::matrix::{View, product};
+use super::product::{View, product};
 
-/// `out = W x`: W is outputs x inputs, x inputs x batch, `out` outputs x batch, all row-major.
+/// Computes `out = W x`: W is outputs x inputs, x inputs x batch, `out` outputs x batch, all
+/// row-major.
 ///
 /// # Panics
 /// If a slice is too short.
@@ -19,7 +22,8 @@ pub fn weights_times(weights: &[f32], outputs: usize, inputs: usize, x: &[f32], 
     product(out, false, View::new(weights, outputs, inputs), View::new(x, inputs, batch));
 }
 
-/// `out = W^T dy`, or `out += W^T dy` where `accumulate`: W is outputs x inputs, dy outputs x batch, `out` inputs x batch, all row-major.
+/// Computes `out = W^T dy`, or `out += W^T dy` if `accumulate`: W is outputs x inputs, dy outputs x
+/// batch, `out` inputs x batch, all row-major.
 ///
 /// # Panics
 /// If a slice is too short.
@@ -34,7 +38,7 @@ pub fn transposed_weights_times(
 ) {
     #[cfg(target_arch = "x86_64")]
     if avx512::fits(batch) && inputs.is_multiple_of(avx512::COLUMNS) {
-        // So few rows of weights stay in the first-level cache until all their columns were used.
+        // This few rows of weights stay in the L1 cache until all their columns are used.
         let height = (avx512::TILE / inputs.max(1)).max(1);
         for from in (0..outputs).step_by(height) {
             let to = outputs.min(from + height);
@@ -48,25 +52,28 @@ pub fn transposed_weights_times(
 
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
-    #![expect(unsafe_code, reason = "more than half of the training time is spent here; the portable twin is `gemm`")]
+    #![expect(
+        unsafe_code,
+        reason = "more than half of the training time is spent here; `gemm` is the portable version"
+    )]
 
     use std::arch::x86_64::{
         _MM_HINT_T0, _mm_prefetch, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps,
         _mm512_storeu_ps,
     };
 
-    /// The batch that these kernels are for: two registers.
+    /// Batch size of these kernels: two registers.
     const BATCH: usize = 32;
-    /// Numbers in a register.
+    /// Elements in a register.
     const LANES: usize = 16;
-    /// Rows of weights at once in [`forward`]: with more, their lines fall on too few places of the first-level cache.
+    /// Rows of weights per pass of [`forward`]: more rows collide in the L1 cache.
     const ROWS: usize = 6;
-    /// Columns of weights at once in [`backward`].
+    /// Columns of weights per pass of [`backward`].
     pub const COLUMNS: usize = 8;
-    /// Weights of one round of [`backward`].
+    /// Weights per call of [`backward`].
     pub const TILE: usize = 16 * 1024;
 
-    /// Whether these kernels are for this processor and batch.
+    /// Whether this processor and batch can use these kernels.
     pub fn fits(batch: usize) -> bool {
         batch == BATCH && std::arch::is_x86_feature_detected!("avx512f")
     }
@@ -75,7 +82,8 @@ mod avx512 {
     pub fn forward(weights: &[f32], inputs: usize, x: &[f32], out: &mut [f32]) {
         let outputs = out.len() / BATCH;
         assert!(weights.len() >= outputs * inputs && x.len() >= inputs * BATCH);
-        // SAFETY: `fits` was asked, so the processor has AVX-512; the asserts are what `forward_rows` needs.
+        // SAFETY: the caller checked `fits`, so the processor has AVX-512; the asserts establish
+        // the contract of `forward_rows`.
         unsafe {
             let whole = outputs / ROWS * ROWS;
             for row in (0..whole).step_by(ROWS) {
@@ -87,14 +95,15 @@ mod avx512 {
         }
     }
 
-    /// `N` rows of the result, from row `first`.
+    /// Computes `N` rows of the result, from row `first`.
     ///
     /// # Safety
-    /// The processor has AVX-512; `weights` holds `first + N` rows of `inputs`, `x` `inputs` rows of [`BATCH`], `out` `first + N` rows of
-    /// [`BATCH`].
+    /// The processor has AVX-512; `weights` holds `first + N` rows of `inputs`, `x` `inputs` rows
+    /// of [`BATCH`], `out` `first + N` rows of [`BATCH`].
     #[target_feature(enable = "avx512f")]
     unsafe fn forward_rows<const N: usize>(weights: &[f32], inputs: usize, x: &[f32], out: &mut [f32], first: usize) {
-        // SAFETY: every pointer that is read or written is an element that the caller vouches for; prefetching reads nothing.
+        // SAFETY: every pointer read or written is inside the lengths that the caller guarantees; a
+        // prefetch reads nothing.
         unsafe {
             let rows: [*const f32; N] = std::array::from_fn(|n| weights.as_ptr().add((first + n) * inputs));
             let mut sums = [[_mm512_setzero_ps(); 2]; N];
@@ -119,21 +128,23 @@ mod avx512 {
         }
     }
 
-    /// See [`super::transposed_weights_times`]; the processor must have AVX-512, and `inputs` be a multiple of [`COLUMNS`].
+    /// See [`super::transposed_weights_times`]; the processor must have AVX-512, and `inputs` must
+    /// be a multiple of [`COLUMNS`].
     pub fn backward(weights: &[f32], inputs: usize, dy: &[f32], out: &mut [f32], accumulate: bool) {
         let outputs = dy.len() / BATCH;
         assert!(weights.len() >= outputs * inputs && out.len() >= inputs * BATCH && inputs.is_multiple_of(COLUMNS));
         for first in (0..inputs).step_by(COLUMNS) {
-            // SAFETY: `fits` was asked, so the processor has AVX-512; the asserts are what `backward_columns` needs.
+            // SAFETY: the caller checked `fits`, so the processor has AVX-512; the asserts
+            // establish the contract of `backward_columns`.
             unsafe { backward_columns(weights, outputs, inputs, dy, out, first, accumulate) }
         }
     }
 
-    /// [`COLUMNS`] rows of the result, from row `first`.
+    /// Computes [`COLUMNS`] rows of the result, from row `first`.
     ///
     /// # Safety
-    /// The processor has AVX-512; `weights` holds `outputs` rows of `inputs`, `dy` `outputs` rows of [`BATCH`], `out` `inputs` rows of
-    /// [`BATCH`], and `first + COLUMNS` is at most `inputs`.
+    /// The processor has AVX-512; `weights` holds `outputs` rows of `inputs`, `dy` `outputs` rows
+    /// of [`BATCH`], `out` `inputs` rows of [`BATCH`], and `first + COLUMNS` is at most `inputs`.
     #[target_feature(enable = "avx512f")]
     unsafe fn backward_columns(
         weights: &[f32],
@@ -144,7 +155,7 @@ mod avx512 {
         first: usize,
         accumulate: bool,
     ) {
-        // SAFETY: every pointer that is read or written is an element that the caller vouches for.
+        // SAFETY: every pointer read or written is inside the lengths that the caller guarantees.
         unsafe {
             let out = out.as_mut_ptr().add(first * BATCH);
             let mut sums = [[_mm512_setzero_ps(); 2]; COLUMNS];
@@ -184,9 +195,9 @@ mod tests {
         assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4), "{what}");
     }
 
-    /// On a processor with AVX-512 this compares the kernels with `gemm`; elsewhere `gemm` with itself.
+    /// With AVX-512 this compares the kernels with `gemm`, without it `gemm` with itself.
     #[test]
-    fn both_products_are_those_of_gemm_for_every_shape() {
+    fn both_products_match_gemm_for_every_shape() {
         for (outputs, inputs, batch) in [(1, 8, 32), (6, 16, 32), (13, 24, 32), (64, 520, 32), (7, 9, 32), (12, 16, 8)]
         {
             let weights = numbers(outputs * inputs, 1);

@@ -1,9 +1,9 @@
-//! Element-wise activations, in place.
+//! Activations, in place.
 
 use jhalak_simd::dispatched;
 use serde::{Deserialize, Serialize};
 
-/// A function applied to every number.
+/// A function applied to every element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
@@ -16,7 +16,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Replaces every number by its image.
+    /// Applies the function to every element.
     pub fn forward(self, x: &mut [f32]) {
         match self {
             Self::Relu => x.iter_mut().for_each(|x| *x = x.max(0.0)),
@@ -25,7 +25,8 @@ impl Activation {
         }
     }
 
-    /// Multiplies `dy` by the derivative, which all three functions give from their output `y`.
+    /// Multiplies `dy` by the derivative, which for all three functions follows from the output
+    /// `y`.
     pub fn backward(self, y: &[f32], dy: &mut [f32]) {
         match self {
             Self::Relu => dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = if *y > 0.0 { *dy } else { 0.0 }),
@@ -36,7 +37,8 @@ impl Activation {
 }
 
 /// 1 / (1 + e^-x), without overflow.
-pub(super) fn sigmoid(x: f32) -> f32 {
+#[inline]
+pub(crate) fn sigmoid(x: f32) -> f32 {
     if x >= 0.0 {
         1.0 / (1.0 + (-x).exp())
     } else {
@@ -45,13 +47,29 @@ pub(super) fn sigmoid(x: f32) -> f32 {
     }
 }
 
+/// Replaces each row of `classes` logits with probabilities (softmax).
+pub fn softmax_rows(logits: &mut [f32], classes: usize) {
+    for row in logits.chunks_exact_mut(classes.max(1)) {
+        let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        row.iter_mut().for_each(|x| *x = (*x - highest).exp());
+        let sum: f32 = row.iter().sum();
+        row.iter_mut().for_each(|x| *x /= sum);
+    }
+}
+
+/// Replaces each logit with its probability (sigmoid).
+pub fn sigmoid_rows(logits: &mut [f32]) {
+    logits.iter_mut().for_each(|x| *x = sigmoid(*x));
+}
+
 dispatched! {
-    /// tanh of every number in place, within 2e-7 of the exact value, without a branch, so that the compiler can vectorise it.
+    /// tanh of every element in place, within 2e-7 of the exact value, branch-free so that the
+    /// compiler can vectorize it.
     ///
-    /// tanh |x| = (1 - e) / (1 + e) with e = exp(-2 |x|), which is 2^-k times a polynomial in what is left; near 0, where that
-    /// would cancel, the series of tanh.
+    /// tanh |x| = (1 - e) / (1 + e) with e = exp(-2 |x|), computed as 2^-k times a polynomial in
+    /// the remainder; near 0, where this form cancels, the series of tanh.
     tanh(x: &mut [f32]) {
-        /// Added and taken away again, it rounds to a whole number.
+        /// Adding and subtracting this rounds to an integer.
         const ROUND: f32 = 12_582_912.0;
         for x in x {
             let y = (2.0 * x.abs()).min(30.0);
@@ -74,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tanh_is_within_rounding_of_the_exact_value_on_every_processor() {
+    fn tanh_is_within_2e_7_of_the_exact_value_in_both_simd_versions() {
         let xs: Vec<f32> =
             (-120_000..=120_000).map(|i| i as f32 * 1e-4).chain([30.0, -30.0, 1e30, f32::INFINITY]).collect();
         let (mut here, mut anywhere) = (xs.clone(), xs.clone());
@@ -87,7 +105,7 @@ mod tests {
         }
         let mut odd = [f32::NAN, 0.0, -0.0, 1e-30];
         tanh::run(&mut odd);
-        assert!(odd[0].is_nan(), "what has diverged must be seen");
+        assert!(odd[0].is_nan(), "NaN must stay visible");
         assert_eq!(odd[1..], [0.0, -0.0, 1e-30]);
     }
 }

@@ -1,23 +1,25 @@
-//! Bilinear resizing of two taps an axis, not widened when shrinking: what OpenCV's `resize` with `INTER_LINEAR` gives for 8-bit pictures, to
-//! the byte, because that is what detectors were trained with.
+//! Bilinear resizing with two taps per axis, not widened when shrinking. Equal to the byte to
+//! OpenCV's `resize` with `INTER_LINEAR` on 8-bit pictures, because detectors are trained with it.
 //!
-//! Positions in f32 with centres at half pixels, weights of 11 bits, a halving of both sides as the mean of four pixels.
+//! Positions are f32 with pixel centers at halves, weights have 11 bits, and halving both sides is
+//! the mean of four pixels.
 
-use super::placement::Placement;
+use super::letterbox::Letterbox;
 
 /// Bits of a weight.
 const BITS: u32 = 11;
 const ONE: i16 = 1 << BITS;
-/// Bits that are dropped between the two axes: what is left of a weighted pair fits 16 bits.
+/// Bits dropped between the two axes, so that a weighted pair fits 16 bits.
 const DROPPED: u32 = 4;
 
-/// Where the pixels of an axis are taken from.
+/// The source pixels of one target pixel along an axis.
 #[derive(Debug, Clone, PartialEq)]
 struct Tap {
     /// The first source pixel; the second is the next one, or the same at the end.
     first: u32,
     second: u32,
-    /// Their weights, together [`ONE`]: the first's in the lower half, the second's in the upper one, as processors multiply pairs.
+    /// Their weights, which sum to [`ONE`]: the first in the lower half, the second in the upper
+    /// half, as SIMD instructions multiply pairs.
     weights: u32,
 }
 
@@ -27,21 +29,22 @@ impl Tap {
     }
 }
 
-/// Resizes pictures; keeps its tables while sizes stay.
+/// Resizes pictures; reuses its tables while the sizes stay the same.
 #[derive(Default)]
-pub struct TwoTap {
+pub struct BilinearResizer {
     sizes: Option<((u32, u32), (u32, u32))>,
     columns: Vec<Tap>,
     rows: Vec<Tap>,
-    /// Source rows resized across, and which they are.
-    across: [(Option<usize>, Vec<i16>); 2],
+    /// Horizontally resized source rows, with their indexes.
+    horizontal: [(Option<usize>, Vec<i16>); 2],
     line: Vec<u8>,
 }
 
-impl TwoTap {
-    /// Gives every row of `rgb` (of `size`, 3 bytes a pixel) resized to the placement's size, from the top.
-    pub fn rows(&mut self, rgb: &[u8], size: (u32, u32), placement: &Placement, mut row: impl FnMut(usize, &[u8])) {
-        let target = (placement.width, placement.height);
+impl BilinearResizer {
+    /// Calls `row` with each row of `rgb` (of `size`, 3 bytes per pixel) resized to the size of the
+    /// letterbox, from the top.
+    pub fn rows(&mut self, rgb: &[u8], size: (u32, u32), letterbox: &Letterbox, mut row: impl FnMut(usize, &[u8])) {
+        let target = (letterbox.width, letterbox.height);
         let stride = size.0 as usize * 3;
         if size == target {
             rgb.chunks_exact(stride).enumerate().for_each(|(y, line)| row(y, line));
@@ -61,42 +64,42 @@ impl TwoTap {
             self.rows = taps(size.1, target.1, false);
             self.sizes = Some((size, target));
         }
-        self.across.iter_mut().for_each(|(which, _)| *which = None);
+        self.horizontal.iter_mut().for_each(|(which, _)| *which = None);
         for (y, tap) in self.rows.iter().enumerate() {
-            // What was the lower source row is often the upper one of the next.
+            // The lower source row is often the upper one of the next target row.
             let (first, second) = (tap.first as usize, tap.second as usize);
-            if self.across[0].0 != Some(first) && self.across[1].0 == Some(first) {
-                self.across.swap(0, 1);
+            if self.horizontal[0].0 != Some(first) && self.horizontal[1].0 == Some(first) {
+                self.horizontal.swap(0, 1);
             }
             for (slot, source) in [(0, first), (1, second)] {
-                let (which, values) = &mut self.across[slot];
+                let (which, values) = &mut self.horizontal[slot];
                 if *which != Some(source) {
                     values.resize(self.columns.len() * 3, 0);
-                    across(&rgb[source * stride..(source + 1) * stride], &self.columns, values);
+                    horizontal(&rgb[source * stride..(source + 1) * stride], &self.columns, values);
                     *which = Some(source);
                 }
             }
-            let [(_, above), (_, below)] = &self.across;
-            down::run(above, below, tap.weights(), &mut self.line);
+            let [(_, above), (_, below)] = &self.horizontal;
+            vertical::run(above, below, tap.weights(), &mut self.line);
             row(y, &self.line);
         }
     }
 }
 
-/// The pixels of a row of 3 bytes each, in pairs by their weights.
-fn across(source: &[u8], columns: &[Tap], values: &mut [i16]) {
+/// Resizes one row of 3-byte pixels horizontally.
+fn horizontal(source: &[u8], columns: &[Tap], values: &mut [i16]) {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
-        #[expect(unsafe_code, reason = "code compiled for AVX2 may run only where AVX2 is")]
-        // SAFETY: the processor has just said that it has AVX2.
-        let done = unsafe { avx2::across(source, columns, values) };
-        return across_anywhere(source, &columns[done..], &mut values[done * 3..]);
+        #[expect(unsafe_code, reason = "code compiled for AVX2 may run only where AVX2 is present")]
+        // SAFETY: the line above detected AVX2 on this processor.
+        let done = unsafe { avx2::horizontal(source, columns, values) };
+        return horizontal_portable(source, &columns[done..], &mut values[done * 3..]);
     }
-    across_anywhere(source, columns, values);
+    horizontal_portable(source, columns, values);
 }
 
-/// [`across`] for any processor.
-fn across_anywhere(source: &[u8], columns: &[Tap], values: &mut [i16]) {
+/// [`horizontal`] for any processor.
+fn horizontal_portable(source: &[u8], columns: &[Tap], values: &mut [i16]) {
     for (out, tap) in values.as_chunks_mut::<3>().0.iter_mut().zip(columns) {
         let [w0, w1] = tap.weights().map(i32::from);
         let (a, b) = (&source[tap.first as usize * 3..], &source[tap.second as usize * 3..]);
@@ -107,8 +110,8 @@ fn across_anywhere(source: &[u8], columns: &[Tap], values: &mut [i16]) {
 }
 
 jhalak_simd::dispatched! {
-    /// One row of the target from the two of its source that were resized across, by their weights.
-    down(above: &[i16], below: &[i16], weights: [i16; 2], out: &mut [u8]) {
+    /// Computes one target row from two horizontally resized source rows and their weights.
+    vertical(above: &[i16], below: &[i16], weights: [i16; 2], out: &mut [u8]) {
         let share = |weight: i16, value: i16| ((i32::from(weight) * i32::from(value)) >> 16) as i16;
         for ((out, &a), &b) in out.iter_mut().zip(above).zip(below) {
             *out = ((share(weights[0], a) + share(weights[1], b) + 2) >> 2) as u8;
@@ -121,10 +124,12 @@ mod avx2 {
     use super::{DROPPED, Tap};
     use std::arch::x86_64::*;
 
-    /// See [`super::across_anywhere`]. Two target pixels at a time: the two source pixels of each become pairs of 16 bits, a channel each, which one
-    /// instruction multiplies and adds. Returns how many were done: at the end of the row eight bytes are no longer there to be read at once.
+    /// See [`super::horizontal_portable`]. Computes two target pixels at a time: the two source
+    /// pixels of each become pairs of 16 bits per channel, which one instruction multiplies and
+    /// adds. Returns the number of computed pixels: near the end of the row, fewer than eight bytes
+    /// are left to read at once.
     #[target_feature(enable = "avx2")]
-    pub(super) fn across(source: &[u8], columns: &[Tap], values: &mut [i16]) -> usize {
+    pub(super) fn horizontal(source: &[u8], columns: &[Tap], values: &mut [i16]) -> usize {
         let order = _mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1);
         let order = _mm256_broadcastsi128_si256(order);
         let mut done = 0;
@@ -157,18 +162,19 @@ fn halve(upper: &[u8], lower: &[u8], line: &mut [u8]) {
     }
 }
 
-/// The taps of an axis. Beyond the ends the last pixel counts alone; across, its weight is then whole.
-fn taps(source: u32, target: u32, is_across: bool) -> Vec<Tap> {
+/// Computes the taps of an axis. Beyond the ends only the last pixel counts; horizontally it then
+/// has the full weight.
+fn taps(source: u32, target: u32, is_horizontal: bool) -> Vec<Tap> {
     let scale = f64::from(source) / f64::from(target);
     let last = i64::from(source) - 1;
     let tap = |place: u32| {
         let at = ((f64::from(place) + 0.5) * scale - 0.5) as f32;
         let mut first = at.floor() as i64;
         let mut part = at - first as f32;
-        if is_across && first < 0 {
+        if is_horizontal && first < 0 {
             (first, part) = (0, 0.0);
         }
-        if is_across && first >= last {
+        if is_horizontal && first >= last {
             (first, part) = (last, 0.0);
         }
         let weight = |share: f32| (share * f32::from(ONE)).round_ties_even() as u32;
@@ -185,18 +191,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn this_processor_and_any_give_the_same((columns, width) in (1u32..200, 1u32..90), seed: u32) {
+        fn the_avx2_and_portable_versions_give_the_same_bytes((columns, width) in (1u32..200, 1u32..90), seed: u32) {
             let mut state = seed;
             let mut byte = || {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                // Extremes are commoner than chance would have them.
+                // Extreme values are more frequent than by chance.
                 match state >> 30 { 0 => 0, 1 => 255, _ => (state >> 16) as u8 }
             };
             let row: Vec<u8> = (0..columns * 3).map(|_| byte()).collect();
             let taps = taps(columns, width, true);
             let (mut ours, mut theirs) = (vec![0; taps.len() * 3], vec![0; taps.len() * 3]);
-            across(&row, &taps, &mut ours);
-            across_anywhere(&row, &taps, &mut theirs);
+            horizontal(&row, &taps, &mut ours);
+            horizontal_portable(&row, &taps, &mut theirs);
             prop_assert_eq!(ours, theirs);
         }
     }

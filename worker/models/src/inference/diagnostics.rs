@@ -1,4 +1,4 @@
-//! What really runs: the library's version, the provider of every node, the time of one inference.
+//! Diagnostics: the version of ONNX Runtime, the provider of each node, the time of one inference.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,15 +13,16 @@ use ort::value::TensorRef;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::build::build;
 use super::contract::{Contract, Rows};
-use super::{numbers, session};
-use crate::embed::video::clip_shape;
+use super::float16;
 
-/// The version of the ONNX Runtime library at `path`, and how it was built; `Models::open` must have loaded it.
+/// Returns the version and build information of the ONNX Runtime library at `path`. Call it after
+/// `Models::open`, which loads the library.
 pub fn library_version(path: &Path) -> String {
     let info = ort::info().trim_start_matches("ORT Build Info: ");
     let built = info.split(", cmake").next().unwrap_or(info);
-    // ort does not pass the version on; the library's symbols carry it as VERS_x.y.z.
+    // ort does not report the version; the symbols of the library contain it as VERS_x.y.z.
     match std::fs::read(path).ok().and_then(|bytes| symbol_version(&bytes)) {
         Some(version) => format!("version {version} ({built})"),
         None => built.to_string(),
@@ -39,31 +40,31 @@ fn symbol_version(library: &[u8]) -> Option<String> {
         .find(|version| version.split('.').count() == 3 && !version.ends_with('.'))
 }
 
-/// One model as it runs here.
+/// How one model runs on this machine.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Examined {
-    /// The inputs' names and the shapes that were used.
+pub struct ModelDiagnostics {
+    /// Names of the inputs, and the shapes used.
     pub inputs: Vec<(String, Vec<usize>)>,
-    /// The outputs' names and shapes.
+    /// Names and shapes of the outputs.
     pub outputs: Vec<(String, Vec<usize>)>,
-    /// Nodes by the provider that ran them.
+    /// Number of nodes by provider.
     pub nodes: BTreeMap<String, usize>,
-    /// Milliseconds of one inference: the fastest of three after a first one.
+    /// Milliseconds of one inference: the fastest of three after a warm-up.
     pub ms: f64,
 }
 
-/// A graph of one node, y = x + x on one number, so small that it stands here: enough for a provider to show whether it starts.
-const TINY: &[u8] = &[
+/// An ONNX file of one node, y = x + x on one element: enough to test whether a provider starts.
+const ONE_NODE_MODEL: &[u8] = &[
     0x08, 0x08, 0x3a, 0x35, 0x0a, 0x0e, 0x0a, 0x01, 0x78, 0x0a, 0x01, 0x78, 0x12, 0x01, 0x79, 0x22, 0x03, 0x41, 0x64,
     0x64, 0x12, 0x01, 0x67, 0x5a, 0x0f, 0x0a, 0x01, 0x78, 0x12, 0x0a, 0x0a, 0x08, 0x08, 0x01, 0x12, 0x04, 0x0a, 0x02,
     0x08, 0x01, 0x62, 0x0f, 0x0a, 0x01, 0x79, 0x12, 0x0a, 0x0a, 0x08, 0x08, 0x01, 0x12, 0x04, 0x0a, 0x02, 0x08, 0x01,
     0x42, 0x04, 0x0a, 0x00, 0x10, 0x11,
 ];
 
-/// Starts the provider that is asked for on a graph of one node.
+/// Starts the configured provider on a graph of one node.
 ///
 /// # Errors
-/// Transient where it does not start: a provider that is asked for and is not there is never replaced by another.
+/// Transient if it does not start: a missing provider is never replaced by another.
 pub(super) fn try_provider(environment: &Environment, inference: &InferenceSettings) -> Result<()> {
     if inference.provider.is_cpu() {
         return Ok(());
@@ -72,7 +73,7 @@ pub(super) fn try_provider(environment: &Environment, inference: &InferenceSetti
         Error::transient(format!("inference.provider is {} and does not start", inference.provider.name()))
             .with_source(e)
     };
-    let mut session = session::build(environment, TINY, inference, None).map_err(|e| match e.kind() {
+    let mut session = build(environment, ONE_NODE_MODEL, inference, None).map_err(|e| match e.kind() {
         jhalak_common::ErrorKind::Transient => e,
         _ => unusable(e),
     })?;
@@ -82,19 +83,19 @@ pub(super) fn try_provider(environment: &Environment, inference: &InferenceSetti
     let outputs = session.run(ort::inputs!["x" => value]).map_err(failed)?;
     match outputs.get("y").and_then(|y| y.try_extract_tensor::<f32>().ok()).map(|(_, data)| data.to_vec()) {
         Some(two) if two == [2.0] => Ok(()),
-        other => Err(unusable(Error::bug(format!("it gave {other:?} for 1 + 1")))),
+        other => Err(unusable(Error::bug(format!("it returned {other:?} for 1 + 1")))),
     }
 }
 
-pub(super) fn examine(
+pub(super) fn diagnose(
     environment: &Environment,
     model: &Model,
     folder: &Path,
     inference: &InferenceSettings,
-) -> Result<Examined> {
+) -> Result<ModelDiagnostics> {
     let bytes = std::fs::read(folder.join(&model.file))?;
     let profile = tempfile::tempdir()?;
-    let mut session = session::build(environment, &bytes, inference, Some(&profile.path().join("run")))?;
+    let mut session = build(environment, &bytes, inference, Some(&profile.path().join("run")))?;
     let contract = Contract::of(model, session.inputs(), session.outputs())?;
     let shapes: Vec<Vec<usize>> =
         contract.inputs.iter().map(|input| example_shape(model, &input.shape, contract.rows)).collect();
@@ -107,7 +108,7 @@ pub(super) fn examine(
     for round in 0..4 {
         let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::new();
         for ((input, shape), data) in contract.inputs.iter().zip(&shapes).zip(&zeros) {
-            values.push((input.name.as_str(), numbers::given(input, shape, data).map_err(failed)?));
+            values.push((input.name.as_str(), float16::to_value(input, shape, data).map_err(failed)?));
         }
         let start = Instant::now();
         let outputs = session.run(values).map_err(failed)?;
@@ -118,11 +119,11 @@ pub(super) fn examine(
         given = contract
             .outputs
             .iter()
-            .filter_map(|o| Some((o.name.clone(), numbers::taken(outputs.get(&o.name)?).ok()?.0)))
+            .filter_map(|o| Some((o.name.clone(), float16::from_value(outputs.get(&o.name)?).ok()?.0)))
             .collect();
     }
     let written = session.end_profiling().map_err(failed)?;
-    Ok(Examined {
+    Ok(ModelDiagnostics {
         inputs: contract.inputs.iter().map(|i| i.name.clone()).zip(shapes.clone()).collect(),
         outputs: given,
         nodes: providers(&std::fs::read(written)?),
@@ -130,7 +131,7 @@ pub(super) fn examine(
     })
 }
 
-/// A shape that the model takes: one row; where the length is free, what its section says.
+/// Returns a shape that the model accepts: one row, and dynamic lengths as its entry states.
 fn example_shape(model: &Model, shape: &[i64], rows: Rows) -> Vec<usize> {
     let picture = model.picture.as_ref();
     let sound = |frame: usize, hop: usize| frame + hop * 49;
@@ -145,7 +146,7 @@ fn example_shape(model: &Model, shape: &[i64], rows: Rows) -> Vec<usize> {
         _ => usize::try_from(n).unwrap_or(if shape.len() == 1 { free } else { 1 }),
     };
     let due = match (picture, &model.clip) {
-        (Some(how), Some(clip)) => clip_shape(how, clip).to_vec(),
+        (Some(how), Some(clip)) => clip.clip_shape(how).to_vec(),
         (Some(how), None) => {
             let side = |n: u32| if n > 0 { n as usize } else { free };
             match how.layout {
@@ -163,7 +164,8 @@ fn example_shape(model: &Model, shape: &[i64], rows: Rows) -> Vec<usize> {
         .collect()
 }
 
-/// Nodes by provider, from ONNX Runtime's profile: one event a node and run, so each name is counted once.
+/// Counts nodes by provider in ONNX Runtime's profile. The profile has one event per node and run,
+/// so each name counts once.
 fn providers(profile: &[u8]) -> BTreeMap<String, usize> {
     let events: Value = serde_json::from_slice(profile).unwrap_or_default();
     let mut nodes = BTreeMap::new();
@@ -185,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_librarys_version_is_read_from_its_symbols() {
+    fn the_library_version_is_read_from_its_symbols() {
         assert_eq!(symbol_version(b"..VERS_?\0VERS_1.31.1\0libstdc").as_deref(), Some("1.31.1"));
         assert_eq!(symbol_version(b"no library"), None);
     }

@@ -1,5 +1,5 @@
-//! Numbers on their way into a graph and out of it. Here they are f32; a file with half precision at its edges, as YOLOs are often exported, is
-//! given and gives halves.
+//! Conversion between f32, which callers use, and the float16 inputs and outputs of some files, as
+//! in many exports of YOLO.
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -9,8 +9,9 @@ use ort::value::{DynValue, TensorElementType, TensorRef};
 
 use super::contract::TensorShape;
 
-/// What a session takes: `data`, of shape `shape`, as the numbers of `input`. Halves round to the nearest; beyond 65,504 they are infinite.
-pub(super) fn given<'v>(
+/// Converts `data`, of shape `shape`, to the element type of `input`. float16 rounds to the nearest
+/// value; above 65,504 it is infinite.
+pub(super) fn to_value<'v>(
     input: &TensorShape,
     shape: &[usize],
     data: &'v [f32],
@@ -25,11 +26,11 @@ pub(super) fn given<'v>(
     }
 }
 
-/// The shape and the numbers of what a session gave.
+/// Returns the shape and the values of an output.
 ///
 /// # Errors
-/// It is no tensor of f32 or of halves.
-pub(super) fn taken(value: &DynValue) -> Result<(Vec<usize>, Vec<f32>), ort::Error> {
+/// The output is not a tensor of float32 or float16.
+pub(super) fn from_value(value: &DynValue) -> Result<(Vec<usize>, Vec<f32>), ort::Error> {
     let lengths = |shape: &[i64]| shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
     if value.dtype().tensor_type() == Some(TensorElementType::Float16) {
         let (shape, halves) = value.try_extract_tensor::<f16>()?;
@@ -37,13 +38,4 @@ pub(super) fn taken(value: &DynValue) -> Result<(Vec<usize>, Vec<f32>), ort::Err
     }
     let (shape, data) = value.try_extract_tensor::<f32>()?;
     Ok((lengths(shape), data.to_vec()))
-}
-
-/// How the kind of a tensor in a file is called here; none where its numbers cannot be used.
-pub(super) fn kind_of(element: TensorElementType) -> Option<NumberKind> {
-    match element {
-        TensorElementType::Float32 => Some(NumberKind::Float32),
-        TensorElementType::Float16 => Some(NumberKind::Float16),
-        _ => None,
-    }
 }
