@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use jhalak_common::dataset::{Dataset, Label, Movie, Rating, User};
 use jhalak_common::evaluation::{CellSpec, EmbeddingSource, FitSpec, Modality, Model, Split, UserEmbedding};
-use jhalak_worker::recommend::embedding::{EmbeddingTable, Features};
+use jhalak_worker::recommend::features::embedding::{EmbeddingTable, Features};
 use jhalak_worker::recommend::serving::{Check, Files, FitRequest, fit_all};
 use ort::environment::Environment;
 use ort::session::Session;

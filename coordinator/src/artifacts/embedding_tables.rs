@@ -226,9 +226,8 @@ mod tests {
         assert_eq!((table.rows, table.without.as_slice()), (1, &["m2".to_string()][..]));
         let key = ArtifactKey { kind, recipe: table.recipe, subject: table.subject.clone() };
         let record = artifact::committed(store, &key).await.expect("a readable record").expect("a table");
-        let rows = table_file::Table::read(
-            artifact::read_file(store, &record, table_file::FILE).await.expect("a file"),
-        );
+        let rows =
+            table_file::Table::read(artifact::read_file(store, &record, table_file::FILE).await.expect("a file"));
         assert!(rows.is_ok());
     }
 

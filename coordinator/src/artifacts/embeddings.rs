@@ -14,7 +14,7 @@ use jhalak_common::run::job::Trailer;
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
-use jhalak_worker::recommend::embedding::{EmbeddingTable, Features};
+use jhalak_worker::recommend::features::embedding::{EmbeddingTable, Features};
 
 use crate::artifacts::embedding_tables::{self, GatheredTable};
 use crate::plan::dataset_source::Source;

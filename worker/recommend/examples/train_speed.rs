@@ -4,9 +4,9 @@
 //! `make bench-train` runs both in turn.
 
 use jhalak_nn::{Optimiser, OptimizerState, StepRate, cross_entropy, seeded};
-use jhalak_recommend::classifier::Classifier;
-use jhalak_recommend::inputs::Batch;
-use jhalak_recommend::network::Network;
+use jhalak_recommend::features::inputs::Batch;
+use jhalak_recommend::networks::Network;
+use jhalak_recommend::networks::classifier::Classifier;
 use std::time::{Duration, Instant};
 
 const DIM: usize = 512;

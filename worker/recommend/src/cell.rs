@@ -1,18 +1,18 @@
 //! One fold of one cell of the evaluation grid: from pairs to predictions.
 
 use crate::baseline::{self, CountBy};
-use crate::honest::baseline::{self as linear, Baseline};
-use crate::honest::{self, Regime, Settings};
-use crate::metadata;
-use crate::network_fold::NetworkFold;
-use crate::split::{FoldPairs, fold_pairs};
+use crate::ensemble::linear_baselines::{self as linear, Baseline};
+use crate::ensemble::{self, Regime, Settings};
+use crate::features::metadata;
+use crate::networks::fold::NetworkFold;
+use crate::split::{FoldPairs, fold_pairs, fold_seed};
 use crate::{CLASSES, RecommendError};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::metrics::{Confusion, predicted_class};
 use jhalak_nn::{History, Resume, StartAgain, seeded, shuffle};
 use std::sync::atomic::AtomicBool;
 
-pub use crate::embedding::{EmbeddingTable, Features};
+pub use crate::features::embedding::{EmbeddingTable, Features};
 pub use jhalak_common::evaluation::{
     Balance, CellSpec, Control, Edition, EmbeddingSource, Errata, FoldResult, GlSettings, Modality, Model, PartKind,
     PartResult, Prediction, Protocol, Split, TrainingSettings, UserEmbedding,
@@ -143,7 +143,7 @@ fn run(
         predictions,
         balance,
         parts,
-        settings_tried: if spec.model == Model::Honest { honest::settings::TRIED } else { 0 },
+        settings_tried: if spec.model == Model::Honest { ensemble::settings::TRIED } else { 0 },
         epochs: history.as_ref().map_or(0, |h| h.train_losses.len()),
         best_epoch: history.as_ref().map_or(0, |h| h.best_epoch),
         train_losses: history.as_ref().map_or_else(Vec::new, |h| h.train_losses.clone()),
@@ -189,10 +189,6 @@ fn confusion(dataset: &Dataset, test: &[u32], probabilities: &[[f32; CLASSES]]) 
     confusion
 }
 
-pub(super) fn fold_seed(spec: &CellSpec, fold: usize) -> u64 {
-    spec.seed.wrapping_mul(1009).wrapping_add(fold as u64)
-}
-
 /// What is new about the test pairs. The published split is one of pairs.
 fn regime(spec: &CellSpec) -> Regime {
     match spec.protocol {
@@ -213,7 +209,7 @@ fn fit_honest(
     fold: usize,
     stop: &AtomicBool,
 ) -> Result<Answer, RecommendError> {
-    let fitted = honest::fit(dataset, train, &Settings::new(regime(spec)), fold_seed(spec, fold), stop)?;
+    let fitted = ensemble::fit(dataset, train, &Settings::new(regime(spec)), fold_seed(spec, fold), stop)?;
     let asked = asked(dataset, test);
     let probabilities = fitted.predict(&asked)?;
     let part = |kind, name: &str, probabilities: &[[f32; CLASSES]], weight| PartResult {

@@ -1,9 +1,9 @@
 //! Whole folds on small made-up datasets: what must be learned, what must not leak, what must be refused.
 
-use super::cell::*;
-use super::embedding::EmbeddingTable;
-use super::example::{Taste, example};
-use super::{CLASSES, RecommendError};
+use crate::cell::*;
+use crate::example::{Taste, example};
+use crate::features::embedding::EmbeddingTable;
+use crate::{CLASSES, RecommendError};
 use jhalak_common::dataset::{Dataset, Label};
 use jhalak_common::evaluation::PUBLISHED_UPSAMPLING;
 use jhalak_common::evaluation::metrics::{CellMetrics, summarise};

@@ -1,8 +1,8 @@
 //! The controls through whole folds: what has no labels, or no embeddings, to learn from must stay at chance level under `strict`, and must
 //! not where a leak is left in.
 
-use super::cell::*;
-use super::example::{Taste, example};
+use crate::cell::*;
+use crate::example::{Taste, example};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::metrics::summarise;
 use std::sync::atomic::AtomicBool;

@@ -25,6 +25,11 @@ pub struct FoldPairs {
     pub test: Vec<u32>,
 }
 
+/// Returns the seed of a fold of the cell.
+pub(crate) fn fold_seed(spec: &CellSpec, fold: usize) -> u64 {
+    spec.seed.wrapping_mul(1009).wrapping_add(fold as u64)
+}
+
 /// Draws fold `fold` (from 0) of the cell's protocol. In `strict` without any copies: see [`upsample`].
 ///
 /// `given` are the pairs that the fold tests, sorted, where the cell's folds were given: those and no others. Under the published protocol copies of a

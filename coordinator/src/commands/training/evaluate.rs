@@ -11,7 +11,7 @@ use jhalak_common::evaluation::{CellSpec, FoldResult};
 use jhalak_common::process::{exit, shutdown};
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, store};
-use jhalak_worker::recommend::embedding::Features;
+use jhalak_worker::recommend::features::embedding::Features;
 use jhalak_worker::recommend::folds::run_folds;
 use serde::Serialize;
 

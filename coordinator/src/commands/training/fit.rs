@@ -12,7 +12,7 @@ use jhalak_common::run::dataset_key;
 use jhalak_common::settings::Settings;
 use jhalak_common::store::{self, ObjectStore};
 use jhalak_common::{Error, Result};
-use jhalak_worker::recommend::embedding::Features;
+use jhalak_worker::recommend::features::embedding::Features;
 use jhalak_worker::recommend::serving::{Files, FitRequest, fit_all};
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use super::network::{FittedNetwork, Side};
 use crate::CLASSES;
-use crate::genre_head::HeadKind;
+use crate::networks::genre_head::HeadKind;
 use jhalak_common::evaluation::Model;
 use jhalak_onnx::{Builder, Name};
 use std::collections::BTreeMap;

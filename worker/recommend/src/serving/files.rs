@@ -12,16 +12,15 @@
 //! | `check.json` | inputs of a few pairs and the probabilities that any runtime must give for them |
 //! | `honest-pairs.msgpack`, `honest-movies.msgpack`, `honest-users.msgpack` | the honest model's second level, fitted for pairs of known viewers and movies, for movies that nobody rated, for new viewers; the rest it learns again from the dataset |
 
-use super::card::Card;
+use super::description::{Card, Description, NetworkDescription, SideDescription, VERSION};
 use super::export;
-use super::network::{FittedNetwork, Head, Side, TrainingFacts, empty_network, head_kind, names};
+use super::network::{FittedNetwork, Head, Side, empty_network, head_kind, names};
 use crate::RecommendError;
-use crate::embedding::EmbeddingTable;
-use crate::genre_head::{GenreHead, HeadSettings};
-use crate::honest::{self, Regime};
+use crate::ensemble::{self, Regime};
+use crate::features::embedding::EmbeddingTable;
+use crate::networks::genre_head::{GenreHead, HeadSettings};
 use jhalak_common::dataset::Dataset;
-use jhalak_common::evaluation::CellSpec;
-use jhalak_common::hash::{self, Hash};
+use jhalak_common::hash;
 use jhalak_nn::{Parameter, seeded};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -29,8 +28,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The version of the stored form.
-pub const VERSION: u32 = 2;
 /// The file that a reader opens first.
 pub const MODEL: &str = "model.json";
 const CARD: &str = "README.md";
@@ -46,42 +43,6 @@ const CHECKED: usize = 16;
 
 /// The files of a model by their names.
 pub type Files = BTreeMap<String, Vec<u8>>;
-
-/// `model.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Description {
-    /// [`VERSION`].
-    pub version: u32,
-    /// What was fitted on what.
-    #[serde(flatten)]
-    pub card: Card,
-    /// The network, if there is one.
-    pub network: Option<NetworkDescription>,
-    /// The SHA-256 of every other file but the card, which is for people.
-    pub files: BTreeMap<String, Hash>,
-}
-
-/// What it takes to build the network again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NetworkDescription {
-    /// What was fitted.
-    pub cell: CellSpec,
-    /// Its modalities.
-    pub sides: Vec<SideDescription>,
-    /// How the training went.
-    pub training: TrainingFacts,
-}
-
-/// One modality.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SideDescription {
-    /// Its name.
-    pub name: String,
-    /// Numbers of an embedding that the network reads.
-    pub dim: usize,
-    /// Numbers of a raw embedding, where a genre head turns it into the other.
-    pub raw_dim: Option<usize>,
-}
 
 /// `statistics.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -121,7 +82,7 @@ pub fn encode(
     dataset: &Dataset,
     card: &Card,
     network: Option<&mut FittedNetwork>,
-    honest: &[honest::Stored],
+    honest: &[ensemble::Stored],
 ) -> Result<Files, RecommendError> {
     let mut files = Files::new();
     let described = network.as_ref().map(|fitted| NetworkDescription {
@@ -235,7 +196,7 @@ pub fn network(files: &Files, description: &NetworkDescription) -> Result<Fitted
 ///
 /// # Errors
 /// A damaged file.
-pub fn honest(files: &Files, description: &Description) -> Result<Vec<honest::Stored>, RecommendError> {
+pub fn honest(files: &Files, description: &Description) -> Result<Vec<ensemble::Stored>, RecommendError> {
     let named = HONEST.iter().filter(|name| description.files.contains_key(**name));
     let stored = named.filter_map(|name| files.get(*name).map(|bytes| (name, bytes)));
     stored.map(|(name, bytes)| rmp_serde::from_slice(bytes).map_err(|e| damaged(name, &e.to_string()))).collect()

@@ -1,11 +1,11 @@
 //! The final fit: every model that is asked for, on every rating, one a core.
 
-use super::card::{Card, HonestCard};
+use super::description::{Card, HonestCard};
 use super::files::{Files, encode};
 use super::network::{FittedNetwork, fit_network};
 use crate::RecommendError;
-use crate::embedding::Features;
-use crate::honest::{self, Settings};
+use crate::ensemble::{self, Settings};
+use crate::features::embedding::Features;
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::FitSpec;
 use std::sync::Mutex;
@@ -28,7 +28,7 @@ pub struct FitRequest<'a> {
 /// One of the models.
 enum Part {
     Network(Box<FittedNetwork>),
-    Honest(Box<(honest::Stored, HonestCard)>),
+    Honest(Box<(ensemble::Stored, HonestCard)>),
 }
 
 /// Fits the models on at most `threads` threads, calls `ended` with the name of each, and gives the files to store. They do not depend on
@@ -57,7 +57,7 @@ pub fn fit_all(
         }
         let settings = Settings::new(spec.honest[part - networks].into());
         let all: Vec<u32> = (0..dataset.ratings.len() as u32).collect();
-        let fitted = honest::fit(dataset, &all, &settings, spec.seed, stop)?;
+        let fitted = ensemble::fit(dataset, &all, &settings, spec.seed, stop)?;
         let card = HonestCard { regime: settings.regime, inner: fitted.inner().to_vec(), balance: fitted.balance() };
         ended("honest");
         Ok(Part::Honest(Box::new((fitted.store(dataset, &all), card))))

@@ -1,27 +1,27 @@
 //! The final model: fitted on every rating of a dataset, stored, and asked what one viewer thinks of one movie and why.
 //!
 //! Two models answer. The network ([`network`]) is the paper's classifier or ANN over one modality, stored as safetensors and ONNX. The honest
-//! model ([`super::honest`]) knows everything that helps and is what answers where nobody says otherwise. Whichever it is, a label never helps to
+//! model ([`crate::ensemble`]) knows everything that helps and is what answers where nobody says otherwise. Whichever it is, a label never helps to
 //! predict itself: a pair that the viewer has rated is taken out before it is asked about.
 
-mod card;
+mod description;
 mod export;
 mod files;
 mod fit;
 mod network;
+mod reasons;
 #[cfg(test)]
 mod tests;
-mod why;
 
-pub use card::Card;
-pub use files::{Check, Description, Files, MODEL, NetworkDescription, encode};
+pub use description::{Card, Description, NetworkDescription};
+pub use files::{Check, Files, MODEL, encode};
 pub use fit::{FitRequest, fit_all};
 pub use network::{FittedNetwork, fit_network};
-pub use why::{GenreReason, Neighbour, Why};
+pub use reasons::{GenreReason, Neighbour, Why};
 
-use crate::embedding::EmbeddingTable;
-use crate::honest::{self, Regime};
-use crate::metadata;
+use crate::ensemble::{self, Regime};
+use crate::features::embedding::EmbeddingTable;
+use crate::features::metadata;
 use crate::{CLASSES, RecommendError};
 use jhalak_common::dataset::{Dataset, Label, Movie, Rating, User};
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,7 +47,7 @@ pub struct Served {
     pub description: Description,
     dataset: Dataset,
     network: Option<FittedNetwork>,
-    honest: Vec<honest::Stored>,
+    honest: Vec<ensemble::Stored>,
 }
 
 /// What came after the fit.
@@ -77,9 +77,9 @@ pub struct Asking {
     /// How many others have rated each movie.
     others: Vec<u32>,
     network: Option<FittedNetwork>,
-    honest: Vec<honest::Stored>,
+    honest: Vec<ensemble::Stored>,
     /// The honest models that know everything, made when first asked, in the order of `honest`.
-    know: Vec<Option<honest::Fitted>>,
+    know: Vec<Option<ensemble::Fitted>>,
 }
 
 impl Served {
@@ -295,7 +295,7 @@ impl Asking {
             Which::Network => None,
         };
         let reasons = reasons.transpose()?;
-        Ok(why::why(&self.now, self.user, movie, most, reasons.as_ref(), self.network.as_ref()))
+        Ok(reasons::why(&self.now, self.user, movie, most, reasons.as_ref(), self.network.as_ref()))
     }
 
     /// The answers of a model that does not know what the viewer said of the movies `without`.
@@ -336,14 +336,14 @@ impl Asking {
     }
 
     /// The honest model that knows everything.
-    fn knowing(&mut self, model: usize) -> Result<&honest::Fitted, RecommendError> {
+    fn knowing(&mut self, model: usize) -> Result<&ensemble::Fitted, RecommendError> {
         if self.know[model].is_none() {
             self.know[model] = Some(self.honest_without(model, &BTreeSet::new())?);
         }
         self.know[model].as_ref().ok_or_else(no_honest)
     }
 
-    fn honest_without(&self, model: usize, without: &BTreeSet<u32>) -> Result<honest::Fitted, RecommendError> {
+    fn honest_without(&self, model: usize, without: &BTreeSet<u32>) -> Result<ensemble::Fitted, RecommendError> {
         let stored = self.honest.get(model).cloned().ok_or_else(no_honest)?;
         let keep = |rating: &Rating| rating.user != self.user || !without.contains(&rating.movie);
         let known: Vec<u32> =

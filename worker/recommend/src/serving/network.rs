@@ -1,14 +1,14 @@
 //! A classifier or ANN fitted on every pair of a dataset, as it is stored and served.
 
-use crate::ann::Ann;
-use crate::classifier::Classifier;
-use crate::embedding::{EmbeddingTable, Features};
-use crate::genre_head::{GenreHead, HeadKind, HeadSettings, fit_head};
-use crate::inputs::Inputs;
-use crate::metadata;
-use crate::network::{Network, PairTraining};
-use crate::network_fold::class_weights;
-use crate::profile::Profiles;
+use crate::features::embedding::{EmbeddingTable, Features};
+use crate::features::inputs::Inputs;
+use crate::features::metadata;
+use crate::features::profile::Profiles;
+use crate::networks::ann::Ann;
+use crate::networks::classifier::Classifier;
+use crate::networks::fold::class_weights;
+use crate::networks::genre_head::{GenreHead, HeadKind, HeadSettings, fit_head};
+use crate::networks::{Network, PairTraining};
 use crate::split::{FoldPairs, stratified, upsample};
 use crate::{CLASSES, RecommendError};
 use jhalak_common::dataset::Dataset;

@@ -1,8 +1,8 @@
 //! What is stored answers as what was fitted; viewers and movies that came later are served; a label never predicts itself.
 
 use super::*;
-use crate::embedding::Features;
 use crate::example::{Taste, example};
+use crate::features::embedding::Features;
 use jhalak_common::evaluation::{Balance, CellSpec, EmbeddingSource, FitSpec, Modality, Model, Split, UserEmbedding};
 use std::sync::atomic::AtomicBool;
 

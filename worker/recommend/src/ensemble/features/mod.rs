@@ -1,0 +1,6 @@
+//! Features of a (user, movie) pair, learned from the pairs that an out-of-fold view knows.
+
+pub mod knowledge;
+pub mod pair_features;
+mod people;
+mod user_attributes;

@@ -1,0 +1,400 @@
+//! Multinomial logistic regression with terms for users, movies and what joins them, under Gaussian priors.
+//!
+//! The score of class c for user u and movie m is
+//!
+//! `b_c + U_uc + M_mc + W_c.x_m + A_c.a_u + (S_uc + sum_i a_ui T_ic).x_m + P_u.Q_mc`
+//!
+//! with x the movie's content and a the user's attributes. The first three terms are the bias model; P and Q make it a softmax matrix
+//! factorisation; W, S and T make it hierarchical: movie terms are drawn towards what the content says, and each user's slopes over
+//! the content towards those of users alike and of all. Each term has its own prior variance, the inverse of its penalty.
+
+use super::dot::dot;
+use super::lbfgs::minimise;
+use super::softmax::{softmax, softmax_parts};
+use crate::CLASSES;
+use crate::ensemble::settings::EffectPenalties;
+use jhalak_nn::Random;
+use jhalak_simd::dispatched;
+
+/// Penalty of the classes' intercepts: next to none.
+const INTERCEPT: f64 = 0.01;
+/// L-BFGS steps at most.
+const ITERATIONS: usize = 100;
+/// Relative gain of a step below which fitting ends: predictions no longer move by then.
+const TOLERANCE: f64 = 2e-5;
+
+/// A labelled pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Labelled {
+    /// Index of the user.
+    pub user: u32,
+    /// Index of the movie.
+    pub movie: u32,
+    /// Index of the class.
+    pub label: u8,
+}
+
+/// What is given about users and movies, row-major; a width of 0 leaves the terms out.
+#[derive(Clone, Copy, Debug)]
+pub struct Sides<'a> {
+    /// Number of users.
+    pub users: usize,
+    /// Number of movies.
+    pub movies: usize,
+    /// movies x `content_dim`.
+    pub content: &'a [f64],
+    /// Width of `content`.
+    pub content_dim: usize,
+    /// users x `attribute_dim`.
+    pub attributes: &'a [f64],
+    /// Width of `attributes`.
+    pub attribute_dim: usize,
+}
+
+/// Where each term's parameters lie, and by what they are multiplied: parameters have a prior variance of 1.
+#[derive(Clone, Debug)]
+struct Layout {
+    content_dim: usize,
+    attribute_dim: usize,
+    factors: usize,
+    user: usize,
+    movie: usize,
+    content: usize,
+    attribute: usize,
+    attribute_slope: usize,
+    slope: usize,
+    user_factor: usize,
+    movie_factor: usize,
+    len: usize,
+    intercept_scale: f64,
+    user_scale: f64,
+    movie_scale: f64,
+    content_scale: f64,
+    attribute_scale: f64,
+    slope_scale: f64,
+    factor_scale: f64,
+}
+
+impl Layout {
+    fn new(sides: &Sides<'_>, factors: usize, penalties: &EffectPenalties) -> Self {
+        let mut next = CLASSES;
+        let mut take = |count: usize| {
+            let start = next;
+            next += count;
+            start
+        };
+        let (dx, da) = (sides.content_dim, sides.attribute_dim);
+        let scale = |penalty: f64| 1.0 / penalty.sqrt();
+        Self {
+            content_dim: dx,
+            attribute_dim: da,
+            factors,
+            user: take(sides.users * CLASSES),
+            movie: take(sides.movies * CLASSES),
+            content: take(dx * CLASSES),
+            attribute: take(da * CLASSES),
+            attribute_slope: take(da * CLASSES * dx),
+            slope: take(sides.users * CLASSES * dx),
+            user_factor: take(sides.users * factors),
+            movie_factor: take(sides.movies * CLASSES * factors),
+            len: next,
+            intercept_scale: scale(INTERCEPT),
+            user_scale: scale(penalties.user),
+            movie_scale: scale(penalties.movie),
+            content_scale: scale(penalties.content),
+            attribute_scale: scale(penalties.attribute),
+            slope_scale: scale(penalties.slope),
+            factor_scale: scale(penalties.factor),
+        }
+    }
+}
+
+/// A fitted model.
+#[derive(Clone, Debug)]
+pub struct Effects {
+    layout: Layout,
+    parameters: Vec<f64>,
+    /// users x classes x content: S + T, multiplied out.
+    slopes: Vec<f64>,
+}
+
+impl Effects {
+    /// Fits all terms at once. `weights`: how much a pair of each class counts.
+    ///
+    /// `pairs` must be sorted by user.
+    pub fn fit(
+        pairs: &[Labelled],
+        sides: &Sides<'_>,
+        factors: usize,
+        penalties: &EffectPenalties,
+        weights: [f64; CLASSES],
+        random: &mut Random,
+    ) -> Self {
+        let layout = Layout::new(sides, factors, penalties);
+        let mut parameters = vec![0.0; layout.len];
+        // All factors at zero would be a saddle point that no gradient leaves.
+        for p in &mut parameters[layout.user_factor..] {
+            *p = 0.1 * f64::from(random.normal());
+        }
+        let curvature = curvature(&layout, sides, pairs);
+        minimise(&mut parameters, &curvature, ITERATIONS, TOLERANCE, |p, g| {
+            posterior::run(&layout, sides, pairs, weights, p, g)
+        });
+        let mut slopes = vec![0.0; sides.users * CLASSES * layout.content_dim];
+        if layout.content_dim > 0 {
+            for (user, slopes) in slopes.chunks_exact_mut(CLASSES * layout.content_dim).enumerate() {
+                user_slopes(&layout, sides, &parameters, user, slopes);
+            }
+        }
+        Self { layout, parameters, slopes }
+    }
+
+    /// The user's own terms.
+    pub fn user_terms(&self, user: usize) -> [f64; CLASSES] {
+        let start = self.layout.user + user * CLASSES;
+        std::array::from_fn(|c| self.layout.user_scale * self.parameters[start + c])
+    }
+
+    /// The movie's own terms.
+    pub fn movie_terms(&self, movie: usize) -> [f64; CLASSES] {
+        let start = self.layout.movie + movie * CLASSES;
+        std::array::from_fn(|c| self.layout.movie_scale * self.parameters[start + c])
+    }
+
+    /// What the content alone says about the movie, for everybody.
+    pub fn content_terms(&self, sides: &Sides<'_>, movie: usize) -> [f64; CLASSES] {
+        let dx = self.layout.content_dim;
+        let x = &sides.content[movie * dx..(movie + 1) * dx];
+        std::array::from_fn(|c| {
+            let start = self.layout.content + c * dx;
+            self.layout.content_scale * dot(&self.parameters[start..start + dx], x)
+        })
+    }
+
+    /// The user's slopes over the content times the movie's content.
+    pub fn slope_terms(&self, sides: &Sides<'_>, user: usize, movie: usize) -> [f64; CLASSES] {
+        let dx = self.layout.content_dim;
+        let x = &sides.content[movie * dx..(movie + 1) * dx];
+        std::array::from_fn(|c| dot(&self.slopes[(user * CLASSES + c) * dx..(user * CLASSES + c + 1) * dx], x))
+    }
+
+    /// Class probabilities of a pair.
+    pub fn probabilities(&self, sides: &Sides<'_>, user: usize, movie: usize) -> [f64; CLASSES] {
+        let mut scores = scores(&self.layout, sides, &self.parameters, user, movie);
+        if self.layout.content_dim > 0 {
+            let (all, own) = (self.content_terms(sides, movie), self.slope_terms(sides, user, movie));
+            (0..CLASSES).for_each(|c| scores[c] += all[c] + own[c]);
+        }
+        softmax(&mut scores);
+        scores
+    }
+}
+
+/// The score without what depends on the movie's content.
+#[inline(always)]
+fn scores(layout: &Layout, sides: &Sides<'_>, p: &[f64], user: usize, movie: usize) -> [f64; CLASSES] {
+    let (da, k) = (layout.attribute_dim, layout.factors);
+    let a = &sides.attributes[user * da..(user + 1) * da];
+    let factors = &p[layout.user_factor + user * k..layout.user_factor + (user + 1) * k];
+    std::array::from_fn(|c| {
+        let factor = layout.movie_factor + (movie * CLASSES + c) * k;
+        layout.intercept_scale * p[c]
+            + layout.user_scale * p[layout.user + user * CLASSES + c]
+            + layout.movie_scale * p[layout.movie + movie * CLASSES + c]
+            + layout.attribute_scale * dot(&p[layout.attribute + c * da..layout.attribute + (c + 1) * da], a)
+            + layout.factor_scale * dot(factors, &p[factor..factor + k])
+    })
+}
+
+/// Writes S_u + sum_i a_ui T_i, classes x content.
+#[inline(always)]
+fn user_slopes(layout: &Layout, sides: &Sides<'_>, p: &[f64], user: usize, out: &mut [f64]) {
+    let (width, da) = (out.len(), layout.attribute_dim);
+    let own = layout.slope + user * width;
+    out.iter_mut().zip(&p[own..own + width]).for_each(|(out, p)| *out = layout.slope_scale * p);
+    for (i, a) in sides.attributes[user * da..(user + 1) * da].iter().enumerate().filter(|(_, a)| **a != 0.0) {
+        let start = layout.attribute_slope + i * width;
+        let a = a * layout.attribute_scale;
+        out.iter_mut().zip(&p[start..start + width]).for_each(|(out, p)| *out += a * p);
+    }
+}
+
+dispatched! {
+    /// [`loss`](super::loss), which most of a fit is spent in.
+    posterior(
+        layout: &super::Layout,
+        sides: &super::Sides<'_>,
+        pairs: &[super::Labelled],
+        weights: [f64; super::CLASSES],
+        p: &[f64],
+        gradient: &mut [f64],
+    ) -> f64 {
+        super::loss(layout, sides, pairs, weights, p, gradient)
+    }
+}
+
+/// Minus the logarithm of the posterior, up to a constant, and its gradient.
+#[inline(always)]
+fn loss(
+    layout: &Layout,
+    sides: &Sides<'_>,
+    pairs: &[Labelled],
+    weights: [f64; CLASSES],
+    p: &[f64],
+    gradient: &mut [f64],
+) -> f64 {
+    let (dx, da, k) = (layout.content_dim, layout.attribute_dim, layout.factors);
+    let width = CLASSES * dx;
+    gradient.copy_from_slice(p);
+    let mut total = 0.5 * dot(p, p);
+    let mut products = [1.0_f64; CLASSES];
+    // What multiplies the content: the slopes of all together with the user's own. Both get their gradients from the same sums.
+    let (mut slopes, mut slope_gradient) = (vec![0.0; width], vec![0.0; width]);
+    for own in pairs.chunk_by(|a, b| a.user == b.user) {
+        let user = own[0].user as usize;
+        if dx > 0 {
+            user_slopes(layout, sides, p, user, &mut slopes);
+            add(&mut slopes, layout.content_scale, &p[layout.content..layout.content + width]);
+            slope_gradient.fill(0.0);
+        }
+        let mut user_gradient = [0.0; CLASSES];
+        for pair in own {
+            let movie = pair.movie as usize;
+            let x = &sides.content[movie * dx..(movie + 1) * dx];
+            let mut d = scores(layout, sides, p, user, movie);
+            for c in 0..CLASSES {
+                d[c] += dot(&slopes[c * dx..(c + 1) * dx], x);
+            }
+            let label = usize::from(pair.label);
+            let weight = weights[label];
+            let own_score = d[label];
+            let (highest, sum) = softmax_parts(&mut d);
+            total += weight * (highest - own_score);
+            // One logarithm for many sums: none is above the number of classes.
+            products[label] *= sum;
+            if products[label] > 1e300 {
+                total += weight * products[label].ln();
+                products[label] = 1.0;
+            }
+            d[label] -= 1.0;
+            for c in 0..CLASSES {
+                let d = d[c] * weight;
+                user_gradient[c] += d;
+                gradient[c] += layout.intercept_scale * d;
+                gradient[layout.movie + movie * CLASSES + c] += layout.movie_scale * d;
+                add(&mut slope_gradient[c * dx..], d, x);
+                let (of_user, of_movie) =
+                    (layout.user_factor + user * k, layout.movie_factor + (movie * CLASSES + c) * k);
+                for f in 0..k {
+                    gradient[of_user + f] += layout.factor_scale * d * p[of_movie + f];
+                    gradient[of_movie + f] += layout.factor_scale * d * p[of_user + f];
+                }
+            }
+        }
+        let a = &sides.attributes[user * da..(user + 1) * da];
+        for c in 0..CLASSES {
+            gradient[layout.user + user * CLASSES + c] += layout.user_scale * user_gradient[c];
+            add(&mut gradient[layout.attribute + c * da..], layout.attribute_scale * user_gradient[c], a);
+        }
+        if dx > 0 {
+            add(&mut gradient[layout.content..], layout.content_scale, &slope_gradient);
+            add(&mut gradient[layout.slope + user * width..], layout.slope_scale, &slope_gradient);
+            for (i, a) in a.iter().enumerate().filter(|(_, a)| **a != 0.0) {
+                add(&mut gradient[layout.attribute_slope + i * width..], layout.attribute_scale * a, &slope_gradient);
+            }
+        }
+    }
+    total + (0..CLASSES).map(|c| weights[c] * products[c].ln()).sum::<f64>()
+}
+
+/// Roughly the second derivatives of [`loss`]: as if every class had its share of a pair's probability.
+fn curvature(layout: &Layout, sides: &Sides<'_>, pairs: &[Labelled]) -> Vec<f64> {
+    const VARIANCE: f64 = 2.0 / 9.0; // p (1 - p) of one class of three
+    let (dx, da) = (layout.content_dim, layout.attribute_dim);
+    let width = CLASSES * dx;
+    let mut curvature = vec![1.0; layout.len];
+    for own in pairs.chunk_by(|a, b| a.user == b.user) {
+        let user = own[0].user as usize;
+        let mut squares = vec![0.0; dx];
+        for pair in own {
+            let x = &sides.content[pair.movie as usize * dx..(pair.movie as usize + 1) * dx];
+            squares.iter_mut().zip(x).for_each(|(sum, x)| *sum += VARIANCE * x * x);
+            for c in 0..CLASSES {
+                curvature[layout.movie + pair.movie as usize * CLASSES + c] += VARIANCE * layout.movie_scale.powi(2);
+            }
+        }
+        let n = VARIANCE * own.len() as f64;
+        let a: Vec<f64> = sides.attributes[user * da..(user + 1) * da].iter().map(|a| a * a).collect();
+        for c in 0..CLASSES {
+            curvature[c] += n * layout.intercept_scale.powi(2);
+            curvature[layout.user + user * CLASSES + c] += n * layout.user_scale.powi(2);
+            add(&mut curvature[layout.attribute + c * da..], n * layout.attribute_scale.powi(2), &a);
+            add(&mut curvature[layout.content + c * dx..], layout.content_scale.powi(2), &squares);
+            add(&mut curvature[layout.slope + user * width + c * dx..], layout.slope_scale.powi(2), &squares);
+            for (i, a) in a.iter().enumerate() {
+                let start = layout.attribute_slope + i * width + c * dx;
+                add(&mut curvature[start..], a * layout.attribute_scale.powi(2), &squares);
+            }
+        }
+    }
+    curvature
+}
+
+/// `to += scale * from`, over the length of `from`.
+#[inline(always)]
+fn add(to: &mut [f64], scale: f64, from: &[f64]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to += scale * from);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jhalak_nn::seeded;
+
+    const PENALTIES: EffectPenalties =
+        EffectPenalties { user: 0.7, movie: 1.3, content: 2.0, slope: 3.0, attribute: 1.5, factor: 4.0 };
+
+    #[test]
+    fn the_gradient_is_that_of_the_loss() {
+        let random = &mut seeded(1, 0);
+        let numbers = |n: usize, random: &mut Random| (0..n).map(|_| f64::from(random.normal())).collect::<Vec<_>>();
+        let (content, attributes) = (numbers(5 * 2, random), numbers(4 * 3, random));
+        let sides =
+            Sides { users: 4, movies: 5, content: &content, content_dim: 2, attributes: &attributes, attribute_dim: 3 };
+        let pairs: Vec<Labelled> =
+            (0..14).map(|i| Labelled { user: i / 4, movie: i % 5, label: (i * i % 3) as u8 }).collect();
+        let layout = Layout::new(&sides, 2, &PENALTIES);
+        let mut p = numbers(layout.len, random);
+        let mut gradient = vec![0.0; layout.len];
+        let weights = [2.0, 0.5, 1.0];
+        loss(&layout, &sides, &pairs, weights, &p, &mut gradient);
+        let mut unused = vec![0.0; layout.len];
+        for i in 0..layout.len {
+            let at = p[i];
+            p[i] = at + 1e-5;
+            let above = loss(&layout, &sides, &pairs, weights, &p, &mut unused);
+            p[i] = at - 1e-5;
+            let below = loss(&layout, &sides, &pairs, weights, &p, &mut unused);
+            p[i] = at;
+            let expected = (above - below) / 2e-5;
+            assert!((expected - gradient[i]).abs() < 1e-5 * expected.abs().max(1.0), "{i}: {expected} {}", gradient[i]);
+        }
+    }
+
+    #[test]
+    fn terms_find_what_made_the_labels() {
+        // User 0 likes what others dislike: only a user's own slope over the content can say so.
+        let content = [-1.0, 1.0, -1.0, 1.0, -1.0, 1.0];
+        let sides = Sides { users: 3, movies: 6, content: &content, content_dim: 1, attributes: &[], attribute_dim: 0 };
+        let mut pairs = Vec::new();
+        for user in 0..3 {
+            for movie in 0..5 {
+                let liked = (content[movie as usize] > 0.0) == (user == 0);
+                pairs.push(Labelled { user, movie, label: if liked { 2 } else { 0 } });
+            }
+        }
+        let model = Effects::fit(&pairs, &sides, 0, &PENALTIES, [1.0; 3], &mut seeded(1, 0));
+        let like = |user| model.probabilities(&sides, user, 5)[2];
+        assert!(like(0) > 0.5 && like(1) < 0.5, "an unseen movie: {} {}", like(0), like(1));
+    }
+}

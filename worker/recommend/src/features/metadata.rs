@@ -1,0 +1,110 @@
+//! The metadata modality: a movie as the catalogue describes it, as one row of numbers.
+//!
+//! Description and people (cast, directors, writers) become TF-IDF, reduced to [`DIMS`] numbers each; beside them stand year, rating,
+//! lengths, languages and genres, and a column that says where the year is missing, which carries signal. Vocabularies, reductions
+//! and scales are learned from the movies of training pairs alone; what is missing is 0, the mean.
+
+use super::embedding::EmbeddingTable;
+use super::movie_content::Scheme;
+use crate::RecommendError;
+use jhalak_common::dataset::{Dataset, Movie};
+use jhalak_common::evaluation::Modality;
+
+/// Numbers that the descriptions, and the people, are reduced to.
+pub const DIMS: usize = 24;
+
+/// The table of every movie, learned from the movies of the pairs `train` (indexes into the ratings).
+///
+/// # Errors
+/// [`RecommendError::MissingModality`] if the catalogue says nothing but ids, names and genres.
+pub fn table(dataset: &Dataset, train: &[u32], seed: u64) -> Result<EmbeddingTable, RecommendError> {
+    if !dataset.movies.iter().any(says_something) {
+        return Err(RecommendError::MissingModality { modality: Modality::Metadata });
+    }
+    let mut fitted = vec![false; dataset.movies.len()];
+    train.iter().for_each(|&pair| fitted[dataset.ratings[pair as usize].movie as usize] = true);
+    let content = Scheme::learn(dataset, &fitted, DIMS, seed).describe(&dataset.movies);
+    let row = |row: &[f64]| Some(row.iter().map(|&x| x as f32).collect());
+    let table = EmbeddingTable { dim: content.dims, rows: content.dense.chunks_exact(content.dims).map(row).collect() };
+    table.check("metadata", dataset.movies.len()).map(|()| table)
+}
+
+fn says_something(movie: &Movie) -> bool {
+    let texts = [&movie.languages, &movie.writers, &movie.directors, &movie.cast];
+    movie.year.is_some()
+        || movie.rating.is_some()
+        || !movie.description.is_empty()
+        || texts.iter().any(|list| !list.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{Taste, example};
+    use crate::split::fold_pairs;
+    use jhalak_common::evaluation::{CellSpec, Model, Split, UserEmbedding};
+
+    /// A catalogue whose movies of one first genre share words and an actor.
+    fn described() -> Dataset {
+        let mut dataset = example(40, 30, 10, Taste::Genre, 1);
+        for (i, movie) in dataset.movies.iter_mut().enumerate() {
+            let theme = ["fight chase", "laugh joke", "weep letter", "sing dance"][i % 4];
+            movie.description = format!("they {theme} in town {}", i % 7);
+            movie.cast = vec![format!("Star {}", i % 4), format!("Extra {i}")];
+            movie.year = (i % 5 != 0).then_some(1990 + i as i32);
+        }
+        dataset
+    }
+
+    fn split(dataset: &Dataset) -> (Vec<u32>, Vec<u32>) {
+        let spec = CellSpec::strict(Split::Movies, Modality::Metadata, Model::Ann, UserEmbedding::All, true);
+        let fold = fold_pairs(dataset, &spec, 0, None).expect("it splits");
+        (fold.train, fold.test)
+    }
+
+    /// Whether rows of training movies move when the catalogue says something else of the test movies.
+    fn moves(dataset: &Dataset, fit: &[u32], test: &[u32]) -> bool {
+        let mut changed = dataset.clone();
+        let tested: Vec<u32> = test.iter().map(|&pair| dataset.ratings[pair as usize].movie).collect();
+        for &movie in &tested {
+            let movie = &mut changed.movies[movie as usize];
+            movie.description = "an alien robot they fight".to_owned();
+            movie.cast = vec!["Star 1".to_owned()];
+            movie.year = Some(1905);
+        }
+        let of = |dataset| table(dataset, fit, 7).expect("there is metadata");
+        let (before, after) = (of(dataset), of(&changed));
+        let kept = |movie: &u32| !tested.contains(movie);
+        (0..dataset.movies.len() as u32).filter(kept).any(|movie| before.row(movie) != after.row(movie))
+    }
+
+    #[test]
+    fn nothing_is_learned_from_test_movies_and_a_planted_leak_is_seen() {
+        let dataset = described();
+        let (train, test) = split(&dataset);
+        assert!(!moves(&dataset, &train, &test), "fitted on the movies of training pairs alone");
+        let leaky = [train.as_slice(), &test].concat();
+        assert!(moves(&dataset, &leaky, &test), "a fit on all movies must show, or this test proves nothing");
+    }
+
+    #[test]
+    fn movies_alike_lie_together_and_a_missing_year_is_told_apart() {
+        let dataset = described();
+        let all: Vec<u32> = (0..dataset.ratings.len() as u32).collect();
+        let table = table(&dataset, &all, 7).expect("there is metadata");
+        let row = |movie| table.row(movie).expect("every movie has a row");
+        let likeness = |a, b| row(a).iter().zip(row(b)).map(|(x, y)| x * y).sum::<f32>();
+        assert!(likeness(4, 8) > likeness(4, 9), "same theme and star against another");
+        let missing = 3; // after year, rating and the number of the id
+        assert!(row(5)[missing] > 0.0 && row(6)[missing] < 0.0, "{} {}", row(5)[missing], row(6)[missing]);
+    }
+
+    #[test]
+    fn a_catalogue_without_metadata_is_refused() {
+        let dataset = example(10, 12, 6, Taste::Chance, 1);
+        assert_eq!(
+            table(&dataset, &[0, 1, 2], 0),
+            Err(RecommendError::MissingModality { modality: Modality::Metadata })
+        );
+    }
+}

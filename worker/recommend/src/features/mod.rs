@@ -1,0 +1,11 @@
+//! What the models read: embeddings, GL-scores, user profiles and catalogue metadata.
+
+pub mod embedding;
+pub mod genre_like;
+pub mod inputs;
+pub(crate) mod latent_semantic;
+pub mod metadata;
+pub(crate) mod movie_content;
+pub mod profile;
+pub(crate) mod standardise;
+pub mod user_embedding;

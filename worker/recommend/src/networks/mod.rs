@@ -1,0 +1,79 @@
+//! Training a network on pairs and predicting with it.
+
+pub mod ann;
+pub mod classifier;
+#[cfg(test)]
+mod classifier_fixture;
+pub(crate) mod fold;
+pub mod genre_head;
+
+use crate::CLASSES;
+use crate::features::inputs::{Batch, Inputs};
+use jhalak_nn::{OptimizerState, Parameter, Trainable, cross_entropy, softmax_rows};
+use std::fmt;
+
+/// Rows predicted at once.
+const PREDICTION_BATCH: usize = 256;
+
+/// Maps movie and user inputs to logits of the three classes.
+pub trait Network: fmt::Debug + Send {
+    /// Logits, `rows x 3`, for one batch a modality.
+    fn forward(&mut self, batches: &[Batch], rows: usize) -> &[f32];
+    /// Hands the gradients of all parameters to the learner; the last forward pass had the same batches.
+    fn backward(&mut self, batches: &[Batch], dlogits: &[f32], rows: usize, learner: &mut OptimizerState);
+    /// Shows every parameter by name, always in the same order.
+    fn parameters(&mut self, visit: &mut dyn FnMut(&str, &mut Parameter));
+}
+
+/// A network together with the samples of its fold.
+#[derive(Debug)]
+pub struct PairTraining<'a> {
+    network: &'a mut dyn Network,
+    inputs: &'a Inputs,
+    /// Weight of each class in the loss; empty for none.
+    class_weights: Vec<f32>,
+    batches: Vec<Batch>,
+    labels: Vec<u8>,
+    logits: Vec<f32>,
+}
+
+impl<'a> PairTraining<'a> {
+    /// With these class weights; an empty list weighs all classes alike.
+    pub fn new(network: &'a mut dyn Network, inputs: &'a Inputs, class_weights: Vec<f32>) -> Self {
+        Self { network, inputs, class_weights, batches: Vec::new(), labels: Vec::new(), logits: Vec::new() }
+    }
+
+    /// Probabilities of the three classes for each sample.
+    pub fn predict(&mut self, samples: &[u32]) -> Vec<[f32; CLASSES]> {
+        let mut out = Vec::with_capacity(samples.len());
+        for samples in samples.chunks(PREDICTION_BATCH) {
+            self.forward(samples);
+            softmax_rows(&mut self.logits, CLASSES);
+            out.extend_from_slice(self.logits.as_chunks::<CLASSES>().0);
+        }
+        out
+    }
+
+    fn forward(&mut self, samples: &[u32]) {
+        self.inputs.fill(samples, &mut self.batches, &mut self.labels);
+        self.logits.clear();
+        self.logits.extend_from_slice(self.network.forward(&self.batches, samples.len()));
+    }
+}
+
+impl Trainable for PairTraining<'_> {
+    fn step(&mut self, samples: &[u32], learner: &mut OptimizerState) -> (f64, f64) {
+        let sums = self.evaluate(samples); // leaves the gradient in the logits' place
+        self.network.backward(&self.batches, &self.logits, samples.len(), learner);
+        sums
+    }
+
+    fn evaluate(&mut self, samples: &[u32]) -> (f64, f64) {
+        self.forward(samples);
+        cross_entropy(&mut self.logits, CLASSES, &self.labels, &self.class_weights)
+    }
+
+    fn parameters(&mut self, visit: &mut dyn FnMut(&str, &mut Parameter)) {
+        self.network.parameters(visit);
+    }
+}
