@@ -12,7 +12,7 @@ use jhalak_common::settings::{ModelSettings, Settings};
 use jhalak_worker::embed::{audio, input};
 use jhalak_worker::inference::{Models, Tensor};
 use jhalak_worker::media::picture::Picture;
-use jhalak_worker::media::resample;
+use jhalak_worker::media::picture::resample;
 use serde_json::Value;
 
 /// Relative to the largest number of an answer: the peer runs the same library, on another processor perhaps.

@@ -2,7 +2,7 @@
 //! one. Its detector costs nothing and sees what the first pixel says.
 use jhalak_media::detector::Bounds;
 use jhalak_media::picture::Picture;
-use jhalak_media::{self as media, Detector, MediaError, Object, child};
+use jhalak_media::{self as media, Detector, MediaError, Object, sandbox};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -19,7 +19,7 @@ impl Detector for Corner {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|first| first == child::SUBCOMMAND) {
+    if arguments.first().is_some_and(|first| first == sandbox::SUBCOMMAND) {
         return media::run_child();
     }
     let [verb, video, out_dir, rest @ ..] = arguments.as_slice() else {
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let exe = std::env::current_exe().expect("own path");
         let (limits, cancel) = Default::default();
-        runtime.block_on(child::decode_with_detector(&exe, &request, &limits, &cancel, Box::new(Corner)))
+        runtime.block_on(sandbox::decode_with_detector(&exe, &request, &limits, &cancel, Box::new(Corner)))
     };
     match result {
         Ok(report) => println!("{}", serde_json::to_string_pretty(&report).expect("json")),

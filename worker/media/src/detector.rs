@@ -1,8 +1,8 @@
 //! The seam to object detection: what scene-object keyframes need to know of a detector.
 
-use super::error::MediaError;
-use super::picture::Picture;
-use super::pixels::Pixels;
+use crate::error::MediaError;
+use crate::picture::Picture;
+use crate::picture::pixels::Pixels;
 use serde::{Deserialize, Serialize};
 
 /// Classes that a detector tells apart: those of COCO.

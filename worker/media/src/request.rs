@@ -1,8 +1,8 @@
 //! What a decode is asked for and what it reports. Both cross a process boundary as JSON.
 
-use super::detector::Object;
-use super::error::MediaError;
-use super::scenes::SceneSettings;
+use crate::detector::Object;
+use crate::error::MediaError;
+use crate::scenes::SceneSettings;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -117,7 +117,7 @@ fn check_keyframes(name: &str, count: u32, jpeg_quality: u8) -> Result<(), Media
     Ok(())
 }
 
-/// Frames for a [`Viewer`](super::viewer::Viewer).
+/// Frames for a [`Viewer`](crate::frame_visitor::Viewer).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FrameSettings {
@@ -271,7 +271,7 @@ pub struct KeyframeSet {
 pub struct SceneReport {
     /// As PySceneDetect's `list-scenes` writes it.
     pub csv: PathBuf,
-    /// A [`SceneList`](super::scenes::list::SceneList), with the score of every frame.
+    /// A [`SceneList`](crate::scenes::list::SceneList), with the score of every frame.
     pub json: PathBuf,
     /// How many scenes.
     pub scenes: u64,

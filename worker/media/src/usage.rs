@@ -1,6 +1,6 @@
 //! What a decode cost, read from `/proc`; zero where there is none.
 
-use super::request::Usage;
+use crate::request::Usage;
 
 /// What this thread and this process have used so far.
 pub fn so_far() -> Usage {

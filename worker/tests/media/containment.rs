@@ -2,7 +2,7 @@
 
 use crate::support::{EXE, folder, made, request};
 use jhalak_worker::media::error::Clock;
-use jhalak_worker::media::{DecodeLimits, MediaError, child};
+use jhalak_worker::media::{DecodeLimits, MediaError, sandbox};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,7 +20,7 @@ fn broken_decoder(folder: &Path, script: &str) -> PathBuf {
 async fn with_decoder(script: &str, limits: DecodeLimits) -> MediaError {
     let files = folder();
     let exe = broken_decoder(files.path(), script);
-    child::decode(&exe, &request(Path::new("x.mp4"), files.path()), &limits, &CancellationToken::new())
+    sandbox::decode(&exe, &request(Path::new("x.mp4"), files.path()), &limits, &CancellationToken::new())
         .await
         .unwrap_err()
 }
@@ -60,7 +60,7 @@ async fn an_answer_that_is_none_and_a_flood_of_words_are_a_bug_and_no_hang() {
     let missing = Path::new("/nonexistent/decoder");
     let files = folder();
     let request = request(Path::new("x.mp4"), files.path());
-    let error = child::decode(missing, &request, &Default::default(), &Default::default()).await.unwrap_err();
+    let error = sandbox::decode(missing, &request, &Default::default(), &Default::default()).await.unwrap_err();
     assert!(matches!(error, MediaError::Transient { .. }), "{error:?}");
 }
 
@@ -70,7 +70,7 @@ async fn real_decodes_stop_at_their_limits_and_at_cancellation() {
     let video = long_video(files.path());
     let request = request(&video, files.path());
     let run = async |limits: DecodeLimits, cancel: CancellationToken| {
-        child::decode(Path::new(EXE), &request, &limits, &cancel).await.unwrap_err()
+        sandbox::decode(Path::new(EXE), &request, &limits, &cancel).await.unwrap_err()
     };
     let cpu = run(DecodeLimits { cpu_s: 1, ..Default::default() }, CancellationToken::new()).await;
     assert_eq!(cpu, MediaError::TimedOut { clock: Clock::Cpu, limit_s: 1 });
@@ -88,7 +88,7 @@ async fn an_output_folder_that_is_missing_is_transient() {
     let files = folder();
     let video = made(files.path(), "plain.mp4", "-f lavfi -i testsrc2=s=64x48:d=1 -c:v mpeg4");
     let request = request(&video, &files.path().join("absent"));
-    let error = child::decode(Path::new(EXE), &request, &Default::default(), &Default::default()).await.unwrap_err();
+    let error = sandbox::decode(Path::new(EXE), &request, &Default::default(), &Default::default()).await.unwrap_err();
     assert!(matches!(&error, MediaError::Transient { message } if message.contains("keyframes.tar")), "{error:?}");
 }
 
@@ -118,7 +118,7 @@ const VIDEO: &str = "JHALAK_TEST_WORKER_VIDEO";
 async fn stands_for_a_worker() {
     if let Some(video) = std::env::var_os(VIDEO).map(PathBuf::from) {
         let request = request(&video, video.parent().unwrap());
-        let _ = child::decode(Path::new(EXE), &request, &Default::default(), &Default::default()).await;
+        let _ = sandbox::decode(Path::new(EXE), &request, &Default::default(), &Default::default()).await;
     }
 }
 

@@ -1,11 +1,11 @@
 //! Broken and malicious files end in a named outcome, with FFmpeg's words.
 
 use crate::support::{EXE, PICTURE, TONE, ffmpeg, folder, made, real_videos, request};
-use jhalak_worker::media::{DecodeReport, MediaError, Outcome, child};
+use jhalak_worker::media::{DecodeReport, MediaError, Outcome, sandbox};
 use std::path::Path;
 
 async fn outcome(video: &Path, out: &Path) -> Result<DecodeReport, MediaError> {
-    child::decode(Path::new(EXE), &request(video, out), &Default::default(), &Default::default()).await
+    sandbox::decode(Path::new(EXE), &request(video, out), &Default::default(), &Default::default()).await
 }
 
 async fn refusal(video: &Path) -> String {
@@ -155,10 +155,10 @@ async fn settings_out_of_range_and_ids_with_paths_do_no_harm() {
     let mut odd = request(&video, files.path());
     odd.id = "../../tt.1/é".to_owned();
     let limits = Default::default();
-    let report = child::decode(Path::new(EXE), &odd, &limits, &Default::default()).await.unwrap();
+    let report = sandbox::decode(Path::new(EXE), &odd, &limits, &Default::default()).await.unwrap();
     assert_eq!(report.keyframes[3].file, "______tt_1__-03.jpg");
     odd.keyframes.as_mut().unwrap().count = 0;
-    let refused = child::decode(Path::new(EXE), &odd, &limits, &Default::default()).await;
+    let refused = sandbox::decode(Path::new(EXE), &odd, &limits, &Default::default()).await;
     assert!(matches!(refused, Err(MediaError::Permanent { message }) if message.contains("keyframes.count")));
     let _ = ffmpeg(files.path(), "-version");
 }

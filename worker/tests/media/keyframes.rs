@@ -1,7 +1,8 @@
 //! Keyframes: the right frames, with the pixels that the `ffmpeg` program shows, in an archive of fixed bytes.
 
 use crate::support::{PICTURE, TONE, decoded, ffmpeg, ffmpeg_reads, ffprobe, folder, made, members, real_videos};
-use jhalak_worker::media::{DecodeReport, Keyframe, Outcome, photograph};
+use jhalak_worker::media::picture::jpeg_decoder;
+use jhalak_worker::media::{DecodeReport, Keyframe, Outcome};
 use std::path::Path;
 
 /// The frames that `ffmpeg` shows for these numbers, as RGB.
@@ -41,7 +42,7 @@ fn agrees(video: &Path) -> DecodeReport {
         assert_eq!(members[2 * index + 1].0, format!("tt0240200-{index:02}.json"));
         let told: Keyframe = serde_json::from_slice(&members[2 * index + 1].1).unwrap();
         assert_eq!(told, report.keyframes[index]);
-        let seen = photograph::decode(&members[2 * index].1).unwrap();
+        let seen = jpeg_decoder::decode(&members[2 * index].1).unwrap();
         assert_eq!((seen.width, seen.height), (picture.width, picture.height));
         let pixels = &seen.rgb;
         let total: u64 = pixels.iter().zip(&picture.rgb[..]).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();

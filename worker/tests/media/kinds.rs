@@ -2,14 +2,14 @@
 
 use crate::support::{EXE, PICTURE, TONE, ffprobe, folder, made, request};
 use jhalak_worker::media::scenes::list::SceneList;
-use jhalak_worker::media::{AudioTrack, DecodeReport, MediaError, Outcome, child};
+use jhalak_worker::media::{AudioTrack, DecodeReport, MediaError, Outcome, sandbox};
 use std::path::Path;
 
 async fn everything(video: &Path, out: &Path) -> Result<DecodeReport, MediaError> {
     let mut request = request(video, out);
     request.scenes = Some(Default::default());
     request.scene_middle = Some(Default::default());
-    child::decode(Path::new(EXE), &request, &Default::default(), &Default::default()).await
+    sandbox::decode(Path::new(EXE), &request, &Default::default(), &Default::default()).await
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn keyframes_are_spread_over_the_picture_also_where_the_sound_lasts_longer
     let sound = "-f lavfi -i sine=f=440:r=44100:d=12";
     let video = made(files.path(), "long_sound.webm", &format!("{PICTURE} {sound} -c:v libvpx -deadline realtime"));
     let (plain, limits) = (request(&video, files.path()), Default::default());
-    let sought = child::decode(Path::new(EXE), &plain, &limits, &Default::default()).await.unwrap();
+    let sought = sandbox::decode(Path::new(EXE), &plain, &limits, &Default::default()).await.unwrap();
     let whole = everything(&video, files.path()).await.unwrap();
     assert_eq!(sought.keyframes, whole.keyframes);
     for report in [sought, whole] {

@@ -2,7 +2,7 @@
 
 use crate::support::{EXE, PICTURE, TONE, folder, made, real_videos, request};
 use futures::{StreamExt, stream};
-use jhalak_worker::media::{DecodeLimits, DecodeReport, DecodeRequest, MediaError, Outcome, child};
+use jhalak_worker::media::{DecodeLimits, DecodeReport, DecodeRequest, MediaError, Outcome, sandbox};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -139,7 +139,7 @@ async fn survive(numbers: std::ops::Range<u64>) -> BTreeMap<&'static str, usize>
         std::fs::create_dir(&out).unwrap();
         std::fs::write(&video, &bytes).unwrap();
         let request = asked(&video, &out, dice.roll().is_multiple_of(2));
-        let result = child::decode(Path::new(EXE), &request, limits, &Default::default()).await;
+        let result = sandbox::decode(Path::new(EXE), &request, limits, &Default::default()).await;
         let name = name(&result);
         let left: Vec<PathBuf> = work.path().read_dir().unwrap().flatten().map(|entry| entry.path()).collect();
         assert_eq!(left.len(), 2, "mutation {number} of {seed} wrote outside its folder: {left:?}");

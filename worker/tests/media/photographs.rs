@@ -2,8 +2,8 @@
 
 use jhalak_common::hash;
 use jhalak_worker::media::decode::{Guests, run_with};
+use jhalak_worker::media::frame_visitor::{FramePlace, Viewer};
 use jhalak_worker::media::picture::Picture;
-use jhalak_worker::media::viewer::{FramePlace, Viewer};
 use jhalak_worker::media::{DecodeReport, DecodeRequest, FrameSettings, MediaError};
 use serde_json::Value;
 use std::path::Path;

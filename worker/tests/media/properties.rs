@@ -2,19 +2,19 @@
 
 use crate::support::folder;
 use ffmpeg_next::{Rational, format::Pixel, frame};
+use jhalak_worker::media::decode::video_pass::Shown;
 use jhalak_worker::media::detector::{Bounds, Detector, Object};
-use jhalak_worker::media::equal_interval::{EqualInterval, Stretch};
-use jhalak_worker::media::frame_store::FrameStore;
-use jhalak_worker::media::pass::Shown;
+use jhalak_worker::media::ffmpeg::source::VideoTrack;
+use jhalak_worker::media::keyframes::equal_interval::{EqualInterval, Stretch};
+use jhalak_worker::media::keyframes::frame_store::FrameStore;
+use jhalak_worker::media::keyframes::scene_middle::SceneMiddle;
+use jhalak_worker::media::keyframes::scene_object::SceneObject;
 use jhalak_worker::media::picture::Picture;
-use jhalak_worker::media::scene_middle::SceneMiddle;
-use jhalak_worker::media::scene_object::SceneObject;
+use jhalak_worker::media::picture::jpeg_decoder;
+use jhalak_worker::media::picture::jpeg_encoder;
 use jhalak_worker::media::scenes::between_cuts;
 use jhalak_worker::media::scenes::cuts::CutFinder;
-use jhalak_worker::media::source::VideoTrack;
-use jhalak_worker::media::{
-    MediaError, Position, SceneMiddleSettings, SceneObjectSettings, SceneSettings, jpeg, photograph,
-};
+use jhalak_worker::media::{MediaError, Position, SceneMiddleSettings, SceneObjectSettings, SceneSettings};
 use proptest::prelude::*;
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -218,9 +218,9 @@ proptest! {
         let byte = |n: u64| ((n ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8;
         let rgb: Vec<u8> = (0..u64::from(width * height * 3)).map(byte).collect();
         let picture = Picture { width, height, rgb: rgb.into() };
-        let encoded = jpeg::encode(&picture, quality).unwrap();
-        prop_assert_eq!(&encoded, &jpeg::encode(&picture, quality).unwrap());
-        let seen = photograph::decode(&encoded).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let encoded = jpeg_encoder::encode(&picture, quality).unwrap();
+        prop_assert_eq!(&encoded, &jpeg_encoder::encode(&picture, quality).unwrap());
+        let seen = jpeg_decoder::decode(&encoded).map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert_eq!((seen.width, seen.height), (width, height));
     }
 }

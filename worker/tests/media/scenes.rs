@@ -3,12 +3,12 @@
 use crate::support::{PICTURE, TONE, folder, made, real_videos, request};
 use ffmpeg_next::codec::decoder::Opened;
 use ffmpeg_next::frame;
-use jhalak_worker::media::decoder::{self, coded_size, feed};
-use jhalak_worker::media::demux::{Tally, next_packet};
+use jhalak_worker::media::ffmpeg::decoder::{self, coded_size, feed};
+use jhalak_worker::media::ffmpeg::demux::{Tally, next_packet};
+use jhalak_worker::media::ffmpeg::source::Source;
 use jhalak_worker::media::scenes::kernels::Kernels;
 use jhalak_worker::media::scenes::list::SceneList;
 use jhalak_worker::media::scenes::score::FrameScorer;
-use jhalak_worker::media::source::Source;
 use jhalak_worker::media::{DecodeReport, SceneSettings, decode};
 use serde::Deserialize;
 use std::path::Path;

@@ -2,11 +2,12 @@
 
 use crate::support::{EXE, PICTURE, TONE, ffmpeg_reads, folder, made, members, real_videos, request};
 use jhalak_worker::media::detector::{Bounds, CLASSES};
+use jhalak_worker::media::keyframes::contact_sheet;
 use jhalak_worker::media::picture::Picture;
+use jhalak_worker::media::picture::jpeg_decoder;
 use jhalak_worker::media::scenes::list::SceneList;
 use jhalak_worker::media::{
-    DecodeLimits, DecodeReport, DecodeRequest, Detector, Keyframe, MediaError, Object, SceneSettings, child, decode,
-    photograph, sheet,
+    DecodeLimits, DecodeReport, DecodeRequest, Detector, Keyframe, MediaError, Object, SceneSettings, decode, sandbox,
 };
 use std::path::Path;
 
@@ -160,7 +161,7 @@ async fn a_child_with_its_detector_in_the_parent_writes_the_same_bytes() {
         let (report, _, _) = decoded(&everything(&video, here.path(), 27.0, 15));
         let request = everything(&video, there.path(), 27.0, 15);
         let (limits, cancel) = Default::default();
-        let told = child::decode_with_detector(Path::new(EXE), &request, &limits, &cancel, Box::new(ByColour));
+        let told = sandbox::decode_with_detector(Path::new(EXE), &request, &limits, &cancel, Box::new(ByColour));
         let told = told.await.unwrap();
         assert_eq!(told.scene_object.as_ref().unwrap().keyframes, report.scene_object.unwrap().keyframes);
         assert_eq!(told.outcome, report.outcome);
@@ -197,13 +198,13 @@ async fn a_detector_that_fails_or_is_missing_ends_the_decode_with_its_words() {
     let limits = DecodeLimits::default();
     let with = async |detector: Broken| {
         let cancel = Default::default();
-        child::decode_with_detector(Path::new(EXE), &request, &limits, &cancel, Box::new(detector)).await.unwrap_err()
+        sandbox::decode_with_detector(Path::new(EXE), &request, &limits, &cancel, Box::new(detector)).await.unwrap_err()
     };
     let busy = with(Broken(|| MediaError::transient("the graphics card is busy"))).await;
     assert_eq!(busy, MediaError::transient("the graphics card is busy"));
     let panics = with(Broken(|| panic!("on purpose"))).await;
     assert!(matches!(&panics, MediaError::Bug { message } if message.contains("panicked")), "{panics:?}");
-    let missing = child::decode(Path::new(EXE), &request, &limits, &Default::default()).await.unwrap_err();
+    let missing = sandbox::decode(Path::new(EXE), &request, &limits, &Default::default()).await.unwrap_err();
     assert!(matches!(&missing, MediaError::Bug { message } if message.contains("detector")), "{missing:?}");
     assert!(matches!(decode::run(&request), Err(MediaError::Bug { .. })));
 }
@@ -217,7 +218,7 @@ async fn frames_that_found_no_room_are_decoded_again_with_the_same_result() {
         let out = folder();
         let mut request = everything(&video, out.path(), 200.0, 15);
         (request.keyframes, request.scene_object) = (None, None);
-        let report = child::decode(Path::new(EXE), &request, &limits, &Default::default()).await.unwrap();
+        let report = sandbox::decode(Path::new(EXE), &request, &limits, &Default::default()).await.unwrap();
         let set = report.scene_middle.unwrap();
         assert_eq!(set.keyframes.iter().map(|keyframe| keyframe.frame).collect::<Vec<_>>(), [75]);
         assert_eq!(set.shortfall.as_deref(), Some("16 keyframes were asked for and the video has 1 scenes"));
@@ -236,11 +237,11 @@ fn a_contact_sheet_shows_every_keyframe_of_an_archive() {
     let (report, ..) = decoded(&everything(&video, files.path(), 27.0, 15));
     let path = files.path().join("sheet.jpg");
     for tar in [report.keyframes_tar.unwrap(), report.scene_object.unwrap().tar] {
-        sheet::write(&tar, &path).unwrap();
-        let drawn = photograph::decode(&std::fs::read(&path).unwrap()).unwrap();
+        contact_sheet::write(&tar, &path).unwrap();
+        let drawn = jpeg_decoder::decode(&std::fs::read(&path).unwrap()).unwrap();
         assert!(drawn.rgb.iter().any(|&sample| sample > 200) && drawn.width > 176 * 4);
     }
     let nonsense = files.path().join("nonsense.tar");
     std::fs::write(&nonsense, [7; 2000]).unwrap();
-    assert!(sheet::write(&nonsense, &path).is_err());
+    assert!(contact_sheet::write(&nonsense, &path).is_err());
 }

@@ -16,7 +16,7 @@ pub mod score;
 pub mod short_path;
 pub mod yuv;
 
-use super::error::MediaError;
+use crate::error::MediaError;
 use serde::{Deserialize, Serialize};
 
 /// Where a scene ends and the next begins.

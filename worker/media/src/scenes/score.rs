@@ -6,8 +6,8 @@ use super::planes::Yuv420;
 use super::resize::{Plan, Tap, small_size, weigh_columns};
 use super::short_path;
 use crate::error::MediaError;
-use crate::orientation::Orientation;
 use crate::picture::Picture;
+use crate::picture::orientation::Orientation;
 use ffmpeg_next::frame;
 use std::mem::swap;
 

@@ -6,7 +6,7 @@ use jhalak_common::{Error, Result};
 use super::placement::Placement;
 use super::two_tap::TwoTap;
 use jhalak_media::picture::Picture;
-use jhalak_media::resample;
+use jhalak_media::picture::resample;
 
 /// What stands where no picture is, if the registry says nothing: the grey of YOLO.
 const PAD: u8 = 114;

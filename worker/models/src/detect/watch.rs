@@ -8,8 +8,8 @@ use jhalak_common::{Error, Result};
 use super::ObjectDetector;
 use jhalak_media::detector::Object;
 use jhalak_media::error::MediaError;
+use jhalak_media::frame_visitor::{FramePlace, Viewer};
 use jhalak_media::picture::Picture;
-use jhalak_media::viewer::{FramePlace, Viewer};
 
 /// Frames that wait for the detector at most.
 const WAITING: usize = 2;

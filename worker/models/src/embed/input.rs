@@ -4,7 +4,7 @@ use jhalak_common::models::{Channels, Layout, PictureInput, Resize};
 use jhalak_common::{Error, Result};
 
 use jhalak_media::picture::Picture;
-use jhalak_media::resample;
+use jhalak_media::picture::resample;
 
 /// Writes `picture` into `input` (one picture of the batch) as the model wants it.
 pub fn write(picture: &Picture, how: &PictureInput, input: &mut [f32]) -> Result<()> {
