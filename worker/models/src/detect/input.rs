@@ -61,7 +61,7 @@ impl InputWriter {
         let placement = Placement::of(self.how.resize, size, (self.how.width, self.how.height));
         let sink = Sink { values: &self.values, sources: self.sources, how: &self.how, placement };
         sink.pad(input);
-        let Some(filter) = resample::Filter::of(self.how.filter) else {
+        let Some(filter) = crate::resize_filter::pillow(self.how.filter) else {
             self.two_tap.rows(&picture.rgb, size, &placement, |y, line| sink.line(y, line, input));
             return Ok(placement);
         };

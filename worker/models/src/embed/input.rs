@@ -42,7 +42,7 @@ fn resized(picture: &Picture, how: &PictureInput) -> Result<Vec<u8>> {
     if (picture.width, picture.height) == (how.width, how.height) {
         return Ok(picture.rgb.to_vec());
     }
-    let filter = resample::Filter::of(how.filter).ok_or_else(|| Error::bug("two-tap is for detectors"))?;
+    let filter = crate::resize_filter::pillow(how.filter).ok_or_else(|| Error::bug("two-tap is for detectors"))?;
     let part = match how.resize {
         Resize::Stretch => resample::whole(picture),
         Resize::Crop => resample::middle(picture, how.width, how.height),
