@@ -1,61 +1,67 @@
-//! The seam to whoever looks at the frames of a video, or at a picture, one after the other.
+//! The trait of callers that look at the frames of a video, or at a single picture.
 
-use std::path::Path;
-
-use crate::decode::video_pass::Shown;
 use crate::error::MediaError;
 use crate::ffmpeg::source::VideoTrack;
-use crate::picture::jpeg_decoder;
+use crate::frame::DecodedFrame;
 use crate::picture::orientation::Orientation;
 use crate::picture::{Picture, RgbConverter};
-use crate::request::FrameSettings;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
-/// Which frame a picture is.
+/// Which frames a [`FrameVisitor`] receives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FrameSettings {
+    /// Every `stride`-th frame, from the first; at least 1.
+    pub stride: u64,
+}
+
+/// The number and the time of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct FramePlace {
+pub struct FramePosition {
     /// 0-based number in presentation order.
     pub frame: u64,
-    /// Seconds from the start of the video at which it is shown.
+    /// Presentation time in seconds from the start of the video.
     pub time_s: f64,
 }
 
-/// Looks at frames.
-pub trait Viewer {
-    /// Takes a frame as it is shown. An error ends the decode.
-    fn view(&mut self, place: FramePlace, picture: Picture) -> Result<(), MediaError>;
+/// Receives frames.
+pub trait FrameVisitor {
+    /// Takes a frame as displayed, after rotation. An error ends the decode.
+    fn visit(&mut self, position: FramePosition, picture: Picture) -> Result<(), MediaError>;
 }
 
-/// Shows every n-th frame to a viewer.
-pub struct FrameShow<'a> {
+/// Passes every `stride`-th frame to a visitor.
+pub struct FrameSampler<'a> {
     stride: u64,
     track: VideoTrack,
-    turn: Orientation,
+    orientation: Orientation,
     converter: RgbConverter,
-    viewer: &'a mut dyn Viewer,
+    visitor: &'a mut dyn FrameVisitor,
 }
 
-impl<'a> FrameShow<'a> {
-    /// Before the first frame of `file`.
-    pub fn new(settings: &FrameSettings, track: &VideoTrack, file: &Path, viewer: &'a mut dyn Viewer) -> Self {
-        let turn = if track.is_picture { jpeg_decoder::turn(file) } else { track.orientation };
-        Self { stride: settings.stride, track: track.clone(), turn, converter: RgbConverter::default(), viewer }
+impl<'a> FrameSampler<'a> {
+    /// Starts before the first frame of `file`.
+    pub fn new(settings: &FrameSettings, track: &VideoTrack, file: &Path, visitor: &'a mut dyn FrameVisitor) -> Self {
+        let orientation = if track.is_picture { Orientation::of_exif_file(file) } else { track.orientation };
+        Self { stride: settings.stride, track: track.clone(), orientation, converter: RgbConverter::default(), visitor }
     }
 
-    /// Shows the one picture of a photograph's file, decoded as it is stored.
-    pub fn show_photograph(&mut self, mut picture: Picture) -> Result<(), MediaError> {
-        self.turn.turn(&mut picture);
-        self.viewer.view(FramePlace { frame: 0, time_s: 0.0 }, picture)
+    /// Passes on the only picture of a file, given as stored.
+    pub fn show_image(&mut self, mut picture: Picture) -> Result<(), MediaError> {
+        self.orientation.rotate(&mut picture);
+        self.visitor.visit(FramePosition { frame: 0, time_s: 0.0 }, picture)
     }
 
     /// Takes the next frame.
-    pub fn show(&mut self, shown: &Shown) -> Result<(), MediaError> {
-        if !shown.number.is_multiple_of(self.stride) {
+    pub fn show(&mut self, decoded: &DecodedFrame) -> Result<(), MediaError> {
+        if !decoded.number.is_multiple_of(self.stride) {
             return Ok(());
         }
         let mut picture = Picture::default();
-        self.converter.convert_into(&shown.frame, &mut picture)?;
-        self.turn.turn(&mut picture);
-        self.viewer.view(FramePlace { frame: shown.number, time_s: self.track.seconds(shown.ticks) }, picture)
+        self.converter.convert_into(&decoded.frame, &mut picture)?;
+        self.orientation.rotate(&mut picture);
+        let position = FramePosition { frame: decoded.number, time_s: self.track.seconds(decoded.ticks) };
+        self.visitor.visit(position, picture)
     }
 }

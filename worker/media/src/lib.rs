@@ -1,19 +1,26 @@
-//! From a trailer's file to keyframes and sound: one demux, one decode, every producer that was asked for.
+//! Decodes trailers: video files in, keyframes, scene lists and sound out.
 //!
-//! [`decode::run`] does the work in the calling process. [`sandbox::decode`] does the same inside a child process with
-//! limits on memory, CPU time, wall time and output, and is what the job loop uses: a file that crashes, hangs or
-//! floods the decoder then costs one attempt of its own job and nothing else.
-//!
-//! Results depend on the bytes of the file and on the settings only: one decode thread, frames picked by timestamp
-//! with integer arithmetic, archives without clock or owner.
+//! - One pass over a file serves every output of a [`DecodeRequest`]; keyframes at equal intervals
+//!   alone are decoded by seeking. Results depend only on the bytes of the file and on the
+//!   settings.
+//! - [`sandbox::decode`] decodes in a child process with limits on memory, CPU time, wall time and
+//!   output. A file that crashes, hangs or floods the decoder costs one attempt of its own job.
+//!   [`decode::run`] decodes in this process.
+//! - Never runs a model and knows no model registry: callers pass a [`Detector`] or a
+//!   [`frame_visitor::FrameVisitor`]. Never opens a URL or any other file than the trailer, and
+//!   never touches the queue or the object store.
+//! - Start with [`decode`], then [`frame`] (the consumers of frames), `ffmpeg/decode_loop.rs` and
+//!   `keyframes/`.
 
 pub mod decode;
 pub mod detector;
 pub mod error;
 pub mod ffmpeg;
+pub mod frame;
 pub mod frame_visitor;
 pub mod keyframes;
 pub mod picture;
+pub mod report;
 pub mod request;
 pub mod sandbox;
 pub mod scenes;
@@ -21,9 +28,8 @@ pub mod usage;
 
 pub use detector::{Detector, Object};
 pub use error::MediaError;
-pub use request::{
-    AudioSettings, AudioTrack, DecodeReport, DecodeRequest, FrameSettings, Keyframe, KeyframeSet, KeyframeSettings,
-    Outcome, Padding, Position, SceneMiddleSettings, SceneObjectSettings, SceneReport, Usage, VideoInfo,
-};
+pub use frame_visitor::FrameSettings;
+pub use report::{AudioTrack, DecodeReport, Keyframe, KeyframeSet, Outcome, Padding, SceneReport, Usage, VideoInfo};
+pub use request::{AudioSettings, DecodeRequest, KeyframeSettings, Position, SceneMiddleSettings, SceneObjectSettings};
 pub use sandbox::{DecodeLimits, run_child};
 pub use scenes::SceneSettings;

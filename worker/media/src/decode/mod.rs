@@ -1,61 +1,67 @@
-//! One demux and one decode of a trailer, in this process. See [`crate::sandbox`] for the contained form.
+//! Decodes one trailer in this process. See [`crate::sandbox`] for the same in a child process.
+//!
+//! One call may open the file several times: to index its packets, to decode by seeking, to read it
+//! as a JPEG, to decode it completely, and to decode it again with the real duration or for frames
+//! that were not kept. Each step runs only if the request allows it and the steps before it did not
+//! give an exact result.
 
 pub mod findings;
 pub mod scene_pass;
 pub mod video_pass;
 
-use crate::decode::findings::{Findings, corrected_length, words};
+use crate::decode::findings::{Findings, corrected_length, suffix};
 use crate::decode::scene_pass::{ScenePass, SceneResults};
 use crate::decode::video_pass::VideoPass;
 use crate::detector::Detector;
 use crate::error::MediaError;
 use crate::ffmpeg::audio::SoundWriter;
-use crate::ffmpeg::decoder::{self, coded_size, feed};
-use crate::ffmpeg::demux::{Tally, length_by_packets, next_packet, note_end};
-use crate::ffmpeg::packet_index::Timeline;
-use crate::ffmpeg::source::{Announced, Source};
-use crate::frame_visitor::{FrameShow, Viewer};
-use crate::keyframes::equal_interval::Stretch;
-use crate::keyframes::equal_interval_writer::Chooser;
-use crate::keyframes::seek::{Route, Step};
+use crate::ffmpeg::decode_loop::decode_once;
+use crate::ffmpeg::demux::{DecodeStats, length_by_packets};
+use crate::ffmpeg::packet_index::PacketIndex;
+use crate::ffmpeg::source::{DeclaredDuration, Source};
+use crate::frame::FrameSink;
+use crate::frame_visitor::{FrameSampler, FrameVisitor};
+use crate::keyframes::equal_interval::TimeRange;
+use crate::keyframes::equal_interval_writer::EqualIntervalWriter;
+use crate::keyframes::seek::KeyframeSeeker;
 use crate::keyframes::writer::Observer;
 use crate::picture::Picture;
-use crate::picture::jpeg_decoder::{self, Photograph};
-use crate::request::{DecodeReport, DecodeRequest, Keyframe, KeyframeSettings};
-use ffmpeg::codec::decoder::Opened;
-use ffmpeg::{Discard, frame};
+use crate::picture::jpeg_decoder::{self, JpegFile};
+use crate::report::{DecodeReport, Keyframe};
+use crate::request::{DecodeRequest, KeyframeSettings};
 use ffmpeg_next as ffmpeg;
 use std::cell::RefCell;
 
-/// Decodes as `request` asks and writes the results into its folder.
+/// Decodes what `request` asks for and writes the results into its folder.
 pub fn run(request: &DecodeRequest) -> Result<DecodeReport, MediaError> {
-    run_with(request, &mut |_, _| {}, Guests::default())
+    run_with(request, &mut |_, _| {}, Hooks::default())
 }
 
-/// Who takes part in a decode from outside.
+/// The caller's code that a decode calls.
 #[derive(Default)]
-pub struct Guests<'a> {
+pub struct Hooks<'a> {
     /// The detector that scene-object keyframes need.
     pub detector: Option<&'a mut dyn Detector>,
-    /// Whoever frames are shown to.
-    pub viewer: Option<&'a mut dyn Viewer>,
+    /// The visitor that receives frames.
+    pub visitor: Option<&'a mut dyn FrameVisitor>,
 }
 
-/// As [`run`]; `observe` also sees every keyframe's picture before it is compressed. Where a first choice turns out wrong
-/// (a header that announces another length, a file in which one cannot seek after all), keyframes at equal intervals are
-/// chosen again and `observe` sees the second choice after the first.
+/// Like [`run`]; `observe` also receives every keyframe's picture before compression. If the first
+/// choice turns out wrong (a wrong declared duration, a file that cannot be decoded by seeking),
+/// keyframes at equal intervals are chosen again, and `observe` receives the second choice after
+/// the first.
 pub fn run_observed(
     request: &DecodeRequest,
     observe: &mut dyn FnMut(&Keyframe, &Picture),
 ) -> Result<DecodeReport, MediaError> {
-    run_with(request, observe, Guests::default())
+    run_with(request, observe, Hooks::default())
 }
 
-/// As [`run_observed`], with those that take part from outside.
+/// Like [`run_observed`], with hooks.
 pub fn run_with(
     request: &DecodeRequest,
     observe: &mut dyn FnMut(&Keyframe, &Picture),
-    guests: Guests<'_>,
+    mut hooks: Hooks<'_>,
 ) -> Result<DecodeReport, MediaError> {
     let observe = RefCell::new(observe);
     let share = |keyframe: &Keyframe, picture: &Picture| observe.borrow_mut()(keyframe, picture);
@@ -66,142 +72,150 @@ pub fn run_with(
     {
         return Ok(report);
     }
-    let mut guests = guests;
-    match photograph(request, &mut guests)? {
-        Seen::Shown(report) => Ok(*report),
-        Seen::Damaged(words) => whole(request, &share, guests, Some(words)),
-        Seen::NoPhotograph => whole(request, &share, guests, None),
+    match jpeg_image(request, &mut hooks)? {
+        JpegOutcome::Visited(report) => Ok(*report),
+        JpegOutcome::Damaged(message) => whole(request, &share, hooks, Some(message)),
+        JpegOutcome::NotJpeg => whole(request, &share, hooks, None),
     }
 }
 
-/// What became of a file as a photograph.
-enum Seen {
-    /// It is one, and was shown.
-    Shown(Box<DecodeReport>),
-    /// It is one that does not go to its end.
+/// The result of reading a file as a JPEG.
+enum JpegOutcome {
+    /// The visitor received the picture.
+    Visited(Box<DecodeReport>),
+    /// A JPEG that is truncated or damaged, with the decoder's message.
     Damaged(String),
-    /// It is none, or was not asked for as a picture.
-    NoPhotograph,
+    /// Not a JPEG, or not requested as frames alone.
+    NotJpeg,
 }
 
-/// Shows a JPEG to the viewer of frames, where it is one. See [`photograph`](crate::picture::jpeg_decoder).
-fn photograph(request: &DecodeRequest, guests: &mut Guests<'_>) -> Result<Seen, MediaError> {
-    let (Some(settings), Some(viewer)) = (&request.frames, &mut guests.viewer) else { return Ok(Seen::NoPhotograph) };
+/// Passes a JPEG to the visitor, decoded by libjpeg-turbo. See [`jpeg_decoder`] for the reason.
+fn jpeg_image(request: &DecodeRequest, hooks: &mut Hooks<'_>) -> Result<JpegOutcome, MediaError> {
+    let (Some(settings), Some(visitor)) = (&request.frames, &mut hooks.visitor) else {
+        return Ok(JpegOutcome::NotJpeg);
+    };
     if request.needs_scenes() || request.keyframes.is_some() || request.audio.is_some() {
-        return Ok(Seen::NoPhotograph);
+        return Ok(JpegOutcome::NotJpeg);
     }
-    let source = Source::open_for(request)?;
+    let source = open(request)?;
     if !source.video.is_picture {
-        return Ok(Seen::NoPhotograph);
+        return Ok(JpegOutcome::NotJpeg);
     }
     let picture = match jpeg_decoder::read(&request.video)? {
-        Photograph::Whole(picture) => picture,
-        Photograph::Damaged(words) => return Ok(Seen::Damaged(words)),
-        Photograph::Other => return Ok(Seen::NoPhotograph),
+        JpegFile::Whole(picture) => picture,
+        JpegFile::Damaged(message) => return Ok(JpegOutcome::Damaged(message)),
+        JpegFile::Other => return Ok(JpegOutcome::NotJpeg),
     };
-    let (announced, track) = (source.announced, &source.video);
-    FrameShow::new(settings, track, &request.video, &mut **viewer).show_photograph(picture)?;
-    let length = announced.ticks().unwrap_or(track.ticks_a_frame());
+    let (declared, track) = (source.declared, &source.video);
+    FrameSampler::new(settings, track, &request.video, &mut **visitor).show_image(picture)?;
+    let length = declared.ticks().unwrap_or(track.ticks_a_frame());
     let end = Some(length);
-    let tally = &Tally { frames: 1, frames_decoded: 1, video_end: end, container_end: end, ..Tally::default() };
+    let stats =
+        &DecodeStats { frames: 1, frames_decoded: 1, video_end: end, container_end: end, ..DecodeStats::default() };
     let scenes = SceneResults::default();
-    Findings { request, track, announced, tally, length, is_video_decoded: true, chosen: None, scenes, sound: None }
+    Findings { request, track, declared, stats, length, is_video_decoded: true, chosen: None, scenes, sound: None }
         .report()
-        .map(|report| Seen::Shown(Box::new(report)))
+        .map(|report| JpegOutcome::Visited(Box::new(report)))
 }
 
-/// Keyframes at equal intervals, and sound, with only those pictures decoded that they need; none where that cannot be
-/// exact. See [`seek`](crate::keyframes::seek).
+/// Keyframes at equal intervals, and sound, from only the frames that they need; none where the
+/// result would not be exact. See [`seek`](crate::keyframes::seek).
 fn by_seeking(
     request: &DecodeRequest,
     settings: &KeyframeSettings,
     observe: &Observer<'_>,
 ) -> Result<Option<DecodeReport>, MediaError> {
     let mut source = Source::open(&request.video)?;
-    let Some(timeline) = Timeline::read(&mut source)? else { return Ok(None) };
-    let (announced, track) = (source.announced, source.video.clone());
-    let Some(end) = timeline.end(track.ticks_a_frame()) else { return Ok(None) };
-    let end = end.saturating_sub(track.start.unwrap_or_else(|| timeline.pts(0)));
-    let mut tally = Tally { frames: timeline.frames() as u64, video_end: Some(end), ..Tally::default() };
-    tally.container_end = timeline.tally.container_end;
-    let corrected = corrected_length(&track, announced, &tally);
-    let length = corrected.or(announced.ticks()).unwrap_or(end);
+    let Some(index) = PacketIndex::read(&mut source)? else { return Ok(None) };
+    let (declared, track) = (source.declared, source.video.clone());
+    let Some(end) = index.end(track.ticks_a_frame()) else { return Ok(None) };
+    let end = end.saturating_sub(track.start.unwrap_or_else(|| index.pts(0)));
+    let mut stats = DecodeStats { frames: index.frames() as u64, video_end: Some(end), ..DecodeStats::default() };
+    stats.container_end = index.stats.container_end;
+    let corrected = corrected_length(&track, declared, &stats);
+    let length = corrected.or(declared.ticks()).unwrap_or(end);
 
-    let writer = Chooser::writer(request, settings, &track, observe)?;
-    let stretch = Stretch { from: 0, length };
-    let mut pass = VideoPass::new(&track);
-    pass.route = Some(Route::new(&timeline, settings, &track, stretch, writer));
+    let writer = EqualIntervalWriter::writer(request, settings, &track, observe)?;
+    let range = TimeRange { from: 0, length };
+    let mut seeker = KeyframeSeeker::new(&index, settings, &track, range, writer);
     let mut sound = sound_writer(request, &source)?;
     let mut source = Source::open(&request.video)?;
-    let seen = decode_once(&mut source, Some(&mut pass), sound.as_mut())?;
-    let chosen = pass.route.map(Route::finish).transpose()?.flatten();
+    let seen = decode_once(&mut source, Some(&mut seeker), sound.as_mut())?;
+    let chosen = seeker.finish()?;
     if chosen.is_none() || seen.video_faults.count > 0 {
         return Ok(None);
     }
-    (tally.audio_faults, tally.frames_decoded) = (seen.audio_faults, seen.frames_decoded);
+    (stats.audio_faults, stats.frames_decoded) = (seen.audio_faults, seen.frames_decoded);
     let scenes = SceneResults::default();
-    let (tally, track) = (&tally, &track);
-    Findings { request, track, announced, tally, length, is_video_decoded: true, chosen, scenes, sound }
+    let (stats, track) = (&stats, &track);
+    Findings { request, track, declared, stats, length, is_video_decoded: true, chosen, scenes, sound }
         .report()
         .map(Some)
 }
 
-/// Everything that was asked for, with every picture decoded. `damage`: what is known to be wrong with the file already.
+/// Everything that was requested, with every frame decoded. `damage` is a fault already found in
+/// the file.
 fn whole(
     request: &DecodeRequest,
     observe: &Observer<'_>,
-    guests: Guests<'_>,
+    hooks: Hooks<'_>,
     damage: Option<String>,
 ) -> Result<DecodeReport, MediaError> {
-    let mut source = Source::open_for(request)?;
-    let announced = source.announced;
-    let stretch = |length| Stretch { from: 0, length };
-    let mut length = announced.ticks().unwrap_or(0);
-    if announced == Announced::Nothing && request.keyframes.is_some() {
-        // Nothing says where the targets lie: read the packets once, which costs no decoding.
+    let mut source = open(request)?;
+    let declared = source.declared;
+    let range = |length| TimeRange { from: 0, length };
+    let mut length = declared.ticks().unwrap_or(0);
+    if declared == DeclaredDuration::Unknown && request.keyframes.is_some() {
+        // Without a duration the targets are unknown. Reading all packets once costs no decoding.
         length = length_by_packets(&mut source)?;
-        source = Source::open_for(request)?;
+        source = open(request)?;
     }
     let track = source.video.clone();
 
     let mut pass = VideoPass::new(&track);
     if let Some(settings) = &request.keyframes {
-        pass.equal_interval = Some(Chooser::new(request, settings, &track, stretch(length), observe)?);
+        pass.equal_interval = Some(EqualIntervalWriter::new(request, settings, &track, range(length), observe)?);
     }
-    // Lets the guests' lifetimes shrink.
-    let detector = guests.detector.map(|detector| detector as &mut dyn Detector);
-    pass.frames_shown = match (&request.frames, guests.viewer) {
-        (Some(settings), Some(viewer)) => Some(FrameShow::new(settings, &track, &request.video, viewer)),
-        (Some(_), None) => return Err(MediaError::bug("frames were asked for without a viewer")),
+    // Lets the hooks' lifetimes shrink.
+    let detector = hooks.detector.map(|detector| detector as &mut dyn Detector);
+    pass.sampler = match (&request.frames, hooks.visitor) {
+        (Some(settings), Some(visitor)) => Some(FrameSampler::new(settings, &track, &request.video, visitor)),
+        (Some(_), None) => return Err(MediaError::bug("frames were requested without a visitor")),
         (None, _) => None,
     };
     pass.scenes = ScenePass::new(request, &track, detector)?;
     let mut sound = sound_writer(request, &source)?;
     let is_video_decoded = pass.is_awaited();
-    let mut tally = decode_once(&mut source, is_video_decoded.then_some(&mut pass), sound.as_mut())?;
-    if let Some(words) = damage {
-        tally.video_faults.count += 1;
-        tally.video_faults.last.get_or_insert(words);
+    let sink = is_video_decoded.then_some(&mut pass as &mut dyn FrameSink);
+    let mut stats = decode_once(&mut source, sink, sound.as_mut())?;
+    if let Some(message) = damage {
+        stats.video_faults.count += 1;
+        stats.video_faults.last.get_or_insert(message);
     }
-    if is_video_decoded && tally.frames == 0 {
+    if is_video_decoded && stats.frames == 0 {
         let message =
-            format!("no frame of the {} video could be decoded{}", track.codec, words(&tally.video_faults.last));
+            format!("no frame of the {} video could be decoded{}", track.codec, suffix(&stats.video_faults.last));
         return Err(MediaError::permanent(message));
     }
     let scenes = pass.scenes.map(|scenes| scenes.finish(request, &track, observe)).transpose()?.unwrap_or_default();
-    let mut chosen = pass.equal_interval.map(Chooser::finish).transpose()?;
-    let corrected = corrected_length(&track, announced, &tally);
+    let mut chosen = pass.equal_interval.map(EqualIntervalWriter::finish).transpose()?;
+    let corrected = corrected_length(&track, declared, &stats);
     length = corrected.unwrap_or(length);
     if let (Some(end), Some(settings)) = (corrected, &request.keyframes) {
-        // The header is wrong. Spread the targets over what is there, not over what was announced.
-        let mut again = Source::open_for(request)?;
+        // The declared duration is wrong: spread the targets over what the file contains.
+        let mut again = open(request)?;
         let mut pass = VideoPass::new(&track);
-        pass.equal_interval = Some(Chooser::new(request, settings, &track, stretch(end), observe)?);
+        pass.equal_interval = Some(EqualIntervalWriter::new(request, settings, &track, range(end), observe)?);
         decode_once(&mut again, Some(&mut pass), None)?;
-        chosen = pass.equal_interval.map(Chooser::finish).transpose()?;
+        chosen = pass.equal_interval.map(EqualIntervalWriter::finish).transpose()?;
     }
-    let (tally, track) = (&tally, &track);
-    Findings { request, track, announced, tally, length, is_video_decoded, chosen, scenes, sound }.report()
+    let (stats, track) = (&stats, &track);
+    Findings { request, track, declared, stats, length, is_video_decoded, chosen, scenes, sound }.report()
+}
+
+/// Opens the request's file: a video, or also a picture if frames are requested.
+fn open(request: &DecodeRequest) -> Result<Source, MediaError> {
+    if request.frames.is_some() { Source::open_video_or_picture(&request.video) } else { Source::open(&request.video) }
 }
 
 fn sound_writer(request: &DecodeRequest, source: &Source) -> Result<Option<SoundWriter>, MediaError> {
@@ -209,74 +223,4 @@ fn sound_writer(request: &DecodeRequest, source: &Source) -> Result<Option<Sound
         (Some(settings), Some(_)) => SoundWriter::create(&request.out_dir, settings.sample_rate).map(Some),
         _ => Ok(None),
     }
-}
-
-/// Reads every packet once and decodes what a consumer waits for; stops when nobody waits any more.
-pub fn decode_once(
-    source: &mut Source,
-    pass: Option<&mut VideoPass<'_>>,
-    sound: Option<&mut SoundWriter>,
-) -> Result<Tally, MediaError> {
-    let mut tally = Tally::default();
-    let mut video = match pass {
-        Some(pass) => {
-            let decoder = decoder::open(source, source.video.index).map_err(|refused| refused.into_error("video"))?;
-            Some((decoder, pass))
-        }
-        None => None,
-    };
-    // Whether the video decoder has given out all that it holds.
-    let mut is_drained = false;
-    let mut audio = None;
-    if let (Some(index), Some(sound)) = (source.audio, sound) {
-        match decoder::open(source, index) {
-            Ok(decoder) => audio = Some((decoder, index, sound)),
-            Err(refused) => tally.audio_faults.last = Some(refused.into_error("audio").to_string()),
-        }
-    }
-    while let Some(packet) = next_packet(source, &mut tally)? {
-        note_end(source, &packet, &mut tally);
-        if let Some((decoder, pass)) = &mut video
-            && packet.stream() == source.video.index
-        {
-            match pass.route.as_mut().map(Route::step) {
-                Some(Step::PassOver) => continue,
-                Some(Step::Decode { afresh, only_reference, to_the_end }) => {
-                    if afresh {
-                        decoder.flush();
-                    }
-                    decoder.skip_frame(if only_reference { Discard::NonReference } else { Discard::Default });
-                    is_drained = to_the_end;
-                }
-                None => is_drained = false,
-            }
-            let mut show = |frame, decoder: &Opened| pass.show(frame, coded_size(decoder));
-            feed(decoder, Some(&packet), frame::Video::empty, &mut show, &mut tally.video_faults)?;
-            if is_drained {
-                feed(decoder, None, frame::Video::empty, &mut show, &mut tally.video_faults)?;
-            }
-            if !pass.is_awaited() && audio.is_none() {
-                break;
-            }
-        } else if let Some((decoder, index, sound)) = &mut audio
-            && packet.stream() == *index
-        {
-            let push = |frame: frame::Audio, _: &Opened| sound.push(&frame);
-            feed(decoder, Some(&packet), frame::Audio::empty, push, &mut tally.audio_faults)?;
-        }
-    }
-    if let Some((decoder, pass)) = &mut video {
-        if !is_drained {
-            let show = |frame, decoder: &Opened| pass.show(frame, coded_size(decoder));
-            feed(decoder, None, frame::Video::empty, show, &mut tally.video_faults)?;
-        }
-        tally.frames = pass.frames();
-        tally.frames_decoded = pass.frames();
-        tally.video_end = pass.end();
-    }
-    if let Some((decoder, _, sound)) = &mut audio {
-        let push = |frame: frame::Audio, _: &Opened| sound.push(&frame);
-        feed(decoder, None, frame::Audio::empty, push, &mut tally.audio_faults)?;
-    }
-    Ok(tally)
 }

@@ -1,20 +1,22 @@
-//! Everything that depends on scenes: each frame is scored once, and the score shown to all.
+//! Everything that depends on scenes: scores each frame once and passes frame and score to every
+//! consumer.
 
-use crate::decode::video_pass::Shown;
 use crate::detector::Detector;
 use crate::error::MediaError;
 use crate::ffmpeg::source::VideoTrack;
+use crate::frame::DecodedFrame;
 use crate::keyframes::archive::{SCENE_MIDDLE_FILE_NAME, SCENE_OBJECT_FILE_NAME};
 use crate::keyframes::frame_store::FrameStore;
 use crate::keyframes::scene_keyframes;
 use crate::keyframes::scene_middle::SceneMiddle;
 use crate::keyframes::scene_object::SceneObject;
 use crate::keyframes::writer::{KeyframeWriter, Observer, Reason};
-use crate::request::{DecodeRequest, KeyframeSet, SceneMiddleSettings, SceneObjectSettings, SceneReport};
+use crate::report::{KeyframeSet, SceneReport};
+use crate::request::{DecodeRequest, SceneMiddleSettings, SceneObjectSettings};
 use crate::scenes::list::SceneRecorder;
 use crate::scenes::score::FrameScorer;
 
-/// Scores frames for whoever waits for scores.
+/// Scores frames for the scene list and for both scene strategies.
 pub struct ScenePass<'a> {
     scorer: FrameScorer,
     recorder: Option<SceneRecorder>,
@@ -22,7 +24,7 @@ pub struct ScenePass<'a> {
     object: Option<SceneObject<'a>>,
 }
 
-/// What a [`ScenePass`] leaves behind.
+/// The results of a [`ScenePass`].
 #[derive(Default)]
 pub struct SceneResults {
     /// The list of scenes.
@@ -34,7 +36,7 @@ pub struct SceneResults {
 }
 
 impl<'a> ScenePass<'a> {
-    /// A pass for what `request` asks for; none if nothing of it depends on scenes.
+    /// Creates the pass for `request`; none if nothing in it depends on scenes.
     pub fn new(
         request: &DecodeRequest,
         track: &VideoTrack,
@@ -45,15 +47,15 @@ impl<'a> ScenePass<'a> {
         }
         let store = FrameStore::new(&request.out_dir);
         let file = request.video.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        // Where the file does not say, 25 frames a second, as FFmpeg assumes.
+        // An unknown rate counts as 25 frames per second, as in FFmpeg.
         let fps = track.frame_rate.map_or(25.0, f64::from);
         let object = match (&request.scene_object, detector) {
             (Some(settings), Some(detector)) => Some(SceneObject::new(settings, track, &store, detector)),
-            (Some(_), None) => return Err(MediaError::bug("scene-object keyframes were asked for without a detector")),
+            (Some(_), None) => return Err(MediaError::bug("scene-object keyframes were requested without a detector")),
             (None, _) => None,
         };
         Ok(Some(Self {
-            scorer: FrameScorer::new(track.opencv_turn),
+            scorer: FrameScorer::new(track.opencv_orientation),
             recorder: request.scenes.as_ref().map(|settings| SceneRecorder::new(file, fps, settings)),
             middle: request.scene_middle.as_ref().map(|settings| SceneMiddle::new(settings, &store)),
             object,
@@ -61,16 +63,16 @@ impl<'a> ScenePass<'a> {
     }
 
     /// Takes the next frame and the decoder's coded size.
-    pub fn show(&mut self, shown: &Shown, coded: (u32, u32)) -> Result<(), MediaError> {
-        let score = self.scorer.score(&shown.frame, coded)?;
+    pub fn show(&mut self, decoded: &DecodedFrame, coded: (u32, u32)) -> Result<(), MediaError> {
+        let score = self.scorer.score(&decoded.frame, coded)?;
         if let Some(recorder) = &mut self.recorder {
             recorder.push(score);
         }
         if let Some(middle) = &mut self.middle {
-            middle.show(shown, score)?;
+            middle.show(decoded, score)?;
         }
         match &mut self.object {
-            Some(object) => object.show(shown, score),
+            Some(object) => object.show(decoded, score),
             None => Ok(()),
         }
     }
@@ -99,7 +101,7 @@ impl<'a> ScenePass<'a> {
             let chosen = chosen.into_iter().map(|(scene, candidate)| (candidate, reason(scene))).collect();
             let shortfall = || format!("{count} keyframes were asked for and the video has {scenes} scenes");
             let writer = writer(SCENE_MIDDLE_FILE_NAME, jpeg_quality)?;
-            results.middle = Some(scene_keyframes::write(request, writer, chosen, count, shortfall)?);
+            results.middle = Some(scene_keyframes::write(&request.video, writer, chosen, count, shortfall)?);
         }
         if let (Some(object), Some(settings)) = (self.object, &request.scene_object) {
             let SceneObjectSettings { count, jpeg_quality, longer_than, .. } = *settings;
@@ -117,7 +119,7 @@ impl<'a> ScenePass<'a> {
                 )
             };
             let writer = writer(SCENE_OBJECT_FILE_NAME, jpeg_quality)?;
-            let set = scene_keyframes::write(request, writer, chosen.collect(), count, shortfall)?;
+            let set = scene_keyframes::write(&request.video, writer, chosen.collect(), count, shortfall)?;
             results.object = Some(KeyframeSet { histogram: Some(histogram), ..set });
         }
         Ok(results)

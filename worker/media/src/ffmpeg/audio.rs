@@ -1,7 +1,9 @@
-//! The sound track, resampled to one channel of 16-bit samples as `ffmpeg -ac 1 -f s16le` does it, streamed to a file.
+//! The sound track, resampled to mono 16-bit samples like `ffmpeg -ac 1 -f s16le` and streamed to a
+//! file.
 //!
-//! The unsafe code is swresample's conversion itself: ffmpeg-next's wrapper sizes its output for equal rates, so that
-//! a slow input piles up inside the resampler without bound, and it loses channel layouts that FFmpeg 5.1 knows.
+//! The unsafe code calls swresample directly: ffmpeg-next's wrapper sizes its output for equal
+//! rates, so a slow input accumulates inside the resampler without bound, and it loses channel
+//! layouts that FFmpeg 5.1 knows.
 
 use crate::error::MediaError;
 use ffmpeg::ffi;
@@ -14,10 +16,10 @@ use std::mem::{MaybeUninit, transmute};
 use std::path::{Path, PathBuf};
 use std::ptr;
 
-/// The sound's name in the output folder.
+/// File name of the sound in the output folder.
 pub const FILE_NAME: &str = "audio.s16le";
 
-/// Sound on its way to a file.
+/// Writes sound to a file.
 pub struct SoundWriter {
     path: PathBuf,
     file: BufWriter<File>,
@@ -34,8 +36,7 @@ impl SoundWriter {
         Ok(Self { path, file: BufWriter::new(file), sample_rate, samples: 0, resampler: None })
     }
 
-    /// Adds a decoded frame. Where its format, rate or channels differ from the frame before it, a new resampler goes
-    /// on from there.
+    /// Adds a decoded frame. Starts a new resampler where format, rate or channels change.
     pub fn push(&mut self, sound: &frame::Audio) -> Result<(), MediaError> {
         let fits = self.resampler.as_ref().is_some_and(|resampler| resampler.accepts(sound));
         if !fits {
@@ -53,7 +54,7 @@ impl SoundWriter {
         }
     }
 
-    /// Writes what the resampler still holds and closes the file: its path and the number of samples.
+    /// Drains the resampler and closes the file. Returns its path and the number of samples.
     pub fn finish(mut self) -> Result<(PathBuf, u64), MediaError> {
         self.drain()?;
         self.file.flush().map_err(|error| MediaError::from_io("cannot write", &self.path, &error))?;
@@ -75,7 +76,7 @@ impl SoundWriter {
     }
 }
 
-/// swresample from one kind of frame to mono 16-bit.
+/// Converts frames of one format, rate and channel layout to mono 16-bit with swresample.
 struct Resampler {
     context: *mut ffi::SwrContext,
     format: c_int,
@@ -84,12 +85,12 @@ struct Resampler {
     output: Vec<u8>,
 }
 
-#[expect(unsafe_code, reason = "see the module's comment")]
+#[expect(unsafe_code, reason = "see the module documentation")]
 impl Resampler {
     fn new(sound: &frame::Audio, target_rate: u32) -> Result<Self, MediaError> {
         let failed = |code: c_int| MediaError::from_ffmpeg("cannot resample the sound", ffmpeg::Error::from(code));
-        // SAFETY: the frame is alive. The format is one of FFmpeg's, checked before it becomes a Rust enum. The context
-        // is freed by Drop, which also takes care of the layout's copy.
+        // SAFETY: the frame is alive. The format is one of FFmpeg's, checked before it becomes a
+        // Rust enum. The context is freed by Drop, which also frees the layout's copy.
         unsafe {
             let raw = sound.as_ptr();
             let (format, rate) = ((*raw).format, (*raw).sample_rate);
@@ -105,10 +106,10 @@ impl Resampler {
                 return Err(failed(copied));
             }
             let mut new = Self { context: ptr::null_mut(), format, rate, layout, output: Vec::new() };
-            // Channels without places get the usual places for their number.
-            let mut places = new.layout;
-            if places.order == ffi::AVChannelOrder::AV_CHANNEL_ORDER_UNSPEC {
-                ffi::av_channel_layout_default(&mut places, new.layout.nb_channels);
+            // Channels without positions get the default positions for their number.
+            let mut positions = new.layout;
+            if positions.order == ffi::AVChannelOrder::AV_CHANNEL_ORDER_UNSPEC {
+                ffi::av_channel_layout_default(&mut positions, new.layout.nb_channels);
             }
             let mut mono = MaybeUninit::<ffi::AVChannelLayout>::zeroed().assume_init();
             ffi::av_channel_layout_default(&mut mono, 1);
@@ -117,7 +118,7 @@ impl Resampler {
                 &mut mono,
                 ffi::AVSampleFormat::AV_SAMPLE_FMT_S16,
                 target_rate as c_int,
-                &mut places,
+                &mut positions,
                 transmute::<c_int, ffi::AVSampleFormat>(format),
                 rate,
                 0,
@@ -133,7 +134,7 @@ impl Resampler {
         }
     }
 
-    /// Whether a frame is of the kind that this resampler was made for.
+    /// Whether a frame has the format, rate and layout of this resampler.
     fn accepts(&self, sound: &frame::Audio) -> bool {
         // SAFETY: both layouts are alive; plain integers are read.
         unsafe {
@@ -144,19 +145,21 @@ impl Resampler {
         }
     }
 
-    /// The samples that are ready after `sound`, or what is left at the end; valid until the next call.
+    /// Returns the samples that are ready after `sound`, or the rest at the end; valid until the
+    /// next call.
     fn convert(&mut self, sound: Option<&frame::Audio>) -> Result<&[u8], MediaError> {
-        // SAFETY: the context is initialised for frames like this one (`accepts`); the frame has `nb_samples` samples
-        // in each plane of `extended_data`; the output has room for the number of samples that is passed with it.
+        // SAFETY: the context is initialised for frames like this one (`accepts`); the frame has
+        // `nb_samples` samples in each plane of `extended_data`; the output holds the number of
+        // samples that is passed with it.
         let made = unsafe {
             let (planes, count) = match sound {
                 Some(sound) => ((*sound.as_ptr()).extended_data.cast::<*const u8>(), (*sound.as_ptr()).nb_samples),
                 None => (ptr::null_mut(), 0),
             };
-            let room = ffi::swr_get_out_samples(self.context, count).clamp(0, 1 << 24) + 64;
-            self.output.resize(room as usize * 2, 0);
+            let capacity = ffi::swr_get_out_samples(self.context, count).clamp(0, 1 << 24) + 64;
+            self.output.resize(capacity as usize * 2, 0);
             let mut output = self.output.as_mut_ptr();
-            ffi::swr_convert(self.context, &mut output, room, planes, count)
+            ffi::swr_convert(self.context, &mut output, capacity, planes, count)
         };
         match usize::try_from(made) {
             Ok(samples) => Ok(&self.output[..samples * 2]),

@@ -1,4 +1,4 @@
-//! FFmpeg's decoders, driven so that no frame is lost and no bad packet ends the decode.
+//! Drives FFmpeg's decoders so that no frame is lost and no bad packet ends the decode.
 
 use crate::error::MediaError;
 use crate::ffmpeg::source::Source;
@@ -9,15 +9,15 @@ use ffmpeg_next as ffmpeg;
 use std::ops::DerefMut;
 
 /// Why a decoder could not be opened.
-pub enum Refused {
+pub enum OpenError {
     /// This FFmpeg cannot decode the named codec.
     NoDecoder(&'static str),
     /// FFmpeg refused the stream's parameters.
     Ffmpeg(ffmpeg::Error),
 }
 
-impl Refused {
-    /// In words, for a `what` (`video`, `audio`) stream.
+impl OpenError {
+    /// Converts to an error about a `what` (`video`, `audio`) stream.
     pub fn into_error(self, what: &str) -> MediaError {
         match self {
             Self::NoDecoder(codec) => {
@@ -28,41 +28,42 @@ impl Refused {
     }
 }
 
-/// Opens the decoder of a stream with one thread, as fast a way as any when jobs fill the cores, and repeatable.
-pub fn open(source: &Source, index: usize) -> Result<Opened, Refused> {
-    let stream = source.input.stream(index).ok_or(Refused::Ffmpeg(ffmpeg::Error::StreamNotFound))?;
+/// Opens the decoder of a stream with one thread: reproducible, and as fast as more threads when
+/// jobs fill the cores.
+pub fn open(source: &Source, index: usize) -> Result<Opened, OpenError> {
+    let stream = source.input.stream(index).ok_or(OpenError::Ffmpeg(ffmpeg::Error::StreamNotFound))?;
     let parameters = stream.parameters();
     let id = parameters.id();
-    let context = ffmpeg::codec::Context::from_parameters(parameters).map_err(Refused::Ffmpeg)?;
+    let context = ffmpeg::codec::Context::from_parameters(parameters).map_err(OpenError::Ffmpeg)?;
     let mut decoder = context.decoder();
     decoder.set_packet_time_base(stream.time_base());
     decoder.set_frame_rate(Some(stream.avg_frame_rate()));
     decoder.set_threading(ffmpeg::threading::Config { count: 1, ..Default::default() });
-    let codec = ffmpeg::decoder::find(id).ok_or(Refused::NoDecoder(id.name()))?;
+    let codec = ffmpeg::decoder::find(id).ok_or(OpenError::NoDecoder(id.name()))?;
     let mut options = Dictionary::new();
     options.set("max_pixels", &MAX_PIXELS.to_string());
-    decoder.open_as_with(codec, options).map_err(Refused::Ffmpeg)
+    decoder.open_as_with(codec, options).map_err(OpenError::Ffmpeg)
 }
 
-/// The size that the codec works with, at least that of what is shown; 0x0 before the first frame.
-#[expect(unsafe_code, reason = "ffmpeg-next does not show the coded size")]
+/// Returns the coded size, at least the displayed size; 0x0 before the first frame.
+#[expect(unsafe_code, reason = "ffmpeg-next does not expose the coded size")]
 pub fn coded_size(decoder: &Opened) -> (u32, u32) {
     // SAFETY: the decoder is open; plain integers are read.
     let (width, height) = unsafe { ((*decoder.as_ptr()).coded_width, (*decoder.as_ptr()).coded_height) };
     (u32::try_from(width).unwrap_or(0), u32::try_from(height).unwrap_or(0))
 }
 
-/// What a demuxer or decoder refused or had to patch, without ending the decode.
+/// Packets and frames that a demuxer or decoder refused or repaired, without ending the decode.
 #[derive(Debug, Default)]
 pub struct Faults {
-    /// How many packets and frames.
+    /// Number of packets and frames.
     pub count: u64,
-    /// FFmpeg's word for the last one refused.
+    /// FFmpeg's message about the last refusal.
     pub last: Option<String>,
 }
 
 impl Faults {
-    /// Notes a refusal; no memory is an error.
+    /// Notes a refusal. Out of memory is an error instead.
     pub fn note(&mut self, what: &str, error: ffmpeg::Error) -> Result<(), MediaError> {
         if error == (ffmpeg::Error::Other { errno: ffmpeg::error::ENOMEM }) {
             return Err(MediaError::from_ffmpeg(what, error));
@@ -73,8 +74,8 @@ impl Faults {
     }
 }
 
-/// Gives a packet (none: the end) to a decoder and hands on every frame that comes out. What the decoder refuses is
-/// noted and passed over, as players do.
+/// Sends a packet (none: the end) to a decoder and passes on every frame that it returns. Notes and
+/// skips what the decoder refuses, like players do.
 pub fn feed<F: DerefMut<Target = frame::Frame>>(
     decoder: &mut Opened,
     packet: Option<&Packet>,
@@ -89,7 +90,7 @@ pub fn feed<F: DerefMut<Target = frame::Frame>>(
     if let Err(error) = sent {
         faults.note("cannot decode", error)?;
     }
-    // While draining, frames may follow a refused one; a decoder that refuses for ever is left alone.
+    // While draining, frames may follow a refused one. Gives up on a decoder that keeps refusing.
     for _ in 0..if packet.is_none() { 64 } else { 1 } {
         loop {
             let mut frame = empty();

@@ -1,4 +1,4 @@
-//! Packets of a trailer, read to the end whatever the demuxer refuses on the way.
+//! Reads the packets of a file to the end, past everything that the demuxer refuses.
 
 use crate::error::MediaError;
 use crate::ffmpeg::decoder::Faults;
@@ -9,67 +9,68 @@ use ffmpeg_next as ffmpeg;
 /// Consecutive refusals of the demuxer after which a file counts as ended.
 const MAX_REFUSALS: u32 = 10_000;
 
-/// What one pass over the file saw.
+/// Counts and faults of one pass over the file.
 #[derive(Default)]
-pub struct Tally {
-    /// Frames that the video has.
+pub struct DecodeStats {
+    /// Frames in the video.
     pub frames: u64,
-    /// Frames that came out of the video decoder.
+    /// Frames returned by the video decoder.
     pub frames_decoded: u64,
-    /// End of the last frame shown (of the last packet, where the video is not decoded), in ticks from the start of
-    /// the video stream.
+    /// End of the last frame (of the last packet, if the video is not decoded), in ticks from the
+    /// start of the video stream.
     pub video_end: Option<i64>,
     /// End of the last packet of any stream, in the same ticks.
     pub container_end: Option<i64>,
-    /// Of the demuxer and the video decoder.
+    /// Faults of the demuxer and of the video decoder.
     pub video_faults: Faults,
-    /// Of the audio decoder.
+    /// Faults of the audio decoder.
     pub audio_faults: Faults,
-    /// Why the demuxer stopped, if not at the end.
+    /// Why the demuxer stopped, if it stopped before the end.
     pub stopped: Option<String>,
 }
 
-/// The next packet of any stream; none at the end, or where the demuxer cannot go on, which is noted.
-pub fn next_packet(source: &mut Source, tally: &mut Tally) -> Result<Option<Packet>, MediaError> {
+/// Reads the next packet of any stream. Returns none at the end and where the demuxer cannot
+/// continue, which is noted.
+pub fn next_packet(source: &mut Source, stats: &mut DecodeStats) -> Result<Option<Packet>, MediaError> {
     for _ in 0..MAX_REFUSALS {
         let mut packet = Packet::empty();
         match packet.read(&mut source.input) {
             Ok(()) => return Ok(Some(packet)),
             Err(ffmpeg::Error::Eof) => return Ok(None),
-            Err(error @ ffmpeg::Error::InvalidData) => tally.video_faults.note("cannot read the video", error)?,
+            Err(error @ ffmpeg::Error::InvalidData) => stats.video_faults.note("cannot read the video", error)?,
             Err(ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN }) => {}
             Err(error @ ffmpeg::Error::Other { errno: ffmpeg::error::ENOMEM }) => {
                 return Err(MediaError::from_ffmpeg("cannot read the video", error));
             }
             Err(error) => {
-                tally.stopped = Some(error.to_string());
+                stats.stopped = Some(error.to_string());
                 return Ok(None);
             }
         }
     }
-    tally.stopped = Some(format!("FFmpeg refused {MAX_REFUSALS} packets in a row"));
+    stats.stopped = Some(format!("FFmpeg refused {MAX_REFUSALS} packets in a row"));
     Ok(None)
 }
 
-/// Notes how far the packets reach.
-pub fn note_end(source: &Source, packet: &Packet, tally: &mut Tally) {
+/// Notes where a packet ends.
+pub fn note_end(source: &Source, packet: &Packet, stats: &mut DecodeStats) {
     let Some(from) = packet.pts().or(packet.dts()) else { return };
     let Some(stream) = source.input.stream(packet.stream()) else { return };
     let end = from.saturating_add(packet.duration().max(0)).rescale(stream.time_base(), source.video.time_base);
     let end = Some(end.saturating_sub(source.video.start.unwrap_or(0)));
-    tally.container_end = tally.container_end.max(end);
+    stats.container_end = stats.container_end.max(end);
     if packet.stream() == source.video.index {
-        tally.video_end = tally.video_end.max(end);
+        stats.video_end = stats.video_end.max(end);
     }
 }
 
-/// The length of the video in ticks by its packets' timestamps, or by their number where they have none.
+/// Measures the video in ticks by its packets' timestamps, or by their number if they have none.
 pub fn length_by_packets(source: &mut Source) -> Result<i64, MediaError> {
     let (index, ticks_a_frame) = (source.video.index, source.video.ticks_a_frame());
     let mut start = source.video.start;
     let (mut end, mut packets) = (0i64, 0i64);
-    let mut tally = Tally::default();
-    while let Some(packet) = next_packet(source, &mut tally)? {
+    let mut stats = DecodeStats::default();
+    while let Some(packet) = next_packet(source, &mut stats)? {
         if packet.stream() != index {
             continue;
         }

@@ -1,6 +1,7 @@
-//! FFmpeg: an opened file, its packets, its decoders, its sound.
+//! Everything that drives FFmpeg: the opened file, its packets, its decoders, timestamps and sound.
 
 pub mod audio;
+pub mod decode_loop;
 pub mod decoder;
 pub mod demux;
 pub mod nal;

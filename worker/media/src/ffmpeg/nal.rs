@@ -1,21 +1,21 @@
-//! The units that H.264 and HEVC packets are made of.
+//! The NAL units of H.264 and HEVC packets.
 
-/// How units are set apart.
+/// How units are delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     /// By the bytes 0, 0, 1.
     StartCodes,
-    /// By their length in front, in this many bytes.
+    /// By a length prefix of this many bytes.
     Lengths(usize),
 }
 
 impl Framing {
-    /// By the configuration record of a stream; none means start codes.
+    /// Reads the configuration record of an H.264 stream; without one, start codes.
     pub fn of_h264(extradata: &[u8]) -> Self {
         Self::of_record(extradata, 4)
     }
 
-    /// As [`of_h264`](Self::of_h264).
+    /// Reads the configuration record of an HEVC stream; without one, start codes.
     pub fn of_hevc(extradata: &[u8]) -> Self {
         Self::of_record(extradata, 21)
     }
@@ -27,7 +27,7 @@ impl Framing {
         }
     }
 
-    /// The units of a packet, none of them empty; stops at nonsense.
+    /// Iterates over the units of a packet, none of them empty; stops at invalid data.
     pub fn units(self, data: &[u8]) -> Units<'_> {
         let rest = match self {
             Self::StartCodes => after_start_code(data).unwrap_or_default(),
@@ -65,7 +65,7 @@ impl<'a> Iterator for Units<'a> {
     }
 }
 
-/// What follows the first start code.
+/// Returns the data after the first start code.
 fn after_start_code(data: &[u8]) -> Option<&[u8]> {
     let at = data.windows(3).position(|window| window == [0, 0, 1])?;
     Some(&data[at + 3..])
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn units_are_found_in_both_framings_and_nonsense_ends_them() {
+    fn units_are_found_in_both_framings_and_end_at_invalid_data() {
         let codes = [0, 0, 0, 1, 0x67, 1, 2, 0, 0, 1, 0x68, 9, 0, 0, 1, 0x65, 7];
         assert_eq!(first_bytes(Framing::StartCodes, &codes), [0x67, 0x68, 0x65]);
         assert_eq!(first_bytes(Framing::StartCodes, &[1, 2, 3]), [0; 0]);
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn the_record_tells_the_framing() {
+    fn the_configuration_record_determines_the_framing() {
         assert_eq!(Framing::of_h264(&[1, 100, 0, 31, 0xff, 0xe1]), Framing::Lengths(4));
         assert_eq!(Framing::of_h264(&[0, 0, 0, 1, 0x67]), Framing::StartCodes);
         assert_eq!(Framing::of_hevc(&[]), Framing::StartCodes);

@@ -1,9 +1,8 @@
-//! An opened trailer: which streams are used and how long it says it is.
+//! An opened trailer: the streams in use and the declared duration.
 
 use crate::error::MediaError;
 use crate::picture::check_size;
 use crate::picture::orientation::Orientation;
-use crate::request::DecodeRequest;
 use ffmpeg::format::context::Input;
 use ffmpeg::format::stream::{Disposition, Stream};
 use ffmpeg::media::Type;
@@ -13,12 +12,12 @@ use std::cmp::Reverse;
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// Containers that a trailer may come in. Playlists, image sequences, scripts and everything else that names further
-/// files or addresses is not among them.
+/// Accepted containers. Playlists, image sequences, scripts and everything else that names further
+/// files or addresses are excluded.
 const CONTAINERS: &str = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut,ivf,obu,h264,hevc,m4v,mpegvideo,mjpeg,\
                           vc1,dv,rm,gxf,wtv,swf,gif,yuv4mpegpipe,mp3,aac,wav,flac";
-/// Pictures that a file may be where frames are asked for, by their first bytes, and the demuxer that reads one of them. FFmpeg's own choice
-/// by name could read a sequence of files.
+/// Accepted image formats where frames are requested: the first bytes, and the demuxer for a single
+/// image. FFmpeg's own choice by file name could read a sequence of files.
 const PICTURES: [(&[u8], &std::ffi::CStr); 5] = [
     (b"\xff\xd8\xff", c"jpeg_pipe"),
     (b"\x89PNG\r\n\x1a\n", c"png_pipe"),
@@ -26,28 +25,29 @@ const PICTURES: [(&[u8], &std::ffi::CStr); 5] = [
     (b"II*\0", c"tiff_pipe"),
     (b"MM\0*", c"tiff_pipe"),
 ];
-/// More streams than any trailer has; each costs memory.
+/// Most streams that a file may have: far more than any trailer has, and each costs memory.
 const MAX_STREAMS: u32 = 64;
-/// Announced durations above this (30 years) are no durations.
+/// Declared durations above this (30 years) are ignored.
 const MAX_SECONDS: i128 = 1_000_000_000;
 
-/// How long the file says its video is, in ticks of the video stream from its start; positive and below 30 years.
+/// The video's duration according to the file, in ticks of the video stream from its start;
+/// positive, below 30 years.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Announced {
+pub enum DeclaredDuration {
     /// The video stream's own duration.
     Stream(i64),
-    /// Only the container has one: the longest of its streams.
+    /// The container's duration, that of its longest stream; the video stream has none.
     Container(i64),
-    /// Nothing, or a guess from the bit rate.
-    Nothing,
+    /// None, or an estimate from the bit rate.
+    Unknown,
 }
 
-impl Announced {
-    /// The duration, if there is one.
+impl DeclaredDuration {
+    /// Returns the duration, if there is one.
     pub fn ticks(self) -> Option<i64> {
         match self {
             Self::Stream(ticks) | Self::Container(ticks) => Some(ticks),
-            Self::Nothing => None,
+            Self::Unknown => None,
         }
     }
 }
@@ -55,13 +55,13 @@ impl Announced {
 /// The video stream in use.
 #[derive(Debug, Clone)]
 pub struct VideoTrack {
-    /// Its place in the container.
+    /// Its index in the container.
     pub index: usize,
-    /// Seconds a tick, positive.
+    /// Seconds per tick, positive.
     pub time_base: Rational,
-    /// Ticks at which the stream starts; absent where the container has no timestamps.
+    /// Ticks at which the stream starts; absent if the container has no timestamps.
     pub start: Option<i64>,
-    /// Average frame rate, where known and positive.
+    /// Average frame rate, if known and positive.
     pub frame_rate: Option<Rational>,
     /// FFmpeg's name of the codec.
     pub codec: String,
@@ -69,17 +69,17 @@ pub struct VideoTrack {
     pub width: u32,
     /// Height as stored, from the header.
     pub height: u32,
-    /// How the picture is turned before it is shown.
+    /// Rotation for display.
     pub orientation: Orientation,
-    /// Whether the file is a picture.
+    /// Whether the file is an image.
     pub is_picture: bool,
-    /// How OpenCV's video reader turns it: it knows no mirrors.
-    pub opencv_turn: Orientation,
+    /// Rotation as OpenCV's video reader applies it: without mirroring.
+    pub opencv_orientation: Orientation,
 }
 
 impl VideoTrack {
-    /// Ticks between two frames by the average rate, at least 1; 25 frames a second where the rate is unknown, as
-    /// FFmpeg assumes.
+    /// Returns the ticks between two frames at the average rate, at least 1. An unknown rate counts
+    /// as 25 frames per second, as in FFmpeg.
     pub fn ticks_a_frame(&self) -> i64 {
         let rate = self.frame_rate.unwrap_or(Rational(25, 1));
         let (n, d) = (i64::from(rate.denominator()), i64::from(rate.numerator()));
@@ -87,34 +87,34 @@ impl VideoTrack {
         i64::try_from(i128::from(n * bd) / i128::from(d * bn)).unwrap_or(i64::MAX).max(1)
     }
 
-    /// Seconds of `ticks` of this stream.
+    /// Converts ticks of this stream to seconds.
     pub fn seconds(&self, ticks: i64) -> f64 {
         ticks as f64 * f64::from(self.time_base.numerator()) / f64::from(self.time_base.denominator())
     }
 }
 
-/// A trailer that FFmpeg could open and that has a video stream.
+/// A file that FFmpeg opened and that has a video stream.
 pub struct Source {
     /// FFmpeg's demuxer, at its first packet.
     pub input: Input,
     /// The video stream in use.
     pub video: VideoTrack,
-    /// The place of the audio stream in use.
+    /// Index of the audio stream in use.
     pub audio: Option<usize>,
-    /// How long the file says it is.
-    pub announced: Announced,
+    /// The duration that the file declares.
+    pub declared: DeclaredDuration,
 }
 
 impl Source {
-    /// Opens the file of a request: a video, or where frames are asked for a picture, too.
-    pub fn open_for(request: &DecodeRequest) -> Result<Self, MediaError> {
-        let picture = if request.frames.is_some() { picture_demuxer(&request.video) } else { None };
-        Self::open_as(&request.video, picture)
-    }
-
-    /// Opens a regular local file. Permanent errors carry FFmpeg's words; nothing but this file is ever opened.
+    /// Opens a video: a regular local file. Permanent errors carry FFmpeg's message; no other file
+    /// is ever opened.
     pub fn open(path: &Path) -> Result<Self, MediaError> {
         Self::open_as(path, None)
+    }
+
+    /// Like [`open`](Self::open), but the file may also be an image.
+    pub fn open_video_or_picture(path: &Path) -> Result<Self, MediaError> {
+        Self::open_as(path, picture_demuxer(path))
     }
 
     fn open_as(path: &Path, picture: Option<ffmpeg::format::Input>) -> Result<Self, MediaError> {
@@ -133,11 +133,11 @@ impl Source {
             return Err(MediaError::permanent(format!("{shown} is empty")));
         }
         let Some(name) = path.to_str().filter(|name| !name.contains('\0')) else {
-            return Err(MediaError::permanent(format!("{shown} is not a file name in UTF-8")));
+            return Err(MediaError::permanent(format!("the file name {shown} is not valid UTF-8")));
         };
         let mut options = Dictionary::new();
         options.set("protocol_whitelist", "file");
-        let (name, what) = (format!("file:{name}"), if picture.is_some() { "the picture" } else { "the video" });
+        let (name, what) = (format!("file:{name}"), if picture.is_some() { "the image" } else { "the video" });
         let is_picture = picture.is_some();
         let opened = match picture {
             Some(format) => {
@@ -149,7 +149,7 @@ impl Source {
             }
         };
         let opened = opened.map_err(|error| match picture_demuxer(path) {
-            Some(_) if !is_picture => MediaError::permanent(format!("{shown} is a picture and no video")),
+            Some(_) if !is_picture => MediaError::permanent(format!("{shown} is an image, not a video")),
             _ => MediaError::from_ffmpeg(&format!("cannot open {what}"), error),
         })?;
         let mut source = Self::choose_streams(opened)?;
@@ -157,11 +157,12 @@ impl Source {
         Ok(source)
     }
 
-    /// The configuration record of the video stream; empty if it has none.
-    #[expect(unsafe_code, reason = "ffmpeg-next does not show a stream's extradata")]
+    /// Returns the configuration record of the video stream; empty if it has none.
+    #[expect(unsafe_code, reason = "ffmpeg-next does not expose a stream's extradata")]
     pub fn video_extradata(&self) -> Vec<u8> {
         let Some(stream) = self.input.stream(self.video.index) else { return Vec::new() };
-        // SAFETY: the stream borrows its container, which owns the parameters and their extradata; it is copied.
+        // SAFETY: the stream borrows its container, which owns the parameters and their extradata;
+        // it is copied.
         unsafe {
             let parameters = (*stream.as_ptr()).codecpar;
             let (data, size) = ((*parameters).extradata, (*parameters).extradata_size);
@@ -172,8 +173,9 @@ impl Source {
         }
     }
 
-    /// The first video stream, as OpenCV (and so PySceneDetect) and `-map 0:v:0` take it; cover art is no video. Audio as
-    /// the `ffmpeg` program chooses it: by default flag, then channels, the first of equals.
+    /// Chooses the first video stream, like OpenCV (and so PySceneDetect) and `-map 0:v:0`; cover
+    /// art does not count. Chooses audio like the `ffmpeg` program: by default flag, then by
+    /// channels, then the first.
     fn choose_streams(input: Input) -> Result<Self, MediaError> {
         if input.nb_streams() > MAX_STREAMS {
             let message = format!("the file has {} streams, more than {MAX_STREAMS}", input.nb_streams());
@@ -207,33 +209,33 @@ impl Source {
             height: shape.height,
             orientation: Orientation::of_stream(&video),
             is_picture: false,
-            opencv_turn: Orientation::unmirrored_of_stream(&video),
+            opencv_orientation: Orientation::unmirrored_of_stream(&video),
         };
-        let announced = announced(&input, &video);
-        Ok(Self { input, video: track, audio, announced })
+        let declared = declared_duration(&input, &video);
+        Ok(Self { input, video: track, audio, declared })
     }
 }
 
-fn announced(input: &Input, video: &Stream<'_>) -> Announced {
+fn declared_duration(input: &Input, video: &Stream<'_>) -> DeclaredDuration {
     if guessed_from_bit_rate(input) {
-        return Announced::Nothing;
+        return DeclaredDuration::Unknown;
     }
     let base = video.time_base();
     let sane = |ticks: i64| ticks > 0 && i128::from(ticks) * i128::from(base.0) < MAX_SECONDS * i128::from(base.1);
     if sane(video.duration()) {
-        return Announced::Stream(video.duration());
+        return DeclaredDuration::Stream(video.duration());
     }
     // Matroska counts its duration from time zero, other containers from their first timestamp.
     let begin = if input.format().name().contains("matroska") { 0 } else { known(container_start(input)).unwrap_or(0) };
     let end =
         known(input.duration()).map(|length| begin.saturating_add(length).rescale(ffmpeg::rescale::TIME_BASE, base));
     match end.map(|end| end.saturating_sub(known(video.start_time()).unwrap_or(0))) {
-        Some(ticks) if sane(ticks) => Announced::Container(ticks),
-        _ => Announced::Nothing,
+        Some(ticks) if sane(ticks) => DeclaredDuration::Container(ticks),
+        _ => DeclaredDuration::Unknown,
     }
 }
 
-/// The demuxer for a file that begins as a picture does.
+/// Returns the demuxer for a file that begins like an image.
 #[expect(unsafe_code, reason = "ffmpeg-next cannot look a demuxer up by its name")]
 fn picture_demuxer(path: &Path) -> Option<ffmpeg::format::Input> {
     let mut head = [0; 12];
@@ -243,25 +245,25 @@ fn picture_demuxer(path: &Path) -> Option<ffmpeg::format::Input> {
     let is_webp = head.starts_with(b"RIFF") && head.ends_with(b"WEBP");
     let known = PICTURES.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, name)| *name);
     let name = if is_webp { c"webp_pipe" } else { known? };
-    // SAFETY: the name ends in a zero; what is found is static and never freed.
+    // SAFETY: the name ends in a zero; the demuxer that is found is static and never freed.
     let format = unsafe { ffi::av_find_input_format(name.as_ptr()) };
     // SAFETY: as above; the wrapper only reads.
     (!format.is_null()).then(|| unsafe { ffmpeg::format::Input::wrap(format.cast_mut()) })
 }
 
-/// FFmpeg's "no value" as none.
+/// Maps FFmpeg's "no value" to none.
 fn known(ticks: i64) -> Option<i64> {
     Some(ticks).filter(|&ticks| ticks != ffi::AV_NOPTS_VALUE)
 }
 
-/// What a header says about a stream's pictures or sound.
+/// Picture size and channels from a stream's header.
 struct StreamShape {
     width: u32,
     height: u32,
     channels: u32,
 }
 
-#[expect(unsafe_code, reason = "ffmpeg-next shows these header fields only on an opened decoder")]
+#[expect(unsafe_code, reason = "ffmpeg-next exposes these header fields only on an opened decoder")]
 fn stream_shape(stream: &Stream<'_>) -> StreamShape {
     // SAFETY: the stream borrows its container, which owns the parameters; plain integers are read.
     let (width, height, channels) = unsafe {
@@ -272,14 +274,14 @@ fn stream_shape(stream: &Stream<'_>) -> StreamShape {
     StreamShape { width: natural(width), height: natural(height), channels: natural(channels) }
 }
 
-#[expect(unsafe_code, reason = "ffmpeg-next does not show how a duration was estimated")]
+#[expect(unsafe_code, reason = "ffmpeg-next does not expose how a duration was estimated")]
 fn guessed_from_bit_rate(input: &Input) -> bool {
     // SAFETY: the container is alive; FFmpeg sets the field to one of its three values.
     let method = unsafe { (*input.as_ptr()).duration_estimation_method };
     method == ffi::AVDurationEstimationMethod::AVFMT_DURATION_FROM_BITRATE
 }
 
-#[expect(unsafe_code, reason = "ffmpeg-next does not show when a container starts")]
+#[expect(unsafe_code, reason = "ffmpeg-next does not expose when a container starts")]
 fn container_start(input: &Input) -> i64 {
     // SAFETY: the container is alive; a plain integer is read.
     unsafe { (*input.as_ptr()).start_time }

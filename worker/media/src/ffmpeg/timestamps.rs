@@ -1,34 +1,68 @@
-//! When a frame is shown.
+//! The presentation time of each frame.
 
 use crate::ffmpeg::source::VideoTrack;
+use crate::frame::DecodedFrame;
+use ffmpeg_next::frame;
+use std::rc::Rc;
 
-/// Timestamps of frames in presentation order, in ticks from the start of the stream: never backwards, and made up from
-/// the frame rate where the file has none.
-pub struct Clock {
+/// Numbers frames and gives each its time, in presentation order.
+pub struct FrameStamper {
+    clock: FrameClock,
+    frames: u64,
+}
+
+impl FrameStamper {
+    /// Starts before the first frame of `track`.
+    pub fn new(track: &VideoTrack) -> Self {
+        Self { clock: FrameClock::new(track), frames: 0 }
+    }
+
+    /// Stamps the next frame.
+    pub fn stamp(&mut self, frame: frame::Video) -> DecodedFrame {
+        let number = self.frames;
+        self.frames += 1;
+        let ticks = self.clock.stamp(frame.timestamp(), frame.packet().duration);
+        DecodedFrame { number, ticks, frame: Rc::new(frame) }
+    }
+
+    /// Number of frames stamped so far.
+    pub fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Ticks at which the last frame ends, if there was one.
+    pub fn end(&self) -> Option<i64> {
+        (self.frames > 0).then_some(self.clock.end)
+    }
+}
+
+/// Computes presentation times in ticks from the start of the stream: never backwards, and derived
+/// from the frame rate where the file has no timestamps.
+struct FrameClock {
     start: Option<i64>,
     ticks_a_frame: i64,
     shown: Option<i64>,
     end: i64,
 }
 
-impl Clock {
-    /// A clock for the frames of a stream.
-    pub fn new(track: &VideoTrack) -> Self {
+impl FrameClock {
+    fn new(track: &VideoTrack) -> Self {
         Self { start: track.start, ticks_a_frame: track.ticks_a_frame(), shown: None, end: 0 }
     }
 
-    /// Ticks at which the next frame is shown, given its timestamp and its length (0: unknown) as the decoder tells
-    /// them. A step back within a second's frames is jitter and becomes no step; a longer one is a new beginning, as
-    /// in files glued together, and the time goes on from the frame before it.
-    pub fn stamp(&mut self, timestamp: Option<i64>, length: i64) -> i64 {
-        let told = timestamp.map(|ticks| ticks.saturating_sub(*self.start.get_or_insert(ticks)));
-        let ticks = match (told, self.shown) {
+    /// Returns the time of the next frame, given the timestamp and the duration (0: unknown) that
+    /// the decoder reports. A step back of up to 25 frames is jitter and becomes no step. A longer
+    /// step back is a restart, as in concatenated files: time continues from the end of the frame
+    /// before it.
+    fn stamp(&mut self, timestamp: Option<i64>, length: i64) -> i64 {
+        let reported = timestamp.map(|ticks| ticks.saturating_sub(*self.start.get_or_insert(ticks)));
+        let ticks = match (reported, self.shown) {
             (None, _) => self.end,
-            (Some(told), None) => told,
-            (Some(told), Some(shown)) if told >= shown => told,
-            (Some(told), Some(shown)) if shown.saturating_sub(told) <= 25 * self.ticks_a_frame => shown,
-            (Some(told), Some(_)) => {
-                self.start = self.start.map(|start| start.saturating_sub(self.end.saturating_sub(told)));
+            (Some(reported), None) => reported,
+            (Some(reported), Some(shown)) if reported >= shown => reported,
+            (Some(reported), Some(shown)) if shown.saturating_sub(reported) <= 25 * self.ticks_a_frame => shown,
+            (Some(reported), Some(_)) => {
+                self.start = self.start.map(|start| start.saturating_sub(self.end.saturating_sub(reported)));
                 self.end
             }
         };
@@ -37,11 +71,6 @@ impl Clock {
         self.end = ticks.saturating_add(length);
         ticks
     }
-
-    /// Ticks at which the last stamped frame ends.
-    pub fn end(&self) -> i64 {
-        self.end
-    }
 }
 
 #[cfg(test)]
@@ -49,12 +78,12 @@ mod tests {
     use super::*;
 
     fn stamps(start: Option<i64>, timestamps: &[Option<i64>]) -> Vec<i64> {
-        let mut clock = Clock { start, ticks_a_frame: 10, shown: None, end: 0 };
+        let mut clock = FrameClock { start, ticks_a_frame: 10, shown: None, end: 0 };
         timestamps.iter().map(|&ticks| clock.stamp(ticks, 0)).collect()
     }
 
     #[test]
-    fn times_count_from_the_start_of_the_stream_or_from_the_first_frame() {
+    fn time_starts_at_the_start_of_the_stream_or_at_the_first_frame() {
         assert_eq!(stamps(Some(100), &[Some(100), Some(113)]), [0, 13]);
         assert_eq!(stamps(Some(100), &[Some(90), Some(150)]), [-10, 50]);
         assert_eq!(stamps(None, &[Some(7000), Some(7010)]), [0, 10]);
@@ -67,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_does_not_step_back_and_a_new_beginning_goes_on() {
+    fn jitter_never_steps_back_and_time_continues_after_a_restart() {
         assert_eq!(stamps(Some(0), &[Some(0), Some(20), Some(10), Some(30)]), [0, 20, 20, 30]);
         assert_eq!(stamps(Some(0), &[Some(0), Some(1000), Some(0), Some(10), Some(20)]), [0, 1000, 1010, 1020, 1030]);
         assert_eq!(stamps(Some(0), &[Some(i64::MAX), Some(i64::MIN + 1), None]).len(), 3);

@@ -1,39 +1,40 @@
-//! Keyframes as JPEG in one tar archive that webdataset reads: sample `ID-00` has the members `ID-00.jpg` and
-//! `ID-00.json`. Same pictures, same bytes: no clock, no owner, a fixed encoder setting.
+//! Keyframes as JPEG in one tar archive that webdataset reads: sample `ID-00` has the members
+//! `ID-00.jpg` and `ID-00.json`. The same pictures give the same bytes: no modification time, no
+//! owner, fixed encoder settings.
 
 use crate::error::MediaError;
-use crate::request::{Keyframe, Padding};
+use crate::report::{Keyframe, Padding};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// The name, in the output folder, of the archive of keyframes at equal intervals.
+/// File name of the archive of keyframes at equal intervals.
 pub const FILE_NAME: &str = "keyframes.tar";
-/// The same of keyframes from the middle of scenes.
+/// File name of the archive of keyframes from the middle of scenes.
 pub const SCENE_MIDDLE_FILE_NAME: &str = "keyframes-scene-middle.tar";
-/// The same of keyframes with the most objects.
+/// File name of the archive of keyframes with the most objects.
 pub const SCENE_OBJECT_FILE_NAME: &str = "keyframes-scene-object.tar";
 
 /// An archive being written.
-pub struct KeyframeTar {
+pub struct KeyframeArchive {
     path: PathBuf,
     archive: tar::Builder<BufWriter<File>>,
 }
 
-impl KeyframeTar {
+impl KeyframeArchive {
     /// Creates or replaces the archive.
     pub fn create(path: &Path) -> Result<Self, MediaError> {
         let file = File::create(path).map_err(|error| MediaError::from_io("cannot create", path, &error))?;
         Ok(Self { path: path.to_owned(), archive: tar::Builder::new(BufWriter::new(file)) })
     }
 
-    /// Appends a keyframe: its picture as `keyframe.file`, its numbers beside it as JSON.
+    /// Appends a keyframe: its picture as `keyframe.file`, its description as JSON.
     pub fn append(&mut self, keyframe: &Keyframe, jpeg: &[u8]) -> Result<(), MediaError> {
         self.sample(&keyframe.file, jpeg, keyframe)
     }
 
-    /// Appends a black picture in the place of a keyframe.
+    /// Appends a black picture instead of a keyframe.
     pub fn append_padding(&mut self, padding: &Padding, jpeg: &[u8]) -> Result<(), MediaError> {
         self.sample(&padding.file, jpeg, padding)
     }
@@ -45,7 +46,7 @@ impl KeyframeTar {
         self.member(&format!("{}.json", file.trim_end_matches(".jpg")), &json)
     }
 
-    /// Writes the end of the archive and closes it.
+    /// Writes the end of the archive, closes it and returns its path.
     pub fn finish(self) -> Result<PathBuf, MediaError> {
         let failed = |error| MediaError::from_io("cannot write", &self.path, &error);
         self.archive.into_inner().and_then(|mut file| file.flush()).map_err(failed)?;
@@ -64,7 +65,7 @@ impl KeyframeTar {
     }
 }
 
-/// One picture of an archive and its numbers.
+/// A picture of an archive and its description.
 pub struct Sample {
     /// A JPEG.
     pub jpeg: Vec<u8>,
@@ -80,7 +81,7 @@ pub fn read(path: &Path, mut take: impl FnMut(Sample) -> Result<(), MediaError>)
     for member in archive.entries().map_err(failed)? {
         let mut bytes = Vec::new();
         member.and_then(|mut member| member.read_to_end(&mut bytes)).map_err(failed)?;
-        // A picture is followed by its numbers.
+        // The description follows the picture.
         match waiting.take() {
             None => waiting = Some(bytes),
             Some(jpeg) => take(Sample { jpeg, about: bytes })?,

@@ -1,40 +1,40 @@
-//! A contact sheet: all keyframes of an archive in one JPEG, each with its number, its time and what it won with, so that
-//! a person can see at a glance what was chosen.
+//! A contact sheet: all keyframes of an archive in one JPEG, each labelled with its number, time,
+//! scene and objects.
 
 use crate::error::MediaError;
 use crate::keyframes::archive;
 use crate::picture::Picture;
 use crate::picture::jpeg_decoder;
 use crate::picture::jpeg_encoder;
-use crate::request::{Keyframe, Padding};
+use crate::report::{Keyframe, Padding};
 use serde::Deserialize;
 use std::path::Path;
 
-/// Keyframes in a row.
+/// Keyframes per row.
 const COLUMNS: usize = 4;
-/// The longest side of a keyframe on the sheet, in pixels.
+/// Longest side of a keyframe on the sheet, in pixels.
 const SIDE: u32 = 320;
 /// Pixels between keyframes.
 const GAP: usize = 8;
-/// Pixels for each dot of a letter.
+/// Pixels per dot of a letter.
 const DOT: usize = 2;
-/// Pixels of a line of text.
+/// Height of a line of text in pixels.
 const TEXT: usize = 5 * DOT + GAP;
-/// Grey of the sheet.
-const PAPER: u8 = 24;
-/// Grey of its text.
-const INK: u8 = 230;
+/// Grey level of the background.
+const BACKGROUND: u8 = 24;
+/// Grey level of the text.
+const TEXT_COLOUR: u8 = 230;
 
-/// Draws the keyframes of the archive `tar` into `sheet`, a JPEG file.
+/// Draws the keyframes of the archive `tar` and writes them to `sheet` as JPEG.
 pub fn write(tar: &Path, sheet: &Path) -> Result<(), MediaError> {
     let drawn = draw(&thumbnails(tar)?);
     std::fs::write(sheet, jpeg_encoder::encode(&drawn, 85)?)
         .map_err(|error| MediaError::from_io("cannot write", sheet, &error))
 }
 
-/// The keyframes of an archive, made small, with their labels.
+/// Reads the keyframes of an archive, reduced, with their labels.
 fn thumbnails(tar: &Path) -> Result<Vec<(Picture, String)>, MediaError> {
-    let broken = |what: &str| MediaError::permanent(format!("{} is no archive of keyframes: {what}", tar.display()));
+    let broken = |what: &str| MediaError::permanent(format!("{} is not a keyframe archive: {what}", tar.display()));
     let mut thumbnails = Vec::new();
     archive::read(tar, |sample| {
         let picture = jpeg_decoder::decode(&sample.jpeg).map_err(|error| broken(&error.to_string()))?;
@@ -56,7 +56,7 @@ enum About {
     Padding(Padding),
 }
 
-/// Number, time, scene and objects.
+/// Returns the label: number, time, scene and objects.
 fn label(keyframe: &Keyframe) -> String {
     let mut label = format!("#{} {:.2}s", keyframe.index, keyframe.time_s);
     if let Some(scene) = &keyframe.scene {
@@ -68,7 +68,7 @@ fn label(keyframe: &Keyframe) -> String {
     label
 }
 
-/// A picture brought to the sheet's size by averaging; small ones stay.
+/// Reduces a picture to the sheet's size by averaging. Small pictures stay as they are.
 fn reduced(picture: &Picture) -> Picture {
     let longest = picture.width.max(picture.height);
     if longest <= SIDE {
@@ -102,7 +102,8 @@ fn draw(thumbnails: &[(Picture, String)]) -> Picture {
     let columns = thumbnails.len().clamp(1, COLUMNS);
     let width = columns * (cell_width + GAP) + GAP;
     let height = thumbnails.len().div_ceil(COLUMNS) * (cell_height + TEXT + GAP) + GAP;
-    let mut sheet = Picture { width: width as u32, height: height as u32, rgb: vec![PAPER; width * height * 3].into() };
+    let mut sheet =
+        Picture { width: width as u32, height: height as u32, rgb: vec![BACKGROUND; width * height * 3].into() };
     for (index, (picture, label)) in thumbnails.iter().enumerate() {
         let left = GAP + index % COLUMNS * (cell_width + GAP);
         let top = GAP + index / COLUMNS * (cell_height + TEXT + GAP);
@@ -125,7 +126,7 @@ fn print(sheet: &mut Picture, text: &str, mut left: usize, top: usize, right: us
             for column in (0..3).filter(|column| dots >> (2 - column) & 1 == 1) {
                 for y in top + row * DOT..top + (row + 1) * DOT {
                     let at = (y * sheet.width as usize + left + column * DOT) * 3;
-                    sheet.rgb[at..at + 3 * DOT].fill(INK);
+                    sheet.rgb[at..at + 3 * DOT].fill(TEXT_COLOUR);
                 }
             }
         }
@@ -133,7 +134,7 @@ fn print(sheet: &mut Picture, text: &str, mut left: usize, top: usize, right: us
     }
 }
 
-/// Three by five dots, a number a row; nothing for other letters.
+/// The letter as five rows of three dots, one number per row; blank for other letters.
 fn glyph(letter: char) -> [u8; 5] {
     match letter {
         '0' => [7, 5, 5, 5, 7],
@@ -163,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pictures_are_averaged_and_small_ones_stay() {
+    fn pictures_are_averaged_and_small_ones_are_kept() {
         let stripes: Vec<u8> = (0..640 * 4).flat_map(|n| [[0, 100, 200], [50, 100, 220]][n % 2]).collect();
         let small = reduced(&Picture { width: 640, height: 4, rgb: stripes.into() });
         assert_eq!((small.width, small.height), (320, 2));
@@ -173,14 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn every_keyframe_has_its_place_and_its_label() {
+    fn every_keyframe_is_drawn_with_its_label() {
         let thumbnail =
             |grey| (Picture { width: 320, height: 180, rgb: vec![grey; 320 * 180 * 3].into() }, "#1 2.5s".to_owned());
         let sheet = draw(&(0..6).map(|n| thumbnail(100 + n)).collect::<Vec<_>>());
         assert_eq!((sheet.width, sheet.height), (4 * 328 + 8, 2 * (180 + 18 + 8) + 8));
         let at = |x: usize, y: usize| sheet.rgb[(y * sheet.width as usize + x) * 3];
         assert_eq!((at(8, 8), at(8 + 328, 8), at(8 + 328, 8 + 206)), (100, 101, 105));
-        assert!((0..10).any(|y| at(8, 8 + 180 + y) == INK));
+        assert!((0..10).any(|y| at(8, 8 + 180 + y) == TEXT_COLOUR));
         let none = draw(&[]);
         assert_eq!(none.rgb.len(), none.width as usize * none.height as usize * 3);
     }

@@ -1,24 +1,25 @@
-//! The frame shown at i x D / n, for i = 0 .. n-1 (method, section 3), picked from frames as they are decoded.
+//! Keyframes at equal intervals: the frames displayed at i x D / n, for i = 0 .. n-1, picked as
+//! frames are decoded.
 //!
-//! All comparisons are of integers: a frame is shown at a target if its timestamp is at most the target, and for an
-//! integer timestamp that is the same as being at most the target rounded down to whole ticks. A target that falls
-//! exactly on a frame therefore takes that frame, whatever the time base.
+//! All comparisons are between integers. A frame is displayed at a target if its timestamp is at
+//! most the target; for an integer timestamp this equals being at most the target rounded down to
+//! whole ticks. A target exactly on a frame therefore takes that frame, in any time base.
 
 use crate::request::Position;
 
 /// The part of a stream that the targets are spread over, in ticks of the stream's time base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stretch {
-    /// Where it begins, counted from the start of the stream.
+pub struct TimeRange {
+    /// Start, counted from the start of the stream.
     pub from: i64,
-    /// Its length, D.
+    /// Length, D.
     pub length: i64,
 }
 
-impl Stretch {
-    /// The same stretch once the first frame is known to be shown at `first`. Some containers let a video start long
-    /// after the start that they announce; if that would give the first frame to more than one of `count` targets, the
-    /// stretch begins at the first frame instead.
+impl TimeRange {
+    /// Returns the range for a first frame at `first`. Some containers declare a start long before
+    /// the first frame. If the first frame would then be chosen for more than one of `count`
+    /// targets, the range starts at the first frame.
     pub fn beginning_with(self, first: i64, count: u32) -> Self {
         let late = first.saturating_sub(self.from);
         if late > self.length / i64::from(count) && late < self.length {
@@ -28,7 +29,7 @@ impl Stretch {
         }
     }
 
-    /// The ticks of target `index` of `count`, rounded down.
+    /// Returns the ticks of target `index` of `count`, rounded down.
     pub fn target(self, index: u32, count: u32, position: Position) -> i64 {
         let offset = match position {
             Position::Start => 0,
@@ -39,7 +40,7 @@ impl Stretch {
     }
 }
 
-/// Targets still open, and the last frame seen. At most one frame is held.
+/// The open targets and the last frame. Holds at most one frame.
 pub struct EqualInterval<F> {
     targets: Vec<i64>,
     next: usize,
@@ -47,15 +48,15 @@ pub struct EqualInterval<F> {
 }
 
 impl<F> EqualInterval<F> {
-    /// `count` targets over a stretch of the stream.
-    pub fn new(count: u32, position: Position, stretch: Stretch) -> Self {
-        let targets = (0..count).map(|index| stretch.target(index, count, position)).collect();
+    /// Spreads `count` targets over `range`.
+    pub fn new(count: u32, position: Position, range: TimeRange) -> Self {
+        let targets = (0..count).map(|index| range.target(index, count, position)).collect();
         Self { targets, next: 0, held: None }
     }
 
-    /// Takes the next frame in presentation order, `ticks` after the start of the stream, and calls `choose` with the
-    /// index of every target at which the frame before it was the one shown. Targets before the first frame get the
-    /// first frame.
+    /// Takes the next frame in presentation order, `ticks` after the start of the stream. Calls
+    /// `choose` with the index of every target at which the previous frame was displayed. Targets
+    /// before the first frame get the first frame.
     pub fn show<E>(
         &mut self,
         ticks: i64,
@@ -72,8 +73,8 @@ impl<F> EqualInterval<F> {
         Ok(())
     }
 
-    /// No frame comes any more: the last one is shown at all targets that are left. Nothing is chosen if there was no
-    /// frame.
+    /// Ends the video: chooses the last frame for all remaining targets. Chooses nothing if there
+    /// was no frame.
     pub fn finish<E>(self, mut choose: impl FnMut(u32, i64, &F) -> Result<(), E>) -> Result<(), E> {
         if let Some((shown, held)) = &self.held {
             for index in self.next..self.targets.len() {
@@ -94,8 +95,8 @@ mod tests {
     use super::*;
     use std::convert::Infallible;
 
-    fn picked(count: u32, position: Position, stretch: (i64, i64), frames: &[i64]) -> Vec<i64> {
-        let mut picker = EqualInterval::new(count, position, Stretch { from: stretch.0, length: stretch.1 });
+    fn picked(count: u32, position: Position, range: (i64, i64), frames: &[i64]) -> Vec<i64> {
+        let mut picker = EqualInterval::new(count, position, TimeRange { from: range.0, length: range.1 });
         let mut chosen = Vec::new();
         let mut keep = |index: u32, _: i64, frame: &i64| -> Result<(), Infallible> {
             assert_eq!(index as usize, chosen.len());
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn every_choice_is_the_last_frame_at_or_before_its_target_also_with_a_varying_rate() {
+    fn every_target_gets_the_last_frame_at_or_before_it_at_any_frame_rate() {
         let frames = [0, 7, 8, 9, 40, 41, 90];
         for (position, offset) in [(Position::Start, 0.0), (Position::Middle, 0.5)] {
             let chosen = picked(7, position, (0, 100), &frames);
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_first_frame_fills_the_targets_before_it_and_one_frame_fills_all() {
+    fn the_first_frame_fills_the_targets_before_it_and_a_single_frame_fills_all() {
         assert_eq!(picked(4, Position::Start, (0, 8), &[3, 5]), [3, 3, 3, 5]);
         assert_eq!(picked(4, Position::Start, (0, 8), &[6]), [6; 4]);
         assert_eq!(picked(4, Position::Start, (0, 8), &[-1, 0, 1]), [0, 1, 1, 1]);
@@ -139,18 +140,18 @@ mod tests {
     }
 
     #[test]
-    fn a_stretch_moves_to_a_first_frame_that_is_later_than_one_interval() {
-        let announced = Stretch { from: 0, length: 1600 };
-        assert_eq!(announced.beginning_with(100, 16), announced);
-        assert_eq!(announced.beginning_with(-40, 16), announced);
-        assert_eq!(announced.beginning_with(800, 16), Stretch { from: 800, length: 800 });
-        assert_eq!(announced.beginning_with(1600, 16), announced);
+    fn the_range_starts_at_a_first_frame_later_than_one_interval() {
+        let declared = TimeRange { from: 0, length: 1600 };
+        assert_eq!(declared.beginning_with(100, 16), declared);
+        assert_eq!(declared.beginning_with(-40, 16), declared);
+        assert_eq!(declared.beginning_with(800, 16), TimeRange { from: 800, length: 800 });
+        assert_eq!(declared.beginning_with(1600, 16), declared);
     }
 
     #[test]
-    fn the_longest_stretch_does_not_overflow() {
-        let all = Stretch { from: 0, length: i64::MAX };
+    fn the_longest_range_does_not_overflow() {
+        let all = TimeRange { from: 0, length: i64::MAX };
         assert_eq!(all.target(255, 256, Position::Middle), (i128::from(i64::MAX) * 511 / 512) as i64);
-        assert_eq!(Stretch { from: i64::MAX, length: i64::MAX }.target(255, 256, Position::Start), i64::MAX);
+        assert_eq!(TimeRange { from: i64::MAX, length: i64::MAX }.target(255, 256, Position::Start), i64::MAX);
     }
 }

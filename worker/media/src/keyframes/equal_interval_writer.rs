@@ -1,45 +1,47 @@
-//! Keyframes at equal intervals: picked from the decoded frames as they come and written one by one.
+//! Keyframes at equal intervals from a full decode: picked from the frames as they arrive and
+//! written one by one.
 
-use crate::decode::video_pass::Shown;
 use crate::error::MediaError;
 use crate::ffmpeg::source::VideoTrack;
+use crate::frame::DecodedFrame;
 use crate::keyframes::archive;
-use crate::keyframes::equal_interval::{EqualInterval, Stretch};
+use crate::keyframes::equal_interval::{EqualInterval, TimeRange};
 use crate::keyframes::writer::{KeyframeWriter, Observer, Reason};
-use crate::request::{DecodeRequest, Keyframe, KeyframeSettings};
+use crate::report::Keyframe;
+use crate::request::{DecodeRequest, KeyframeSettings};
 use std::path::PathBuf;
 
 /// Chooses keyframes at equal intervals and writes them to the archive.
-pub struct Chooser<'a> {
+pub struct EqualIntervalWriter<'a> {
     settings: KeyframeSettings,
     track: VideoTrack,
-    stretch: Stretch,
-    /// Made when the first frame is seen.
-    picker: Option<EqualInterval<Shown>>,
+    range: TimeRange,
+    /// Created at the first frame.
+    picker: Option<EqualInterval<DecodedFrame>>,
     writer: KeyframeWriter<'a>,
 }
 
-/// What a [`Chooser`] leaves behind.
-pub struct Chosen {
+/// An archive of keyframes at equal intervals.
+pub struct ChosenKeyframes {
     /// The archive.
     pub archive: PathBuf,
     /// Its keyframes.
     pub keyframes: Vec<Keyframe>,
-    /// What the targets were spread over.
-    pub stretch: Stretch,
+    /// The range that the targets were spread over.
+    pub range: TimeRange,
 }
 
-impl<'a> Chooser<'a> {
-    /// Creates the archive; the targets are to be spread over `announced`.
+impl<'a> EqualIntervalWriter<'a> {
+    /// Creates the archive; the targets are spread over `declared`.
     pub fn new(
         request: &DecodeRequest,
         settings: &KeyframeSettings,
         track: &VideoTrack,
-        announced: Stretch,
+        declared: TimeRange,
         observe: &'a Observer<'a>,
     ) -> Result<Self, MediaError> {
         let writer = Self::writer(request, settings, track, observe)?;
-        Ok(Self { settings: settings.clone(), track: track.clone(), stretch: announced, picker: None, writer })
+        Ok(Self { settings: settings.clone(), track: track.clone(), range: declared, picker: None, writer })
     }
 
     /// Creates the archive.
@@ -54,35 +56,35 @@ impl<'a> Chooser<'a> {
     }
 
     /// Takes the next frame in presentation order.
-    pub fn show(&mut self, shown: &Shown) -> Result<(), MediaError> {
+    pub fn show(&mut self, decoded: &DecodedFrame) -> Result<(), MediaError> {
         let KeyframeSettings { count, position, .. } = self.settings;
         let picker = self.picker.get_or_insert_with(|| {
-            self.stretch = self.stretch.beginning_with(shown.ticks, count);
-            EqualInterval::new(count, position, self.stretch)
+            self.range = self.range.beginning_with(decoded.ticks, count);
+            EqualInterval::new(count, position, self.range)
         });
-        let write = writing(&mut self.writer, &self.settings, &self.track, self.stretch);
-        picker.show(shown.ticks, shown.clone(), write)
+        let write = writing(&mut self.writer, &self.settings, &self.track, self.range);
+        picker.show(decoded.ticks, decoded.clone(), write)
     }
 
-    /// No frame comes any more: fills the remaining targets and closes the archive.
-    pub fn finish(mut self) -> Result<Chosen, MediaError> {
+    /// Ends the video: fills the remaining targets and closes the archive.
+    pub fn finish(mut self) -> Result<ChosenKeyframes, MediaError> {
         if let Some(picker) = self.picker {
-            picker.finish(writing(&mut self.writer, &self.settings, &self.track, self.stretch))?;
+            picker.finish(writing(&mut self.writer, &self.settings, &self.track, self.range))?;
         }
         let (archive, keyframes) = self.writer.finish()?;
-        Ok(Chosen { archive, keyframes, stretch: self.stretch })
+        Ok(ChosenKeyframes { archive, keyframes, range: self.range })
     }
 }
 
-/// Writes what a picker chooses, with the target that it stands for.
+/// Returns the function that writes the frames that a picker chooses, each with its target.
 fn writing<'w>(
     writer: &'w mut KeyframeWriter<'_>,
     settings: &'w KeyframeSettings,
     track: &'w VideoTrack,
-    stretch: Stretch,
-) -> impl FnMut(u32, i64, &Shown) -> Result<(), MediaError> + 'w {
-    move |index, _, shown| {
-        let target = stretch.target(index, settings.count, settings.position);
-        writer.write(shown, Reason { target_s: Some(track.seconds(target)), ..Reason::default() })
+    range: TimeRange,
+) -> impl FnMut(u32, i64, &DecodedFrame) -> Result<(), MediaError> + 'w {
+    move |index, _, decoded| {
+        let target = range.target(index, settings.count, settings.position);
+        writer.write(decoded, Reason { target_s: Some(track.seconds(target)), ..Reason::default() })
     }
 }

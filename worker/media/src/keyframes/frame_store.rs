@@ -1,8 +1,9 @@
-//! Decoded frames that may yet become keyframes, kept within bounds.
+//! Keeps decoded frames that may still become keyframes, within budgets.
 //!
-//! Up to a budget they stay in memory, shared with the decoder. Beyond it their planes go to an unnamed file in the
-//! output folder, which disappears with the process. Beyond that file's budget, and where a frame's memory does not look
-//! as expected, a frame is not kept, and whoever wants it later has to decode the file a second time.
+//! Up to a budget, frames stay in memory, shared with the decoder. Beyond it, their planes go to an
+//! unnamed file in the output folder, which disappears with the process. Beyond the file's budget,
+//! and if a frame's memory layout is not the expected one, the frame is not kept, and a caller that
+//! needs it has to decode the file a second time.
 
 use crate::error::MediaError;
 use ffmpeg::ffi;
@@ -16,57 +17,57 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::slice;
 
-/// Bytes of frames that are kept in memory.
+/// Budget for frames in memory, in bytes.
 const MEMORY: u64 = 40 << 20;
-/// Bytes that the file may grow to, where the limit on output files allows it.
+/// Budget for the file in bytes, if the limit on output files allows it.
 const FILE: u64 = 512 << 20;
-/// Frames that are kept at the same time, however small.
+/// Most frames that are kept at the same time, of any size.
 const FRAMES: u64 = 4096;
 
 /// Keeps frames. Clones share the budgets.
 #[derive(Clone)]
-pub struct FrameStore(Rc<RefCell<Room>>);
+pub struct FrameStore(Rc<RefCell<State>>);
 
-struct Room {
+struct State {
     folder: PathBuf,
     memory_budget: u64,
     file_budget: u64,
-    /// Frames that are kept.
+    /// Number of kept frames.
     frames: u64,
     /// Bytes of frames in memory.
     memory: u64,
-    /// Created when it is first needed.
+    /// Created at first use.
     file: Option<File>,
-    /// Bytes of a frame in the file: that of the first one.
+    /// Bytes per frame in the file: those of the first one.
     slot: u64,
     slots: u64,
     free: Vec<u64>,
 }
 
-/// A frame that was kept; clones share it, the last one frees it.
+/// A kept frame. Clones share it; the last one frees it.
 #[derive(Clone)]
 pub struct KeptFrame(Rc<Kept>);
 
 struct Kept {
-    room: Rc<RefCell<Room>>,
-    place: Place,
+    state: Rc<RefCell<State>>,
+    location: Location,
 }
 
-enum Place {
+enum Location {
     Memory { frame: Rc<frame::Video>, bytes: u64 },
     File { slot: u64, shape: Shape },
 }
 
-/// What a frame in the file was, without its pixels.
+/// A frame in the file, without its pixels.
 struct Shape {
     /// Format, size and colour properties.
     properties: frame::Video,
-    /// Each plane's bytes, and the bytes from a row to the next.
+    /// Bytes and stride of each plane.
     planes: Vec<(usize, usize)>,
 }
 
 impl FrameStore {
-    /// A store whose file, should it need one, lies in `folder`.
+    /// Creates a store that puts its file into `folder`, if it needs one.
     pub fn new(folder: &Path) -> Self {
         let may_be_created = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
         Self::with_budgets(folder, MEMORY, FILE.min(may_be_created))
@@ -74,56 +75,56 @@ impl FrameStore {
 
     fn with_budgets(folder: &Path, memory_budget: u64, file_budget: u64) -> Self {
         let (folder, free) = (folder.to_owned(), Vec::new());
-        let room =
-            Room { folder, memory_budget, file_budget, frames: 0, memory: 0, file: None, slot: 0, slots: 0, free };
-        Self(Rc::new(RefCell::new(room)))
+        let state =
+            State { folder, memory_budget, file_budget, frames: 0, memory: 0, file: None, slot: 0, slots: 0, free };
+        Self(Rc::new(RefCell::new(state)))
     }
 
-    /// Keeps a frame, if there is room.
+    /// Keeps a frame, unless the store is full.
     pub fn keep(&self, frame: &Rc<frame::Video>) -> Result<Option<KeptFrame>, MediaError> {
-        let mut room = self.0.borrow_mut();
+        let mut state = self.0.borrow_mut();
         let planes = planes(frame);
         let bytes = planes.iter().map(|(plane, _)| plane.len() as u64).sum();
-        if bytes == 0 || room.frames == FRAMES {
+        if bytes == 0 || state.frames == FRAMES {
             return Ok(None);
         }
-        let place = if room.memory + bytes <= room.memory_budget {
-            room.memory += bytes;
-            Place::Memory { frame: frame.clone(), bytes }
+        let location = if state.memory + bytes <= state.memory_budget {
+            state.memory += bytes;
+            Location::Memory { frame: frame.clone(), bytes }
         } else {
-            match room.write(&planes, bytes)? {
-                Some(slot) => Place::File { slot, shape: Shape::of(frame, &planes) },
+            match state.write(&planes, bytes)? {
+                Some(slot) => Location::File { slot, shape: Shape::of(frame, &planes) },
                 None => return Ok(None),
             }
         };
-        room.frames += 1;
-        Ok(Some(KeptFrame(Rc::new(Kept { room: self.0.clone(), place }))))
+        state.frames += 1;
+        Ok(Some(KeptFrame(Rc::new(Kept { state: self.0.clone(), location }))))
     }
 }
 
 impl KeptFrame {
-    /// The frame, with the pixels that it had.
+    /// Returns the frame with its pixels.
     pub fn get(&self) -> Result<Rc<frame::Video>, MediaError> {
-        match &self.0.place {
-            Place::Memory { frame, .. } => Ok(frame.clone()),
-            Place::File { slot, shape } => self.0.room.borrow().read(*slot, shape).map(Rc::new),
+        match &self.0.location {
+            Location::Memory { frame, .. } => Ok(frame.clone()),
+            Location::File { slot, shape } => self.0.state.borrow().read(*slot, shape).map(Rc::new),
         }
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        let mut room = self.room.borrow_mut();
-        room.frames -= 1;
-        match self.place {
-            Place::Memory { bytes, .. } => room.memory -= bytes,
-            Place::File { slot, .. } => room.free.push(slot),
+        let mut state = self.state.borrow_mut();
+        state.frames -= 1;
+        match self.location {
+            Location::Memory { bytes, .. } => state.memory -= bytes,
+            Location::File { slot, .. } => state.free.push(slot),
         }
     }
 }
 
-impl Room {
-    /// Writes planes into a slot of the file; none if there is no room for them.
+impl State {
+    /// Writes planes into a slot of the file; returns none if the file is full.
     fn write(&mut self, planes: &[(&[u8], usize)], bytes: u64) -> Result<Option<u64>, MediaError> {
         if self.slot == 0 {
             self.slot = bytes;
@@ -178,7 +179,8 @@ impl Room {
 impl Shape {
     fn of(frame: &frame::Video, planes: &[(&[u8], usize)]) -> Self {
         let mut properties = frame::Video::empty();
-        // SAFETY: both frames are alive; copying properties leaves the pixels where they are. Plain integers are set.
+        // SAFETY: both frames are alive; copying properties leaves the pixels where they are. Plain
+        // integers are set.
         unsafe {
             ffi::av_frame_copy_props(properties.as_mut_ptr(), frame.as_ptr());
             (*properties.as_mut_ptr()).format = (*frame.as_ptr()).format;
@@ -188,12 +190,13 @@ impl Shape {
         Self { properties, planes: planes.iter().map(|(plane, stride)| (plane.len(), *stride)).collect() }
     }
 
-    /// A frame like this with memory of its own.
+    /// Allocates a frame of this shape.
     fn empty_frame(&self) -> Result<frame::Video, MediaError> {
         let mut frame = frame::Video::empty();
         frame.set_width(self.properties.width());
         frame.set_height(self.properties.height());
-        // SAFETY: as above; the frame's memory is allocated for the format and size just set, and checked.
+        // SAFETY: as above; the frame's memory is allocated for the format and size just set, and
+        // checked.
         let allocated = unsafe {
             ffi::av_frame_copy_props(frame.as_mut_ptr(), self.properties.as_ptr());
             (*frame.as_mut_ptr()).format = (*self.properties.as_ptr()).format;
@@ -206,12 +209,13 @@ impl Shape {
     }
 }
 
-/// The planes of a frame and their strides, as they lie in memory; empty unless all rows lie forwards inside the frame's
-/// buffers and every plane holds samples.
+/// Returns the planes of a frame and their strides; empty unless all rows lie top-down inside the
+/// frame's buffers and every plane holds samples.
 #[expect(unsafe_code, reason = "ffmpeg-next makes slices of planes without looking at their buffers")]
 fn planes(frame: &frame::Video) -> Vec<(&[u8], usize)> {
-    // SAFETY: the frame is alive and borrowed for as long as the slices live. The format is one of FFmpeg's, checked
-    // before it becomes a Rust enum. A slice is made only if it lies inside a buffer that the frame refers to.
+    // SAFETY: the frame is alive and borrowed for as long as the slices live. The format is one of
+    // FFmpeg's, checked before it becomes a Rust enum. A slice is made only if it lies inside a
+    // buffer that the frame refers to.
     unsafe {
         let raw = frame.as_ptr();
         if !(0..ffi::AVPixelFormat::AV_PIX_FMT_NB as i32).contains(&(*raw).format) {
@@ -263,14 +267,17 @@ mod tests {
     }
 
     #[test]
-    fn frames_come_back_as_they_were_from_memory_and_from_the_file() {
+    fn frames_are_restored_from_memory_and_from_the_file() {
         let folder = tempfile::tempdir().expect("a folder");
         for format in [Pixel::YUV420P, Pixel::YUV422P10LE, Pixel::NV12, Pixel::RGB24] {
             let store = FrameStore::with_budgets(folder.path(), 200_000, 2_000_000);
             let frames: Vec<_> = (0..15).map(|seed| noisy(format, seed)).collect();
             let kept: Vec<_> = frames.iter().filter_map(|frame| store.keep(frame).expect("no failure")).collect();
             assert_eq!(kept.len(), 15, "{format:?}");
-            assert!(matches!(kept[0].0.place, Place::Memory { .. }) && matches!(kept[14].0.place, Place::File { .. }));
+            assert!(
+                matches!(kept[0].0.location, Location::Memory { .. })
+                    && matches!(kept[14].0.location, Location::File { .. })
+            );
             for (frame, kept) in frames.iter().zip(&kept) {
                 let back = kept.get().expect("readable");
                 assert_eq!(planes(&back).len(), planes(frame).len());
@@ -284,13 +291,13 @@ mod tests {
             }
             let slots = store.0.borrow().slots;
             drop(kept);
-            let room = store.0.borrow();
-            assert_eq!((room.memory, room.free.len() as u64), (0, slots), "{format:?}");
+            let state = store.0.borrow();
+            assert_eq!((state.memory, state.free.len() as u64), (0, slots), "{format:?}");
         }
     }
 
     #[test]
-    fn even_the_smallest_frames_are_kept_in_limited_number() {
+    fn the_number_of_kept_frames_is_limited() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = FrameStore::new(folder.path());
         let frame = Rc::new(frame::Video::new(Pixel::YUV420P, 2, 2));
@@ -299,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_finds_no_room_is_not_kept_and_room_is_used_again() {
+    fn a_full_store_keeps_no_frame_and_freed_space_is_reused() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = FrameStore::with_budgets(folder.path(), 100_000, 200_000);
         let frame = noisy(Pixel::YUV420P, 1);

@@ -1,4 +1,4 @@
-//! Which frames become keyframes, and how they are written.
+//! The three strategies that choose keyframes, and the archive that keyframes are written to.
 
 pub mod archive;
 pub mod contact_sheet;

@@ -1,13 +1,15 @@
-//! Keyframes from the middle of scenes (method, section 3), found while frames pass by once.
+//! Keyframes from the middle of scenes, found in one pass over the frames.
 //!
-//! A scene's middle is known only at its end, so the second half of the scene so far is kept: the middle can only move
-//! on. A cut may be told some frames late ([`CutFinder::pending`]); the middle that the scene would then have had is kept
-//! besides. Of the scenes that ended, those are kept that may still stand in the middle of the video.
+//! A scene's middle is known only at its end, and it only moves forward, so the second half of the
+//! current scene is kept. A cut may be reported some frames late ([`CutFinder::pending`]), so the
+//! middle for an end at the pending cut is kept as well. Of the finished scenes, only those that
+//! may still lie in the middle of the video are kept.
 
-use crate::decode::video_pass::Shown;
 use crate::error::MediaError;
+use crate::frame::DecodedFrame;
 use crate::keyframes::frame_store::{FrameStore, KeptFrame};
-use crate::request::{SceneMiddleSettings, SceneSpan};
+use crate::report::SceneSpan;
+use crate::request::SceneMiddleSettings;
 use crate::scenes::cuts::CutFinder;
 use std::collections::VecDeque;
 
@@ -16,15 +18,15 @@ use std::collections::VecDeque;
 pub struct Candidate {
     /// Its number.
     pub number: u64,
-    /// When it is shown, and its pixels; none if there was no room for it.
+    /// Its time in ticks and its pixels; none if the store was full.
     pub kept: Option<(i64, KeptFrame)>,
 }
 
 impl Candidate {
-    /// Keeps a frame, if there is room.
-    pub fn keep(store: &FrameStore, shown: &Shown) -> Result<Self, MediaError> {
-        let kept = store.keep(&shown.frame)?.map(|frame| (shown.ticks, frame));
-        Ok(Self { number: shown.number, kept })
+    /// Keeps a frame, unless the store is full.
+    pub fn keep(store: &FrameStore, decoded: &DecodedFrame) -> Result<Self, MediaError> {
+        let kept = store.keep(&decoded.frame)?.map(|frame| (decoded.ticks, frame));
+        Ok(Self { number: decoded.number, kept })
     }
 }
 
@@ -34,25 +36,25 @@ pub struct SceneMiddle {
     finder: CutFinder,
     store: FrameStore,
     frames: u64,
-    /// First frame of the scene in progress.
+    /// First frame of the current scene.
     start: u64,
-    /// Frames that may be its middle, and the newest, as far as there was room for them.
+    /// The newest frame and the frames that may be the middle, as far as the store had room.
     window: VecDeque<Candidate>,
-    /// Its middle if it ended at the pending cut.
+    /// The middle if the scene ends at the pending cut.
     pending: Option<Candidate>,
-    /// Scenes that ended.
+    /// Number of finished scenes.
     scenes: u64,
-    /// The middles of the last of them.
+    /// The middles of the last finished scenes.
     middles: VecDeque<(SceneSpan, Candidate)>,
 }
 
-/// The frame that stands for a scene: PySceneDetect's `save_images` with one image.
+/// The middle frame of a scene, as in PySceneDetect's `save_images` with one image.
 fn middle(start: u64, end: u64) -> u64 {
     start + (end - start) / 2
 }
 
 impl SceneMiddle {
-    /// Before the first frame.
+    /// Starts before the first frame.
     pub fn new(settings: &SceneMiddleSettings, store: &FrameStore) -> Self {
         Self {
             count: settings.count as usize,
@@ -68,13 +70,13 @@ impl SceneMiddle {
     }
 
     /// Takes the next frame and its score.
-    pub fn show(&mut self, shown: &Shown, score: f64) -> Result<(), MediaError> {
+    pub fn show(&mut self, decoded: &DecodedFrame, score: f64) -> Result<(), MediaError> {
         let number = self.frames;
         self.frames += 1;
-        self.window.extend(Some(Candidate::keep(&self.store, shown)?).filter(|candidate| candidate.kept.is_some()));
+        self.window.extend(Some(Candidate::keep(&self.store, decoded)?).filter(|candidate| candidate.kept.is_some()));
         if let Some(cut) = self.finder.push(score) {
             self.end_scene(cut);
-            // At least one more scene follows: the one in progress.
+            // At least one more scene follows: the current one.
             let first = self.scenes.saturating_sub(self.count as u64).div_ceil(2);
             while self.middles.front().is_some_and(|(scene, _)| scene.index < first) {
                 self.middles.pop_front();
@@ -110,10 +112,11 @@ impl SceneMiddle {
         at.map_or(Candidate { number, kept: None }, |at| self.window[at].clone())
     }
 
-    /// No frame comes any more: the middles of the scenes in the middle, in order, and the number of all scenes.
+    /// Ends the video. Returns the middles of the scenes in the middle of the video, in order, and
+    /// the number of all scenes.
     pub fn finish(mut self) -> (Vec<(SceneSpan, Candidate)>, u64) {
         if self.frames > self.start {
-            // A cut that was still pending is none.
+            // A cut that is still pending does not count.
             self.pending = None;
             self.end_scene(self.frames);
         }

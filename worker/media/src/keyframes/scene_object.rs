@@ -1,18 +1,21 @@
-//! Keyframes with the most objects (method, section 3), found while frames pass by once.
+//! Keyframes with the most objects, found in one pass over the frames.
 //!
-//! The detector looks at a frame while the next one is decoded: what it found is entered before that one is taken.
+//! The detector works on a frame while the next one is decoded. Its objects are recorded before the
+//! next frame is taken.
 //!
-//! Each scene keeps its best frame so far. A cut may be told some frames late ([`CutFinder::pending`]): until it is
-//! decided, the scene is followed both ways, as going on and as having ended there with a new one after it.
+//! Each scene keeps its best frame. A cut may be reported some frames late
+//! ([`CutFinder::pending`]). Until it is decided, both cases are tracked: the scene continues, and
+//! the scene ended at the pending cut.
 
-use crate::decode::video_pass::Shown;
 use crate::detector::{CLASSES, Detector, Object};
 use crate::error::MediaError;
 use crate::ffmpeg::source::VideoTrack;
+use crate::frame::DecodedFrame;
 use crate::keyframes::frame_store::FrameStore;
 use crate::keyframes::scene_middle::Candidate;
 use crate::picture::{Picture, RgbConverter};
-use crate::request::{FoundObjects, SceneObjectSettings, SceneSpan};
+use crate::report::{FoundObjects, SceneSpan};
+use crate::request::SceneObjectSettings;
 use crate::scenes::cuts::CutFinder;
 
 /// Finds the frames with the most objects.
@@ -24,27 +27,27 @@ pub struct SceneObject<'a> {
     track: VideoTrack,
     converter: RgbConverter,
     picture: Picture,
-    /// The frame that the detector is looking at.
-    asked: Option<Asked>,
+    /// The frame that the detector works on.
+    in_detection: Option<InDetection>,
     frames: u64,
-    /// The scene in progress.
+    /// The current scene.
     scene: Scene,
-    /// If a cut is pending: the scene as it was before that frame, and the one that would begin there.
+    /// If a cut is pending: the scene up to that frame, and the scene that would start there.
     pending: Option<(Scene, Scene)>,
     scenes: u64,
-    /// The best frames of the scenes that ended, the most objects first; of equals, the earlier scene first.
+    /// The best frames of the finished scenes, most objects first; ties in the order of the scenes.
     winners: Vec<Winner>,
     histogram: Vec<u64>,
 }
 
-/// A frame that the detector looks at, and the scenes that it is a sample of.
-struct Asked {
-    shown: Shown,
+/// A frame that the detector works on, and the scenes that it is a sample of.
+struct InDetection {
+    decoded: DecodedFrame,
     of_scene: bool,
     of_next: bool,
 }
 
-/// A scene so far.
+/// A scene that may continue.
 #[derive(Clone)]
 struct Scene {
     start: u64,
@@ -57,7 +60,7 @@ impl Scene {
         Self { start, best: None, histogram: vec![0; CLASSES] }
     }
 
-    /// Whether the detector looks at a frame of this scene.
+    /// Whether this frame of the scene goes to the detector.
     fn samples(&self, number: u64, stride: u64) -> bool {
         (number - self.start).is_multiple_of(stride)
     }
@@ -69,12 +72,12 @@ pub struct Winner {
     pub scene: SceneSpan,
     /// The frame.
     pub candidate: Candidate,
-    /// What it won with.
+    /// The objects found in it.
     pub found: FoundObjects,
 }
 
 impl<'a> SceneObject<'a> {
-    /// Before the first frame.
+    /// Starts before the first frame.
     pub fn new(
         settings: &SceneObjectSettings,
         track: &VideoTrack,
@@ -89,7 +92,7 @@ impl<'a> SceneObject<'a> {
             track: track.clone(),
             converter: RgbConverter::default(),
             picture: Picture::default(),
-            asked: None,
+            in_detection: None,
             frames: 0,
             scene: Scene::beginning_at(0),
             pending: None,
@@ -100,7 +103,7 @@ impl<'a> SceneObject<'a> {
     }
 
     /// Takes the next frame and its score.
-    pub fn show(&mut self, shown: &Shown, score: f64) -> Result<(), MediaError> {
+    pub fn show(&mut self, decoded: &DecodedFrame, score: f64) -> Result<(), MediaError> {
         self.settle()?;
         let number = self.frames;
         self.frames += 1;
@@ -126,39 +129,39 @@ impl<'a> SceneObject<'a> {
             return Ok(());
         }
         if self.picture.rgb.is_empty() {
-            let room = RgbConverter::room(shown.frame.width(), shown.frame.height());
-            self.picture.rgb = self.detector.canvas(room).unwrap_or_default();
+            let bytes = RgbConverter::buffer_bytes(decoded.frame.width(), decoded.frame.height());
+            self.picture.rgb = self.detector.shared_buffer(bytes).unwrap_or_default();
         }
-        self.converter.convert_into(&shown.frame, &mut self.picture)?;
-        self.track.orientation.turn(&mut self.picture);
-        let asked = Asked { shown: shown.clone(), of_scene, of_next };
+        self.converter.convert_into(&decoded.frame, &mut self.picture)?;
+        self.track.orientation.rotate(&mut self.picture);
+        let frame = InDetection { decoded: decoded.clone(), of_scene, of_next };
         match self.detector.begin(&self.picture)? {
-            Some(objects) => self.enter(&asked, objects),
+            Some(objects) => self.record(&frame, objects),
             None => {
-                self.asked = Some(asked);
+                self.in_detection = Some(frame);
                 Ok(())
             }
         }
     }
 
-    /// Waits for what the detector found in the frame that it is looking at.
+    /// Waits for the objects of the frame in detection.
     fn settle(&mut self) -> Result<(), MediaError> {
-        let Some(asked) = self.asked.take() else { return Ok(()) };
+        let Some(frame) = self.in_detection.take() else { return Ok(()) };
         let objects = self.detector.finish()?;
-        self.enter(&asked, objects)
+        self.record(&frame, objects)
     }
 
-    /// Enters what was found in a frame into its scenes.
-    fn enter(&mut self, asked: &Asked, objects: Vec<Object>) -> Result<(), MediaError> {
+    /// Records the objects of a frame in its scenes.
+    fn record(&mut self, frame: &InDetection, objects: Vec<Object>) -> Result<(), MediaError> {
         let found = count(objects, self.settings.confidence)?;
-        let next = self.pending.as_mut().map(|(_, next)| next).filter(|_| asked.of_next);
+        let next = self.pending.as_mut().map(|(_, next)| next).filter(|_| frame.of_next);
         let mut kept: Option<Candidate> = None;
-        for scene in Some(&mut self.scene).filter(|_| asked.of_scene).into_iter().chain(next) {
+        for scene in Some(&mut self.scene).filter(|_| frame.of_scene).into_iter().chain(next) {
             found.objects.iter().for_each(|object| scene.histogram[object.class as usize] += 1);
             if found.score > scene.best.as_ref().map_or(0, |(_, best)| best.score) {
                 let candidate = match kept.take() {
                     Some(candidate) => candidate,
-                    None => Candidate::keep(&self.store, &asked.shown)?,
+                    None => Candidate::keep(&self.store, &frame.decoded)?,
                 };
                 kept = Some(candidate.clone());
                 scene.best = Some((candidate, found.clone()));
@@ -167,7 +170,7 @@ impl<'a> SceneObject<'a> {
         Ok(())
     }
 
-    /// Ends a scene, the one in progress if none is given.
+    /// Ends a scene, by default the current one.
     fn end_scene(&mut self, scene: Option<Scene>, end: u64) {
         let Scene { start, best, histogram } =
             scene.unwrap_or_else(|| std::mem::replace(&mut self.scene, Scene::beginning_at(end)));
@@ -185,7 +188,8 @@ impl<'a> SceneObject<'a> {
         }
     }
 
-    /// No frame comes any more: the winners in order, the number of all scenes, and the histogram over classes.
+    /// Ends the video. Returns the winners in order, the number of all scenes, and the number of
+    /// objects of each class.
     pub fn finish(mut self) -> Result<(Vec<Winner>, u64, Vec<u64>), MediaError> {
         self.settle()?;
         if self.frames > self.scene.start {
@@ -195,13 +199,15 @@ impl<'a> SceneObject<'a> {
     }
 }
 
-/// The objects that count in a picture, and its score.
+/// Drops objects below the confidence and scores the rest.
 fn count(mut objects: Vec<Object>, confidence: f32) -> Result<FoundObjects, MediaError> {
     objects.retain(|object| object.confidence > confidence);
     let mut seen = [false; CLASSES];
     for object in &objects {
         let class = seen.get_mut(object.class as usize);
-        *class.ok_or_else(|| MediaError::bug(format!("the detector knows a class {}", object.class)))? = true;
+        *class.ok_or_else(|| {
+            MediaError::bug(format!("the detector returned class {}, above the last class", object.class))
+        })? = true;
     }
     let classes = seen.iter().filter(|&&seen| seen).count();
     Ok(FoundObjects { score: (objects.len() * classes) as u64, classes: classes as u32, objects })

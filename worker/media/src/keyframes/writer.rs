@@ -1,26 +1,26 @@
-//! Chosen frames on their way into an archive: converted, turned, compressed.
+//! Writes chosen frames to an archive: converts, rotates and compresses them.
 
-use crate::decode::video_pass::Shown;
 use crate::error::MediaError;
 use crate::ffmpeg::source::VideoTrack;
-use crate::keyframes::archive::KeyframeTar;
+use crate::frame::DecodedFrame;
+use crate::keyframes::archive::KeyframeArchive;
 use crate::picture::jpeg_encoder;
 use crate::picture::{Picture, RgbConverter};
-use crate::request::{FoundObjects, Keyframe, Padding, SceneSpan};
+use crate::report::{FoundObjects, Keyframe, Padding, SceneSpan};
 use ffmpeg_next::frame;
 use std::path::{Path, PathBuf};
 
-/// Sees every keyframe and its picture before it is compressed.
+/// Receives every keyframe and its picture before compression.
 pub type Observer<'a> = dyn Fn(&Keyframe, &Picture) + 'a;
 
-/// What a frame was chosen for.
+/// Why a frame was chosen.
 #[derive(Debug, Clone, Default)]
 pub struct Reason {
-    /// The time it stands for, in seconds; its own if absent.
+    /// The target time in seconds; by default the time of the frame.
     pub target_s: Option<f64>,
-    /// The scene that it stands for.
+    /// The scene that it represents.
     pub scene: Option<SceneSpan>,
-    /// The objects that won.
+    /// The objects found in it.
     pub objects: Option<FoundObjects>,
 }
 
@@ -30,9 +30,9 @@ pub struct KeyframeWriter<'a> {
     jpeg_quality: u8,
     track: VideoTrack,
     converter: RgbConverter,
-    archive: KeyframeTar,
+    archive: KeyframeArchive,
     picture: Picture,
-    /// The last picture: number of its frame, its keyframe, its JPEG.
+    /// The last picture: frame number, keyframe index, JPEG.
     last: Option<(u64, u32, Vec<u8>)>,
     keyframes: Vec<Keyframe>,
     observe: &'a Observer<'a>,
@@ -52,7 +52,7 @@ impl<'a> KeyframeWriter<'a> {
             jpeg_quality,
             track: track.clone(),
             converter: RgbConverter::default(),
-            archive: KeyframeTar::create(path)?,
+            archive: KeyframeArchive::create(path)?,
             picture: Picture::default(),
             last: None,
             keyframes: Vec::new(),
@@ -61,30 +61,30 @@ impl<'a> KeyframeWriter<'a> {
     }
 
     /// Appends the next keyframe.
-    pub fn write(&mut self, shown: &Shown, reason: Reason) -> Result<(), MediaError> {
-        let mut keyframe = self.describe(self.keyframes.len(), shown.number, shown.ticks, reason);
+    pub fn write(&mut self, decoded: &DecodedFrame, reason: Reason) -> Result<(), MediaError> {
+        let mut keyframe = self.describe(self.keyframes.len(), decoded.number, decoded.ticks, reason);
         let jpeg = match self.last.take() {
-            Some((number, first, jpeg)) if number == shown.number => {
+            Some((number, first, jpeg)) if number == decoded.number => {
                 keyframe.repeats = Some(first);
                 (self.observe)(&keyframe, &self.picture);
                 self.last = Some((number, first, jpeg.clone()));
                 jpeg
             }
             _ => {
-                let jpeg = self.compress(&shown.frame, &keyframe)?;
-                self.last = Some((shown.number, keyframe.index, jpeg.clone()));
+                let jpeg = self.compress(&decoded.frame, &keyframe)?;
+                self.last = Some((decoded.number, keyframe.index, jpeg.clone()));
                 jpeg
             }
         };
         self.append(keyframe, &jpeg)
     }
 
-    /// How many keyframes were appended.
+    /// Returns the number of keyframes appended so far.
     pub fn written(&self) -> usize {
         self.keyframes.len()
     }
 
-    /// What keyframe number `index` will be.
+    /// Describes keyframe number `index`.
     pub fn describe(&self, index: usize, number: u64, ticks: i64, reason: Reason) -> Keyframe {
         let time_s = self.track.seconds(ticks);
         Keyframe {
@@ -99,22 +99,22 @@ impl<'a> KeyframeWriter<'a> {
         }
     }
 
-    /// The JPEG of a keyframe.
+    /// Compresses a keyframe to JPEG.
     pub fn compress(&mut self, frame: &frame::Video, keyframe: &Keyframe) -> Result<Vec<u8>, MediaError> {
         self.converter.convert_into(frame, &mut self.picture)?;
-        self.track.orientation.turn(&mut self.picture);
+        self.track.orientation.rotate(&mut self.picture);
         (self.observe)(keyframe, &self.picture);
         jpeg_encoder::encode(&self.picture, self.jpeg_quality)
     }
 
-    /// Appends a keyframe that was described and compressed before.
+    /// Appends a described and compressed keyframe.
     pub fn append(&mut self, keyframe: Keyframe, jpeg: &[u8]) -> Result<(), MediaError> {
         self.archive.append(&keyframe, jpeg)?;
         self.keyframes.push(keyframe);
         Ok(())
     }
 
-    /// Appends black pictures, of the size of the others, until there are `wanted` in all.
+    /// Appends black pictures of the same size until there are `wanted` in total.
     pub fn pad(&mut self, wanted: u32) -> Result<Vec<Padding>, MediaError> {
         let written = self.keyframes.len() as u32;
         if written >= wanted {
@@ -136,7 +136,7 @@ impl<'a> KeyframeWriter<'a> {
         format!("{}-{index:02}.jpg", self.stem)
     }
 
-    /// Closes the archive: its path and its keyframes.
+    /// Closes the archive. Returns its path and its keyframes.
     pub fn finish(self) -> Result<(PathBuf, Vec<Keyframe>), MediaError> {
         Ok((self.archive.finish()?, self.keyframes))
     }

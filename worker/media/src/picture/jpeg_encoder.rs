@@ -1,8 +1,8 @@
-//! Baseline JPEG, 4:4:4, with the tables of the standard's annex K.
+//! Baseline JPEG encoder, 4:4:4, with the tables of annex K of the standard.
 //!
-//! Keyframes are a large part of what a decode costs beyond decoding, and their bytes must not depend on the machine.
-//! Everything here is plain integer and 32-bit float arithmetic without fused operations, compiled a second time for
-//! AVX2: the same bytes, several times faster than encoders that promise less.
+//! Encoding keyframes is a large part of the cost of a decode, and their bytes must not depend on
+//! the machine. All arithmetic is on integers and 32-bit floats without fused operations, compiled
+//! a second time for AVX2: the same bytes, several times faster.
 
 use crate::error::MediaError;
 use crate::picture::Picture;
@@ -10,14 +10,14 @@ use crate::picture::jpeg_tables::{
     CHROMA_STEPS, CODES, HUFFMAN, LUMA_STEPS, PLACES_TRANSPOSED, ZIGZAG, ZIGZAG_TRANSPOSED,
 };
 
-/// Pixels in a block's row.
+/// Pixels per row of a block.
 const SIDE: usize = 8;
-/// Eight by eight numbers, row by row.
+/// 8 x 8 numbers, row by row.
 type Block = [[f32; SIDE]; SIDE];
-/// Eight rows of numbers, one after the other.
+/// Eight rows of numbers.
 type Rows<T> = [Vec<T>; SIDE];
 
-/// Encodes a picture with `quality` 1 to 100 on the usual scale. No side may exceed 65,535 pixels.
+/// Encodes a picture with `quality` 1 to 100 on libjpeg's scale. No side may exceed 65,535 pixels.
 pub fn encode(picture: &Picture, quality: u8) -> Result<Vec<u8>, MediaError> {
     encode_by(picture, quality, eight_rows)
 }
@@ -35,7 +35,7 @@ fn encode_by(picture: &Picture, quality: u8, eight_rows: EightRows) -> Result<Ve
     let mut strip = Strip::new(usize::from(width), &tables);
     let row = usize::from(width) * 3;
     for top in (0..usize::from(height)).step_by(SIDE) {
-        // Below the last row it is repeated.
+        // Repeats the last row below the picture.
         let line = |n: usize| &picture.rgb[(top + n).min(usize::from(height) - 1) * row..][..row];
         eight_rows(std::array::from_fn(line), &mut strip, &mut scan);
     }
@@ -58,7 +58,7 @@ fn eight_rows(lines: [&[u8]; SIDE], strip: &mut Strip, scan: &mut Scan) {
             && std::arch::is_x86_feature_detected!("lzcnt");
         if has {
             #[expect(unsafe_code, reason = "code compiled for a processor's features may run only where it has them")]
-            // SAFETY: the processor has just said that it has them.
+            // SAFETY: the features were just detected.
             unsafe {
                 fast(lines, strip, scan)
             }
@@ -88,19 +88,21 @@ fn eight_rows_by(lines: [&[u8]; SIDE], strip: &mut Strip, scan: &mut Scan, trans
     }
 }
 
-/// Eight rows of pixels on their way to coefficients. Every loop runs over whole rows, so that compilers find vectors.
+/// Converts eight rows of pixels to coefficients. Every loop runs over whole rows, so that
+/// compilers vectorize it.
 struct Strip {
-    /// Pixels in a row up to a multiple of eight.
+    /// Pixels per row, rounded up to a multiple of eight.
     padded: usize,
     /// Y, Cb and Cr around zero.
     planes: [Rows<f32>; 3],
-    /// Room for one component.
+    /// Buffer for one component.
     spectrum: Rows<f32>,
-    /// Room for one component, every block transposed.
+    /// Buffer for one component, every block transposed.
     transposed: Rows<f32>,
-    /// For luma and chroma: what turns a scaled coefficient into quantisation steps, in transposed blocks.
+    /// For luma and chroma: factors from scaled coefficients to quantization steps, in transposed
+    /// blocks.
     factors: [Rows<f32>; 2],
-    /// Each component's quantised coefficients, in transposed blocks.
+    /// Quantized coefficients of each component, in transposed blocks.
     steps: [Rows<i32>; 3],
 }
 
@@ -132,13 +134,13 @@ impl Strip {
         }
         let pixels = rgb.len() / 3;
         for plane in &mut self.planes {
-            // To the right of the last pixel it is repeated.
+            // Repeats the last pixel to the right of the picture.
             let (row, beyond) = plane[y].split_at_mut(pixels);
             beyond.fill(row[pixels - 1]);
         }
     }
 
-    /// Transforms and quantises a component.
+    /// Transforms and quantizes a component.
     #[inline(always)]
     fn transform(&mut self, component: usize, transpose: impl Fn(&Block) -> Block) {
         cosine_transform(&self.planes[component], &mut self.spectrum, self.padded);
@@ -163,13 +165,13 @@ impl Strip {
     }
 }
 
-/// Rows become columns.
+/// Transposes a block.
 #[inline(always)]
 fn transposed(block: &Block) -> Block {
     std::array::from_fn(|y| std::array::from_fn(|x| block[x][y]))
 }
 
-/// The same with AVX: compilers do not find these shuffles.
+/// Transposes a block with AVX; compilers do not find these shuffles.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -177,7 +179,8 @@ fn transposed_by_shuffles(block: &Block) -> Block {
     use std::arch::x86_64::*;
     let [a, b, c, d, e, f, g, h] =
         block.each_ref().map(|row| _mm256_setr_ps(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7]));
-    // Pairs of neighbours, then fours, in the lower and in the upper half of each vector; then the halves.
+    // Pairs of neighbours, then fours, in the lower and in the upper half of each vector; then the
+    // halves.
     let pairs = |a, b, c, d| {
         let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
         let (next_low, next_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
@@ -208,8 +211,8 @@ fn floats(vector: std::arch::x86_64::__m256) -> [f32; SIDE] {
     floats
 }
 
-/// The cosine transform of eight values, one in each row, for all columns (Arai, Agui and Nakajima: scaled results, see
-/// [`factors`]).
+/// The cosine transform of eight values, one in each row, for all columns (Arai, Agui and Nakajima:
+/// scaled results, see [`factors`]).
 #[inline(always)]
 fn cosine_transform(from: &Rows<f32>, to: &mut Rows<f32>, columns: usize) {
     let v: [&[f32]; SIDE] = from.each_ref().map(|row| &row[..columns]);
@@ -220,11 +223,11 @@ fn cosine_transform(from: &Rows<f32>, to: &mut Rows<f32>, columns: usize) {
         // Even.
         let (outer, inner) = (s07 + s34, s16 + s25);
         let (outer_difference, inner_difference) = (s07 - s34, s16 - s25);
-        let turned = (inner_difference + outer_difference) * 0.707_106_77;
+        let rotated = (inner_difference + outer_difference) * 0.707_106_77;
         t[0][x] = outer + inner;
         t[4][x] = outer - inner;
-        t[2][x] = outer_difference + turned;
-        t[6][x] = outer_difference - turned;
+        t[2][x] = outer_difference + rotated;
+        t[6][x] = outer_difference - rotated;
         // Odd.
         let (low, middle, high) = (d34 + d25, (d25 + d16) * 0.707_106_77, d16 + d07);
         let common = (low - high) * 0.382_683_43;
@@ -240,19 +243,19 @@ fn cosine_transform(from: &Rows<f32>, to: &mut Rows<f32>, columns: usize) {
 /// The entropy-coded part of the file.
 struct Scan {
     bits: Bits,
-    /// The last block's first coefficient, for each component.
+    /// First coefficient of the last block, for each component.
     dc: [i32; 3],
 }
 
 impl Scan {
-    /// Writes the block that begins at a column of eight rows of steps.
+    /// Writes the block that starts at a column.
     #[inline(always)]
     fn block(&mut self, component: usize, steps: &Rows<i32>, column: usize) {
         let mut block = [0i32; 64];
         for (to, row) in block.chunks_exact_mut(SIDE).zip(steps) {
             to.copy_from_slice(&row[column..column + SIDE]);
         }
-        // Which coefficients are not zero, in the order of their frequency; most rows are zero altogether.
+        // Marks the nonzero coefficients in the order of frequency. Most rows are all zero.
         let mut nonzero = 0u64;
         for (row, places) in block.as_chunks::<SIDE>().0.iter().zip(PLACES_TRANSPOSED.as_chunks::<SIDE>().0) {
             if row.iter().fold(0, |any, value| any | value) != 0 {
@@ -283,13 +286,13 @@ impl Scan {
     }
 }
 
-/// Bits that a value needs.
+/// Returns the bits that a value needs.
 #[inline(always)]
 fn magnitude(value: i32) -> u32 {
     32 - value.unsigned_abs().leading_zeros()
 }
 
-/// Bits on their way into bytes.
+/// Collects bits into bytes.
 struct Bits {
     to: Vec<u8>,
     pending: u64,
@@ -297,7 +300,8 @@ struct Bits {
 }
 
 impl Bits {
-    /// A code and the value that it announces, as many bits as its magnitude; negative ones as ones' complement.
+    /// Writes a code and its value in as many bits as its magnitude; negative values in ones'
+    /// complement.
     #[inline(always)]
     fn put(&mut self, (code, length): (u16, u8), value: i32) {
         let size = magnitude(value);
@@ -305,7 +309,7 @@ impl Bits {
         self.push(u32::from(code) << size | value, u32::from(length) + size);
     }
 
-    /// At most 32 bits.
+    /// Writes at most 32 bits.
     #[inline(always)]
     fn push(&mut self, bits: u32, count: u32) {
         self.pending = self.pending << count | u64::from(bits);
@@ -316,7 +320,7 @@ impl Bits {
         }
     }
 
-    /// Writes four bytes, each 0xff followed by a zero.
+    /// Writes four bytes, with a zero after each 0xff.
     #[inline(always)]
     fn bytes(&mut self, bytes: [u8; 4]) {
         if bytes.contains(&0xff) {
@@ -347,14 +351,15 @@ impl Bits {
     }
 }
 
-/// A quantisation table at a quality, on the scale of the Independent JPEG Group, in natural order.
+/// Scales a quantization table to a quality, on the scale of the Independent JPEG Group, in natural
+/// order.
 fn scaled(table: &[u8; 64], quality: u8) -> [u8; 64] {
     let quality = i32::from(quality.clamp(1, 100));
     let percent = if quality < 50 { 5000 / quality } else { 200 - 2 * quality };
     table.map(|step| ((i32::from(step) * percent + 50) / 100).clamp(1, 255) as u8)
 }
 
-/// The reciprocals of the steps and of the transform's scale, transposed.
+/// Returns the reciprocals of the steps and of the transform's scale, transposed.
 fn factors(table: &[u8; 64]) -> [[f32; SIDE]; SIDE] {
     const SCALE: [f64; SIDE] =
         [1.0, 1.387_039_845, 1.306_562_965, 1.175_875_602, 1.0, 0.785_694_958, 0.541_196_1, 0.275_899_379];
@@ -362,7 +367,7 @@ fn factors(table: &[u8; 64]) -> [[f32; SIDE]; SIDE] {
     std::array::from_fn(|x| std::array::from_fn(|y| factor(x, y) as f32))
 }
 
-/// Everything before the entropy-coded part.
+/// Writes the headers before the entropy-coded part.
 fn head(jpeg: &mut Vec<u8>, width: u16, height: u16, tables: &[[u8; 64]; 2]) {
     jpeg.extend([0xff, 0xd8]);
     let mut segment = |marker: u8, parts: &[&[u8]]| {
@@ -391,7 +396,7 @@ mod tests {
     use super::*;
     use crate::picture::jpeg_decoder;
 
-    /// Smooth colours with some sharp edges and some noise.
+    /// Smooth colours with some sharp edges and noise.
     fn picture(width: u32, height: u32) -> Picture {
         let mut noise = 7u32;
         let mut pixel = |x: u32, y: u32| {
@@ -404,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decoder_sees_the_picture_again_at_every_size() {
+    fn a_decoder_reproduces_the_picture_at_every_size() {
         for (width, height) in [(1, 1), (7, 9), (8, 8), (16, 17), (33, 5), (320, 180), (427, 239)] {
             let picture = picture(width, height);
             for (quality, allowed) in [(100, 0.8), (95, 2.0), (50, 8.0), (1, 60.0)] {
@@ -420,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn extremes_do_not_leave_the_codes() {
+    fn extreme_values_stay_within_the_codes() {
         let checks = |x: usize, y: usize| [255u8, 0][(x + y) % 2];
         for pixel in [&checks as &dyn Fn(usize, usize) -> u8, &|x, _| [0, 255][x / 4 % 2], &|_, _| 0, &|_, _| 255] {
             let rgb: Vec<u8> =

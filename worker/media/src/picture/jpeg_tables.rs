@@ -1,6 +1,6 @@
 //! The tables of the JPEG standard's annex K, for luma and for chroma.
 
-/// Quantisation steps for luma at quality 50, in natural order (table K.1).
+/// Quantization steps for luma at quality 50, in natural order (table K.1).
 pub const LUMA_STEPS: [u8; 64] = [
     16, 11, 10, 16, 24, 40, 51, 61, //
     12, 12, 14, 19, 26, 58, 60, 55, //
@@ -12,7 +12,7 @@ pub const LUMA_STEPS: [u8; 64] = [
     72, 92, 95, 98, 112, 100, 103, 99,
 ];
 
-/// Quantisation steps for chroma at quality 50 (table K.2).
+/// Quantization steps for chroma at quality 50 (table K.2).
 pub const CHROMA_STEPS: [u8; 64] = [
     17, 18, 24, 47, 99, 99, 99, 99, //
     18, 21, 26, 66, 99, 99, 99, 99, //
@@ -24,12 +24,13 @@ pub const CHROMA_STEPS: [u8; 64] = [
     99, 99, 99, 99, 99, 99, 99, 99,
 ];
 
-/// Where the coefficients of a block lie, from low to high frequency: along the diagonals, up and down by turns.
+/// Positions of the coefficients of a block from low to high frequency: along the diagonals,
+/// alternately up and down.
 pub const ZIGZAG: [u8; 64] = zigzag(8, 1);
-/// The same in a transposed block.
+/// [`ZIGZAG`] for a transposed block.
 pub const ZIGZAG_TRANSPOSED: [u8; 64] = zigzag(1, 8);
 
-/// For every coefficient of a transposed block, its place in [`ZIGZAG_TRANSPOSED`].
+/// For every coefficient of a transposed block, its index in [`ZIGZAG_TRANSPOSED`].
 pub const PLACES_TRANSPOSED: [u8; 64] = {
     let mut places = [0; 64];
     let mut n = 0;
@@ -60,11 +61,11 @@ const fn zigzag(down: usize, right: usize) -> [u8; 64] {
     order
 }
 
-/// A Huffman table as it stands in the file.
+/// A Huffman table as stored in the file.
 pub struct Huffman {
-    /// How many codes have 1 to 16 bits.
+    /// Number of codes of 1 to 16 bits.
     pub lengths: [u8; 16],
-    /// What the codes mean, from the shortest.
+    /// The symbols of the codes, from the shortest.
     pub symbols: &'static [u8],
 }
 
@@ -72,7 +73,8 @@ pub struct Huffman {
 pub struct Kind {
     /// For the differences of the first coefficients: the magnitude.
     pub dc: Huffman,
-    /// For the others: zeros before it, times 16, and its magnitude. 0: only zeros follow. 0xf0: 16 zeros.
+    /// For the others: zeros before it, times 16, and its magnitude. 0: only zeros follow. 0xf0: 16
+    /// zeros.
     pub ac: Huffman,
 }
 
@@ -136,7 +138,7 @@ pub static CODES: [Codes; 2] = [
     Codes { dc: codes(&HUFFMAN[1].dc), ac: codes(&HUFFMAN[1].ac) },
 ];
 
-/// Codes of one length are consecutive; the next length goes on from there.
+/// Codes of one length are consecutive; the next length continues from there.
 const fn codes(table: &Huffman) -> [(u16, u8); 256] {
     let mut codes = [(0, 0); 256];
     let (mut code, mut next, mut length) = (0u32, 0, 0);

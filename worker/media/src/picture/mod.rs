@@ -1,9 +1,9 @@
-//! A decoded frame as packed RGB, converted as the `ffmpeg` program converts it.
+//! A decoded frame as packed RGB, converted like the `ffmpeg` program does.
 //!
-//! FFmpeg's scale filter, which `ffmpeg` puts before any `-pix_fmt rgb24`, sets three things that a plain swscale
-//! context lacks: the matrix that the frame is tagged with, its range, and the chroma siting of 4:2:0. Without them
-//! tagged material (BT.709, full range) comes out in other colours. ffmpeg-next has no way to set them, hence the
-//! unsafe code here; the agreement tests compare every byte with the `ffmpeg` program.
+//! FFmpeg's scale filter, which `ffmpeg` inserts for `-pix_fmt rgb24`, sets three things that a
+//! plain swscale context lacks: the frame's colour matrix, its range, and the chroma siting of
+//! 4:2:0. Without them, tagged material (BT.709, full range) gets other colours. ffmpeg-next cannot
+//! set them, hence the unsafe code here. Tests compare every byte with the `ffmpeg` program.
 
 pub mod jpeg_decoder;
 pub mod jpeg_encoder;
@@ -20,23 +20,23 @@ use ffmpeg_next as ffmpeg;
 use std::ffi::{c_int, c_void};
 use std::ptr;
 
-/// The largest picture that is decoded: 8192 x 8192 pixels.
+/// Most pixels of a picture: 8192 x 8192.
 pub const MAX_PIXELS: u64 = 8192 * 8192;
-/// The longest side that is decoded, in pixels.
+/// Longest side of a picture, in pixels.
 pub const MAX_SIDE: u32 = 16_384;
 
 /// A picture in memory: 8-bit RGB, rows from the top, no padding, `width * height * 3` bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Picture {
-    /// Pixels in a row.
+    /// Pixels per row.
     pub width: u32,
-    /// Rows.
+    /// Number of rows.
     pub height: u32,
     /// The pixels.
     pub rgb: Pixels,
 }
 
-/// Refuses pictures that cannot be, or that are beyond [`MAX_PIXELS`] or [`MAX_SIDE`].
+/// Refuses pictures without pixels and pictures that exceed [`MAX_PIXELS`] or [`MAX_SIDE`].
 pub fn check_size(width: u32, height: u32) -> Result<(), MediaError> {
     if width == 0 || height == 0 {
         return Err(MediaError::permanent(format!("the video's picture is {width}x{height} pixels")));
@@ -49,7 +49,7 @@ pub fn check_size(width: u32, height: u32) -> Result<(), MediaError> {
     Ok(())
 }
 
-/// What a conversion depends on; another shape needs another context.
+/// The frame properties that a swscale context depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Shape {
     width: u32,
@@ -59,7 +59,7 @@ struct Shape {
     range: c_int,
 }
 
-/// Converts frames to [`Picture`]; keeps its context while the frames keep their shape.
+/// Converts frames to [`Picture`]. Keeps its context while the shape of the frames stays the same.
 pub struct RgbConverter {
     context: *mut ffi::SwsContext,
     shape: Option<Shape>,
@@ -73,20 +73,21 @@ impl Default for RgbConverter {
 
 #[expect(unsafe_code, reason = "ffmpeg-next cannot set swscale's matrix, range and chroma siting")]
 impl RgbConverter {
-    /// The frame as shown by `ffmpeg -pix_fmt rgb24`, not yet turned. Fails on sizes beyond the caps and on pixel
-    /// formats that swscale cannot read.
+    /// Converts a frame like `ffmpeg -pix_fmt rgb24`, without rotation. Fails on sizes above the
+    /// limits and on pixel formats that swscale cannot read.
     pub fn convert(&mut self, frame: &frame::Video) -> Result<Picture, MediaError> {
         let mut picture = Picture::default();
         self.convert_into(frame, &mut picture)?;
         Ok(picture)
     }
 
-    /// As [`convert`](Self::convert), into memory that is used again.
+    /// Like [`convert`](Self::convert), into memory that is reused.
     pub fn convert_into(&mut self, frame: &frame::Video, picture: &mut Picture) -> Result<(), MediaError> {
         let (width, height) = (frame.width(), frame.height());
         check_size(width, height)?;
-        // SAFETY: the frame is alive. Matrix and range are read as the integers that they are in C: a container may
-        // have put any value there, and a Rust enum must not hold one that it does not know.
+        // SAFETY: the frame is alive. Matrix and range are read as the integers that they are in C:
+        // a container may have put any value there, and a Rust enum must not hold one that it does
+        // not know.
         let shape = unsafe {
             let raw = frame.as_ptr();
             let matrix = ptr::addr_of!((*raw).colorspace).cast::<c_int>().read();
@@ -96,14 +97,14 @@ impl RgbConverter {
         if self.shape != Some(shape) {
             self.configure(shape)?;
         }
-        // Rows are padded to what vector code may write beyond a row's end.
+        // Pads rows for vector code that writes beyond the end of a row.
         let (row, stride) = (width as usize * 3, (width as usize * 3).next_multiple_of(64));
         let rgb = &mut picture.rgb;
-        rgb.resize(Self::room(width, height));
+        rgb.resize(Self::buffer_bytes(width, height));
         let planes = [rgb.as_mut_ptr(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut()];
         let strides = [stride as c_int, 0, 0, 0];
-        // SAFETY: the context was made for exactly this size and format; the source planes belong to the live frame;
-        // the target holds `height` rows of `stride` bytes and 64 bytes more.
+        // SAFETY: the context was made for exactly this size and format; the source planes belong
+        // to the live frame; the target holds `height` rows of `stride` bytes and 64 bytes more.
         let rows = unsafe {
             let raw = frame.as_ptr();
             ffi::sws_scale(
@@ -127,8 +128,9 @@ impl RgbConverter {
         Ok(())
     }
 
-    /// Bytes that a picture of this size takes while it is painted.
-    pub fn room(width: u32, height: u32) -> usize {
+    /// Returns the bytes that the conversion to a picture of this size needs.
+    #[inline]
+    pub fn buffer_bytes(width: u32, height: u32) -> usize {
         (width as usize * 3).next_multiple_of(64) * height as usize + 64
     }
 
@@ -137,8 +139,9 @@ impl RgbConverter {
         const RGB24: c_int = ffi::AVPixelFormat::AV_PIX_FMT_RGB24 as c_int;
         const FULL_RANGE: c_int = ffi::AVColorRange::AVCOL_RANGE_JPEG as c_int;
         self.release();
-        // SAFETY: a fresh context, checked for null, configured through FFmpeg's own option names, and released by
-        // `release` on every path. The tables that swscale hands out live as long as the context or for ever.
+        // SAFETY: a fresh context, checked for null, configured through FFmpeg's own option names,
+        // and released by `release` on every path. The tables that swscale hands out live as long
+        // as the context or for ever.
         let ready = unsafe {
             self.context = ffi::sws_alloc_context();
             if self.context.is_null() {

@@ -1,12 +1,16 @@
-//! How a stored picture is turned before it is shown.
+//! Rotation and mirroring of a stored picture for display.
 
 use crate::picture::Picture;
 use ffmpeg::codec::packet::side_data::Type;
 use ffmpeg::format::stream::Stream;
 use ffmpeg_next as ffmpeg;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
 
-/// A turn by a multiple of 90 degrees, mirrored or not. To find the source of a shown pixel: swap row and column if
-/// `transpose`, then count rows (columns) from the other end if `flip_rows` (`flip_columns`).
+/// A rotation by a multiple of 90 degrees, mirrored or not. To find the source of a displayed
+/// pixel: swap row and column if `transpose`, then count rows (columns) from the other end if
+/// `flip_rows` (`flip_columns`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Orientation {
     /// Rows become columns.
@@ -18,12 +22,13 @@ pub struct Orientation {
 }
 
 impl Orientation {
-    /// Reads the display matrix of a stream; none means as stored.
+    /// Reads the display matrix of a stream; without one, as stored.
     pub fn of_stream(stream: &Stream<'_>) -> Self {
         display_matrix(stream).map_or_else(Self::default, |matrix| Self::of_matrix(&matrix))
     }
 
-    /// The turn that OpenCV's video reader makes for a stream: the same angles, but it never mirrors.
+    /// Returns the rotation that OpenCV's video reader applies to a stream: the same angles, never
+    /// mirrored.
     pub fn unmirrored_of_stream(stream: &Stream<'_>) -> Self {
         let degrees = display_matrix(stream).and_then(|matrix| degrees(&matrix)).unwrap_or(0.0);
         let (quarter, back) = (degrees == 90.0, degrees == -90.0);
@@ -31,51 +36,65 @@ impl Orientation {
         Self { transpose: quarter || back, flip_rows: quarter || half, flip_columns: back || half }
     }
 
-    /// The turn that a 3x3 display matrix asks for, as the `ffmpeg` program's autorotate reads it. Angles that are no
-    /// multiple of 90 degrees leave the picture as stored: a keyframe has no room for the corners.
+    /// Returns the rotation of a 3x3 display matrix, as the `ffmpeg` program's autorotate reads it.
+    /// Other angles than multiples of 90 degrees leave the picture as stored: a keyframe has no
+    /// room for the corners.
     pub fn of_matrix(m: &[i32; 9]) -> Self {
         let Some(degrees) = degrees(m) else {
             return Self::default();
         };
         let [m0, _, _, m3, m4, ..] = *m;
-        let turn = |transpose, flip_rows, flip_columns| Self { transpose, flip_rows, flip_columns };
+        let rotation = |transpose, flip_rows, flip_columns| Self { transpose, flip_rows, flip_columns };
         match degrees.rem_euclid(360.0) {
-            a if (a - 90.0).abs() < 1.0 => turn(true, m3 <= 0, false),
-            a if (a - 180.0).abs() < 1.0 => turn(false, m4 < 0, m0 < 0),
-            a if (a - 270.0).abs() < 1.0 => turn(true, m3 < 0, true),
-            a if !(1.0..=359.0).contains(&a) => turn(false, m4 < 0, false),
+            a if (a - 90.0).abs() < 1.0 => rotation(true, m3 <= 0, false),
+            a if (a - 180.0).abs() < 1.0 => rotation(false, m4 < 0, m0 < 0),
+            a if (a - 270.0).abs() < 1.0 => rotation(true, m3 < 0, true),
+            a if !(1.0..=359.0).contains(&a) => rotation(false, m4 < 0, false),
             _ => Self::default(),
         }
     }
 
-    /// The turn that EXIF's `Orientation` asks for: 1 to 8; anything else leaves the picture as stored.
+    /// Returns the rotation of an EXIF `Orientation` tag: 1 to 8; other values leave the picture as
+    /// stored.
     pub fn of_exif(tag: u32) -> Self {
-        let turn = |transpose, flip_rows, flip_columns| Self { transpose, flip_rows, flip_columns };
+        let rotation = |transpose, flip_rows, flip_columns| Self { transpose, flip_rows, flip_columns };
         match tag {
-            2 => turn(false, false, true),
-            3 => turn(false, true, true),
-            4 => turn(false, true, false),
-            5 => turn(true, false, false),
-            6 => turn(true, true, false),
-            7 => turn(true, true, true),
-            8 => turn(true, false, true),
+            2 => rotation(false, false, true),
+            3 => rotation(false, true, true),
+            4 => rotation(false, true, false),
+            5 => rotation(true, false, false),
+            6 => rotation(true, true, false),
+            7 => rotation(true, true, true),
+            8 => rotation(true, false, true),
             _ => Self::default(),
         }
     }
 
-    /// Width and height as shown of a picture stored with these.
+    /// Reads the rotation from the EXIF data of an image file, in any format; without such data, as
+    /// stored.
+    pub fn of_exif_file(path: &Path) -> Self {
+        let read = || {
+            let file = BufReader::new(File::open(path).ok()?);
+            let exif = exif::Reader::new().read_from_container(&mut { file }).ok()?;
+            exif.get_field(exif::Tag::Orientation, exif::In::PRIMARY)?.value.get_uint(0)
+        };
+        read().map_or_else(Self::default, Self::of_exif)
+    }
+
+    /// Returns the displayed width and height of a picture stored with these.
+    #[inline]
     pub fn shown_size(self, width: u32, height: u32) -> (u32, u32) {
         if self.transpose { (height, width) } else { (width, height) }
     }
 
-    /// Turns a stored picture into the one that is shown.
-    pub fn turn(self, picture: &mut Picture) {
+    /// Rotates a stored picture for display.
+    pub fn rotate(self, picture: &mut Picture) {
         if self != Self::default() {
             *picture = self.apply(std::mem::take(picture));
         }
     }
 
-    /// The picture as shown.
+    /// Returns the picture as displayed.
     pub fn apply(self, stored: Picture) -> Picture {
         if self == Self::default() {
             return stored;
@@ -100,7 +119,7 @@ impl Orientation {
     }
 }
 
-/// The display matrix of a stream, if it has one.
+/// Reads the display matrix of a stream, if it has one.
 fn display_matrix(stream: &Stream<'_>) -> Option<[i32; 9]> {
     let matrix = stream.side_data().find(|side| side.kind() == Type::DisplayMatrix)?;
     let mut cells = [0i32; 9];
@@ -111,7 +130,8 @@ fn display_matrix(stream: &Stream<'_>) -> Option<[i32; 9]> {
     Some(cells)
 }
 
-/// Degrees, clockwise, by which a display matrix turns, rounded, -180 to 180; none for a matrix without an extent.
+/// Returns the clockwise rotation of a display matrix in degrees, rounded, -180 to 180; none for a
+/// singular matrix.
 fn degrees(m: &[i32; 9]) -> Option<f64> {
     let [m0, m1, _, m3, m4, ..] = *m;
     let length = |a: i32, b: i32| f64::from(a).hypot(f64::from(b));
@@ -137,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn quarter_turns_and_mirrors_put_every_pixel_in_its_place() {
+    fn rotations_and_mirrors_move_every_pixel_to_its_position() {
         assert_eq!(shown([1, 0, 0, 1]), (2, vec![1, 2, 3, 4, 5, 6]));
         assert_eq!(shown([0, 1, -1, 0]), (3, vec![5, 3, 1, 6, 4, 2]));
         assert_eq!(shown([-1, 0, 0, -1]), (2, vec![6, 5, 4, 3, 2, 1]));
@@ -149,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn photographs_are_turned_as_exif_says() {
+    fn images_are_rotated_as_exif_says() {
         let shown = |tag| {
             let picture = Orientation::of_exif(tag).apply(numbered());
             (picture.width, picture.rgb.iter().copied().step_by(3).collect::<Vec<_>>())
@@ -159,7 +179,7 @@ mod tests {
         assert_eq!(shown(3), (2, vec![6, 5, 4, 3, 2, 1]));
         assert_eq!(shown(4), (2, vec![5, 6, 3, 4, 1, 2]));
         assert_eq!(shown(5), (3, vec![1, 3, 5, 2, 4, 6]));
-        assert_eq!(shown(6), (3, vec![5, 3, 1, 6, 4, 2]), "the camera stood on its right side: turn clockwise");
+        assert_eq!(shown(6), (3, vec![5, 3, 1, 6, 4, 2]), "the camera stood on its right side: rotate clockwise");
         assert_eq!(shown(7), (3, vec![6, 4, 2, 5, 3, 1]));
         assert_eq!(shown(8), (3, vec![2, 4, 6, 1, 3, 5]));
         assert_eq!(shown(9), shown(1));

@@ -1,16 +1,16 @@
-//! Pictures made smaller or larger as Pillow does, to the last bit (Pillow, `libImaging/Resample.c`; `ImageOps.fit` for crops): first each row, then
-//! each column, with coefficients of 22 bits behind the point and a rounding to whole values after either.
+//! Resizes pictures bit for bit like Pillow (`libImaging/Resample.c`; `ImageOps.fit` for crops):
+//! first rows, then columns, with coefficients of 22 fractional bits and rounding to whole values
+//! after each step.
 //!
-//! Most models' authors prepared their pictures so, and a few roundings the other way are a hundredth of an embedding.
-
-use jhalak_common::models;
+//! Most models were trained on pictures prepared by Pillow, and a few different roundings change an
+//! embedding by 0.01.
 
 use crate::picture::Picture;
 
-/// Bits behind the point of a coefficient: 32 less 8 of a value and 2 for sums beyond it.
+/// Fractional bits of a coefficient: 32 less 8 for the value and 2 for sums above it.
 const BITS: u32 = 22;
 const HALF: i32 = 1 << (BITS - 1);
-/// Coefficients of a target pixel come in groups of so many, zeros filling up.
+/// Coefficients of a target pixel are padded with zeros to a multiple of this.
 const GROUP: usize = 4;
 /// Bytes that may be read beyond a row's last pixel.
 const BEYOND: usize = 16;
@@ -26,27 +26,18 @@ pub enum Filter {
     Nearest,
 }
 
-impl Filter {
-    /// The registry's `filter`; None for two-tap, which is not Pillow's.
-    pub fn of(filter: models::Filter) -> Option<Filter> {
-        match filter {
-            models::Filter::Bilinear => Some(Filter::Bilinear),
-            models::Filter::Bicubic => Some(Filter::Bicubic),
-            models::Filter::Nearest => Some(Filter::Nearest),
-            models::Filter::TwoTap => None,
-        }
-    }
-}
-
-/// A part of a picture: left, top, right and bottom edge in pixels. Fractions are allowed, as exact as Pillow takes them.
+/// A part of a picture: left, top, right and bottom edge in pixels. Fractions are as precise as in
+/// Pillow.
 pub type Part = [f32; 4];
 
-/// The whole of a picture.
+/// Returns the whole picture as a part.
+#[inline]
 pub fn whole(picture: &Picture) -> Part {
     [0.0, 0.0, picture.width as f32, picture.height as f32]
 }
 
-/// The largest part of a picture in its middle with the shape of `width` x `height`: Pillow's `ImageOps.fit`.
+/// Returns the largest centred part with the aspect ratio of `width` x `height`, like Pillow's
+/// `ImageOps.fit`.
 pub fn middle(picture: &Picture, width: u32, height: u32) -> Part {
     let (w, h) = (f64::from(picture.width), f64::from(picture.height));
     let (own, wanted) = (w / h, f64::from(width) / f64::from(height));
@@ -61,12 +52,12 @@ pub fn middle(picture: &Picture, width: u32, height: u32) -> Part {
     [left, top, left + cw, top + ch].map(|edge| edge as f32)
 }
 
-/// The `part` of `picture` as `width` x `height` pixels of RGB. Neither may be empty.
+/// Resizes `part` of `picture` to `width` x `height` pixels of RGB. Neither may be empty.
 pub fn resize(picture: &Picture, part: Part, width: u32, height: u32, filter: Filter) -> Vec<u8> {
     resize_by(picture, part, (width as usize, height as usize), filter, across)
 }
 
-/// Makes rows narrower or wider.
+/// Resizes rows horizontally.
 type Across = fn(&[u8], &Axis, &mut [u8]);
 
 fn resize_by(
@@ -80,7 +71,7 @@ fn resize_by(
     let [left, top] = [part[0], part[1]].map(f64::from);
     let [wide, high] = [part[2] - part[0], part[3] - part[1]].map(f64::from);
     if filter == Filter::Nearest {
-        // Added up step by step: where a place falls on a pixel's edge, the sum decides.
+        // Adds up step by step like Pillow: at a pixel's edge, the rounding of the sum decides.
         let places = |from: f64, length: f64, target: usize, source: usize| -> Vec<usize> {
             let step = length / target as f64;
             let places = std::iter::successors(Some(from + step * 0.5), |at| Some(at + step));
@@ -104,15 +95,15 @@ fn resize_by(
     out
 }
 
-/// How the pixels of one direction come from those of the source.
+/// How the target pixels of one direction are computed from the source.
 struct Axis {
-    /// Pixels of the source.
+    /// Number of source pixels.
     source: usize,
-    /// For each target pixel the first source pixel that counts.
+    /// For each target pixel the first source pixel used.
     first: Vec<usize>,
-    /// Coefficients of a target pixel, a multiple of [`GROUP`].
+    /// Coefficients per target pixel, a multiple of [`GROUP`].
     taps: usize,
-    /// For each target pixel those of the source pixels from the first on.
+    /// For each target pixel the coefficients, from its first source pixel.
     coefficients: Vec<i32>,
 }
 
@@ -150,7 +141,7 @@ fn weight(filter: Filter, distance: f64) -> f64 {
     }
 }
 
-/// A sum as a value.
+/// Converts a sum to a value.
 #[inline(always)]
 fn value(sum: i32) -> u8 {
     (sum >> BITS).clamp(0, 255) as u8
@@ -161,7 +152,7 @@ fn across(rgb: &[u8], axis: &Axis, out: &mut [u8]) {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         #[expect(unsafe_code, reason = "code compiled for AVX2 may run only where AVX2 is")]
-        // SAFETY: the processor has just said that it has AVX2.
+        // SAFETY: AVX2 was just detected.
         return unsafe { avx2::across(rgb, axis, out) };
     }
     across_anywhere(rgb, axis, out);
@@ -181,7 +172,7 @@ fn across_anywhere(rgb: &[u8], axis: &Axis, out: &mut [u8]) {
     });
 }
 
-/// Gives each row, with room for taps beyond its end, and where it goes.
+/// Calls `each` with every row, padded for taps beyond its end, and its target.
 #[inline(always)]
 fn each_row(rgb: &[u8], axis: &Axis, out: &mut [u8], mut each: impl FnMut(&[u8], &mut [u8])) {
     let length = axis.source * 3;
@@ -193,7 +184,7 @@ fn each_row(rgb: &[u8], axis: &Axis, out: &mut [u8], mut each: impl FnMut(&[u8],
 }
 
 jhalak_simd::dispatched! {
-    /// One row of the target: `rows` from the first that counts, by their coefficients.
+    /// Computes one target row from `rows`, starting at the first one used.
     down(rows: &[u8], coefficients: &[i32], sums: &mut [i32], out: &mut [u8]) {
         sums.fill(super::HALF);
         for (row, &coefficient) in rows.chunks_exact(out.len()).zip(coefficients) {
@@ -211,7 +202,7 @@ mod avx2 {
     /// Bits of a coefficient's lower half, so that each half fits 16 bits.
     const LOW: i32 = 11;
 
-    /// The coefficients of four source pixels in halves, placed as the pixels will be.
+    /// The coefficients of four source pixels in halves, in the order of the pixels.
     struct Four {
         high: __m256i,
         low: __m256i,
@@ -228,8 +219,9 @@ mod avx2 {
         Four { high: placed(&|k| k >> LOW), low: placed(&|k| k & ((1 << LOW) - 1)) }
     }
 
-    /// See [`super::across_anywhere`]. Four pixels at a time become pairs of 16 bits (red of two pixels, green of two, blue of two), which one
-    /// instruction multiplies and adds; whole numbers, so that the order of sums does not matter.
+    /// See [`super::across_anywhere`]. Turns four pixels at a time into pairs of 16 bits (red of
+    /// two pixels, green of two, blue of two), which one instruction multiplies and adds. Integers,
+    /// so the order of sums does not matter.
     #[target_feature(enable = "avx2")]
     pub(super) fn across(rgb: &[u8], axis: &Axis, out: &mut [u8]) {
         let order = _mm_setr_epi8(0, 3, 1, 4, 2, 5, -1, -1, 6, 9, 7, 10, 8, 11, -1, -1);
@@ -265,7 +257,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn this_processor_and_any_give_the_same(
+        fn the_detected_and_the_portable_code_give_the_same_bytes(
             (columns, rows, width, height) in (1u32..90, 1u32..40, 1usize..60, 1usize..30),
             seed: u32,
             is_cubic: bool,
@@ -273,7 +265,7 @@ mod tests {
             let mut state = seed;
             let mut byte = || {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                // Extremes are commoner than chance would have them.
+                // Extremes occur more often than by chance.
                 match state >> 30 { 0 => 0, 1 => 255, _ => (state >> 16) as u8 }
             };
             let rgb: Vec<u8> = (0..columns * rows * 3).map(|_| byte()).collect();

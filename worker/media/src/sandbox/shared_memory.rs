@@ -1,4 +1,4 @@
-//! Memory that a decoder and its parent share, so that pictures for the detector need not go through a pipe.
+//! Memory that child and parent share, so that pictures for the detector bypass the pipe.
 
 use crate::picture::MAX_PIXELS;
 use crate::picture::pixels::Pixels;
@@ -7,14 +7,14 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 
-/// Bytes of the largest picture, and of what vector code may write beyond its rows and its end.
+/// Bytes of the largest picture, plus what vector code may write beyond its rows and its end.
 const BYTES: u64 = MAX_PIXELS * 3 + (1 << 20);
 
-/// A file in memory that takes one picture. It takes up what was painted and no more.
-pub struct Canvas(File);
+/// A file in memory that holds one picture. It occupies only the pages that were written.
+pub struct SharedMemory(File);
 
-impl Canvas {
-    /// The parent's side. The file can neither shrink nor grow, whatever the child does.
+impl SharedMemory {
+    /// Creates the file, in the parent. It is sealed: the child can neither shrink nor grow it.
     pub fn create() -> io::Result<Self> {
         let file = memfd_create("jhalak-picture", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&file, BYTES)?;
@@ -22,17 +22,18 @@ impl Canvas {
         Ok(Self(file.into()))
     }
 
-    /// Where another process of the same user finds it, as long as this one lives.
-    pub fn address(&self) -> String {
+    /// Returns the path under which another process of the same user opens it, as long as this
+    /// process lives.
+    pub fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
     }
 
-    /// The child's side.
-    pub fn open(address: &str) -> io::Result<Self> {
-        OpenOptions::new().read(true).write(true).open(address).map(Self)
+    /// Opens the parent's file, in the child.
+    pub fn open(path: &str) -> io::Result<Self> {
+        OpenOptions::new().read(true).write(true).open(path).map(Self)
     }
 
-    /// Its first `bytes` bytes.
+    /// Maps the first `bytes` bytes.
     pub fn pixels(&self, bytes: usize) -> io::Result<Pixels> {
         if bytes as u64 > BYTES {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -46,15 +47,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_one_side_paints_the_other_sees_and_neither_can_shrink_it() {
-        let parent = Canvas::create().expect("memory");
-        let child = Canvas::open(&parent.address()).expect("the same file");
-        let mut painted = child.pixels(10_000).expect("a map");
-        painted[9_999] = 7;
+    fn each_side_sees_what_the_other_writes_and_neither_can_shrink_it() {
+        let parent = SharedMemory::create().expect("memory");
+        let child = SharedMemory::open(&parent.path()).expect("the same file");
+        let mut written = child.pixels(10_000).expect("a map");
+        written[9_999] = 7;
         assert_eq!(parent.pixels(10_000).expect("a map")[9_999], 7);
         assert!(child.0.set_len(0).is_err());
         assert!(parent.pixels(BYTES as usize + 1).is_err());
-        painted.resize(20_000);
-        assert!(!painted.is_shared() && painted.len() == 20_000, "too small: left for memory of its own");
+        written.resize(20_000);
+        assert!(!written.is_shared() && written.len() == 20_000, "too small: replaced by memory of its own");
     }
 }

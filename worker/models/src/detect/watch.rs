@@ -8,7 +8,7 @@ use jhalak_common::{Error, Result};
 use super::ObjectDetector;
 use jhalak_media::detector::Object;
 use jhalak_media::error::MediaError;
-use jhalak_media::frame_visitor::{FramePlace, Viewer};
+use jhalak_media::frame_visitor::{FramePosition, FrameVisitor};
 use jhalak_media::picture::Picture;
 
 /// Frames that wait for the detector at most.
@@ -18,7 +18,7 @@ const WAITING: usize = 2;
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeenFrame {
     /// Which one it is.
-    pub place: FramePlace,
+    pub place: FramePosition,
     /// Its width and height as shown.
     pub size: (u32, u32),
     /// Its objects, from the highest score down.
@@ -36,7 +36,7 @@ pub struct Seen {
 
 /// Gives frames to a detector on another thread.
 pub struct Watcher {
-    frames: SyncSender<(FramePlace, Picture)>,
+    frames: SyncSender<(FramePosition, Picture)>,
 }
 
 /// The detector's side of a [`Watcher`].
@@ -53,8 +53,8 @@ pub fn watch(detector: ObjectDetector, batch: usize) -> Result<(Watcher, Watchin
     Ok((Watcher { frames }, Watching(looking)))
 }
 
-impl Viewer for Watcher {
-    fn view(&mut self, place: FramePlace, picture: Picture) -> Result<(), MediaError> {
+impl FrameVisitor for Watcher {
+    fn visit(&mut self, place: FramePosition, picture: Picture) -> Result<(), MediaError> {
         // A detector that has given up says why in its own answer.
         self.frames.send((place, picture)).map_err(|_| MediaError::Cancelled)
     }
@@ -70,7 +70,7 @@ impl Watching {
     }
 }
 
-fn look(mut detector: ObjectDetector, inbox: &Receiver<(FramePlace, Picture)>, batch: usize) -> Result<Seen> {
+fn look(mut detector: ObjectDetector, inbox: &Receiver<(FramePosition, Picture)>, batch: usize) -> Result<Seen> {
     let (mut seen, mut best) = (Seen::default(), 0);
     while let Ok(first) = inbox.recv() {
         let more = std::iter::from_fn(|| inbox.try_recv().ok()).take(batch - 1);
