@@ -13,7 +13,7 @@ use jhalak_common::settings::{ModelSettings, Settings};
 use jhalak_worker::embed::{audio, picture_input};
 use jhalak_worker::inference::{Models, Tensor};
 use jhalak_worker::media::picture::Picture;
-use jhalak_worker::media::resample;
+use jhalak_worker::media::picture::resample;
 use serde_json::Value;
 
 /// Maximum difference relative to the largest element: the reference runs the same library,

@@ -13,8 +13,8 @@ use jhalak_common::models::{Model, Registry};
 use jhalak_common::settings::{InferenceSettings, ModelSettings, Settings};
 use jhalak_worker::embed::{audio, video};
 use jhalak_worker::inference::{Models, Tensor};
-use jhalak_worker::media::jpeg;
 use jhalak_worker::media::picture::Picture;
+use jhalak_worker::media::picture::jpeg_encoder;
 use serde_json::Value;
 
 /// Maximum difference from PyTorch, on values of about 1.
@@ -174,7 +174,7 @@ fn keyframes(count: usize, padding: usize) -> Vec<u8> {
         let rgb: Vec<u8> = (0..60 * 40 * 3).map(|i| ((i * (n + 3) + i / 180 * 11) % 256) as u8).collect();
         member(
             &format!("a-{n:02}.jpg"),
-            &jpeg::encode(&Picture { width: 60, height: 40, rgb: rgb.into() }, 95).unwrap(),
+            &jpeg_encoder::encode(&Picture { width: 60, height: 40, rgb: rgb.into() }, 95).unwrap(),
         );
         member(&format!("a-{n:02}.json"), b"{\"frame\":1}\n");
     }
@@ -182,7 +182,7 @@ fn keyframes(count: usize, padding: usize) -> Vec<u8> {
         let rgb = vec![0; 60 * 40 * 3];
         member(
             &format!("a-{n:02}.jpg"),
-            &jpeg::encode(&Picture { width: 60, height: 40, rgb: rgb.into() }, 95).unwrap(),
+            &jpeg_encoder::encode(&Picture { width: 60, height: 40, rgb: rgb.into() }, 95).unwrap(),
         );
         member(&format!("a-{n:02}.json"), b"{\"padding\":true}\n");
     }

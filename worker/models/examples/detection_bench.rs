@@ -8,7 +8,7 @@ use std::path::Path;
 
 use jhalak_common::models::{Registry, Role};
 use jhalak_common::settings::Settings;
-use jhalak_media::photograph;
+use jhalak_media::picture::jpeg_decoder;
 use jhalak_models::detect::ObjectDetector;
 use jhalak_models::detect::input::InputWriter;
 use jhalak_models::embed::picture_input;
@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let picture_input = embedder.picture.clone().ok_or("the embedder sees no pictures")?;
     let mut detector = ObjectDetector::open(&Models::open(&settings, registry)?, &entry)?;
     let jpeg = std::fs::read(file)?;
-    let decode = || photograph::decode(&jpeg).map_err(jhalak_common::Error::from);
+    let decode = || jpeg_decoder::decode(&jpeg).map_err(jhalak_common::Error::from);
     let shown = decode()?;
     let mut how = entry.picture.clone().ok_or("the detector sees no pictures")?;
     (how.width, how.height) = (416, 416);

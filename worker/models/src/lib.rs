@@ -13,3 +13,4 @@
 pub mod detect;
 pub mod embed;
 pub mod inference;
+mod resize_filter;

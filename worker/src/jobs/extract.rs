@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Clock, Context};
 use crate::job_loop::Done;
 use crate::scratch::JobFolder;
-use jhalak_media::keyframe_tar::FILE_NAME as KEYFRAMES_FILE;
+use jhalak_media::keyframes::archive::FILE_NAME as KEYFRAMES_FILE;
 use jhalak_media::scenes::list;
 use jhalak_media::{
     AudioSettings, AudioTrack, DecodeLimits, DecodeReport, DecodeRequest, KeyframeSet, KeyframeSettings, Position,
@@ -121,9 +121,9 @@ impl Extraction<'_> {
         let program = &self.context.program;
         let report = match detector {
             Some(detector) => {
-                jhalak_media::child::decode_with_detector(program, &request, &limits, cut, Box::new(detector)).await?
+                jhalak_media::sandbox::decode_with_detector(program, &request, &limits, cut, Box::new(detector)).await?
             }
-            None => jhalak_media::child::decode(program, &request, &limits, cut).await?,
+            None => jhalak_media::sandbox::decode(program, &request, &limits, cut).await?,
         };
         self.decoded = Some(report);
         self.clock.note(&mut self.done, "decode");

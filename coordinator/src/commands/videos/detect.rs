@@ -10,7 +10,8 @@ use jhalak_common::{Error, Result};
 use jhalak_worker::detect::frames::{self, Detections, FrameDetections};
 use jhalak_worker::detect::{ObjectDetector, Thresholds, draw};
 use jhalak_worker::inference::Models;
-use jhalak_worker::media::{FrameSettings, jpeg};
+use jhalak_worker::media::FrameSettings;
+use jhalak_worker::media::picture::jpeg_encoder;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -169,6 +170,6 @@ fn paint(seen: &Detections, how: &DetectorOutput, file: &Path) -> Result<()> {
     let (place, picture) = seen.richest.as_ref().ok_or_else(|| Error::invalid("there is no frame to paint"))?;
     let mut picture = picture.clone();
     draw::draw(&mut picture, &seen.frames[*place].objects, &how.labels);
-    let jpeg = jpeg::encode(&picture, 90)?;
+    let jpeg = jpeg_encoder::encode(&picture, 90)?;
     std::fs::write(file, jpeg).map_err(|e| Error::invalid(format!("cannot write {}: {e}", file.display())))
 }

@@ -115,7 +115,7 @@ impl Keyframes {
         let mut set = self.set(report)?;
         unpack(&set, &out)?;
         if let Some(sheet) = &self.sheet {
-            media::sheet::write(&set.tar, sheet).map_err(|error| match error {
+            media::keyframes::contact_sheet::write(&set.tar, sheet).map_err(|error| match error {
                 MediaError::Transient { message } => Error::invalid(message),
                 other => other.into(),
             })?;
@@ -233,7 +233,7 @@ fn unpack(set: &KeyframeSet, out: &Path) -> Result<()> {
     let names = set.keyframes.iter().map(|k| &k.file).chain(set.padding.iter().map(|p| &p.file));
     let mut names = names.cloned().collect::<Vec<_>>().into_iter();
     let mut failed = None;
-    media::keyframe_tar::read(&set.tar, |sample| {
+    media::keyframes::archive::read(&set.tar, |sample| {
         // The archive was made from a file that nobody vouches for: a name must not lead out of the folder.
         match names.next().filter(|name| !name.contains('/')) {
             Some(name) => {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use jhalak_common::process::shutdown;
 use jhalak_common::settings::{DecodeSettings, Settings};
 use jhalak_common::{Error, ErrorKind, Result};
-use jhalak_worker::media::child::{decode_with_detector, view_frames};
-use jhalak_worker::media::viewer::Viewer;
-use jhalak_worker::media::{DecodeLimits, DecodeReport, DecodeRequest, Detector, MediaError, Outcome, child};
+use jhalak_worker::media::frame_visitor::FrameVisitor;
+use jhalak_worker::media::sandbox::{decode_with_detector, decode_with_visitor};
+use jhalak_worker::media::{DecodeLimits, DecodeReport, DecodeRequest, Detector, MediaError, Outcome, sandbox};
 use jhalak_worker::scratch::{JobFolder, Scratch};
 
 use crate::console::output::Output;
@@ -29,7 +29,7 @@ pub(super) enum Guest {
     /// The detector that scene-object keyframes need.
     Detector(Box<dyn Detector + Send>),
     /// A viewer of the frames that are asked for.
-    Viewer(Box<dyn Viewer + Send>),
+    Viewer(Box<dyn FrameVisitor + Send>),
 }
 
 /// Decodes `video` as `ask` says. Interrupted, it leaves nothing behind.
@@ -51,8 +51,8 @@ pub(super) async fn decode(
     let program = std::env::current_exe().map_err(|e| Error::from(e).context("the path of this program"))?;
     let decoded = match guest {
         Guest::Detector(detector) => decode_with_detector(&program, &request, &limits, &stop, detector).await,
-        Guest::Viewer(viewer) => view_frames(&program, &request, &limits, &stop, viewer).await,
-        Guest::Nobody => child::decode(&program, &request, &limits, &stop).await,
+        Guest::Viewer(viewer) => decode_with_visitor(&program, &request, &limits, &stop, viewer).await,
+        Guest::Nobody => sandbox::decode(&program, &request, &limits, &stop).await,
     };
     let report = decoded.map_err(|error| told(error, video))?;
     Ok(Decoded { report, _folder: folder, _scratch: scratch })

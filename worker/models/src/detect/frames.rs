@@ -9,8 +9,8 @@ use jhalak_common::{Error, Result};
 use super::detector::ObjectDetector;
 use jhalak_media::detector::Object;
 use jhalak_media::error::MediaError;
+use jhalak_media::frame_visitor::{FramePosition, FrameVisitor};
 use jhalak_media::picture::Picture;
-use jhalak_media::viewer::{FramePlace, Viewer};
 
 /// Maximum number of frames that wait for the detector.
 const MAX_QUEUED: usize = 2;
@@ -19,7 +19,7 @@ const MAX_QUEUED: usize = 2;
 #[derive(Debug, Clone, PartialEq)]
 pub struct FrameDetections {
     /// Number and time of the frame.
-    pub place: FramePlace,
+    pub place: FramePosition,
     /// Display width and height.
     pub size: (u32, u32),
     /// Its objects, by descending score.
@@ -38,7 +38,7 @@ pub struct Detections {
 
 /// Sends frames to the detector thread.
 pub struct FrameSender {
-    frames: SyncSender<(FramePlace, Picture)>,
+    frames: SyncSender<(FramePosition, Picture)>,
 }
 
 /// The detector thread of a [`FrameSender`].
@@ -57,8 +57,8 @@ pub fn spawn(detector: ObjectDetector, batch: usize) -> Result<(FrameSender, Det
     Ok((FrameSender { frames }, DetectionThread(thread)))
 }
 
-impl Viewer for FrameSender {
-    fn view(&mut self, place: FramePlace, picture: Picture) -> Result<(), MediaError> {
+impl FrameVisitor for FrameSender {
+    fn visit(&mut self, place: FramePosition, picture: Picture) -> Result<(), MediaError> {
         // A failed detector reports its error in `finish`.
         self.frames.send((place, picture)).map_err(|_| MediaError::Cancelled)
     }
@@ -76,7 +76,7 @@ impl DetectionThread {
 
 fn detect_frames(
     mut detector: ObjectDetector,
-    inbox: &Receiver<(FramePlace, Picture)>,
+    inbox: &Receiver<(FramePosition, Picture)>,
     batch: usize,
 ) -> Result<Detections> {
     let (mut seen, mut best) = (Detections::default(), 0);

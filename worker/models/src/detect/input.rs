@@ -6,7 +6,7 @@ use jhalak_common::{Error, Result};
 use super::bilinear::BilinearResizer;
 use super::letterbox::Letterbox;
 use jhalak_media::picture::Picture;
-use jhalak_media::resample;
+use jhalak_media::picture::resample;
 
 /// Default padding value: the gray of YOLO.
 const PAD: u8 = 114;
@@ -61,7 +61,7 @@ impl InputWriter {
         let letterbox = Letterbox::of(self.how.resize, size, (self.how.width, self.how.height));
         let sink = Sink { values: &self.values, sources: self.sources, how: &self.how, letterbox };
         sink.pad(input);
-        let Some(filter) = resample::Filter::of(self.how.filter) else {
+        let Some(filter) = crate::resize_filter::pillow(self.how.filter) else {
             self.bilinear.rows(&picture.rgb, size, &letterbox, |y, line| sink.line(y, line, input));
             return Ok(letterbox);
         };

@@ -4,7 +4,7 @@ use jhalak_common::models::{Channels, Layout, PictureInput, Resize};
 use jhalak_common::{Error, Result};
 
 use jhalak_media::picture::Picture;
-use jhalak_media::resample;
+use jhalak_media::picture::resample;
 
 /// Writes `picture` to `input` (one picture of the batch) in the size, scale and layout of the
 /// model.
@@ -43,8 +43,8 @@ fn resized(picture: &Picture, how: &PictureInput) -> Result<Vec<u8>> {
     if (picture.width, picture.height) == (how.width, how.height) {
         return Ok(picture.rgb.to_vec());
     }
-    let filter =
-        resample::Filter::of(how.filter).ok_or_else(|| Error::bug("the two-tap filter is only for detectors"))?;
+    let filter = crate::resize_filter::pillow(how.filter)
+        .ok_or_else(|| Error::bug("the two-tap filter is only for detectors"))?;
     let part = match how.resize {
         Resize::Stretch => resample::whole(picture),
         Resize::Crop => resample::middle(picture, how.width, how.height),

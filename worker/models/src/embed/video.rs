@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::picture_input;
 use crate::inference::{Session, Tensor};
-use jhalak_media::photograph;
 use jhalak_media::picture::Picture;
+use jhalak_media::picture::jpeg_decoder;
 
 /// A trailer's video embedding.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +31,7 @@ pub fn embed(keyframes: &[u8], model: &Model, session: &Session) -> Result<Optio
     if jpegs.is_empty() {
         return Ok(None);
     }
-    let pictures = jpegs.iter().map(|jpeg| photograph::decode(jpeg).map_err(Error::from));
+    let pictures = jpegs.iter().map(|jpeg| jpeg_decoder::decode(jpeg).map_err(Error::from));
     match &model.clip {
         Some(clip) => embed_clip(pictures, clip, model, session),
         None => embed_each(pictures, model, session),
