@@ -3,7 +3,6 @@
 //! The order is that of the invariants: artifacts are put, then their commit record, then the result is sent, then the delivery is
 //! acknowledged. What dies in between is delivered again and finds what is committed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,20 +20,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::jobs::{self, Context};
-use crate::run_watch::RunWatch;
+use crate::cancellation::RunWatch;
+use crate::jobs::{self, Context, JobStats};
 
 /// What cannot be settled now is handed back after this long: the store or the broker is away.
 const AWAY: Duration = Duration::from_secs(1);
-
-/// What a job did: how many artifacts it made, and the seconds of its steps.
-#[derive(Debug, Default)]
-pub struct Done {
-    /// Artifacts that this job committed.
-    pub made: usize,
-    /// Seconds a step.
-    pub seconds: BTreeMap<String, f64>,
-}
 
 /// A worker: takes jobs of some kinds and runs them side by side.
 pub struct Worker {
@@ -179,8 +169,8 @@ impl Worker {
         };
         match outcome {
             Ok(done) => {
-                tracing::info!(job = %job.id, run = %job.run, made = done.made, seconds = ?done.seconds, "job committed");
-                self.send_result(&job, Outcome::Committed { made: done.made, seconds: done.seconds }).await?;
+                tracing::info!(job = %job.id, run = %job.run, made = done.committed, seconds = ?done.seconds, "job committed");
+                self.send_result(&job, Outcome::Committed { made: done.committed, seconds: done.seconds }).await?;
                 fault_point::reach("after-result");
             }
             Err(error) if error.kind() == ErrorKind::Cancelled && cancelled.is_cancelled() => {
@@ -209,7 +199,7 @@ impl Worker {
     }
 
     /// Runs the job until it has ended, the worker's grace is over (`cut`) or its run is cancelled.
-    async fn run_until(&self, job: &Job, cut: &CancellationToken, cancelled: &CancellationToken) -> Result<Done> {
+    async fn run_until(&self, job: &Job, cut: &CancellationToken, cancelled: &CancellationToken) -> Result<JobStats> {
         let stop = CancellationToken::new();
         let mut running = std::pin::pin!(jobs::run(&self.context, job, stop.clone()));
         tokio::select! {

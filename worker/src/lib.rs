@@ -6,10 +6,10 @@
 //!
 //! Start reading in [`job_loop`], then [`jobs::extract`].
 
+pub mod cancellation;
 pub mod heartbeat;
 pub mod job_loop;
 pub mod jobs;
-pub mod run_watch;
 pub mod scratch;
 
 pub use jhalak_media as media;

@@ -17,8 +17,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::checkpoints::Checkpoints;
-use super::{Clock, Context};
-use crate::job_loop::Done;
+use super::{Clock, Context, JobStats};
 use jhalak_recommend::cell::{self, EmbeddingTable, Features};
 
 /// What training jobs read, kept for the next job: the last dataset and its tables.
@@ -33,8 +32,8 @@ struct Loaded {
 }
 
 /// Trains and tests the fold, and commits its result.
-pub(super) async fn run(context: &Arc<Context>, task: &CellTask, cut: CancellationToken) -> Result<Done> {
-    let mut done = Done::default();
+pub(super) async fn run(context: &Arc<Context>, task: &CellTask, cut: CancellationToken) -> Result<JobStats> {
+    let mut done = JobStats::default();
     let mut clock = Clock::start();
     let key = ArtifactKey::new(&task.recipe, &task.dataset);
     if artifact::committed(context.store.as_ref(), &key).await?.is_some() {
@@ -73,7 +72,7 @@ pub(super) async fn run(context: &Arc<Context>, task: &CellTask, cut: Cancellati
     )
     .await?
     {
-        Commit::Committed => done.made += 1,
+        Commit::Committed => done.committed += 1,
         Commit::LostRace => tracing::info!(cell = %task.cell.name(), fold, "another worker committed it first"),
     }
     checkpoints.remove().await;

@@ -21,8 +21,7 @@ use jhalak_common::{Error, Result};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{Clock, Context};
-use crate::job_loop::Done;
+use super::{Clock, Context, JobStats};
 use crate::scratch::JobFolder;
 use jhalak_media::keyframe_tar::FILE_NAME as KEYFRAMES_FILE;
 use jhalak_media::scenes::list;
@@ -38,8 +37,8 @@ use jhalak_models::inference::Models;
 const OBJECTS_FILE: &str = "objects.json";
 
 /// Makes what is missing of the task's artifacts.
-pub(super) async fn run(context: &Arc<Context>, task: &ExtractTask, cut: CancellationToken) -> Result<Done> {
-    let mut done = Done::default();
+pub(super) async fn run(context: &Arc<Context>, task: &ExtractTask, cut: CancellationToken) -> Result<JobStats> {
+    let mut done = JobStats::default();
     let mut clock = Clock::start();
     let mut missing = Vec::new();
     for recipe in &task.wanted {
@@ -77,7 +76,7 @@ struct Extraction<'a> {
     folder: JobFolder,
     decoded: Option<DecodeReport>,
     clock: Clock,
-    done: Done,
+    done: JobStats,
 }
 
 impl Extraction<'_> {
@@ -145,7 +144,7 @@ impl Extraction<'_> {
             fault_point::reach("after-embedding");
         }
         match artifact::commit(self.store(), recipe, self.subject(), files, facts).await? {
-            Commit::Committed => self.done.made += 1,
+            Commit::Committed => self.done.committed += 1,
             Commit::LostRace => {
                 tracing::info!(id = %self.subject().id, kind = recipe.kind.name(), "another worker committed it first")
             }

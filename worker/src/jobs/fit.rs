@@ -9,13 +9,12 @@ use jhalak_common::{Error, Result};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Clock, Context, cell};
-use crate::job_loop::Done;
+use super::{Clock, Context, JobStats, cell};
 use jhalak_recommend::serving::{FitRequest, fit_all};
 
 /// Fits the models and commits their files.
-pub(super) async fn run(context: &Arc<Context>, task: &FitTask, cut: CancellationToken) -> Result<Done> {
-    let mut done = Done::default();
+pub(super) async fn run(context: &Arc<Context>, task: &FitTask, cut: CancellationToken) -> Result<JobStats> {
+    let mut done = JobStats::default();
     let mut clock = Clock::start();
     let key = ArtifactKey::new(&task.recipe, &task.dataset);
     if artifact::committed(context.store.as_ref(), &key).await?.is_some() {
@@ -43,7 +42,7 @@ pub(super) async fn run(context: &Arc<Context>, task: &FitTask, cut: Cancellatio
     let bodies = files.iter().map(|(name, bytes)| (name.as_str(), Body::Bytes(bytes.clone().into()))).collect();
     let facts = json!({ "fit": task.fit });
     match artifact::commit(context.store.as_ref(), &task.recipe, &task.dataset, bodies, facts).await? {
-        Commit::Committed => done.made += 1,
+        Commit::Committed => done.committed += 1,
         Commit::LostRace => tracing::info!("another worker committed the final model first"),
     }
     clock.note(&mut done, "commit");

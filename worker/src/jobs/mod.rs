@@ -18,9 +18,17 @@ use jhalak_common::{Error, Result};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::job_loop::Done;
 use crate::scratch::Scratch;
 use jhalak_models::inference::Models;
+
+/// What a job did, for the job's result and the log.
+#[derive(Debug, Default)]
+pub struct JobStats {
+    /// Artifacts that this job committed.
+    pub committed: usize,
+    /// Seconds of each step, by the step's name.
+    pub seconds: BTreeMap<String, f64>,
+}
 
 /// What the jobs of one worker share.
 pub struct Context {
@@ -75,7 +83,7 @@ impl Context {
 ///
 /// # Errors
 /// Their kind decides: transient ones are tried again, Cancelled hands the job back, every other one quarantines it.
-pub async fn run(context: &Arc<Context>, job: &Job, cut: CancellationToken) -> Result<Done> {
+pub async fn run(context: &Arc<Context>, job: &Job, cut: CancellationToken) -> Result<JobStats> {
     if job.store != context.store.url() {
         return Err(Error::transient(format!(
             "the run lives in {} and this worker writes to {}: start workers with the run's store",
@@ -109,7 +117,7 @@ impl Clock {
     }
 
     /// Notes the time since the last note under `step`.
-    fn note(&mut self, done: &mut Done, step: &str) {
+    fn note(&mut self, done: &mut JobStats, step: &str) {
         let now = Instant::now();
         *done.seconds.entry(step.to_string()).or_default() += (now - self.0).as_secs_f64();
         self.0 = now;
@@ -143,6 +151,6 @@ mod tests {
         let error = run(&context, &job(known + 1), CancellationToken::new()).await.expect_err("a newer contract");
         assert_eq!(error.kind(), ErrorKind::Transient, "another worker may know it");
         assert!(error.to_string().contains("the coordinator's version"), "{error}");
-        assert_eq!(run(&context, &job(known), CancellationToken::new()).await.expect("its own").made, 1);
+        assert_eq!(run(&context, &job(known), CancellationToken::new()).await.expect("its own").committed, 1);
     }
 }
