@@ -1,118 +1,168 @@
-//! Which runs were cancelled: looked up before a job starts, and again and again while jobs of the run are at work.
+//! Which runs are cancelled: looked up before a job starts, and at intervals while jobs of the run
+//! are running.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jhalak_common::run;
 use jhalak_common::store::ObjectStore;
 use tokio_util::sync::CancellationToken;
 
-/// What was looked up is believed for so long.
-const FRESH: Duration = Duration::from_secs(2);
+/// How long a lookup stays valid, and the interval between lookups of runs with jobs.
+const MAX_AGE: Duration = Duration::from_secs(2);
 
-/// A run without jobs is forgotten after so long.
-const FORGET: Duration = Duration::from_secs(60);
+/// How long a run without jobs is remembered.
+const FORGET_AFTER: Duration = Duration::from_secs(60);
 
-/// The runs that this worker has jobs of.
-pub struct RunWatch {
+/// The runs that this worker has jobs of, and whether they are cancelled.
+pub struct CancellationWatch {
     store: Arc<dyn ObjectStore>,
-    runs: Mutex<BTreeMap<String, Watched>>,
+    runs: Mutex<BTreeMap<String, Run>>,
 }
 
-struct Watched {
+struct Run {
     cancelled: CancellationToken,
-    looked: Option<Instant>,
+    checked: Option<Instant>,
     jobs: usize,
 }
 
-/// A job of a run, as long as it is at work.
-pub struct Entered {
-    /// Cancelled once the run is.
+/// One job's interest in its run. Drop it when the job has ended.
+pub struct WatchedRun {
+    /// Cancelled when the run is.
     pub cancelled: CancellationToken,
-    watch: Arc<RunWatch>,
+    watch: Arc<CancellationWatch>,
     run: String,
 }
 
-impl RunWatch {
-    /// Watches the runs that live in `store`.
+impl CancellationWatch {
+    /// Watches runs whose records are in `store`.
     pub fn new(store: Arc<dyn ObjectStore>) -> Arc<Self> {
-        Arc::new(RunWatch { store, runs: Mutex::default() })
+        Arc::new(CancellationWatch { store, runs: Mutex::default() })
     }
 
-    fn runs(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Watched>> {
+    fn runs(&self) -> MutexGuard<'_, BTreeMap<String, Run>> {
         // No code that holds the lock can panic halfway through a change.
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A job of `run` is about to start. Looks the run up, unless that was done just now.
-    pub async fn enter(self: &Arc<Self>, run: &str) -> Entered {
-        let fresh = {
+    /// Watches `run` for a job that is about to start. Looks the run up unless the last lookup is
+    /// still valid.
+    pub async fn watch(self: &Arc<Self>, run: &str) -> WatchedRun {
+        let valid = {
             let mut runs = self.runs();
-            let watched = runs.entry(run.to_string()).or_insert_with(Watched::new);
-            watched.jobs += 1;
-            // That it is cancelled is never believed without looking: somebody may have let it go on.
-            !watched.cancelled.is_cancelled() && watched.looked.is_some_and(|at| at.elapsed() < FRESH)
+            let known = runs.entry(run.to_string()).or_insert_with(Run::new);
+            known.jobs += 1;
+            // A cancelled run is always looked up again: it may have been resumed.
+            !known.cancelled.is_cancelled() && known.checked.is_some_and(|at| at.elapsed() < MAX_AGE)
         };
-        let mut entered = Entered { cancelled: CancellationToken::new(), watch: self.clone(), run: run.to_string() };
-        if !fresh {
-            self.look(run).await;
+        let mut watched = WatchedRun { cancelled: CancellationToken::new(), watch: self.clone(), run: run.to_string() };
+        if !valid {
+            self.check(run).await;
         }
-        if let Some(watched) = self.runs().get(run) {
-            entered.cancelled = watched.cancelled.clone();
+        if let Some(known) = self.runs().get(run) {
+            watched.cancelled = known.cancelled.clone();
         }
-        entered
+        watched
     }
 
-    /// Looks up the runs that have jobs at work, until dropped.
-    pub async fn keep_looking(self: Arc<Self>) {
+    /// Looks up runs with running jobs at intervals, until dropped.
+    pub async fn poll(self: Arc<Self>) {
         loop {
-            tokio::time::sleep(FRESH).await;
+            tokio::time::sleep(MAX_AGE).await;
             let busy: Vec<String> = {
                 let mut runs = self.runs();
-                runs.retain(|_, w| w.jobs > 0 || w.looked.is_some_and(|at| at.elapsed() < FORGET));
-                runs.iter().filter(|(_, w)| w.jobs > 0).map(|(run, _)| run.clone()).collect()
+                runs.retain(|_, r| r.jobs > 0 || r.checked.is_some_and(|at| at.elapsed() < FORGET_AFTER));
+                runs.iter().filter(|(_, r)| r.jobs > 0).map(|(run, _)| run.clone()).collect()
             };
             for run in busy {
-                self.look(&run).await;
+                self.check(&run).await;
             }
         }
     }
 
-    async fn look(&self, run: &str) {
+    async fn check(&self, run: &str) {
         let cancelled = match run::is_cancelled(self.store.as_ref(), run).await {
             Ok(cancelled) => cancelled,
             Err(error) => {
-                // Whether the store can be reached is for the job itself to find out.
-                tracing::debug!(run, error = %error.chain(), "whether the run was cancelled cannot be told now");
+                // An unreachable store fails the job itself, which reports it.
+                tracing::debug!(run, error = %error.chain(), "cannot check now whether the run is cancelled");
                 return;
             }
         };
-        if let Some(watched) = self.runs().get_mut(run) {
-            watched.looked = Some(Instant::now());
-            match (cancelled, watched.cancelled.is_cancelled()) {
+        if let Some(known) = self.runs().get_mut(run) {
+            known.checked = Some(Instant::now());
+            match (cancelled, known.cancelled.is_cancelled()) {
                 (true, false) => {
-                    tracing::info!(run, "the run was cancelled: its jobs are dropped");
-                    watched.cancelled.cancel();
+                    tracing::info!(run, "the run was cancelled: dropping its jobs");
+                    known.cancelled.cancel();
                 }
-                // Somebody lets it go on.
-                (false, true) => watched.cancelled = CancellationToken::new(),
+                // The run was resumed.
+                (false, true) => known.cancelled = CancellationToken::new(),
                 _ => {}
             }
         }
     }
 }
 
-impl Watched {
+impl Run {
     fn new() -> Self {
-        Watched { cancelled: CancellationToken::new(), looked: None, jobs: 0 }
+        Run { cancelled: CancellationToken::new(), checked: None, jobs: 0 }
     }
 }
 
-impl Drop for Entered {
+impl Drop for WatchedRun {
     fn drop(&mut self) {
-        if let Some(watched) = self.watch.runs().get_mut(&self.run) {
-            watched.jobs -= 1;
+        if let Some(known) = self.watch.runs().get_mut(&self.run) {
+            known.jobs -= 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use jhalak_common::run::{CANCELLED, run_key};
+    use jhalak_common::store::local::LocalStore;
+
+    fn watch() -> (tempfile::TempDir, Arc<LocalStore>, Arc<CancellationWatch>) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Arc::new(LocalStore::open(folder.path()).expect("a folder"));
+        let watch = CancellationWatch::new(store.clone());
+        (folder, store, watch)
+    }
+
+    #[tokio::test]
+    async fn a_job_of_a_cancelled_run_is_cancelled_before_it_starts_and_runs_once_the_run_is_resumed() {
+        let (_folder, store, watch) = watch();
+        let record = run_key("one", CANCELLED);
+        store.put(&record, Bytes::from_static(b"{}")).await.expect("written");
+        assert!(watch.watch("one").await.cancelled.is_cancelled());
+        assert!(!watch.watch("other").await.cancelled.is_cancelled());
+        store.delete(&record).await.expect("deleted");
+        assert!(!watch.watch("one").await.cancelled.is_cancelled(), "a cancelled run is looked up each time");
+    }
+
+    #[tokio::test]
+    async fn running_jobs_notice_that_their_run_is_cancelled() {
+        let (_folder, store, watch) = watch();
+        let polling = tokio::spawn(watch.clone().poll());
+        let running = watch.watch("one").await;
+        assert!(!running.cancelled.is_cancelled());
+        store.put(&run_key("one", CANCELLED), Bytes::from_static(b"{}")).await.expect("written");
+        let noticed = tokio::time::timeout(10 * MAX_AGE, running.cancelled.cancelled()).await;
+        assert!(noticed.is_ok(), "the poll did not notice");
+        polling.abort();
+    }
+
+    #[tokio::test]
+    async fn a_run_counts_its_jobs_until_they_end() {
+        let (_folder, _store, watch) = watch();
+        let jobs = |watch: &CancellationWatch| watch.runs().get("one").map(|r| r.jobs);
+        let (first, second) = (watch.watch("one").await, watch.watch("one").await);
+        assert_eq!(jobs(&watch), Some(2));
+        drop((first, second));
+        assert_eq!(jobs(&watch), Some(0));
     }
 }

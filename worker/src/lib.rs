@@ -9,8 +9,11 @@
 
 pub mod blocking;
 pub mod cancellation;
+mod end_state;
 pub mod heartbeat;
 pub mod job_loop;
+#[cfg(test)]
+mod job_loop_tests;
 pub mod jobs;
 pub mod scratch;
 
