@@ -105,27 +105,30 @@ fn run(cli: Cli) -> Result<()> {
         })
         .collect();
     let worked = runtime.block_on(work(settings, &kinds));
-    // A decode or a training that was cut may still hold a thread: the process ends without it.
+    // A stopped decode or training may still occupy a thread: do not wait for it.
     runtime.shutdown_background();
     worked
 }
 
-/// How long a worker that is started before its broker waits for it.
-const BROKER: Duration = Duration::from_secs(300);
+/// How long a worker waits at its start for an unreachable broker.
+const BROKER_WAIT: Duration = Duration::from_secs(300);
 
-/// Opens the queue, waiting for a broker that is not there yet; None where the worker is told to stop meanwhile.
+/// Pause between two tries to reach the broker.
+const BROKER_PAUSE: Duration = Duration::from_secs(2);
+
+/// Opens the queue, waiting for an unreachable broker; None where `stop` is cancelled meanwhile.
 async fn open_queue(settings: &Settings, stop: &CancellationToken) -> Result<Option<Arc<dyn Queue>>> {
     let began = Instant::now();
     loop {
         let error = match queue::open(&settings.queue, &settings.rabbitmq).await {
             Ok(queue) => return Ok(Some(queue)),
-            Err(error) if error.kind().is_transient() && began.elapsed() < BROKER => error,
+            Err(error) if error.kind().is_transient() && began.elapsed() < BROKER_WAIT => error,
             Err(error) => return Err(error),
         };
-        tracing::warn!(error = %error.chain(), "the broker is not there yet");
+        tracing::warn!(error = %error.chain(), "cannot reach the broker yet: trying again");
         tokio::select! {
             () = stop.cancelled() => return Ok(None),
-            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+            () = tokio::time::sleep(BROKER_PAUSE) => {}
         }
     }
 }
@@ -133,7 +136,7 @@ async fn open_queue(settings: &Settings, stop: &CancellationToken) -> Result<Opt
 async fn work(settings: Settings, kinds: &[WorkKind]) -> Result<()> {
     if settings.queue == "memory:" {
         return Err(Error::invalid(
-            "a worker of its own needs a broker: set queue (JHALAK__QUEUE) to amqp://..., or use `jhalak run`, which needs none",
+            "jhalak-worker needs a broker: set queue (JHALAK__QUEUE) to amqp://..., or use `jhalak run`, which needs none",
         ));
     }
     let stop = shutdown::on_signal()?;
@@ -161,7 +164,7 @@ async fn work(settings: Settings, kinds: &[WorkKind]) -> Result<()> {
     queue.close().await;
     ended.cancel();
     if let Some(beating) = beating {
-        // The heartbeat's end is of no interest any more.
+        // A panic of the heartbeat does not change how the worker ended.
         let _ = beating.await;
     }
     tracing::info!("worker stopped");
