@@ -18,7 +18,7 @@ use jhalak_worker::jobs::Context;
 use jhalak_worker::{heartbeat, media};
 use tokio_util::sync::CancellationToken;
 
-/// Process jobs from the queue: decode trailers, compute embeddings, evaluate models
+/// Process jobs: decode trailers, compute embeddings, evaluate models
 ///
 /// Runs until SIGTERM or SIGINT. Then running jobs get a grace period (setting worker.grace_ms) to finish; jobs that do
 /// not finish in time return to the queue. A second signal ends the worker at once.

@@ -20,6 +20,15 @@ use jhalak_common::{Error, Result};
 pub use self::help::GlobalArgs;
 use crate::console::output::Output;
 
+/// Examples of the first page.
+const EXAMPLES: &str = "Examples:
+  # Run everything on the demo dataset, in one process
+  jhalak run --dataset .local/demo/dataset --config demo/jhalak.toml
+  # Recommend three movies to a viewer
+  jhalak recommend --user synthetic-001 --top 3
+
+Use `jhalak COMMAND --help` for the options and examples of a command";
+
 /// The command line.
 #[derive(Parser)]
 #[command(
@@ -27,13 +36,8 @@ use crate::console::output::Output;
     version,
     about = help::ABOUT,
     long_about = format!("{}\n\n{}", help::ABOUT, help::EXIT_CODES),
-    after_help = "Examples:
-  # Run everything on the demo dataset, in one process
-  jhalak run --dataset .local/demo/dataset --config demo/jhalak.toml
-  # Recommend three movies to a viewer
-  jhalak recommend --user synthetic-001 --top 3
-
-Use `jhalak COMMAND --help` for the options and examples of a command",
+    after_help = format!("{}\n\n{}", help::styled(EXAMPLES), help::EXIT_CODES),
+    after_long_help = help::styled(EXAMPLES),
     disable_help_flag = true,
     disable_version_flag = true,
     mut_args(help::with_default),

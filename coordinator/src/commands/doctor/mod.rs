@@ -15,10 +15,12 @@ use serde_json::{Value, json};
 use crate::artifacts::integrity;
 use crate::console::output::Output;
 
-/// Check store, queue, ONNX Runtime and models, or the artifacts in a store
+/// Check store, queue, models and workers, or stored artifacts
 ///
-/// Exits with 5 if a check fails. With --store (alone or with a URL), checks the artifacts in the store instead: reports
-/// commit records whose files are missing or changed, and exits with 3 if any remain unrepaired.
+/// Checks the store, the queue, ONNX Runtime and the models, and exits with 5 if a check fails.
+///
+/// With --store (alone or with a URL), checks the artifacts in the store instead: reports commit records whose files are
+/// missing or changed, and exits with 3 if any remain unrepaired.
 #[derive(Args)]
 #[command(after_help = "Examples:
   # Check everything that a run needs

@@ -49,7 +49,7 @@ enum Action {
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
-    /// Compare model files with the registry: checksums, inputs and outputs
+    /// Verify the checksums, inputs and outputs of model files
     #[command(after_help = "Examples:
   # Verify every model
   jhalak models verify

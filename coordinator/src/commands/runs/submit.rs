@@ -17,7 +17,7 @@ use crate::plan::{self, Plan, Request, dataset_source};
 use crate::run::Conduct;
 use crate::run::{dry_run, reprocess};
 
-/// Plan a run and send its jobs to workers; wait until the report is written
+/// Plan a run, send its jobs to workers and wait for the report
 ///
 /// Committed artifacts are not made again. The same dataset with the same settings is the same run, whoever submits
 /// it: submit again to resume a run whose coordinator was stopped. Needs a queue and a store that the workers share.

@@ -20,7 +20,7 @@ pub struct CellArgs {
     /// Model to evaluate
     #[arg(long, value_parser = models(), default_value = "classifier", help_heading = "Model")]
     pub model: Model,
-    /// Description of movies; baselines and the ensemble ignore it
+    /// Movie features; the ensemble and the baselines ignore them
     #[arg(long, value_parser = modalities(), default_value = "genre", help_heading = "Model")]
     pub modality: Modality,
     #[command(flatten)]
@@ -91,7 +91,7 @@ pub(super) fn modalities() -> impl TypedValueParser<Value = Modality> {
         value("video", "Keyframes of the trailer"),
         value("audio", "Sound of the trailer"),
         value("audio+video", "Both"),
-        value("genre", "Genres"),
+        value("genre", "Genres of the movie"),
         value("metadata", "Description, people, year, languages and genres"),
     ])
     .try_map(|name| name.parse())
@@ -150,7 +150,7 @@ pub struct NetworkArgs {
     pub no_gl_score: bool,
     /// Hyperparameters to use where paper and notebook differ
     ///
-    /// [default: ours, or notebook with --protocol paper]
+    /// [default: ours, or notebook under the paper protocol]
     #[arg(long, alias = "settings", value_enum, value_name = "SET", help_heading = "Network (classifier or ann)")]
     pub hyperparameters: Option<HyperparametersArg>,
     /// Source of video and audio embeddings

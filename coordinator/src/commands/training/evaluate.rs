@@ -24,7 +24,8 @@ use crate::plan::{self, dataset_source};
 /// Evaluate one model by cross-validation, in this process
 ///
 /// Trains and tests every fold, without servers. The modalities video and audio read the embeddings that `jhalak run`
-/// stored; all others need only the dataset. Reports both decision rules: most probable class, and class-weighted.
+/// stored; all others need only the dataset. Models that fit class weights are reported with both decision rules: most
+/// probable class, and class-weighted.
 #[derive(Args)]
 #[command(after_help = "Examples:
   # Evaluate the ensemble on movies that have no ratings in training

@@ -44,7 +44,7 @@ pub struct Fit {
         help_heading = "Model"
     )]
     model: Model,
-    /// Description of movies in the network
+    /// Movie features of the network
     #[arg(long, value_parser = modalities(), default_value = "genre", help_heading = "Model")]
     modality: Modality,
     #[command(flatten)]
