@@ -298,7 +298,8 @@ fn nearest<'a>(word: &str, candidates: impl Iterator<Item = (&'a str, String)>) 
     }
 }
 
-/// What is known of the pair in one line for a person, for it and against it: what the others say first, which carries most wherever they are many.
+/// Formats the reasons on one line: other viewers first, who carry most weight where they are many, then genres and
+/// similar movies.
 pub fn in_words(why: &Why) -> String {
     let PerClass { dislike, neutral, like } = why.others;
     let mut parts = vec![match dislike + neutral + like {
@@ -308,16 +309,16 @@ pub fn in_words(why: &Why) -> String {
     for genre in why.genres.iter().take(2) {
         let PerClass { dislike, neutral, like } = genre.rated;
         let all = dislike + neutral + like;
-        parts.push(format!("of {} liked {like} of {all}{}", genre.genre, disliked(dislike)));
+        parts.push(format!("liked {like} of {all} {} movies{}", genre.genre, disliked(dislike)));
     }
-    // What is shown as 0.00 alike is no reason.
+    // A similarity that is shown as 0.00 is not a reason.
     for neighbour in why.neighbours.iter().filter(|neighbour| neighbour.likeness >= 0.005) {
         let verb = match neighbour.rated {
             Label::Like => "liked",
-            Label::Neutral => "was neutral to",
+            Label::Neutral => "neutral about",
             Label::Dislike => "disliked",
         };
-        parts.push(format!("{verb} {} ({:.2} alike)", neighbour.name, neighbour.likeness));
+        parts.push(format!("{verb} {} (similarity {:.2})", neighbour.name, neighbour.likeness));
     }
     parts.join("; ")
 }

@@ -23,9 +23,9 @@ use crate::console::output::Output;
 #[derive(Args)]
 #[command(after_help = "Examples:
   # List the scenes of a clip as CSV
-  jhalak scenes .local/demo/dataset/trailers/tt9900001.mp4
+  jhalak scenes .local/demo/dataset/trailers/tt9900002.mp4
   # Cut at smaller changes, and print the score of every frame
-  jhalak scenes .local/demo/dataset/trailers/tt9900001.mp4 --threshold 15 --json")]
+  jhalak scenes .local/demo/dataset/trailers/tt9900002.mp4 --threshold 15 --json")]
 pub struct Scenes {
     /// Video file
     #[arg(value_name = "VIDEO")]
