@@ -17,9 +17,9 @@ fn main() -> ExitCode {
     if matches!(cli.command, jhalak_coordinator::commands::Command::DecodeChild) {
         return jhalak_worker::media::run_child();
     }
-    let progress = Progress::new(cli.quiet);
-    let format = if cli.json { LogFormat::Json } else { LogFormat::Text };
-    telemetry::start(cli.verbose, format, progress.log_writer());
+    let progress = Progress::new(cli.global.quiet);
+    let format = if cli.global.json { LogFormat::Json } else { LogFormat::Text };
+    telemetry::start(cli.global.verbose, format, progress.log_writer());
     match run(cli, progress) {
         Ok(code) => ExitCode::from(code),
         Err(error) => exit::report("jhalak", &error),
@@ -27,10 +27,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, progress: Progress) -> jhalak_common::Result<u8> {
-    let settings = Settings::load(cli.config.as_deref(), &cli.flags())?;
+    let settings = Settings::load(cli.global.config.as_deref(), &cli.flags())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let output = Output { json: cli.json, progress };
-    let code = runtime.block_on(cli.command.execute(settings, output, cli.store.as_deref()));
+    let output = Output { json: cli.global.json, progress };
+    let code = runtime.block_on(cli.command.execute(settings, output, cli.global.store.as_deref()));
     // A cancelled decode or training may still hold a thread: the process ends without it.
     runtime.shutdown_background();
     code

@@ -71,7 +71,7 @@ def grid(options):
         jhalak += ["--movies", str(options.movies)]
     start = time.monotonic()
     for user in EMBEDDINGS:
-        for gl in [[], ["--without-gl"]]:
+        for gl in [[], ["--no-gl-score"]]:
             cell = ["--protocol", "paper", "--modality", "genre", "--user-embedding", user, *gl]
             subprocess.run(jhalak + cell, check=True, stdout=subprocess.DEVNULL)
     print(f"\ngenre grid, {len(EMBEDDINGS)} user embeddings x with and without GL x 5 folds: {time.monotonic() - start:.1f} s")

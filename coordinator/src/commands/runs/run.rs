@@ -19,9 +19,16 @@ use crate::console::output::Output;
 use crate::plan::{self, Request, dataset_source};
 use crate::run::RunDriver;
 
-/// Does everything in this process, without servers: extraction, embeddings, training, report. Started again, it goes on where it was;
-/// what is committed is not done again.
+/// Run the whole pipeline in this process, without servers
+///
+/// Extracts keyframes and sound, computes embeddings, evaluates models, fits the final model and writes the report.
+/// An interrupted run resumes when the same command is started again: committed artifacts are not made twice.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  # Run the demo with its settings
+  jhalak run --dataset .local/demo/dataset --config demo/jhalak.toml
+  # Print the result as JSON, without progress output
+  jhalak run --dataset .local/demo/dataset --config demo/jhalak.toml --json -q")]
 pub struct Run {
     #[command(flatten)]
     dataset: DatasetArgs,
