@@ -102,7 +102,7 @@ NO_CODE = re.compile(
 
 def strip(text):
     """Code without comments, strings, characters and unit tests."""
-    text = NO_CODE.sub('""', text)
+    text = re.sub(r"pub\(in [^)]*\)", "pub", NO_CODE.sub('""', text))
     return re.split(r"#\[cfg\(test\)\]\s*(?:pub(?:\(\w+\))? )?mod \w+ \{", text)[0]
 
 
