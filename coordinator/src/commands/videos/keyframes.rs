@@ -30,8 +30,8 @@ use crate::console::output::Output;
   # Extract 16 keyframes at equal intervals
   jhalak keyframes .local/demo/dataset/trailers/tt9900001.mp4 --out .local/keys
   # Extract the middle frame of each scene, and a contact sheet
-  jhalak keyframes .local/demo/dataset/trailers/tt9900002.mp4 --out .local/keys \\
-    --strategy scene-middle --sheet .local/sheet.jpg")]
+  jhalak keyframes .local/demo/dataset/trailers/tt9900002.mp4 \\
+    --out .local/keys --strategy scene-middle --sheet .local/sheet.jpg")]
 pub struct Keyframes {
     /// Video file
     #[arg(value_name = "VIDEO")]
