@@ -7,41 +7,49 @@ CACHE := $(or $(JHALAK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jhalak)
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 RELEASE := $(CARGO_TARGET_DIR)/release
 
-.PHONY: help run test setup build bench-media bench-train bench-inference fuzz-media cluster cluster-down check fmt lint clean-local
+.PHONY: help run test setup build bench-media bench-train bench-inference fuzz-media cluster cluster-down check fmt lint lint-slim circles clean-local
 
-help: ## Lists the targets
+help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-run: setup build ## Sets everything up and runs the whole chain on the demo dataset
+run: setup build ## Set everything up and run everything on the demo dataset
 	$(RELEASE)/jhalak run --dataset .local/demo/dataset --config demo/jhalak.toml
 
-test: ## Sets up what the tests need and runs every test
+test: ## Set up what the tests need and run every test
 	scripts/setup.sh test
 	scripts/test.sh
 
-setup: ## Installs and fetches what a run needs (says what and why)
+setup: ## Install and fetch what a run needs (reports what and why)
 	scripts/setup.sh run
 
-build: ## Builds the programs
+build: ## Build the programs
 	cargo build --release --locked --workspace --bins
 
-cluster: setup-test build ## Starts a private RabbitMQ, a private S3 server and two workers on loopback, and submits the demo
+cluster: setup-test build ## Start RabbitMQ, S3 and two workers on loopback, and submit the demo
 	scripts/cluster.sh up
 
-cluster-down: ## Stops exactly what `make cluster` started
+cluster-down: ## Stop exactly what `make cluster` started
 	scripts/cluster.sh down
 
-soak: setup-test ## Random faults for SECONDS (600), drawn by SEED (printed; another one each time)
+soak: setup-test ## Run random faults for SECONDS (600), drawn from SEED (printed; random by default)
 	JHALAK_SOAK_SECONDS=$(or $(SECONDS),600) JHALAK_SOAK_SEED=$(SEED) scripts/test.sh --test faults schedule -- --nocapture
 
-bench-queue: setup-test ## Measures what distribution costs: rates, cluster against embedded, 100,000 trailers
+bench-queue: setup-test ## Measure the cost of distribution: rates, cluster against embedded, 100,000 trailers
 	scripts/bench_queue.sh
 
 .PHONY: setup-test soak bench-queue
 setup-test:
 	scripts/setup.sh test
 
-check: fmt lint ## Formatting and lints, as CI runs them
+check: fmt lint circles ## Checks formatting, lints and circles of files, as CI runs them
+
+# The coordinator without the worker linked in is built nowhere else.
+lint-slim:
+	cargo clippy --locked -p jhalak-coordinator --no-default-features -- -D warnings
+
+circles:
+	python3 scripts/check/circles.py --self-test
+	python3 scripts/check/circles.py
 
 fmt:
 	cargo fmt --all --check
@@ -49,25 +57,25 @@ fmt:
 lint:
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-bench-media: ## CPU time of scenes and keyframes beside FFmpeg's bare decode and PySceneDetect (VIDEOS="..." for others)
+bench-media: ## Measure scenes and keyframes against FFmpeg and PySceneDetect (VIDEOS="..." for others)
 	cargo build --release --locked --workspace --bins --examples
 	python3 scripts/bench/media.py --programs $(RELEASE) --venv $(CACHE)/venv-psd --setup $(VIDEOS)
 
-# A Python that imports torch; without one the comparison says so and leaves PyTorch out.
+# A Python that imports torch. Without one the comparison leaves PyTorch out and says so.
 TORCH ?= $(CACHE)/venv-torch/bin/python
 DATASET ?= ../shared/data/flickscore
 MOVIES ?= $(DATASET)/hindi510_ids.txt
-bench-train: ## Training speed beside PyTorch (TORCH=a Python with it), two trainings beside one, time of the genre grid (DATASET=, MOVIES=)
+bench-train: ## Measure training speed against PyTorch (TORCH=PYTHON, DATASET=DIR, MOVIES=FILE)
 	cargo build --release --locked --workspace --bins --examples
 	python3 scripts/bench/train.py --programs $(RELEASE) --torch $(TORCH) --dataset $(DATASET) --movies $(MOVIES)
 
-bench-inference: setup ## CPU time of each model's inference beside Python's onnxruntime (BENCHMARKS.md, "Inference")
+bench-inference: setup ## Measure the inference of each model against Python's onnxruntime
 	cargo build --release --locked --workspace --bins --examples
 	python3 scripts/bench/inference.py $(RELEASE)/examples/inference_bench --also worker/tests/golden/detector/yolox_nano.toml ../shared/models
 	python3 scripts/bench/detection.py $(RELEASE) --venv $(CACHE)/venv-reference --yolox ../shared/models/yolox_nano.onnx
 
-fuzz-media: ## Decodes 10,000 damaged videos in the contained decoder (MUTATIONS=FROM..TO for others)
+fuzz-media: ## Decode 10,000 damaged videos in the sandbox (MUTATIONS=FROM..TO for others)
 	cargo test --locked --workspace --test media -- --ignored --nocapture ten_thousand_damaged_files
 
-clean-local: ## Removes .local (models, demo dataset, store, logs); downloads stay in the cache
+clean-local: ## Remove .local (models, demo dataset, store, logs); downloads stay in the cache
 	rm -rf .local

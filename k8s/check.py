@@ -2,8 +2,8 @@
 
     kubectl kustomize FOLDER | python check.py FOLDER
 
-The schema lets a wrong word pass where only a few are allowed, and knows nothing of settings: a grace period that is longer than
-the pod's, or a memory limit that one decode in each slot exceeds. Prints one line for each fault; exit code 1 where there is one.
+The schema accepts any word where only a few are allowed, and does not know Jhalak's settings: a grace period longer than the
+pod's, or a memory limit below one decode per slot. Prints one line per fault; exit code 1 if there is any.
 """
 
 import re

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What distribution costs, on a private RabbitMQ and a private S3 server: bench_queue.sh [rates|wall|scale [TRAILERS...]].
-# `scripts/setup.sh test` has put in place what it needs.
+# Measures the cost of distribution on a private RabbitMQ and S3 server: bench_queue.sh [rates|wall|scale [TRAILERS...]].
+# Needs `scripts/setup.sh test`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

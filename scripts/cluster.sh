@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Jhalak over real servers on this machine: a private RabbitMQ, a private SeaweedFS and two workers, all on loopback.
+# Runs Jhalak over real servers on this machine: a private RabbitMQ, a private SeaweedFS and two workers, all on loopback.
 #
-#   cluster.sh up [DATASET]   start what does not run yet, and run the dataset (.local/demo/dataset) through it
+#   cluster.sh up [DATASET]   start what is not running, then submit DATASET, or the demo with the settings of `make run`
 #   cluster.sh down           stop exactly what `up` started; the data stays in .local/cluster for the next `up`
 #
-# BIN_DIR    the folder of jhalak and jhalak-worker ($CARGO_TARGET_DIR/release, else where the Makefile builds)
-# WORKERS    how many workers (2)
+# BIN_DIR         the folder of jhalak and jhalak-worker ($CARGO_TARGET_DIR/release, else where the Makefile builds)
+# WORKERS         number of workers (2)
+# JHALAK_CONFIG   settings file; without DATASET always demo/jhalak.toml
 #
 # .local/cluster/env points every `jhalak` command at this cluster: source .local/cluster/env
 # shellcheck disable=SC1091 # the servers' files are written when they start
@@ -16,7 +17,7 @@ source scripts/servers/common.sh
 bin_dir=${BIN_DIR:-${CARGO_TARGET_DIR:-${JHALAK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/jhalak}/target}/release}
 workers=${WORKERS:-2}
 worker_start_timeout_s=60
-# A little longer than worker.grace_ms.
+# Slightly longer than worker.grace_ms.
 worker_stop_timeout_s=30
 
 write_environment() {
@@ -34,10 +35,10 @@ ENV
 
 start_worker() {
     local name=$1 slots deadline=$((SECONDS + worker_start_timeout_s))
-    # The cores are shared out, each worker has at least one.
+    # Workers share the cores; each has at least one slot.
     slots=$(($(nproc) / workers))
     export JHALAK__WORKER__HEARTBEAT_FILE=$DIR/$name.heartbeat JHALAK__WORKER__SCRATCH=$DIR/scratch
-    # One that runs may be of an older build, or know an older address.
+    # A running worker may come from an older build, or use an old address.
     end "$name" "$worker_stop_timeout_s"
     rm -f -- "$JHALAK__WORKER__HEARTBEAT_FILE"
     background "$name" "$bin_dir/jhalak-worker" --kinds extract,train --slots "$((slots > 0 ? slots : 1))"
@@ -49,7 +50,7 @@ start_worker() {
     say "$name is ready (pid $(cat "$DIR/$name.pid")), log in $DIR/log/$name.log"
 }
 
-# names of the workers that were ever started here, for `down` with another WORKERS than `up` had
+# started_workers: names of all workers ever started here. `down` may run with another WORKERS than `up`.
 started_workers() {
     local file
     for file in "$DIR"/worker-*.pid; do
@@ -59,6 +60,8 @@ started_workers() {
 
 up() {
     local dataset=${1:-.local/demo/dataset} number name code
+    # The same epochs as in `make run`, so that both make the same artifacts. The store is overridden by DIR/env.
+    if (($# == 0)); then export JHALAK_CONFIG=demo/jhalak.toml; fi
     if [ ! -x "$bin_dir/jhalak" ] || [ ! -x "$bin_dir/jhalak-worker" ]; then
         die "no programs in $bin_dir: build them first (make build), or set BIN_DIR"
     fi
@@ -73,7 +76,7 @@ up() {
     for name in $(started_workers); do
         if ((${name#worker-} > workers)); then end "$name" "$worker_stop_timeout_s"; fi
     done
-    # From here on `down` may run, and ends the submit as well.
+    # From here on `down` may run; it stops the submit too.
     exec 9>&-
     code=0
     (
@@ -102,5 +105,5 @@ down() {
 
 case "${1:-}" in
 up | down) "$@" ;;
-*) sed -n '2,10s/^# \{0,1\}//p' scripts/cluster.sh >&2; exit 2 ;;
+*) sed -n '2,11s/^# \{0,1\}//p' scripts/cluster.sh >&2; exit 2 ;;
 esac

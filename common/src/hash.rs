@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 pub struct Hash([u8; 32]);
 
 impl Hash {
-    /// The first 16 digits: enough for a place in the store, whose record holds the whole hash.
+    /// Returns the first 16 digits: enough for a location in the store, where the record holds the
+    /// whole hash.
     pub fn short(&self) -> String {
         hex::encode(&self.0[..8])
     }
@@ -52,17 +53,17 @@ impl FromStr for Hash {
     fn from_str(text: &str) -> Result<Hash> {
         let mut bytes = [0; 32];
         hex::decode_to_slice(text, &mut bytes)
-            .map_err(|_| Error::invalid(format!("`{text}` is no SHA-256 hash of 64 hexadecimal digits")))?;
+            .map_err(|_| Error::invalid(format!("`{text}` is not a SHA-256 hash of 64 hexadecimal digits")))?;
         Ok(Hash(bytes))
     }
 }
 
-/// The hash of `bytes`.
+/// Hashes `bytes`.
 pub fn of_bytes(bytes: &[u8]) -> Hash {
     Hash(Sha256::digest(bytes).into())
 }
 
-/// The hash and the length of a file, read in bounded memory off the async threads.
+/// Returns the hash and the length of a file, read in bounded memory on a blocking thread.
 pub async fn of_file(path: PathBuf) -> Result<(Hash, u64)> {
     let named = path.display().to_string();
     tokio::task::spawn_blocking(move || -> std::io::Result<(Hash, u64)> {
@@ -85,12 +86,12 @@ pub async fn of_file(path: PathBuf) -> Result<(Hash, u64)> {
     .map_err(|e| Error::from(e).context(named))
 }
 
-/// The hash of a JSON value: of its canonical form.
+/// Hashes the canonical form of a JSON value.
 pub fn of_json(value: &Value) -> Hash {
     of_bytes(canonical_json(value).as_bytes())
 }
 
-/// JSON with sorted keys and no spaces: equal values give equal bytes.
+/// Returns JSON with sorted keys and without spaces: equal values give equal bytes.
 pub fn canonical_json(value: &Value) -> String {
     match value {
         Value::Object(map) => {
@@ -110,7 +111,8 @@ pub fn canonical_json(value: &Value) -> String {
     }
 }
 
-/// The canonical JSON of an array, an item at a time: however long it is, one item stands in memory as a JSON value.
+/// Returns the canonical JSON of an array. Only one row at a time is held as a JSON value, however
+/// many there are.
 pub fn canonical_rows<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Result<String> {
     let mut text = String::from("[");
     for row in rows {
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_the_array_that_they_make() {
+    fn canonical_rows_equal_the_canonical_json_of_the_array() {
         for rows in [json!([]), json!([1]), json!([{"b": 1, "a": [2]}, "x", null])] {
             let items = rows.as_array().expect("an array");
             assert_eq!(canonical_rows(items).expect("it serialises"), canonical_json(&rows));
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_reads_back_and_refuses_what_is_none() {
+    fn a_hash_parses_from_its_text_and_refuses_other_text() {
         let hash = of_bytes(b"abc");
         assert_eq!(hash.to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(hash.to_string().parse::<Hash>().expect("its own text"), hash);

@@ -1,5 +1,14 @@
-//! Contracts and edges of Jhalak: what jobs, artifacts and runs are, and how queues, stores, datasets and settings are reached.
-//! Knows neither the worker nor the coordinator.
+//! Contracts and external edges of Jhalak, shared by the worker and the coordinator.
+//!
+//! Contracts: artifacts and their recipes ([`artifact`]), runs and jobs ([`run`]), cells and
+//! results of the evaluation grid ([`evaluation`]), the model registry ([`models`]) and all
+//! [`settings`].
+//! Edges: the object store ([`store`]), the queue ([`queue`]), dataset files ([`dataset`]), and the
+//! process itself ([`process`]): exit codes, signals, logging.
+//!
+//! It never decodes media, runs or trains a model, or decides what a run does next, and it depends
+//! on no other crate of the workspace. Start reading at [`artifact`], [`run`] and [`run::job`]; for
+//! an external service, at its trait: [`store::ObjectStore`], [`queue::Queue`].
 
 pub mod artifact;
 mod backoff;

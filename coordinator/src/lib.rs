@@ -1,5 +1,9 @@
-//! Plans, dispatches, tracks and reports runs; the command line `jhalak`. Does no pixel or tensor work: with the feature
-//! `local` (default) the worker is linked in for `jhalak run`.
+//! Plans, drives and reports runs: the command line `jhalak`. It decodes no video and trains no
+//! model itself; the feature `local` (default) links the worker in for `jhalak run` and the
+//! commands that work in this process.
+//!
+//! Start with `commands` (what a user asks), then `plan` (what a run is), `run` (how it is driven
+//! to its end), `artifacts` (what it leaves in the store) and `report` (what it shows).
 
 pub mod artifacts;
 pub mod commands;

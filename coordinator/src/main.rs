@@ -1,4 +1,5 @@
-//! `jhalak`: turns movie trailers and viewers' feedback into embeddings, a trained preference classifier and an honest report.
+//! `jhalak`: turns movie trailers and viewers' feedback into embeddings, a preference classifier
+//! and a report.
 
 use std::process::ExitCode;
 
@@ -6,19 +7,19 @@ use clap::Parser;
 use jhalak_common::process::exit;
 use jhalak_common::process::telemetry::{self, LogFormat};
 use jhalak_common::settings::Settings;
-use jhalak_coordinator::commands::{Cli, Command};
+use jhalak_coordinator::commands::Cli;
 use jhalak_coordinator::console::output::Output;
 use jhalak_coordinator::console::progress::Progress;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     #[cfg(feature = "local")]
-    if matches!(cli.command, Command::DecodeChild) {
+    if matches!(cli.command, jhalak_coordinator::commands::Command::DecodeChild) {
         return jhalak_worker::media::run_child();
     }
-    let progress = Progress::new(cli.quiet);
-    let format = if cli.json { LogFormat::Json } else { LogFormat::Text };
-    telemetry::start(cli.verbose, format, progress.log_writer());
+    let progress = Progress::new(cli.global.quiet);
+    let format = if cli.global.json { LogFormat::Json } else { LogFormat::Text };
+    telemetry::start(cli.global.verbose, format, progress.log_writer());
     match run(cli, progress) {
         Ok(code) => ExitCode::from(code),
         Err(error) => exit::report("jhalak", &error),
@@ -26,11 +27,11 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, progress: Progress) -> jhalak_common::Result<u8> {
-    let settings = Settings::load(cli.config.as_deref(), &cli.flags())?;
+    let settings = Settings::load(cli.global.config.as_deref(), &cli.flags())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let output = Output { json: cli.json, progress };
-    let code = runtime.block_on(cli.command.execute(settings, output, cli.store.as_deref()));
-    // A decode or a training that was cut may still hold a thread: the process ends without it.
+    let output = Output { json: cli.global.json, progress };
+    let code = runtime.block_on(cli.command.execute(settings, output, cli.global.store.as_deref()));
+    // A cancelled decode or training may still hold a thread: the process ends without it.
     runtime.shutdown_background();
     code
 }

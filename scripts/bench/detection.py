@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""CPU time of detection beside the same in Python (tools/detect_reference.py: OpenCV, numpy, onnxruntime), and of scene-object keyframes.
+"""CPU time of detection, compared with Python (tools/detect_reference.py), and of scene-object keyframes.
 
     detection.py RELEASE_FOLDER --venv FOLDER [--yolox YOLOX_NANO.onnx] [--video VIDEO]
 
-RELEASE_FOLDER holds the release build. A virtual environment with tools/requirements-reference.txt is made in FOLDER where it is not there. Both
-sides take the same JPEG of 1280 x 720, one thread, the same version of ONNX Runtime, in turns; the least of the turns counts. Run on a quiet
-machine.
+RELEASE_FOLDER holds the release build. A virtual environment with tools/requirements-reference.txt is made in FOLDER if it is
+missing. Python uses OpenCV, numpy and onnxruntime. Both sides take turns with the same JPEG of 1280 x 720, one thread and the
+same version of ONNX Runtime; the minimum counts. Run it on a quiet machine.
 """
 
 import argparse

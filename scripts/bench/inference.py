@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""`make bench-inference`: the CPU time of one inference, ours against Python's onnxruntime of the same version.
+"""`make bench-inference`: the CPU time of one inference, compared with Python's onnxruntime of the same version.
 
     scripts/bench/inference.py PROGRAM [--rounds 7] [--seconds 1.0] [--also REGISTRY FOLDER] [--markdown FILE]
 
-For each model of models.toml that is in .local/models, those of each REGISTRY that are in its FOLDER, and full-size models of the
-paper's architectures where `tools/export_models.py seeded --size full --out .local/seeded` has made them (with their registry in
-.local/seeded/models.toml), both sides run the same file on the same inputs, one thread, in turn; a ratio is ours by theirs within a round, and the
-median over the rounds is told. The outputs are compared too. Exit code 1 where a median is above 1.05.
+Measures each model of models.toml that is in .local/models, those of each REGISTRY that are in its FOLDER, and full-size models
+of the paper's architectures if `tools/export_models.py seeded --size full --out .local/seeded` has made them. Both sides take
+turns with the same file and inputs, one thread. The ratio is ours divided by theirs within a round; the median over the rounds
+is reported. The outputs are compared too. Exit code 1 if a median is above 1.05.
 """
 
 import argparse

@@ -3,9 +3,9 @@
 
     scripts/bench/media.py --programs DIR [--venv DIR] [--runs N] [VIDEO...]
 
-CPU time is user and system time of a program and all that it started, so that the child that decodes counts too. The programs of
-one line take turns, so that a busy machine is busy for all of them; figures are medians. PySceneDetect is compared where VENV has it
-(--setup installs it there).
+CPU time is the user and system time of a program and its children, so the decoding child counts too. The programs of one
+line take turns, so that load on the machine affects all of them; figures are medians. PySceneDetect is compared if VENV has
+it (--setup installs it there).
 """
 import argparse
 import json

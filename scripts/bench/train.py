@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Training speed: the classifier beside PyTorch, two trainings beside one, and the genre grid from end to end.
+"""Training speed: the classifier compared with PyTorch, two trainings with one, and the genre grid from end to end.
 
     train.py --programs target/release [--torch PYTHON] [--reference classifier_reference.py] [--dataset DIR [--movies FILE]]
              [--seconds 10] [--rounds 3]
 
-Needs examples/train_speed and jhalak among the programs. Samples a CPU second, one thread each, the programs in turn, so that all see the
-same neighbours; medians of the rounds. What is not there (PyTorch, the reference program, the dataset) is named and skipped.
+Needs examples/train_speed and jhalak among the programs. Measures samples per CPU second, one thread each. The programs take
+turns, so that load on the machine affects all of them; figures are medians of the rounds. What is missing (PyTorch, the
+reference program, the dataset) is named and skipped.
 """
 import argparse
 import os
@@ -71,7 +72,7 @@ def grid(options):
         jhalak += ["--movies", str(options.movies)]
     start = time.monotonic()
     for user in EMBEDDINGS:
-        for gl in [[], ["--without-gl"]]:
+        for gl in [[], ["--no-gl-score"]]:
             cell = ["--protocol", "paper", "--modality", "genre", "--user-embedding", user, *gl]
             subprocess.run(jhalak + cell, check=True, stdout=subprocess.DEVNULL)
     print(f"\ngenre grid, {len(EMBEDDINGS)} user embeddings x with and without GL x 5 folds: {time.monotonic() - start:.1f} s")

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# A private RabbitMQ on loopback, with data, epmd, ports and credentials of its own. Never touches the machine's own broker.
+# A private RabbitMQ on loopback, with its own data, epmd, ports and credentials. Never touches the machine's broker.
 #
-#   rabbitmq.sh start DIR [PORT_BASE]   start it, or start it again on the data it left; returns when it is ready
+#   rabbitmq.sh start DIR [PORT_BASE]   start it, on its earlier data if there is any; returns when it is ready
 #   rabbitmq.sh stop DIR                stop the broker and its epmd, and nothing else
-#   rabbitmq.sh status DIR              exit 0 where it runs and is healthy
+#   rabbitmq.sh status DIR              exit 0 if it runs and is healthy
 #
 # `start` writes DIR/env (AMQP_URL, MANAGEMENT_URL, RABBITMQ_USER, RABBITMQ_PASSWORD) and DIR/broker.pid, DIR/epmd.pid.
-# Ports are drawn at random, or are PORT_BASE.. (amqp, management, dist, epmd). STOP_WITH=PID stops it when PID ends.
+# Ports are random, or count from PORT_BASE (amqp, management, dist, epmd). STOP_WITH=PID stops it when PID ends.
 # shellcheck disable=SC1091,SC2154 # ports and credentials are read from files that are written when a server starts
 set -euo pipefail
 script=$(readlink -f -- "${BASH_SOURCE[0]}")

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # A private SeaweedFS on loopback that speaks S3, with data, ports and credentials of its own.
 #
-#   seaweedfs.sh start DIR [PORT_BASE]   start it, or start it again on the data it left; returns when it is ready
+#   seaweedfs.sh start DIR [PORT_BASE]   start it, on its earlier data if there is any; returns when it is ready
 #   seaweedfs.sh bucket DIR NAME         create a bucket; one that exists already is fine
 #   seaweedfs.sh stop DIR                stop exactly this server
-#   seaweedfs.sh status DIR              exit 0 where it runs and is healthy
+#   seaweedfs.sh status DIR              exit 0 if it runs and is healthy
 #
 # `start` writes DIR/env (S3_ENDPOINT, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION) and DIR/weed.pid.
-# The program is WEED, or .local/bin/weed. Ports are drawn at random, or are PORT_BASE.. (s3 first).
-# STOP_WITH=PID stops the server when process PID ends. With DIR/cert.pem and DIR/key.pem it speaks TLS as well (S3_HTTPS_ENDPOINT).
+# The program is WEED, or .local/bin/weed. Ports are random, or count from PORT_BASE (s3 first).
+# STOP_WITH=PID stops the server when process PID ends. With DIR/cert.pem and DIR/key.pem it also serves TLS
+# (S3_HTTPS_ENDPOINT).
 # shellcheck disable=SC1091,SC2154 # ports and credentials are read from files that are written when a server starts
 set -euo pipefail
 script=$(readlink -f -- "${BASH_SOURCE[0]}")
@@ -161,5 +162,5 @@ status() {
 
 case "${1:-}" in
 start | stop | status | bucket) [ -n "${2:-}" ] || die "which folder? usage: ${0##*/} $1 DIR"; "$@" ;;
-*) sed -n '2,11s/^# \{0,1\}//p' "$script" >&2; exit 2 ;;
+*) sed -n '2,12s/^# \{0,1\}//p' "$script" >&2; exit 2 ;;
 esac

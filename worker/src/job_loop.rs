@@ -1,46 +1,58 @@
-//! The job loop: takes deliveries, runs jobs, and settles each in one end state.
+//! The job loop: takes deliveries, runs their jobs, and brings each job to one end state.
 //!
-//! The order is that of the invariants: artifacts are put, then their commit record, then the result is sent, then the delivery is
-//! acknowledged. What dies in between is delivered again and finds what is committed.
+//! Order of invariant 3 in ARCHITECTURE.md: put the artifacts, put their commit record, publish the
+//! result, acknowledge the delivery. A worker that dies in between leaves the delivery
+//! unacknowledged: it comes again and finds what is committed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use jhalak_common::artifact::check_version;
+use async_trait::async_trait;
 use jhalak_common::process::fault_point;
 use jhalak_common::queue::{Channel, Deliveries, Delivery, Queue, WorkKind};
-use jhalak_common::run::job::{Job, JobResult, MESSAGE_VERSION, Outcome, QuarantineRecord, Task};
-use jhalak_common::run::{self, quarantine_key};
+use jhalak_common::run;
+use jhalak_common::run::job::{Job, Task};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, ErrorKind, Result};
-use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
-use crate::jobs::{self, Context};
-use crate::run_watch::RunWatch;
+use crate::cancellation::CancellationWatch;
+use crate::end_state::{EndStates, is_run_id};
+use crate::jobs::{self, Context, JobStats};
 
-/// What cannot be settled now is handed back after this long: the store or the broker is away.
-const AWAY: Duration = Duration::from_secs(1);
+/// How long a worker waits before it hands back a delivery that the store or the broker did not let
+/// it settle.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a job did: how many artifacts it made, and the seconds of its steps.
-#[derive(Debug, Default)]
-pub struct Done {
-    /// Artifacts that this job committed.
-    pub made: usize,
-    /// Seconds a step.
-    pub seconds: BTreeMap<String, f64>,
+/// Runs one job. The job loop settles its delivery.
+#[async_trait]
+pub trait RunJob: Send + Sync {
+    /// Runs `job` until each of its artifacts is committed, or `stop` is cancelled.
+    ///
+    /// # Errors
+    /// Their kind decides: a transient one is tried again, Cancelled hands the job back, every
+    /// other one quarantines it.
+    async fn run_job(&self, job: &Job, stop: CancellationToken) -> Result<JobStats>;
+}
+
+#[async_trait]
+impl RunJob for Arc<Context> {
+    async fn run_job(&self, job: &Job, stop: CancellationToken) -> Result<JobStats> {
+        jobs::run(self, job, stop).await
+    }
 }
 
 /// A worker: takes jobs of some kinds and runs them side by side.
 pub struct Worker {
     queue: Arc<dyn Queue>,
-    context: Arc<Context>,
-    runs: Arc<RunWatch>,
+    store: Arc<dyn ObjectStore>,
+    jobs: Box<dyn RunJob>,
+    end_states: EndStates,
+    cancellations: Arc<CancellationWatch>,
     slots: usize,
     attempts: u32,
     grace: Duration,
@@ -49,27 +61,43 @@ pub struct Worker {
 impl Worker {
     /// A worker on `queue` whose jobs read and write through `context`.
     pub fn new(queue: Arc<dyn Queue>, context: Arc<Context>, settings: &Settings) -> Self {
+        let store = context.store.clone();
+        Self::with_jobs(queue, store, Box::new(context), settings)
+    }
+
+    /// A worker on `queue` that runs its jobs with `jobs` and keeps their records in `store`.
+    pub fn with_jobs(
+        queue: Arc<dyn Queue>,
+        store: Arc<dyn ObjectStore>,
+        jobs: Box<dyn RunJob>,
+        settings: &Settings,
+    ) -> Self {
         let slots = match settings.worker.slots {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
         Worker {
+            jobs,
+            end_states: EndStates::new(store.clone(), queue.clone()),
+            cancellations: CancellationWatch::new(store.clone()),
             queue,
-            runs: RunWatch::new(context.store.clone()),
-            context,
+            store,
             slots,
             attempts: settings.worker.attempts,
             grace: Duration::from_millis(settings.worker.grace_ms),
         }
     }
 
-    /// Takes and runs jobs of `kinds` until `stop` is cancelled; then finishes what runs within the grace period, hands the rest back
-    /// and returns.
+    /// Takes and runs jobs of `kinds` until `stop` is cancelled. Then finishes running jobs within
+    /// the grace period, hands the rest back and returns (invariant 6 in ARCHITECTURE.md).
+    ///
+    /// # Errors
+    /// The queue refuses to deliver.
     pub async fn run(self: Arc<Self>, kinds: &[WorkKind], stop: CancellationToken) -> Result<()> {
         let slots = Arc::new(Semaphore::new(self.slots));
-        // Both end with this function.
-        let mut watching = JoinSet::new();
-        watching.spawn(self.runs.clone().keep_looking());
+        // Both sets abort their tasks when this function returns.
+        let mut polling = JoinSet::new();
+        polling.spawn(self.cancellations.clone().poll());
         let mut takers = JoinSet::new();
         for &kind in kinds {
             let prefetch = u16::try_from(self.slots).unwrap_or(u16::MAX);
@@ -88,10 +116,11 @@ impl Worker {
         slots: Arc<Semaphore>,
         stop: CancellationToken,
     ) -> Result<()> {
-        // Cancelled when the grace period is over: jobs that still run are handed back.
-        let cut = CancellationToken::new();
+        // Cancelled at the end of the grace period.
+        let grace_over = CancellationToken::new();
         let mut running = JoinSet::new();
-        // A delivery is taken before a slot, so that a kind without work holds no slot that another kind could use.
+        // Takes a delivery before a slot: a kind without work must not hold a slot that another
+        // kind could use.
         loop {
             let next = tokio::select! {
                 biased;
@@ -108,217 +137,180 @@ impl Worker {
                 delivery.requeue().await?;
                 break;
             };
-            let (worker, cut) = (self.clone(), cut.clone());
+            let (worker, grace_over) = (self.clone(), grace_over.clone());
             running.spawn(async move {
-                worker.settle(delivery, cut).await;
+                worker.settle(delivery, grace_over).await;
                 drop(slot);
             });
             while running.try_join_next().is_some() {}
         }
-        // What was fetched ahead and not started goes back uncounted.
+        // Returns prefetched deliveries to the queue, uncounted.
         drop(deliveries);
-        let finished = tokio::time::timeout(self.grace, async { while running.join_next().await.is_some() {} }).await;
-        if finished.is_err() {
-            tracing::warn!(jobs = running.len(), "the grace period is over: handing back what runs");
-            cut.cancel();
-            while running.join_next().await.is_some() {}
-        }
+        self.drain(running, grace_over).await;
         Ok(())
     }
 
-    /// Brings one delivery to its end.
-    async fn settle(&self, delivery: Delivery, cut: CancellationToken) {
-        let body = delivery.body.clone();
-        let redeliveries = delivery.redeliveries;
-        let ended = match decode(&body) {
-            Ok(job) => self.bring_to_end(job, redeliveries, cut).await,
-            Err(error) => self.set_aside(&body, redeliveries, &error).await.map(|()| End::Settled),
-        };
-        let settled = match ended {
-            Ok(End::Settled) => {
-                fault_point::reach("before-ack");
-                match delivery.ack().await {
-                    Ok(false) => {
-                        tracing::debug!("acknowledged too late: the job will be delivered again and found committed");
-                        Ok(())
-                    }
-                    other => other.map(drop),
-                }
-            }
-            Ok(End::HandBack) => delivery.requeue().await,
-            // Nobody's fault: not counted. Anything else leaves the delivery unacknowledged, and it comes back counted.
-            Err(error) if error.kind().is_transient() => {
-                tracing::warn!(error = %error.chain(), "a job cannot be settled now and is handed back");
-                tokio::time::sleep(AWAY).await;
-                delivery.requeue().await
-            }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = settled {
-            tracing::warn!(error = %error.chain(), "a delivery could not be settled and will come again");
-            tokio::time::sleep(AWAY).await;
+    /// Waits for running jobs, and hands back those that outlast the grace period.
+    async fn drain(&self, mut running: JoinSet<()>, grace_over: CancellationToken) {
+        let finished = tokio::time::timeout(self.grace, async { while running.join_next().await.is_some() {} }).await;
+        if finished.is_err() {
+            tracing::warn!(jobs = running.len(), "the grace period is over: handing running jobs back");
+            grace_over.cancel();
+            while running.join_next().await.is_some() {}
         }
     }
 
-    /// Runs a job and tells of its end; the delivery is settled by the caller.
+    /// Processes one delivery and settles it.
+    async fn settle(&self, delivery: Delivery, grace_over: CancellationToken) {
+        match decode(&delivery.body) {
+            Ok(job) => {
+                let span = job_span(&job, delivery.redeliveries);
+                let settled = async {
+                    let processed = self.process(job, delivery.redeliveries, grace_over).await;
+                    settle_as(delivery, processed).await;
+                };
+                settled.instrument(span).await;
+            }
+            Err(error) => {
+                let quarantined =
+                    self.end_states.quarantine_unreadable(&delivery.body, delivery.redeliveries, &error).await;
+                settle_as(delivery, quarantined.map(|()| Settlement::Acknowledge)).await;
+            }
+        }
+    }
+
+    /// Runs a job and records its end state; returns how its delivery must be settled.
     ///
     /// # Errors
-    /// The end could not be told: the store or the broker is away.
-    async fn bring_to_end(&self, job: Job, redeliveries: u32, cut: CancellationToken) -> Result<End> {
-        let tried = job.attempt + redeliveries;
-        let entered = self.runs.enter(&job.run).await;
-        let cancelled = entered.cancelled.clone();
+    /// The end state could not be recorded: the store or the broker is unreachable.
+    async fn process(&self, job: Job, redeliveries: u32, grace_over: CancellationToken) -> Result<Settlement> {
+        let attempt = attempt(&job, redeliveries);
+        let watched = self.cancellations.watch(&job.run).await;
+        let cancelled = &watched.cancelled;
         if cancelled.is_cancelled() {
-            return self.drop_job(&job).await;
+            self.end_states.cancel(&job).await?;
+            return Ok(Settlement::Acknowledge);
         }
-        let outcome = if tried >= self.attempts {
-            Err(Error::bug(format!("its worker crashed or lost its connection at each of {tried} attempts")))
+        let outcome = if attempt >= self.attempts {
+            Err(Error::bug(format!("the worker crashed or lost its connection in each of {attempt} attempts")))
         } else {
-            tracing::info!(job = %job.id, run = %job.run, attempt = tried, "job started");
-            self.run_until(&job, &cut, &cancelled).await
+            tracing::info!("job started");
+            self.run_until(&job, &grace_over, cancelled).await
         };
         match outcome {
-            Ok(done) => {
-                tracing::info!(job = %job.id, run = %job.run, made = done.made, seconds = ?done.seconds, "job committed");
-                self.send_result(&job, Outcome::Committed { made: done.made, seconds: done.seconds }).await?;
+            Ok(stats) => {
+                self.end_states.commit(&job, stats).await?;
                 fault_point::reach("after-result");
             }
             Err(error) if error.kind() == ErrorKind::Cancelled && cancelled.is_cancelled() => {
-                return self.drop_job(&job).await;
+                self.end_states.cancel(&job).await?;
             }
             Err(error) if error.kind() == ErrorKind::Cancelled => {
-                tracing::info!(job = %job.id, "job handed back");
-                // Uncounted: a shutdown burns no attempt.
-                return Ok(End::HandBack);
+                tracing::info!("job handed back: the worker is stopping");
+                // Uncounted: a shutdown is not an attempt (invariant 4 in ARCHITECTURE.md).
+                return Ok(Settlement::HandBack);
             }
-            Err(error) if error.kind().is_transient() => {
-                // Where the store does not answer at all it is not this job that failed, and nothing could be written down of it.
-                run::is_cancelled(self.store(), &job.run).await.map_err(|away| away.with_source(error.chain()))?;
-                if tried + 1 < self.attempts {
-                    tracing::warn!(job = %job.id, attempt = tried + 1, error = %error.chain(), "job failed for now and will be tried again");
-                    let again = Job { attempt: tried + 1, ..job };
-                    let tier = usize::try_from(tried).unwrap_or(usize::MAX);
-                    self.queue.publish_later(again.task.work_kind(), tier, again.encode()?).await?;
-                } else {
-                    self.quarantine(&job, tried + 1, &error).await?;
-                }
+            Err(error) if error.kind().is_transient() => self.retry(job, attempt, error).await?,
+            Err(error) => {
+                self.end_states.quarantine(&job, attempt.saturating_add(1).min(self.attempts), &error).await?
             }
-            Err(error) => self.quarantine(&job, (tried + 1).min(self.attempts), &error).await?,
         }
-        Ok(End::Settled)
+        Ok(Settlement::Acknowledge)
     }
 
-    /// Runs the job until it has ended, the worker's grace is over (`cut`) or its run is cancelled.
-    async fn run_until(&self, job: &Job, cut: &CancellationToken, cancelled: &CancellationToken) -> Result<Done> {
+    /// Sends a job that failed with a transient error again later, or quarantines it after its last
+    /// attempt.
+    async fn retry(&self, job: Job, attempt: u32, error: Error) -> Result<()> {
+        // A store that does not answer at all is not this job's failure: hand back uncounted.
+        run::is_cancelled(self.store.as_ref(), &job.run).await.map_err(|away| away.with_source(error.chain()))?;
+        let attempts = attempt.saturating_add(1);
+        if attempts >= self.attempts {
+            return self.end_states.quarantine(&job, attempts, &error).await;
+        }
+        tracing::warn!(attempts, error = %error.chain(), "job failed and will be tried again");
+        let next = Job { attempt: attempts, ..job };
+        let tier = usize::try_from(attempt).unwrap_or(usize::MAX);
+        self.queue.publish_later(next.task.work_kind(), tier, next.encode()?).await
+    }
+
+    /// Runs the job until it ends, the grace period is over, or its run is cancelled.
+    async fn run_until(
+        &self,
+        job: &Job,
+        grace_over: &CancellationToken,
+        cancelled: &CancellationToken,
+    ) -> Result<JobStats> {
         let stop = CancellationToken::new();
-        let mut running = std::pin::pin!(jobs::run(&self.context, job, stop.clone()));
+        let mut running = self.jobs.run_job(job, stop.clone());
         tokio::select! {
-            done = &mut running => return done,
-            () = cut.cancelled() => {}
+            ended = &mut running => return ended,
+            () = grace_over.cancelled() => {}
             () = cancelled.cancelled() => {}
         }
         stop.cancel();
         running.await
     }
-
-    /// The job's run was cancelled: that is its end state, and no attempt.
-    async fn drop_job(&self, job: &Job) -> Result<End> {
-        tracing::info!(job = %job.id, run = %job.run, "job dropped: its run was cancelled");
-        self.send_result(job, Outcome::Cancelled).await?;
-        Ok(End::Settled)
-    }
-
-    /// Gives a job up: its record in the store, then the message among the dead letters, then the result.
-    async fn quarantine(&self, job: &Job, attempts: u32, error: &Error) -> Result<()> {
-        tracing::error!(job = %job.id, run = %job.run, kind = ?error.kind(), reason = %error.chain(), "job quarantined");
-        let body = job.encode()?;
-        let record = QuarantineRecord {
-            version: MESSAGE_VERSION,
-            job: job.id.clone(),
-            run: job.run.clone(),
-            about: about(&job.task),
-            error: error.kind(),
-            reason: error.chain(),
-            attempts,
-            message: as_json(&body),
-        };
-        run::put_json(self.store(), &quarantine_key(&job.run, &job.id), &record).await?;
-        self.queue.publish(&Channel::Quarantine, body).await?;
-        self.send_result(job, Outcome::Quarantined { error: error.kind(), reason: error.chain() }).await
-    }
-
-    /// Quarantines a message that is no job, or a newer one: kept as it is, with what is known of it.
-    async fn set_aside(&self, body: &Bytes, redeliveries: u32, error: &Error) -> Result<()> {
-        tracing::error!(reason = %error.chain(), "message quarantined");
-        let message = as_json(body);
-        let word = |name: &str| message.get(name).and_then(Value::as_str).map(str::to_string);
-        // A run's id becomes part of a key: one that could not have come from this program is not trusted.
-        let run = word("run").filter(|run| is_run_id(run));
-        if let Some(run) = run {
-            let job = word("id").unwrap_or_else(|| jhalak_common::hash::of_bytes(body).to_string());
-            let newer = check_version(&message, MESSAGE_VERSION, "the job").is_err();
-            let record = QuarantineRecord {
-                version: MESSAGE_VERSION,
-                about: if newer { "a message of another version".into() } else { "a message that is no job".into() },
-                error: error.kind(),
-                reason: error.chain(),
-                attempts: redeliveries + 1,
-                message: message.clone(),
-                job: job.clone(),
-                run: run.clone(),
-            };
-            run::put_json(self.store(), &quarantine_key(&run, &job), &record).await?;
-            let result = JobResult {
-                version: MESSAGE_VERSION,
-                job,
-                run: run.clone(),
-                outcome: Outcome::Quarantined { error: error.kind(), reason: error.chain() },
-            };
-            self.queue.publish(&Channel::Results(run), result.encode()?).await?;
-        }
-        self.queue.publish(&Channel::Quarantine, body.clone()).await
-    }
-
-    async fn send_result(&self, job: &Job, outcome: Outcome) -> Result<()> {
-        let result = JobResult { version: MESSAGE_VERSION, job: job.id.clone(), run: job.run.clone(), outcome };
-        self.queue.publish(&Channel::Results(job.run.clone()), result.encode()?).await
-    }
-
-    fn store(&self) -> &dyn ObjectStore {
-        self.context.store.as_ref()
-    }
 }
 
-/// What becomes of a delivery whose job has come to an end.
-enum End {
-    /// It has its end state, or waits in a retry tier.
-    Settled,
-    /// It goes back as it came.
+/// How the delivery of a processed job is settled.
+enum Settlement {
+    /// Acknowledge: the job has its end state, or waits in a retry tier.
+    Acknowledge,
+    /// Return to the queue unchanged and uncounted.
     HandBack,
 }
 
-/// A run's id becomes part of keys and of a queue's name: one that could not have come from this program is not trusted.
-fn is_run_id(run: &str) -> bool {
-    run.len() <= 200 && !run.contains('/') && jhalak_common::store::check_key(&run::run_key(run, "x")).is_ok()
+/// Settles `delivery`. A delivery that cannot be settled comes again.
+async fn settle_as(delivery: Delivery, processed: Result<Settlement>) {
+    let settled = match processed {
+        Ok(Settlement::Acknowledge) => {
+            fault_point::reach("before-ack");
+            match delivery.ack().await {
+                Ok(false) => {
+                    tracing::debug!("acknowledged too late: the job comes again and will be found committed");
+                    Ok(())
+                }
+                other => other.map(drop),
+            }
+        }
+        Ok(Settlement::HandBack) => delivery.requeue().await,
+        // Uncounted: the store or the broker is unreachable, and the job is not the cause.
+        Err(error) if error.kind().is_transient() => {
+            tracing::warn!(error = %error.chain(), "cannot settle the delivery now: handing it back");
+            tokio::time::sleep(RETRY_PAUSE).await;
+            delivery.requeue().await
+        }
+        // Dropped without acknowledgement: comes again, counted.
+        Err(error) => Err(error),
+    };
+    if let Err(error) = settled {
+        tracing::warn!(error = %error.chain(), "cannot settle the delivery: it will come again");
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+/// The number of attempts before this one, crashes included.
+fn attempt(job: &Job, redeliveries: u32) -> u32 {
+    job.attempt.saturating_add(redeliveries)
+}
+
+/// The span of a job: each log line inside carries its fields. At the level of errors, so that no
+/// filter hides it from them.
+fn job_span(job: &Job, redeliveries: u32) -> Span {
+    let (kind, trailer) = match &job.task {
+        Task::Extract(task) => ("extract", Some(task.trailer.subject.id.as_str())),
+        Task::Cell(_) => ("cell", None),
+        Task::Fit(_) => ("fit", None),
+        Task::Probe(_) => ("probe", None),
+    };
+    let attempt = attempt(job, redeliveries);
+    tracing::error_span!("job", run = job.run, job = job.id, kind, attempt, trailer)
 }
 
 fn decode(body: &[u8]) -> Result<Job> {
     let job = Job::decode(body)?;
     match is_run_id(&job.run) {
         true => Ok(job),
-        false => Err(Error::invalid(format!("`{}` is no run id", job.run.escape_debug()))),
+        false => Err(Error::invalid(format!("`{}` is not a valid run id", job.run.escape_debug()))),
     }
-}
-
-fn about(task: &Task) -> String {
-    match task {
-        Task::Extract(task) => format!("trailer of {}", task.trailer.subject.id),
-        Task::Cell(task) => format!("cell {}, fold {}", task.cell.name(), task.fold),
-        Task::Probe(_) => "probe".into(),
-        Task::Fit(task) => format!("the final model of {}", task.dataset.id),
-    }
-}
-
-fn as_json(body: &[u8]) -> Value {
-    serde_json::from_slice(body).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(body).into_owned()))
 }

@@ -1,18 +1,23 @@
 //! The job loop, the jobs and the program `jhalak-worker`.
 //!
-//! A worker takes deliveries from the queue ([`job_loop`]), runs each job ([`jobs`]), commits its artifacts and settles the
-//! delivery. It plans nothing and knows no other job. The work itself lives in crates below, one way only:
-//! `simd`, `onnx` <- `media`, `nn` <- `models`, `recommend` <- `worker`.
+//! A worker takes deliveries from the queue, runs their jobs, commits their artifacts and
+//! acknowledges the deliveries. It never plans: which jobs exist is the coordinator's business, and
+//! no job knows another. The work itself is in the crates below, which depend one way: `simd`,
+//! `onnx` <- `media`, `nn` <- `models`, `recommend` <- `worker`.
 //!
-//! Start reading in [`job_loop`], then [`jobs::extract`].
+//! Start reading in [`job_loop`], then [`jobs`].
 
+pub mod blocking;
+pub mod cancellation;
+mod end_state;
 pub mod heartbeat;
 pub mod job_loop;
+#[cfg(test)]
+mod job_loop_tests;
 pub mod jobs;
-pub mod run_watch;
 pub mod scratch;
 
 pub use jhalak_media as media;
 pub use jhalak_models::{detect, embed, inference};
-pub use jhalak_nn as train;
+pub use jhalak_nn as nn;
 pub use jhalak_recommend as recommend;

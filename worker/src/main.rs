@@ -1,4 +1,4 @@
-//! `jhalak-worker`: takes jobs from RabbitMQ until it is told to stop.
+//! `jhalak-worker`: processes jobs from RabbitMQ until it is stopped.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,54 +18,94 @@ use jhalak_worker::jobs::Context;
 use jhalak_worker::{heartbeat, media};
 use tokio_util::sync::CancellationToken;
 
-/// Takes jobs from the queue: decodes trailers, computes embeddings, trains and tests.
+/// Process jobs: decode trailers, compute embeddings, evaluate models
+///
+/// Runs until SIGTERM or SIGINT. Then running jobs get a grace period (setting worker.grace_ms) to finish; jobs that do
+/// not finish in time return to the queue. A second signal ends the worker at once.
+///
+/// Exit codes: 0 success, 1 internal error (a bug), 2 usage error, 3 invalid input, 5 service unreachable, 130 interrupted
 #[derive(Parser)]
-#[command(version, about)]
+#[command(
+    name = "jhalak-worker",
+    version,
+    after_help = "Examples:
+  # Process jobs of a broker and a store on this machine
+  jhalak-worker --queue amqp://localhost --store .local/store
+  # Only decode and embed, four jobs in parallel
+  jhalak-worker --kinds extract --slots 4 --queue amqp://localhost"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    /// The kinds of work to take.
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["extract", "train"])]
+    /// Kinds of jobs to process, separated by commas
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "extract,train",
+        value_name = "KINDS",
+        help_heading = "Work"
+    )]
     kinds: Vec<Kind>,
-    /// Configuration file (TOML); the environment (JHALAK__SECTION__KEY) and flags override it.
-    #[arg(long, global = true, env = "JHALAK_CONFIG")]
-    config: Option<PathBuf>,
-    /// Where artifacts are kept: file:///path, a path, or s3://bucket/prefix.
-    #[arg(long)]
-    store: Option<String>,
-    /// The queue: amqp://user:password@host:port/vhost. Better in the environment, as JHALAK__QUEUE.
-    #[arg(long)]
-    queue: Option<String>,
-    /// Jobs side by side; one for each core by default.
-    #[arg(long)]
+    /// Number of jobs in parallel [default: one per core]
+    #[arg(long, value_name = "N", help_heading = "Work")]
     slots: Option<usize>,
-    /// More words: -v what happens, -vv the details.
-    #[arg(short, long, action = clap::ArgAction::Count)]
+    /// Location of artifacts: a path, file:///path or s3://bucket/prefix [default: .local/store]
+    #[arg(long, value_name = "URL", help_heading = "Settings")]
+    store: Option<String>,
+    /// Message queue: amqp://user:password@host:port/vhost
+    ///
+    /// Prefer the environment variable JHALAK__QUEUE, which keeps the password out of the process list.
+    #[arg(long, value_name = "URL", help_heading = "Settings")]
+    queue: Option<String>,
+    /// Configuration file (TOML)
+    ///
+    /// Environment variables (JHALAK__SECTION__KEY) override the file, and options override both.
+    #[arg(
+        long,
+        global = true,
+        env = "JHALAK_CONFIG",
+        hide_env_values = true,
+        value_name = "FILE",
+        help_heading = "Settings"
+    )]
+    config: Option<PathBuf>,
+    /// Increase log verbosity: -vv logs details
+    #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Logging")]
     verbose: u8,
-    /// Log lines as JSON.
-    #[arg(long)]
+    /// Log as JSON
+    #[arg(long, help_heading = "Logging")]
     json: bool,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Tells a probe how the worker on this machine is: exit code 0 when well.
+    /// Check the worker on this machine, for a health probe
+    ///
+    /// Reads the heartbeat file (setting worker.heartbeat_file). Exits with 0 if the worker is healthy.
+    #[command(after_help = "Examples:
+  # Check that the worker is alive
+  jhalak-worker health --live
+  # Check that it accepts jobs
+  jhalak-worker health --ready")]
     Health {
-        /// Whether it takes jobs, and not only lives.
-        #[arg(long, conflicts_with = "live")]
+        /// Check that the worker accepts jobs
+        #[arg(long, conflicts_with = "live", help_heading = "Check")]
         ready: bool,
-        /// Whether it lives (the default).
-        #[arg(long)]
+        /// Check that the worker is alive; implied without --ready
+        #[arg(long, help_heading = "Check")]
         live: bool,
     },
-    /// Decodes one trailer as a job of a worker asks for it; started by workers.
+    /// Decode one trailer for a job; started by workers
     #[command(hide = true)]
     DecodeChild,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Kind {
+    /// Decoding of trailers and embeddings
     Extract,
+    /// Training and evaluation of models
     Train,
 }
 
@@ -92,7 +132,7 @@ fn run(cli: Cli) -> Result<()> {
         let file = settings
             .worker
             .heartbeat_file
-            .ok_or_else(|| Error::invalid("there is no heartbeat to look at: set worker.heartbeat_file"))?;
+            .ok_or_else(|| Error::invalid("no heartbeat file: set worker.heartbeat_file"))?;
         return heartbeat::check(&file, ready);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -105,27 +145,30 @@ fn run(cli: Cli) -> Result<()> {
         })
         .collect();
     let worked = runtime.block_on(work(settings, &kinds));
-    // A decode or a training that was cut may still hold a thread: the process ends without it.
+    // A stopped decode or training may still occupy a thread: do not wait for it.
     runtime.shutdown_background();
     worked
 }
 
-/// How long a worker that is started before its broker waits for it.
-const BROKER: Duration = Duration::from_secs(300);
+/// How long a worker waits at its start for an unreachable broker.
+const BROKER_WAIT: Duration = Duration::from_secs(300);
 
-/// Opens the queue, waiting for a broker that is not there yet; None where the worker is told to stop meanwhile.
+/// Pause between two tries to reach the broker.
+const BROKER_PAUSE: Duration = Duration::from_secs(2);
+
+/// Opens the queue, waiting for an unreachable broker; None where `stop` is cancelled meanwhile.
 async fn open_queue(settings: &Settings, stop: &CancellationToken) -> Result<Option<Arc<dyn Queue>>> {
     let began = Instant::now();
     loop {
         let error = match queue::open(&settings.queue, &settings.rabbitmq).await {
             Ok(queue) => return Ok(Some(queue)),
-            Err(error) if error.kind().is_transient() && began.elapsed() < BROKER => error,
+            Err(error) if error.kind().is_transient() && began.elapsed() < BROKER_WAIT => error,
             Err(error) => return Err(error),
         };
-        tracing::warn!(error = %error.chain(), "the broker is not there yet");
+        tracing::warn!(error = %error.chain(), "cannot reach the broker yet: trying again");
         tokio::select! {
             () = stop.cancelled() => return Ok(None),
-            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+            () = tokio::time::sleep(BROKER_PAUSE) => {}
         }
     }
 }
@@ -133,7 +176,7 @@ async fn open_queue(settings: &Settings, stop: &CancellationToken) -> Result<Opt
 async fn work(settings: Settings, kinds: &[WorkKind]) -> Result<()> {
     if settings.queue == "memory:" {
         return Err(Error::invalid(
-            "a worker of its own needs a broker: set queue (JHALAK__QUEUE) to amqp://..., or use `jhalak run`, which needs none",
+            "jhalak-worker needs a broker: set queue (JHALAK__QUEUE) to amqp://..., or use `jhalak run`, which needs none",
         ));
     }
     let stop = shutdown::on_signal()?;
@@ -161,9 +204,34 @@ async fn work(settings: Settings, kinds: &[WorkKind]) -> Result<()> {
     queue.close().await;
     ended.cancel();
     if let Some(beating) = beating {
-        // The heartbeat's end is of no interest any more.
+        // A panic of the heartbeat does not change how the worker ended.
         let _ = beating.await;
     }
     tracing::info!("worker stopped");
     worked
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_its_examples_parse() {
+        let root = Cli::command();
+        root.clone().debug_assert();
+        let health = root.find_subcommand("health").expect("a command");
+        for page in [&root, health] {
+            let help = page.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let commands: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("  jhalak-worker")).collect();
+            assert_eq!(commands.len(), 2, "{help}");
+            for command in commands {
+                let words = std::iter::once("jhalak-worker").chain(command.split_whitespace());
+                if let Err(error) = Cli::try_parse_from(words) {
+                    panic!("{command}: {error}");
+                }
+            }
+        }
+    }
 }

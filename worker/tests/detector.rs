@@ -1,4 +1,5 @@
-//! Detection against the peer of `tools/detect_reference.py`: the same files, the same pictures, the answers of `golden/detector_golden.py`.
+//! Detection against the reference of `tools/detect_reference.py`: the same files and pictures,
+//! with the golden answers of `golden/detector_golden.py`.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
@@ -7,16 +8,16 @@ use std::process::Command;
 
 use jhalak_common::models::{Registry, Role};
 use jhalak_common::settings::Settings;
-use jhalak_worker::detect::suppress::intersection_over_union;
+use jhalak_worker::detect::nms::intersection_over_union;
 use jhalak_worker::detect::{ObjectDetector, Thresholds};
 use jhalak_worker::inference::Models;
 use jhalak_worker::media::Object;
 use jhalak_worker::media::picture::Picture;
 use serde_json::Value;
 
-/// How closely boxes must agree.
+/// Minimum intersection over union of matching boxes.
 const OVERLAP: f32 = 0.98;
-/// How closely scores must agree.
+/// Maximum difference of matching scores.
 const SCORE: f64 = 0.01;
 
 fn root() -> PathBuf {
@@ -27,7 +28,8 @@ fn golden_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/detector")
 }
 
-/// Settings with models in `folder`, or a line that says why not.
+/// Returns settings with models in `folder`; prints why the test is skipped if ONNX Runtime is
+/// missing.
 fn settings(folder: PathBuf, registry: Option<PathBuf>) -> Option<Settings> {
     let mut settings = Settings::default();
     settings.models.onnxruntime = root().join(".local/onnxruntime/libonnxruntime.so");
@@ -66,7 +68,7 @@ fn formula_picture(width: i64, height: i64) -> Picture {
     Picture { width: width as u32, height: height as u32, rgb: rgb.into() }
 }
 
-/// A frame as the program ffmpeg gives it.
+/// Decodes a frame with the program ffmpeg.
 fn frame(video: &Path, number: u64, width: u32, height: u32) -> Picture {
     let output = Command::new("ffmpeg")
         .args(["-v", "error", "-i"])
@@ -79,8 +81,8 @@ fn frame(video: &Path, number: u64, width: u32, height: u32) -> Picture {
     Picture { width, height, rgb: output.stdout.into() }
 }
 
-/// Every object of theirs has one of ours of its class, score and place, and ours has no more. Objects so near the threshold that the last digit
-/// decides may be on one side only.
+/// Checks that both sides have the same objects by class, score and box. Objects so near the
+/// threshold that the last digit decides may be on one side only.
 fn assert_same(ours: &[Object], case: &Value) {
     let theirs = case["objects"].as_array().unwrap();
     let what = format!("{} {} {} {}x{}", case["model"], case["video"], case["frame"], case["width"], case["height"]);
@@ -99,15 +101,15 @@ fn assert_same(ours: &[Object], case: &Value) {
             Some(place) => {
                 left.remove(place);
             }
-            None => assert!(near(score), "{what}: no object like {object} among {ours:?}"),
+            None => assert!(near(score), "{what}: {object} is missing in {ours:?}"),
         }
     }
     left.retain(|o| !near(f64::from(o.confidence)));
-    assert!(left.is_empty(), "{what}: nobody else sees {left:?}");
+    assert!(left.is_empty(), "{what}: the reference lacks {left:?}");
 }
 
 #[test]
-fn every_form_of_output_is_decoded_as_the_peer_does() {
+fn each_output_layout_is_decoded_as_the_reference_does() {
     let folder = golden_folder();
     let Some(settings) = settings(folder.clone(), Some(folder.join("detectors.toml"))) else { return };
     let mut boxes = 0;
@@ -122,14 +124,14 @@ fn every_form_of_output_is_decoded_as_the_peer_does() {
 }
 
 #[test]
-fn real_frames_hold_the_objects_that_the_peer_finds() {
+fn objects_in_real_frames_match_the_reference() {
     let Some(settings) = settings(root().join(".local/models"), None) else { return };
     let mut detector = detector(&settings, "nanodet-g").unwrap();
     compare(&mut detector, &golden("detections.json")["real"], "nanodet-g", &root().join(".local/demo/sources"));
 }
 
 #[test]
-fn frames_of_the_shared_trailers_hold_the_objects_that_the_peer_finds() {
+fn objects_in_frames_of_shared_trailers_match_the_reference() {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|a| a.join("shared")).find(|s| s.is_dir());
     let Some(shared) = shared else {
         println!("skipped: no ../shared with a YOLOX-Nano and real trailers here");
@@ -158,7 +160,7 @@ fn compare(detector: &mut ObjectDetector, cases: &Value, model: &str, videos: &P
 }
 
 #[test]
-fn pictures_together_give_what_each_gives_alone() {
+fn a_batch_of_pictures_gives_the_objects_of_each_picture_alone() {
     let folder = golden_folder();
     let Some(settings) = settings(folder.clone(), Some(folder.join("detectors.toml"))) else { return };
     let pictures = [(64, 64), (200, 113), (31, 17)].map(|(w, h)| formula_picture(w, h));
@@ -177,7 +179,7 @@ fn pictures_together_give_what_each_gives_alone() {
 }
 
 #[test]
-fn pictures_of_any_size_and_without_objects_are_no_error() {
+fn pictures_of_any_size_without_objects_are_valid() {
     let Some(settings) = settings(root().join(".local/models"), None) else { return };
     let mut detector = detector(&settings, "nanodet-g").unwrap();
     for (width, height) in [(1, 1), (1, 4000), (8192, 2), (5000, 5000)] {
@@ -186,9 +188,9 @@ fn pictures_of_any_size_and_without_objects_are_no_error() {
     }
 }
 
-/// An entry that differs from the right one in `from` -> `to`, and what must be said of it.
+/// Each case replaces `from` with `to` in a valid entry and lists what the error must contain.
 #[test]
-fn entries_that_do_not_fit_their_file_are_refused_with_the_way_out() {
+fn entries_that_do_not_fit_their_file_are_refused_with_advice() {
     let folder = golden_folder();
     let entries = std::fs::read_to_string(folder.join("detectors.toml")).unwrap();
     let scratch = tempfile::tempdir().unwrap();
@@ -203,11 +205,11 @@ fn entries_that_do_not_fit_their_file_are_refused_with_the_way_out() {
         ),
         ("yolov8", "output0", "boxes", &["the model yolov8", "`boxes`", "output0"]),
         ("yolov8", "width = 96", "width = 320", &["the model yolov8", "320", "96"]),
-        ("yolov8", "labels = \"coco\"", "labels = [\"cat\"]", &["detector.labels with 80 names"]),
+        ("yolov8", "labels = \"coco\"", "labels = [\"cat\"]", &["detector.labels to 80 names"]),
         ("yolov8", "labels = \"coco\"", "labels = \"voc\"", &["`voc`", "known set"]),
         ("yolox", "decode = \"yolox\"", "decode = \"yolox\", strides = [8, 16]", &["detector.strides"]),
         ("nanodet", "layout = \"nhwc\"", "layout = \"nchw\"", &["picture.layout"]),
-        ("few-classes", "\"apple\", ", "", &["few-classes", "for 3 classes state detector.labels with 3 names"]),
+        ("few-classes", "\"apple\", ", "", &["few-classes", "for 3 classes set detector.labels to 3 names"]),
         ("end-to-end", "decode = \"end-to-end\"", "decode = \"end-to-end\", threshold = 2.0", &["detector.threshold"]),
         ("end-to-end", "decode = \"end-to-end\"", "decode = \"yolov9000\"", &["yolov9000", "end-to-end"]),
         ("end-to-end", "resize = \"letterbox\"", "resize = \"crop\"", &["picture.resize", "letterbox"]),
@@ -224,7 +226,7 @@ fn entries_that_do_not_fit_their_file_are_refused_with_the_way_out() {
 }
 
 #[test]
-fn another_file_under_the_name_of_a_model_is_refused() {
+fn a_file_with_another_checksum_is_refused() {
     let folder = golden_folder();
     let scratch = tempfile::tempdir().unwrap();
     let Some(settings) = settings(scratch.path().to_path_buf(), Some(folder.join("detectors.toml"))) else { return };
@@ -236,7 +238,7 @@ fn another_file_under_the_name_of_a_model_is_refused() {
 }
 
 #[test]
-fn a_file_that_is_no_network_is_refused_whatever_its_checksum() {
+fn a_file_that_is_not_onnx_is_refused_despite_a_matching_checksum() {
     let scratch = tempfile::tempdir().unwrap();
     let registry = scratch.path().join("models.toml");
     let content = b"PK\x03\x04 this is an archive";
@@ -253,11 +255,11 @@ fn a_file_that_is_no_network_is_refused_whatever_its_checksum() {
 }
 
 #[test]
-fn a_model_that_gives_no_numbers_is_an_error_that_names_it_its_output_and_the_node() {
+fn a_nan_output_is_an_error_that_names_the_model_the_output_and_the_node() {
     let folder = golden_folder();
     let Some(settings) = settings(folder.clone(), Some(folder.join("detectors.toml"))) else { return };
     let mut detector = detector(&settings, "no-numbers").unwrap();
     let error = detector.detect(&[formula_picture(64, 64)]).unwrap_err().chain();
     assert!(error.contains("no-numbers") && error.contains("output0") && error.contains("NaN"), "{error}");
-    assert!(error.contains("`output0` (Sqrt)"), "the node that does it is named: {error}");
+    assert!(error.contains("`output0` (Sqrt)"), "the error names the node: {error}");
 }

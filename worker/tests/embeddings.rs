@@ -1,6 +1,7 @@
-//! Embeddings agree with a Python pipeline on the same models: golden answers and the programs that made them are in `golden/`.
+//! Embeddings match a Python pipeline on the same models; `golden/` holds the golden answers and
+//! the programs that made them.
 //!
-//! The models are those that `scripts/setup.sh run` fetched; without them the tests are skipped and say so.
+//! `scripts/setup.sh run` fetches the models; without them the tests print a line and are skipped.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::io::Cursor;
@@ -9,13 +10,14 @@ use std::path::{Path, PathBuf};
 use jhalak_common::hash;
 use jhalak_common::models::{Model, Registry, Role};
 use jhalak_common::settings::{ModelSettings, Settings};
-use jhalak_worker::embed::{audio, input};
+use jhalak_worker::embed::{audio, picture_input};
 use jhalak_worker::inference::{Models, Tensor};
 use jhalak_worker::media::picture::Picture;
-use jhalak_worker::media::resample;
+use jhalak_worker::media::picture::resample;
 use serde_json::Value;
 
-/// Relative to the largest number of an answer: the peer runs the same library, on another processor perhaps.
+/// Maximum difference relative to the largest element: the reference runs the same library,
+/// possibly on another processor.
 const AGREEMENT: f64 = 1e-4;
 
 fn settings() -> Option<Settings> {
@@ -71,7 +73,7 @@ fn image_model(registry: &Registry) -> Model {
 }
 
 #[test]
-fn pictures_are_resized_to_the_last_bit_as_pillow_does() {
+fn pictures_are_resized_bit_for_bit_like_pillow() {
     let golden = golden("resample_pillow.json");
     let cases = golden["cases"].as_array().unwrap();
     assert!(cases.len() > 40);
@@ -94,7 +96,7 @@ fn pictures_are_resized_to_the_last_bit_as_pillow_does() {
 }
 
 #[test]
-fn pictures_are_resized_and_embedded_as_the_peer_does() {
+fn picture_embeddings_match_the_reference() {
     let Some(settings) = settings() else { return };
     let (models, registry) = models(&settings);
     let model = image_model(&registry);
@@ -104,7 +106,7 @@ fn pictures_are_resized_and_embedded_as_the_peer_does() {
         [("exact_224", 224, 224), ("stretch_320x180_pillow", 320, 180), ("stretch_1280x720_pillow", 1280, 720)]
     {
         let mut input = vec![0.0; 3 * 224 * 224];
-        input::write(&picture(width, height), &how, &mut input).unwrap();
+        picture_input::write(&picture(width, height), &how, &mut input).unwrap();
         let theirs: Vec<Vec<f32>> =
             serde_json::from_value(golden[case]["tensor_first8_of_each_channel"].clone()).unwrap();
         for (channel, values) in theirs.iter().enumerate() {
@@ -119,7 +121,7 @@ fn pictures_are_resized_and_embedded_as_the_peer_does() {
 }
 
 #[test]
-fn sound_is_embedded_as_the_peer_does() {
+fn sound_embeddings_match_the_reference() {
     let Some(settings) = settings() else { return };
     let (models, registry) = models(&settings);
     let embedding = registry.model("speech-embedding", Role::AudioEmbedding).unwrap();
@@ -133,7 +135,8 @@ fn sound_is_embedded_as_the_peer_does() {
     assert_eq!(ours.windows, 53);
     assert_close(&ours.mean, &golden["embedding_mean"], AGREEMENT, "the mean over the windows");
 
-    // Long sound goes through in chunks and loses no window; sound shorter than a window gives one; none gives none.
+    // Long sound is processed in chunks without losing a window; sound shorter than a window gives
+    // one; empty sound gives none.
     let long = audio::embed(Cursor::new(bytes.repeat(7)), embedding, &models).unwrap().unwrap();
     assert_eq!(long.windows, ((7 * 80_000 - 512) / 160 + 1 - 76) / 8 + 1);
     let short = audio::embed(Cursor::new(&bytes[..2_000]), embedding, &models).unwrap().unwrap();
@@ -157,7 +160,7 @@ fn signal() -> Vec<i16> {
 }
 
 #[test]
-fn a_batch_gives_what_single_pictures_give() {
+fn a_batch_gives_the_vectors_of_single_pictures() {
     let Some(settings) = settings() else { return };
     let (models, registry) = models(&settings);
     let model = image_model(&registry);
@@ -165,7 +168,7 @@ fn a_batch_gives_what_single_pictures_give() {
     let area = 3 * 224 * 224;
     let mut batch = vec![0.0; 4 * area];
     for (n, input) in batch.chunks_exact_mut(area).enumerate() {
-        input::write(&picture(200 + 40 * n as i64, 150), &how, input).unwrap();
+        picture_input::write(&picture(200 + 40 * n as i64, 150), &how, input).unwrap();
     }
     let together = session.run(Tensor { shape: vec![4, 3, 224, 224], data: batch.clone() }).unwrap().data;
     for (input, expected) in batch.chunks_exact(area).zip(together.chunks_exact(1280)) {

@@ -1,7 +1,8 @@
-//! The paper's architectures, tiny and with made-up weights, against PyTorch's own answers on the same weights; batches, chunks and layouts
-//! against what they stand for. `tools/export_models.py golden` wrote the files in `seeded/`.
+//! The architectures of the paper, tiny and with random weights, against PyTorch on the same
+//! weights; batches, chunks and layouts against the unbatched, whole input. `tools/export_models.py
+//! golden` writes the files in `seeded/`.
 //!
-//! ONNX Runtime is what `scripts/setup.sh run` fetched; without it the tests are skipped and say so.
+//! `scripts/setup.sh run` fetches ONNX Runtime; without it the tests print a line and are skipped.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::io::{Cursor, Read, Seek, SeekFrom};
@@ -12,13 +13,13 @@ use jhalak_common::models::{Model, Registry};
 use jhalak_common::settings::{InferenceSettings, ModelSettings, Settings};
 use jhalak_worker::embed::{audio, video};
 use jhalak_worker::inference::{Models, Tensor};
-use jhalak_worker::media::jpeg;
 use jhalak_worker::media::picture::Picture;
+use jhalak_worker::media::picture::jpeg_encoder;
 use serde_json::Value;
 
-/// Against PyTorch, on numbers of about 1.
+/// Maximum difference from PyTorch, on values of about 1.
 const PEER: f64 = 1e-4;
-/// Against ourselves: in batches and alone, in chunks and whole.
+/// Maximum difference between batched and single, chunked and whole.
 const SAME: f64 = 1e-5;
 
 fn folder() -> PathBuf {
@@ -39,7 +40,7 @@ fn registry() -> Registry {
     Registry::load(Some(&folder().join("models.toml"))).unwrap()
 }
 
-/// The models with the registry as `change` leaves it.
+/// Opens the models with each entry changed by `change`.
 fn models_with(inference: InferenceSettings, change: impl Fn(&mut Model)) -> Option<Models> {
     let mut registry = registry();
     registry.models.iter_mut().for_each(change);
@@ -90,7 +91,7 @@ fn sound(count: i32) -> Vec<u8> {
 }
 
 #[test]
-fn networks_give_what_pytorch_gives() {
+fn networks_match_pytorch() {
     let Some(models) = models() else { return };
     let answers = answers();
     let tensors = answers["tensors"].as_object().unwrap();
@@ -103,12 +104,12 @@ fn networks_give_what_pytorch_gives() {
         assert_eq!(serde_json::json!(output.shape), golden["shape"], "{name}");
         let apart = furthest(&output.data, &theirs);
         assert!(apart <= PEER, "{name} is {apart} from PyTorch");
-        assert!(theirs.iter().fold(0f64, |m, v| m.max(v.abs())) > 0.05, "{name}: an answer of nothing proves nothing");
+        assert!(theirs.iter().fold(0f64, |m, v| m.max(v.abs())) > 0.05, "{name}: an answer near zero proves nothing");
     }
 }
 
 #[test]
-fn sound_gives_what_pytorch_gives_on_the_whole_of_it_however_it_is_cut() {
+fn sound_in_chunks_of_any_size_matches_pytorch_on_the_whole() {
     let answers = answers();
     let bytes = sound(50_123);
     let sum: i64 = bytes.chunks_exact(2).map(|b| i64::from(i16::from_le_bytes([b[0], b[1]]))).sum();
@@ -118,7 +119,7 @@ fn sound_gives_what_pytorch_gives_on_the_whole_of_it_however_it_is_cut() {
     let embed = |name: &str, chunk: usize| {
         let models = models_with(InferenceSettings::default(), |model| {
             let Some(waveform) = &mut model.waveform else { return };
-            // Chunks of the moments are of the first layer's frames.
+            // Chunks of the moments count frames of the first layer.
             waveform.chunk_frames = if model.name.ends_with("moments") { chunk * 7 } else { chunk };
             waveform.margin_frames = waveform.margin_frames.min((chunk - 1) / 2);
         })?;
@@ -131,7 +132,8 @@ fn sound_gives_what_pytorch_gives_on_the_whole_of_it_however_it_is_cut() {
         let from_peer = furthest(&whole.mean, &theirs);
         assert!(from_peer <= PEER, "{name} is {from_peer} from PyTorch");
         if name.ends_with("context") {
-            // A vector sees the whole sound: cutting it is another, documented, number; every frame is still counted once.
+            // A vector depends on the whole sound: chunks change its value, as documented; each
+            // frame still counts once.
             assert_eq!(embed(name, 60).unwrap().windows, whole.windows);
             continue;
         }
@@ -145,7 +147,7 @@ fn sound_gives_what_pytorch_gives_on_the_whole_of_it_however_it_is_cut() {
 }
 
 #[test]
-fn sound_of_any_length_gives_a_vector_and_none_gives_none() {
+fn sound_of_any_length_gives_a_vector_and_empty_sound_none() {
     let Some(models) = models() else { return };
     for name in ["seeded-tiny-wav2vec2-base", "seeded-tiny-wav2vec2-layer-norm", "seeded-tiny-wav2vec2-base-context"] {
         let model = named(&models, name);
@@ -159,7 +161,7 @@ fn sound_of_any_length_gives_a_vector_and_none_gives_none() {
     }
 }
 
-/// An archive as decoding writes it: so many pictures, and so many black ones that fill it up.
+/// Builds an archive as decoding writes it: `count` pictures and `padding` black ones.
 fn keyframes(count: usize, padding: usize) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     let mut member = |name: &str, bytes: &[u8]| {
@@ -172,7 +174,7 @@ fn keyframes(count: usize, padding: usize) -> Vec<u8> {
         let rgb: Vec<u8> = (0..60 * 40 * 3).map(|i| ((i * (n + 3) + i / 180 * 11) % 256) as u8).collect();
         member(
             &format!("a-{n:02}.jpg"),
-            &jpeg::encode(&Picture { width: 60, height: 40, rgb: rgb.into() }, 95).unwrap(),
+            &jpeg_encoder::encode(&Picture { width: 60, height: 40, rgb: rgb.into() }, 95).unwrap(),
         );
         member(&format!("a-{n:02}.json"), b"{\"frame\":1}\n");
     }
@@ -180,7 +182,7 @@ fn keyframes(count: usize, padding: usize) -> Vec<u8> {
         let rgb = vec![0; 60 * 40 * 3];
         member(
             &format!("a-{n:02}.jpg"),
-            &jpeg::encode(&Picture { width: 60, height: 40, rgb: rgb.into() }, 95).unwrap(),
+            &jpeg_encoder::encode(&Picture { width: 60, height: 40, rgb: rgb.into() }, 95).unwrap(),
         );
         member(&format!("a-{n:02}.json"), b"{\"padding\":true}\n");
     }
@@ -201,19 +203,19 @@ fn clips_are_laid_out_as_the_entry_says_and_missing_frames_are_zero() {
         assert_eq!((one.seen, one.mean.len()), (frames.min(4), 32));
         assert!(apart(&one.mean, &other.mean) <= SAME, "the same network, fed in both orders");
     }
-    assert!(apart(&embed(time, 3).mean, &embed(time, 4).mean) > 1e-3, "a frame more is another clip");
+    assert!(apart(&embed(time, 3).mean, &embed(time, 4).mean) > 1e-3, "one more frame changes the clip");
     assert_eq!(embed(time, 4).mean, embed(time, 6).mean, "a clip of 4 frames takes the first 4");
-    // Each picture alone, and their mean.
+    // Each picture alone, then the mean.
     let each = embed("seeded-tiny-resnet50", 3);
     for name in [time, "seeded-tiny-resnet50"] {
-        assert_eq!(embed_padded(name, 3, 1).unwrap().mean, embed(name, 3).mean, "{name}: padding is no picture");
+        assert_eq!(embed_padded(name, 3, 1).unwrap().mean, embed(name, 3).mean, "{name}: padding is not a picture");
         assert_eq!(embed_padded(name, 0, 4), None, "{name}: nothing but padding");
     }
     assert_eq!((each.seen, each.mean.len(), each.frames.unwrap().len()), (3, 2_048, 3 * 2_048));
 }
 
 #[test]
-fn requests_of_jobs_in_flight_become_one_inference_and_each_gets_its_own_answer() {
+fn requests_of_jobs_in_flight_are_batched_and_each_gets_its_own_rows() {
     const JOBS: usize = 8;
     let inference = InferenceSettings { batch: JOBS, wait_ms: 10_000, ..InferenceSettings::default() };
     let Some(models) = models_with(inference, |_| {}) else { return };
@@ -250,7 +252,7 @@ fn a_request_that_fails_in_a_batch_fails_alone() {
     let inference = InferenceSettings { batch: 2, wait_ms: 10_000, ..InferenceSettings::default() };
     let Some(models) = models_with(inference, |_| {}) else { return };
     let session = models.session(named(&models, "not-a-number")).unwrap();
-    // The root of minus the picture: a number for a black one, none for any other.
+    // The square root of minus the picture: finite only for a black one.
     let black = Tensor { shape: vec![1, 3, 8, 8], data: vec![0.0; 192] };
     let white = Tensor { shape: vec![1, 3, 8, 8], data: vec![1.0; 192] };
     let other = session.clone();
@@ -263,7 +265,7 @@ fn a_request_that_fails_in_a_batch_fails_alone() {
 }
 
 #[test]
-fn a_file_made_for_one_picture_takes_any_number() {
+fn a_file_with_a_fixed_batch_accepts_any_number_of_rows() {
     let Some(models) = models() else { return };
     let session = models.session(named(&models, "fixed-batch")).unwrap();
     let input = tensor(vec![5, 3, 8, 8], 0);
@@ -276,9 +278,9 @@ fn a_file_made_for_one_picture_takes_any_number() {
     }
 }
 
-/// What an entry gets wrong, and the words that tell its author what to do.
+/// Each case breaks an entry and lists what the error must contain.
 #[test]
-fn an_entry_that_does_not_fit_its_file_is_told_by_name_and_field() {
+fn an_entry_that_does_not_fit_its_file_is_refused_by_name_and_field() {
     use jhalak_common::models::{Layout, TensorFacts, Tensors};
     let (image, clip, heard) = ("seeded-tiny-resnet50", "seeded-tiny-timesformer-k600", "seeded-tiny-wav2vec2-base");
     let facts = |name: &str, shape: Option<Vec<i64>>| {
@@ -310,7 +312,7 @@ fn an_entry_that_does_not_fit_its_file_is_told_by_name_and_field() {
             assert!(error.contains(word), "{word} is missing in: {error}");
         }
     }
-    // And what is left out is read from the file.
+    // Fields left out are read from the file.
     let Some(models) = models_with(InferenceSettings::default(), |m| {
         (m.dimension, m.bytes, m.input, m.output) = (None, None, Tensors::default(), Tensors::default());
     }) else {
@@ -324,7 +326,7 @@ fn an_entry_that_does_not_fit_its_file_is_told_by_name_and_field() {
 }
 
 #[test]
-fn a_wrong_chunk_layout_is_told_with_the_fields_to_compare() {
+fn a_wrong_chunk_layout_is_refused_with_the_fields_to_check() {
     let name = "seeded-tiny-wav2vec2-layer-norm";
     let Some(models) = models_with(InferenceSettings::default(), |m| {
         if let (true, Some(w)) = (m.name == name, &mut m.waveform) {
@@ -337,7 +339,7 @@ fn a_wrong_chunk_layout_is_told_with_the_fields_to_compare() {
     assert!(error.contains(name) && error.contains("waveform.frame_samples"), "{error}");
 }
 
-/// Sound that is not there: any length, no memory.
+/// Synthetic sound of any length that needs no memory.
 struct Hum {
     place: u64,
     length: u64,
@@ -383,13 +385,13 @@ fn memory_does_not_grow_with_the_length_of_sound_or_the_number_of_requests() {
             .collect();
         jobs.into_iter().map(|job| job.join().unwrap()).sum::<usize>()
     };
-    // How much of their bounded memory eight threads hold at one moment depends on how they fall together: often enough to have seen it.
+    // The peak of eight threads depends on their timing: warm up often enough to reach it.
     for _ in 0..4 {
         eight_jobs(2);
     }
     let before = peak();
     assert!(eight_jobs(16) > 8 * 16 * 60 * 49);
-    // What 8 sounds of 14 minutes more take as float samples alone: 430 MB.
+    // 14 more minutes for 8 sounds are 430 MB as float samples alone.
     let grown = peak() - before;
     assert!(grown <= 100, "{grown} MB more for sound of eight times the length");
 }

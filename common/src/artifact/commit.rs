@@ -1,4 +1,5 @@
-//! Committing an artifact and finding committed ones: files first, `commit.json` last and only where none exists.
+//! Committing an artifact and finding committed ones: files first, `commit.json` last and only
+//! where none exists.
 
 use std::path::PathBuf;
 
@@ -26,9 +27,10 @@ pub struct CommitRecord {
     pub recipe: Recipe,
     /// What it is about.
     pub subject: Subject,
-    /// Its files, in the order in which they were put.
+    /// Its files, in the order in which they were written.
     pub files: Vec<FileRecord>,
-    /// What a reader should know without opening the files: dimensions, counts, why something is short or absent.
+    /// Facts for readers that do not open the files: dimensions, counts, why a file is short or
+    /// absent.
     pub facts: Value,
 }
 
@@ -52,16 +54,17 @@ pub enum Body {
     File(PathBuf),
 }
 
-/// What came of a commit.
+/// The result of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Commit {
-    /// This call made the artifact exist.
+    /// This call committed the artifact.
     Committed,
-    /// Another worker had committed it before; its bytes are the same.
+    /// Another worker committed it first, with the same bytes.
     LostRace,
 }
 
-/// Puts the files of an artifact, then its commit record where none exists.
+/// Writes the files of an artifact, then its commit record unless one exists (invariants 2 and 3 in
+/// ARCHITECTURE.md).
 pub async fn commit(
     store: &dyn ObjectStore,
     recipe: &Recipe,
@@ -105,7 +108,7 @@ pub async fn commit(
     })
 }
 
-/// The commit record of an artifact, None where it does not exist.
+/// Reads the commit record of an artifact; None if it does not exist.
 pub async fn committed(store: &dyn ObjectStore, key: &ArtifactKey) -> Result<Option<CommitRecord>> {
     let place = key.commit();
     let bytes = match store.get(&place).await {
@@ -114,21 +117,27 @@ pub async fn committed(store: &dyn ObjectStore, key: &ArtifactKey) -> Result<Opt
         Err(e) => return Err(e),
     };
     let value: Value = serde_json::from_slice(&bytes).map_err(|e| {
-        Error::invalid(format!("the commit record {place} is damaged: delete it to have it made again")).with_source(e)
+        Error::invalid(format!(
+            "the commit record {place} is damaged: delete it, and the next run makes the artifact again"
+        ))
+        .with_source(e)
     })?;
     check_version(&value, COMMIT_VERSION, &place)?;
     let record: CommitRecord = serde_json::from_value(value).map_err(|e| {
-        Error::invalid(format!("the commit record {place} is damaged: delete it to have it made again")).with_source(e)
+        Error::invalid(format!(
+            "the commit record {place} is damaged: delete it, and the next run makes the artifact again"
+        ))
+        .with_source(e)
     })?;
     if record.recipe.hash() != key.recipe || record.subject != key.subject {
         return Err(Error::invalid(format!(
-            "the commit record {place} belongs to another recipe or subject: delete it to have it made again"
+            "the commit record {place} belongs to another recipe or subject: delete it, and the next run makes the artifact again"
         )));
     }
     Ok(Some(record))
 }
 
-/// Refuses a stored or sent `value` whose `version` is newer than `newest`.
+/// Refuses a stored or received `value` whose `version` is newer than `newest`.
 pub fn check_version(value: &Value, newest: u32, what: &str) -> Result<()> {
     match value.get("version").and_then(Value::as_u64) {
         Some(version) if (1..=u64::from(newest)).contains(&version) => Ok(()),
@@ -146,27 +155,29 @@ pub async fn read_file(store: &dyn ObjectStore, record: &CommitRecord, name: &st
     let Some(file) = record.files.iter().find(|f| f.name == name) else {
         return Err(Error::invalid(format!("the artifact {} has no file {name}", key.folder())));
     };
-    let advice = "`jhalak doctor --store --repair` and the same run once more make it again";
+    let advice = "run `jhalak doctor --store --repair`, then the same run again";
     let bytes = match store.get(&place).await {
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            return Err(Error::invalid(format!("{place} was committed and is missing: {advice}")));
+            return Err(Error::invalid(format!("{place} was committed but is missing: {advice}")));
         }
         other => other?,
     };
     if hash::of_bytes(&bytes) != file.sha256 {
-        return Err(Error::invalid(format!("{place} is not what was committed: {advice}")));
+        return Err(Error::invalid(format!("{place} differs from what was committed: {advice}")));
     }
     Ok(bytes)
 }
 
-/// Lists the subjects' folders (see [`ArtifactKey::subject_folder`]) of everything committed under one recipe, in ascending order.
+/// Lists the subject folders ([`ArtifactKey::subject_folder`]) of every artifact committed under
+/// one recipe, in ascending order.
 pub async fn list_committed(store: &dyn ObjectStore, kind: ArtifactKind, recipe: &Hash) -> Result<Vec<String>> {
     let mut found = Vec::new();
     each_committed(store, kind, recipe, |subject| found.push(subject.to_string())).await?;
     Ok(found)
 }
 
-/// Calls `visit` with each of those folders, for callers that keep less than the names.
+/// Calls `visit` with the subject folder of every artifact committed under one recipe, for callers
+/// that need not hold the whole list.
 pub async fn each_committed(
     store: &dyn ObjectStore,
     kind: ArtifactKind,
@@ -176,8 +187,8 @@ pub async fn each_committed(
     each_committed_below(store, &ArtifactKey::recipe_folder(kind, recipe), visit).await
 }
 
-/// Calls `visit` with the subject's folder of every committed artifact of `kind`, whatever its recipe; a subject with several recipes comes several
-/// times.
+/// Calls `visit` with the subject folder of every committed artifact of `kind`, once for each
+/// recipe.
 pub async fn each_committed_of_kind(
     store: &dyn ObjectStore,
     kind: ArtifactKind,

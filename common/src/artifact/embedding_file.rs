@@ -1,4 +1,5 @@
-//! The file of an embedding: safetensors with `mean` of shape [dim] and, where there are several, `parts` of shape [n, dim].
+//! The file of an embedding: safetensors with `mean` of shape [dim] and, for several vectors,
+//! `parts` of shape [n, dim].
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ impl View for F32<'_> {
     }
 }
 
-/// An embedding's file: `mean` of shape [dim] and, where given, `parts` of shape [n, dim].
+/// Encodes `mean` of shape [dim] and, if given, `parts` of shape [n, dim].
 pub fn encode(mean: &[f32], parts: Option<&[f32]>) -> Result<Bytes> {
     let mut tensors = BTreeMap::from([("mean", F32 { shape: vec![mean.len()], data: mean })]);
     if let Some(parts) = parts {
@@ -52,7 +53,7 @@ pub struct Named<'a> {
     pub data: &'a [f32],
 }
 
-/// Tensors as a safetensors file.
+/// Encodes tensors as a safetensors file.
 pub fn encode_named(tensors: Vec<Named<'_>>) -> Result<Bytes> {
     let views: BTreeMap<String, F32<'_>> =
         tensors.into_iter().map(|t| (t.name, F32 { shape: t.shape, data: t.data })).collect();
@@ -61,7 +62,7 @@ pub fn encode_named(tensors: Vec<Named<'_>>) -> Result<Bytes> {
         .map_err(|e| Error::bug("embeddings do not serialise").with_source(e))
 }
 
-/// The `mean` of an embedding's file.
+/// Reads `mean` from the file of an embedding.
 pub fn decode_mean(bytes: &[u8]) -> Result<Vec<f32>> {
     let damaged = |e| Error::invalid("an embedding's file is damaged").with_source(e);
     let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;

@@ -1,4 +1,4 @@
-//! Where artifacts are in the store: the one place that builds their keys and takes them apart.
+//! The layout of artifacts in the store: the only code that builds their keys and parses them.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,8 @@ pub const ARTIFACTS_FOLDER: &str = "artifacts/";
 /// The name of the record that commits an artifact.
 pub const COMMIT_FILE: &str = "commit.json";
 
-/// The parts of the key of one file of an artifact. Keys hold short hashes: the whole [`ArtifactKey`] is in the commit record.
+/// The parts of the key of one file of an artifact. Keys hold short hashes: the whole
+/// [`ArtifactKey`] is in the commit record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ArtifactPath<'a> {
     /// The kind of the artifact.
@@ -33,7 +34,7 @@ impl ArtifactPath<'_> {
     }
 }
 
-/// The place of an artifact.
+/// The location of an artifact.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ArtifactKey {
     /// What it is.
@@ -45,12 +46,12 @@ pub struct ArtifactKey {
 }
 
 impl ArtifactKey {
-    /// The place of what `recipe` makes of `subject`.
+    /// Returns the location of the artifact that `recipe` makes from `subject`.
     pub fn new(recipe: &Recipe, subject: &Subject) -> Self {
         ArtifactKey { kind: recipe.kind, recipe: recipe.hash(), subject: subject.clone() }
     }
 
-    /// Takes the key of an object apart; None where it is not the key of an artifact's file.
+    /// Parses the key of an object; None if it is not the key of an artifact's file.
     pub fn parse(key: &str) -> Option<ArtifactPath<'_>> {
         let mut parts = key.strip_prefix(ARTIFACTS_FOLDER)?.splitn(4, '/');
         let kind = ArtifactKind::parse(parts.next()?).ok()?;
@@ -59,43 +60,45 @@ impl ArtifactKey {
         Some(ArtifactPath { kind, recipe, subject, id, file })
     }
 
-    /// The folder that holds every artifact of one kind.
+    /// Returns the folder of every artifact of one kind.
     pub fn kind_folder(kind: ArtifactKind) -> String {
         format!("{ARTIFACTS_FOLDER}{}/", kind.name())
     }
 
-    /// The folder that holds every artifact of one recipe.
+    /// Returns the folder of every artifact of one recipe.
     pub fn recipe_folder(kind: ArtifactKind, recipe: &Hash) -> String {
         format!("{}{}/", Self::kind_folder(kind), recipe.short())
     }
 
-    /// The prefix of the folders of every version of the subject `id` under one recipe.
+    /// Returns the common prefix of the folders of every content of the subject `id` under one
+    /// recipe.
     pub fn subject_prefix(kind: ArtifactKind, recipe: &Hash, id: &str) -> String {
         format!("{}{id}@", Self::recipe_folder(kind, recipe))
     }
 
-    /// The name of the subject's folder below the recipe's.
+    /// Returns the name of the subject's folder below the recipe's folder.
     pub fn subject_folder(subject: &Subject) -> String {
         format!("{}@{}", subject.id, subject.content.short())
     }
 
-    /// The folder of this artifact, with a `/` at its end.
+    /// Returns the folder of this artifact, with a trailing `/`.
     pub fn folder(&self) -> String {
         format!("{}{}/", Self::recipe_folder(self.kind, &self.recipe), Self::subject_folder(&self.subject))
     }
 
-    /// The folder of the checkpoints of an interrupted training of this artifact, without a `/` at its end.
+    /// Returns the folder for checkpoints of the training that makes this artifact, without a
+    /// trailing `/`.
     pub fn checkpoint_folder(&self) -> String {
         let Self { kind, recipe, subject } = self;
         format!("checkpoints/{}/{}/{}", kind.name(), recipe.short(), Self::subject_folder(subject))
     }
 
-    /// The key of one of its files.
+    /// Returns the key of one of its files.
     pub fn file(&self, name: &str) -> String {
         format!("{}{name}", self.folder())
     }
 
-    /// The key of its commit record.
+    /// Returns the key of its commit record.
     pub fn commit(&self) -> String {
         self.file(COMMIT_FILE)
     }

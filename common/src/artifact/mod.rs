@@ -1,14 +1,15 @@
-//! Artifacts: what jobs make, content-addressed and committed last.
+//! Artifacts: the content-addressed results of jobs, committed last.
 //!
-//! An artifact's place is made of its kind, its [`Recipe`]'s hash and its [`Subject`] (a trailer or a dataset, with the hash of its content):
+//! The location of an artifact consists of its kind, the hash of its [`Recipe`] and its [`Subject`]
+//! (a trailer or a dataset, with the hash of its content):
 //!
 //! ```text
 //! artifacts/KIND/RECIPE/ID@CONTENT/FILE...
 //! artifacts/KIND/RECIPE/ID@CONTENT/commit.json
 //! ```
 //!
-//! `commit.json` is written last and only where none exists; without it nothing else there is looked at. It holds no time, host or
-//! run, so that the same input and recipe give the same bytes wherever they were made.
+//! `commit.json` is written last and only if none exists; files without it are ignored. It holds no
+//! time, host or run, so that the same input and recipe give the same bytes on every machine.
 
 mod commit;
 pub mod embedding_file;
@@ -28,20 +29,23 @@ pub use commit::{
 };
 pub use key::{ARTIFACTS_FOLDER, ArtifactKey, ArtifactPath, COMMIT_FILE};
 
-/// What an artifact is. The name is part of its place in the store.
+/// The kind of an artifact. Its name is part of the location in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ArtifactKind {
     /// 16 keyframes of a trailer as JPEG in one tar that webdataset reads: `keyframes.tar`.
     Keyframes,
-    /// A trailer's scenes, where its keyframes are chosen by them: `scenes.csv` as PySceneDetect's `list-scenes` writes it, and `scenes.json`
-    /// with every frame's score.
+    /// The scenes of a trailer, for keyframe strategies that use scenes: `scenes.csv` in the format
+    /// of PySceneDetect's `list-scenes`, and `scenes.json` with the score of every frame.
     Scenes,
-    /// What a detector saw on the way to a trailer's keyframes: the objects of each keyframe, and a histogram over classes: `objects.json`.
+    /// The objects that a detector found in a trailer, per keyframe, with a histogram over classes:
+    /// `objects.json`.
     Objects,
-    /// A trailer's video embedding, a vector a keyframe and their mean: `embedding.safetensors`.
+    /// The video embedding of a trailer, one vector per keyframe and their mean:
+    /// `embedding.safetensors`.
     VideoEmbedding,
-    /// A trailer's audio embedding, its mean over time: `embedding.safetensors`; no file for a trailer without sound.
+    /// The audio embedding of a trailer, the mean over time: `embedding.safetensors`; no file for a
+    /// trailer without sound.
     AudioEmbedding,
     /// The video embeddings of all trailers of a run: `embeddings.parquet`.
     VideoTable,
@@ -49,14 +53,29 @@ pub enum ArtifactKind {
     AudioTable,
     /// One fold of one cell of the evaluation grid: `result.json`.
     Cell,
-    /// Nothing but its commit record: what a probe leaves, see [`crate::run::job::ProbeTask`].
+    /// Only a commit record: the result of a probe, see [`crate::run::job::ProbeTask`].
     Probe,
-    /// The final model: `model.json`, `model.safetensors`, `model.onnx` and what they need beside them.
+    /// The final model: `model.json`, `model.safetensors`, `model.onnx` and the files that they
+    /// need.
     Model,
 }
 
 impl ArtifactKind {
-    /// The word used in keys, messages and reports.
+    /// Every kind.
+    pub const ALL: [ArtifactKind; 10] = [
+        ArtifactKind::Keyframes,
+        ArtifactKind::Scenes,
+        ArtifactKind::Objects,
+        ArtifactKind::VideoEmbedding,
+        ArtifactKind::AudioEmbedding,
+        ArtifactKind::VideoTable,
+        ArtifactKind::AudioTable,
+        ArtifactKind::Cell,
+        ArtifactKind::Probe,
+        ArtifactKind::Model,
+    ];
+
+    /// Returns the name used in keys, messages and reports.
     pub fn name(self) -> &'static str {
         match self {
             ArtifactKind::Keyframes => "keyframes",
@@ -72,25 +91,28 @@ impl ArtifactKind {
         }
     }
 
-    /// The kind of this name.
+    /// Parses the name of a kind.
     ///
     /// # Errors
-    /// InvalidInput that names the kinds there are.
+    /// InvalidInput with the list of kinds.
     pub fn parse(name: &str) -> Result<ArtifactKind> {
-        serde_json::from_value(Value::from(name)).map_err(|e| Error::invalid(format!("no artifact is called so: {e}")))
+        ArtifactKind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+            let known = ArtifactKind::ALL.map(ArtifactKind::name).join(", ");
+            Error::invalid(format!("`{name}` is not a kind of artifact: use one of {known}"))
+        })
     }
 
-    /// The version of what a producer of this kind does: raised whenever the same parameters would give other bytes, so that
-    /// what was made before counts as missing.
+    /// The version of the producer's contract. It is raised whenever the same parameters would give
+    /// other bytes, so that older artifacts count as missing.
     pub fn contract(self) -> u32 {
         match self {
-            // 2: JPEG by this program's own encoder.
+            // 2: JPEG from this program's own encoder.
             ArtifactKind::Keyframes => 2,
-            // 2: a model that hears the whole sound at once hears its last samples too.
+            // 2: a model that takes the whole sound at once also gets its last samples.
             ArtifactKind::AudioEmbedding => 2,
             // 2: keyframes decoded by libjpeg-turbo and resized as Pillow does.
             ArtifactKind::VideoEmbedding => 2,
-            // 2: dislikes are repeated up to the number of the rarer other class, and no more.
+            // 2: dislikes are repeated at most up to the count of the rarer other class.
             ArtifactKind::Cell | ArtifactKind::Model => 2,
             _ => 1,
         }
@@ -104,32 +126,32 @@ pub struct Recipe {
     pub kind: ArtifactKind,
     /// [`ArtifactKind::contract`] of the program that planned it.
     pub contract: u32,
-    /// The parameters of its producer.
+    /// The producer's parameters.
     pub params: Value,
     /// The SHA-256 of each model file used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Hash>,
-    /// The recipes of the artifacts that it is made from.
+    /// The recipes of the artifacts that it is made from (upstream).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub upstream: Vec<Hash>,
 }
 
 impl Recipe {
-    /// The recipe of `kind` with the current contract.
+    /// Creates a recipe of `kind` with the current contract.
     pub fn new(kind: ArtifactKind, params: impl Serialize) -> Result<Self> {
         let params = serde_json::to_value(params)
             .map_err(|e| Error::bug(format!("the parameters of {} do not serialise", kind.name())).with_source(e))?;
         Ok(Recipe { kind, contract: kind.contract(), params, models: Vec::new(), upstream: Vec::new() })
     }
 
-    /// The hash that stands for this recipe: SHA-256 over its canonical JSON.
+    /// Returns the SHA-256 of the recipe's canonical JSON.
     pub fn hash(&self) -> Hash {
         hash::of_json(&serde_json::json!({
             "kind": self.kind, "contract": self.contract, "params": self.params, "models": self.models, "upstream": self.upstream,
         }))
     }
 
-    /// The parameters as the type that the producer reads.
+    /// Parses the parameters into the producer's type.
     pub fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
         T::deserialize(&self.params).map_err(|e| {
             Error::invalid(format!("the {} recipe has parameters that this version does not read", self.kind.name()))
@@ -138,11 +160,26 @@ impl Recipe {
     }
 }
 
-/// What an artifact is about: a trailer (its movie id and the hash of its bytes) or a dataset.
+/// The subject of an artifact: a trailer (its movie id and the hash of its bytes) or a dataset.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Subject {
-    /// A movie id or a dataset's name; fit for a key.
+    /// A movie id or the name of a dataset, valid in a key.
     pub id: String,
-    /// What identifies its content.
+    /// The hash of its content.
     pub content: Hash,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_one_name_in_keys_and_records() {
+        for kind in ArtifactKind::ALL {
+            assert_eq!(ArtifactKind::parse(kind.name()).ok(), Some(kind));
+            assert_eq!(serde_json::to_value(kind).ok(), Some(kind.name().into()));
+        }
+        let error = ArtifactKind::parse("trailer").expect_err("not a kind").to_string();
+        assert!(error.contains("keyframes") && error.contains("model"), "{error}");
+    }
 }

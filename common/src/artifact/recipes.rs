@@ -1,4 +1,5 @@
-//! What is extracted from a trailer: the parameters of its artifacts and how their recipes follow from the settings.
+//! Recipes of the artifacts that are extracted from a trailer: their parameters, and how they
+//! follow from the settings.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,69 +10,69 @@ use crate::models::{
 };
 use crate::settings::{InferenceSettings, KeyframePosition, Provider, Settings, Strategy};
 
-/// Keyframes of a trailer, as the method says.
+/// Keyframes per trailer, as in the paper.
 pub const KEYFRAMES: u32 = 16;
 
-/// Windows of sound that are computed together; see [`SoundInput::floor_below_max_db`].
+/// Windows of sound in one inference; see [`SoundInput::floor_below_max_db`].
 pub const CHUNK_WINDOWS: usize = 64;
 
 /// Parameters of [`ArtifactKind::Keyframes`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KeyframesParams {
-    /// How they are chosen.
+    /// The strategy that chooses them.
     pub strategy: Strategy,
-    /// How many.
+    /// Their number.
     pub count: u32,
-    /// Which point of each interval, for equal intervals.
+    /// The point of each interval, for equal intervals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<KeyframePosition>,
     /// JPEG quality, 1 to 100.
     pub jpeg_quality: u8,
-    /// How scenes are told apart, for the strategies that look at them.
+    /// How scenes are detected, for the strategies that use scenes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenes: Option<SceneParams>,
-    /// What counts as an object, for scene-object.
+    /// Which objects count, for scene-object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<ObjectsParams>,
 }
 
-/// How scenes are told apart: parameters of [`ArtifactKind::Scenes`].
+/// How scenes are detected: parameters of [`ArtifactKind::Scenes`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SceneParams {
-    /// A frame whose score reaches this begins a scene.
+    /// A frame with at least this score starts a scene.
     pub threshold: f64,
-    /// Frames that a scene has at least.
+    /// Minimum length of a scene in frames.
     pub min_scene_len: u32,
 }
 
 impl SceneParams {
-    /// How the settings tell scenes apart.
+    /// Takes the parameters from the settings.
     fn of(settings: &Settings) -> SceneParams {
         let extract = &settings.extract;
         SceneParams { threshold: extract.scene_threshold, min_scene_len: extract.min_scene_len }
     }
 }
 
-/// How objects are found and counted. The detector is named by the recipe's checksum.
+/// How objects are found and counted. The recipe names the detector by its checksum.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ObjectsParams {
-    /// Scenes of this many frames or fewer are passed over.
+    /// Scenes of this many frames or fewer are skipped.
     pub longer_than: u64,
-    /// Objects count that score more than this.
+    /// Only objects with a higher score count.
     pub confidence: f32,
-    /// Every how many frames of a scene the detector looks.
+    /// The detector runs on every n-th frame of a scene.
     pub stride: u64,
     /// How a picture becomes the detector's input.
     pub picture: PictureInput,
-    /// What its output means.
+    /// The meaning of its output.
     pub detector: DetectorOutput,
-    /// What computes it.
+    /// How the model is run.
     #[serde(flatten)]
     pub run: ModelRun,
 }
 
 impl ObjectsParams {
-    /// How `model` is fed and its objects counted.
+    /// Returns the input of `model` and the counting of its objects.
     pub fn of(model: &Model, settings: &Settings) -> Result<ObjectsParams> {
         let extract = &settings.extract;
         let mut params = Self::run_by(model, &settings.inference)?;
@@ -81,7 +82,8 @@ impl ObjectsParams {
         Ok(params)
     }
 
-    /// Whether a worker that runs models as `inference` says would feed and read `model` as these parameters say.
+    /// Whether a worker with the settings `inference` would feed and read `model` with these
+    /// parameters.
     pub fn fits(&self, model: &Model, inference: &InferenceSettings) -> bool {
         let same =
             |own: ObjectsParams| own.picture == self.picture && own.detector == self.detector && own.run == self.run;
@@ -92,7 +94,7 @@ impl ObjectsParams {
         let detector = section(&model.detector, model)?;
         if !detector.labels.is_coco() {
             return Err(crate::Error::invalid(format!(
-                "the model `{}` does not tell COCO's classes apart, and scene-object keyframes need them",
+                "the model `{}` does not detect the classes of COCO, which scene-object keyframes need",
                 model.name
             )));
         }
@@ -107,15 +109,15 @@ impl ObjectsParams {
     }
 }
 
-/// Parameters of [`ArtifactKind::VideoEmbedding`]. The model is named by the recipe's checksum.
+/// Parameters of [`ArtifactKind::VideoEmbedding`]. The recipe names the model by its checksum.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VideoEmbeddingParams {
     /// How keyframes become the model's input.
     pub picture: PictureInput,
-    /// How they become a clip, for a model that sees them together.
+    /// How they become a clip, for a model that takes all keyframes together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip: Option<ClipInput>,
-    /// What computes it.
+    /// How the model is run.
     #[serde(flatten)]
     pub run: ModelRun,
 }
@@ -124,40 +126,42 @@ pub struct VideoEmbeddingParams {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum AudioEmbeddingParams {
-    /// Windows of features; the recipe's models are the features model, then the embedding model.
+    /// Windows of features. The recipe's models are the feature model, then the embedding model.
     Windows {
         /// How sound becomes features.
         sound: SoundInput,
         /// How features become windows.
         windows: WindowInput,
-        /// Windows that are computed together.
+        /// Windows in one inference.
         chunk_windows: usize,
-        /// What computes it.
+        /// How the model is run.
         #[serde(flatten)]
         run: ModelRun,
     },
-    /// Sound as it is; the recipe's models are the embedding model, then the one that measures moments, where there is one.
+    /// Raw samples. The recipe's models are the embedding model, then the model that measures
+    /// moments, if any.
     Waveform {
-        /// How sound becomes input.
+        /// How sound becomes the model's input.
         waveform: WaveformInput,
-        /// The same for the model that measures moments.
+        /// How sound becomes the input of the model that measures moments.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         moments: Option<WaveformInput>,
-        /// What computes it.
+        /// How the model is run.
         #[serde(flatten)]
         run: ModelRun,
     },
 }
 
-/// What of an inference's surroundings may change its last digits, or which of a file's outputs is read.
+/// The conditions of an inference that may change its last digits, and which output of the file is
+/// read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelRun {
     /// Threads inside one inference.
     pub threads: usize,
-    /// What computes.
+    /// The execution provider.
     #[serde(default, skip_serializing_if = "Provider::is_cpu")]
     pub provider: Provider,
-    /// The output that is read, where the registry names one.
+    /// The output that is read, if the registry names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
 }
@@ -173,7 +177,7 @@ impl ModelRun {
 }
 
 impl VideoEmbeddingParams {
-    /// How `model` is fed.
+    /// Returns how `model` is fed.
     pub fn of(model: &Model, inference: &InferenceSettings) -> Result<VideoEmbeddingParams> {
         Ok(VideoEmbeddingParams {
             picture: section(&model.picture, model)?,
@@ -184,7 +188,7 @@ impl VideoEmbeddingParams {
 }
 
 impl AudioEmbeddingParams {
-    /// How `model` is fed, and the models of the recipe in its order.
+    /// Returns how `model` is fed, and the models of the recipe in its order.
     pub fn of<'a>(
         model: &'a Model,
         registry: &'a Registry,
@@ -206,7 +210,7 @@ impl AudioEmbeddingParams {
         Ok((AudioEmbeddingParams::Waveform { waveform, moments, run }, vec![model, measured]))
     }
 
-    /// The rate that the sound is asked for at.
+    /// Returns the sample rate of the model's input.
     pub fn sample_rate_hz(&self) -> u32 {
         match self {
             AudioEmbeddingParams::Windows { sound, .. } => sound.sample_rate_hz,
@@ -215,8 +219,9 @@ impl AudioEmbeddingParams {
     }
 }
 
-/// What the settings ask to extract: the recipes of a trailer's artifacts, upstream before downstream, and the models that they use. Of
-/// several video embeddings the first is the run's own: that of [`crate::settings::ExtractSettings::strategy`] by
+/// Returns the recipes of a trailer's artifacts under these settings, upstream before downstream,
+/// and the models that they use. The first video embedding is the run's primary one: the strategy
+/// [`crate::settings::ExtractSettings::strategy`] with the model
 /// [`crate::settings::ModelSettings::video`].
 pub fn recipes(settings: &Settings, registry: &Registry) -> Result<(Vec<Recipe>, Vec<ModelFacts>)> {
     let strategies = settings.strategies();
@@ -252,7 +257,7 @@ pub fn recipes(settings: &Settings, registry: &Registry) -> Result<(Vec<Recipe>,
     Ok((recipes, models.into_iter().map(facts).collect()))
 }
 
-/// The recipe of the video embedding of these keyframes by `model`.
+/// Returns the recipe of the video embedding of these keyframes by `model`.
 fn video_recipe(keyframes: &Recipe, model: &Model, settings: &Settings) -> Result<Recipe> {
     let params = VideoEmbeddingParams::of(model, &settings.inference)?;
     let mut recipe = Recipe::new(ArtifactKind::VideoEmbedding, params)?;
@@ -261,7 +266,7 @@ fn video_recipe(keyframes: &Recipe, model: &Model, settings: &Settings) -> Resul
     Ok(recipe)
 }
 
-/// The recipe of keyframes; for scene-object also that of objects, and the detector.
+/// Returns the recipe of keyframes and, for scene-object, the recipe of objects and the detector.
 fn keyframe_recipes<'a>(
     strategy: Strategy,
     settings: &Settings,
@@ -289,7 +294,7 @@ fn keyframe_recipes<'a>(
 fn section<T: Clone>(section: &Option<T>, model: &Model) -> Result<T> {
     section
         .clone()
-        .ok_or_else(|| crate::Error::bug(format!("the registry let the model {} pass without its section", model.name)))
+        .ok_or_else(|| crate::Error::bug(format!("the registry accepted the model {} without its section", model.name)))
 }
 
 fn facts(model: &Model) -> ModelFacts {

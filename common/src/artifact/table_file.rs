@@ -1,5 +1,5 @@
-//! Tables of embeddings: one Parquet file that pandas and polars open, a row a trailer: `movie_id` (string) and `embedding`
-//! (list of float).
+//! Tables of embeddings: one Parquet file that pandas and polars open, with one row per trailer:
+//! `movie_id` (string) and `embedding` (list of float).
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -25,7 +25,7 @@ const SCHEMA: &str = "message embeddings {
 /// The name of the one file of a table artifact.
 pub const FILE: &str = "embeddings.parquet";
 
-/// Rows of one row group; what a writer holds in memory.
+/// Rows in one row group: what a writer holds in memory.
 const GROUP: usize = 1_000;
 
 /// Embeddings by movie id, all of one dimension.
@@ -46,7 +46,7 @@ pub struct TableWriter {
 }
 
 impl TableWriter {
-    /// A table in the file `path`, created or replaced, of vectors of length `dim` (at least 1).
+    /// Creates or replaces the file `path` for vectors of length `dim` (at least 1).
     pub fn create(path: &Path, dim: usize) -> Result<Self> {
         if dim == 0 {
             return Err(Error::bug("a table of embeddings of dimension 0"));
@@ -63,11 +63,12 @@ impl TableWriter {
         Ok(TableWriter { writer, dim, ids: Vec::new(), values: Vec::new() })
     }
 
-    /// Adds a row. Rows come in ascending order of id, so that equal tables give equal files.
+    /// Adds a row. Callers add rows in ascending order of id, so that equal tables give equal
+    /// files.
     pub fn push(&mut self, id: &str, vector: &[f32]) -> Result<()> {
         if vector.len() != self.dim {
             return Err(Error::invalid(format!(
-                "the embedding of {id} has {} numbers and the others {}",
+                "the embedding of {id} has {} numbers, and the others have {}",
                 vector.len(),
                 self.dim
             )));
@@ -77,7 +78,7 @@ impl TableWriter {
         if self.ids.len() == GROUP { self.flush() } else { Ok(()) }
     }
 
-    /// Writes what is left and closes the file.
+    /// Writes the remaining rows and closes the file.
     pub fn finish(mut self) -> Result<()> {
         self.flush()?;
         self.writer.close().map_err(cannot_write)?;
@@ -165,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_of_several_row_groups_reads_back_and_is_the_same_file_again() {
+    fn a_table_of_several_row_groups_reads_back_and_is_deterministic() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let write = |name: &str| {
             let path = folder.path().join(name);
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vector_of_another_length_and_a_file_that_is_no_table_are_refused() {
+    fn a_vector_of_another_length_and_a_file_that_is_not_parquet_are_refused() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut writer = TableWriter::create(&folder.path().join("t"), 3).expect("a new file");
         assert!(writer.push("a", &[1.0]).is_err());

@@ -23,11 +23,12 @@ pub const PAPER_GENRES: [&str; 15] = [
     "Comedy",
 ];
 
-/// The share of all genre mentions that the paper's genres must cover to be taken, in percent. They cover 98.6 % in
-/// Flickscore and far less in MovieLens (no Children's, Horror, Sci-Fi, Animation).
+/// The minimum share of all genre mentions, in percent, for which the paper's genres are used. They
+/// cover 98.6 % in Flickscore and far less in MovieLens (no Children's, Horror, Sci-Fi, Animation).
 const COVERED_PERCENT: usize = 95;
 
-/// The vocabulary by the rule of [`Dataset::genres`](super::Dataset::genres), where `dataset.toml` gives none.
+/// Returns the vocabulary by the rule of [`Dataset::genres`](super::Dataset::genres), if
+/// `dataset.toml` has none.
 pub(super) fn vocabulary(movies: &[Movie]) -> Vec<String> {
     let mentions = || movies.iter().flat_map(|movie| &movie.genres).map(String::as_str);
     let covered = mentions().filter(|genre| PAPER_GENRES.contains(genre)).count();

@@ -5,8 +5,9 @@ use sha2::{Digest, Sha256};
 use super::normal_form::Dataset;
 
 impl Dataset {
-    /// SHA-256, in hex, over movies, users, ratings and the genre vocabulary in a canonical form: what computations read. Neither the layout and
-    /// order of the files, nor the name, note or `synthetic` flag, nor the trailers (their jobs hash them) change it.
+    /// Returns the SHA-256, in hex, over movies, users, ratings and the genre vocabulary in a
+    /// canonical form: the input of computations. It does not depend on the layout and order of the
+    /// files, the name, note or `synthetic` flag, or the trailers (their jobs hash them).
     pub fn content_hash(&self) -> String {
         let mut hash = Canonical(Sha256::new());
         hash.text("jhalak dataset 1");
@@ -42,7 +43,7 @@ impl Dataset {
     }
 }
 
-/// Every text and list goes in with its length, so that no two datasets share their bytes.
+/// Each text and list is preceded by its length, so that no two datasets have the same bytes.
 struct Canonical(Sha256);
 
 impl Canonical {

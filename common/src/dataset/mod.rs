@@ -1,4 +1,4 @@
-//! A catalogue of movies and its viewers' feedback, read from the layouts that datasets come in.
+//! Datasets: a catalogue of movies and the feedback of viewers, read from several layouts.
 //!
 //! | layout | files | labels |
 //! |---|---|---|
@@ -7,20 +7,24 @@
 //! | MovieLens CSV | `ratings.csv` (userId,movieId,rating), `movies.csv` | stars, by the thresholds |
 //! | plain CSV | `ratings.csv` (user,movie,label), `movies.csv`, `users.csv` if there | -1, 0, 1 or dislike, neutral, like |
 //!
-//! Beside them may lie `dataset.toml` ([`Facts`]) and `trailers/ID.mp4` (or .webm .mkv .mov .avi .mpg .mpeg .m4v).
+//! A folder may also hold `dataset.toml` ([`Facts`]) and `trailers/ID.mp4` (or .webm .mkv .mov .avi
+//! .mpg .mpeg .m4v).
 //!
-//! # What stops a reading, and what does not
-//! An error ([`InvalidInput`](crate::error::ErrorKind::InvalidInput), with file and line) ends the reading where the rest of a file
-//! cannot be trusted: no layout found or two at once, a required file or column missing, CSV that cannot be read (a row with
-//! more or fewer cells than the header, a quote never closed, a record above 8 MiB, no UTF-8), a bad `dataset.toml`, no movie or
-//! no rating left.
+//! # Errors and rejects
+//! A reading stops with an error ([`InvalidInput`](crate::error::ErrorKind::InvalidInput), with
+//! file and line) where the rest of a file cannot be trusted: no layout or two layouts found, a
+//! required file or column missing, unreadable CSV (a row with more or fewer cells than the header,
+//! an unclosed quote, a record above 8 MiB, text that is not UTF-8), a `dataset.toml` that is not
+//! valid, no movie or no rating left.
 //!
-//! Everything else is a [`Reject`]: that one thing is left out, counted and listed, and the rest goes on. A label or star
-//! that is none of the allowed values, NaN included; a rating of an unknown movie; a line that is no JSON object, or longer than
-//! 16 MiB; a second rating of one pair (the first in file order stays, also where the two agree); a second row of one movie
-//! or user id (the first stays); an id that is not fit for a file name or an object key; a cell that is no list, year or
-//! rating where one is due (the cell counts as missing, the movie stays); a trailer of no known movie, a second trailer of one
-//! movie (the first in the order of names stays), another kind of file among the trailers.
+//! Everything else is a [`Reject`]: the item is left out, counted and listed, and the reading
+//! continues. Rejected are: a label or star outside the allowed values, including NaN; a rating of
+//! an unknown movie; a line that is not a JSON object or is longer than 16 MiB; a second rating of
+//! a pair (the first in file order stays, also if both agree); a second row of a movie or user id
+//! (the first stays); an id that is not valid as a file name or an object key; a cell that is not a
+//! list, year or rating where one is expected (the cell counts as missing, the movie stays); a
+//! trailer of an unknown movie; a second trailer of a movie (the first by name stays); another kind
+//! of file among the trailers.
 
 mod describe;
 mod folds;

@@ -1,4 +1,4 @@
-//! What the readers return: a dataset with its trailers and everything that was left out.
+//! The result of the readers: a dataset with its trailers and rejects.
 
 use std::collections::BTreeMap;
 
@@ -8,21 +8,22 @@ use super::normal_form::Dataset;
 use super::readers::layout::Layout;
 use super::readers::reject::Reject;
 
-/// What a reader made of the files: the dataset, its trailers, and all that was left out.
+/// The result of reading a dataset: the dataset, its trailers, and the rejects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
     /// The normal form.
     pub dataset: Dataset,
     /// The layout that was found.
     pub layout: Layout,
-    /// The note of `dataset.toml`: where the data comes from, or how it was made.
+    /// The note in `dataset.toml`: the source of the data, or how it was generated.
     pub note: Option<String>,
-    /// The trailer file of each movie that has one, as a key relative to the dataset's folder: `trailers/tt0240200.mp4`.
+    /// The trailer file of each movie, as a key relative to the dataset's folder:
+    /// `trailers/tt0240200.mp4`.
     pub trailers: BTreeMap<String, String>,
-    /// What was left out, in reading order: the first [`MAX_LISTED`].
+    /// The rejects in reading order: the first [`MAX_LISTED`](super::MAX_LISTED).
     pub rejects: Vec<Reject>,
-    /// How much was left out in all.
+    /// The total number of rejects.
     pub rejected: u64,
-    /// Users that the files know but that have no valid rating. They are not in the dataset.
+    /// Users in the files without a valid rating. They are not in the dataset.
     pub users_without_ratings: u64,
 }

@@ -10,13 +10,14 @@ use super::reading::Reading;
 use crate::error::{Error, Result};
 
 impl Reading {
-    /// Restricts the dataset to the movies whose ids the list names, one a line; empty lines and lines that begin with `#` are passed
-    /// over. Ratings of other movies go, and users left without any, counted in [`Reading::users_without_ratings`]. The genre
-    /// vocabulary stays that of the whole, so that genre vectors of both have the same form. An id that is in the list and not in the
+    /// Restricts the dataset to the movies in `list`, one id per line; empty lines and lines that
+    /// start with `#` are skipped. Ratings of other movies are removed, and users without a
+    /// remaining rating are counted in [`Reading::users_without_ratings`]. The genre vocabulary
+    /// stays the same, so that genre vectors keep their form. An id in the list that is not in the
     /// dataset is a reject.
     ///
     /// # Errors
-    /// Invalid input where none of the ids is known or no rating is left, and what reading the list fails with.
+    /// Invalid input if no id is known or no rating is left, and any error from reading the list.
     pub fn subset(self, list_name: &str, list: impl Read) -> Result<Reading> {
         let mut rejects = Rejects { listed: self.rejects, count: self.rejected };
         let mut wanted = BTreeSet::new();
@@ -31,18 +32,18 @@ impl Reading {
             }
             match self.dataset.movie_index(&text) {
                 Some(index) => drop(wanted.insert(index)),
-                None => rejects.add(list_name, Some(number), excerpt(&text), "no movie of this id in the dataset"),
+                None => rejects.add(list_name, Some(number), excerpt(&text), "the dataset has no movie with this id"),
             }
         }
         if wanted.is_empty() {
-            return Err(Error::invalid(format!("{list_name}: none of its lines is the id of a movie in the dataset")));
+            return Err(Error::invalid(format!("{list_name}: no line is the id of a movie in the dataset")));
         }
 
         let mut dataset = self.dataset;
         let movies: Vec<bool> = (0..dataset.movies.len()).map(|movie| wanted.contains(&movie)).collect();
         dataset.ratings.retain(|rating| movies[rating.movie as usize]);
         if dataset.ratings.is_empty() {
-            return Err(Error::invalid(format!("{list_name}: nobody rated any of its movies")));
+            return Err(Error::invalid(format!("{list_name}: its movies have no ratings")));
         }
         let mut users = vec![false; dataset.users.len()];
         dataset.ratings.iter().for_each(|rating| users[rating.user as usize] = true);
@@ -70,7 +71,7 @@ impl Reading {
     }
 }
 
-/// The place of each kept thing among the kept ones. Those of the others mean nothing.
+/// Returns the new index of each kept item; the values of the others are meaningless.
 fn places(keep: &[bool]) -> Vec<u32> {
     let mut next = 0;
     let mut place = |keep: bool| {

@@ -110,16 +110,16 @@ no JSON
     assert_eq!(first.label, Label::Like, "of two ratings of one pair the first stays");
     let told = reasons(&reading).join("\n");
     for part in [
-        "line 1: user u1, movie tt1: the label is none of -1, 0, 1: \"7\"",
+        "line 1: user u1, movie tt1: the label is not -1, 0 or 1: \"7\"",
         "line 1: user u1, movie tt9: a rating of a movie that is not in the catalogue",
         "line 1: user u1, movie \"../x\"",
-        "line 1: user u1, movie tt2: rated a second time, neutral: the first, like on line 1, stays",
-        "line 2: line: no JSON object",
-        "line 3: line: no JSON object",
+        "line 1: user u1, movie tt2: rated a second time, neutral: the first rating, like on line 1, is kept",
+        "line 2: line: not a JSON object",
+        "line 3: line: not a JSON object",
         "line 5: user \"[\"u4\"]\": the _id",
-        "line 7: line: no JSON object",
+        "line 7: line: not a JSON object",
         "line 8: user u6, movie tt1: 2 labels",
-        "line 8: user u6, movie tt2: the label is none",
+        "line 8: user u6, movie tt2: the label is not",
         "line 9: user u1, movie tt2: rated a second time, like",
     ] {
         assert!(told.contains(part), "{part} is not in\n{told}");
@@ -144,11 +144,11 @@ tt3,Drama | War| Drama,around 88,11,Third
     assert_eq!(reading.dataset.movies[2].genres, ["Drama", "War"]);
     let told = reasons(&reading).join("\n");
     for part in [
-        "movies.csv line 3: movie \"../x\": the movie id is not fit",
-        "movies.csv line 4: movie tt1: a second movie of this id: the one on line 2 stays",
-        "line 5: movie \"tt2\", cell genre: no JSON list",
+        "movies.csv line 3: movie \"../x\": the movie id is not valid",
+        "movies.csv line 4: movie tt1: a second movie with this id: the one on line 2 is kept",
+        "line 5: movie \"tt2\", cell genre: not a JSON list",
         "line 6: movie \"tt3\", cell released: no year",
-        "line 6: movie \"tt3\", cell rating: no number from 0 to 10: \"11\"",
+        "line 6: movie \"tt3\", cell rating: not a number from 0 to 10: \"11\"",
         "line 7: movie \"-rf\"",
         "line 8: movie \"\"",
     ] {
@@ -165,7 +165,7 @@ fn csv_that_cannot_be_read_is_an_error_with_file_and_line() {
     let told = with("\n\nid,name\n\"tt1\",\"One\n1\"\n\n\ntt2,2,2\n");
     assert!(told.contains("movies.csv line 8: 3 cells"), "{told}");
     let told = with("id,name\ntt1,One\ntt2,\"Two\ntt3,Three\n");
-    assert!(told.contains("movies.csv: the quote opened on line 3 is never closed"), "{told}");
+    assert!(told.contains("movies.csv: the quote opened on line 3 is not closed"), "{told}");
     let told = with("title,genre\nx,y\n");
     assert!(
         told.contains("movies.csv line 1: no column movie_id or") && told.contains("\"title\", \"genre\""),
@@ -177,7 +177,7 @@ fn csv_that_cannot_be_read_is_an_error_with_file_and_line() {
 
     let files = memory(&[("movies.csv", b"id,name\ntt1,ok\ntt2,caf\xE9\n"), ("ratings.json", RATINGS.as_bytes())], &[]);
     let told = read(&files, &ReadSettings::default()).expect_err("no UTF-8").to_string();
-    assert!(told.contains("s3://bucket/folder/") && told.contains("movies.csv line 3: cell 2 is no UTF-8"), "{told}");
+    assert!(told.contains("s3://bucket/folder/") && told.contains("movies.csv line 3: cell 2 is not UTF-8"), "{told}");
 }
 
 #[test]
@@ -191,20 +191,19 @@ fn a_line_without_end_is_rejected_and_the_next_one_is_read() {
 #[test]
 fn nothing_left_is_an_error_that_tells_the_first_reason() {
     let told = refused(&[("movies.csv", MOVIES), ("ratings.json", "{\"_id\": \"u1\", \"rated\": {\"tt1\": [\"7\"]}}")]);
+    assert!(told.contains("ratings.json: the dataset has no valid rating") && told.contains("\"7\""), "{told}");
     assert!(
-        told.contains("ratings.json: the dataset is empty: not one valid rating") && told.contains("\"7\""),
-        "{told}"
+        refused(&[("movies.csv", "id,name\n"), ("ratings.json", RATINGS)]).contains("the dataset has no valid movie")
     );
-    assert!(refused(&[("movies.csv", "id,name\n"), ("ratings.json", RATINGS)]).contains("not one valid movie"));
 }
 
 #[test]
-fn an_unknown_layout_is_an_error_that_lists_what_was_looked_for() {
+fn an_unknown_layout_is_an_error_with_the_expected_and_found_files() {
     let told = refused(&[("readme.txt", "hello"), ("movies.csv", MOVIES)]);
     for part in ["ratings.json", "u.item with u.data", "ratings.csv", "readme.txt", "s3://bucket/folder/"] {
         assert!(told.contains(part), "{told}");
     }
-    assert!(refused(&[]).contains("At the top lies: no file"));
+    assert!(refused(&[]).contains("Files at the top: no file"));
     let both = [("movies.csv", MOVIES), ("ratings.json", RATINGS), ("ratings.csv", "user,movie,label\n")];
     assert!(refused(&both).contains("ratings.json and ratings.csv both hold ratings"));
     let told = refused(&[("movies.csv", MOVIES), ("ratings.csv", "user,movie,opinion\n")]);
@@ -287,7 +286,7 @@ fn trailers_are_found_by_movie_id_and_the_second_of_two_is_rejected() {
     let told = reasons(&reading).join("\n");
     for part in [
         "\"tt1.webm\": a second trailer",
-        "\"tt9.mp4\": a trailer of no movie",
+        "\"tt9.mp4\": the catalogue has no movie",
         "\"notes.txt\": not a trailer",
         "\"more/\": a folder",
     ] {
@@ -322,7 +321,7 @@ fn a_subset_keeps_the_vocabulary_and_drops_what_hangs_on_other_movies() {
     assert_eq!(part.dataset.ratings, [Rating { user: 0, movie: 0, label: Label::Dislike }]);
     assert_eq!((part.dataset.users[0].id.as_str(), part.trailers.len()), ("u2", 1));
     assert_eq!(part.dataset.genres, whole.dataset.genres);
-    assert_eq!(reasons(&part), ["ids.txt line 4: \"tt77\": no movie of this id in the dataset"]);
+    assert_eq!(reasons(&part), ["ids.txt line 4: \"tt77\": the dataset has no movie with this id"]);
     assert_eq!(
         whole.clone().subset("ids.txt", "tt77\n".as_bytes()).expect_err("no movie").kind(),
         ErrorKind::InvalidInput

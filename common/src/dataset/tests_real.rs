@@ -1,4 +1,4 @@
-//! The real Flickscore files, where they lie beside the checkout. Their counts are published facts.
+//! The real Flickscore files, if they are next to the checkout. Their counts are published.
 
 use std::fs::File;
 use std::path::PathBuf;

@@ -1,13 +1,14 @@
-//! The confusion matrix of one fold and the figures that follow from it.
+//! The confusion matrix of one fold and its scores.
 
 use serde::{Deserialize, Serialize};
 
 use super::CLASSES;
 
-/// Counts in the order dislike, neutral, like: rows are the actual class, columns the predicted one.
+/// Counts in the order dislike, neutral, like: rows are the actual class, columns the predicted
+/// one.
 pub type Confusion = [[u64; CLASSES]; CLASSES];
 
-/// One value a class.
+/// One value per class.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PerClass<T> {
     /// Dislike.
@@ -24,22 +25,23 @@ impl<T> From<[T; CLASSES]> for PerClass<T> {
     }
 }
 
-/// The figures of one confusion matrix. A class that never occurs has recall 0, one never predicted has precision 0.
+/// The scores of one confusion matrix. A class that never occurs has recall 0; a class that is
+/// never predicted has precision 0.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
-    /// Share of right predictions.
+    /// Share of correct predictions.
     pub accuracy: f64,
-    /// Mean of the classes' F1.
+    /// Mean F1 over the classes.
     pub macro_f1: f64,
-    /// Mean of the classes' F1, weighted by how often each occurs.
+    /// Mean F1 over the classes, weighted by their frequency.
     pub weighted_f1: f64,
-    /// Right predictions among those of a class.
+    /// Correct predictions among the predictions of a class.
     pub precision: PerClass<f64>,
-    /// Right predictions among the pairs of a class.
+    /// Correct predictions among the pairs of a class.
     pub recall: PerClass<f64>,
 }
 
-/// Works out the figures of a confusion matrix.
+/// Computes the scores of a confusion matrix.
 #[must_use]
 pub fn scores(confusion: &Confusion) -> Scores {
     let ratio = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
@@ -57,7 +59,7 @@ pub fn scores(confusion: &Confusion) -> Scores {
     }
 }
 
-/// The class with the highest probability; the first of equals.
+/// Returns the class with the highest probability; the first in a tie.
 #[must_use]
 pub fn predicted_class(probabilities: &[f32; CLASSES]) -> usize {
     (1..CLASSES).fold(0, |best, c| if probabilities[c] > probabilities[best] { c } else { best })
@@ -69,7 +71,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn figures_by_hand() {
+    fn scores_match_a_hand_computed_example() {
         let scores = scores(&[[1, 1, 0], [0, 3, 1], [2, 0, 2]]);
         assert_eq!(scores.accuracy, 0.6);
         assert_eq!(scores.recall, [0.5, 0.75, 0.5].into());

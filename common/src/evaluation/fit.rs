@@ -1,4 +1,4 @@
-//! The final model of a run: what is fitted on every rating once the evaluation has said what to expect.
+//! The specification of a run's final model, which is fitted on every rating.
 
 use super::spec::{CellSpec, Split};
 use serde::{Deserialize, Serialize};
@@ -7,16 +7,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FitSpec {
-    /// The classifier or the ANN, as a cell of the strict protocol; its split and folds mean nothing here. None where no modality has an input.
+    /// The classifier or the ANN, as a cell of the strict protocol; its split and folds are
+    /// ignored. None if no modality has an input.
     pub network: Option<CellSpec>,
-    /// The honest models, by what is new about the pairs that each predicts.
+    /// The stacked ensembles, by the kind of cold start that each serves.
     pub honest: Vec<Split>,
-    /// The seed of the honest models.
+    /// The seed of the stacked ensembles.
     pub seed: u64,
 }
 
 impl FitSpec {
-    /// How many models.
+    /// Returns the number of models.
     #[must_use]
     pub fn parts(&self) -> usize {
         usize::from(self.network.is_some()) + self.honest.len()

@@ -1,12 +1,12 @@
 //! Accuracy, F1, recall and confusion matrices, of one fold and of a cell.
 //!
-//! Micro-averaged precision, recall and F1 all equal accuracy (erratum 6), so they are not among these.
+//! Micro-averaged precision, recall and F1 all equal accuracy, so they are not included.
 
 pub use super::confusion::{Confusion, PerClass, Scores, predicted_class, scores};
 use super::result::{FoldResult, PartKind};
 use serde::{Deserialize, Serialize};
 
-/// Mean over the folds and its standard deviation (population, as NumPy's default).
+/// Mean over the folds and standard deviation (population, as NumPy's default).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MeanSd {
     /// Mean.
@@ -16,7 +16,7 @@ pub struct MeanSd {
 }
 
 impl MeanSd {
-    /// Of these values; zeros for none.
+    /// Computes both; zeros for no values.
     #[must_use]
     pub fn of(values: &[f64]) -> Self {
         let n = values.len().max(1) as f64;
@@ -25,7 +25,8 @@ impl MeanSd {
     }
 }
 
-/// The same fold with classes chosen under its balance ([`FoldResult::balance`]); `None` where it has none.
+/// Returns the fold with classes chosen under its class weights ([`FoldResult::balance`]); `None`
+/// if it has none.
 #[must_use]
 pub fn balanced(result: &FoldResult) -> Option<FoldResult> {
     let balance = result.balance?;
@@ -42,7 +43,7 @@ pub fn balanced(result: &FoldResult) -> Option<FoldResult> {
 pub struct FoldMetrics {
     /// Number of the fold, from 0.
     pub fold: usize,
-    /// Its figures.
+    /// Its scores.
     #[serde(flatten)]
     pub scores: Scores,
     /// Its confusion matrix.
@@ -59,16 +60,16 @@ pub struct FoldMetrics {
     pub left_out_pairs: usize,
 }
 
-/// One part of the honest model over the folds.
+/// One part of the stacked ensemble over the folds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PartMetrics {
-    /// What the row is of.
+    /// The kind of the row.
     pub kind: PartKind,
-    /// The member's name, or that of the group of features.
+    /// The name of the member or of the feature group.
     pub name: String,
-    /// Share of right predictions.
+    /// Share of correct predictions.
     pub accuracy: MeanSd,
-    /// Mean of the classes' F1.
+    /// Mean F1 over the classes.
     pub macro_f1: MeanSd,
     /// Mean log loss.
     pub log_loss: MeanSd,
@@ -77,32 +78,32 @@ pub struct PartMetrics {
     pub weight: Option<f64>,
 }
 
-/// What `jhalak evaluate --json` prints of a cell.
+/// The output of `jhalak evaluate --json` for a cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellMetrics {
-    /// Share of right predictions.
+    /// Share of correct predictions.
     pub accuracy: MeanSd,
-    /// Mean of the classes' F1.
+    /// Mean F1 over the classes.
     pub macro_f1: MeanSd,
-    /// Mean of the classes' F1, weighted by how often each occurs.
+    /// Mean F1 over the classes, weighted by their frequency.
     pub weighted_f1: MeanSd,
-    /// Mean recall a class.
+    /// Mean recall per class.
     pub recall: PerClass<f64>,
-    /// Mean precision a class.
+    /// Mean precision per class.
     pub precision: PerClass<f64>,
     /// Sum of the folds' confusion matrices.
     pub confusion: Confusion,
-    /// The honest model's parts, in the order of the folds' results.
+    /// The parts of the stacked ensemble, in the order of the fold results.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<PartMetrics>,
-    /// How many settings were tried on inner folds before the model's own were fixed.
+    /// Number of hyperparameter settings tried on inner folds before the model's were fixed.
     #[serde(default)]
     pub settings_tried: usize,
     /// The folds, in order.
     pub folds: Vec<FoldMetrics>,
 }
 
-/// Puts the folds of one cell together, in the order of their numbers.
+/// Combines the folds of one cell, in the order of their numbers.
 #[must_use]
 pub fn summarise(results: &[FoldResult]) -> CellMetrics {
     let mut folds: Vec<FoldMetrics> = results.iter().map(FoldMetrics::from).collect();
@@ -128,7 +129,7 @@ pub fn summarise(results: &[FoldResult]) -> CellMetrics {
     }
 }
 
-/// Every part that some fold has, over the folds that have it.
+/// Summarises each part over the folds that have it.
 fn parts(results: &[FoldResult]) -> Vec<PartMetrics> {
     let mut names: Vec<(PartKind, &str)> = Vec::new();
     for part in results.iter().flat_map(|result| &result.parts) {

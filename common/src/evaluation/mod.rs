@@ -1,7 +1,7 @@
-//! The evaluation grid's contracts: what a cell is, what a fold of it gives, and the figures of all its folds. Training itself is the
-//! worker's.
+//! Contracts of the evaluation grid: the specification of a cell, the result of a fold, and the
+//! metrics of a cell. Training is in the worker.
 //!
-//! Every class vector, probability row and confusion matrix is in the order dislike, neutral, like.
+//! Class vectors, probability rows and confusion matrices have the order dislike, neutral, like.
 
 mod confusion;
 mod fit;

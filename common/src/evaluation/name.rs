@@ -1,4 +1,4 @@
-//! What people call a cell, and which tables it reads.
+//! Names of cells and their parts, and the tables that a cell reads.
 
 use std::str::FromStr;
 
@@ -6,7 +6,7 @@ use super::{CellSpec, Control, Edition, EmbeddingSource, Modality, Model, Protoc
 use crate::artifact::ArtifactKind;
 
 impl Modality {
-    /// The tables of embeddings that a cell of this modality reads.
+    /// Returns the tables of embeddings that a cell of this modality reads.
     pub fn tables(self) -> &'static [ArtifactKind] {
         match self {
             Modality::Video => &[ArtifactKind::VideoTable],
@@ -26,7 +26,7 @@ pub fn display_name(stored: &str) -> &str {
 }
 
 impl Model {
-    /// Returns the name in reports, in messages and on the command line.
+    /// Returns the name used in reports and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Model::Classifier { .. } => "classifier",
@@ -54,19 +54,20 @@ impl Model {
         !matches!(self, Model::Classifier { .. } | Model::Ann | Model::Ensemble)
     }
 
-    /// Whether it fits class weights on inner folds, under which classes can be chosen in place of the most probable one.
+    /// Whether it fits class weights on inner folds, for choosing classes other than the most
+    /// probable one.
     pub fn fits_class_weights(self) -> bool {
         matches!(self, Model::Ensemble | Model::Bias | Model::BiasClassWeighted | Model::MatrixFactorisation)
     }
 
-    /// Whether it takes a modality, a user embedding and the GL-score as the cell says.
+    /// Whether it uses the cell's modality, user embedding and GL-score.
     pub fn is_network(self) -> bool {
         matches!(self, Model::Classifier { .. } | Model::Ann)
     }
 }
 
 impl Protocol {
-    /// The word used in reports and on the command line.
+    /// Returns the name used in reports and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Protocol::Paper { .. } => "paper",
@@ -74,7 +75,7 @@ impl Protocol {
         }
     }
 
-    /// What a fold holds out: `pairs`, `movies` or `users`.
+    /// Returns what a fold holds out: `pairs`, `movies` or `users`.
     pub fn split_name(self) -> &'static str {
         match self {
             Protocol::Paper { .. } | Protocol::Strict { split: Split::Pairs } => "pairs",
@@ -85,7 +86,7 @@ impl Protocol {
 }
 
 impl CellSpec {
-    /// The cell in a few words: `strict pairs, genre, classifier, L, with GL`.
+    /// Returns a short name: `strict pairs, genre, classifier, L, with GL`.
     pub fn name(&self) -> String {
         let known = match self.protocol {
             Protocol::Strict { split: Split::Users { known } } => format!(" ({known} known)"),
@@ -116,7 +117,7 @@ impl CellSpec {
     }
 }
 
-/// The first of `all` whose name is `text`; the error lists the names.
+/// Returns the first of `all` with the name `text`; the error lists the names.
 fn by_name<T: Copy>(text: &str, all: &[T], name: impl Fn(T) -> String) -> Result<T, String> {
     all.iter()
         .copied()
@@ -142,7 +143,7 @@ impl FromStr for Model {
 }
 
 impl UserEmbedding {
-    /// The paper's name: `L`, `L+D`, `L+N` or `L+D+N`.
+    /// Returns the paper's name: `L`, `L+D`, `L+N` or `L+D+N`.
     pub fn name(self) -> &'static str {
         match self {
             UserEmbedding::Liked => "L",
@@ -166,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn printed_names_are_parsed_and_others_are_refused_with_the_choices() {
+    fn names_parse_to_their_values_and_unknown_names_are_refused_with_the_choices() {
         for modality in Modality::ALL {
             assert_eq!(modality.to_string().parse(), Ok(modality));
         }

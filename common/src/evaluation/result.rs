@@ -1,4 +1,4 @@
-//! What one fold of a cell gives.
+//! The result of one fold of a cell.
 
 use super::CLASSES;
 use super::confusion::Confusion;
@@ -18,24 +18,25 @@ pub struct Prediction {
     pub probabilities: [f32; CLASSES],
 }
 
-/// What a [`PartResult`] is of.
+/// The kind of a [`PartResult`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PartKind {
-    /// A member of the stack by itself.
+    /// One member of the stack.
     Member,
-    /// Boosting on all features, with nothing stacked: what the rows of [`PartKind::Without`] compare with.
+    /// Boosting on all features without stacking: the baseline of the rows of
+    /// [`PartKind::Without`].
     AllFeatures,
-    /// The same without one group of features.
+    /// Boosting without one group of features.
     Without,
 }
 
-/// What one part of the honest model does on the test pairs.
+/// The result of one part of the stacked ensemble on the test pairs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PartResult {
-    /// What the row is of.
+    /// The kind of the row.
     pub kind: PartKind,
-    /// The member's name, or that of the group of features.
+    /// The name of the member or of the feature group.
     pub name: String,
     /// Rows actual, columns predicted.
     pub confusion: Confusion,
@@ -46,22 +47,24 @@ pub struct PartResult {
     pub weight: Option<f64>,
 }
 
-/// What one fold gives. The same cell, data and seed give the same bytes.
+/// The result of one fold. The same cell, data and seed give the same bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FoldResult {
     /// Number of the fold, from 0.
     pub fold: usize,
     /// Rows actual, columns predicted.
     pub confusion: Confusion,
-    /// Every tested pair; under the published protocol copies are tested as often as they were drawn.
+    /// Every tested pair; under the paper's protocol copies are tested as often as they were drawn.
     pub predictions: Vec<Prediction>,
-    /// Weights of the classes under which the most probable one brings the highest macro F1 on inner folds, where the model fits them.
+    /// Class weights that give the highest macro F1 on inner folds, for models that fit them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<[f32; CLASSES]>,
-    /// The honest model's parts: its members and, where the cell asks for it, what is lost without each group of features.
+    /// The parts of the stacked ensemble: its members and, if the cell asks for the ablation, the
+    /// loss without each group of features.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<PartResult>,
-    /// How many settings were tried, on inner folds, before the model's own were fixed; 0 where they were published or none were tried.
+    /// Number of hyperparameter settings tried on inner folds before the model's were fixed; 0 for
+    /// published settings or if none were tried.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub settings_tried: usize,
     /// Epochs trained; 0 for a baseline without training.
@@ -74,11 +77,12 @@ pub struct FoldResult {
     pub validation_losses: Vec<f64>,
     /// Pairs trained on, copies included.
     pub train_pairs: usize,
-    /// Pairs that decided when to stop.
+    /// Pairs for early stopping.
     pub validation_pairs: usize,
     /// Pairs tested.
     pub test_pairs: usize,
-    /// Pairs of the fold whose movie has no embedding in the cell's modality: neither trained on nor tested.
+    /// Pairs of the fold whose movie has no embedding in the cell's modality: neither trained on
+    /// nor tested.
     pub left_out_pairs: usize,
 }
 

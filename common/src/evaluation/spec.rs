@@ -1,4 +1,5 @@
-//! What names one cell of the evaluation grid. Everything here travels in a job's message and stands in its result.
+//! The specification of one cell of the evaluation grid. It is part of the messages and results of
+//! jobs.
 
 use super::training::{FitSettings, Optimiser, Schedule};
 use crate::hash::Hash;
@@ -6,63 +7,69 @@ use crate::settings::Strategy;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A setting of a cell that cannot be used.
+/// A setting of a cell that is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("setting `{setting}` of the cell: {reason}")]
 pub struct SettingError {
     /// Its name in the specification.
     pub setting: &'static str,
-    /// What is wrong and what would do.
+    /// The fault and the valid values.
     pub reason: String,
 }
 
-/// One figure of the grid: run on every fold and summarised.
+/// One cell of the grid: evaluated on every fold and summarised.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CellSpec {
-    /// How pairs are split and what the features may see.
+    /// How pairs are split and which pairs the features are computed from.
     pub protocol: Protocol,
-    /// What a movie is described by.
+    /// The description of a movie.
     pub modality: Modality,
-    /// Which video embeddings it reads; none for the run's own, where those are of keyframes at equal intervals.
+    /// The video embeddings that it reads; None for the run's primary ones, if their keyframes are
+    /// at equal intervals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pictures: Option<Pictures>,
-    /// Where the modality's embeddings come from.
+    /// The source of the modality's embeddings.
     pub embedding: EmbeddingSource,
-    /// What predicts.
+    /// The model that predicts.
     pub model: Model,
-    /// Whose embeddings make up the user's.
+    /// Which rated movies make up the user embedding.
     pub user_embedding: UserEmbedding,
-    /// Multiply by the GL-score in the user embedding and in the classifier's movie input (paper, sections 6 to 8).
+    /// Multiply by the GL-score in the user embedding and in the classifier's movie input, as in
+    /// the paper.
     pub gl: bool,
     /// How the GL-score is computed and used.
     pub gl_score: GlSettings,
-    /// Standard-scale each GL-weighted embedding over its own numbers before the user's mean (notebook).
+    /// Standard-scale each GL-weighted embedding over its own numbers before the user's mean (the
+    /// paper's notebooks).
     pub scale_user_embedding: bool,
-    /// Standard-scale each input feature with mean and deviation of the training samples.
+    /// Standard-scale each input feature with the mean and deviation of the training samples.
     pub standardise_inputs: bool,
-    /// How networks are trained; baselines take no notice of it.
+    /// How networks are trained; ignored by baselines.
     pub training: TrainingSettings,
     /// Number of folds (strict) or of train and validation splits (paper), at least 2.
     pub folds: usize,
-    /// The seed of everything drawn at random.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// Whose details hold where the paper's text and its notebooks differ: layers of the ANN, training of the genre heads. The other
-    /// differences are settings of their own; [`CellSpec::with_edition`] sets them all.
+    /// The source of the details where the paper's text and its notebooks differ: layers of the
+    /// ANN, training of the genre heads. Other differences have their own settings;
+    /// [`CellSpec::with_edition`] sets all of them.
     #[serde(default, skip_serializing_if = "is_default")]
     pub edition: Edition,
-    /// What is made meaningless on purpose.
+    /// A negative control.
     #[serde(default, skip_serializing_if = "is_default")]
     pub control: Control,
-    /// Ensemble only: also measure the loss without each of its groups of features ([`super::PartResult`]).
+    /// Stacked ensemble: also measure the loss without each group of features
+    /// ([`super::PartResult`]).
     #[serde(default, skip_serializing_if = "is_default")]
     pub ablation: bool,
-    /// Hash of the folds, where somebody else's are taken in place of drawn ones.
+    /// Hash of the given folds, if the folds are not drawn.
     #[serde(default, skip_serializing_if = "is_default")]
     pub given_folds: Option<Hash>,
 }
 
-/// Fields that came after the first contract are written only where they say something, so that old cells keep their hashes.
+/// Fields added after the first contract are written only if they differ from the default, so that
+/// old cells keep their hashes.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -73,55 +80,59 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 /// |---|---|---|
 /// | optimiser, schedule, patience | RMSprop, 1e-5 and a tenth of it after each 50 epochs, 15 | Adam, 1e-3, 5 |
 /// | user embedding | each weighted embedding standard-scaled before the mean | plain mean |
-/// | GL-score | times 100; 0 / 0 is 0.01 | as it is; 0 / 0 is not told: 0.01 too |
+/// | GL-score | times 100; 0 / 0 is 0.01 | unscaled; 0 / 0 is not stated: also 0.01 |
 /// | ANN, two modalities | 256 -> 128 -> 64 -> 3 | 256 -> 128 -> 64 -> 32 -> 3 |
 /// | video genre head | OneCycle up to 0.1, batch 1, 40 epochs | Adam, 1e-3, batch 16, 100 epochs |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Edition {
-    /// The notebooks published beside the paper.
+    /// The notebooks published with the paper.
     #[default]
     Notebook,
     /// The text of the paper.
     Paper,
 }
 
-/// A cell that must do badly: what beats the majority here has seen a label.
+/// A negative control: a model that beats the majority here has seen a label.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Control {
-    /// No control: the data as it is.
+    /// No control: the data is unchanged.
     #[default]
     None,
-    /// The labels are shuffled over all pairs before anything else.
+    /// Labels are shuffled over all pairs before any other step.
     PermutedLabels,
     /// Every embedding is replaced by standard normal numbers. Networks only.
     RandomEmbeddings,
 }
 
-/// How pairs are split and what the features may see.
+/// How pairs are split and which pairs the features are computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Protocol {
-    /// As published: one stratified 80:20 train:test split, then one 90:10 train:validation split a fold.
+    /// As published: one stratified 80:20 train:test split, then one 90:10 train:validation split
+    /// per fold.
     Paper {
-        /// Which of the publication's errors are repeated.
+        /// The errors of the publication that are reproduced.
         errata: Errata,
     },
-    /// Every pair is tested once, and everything fitted or summed sees training pairs only.
+    /// Every pair is tested once, and everything is fitted and summed over training pairs only.
     Strict {
         /// What a fold holds out.
         split: Split,
     },
 }
 
-/// The publication's errors (digest, section 10), each a switch; `true` repeats the error.
+/// The errors of the publication (Mondal et al. 2023, DOI 10.1109/TCE.2023.3324009, and its
+/// notebooks). `true` reproduces the error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Errata {
-    /// Erratum 1: GL-scores and user embeddings are built from all pairs, the predicted one and the test pairs included.
+    /// Erratum 1: GL-scores and user embeddings are built from all pairs, the predicted one and the
+    /// test pairs included.
     pub own_label: bool,
-    /// Erratum 2: dislikes are up-sampled before the split, so that copies of one pair lie on both sides.
+    /// Erratum 2: dislikes are up-sampled before the split, so that copies of one pair lie on both
+    /// sides.
     pub upsample_before_split: bool,
     /// Erratum 3: the GL-score takes the like score from the dislikes and the reverse.
     pub swapped_gl: bool,
@@ -130,7 +141,8 @@ pub struct Errata {
 }
 
 impl Errata {
-    /// Everything as published. The way round of the GL-score is the one whose figures come near the published ones.
+    /// Everything as published. Of the two orientations of the GL-score, this one comes close to
+    /// the published results.
     #[must_use]
     pub const fn published() -> Self {
         Self { own_label: true, upsample_before_split: true, swapped_gl: true, copies_in_profiles: false }
@@ -149,16 +161,16 @@ impl Errata {
 pub enum Split {
     /// Pairs, stratified by label.
     Pairs,
-    /// All pairs of some movies: the test movies were never rated in training.
+    /// All pairs of some movies: test movies have no ratings in training.
     Movies,
-    /// All pairs of some users but `known` of each, which stay in training.
+    /// All pairs of some users except `known` of each, which stay in training.
     Users {
-        /// Ratings known of a test user; users with no more than that are not tested.
+        /// Known ratings of a test user; users with no more ratings are not tested.
         known: usize,
     },
 }
 
-/// What a movie is described by.
+/// The description of a movie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Modality {
@@ -170,12 +182,12 @@ pub enum Modality {
     AudioVideo,
     /// The multi-hot vector of its genres.
     Genre,
-    /// What the catalogue says of it: description and people as TF-IDF reduced to a few numbers, year and whether it is missing, rating,
-    /// languages, genres. Fitted on the movies of training pairs.
+    /// Catalogue metadata: description and people as reduced TF-IDF, year and whether it is
+    /// missing, rating, languages, genres. Fitted on the movies of training pairs.
     Metadata,
 }
 
-/// What tells a run's video embeddings apart.
+/// Identifies one of the video embeddings of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pictures {
@@ -203,41 +215,41 @@ impl fmt::Display for Modality {
     }
 }
 
-/// Where the modality's embeddings come from.
+/// The source of the modality's embeddings.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EmbeddingSource {
-    /// The rows are used as they are given.
+    /// The rows are used unchanged.
     Given,
     /// A genre head is trained on the given rows in every fold; its 512 numbers are the embedding.
     GenreHead,
 }
 
-/// What predicts.
+/// The model that predicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Model {
     /// The paper's cross-attention classifier.
     Classifier {
-        /// Attention heads. Over one key the answer does not depend on them.
+        /// Attention heads. With a single key the output does not depend on them.
         heads: usize,
     },
     /// The paper's ANN baseline.
     Ann,
-    /// The commonest class of the training pairs.
+    /// The most common class of the training pairs.
     Majority,
-    /// The user's commonest class.
+    /// The user's most common class.
     UserMajority,
-    /// The movie's commonest class.
+    /// The movie's most common class.
     ItemMajority,
-    /// Logistic regression on user and movie alone.
+    /// Logistic regression on user and movie only.
     Bias,
-    /// The same, every class counting as much as the others.
+    /// Logistic regression on user and movie, with equal class weights.
     BiasClassWeighted,
-    /// The same with user and movie factors: softmax matrix factorisation.
+    /// Logistic regression with user and movie factors: softmax matrix factorisation.
     MatrixFactorisation,
-    /// The stacked ensemble: boosted trees, extra trees and linear models over bias terms, out-of-fold
-    /// profiles, GL-scores and content. Strict protocol only. Stored as `honest`.
+    /// The stacked ensemble: bias terms, out-of-fold profiles, GL features and content, boosted and
+    /// stacked. Strict protocol only. Stored under the name `honest`.
     #[serde(rename = "honest")]
     Ensemble,
 }
@@ -300,18 +312,18 @@ pub struct GlSettings {
     pub scale: f32,
 }
 
-/// How the classes are evened out for training.
+/// How classes are balanced for training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Balance {
-    /// Not at all.
+    /// No balancing.
     None,
     /// Dislikes are repeated until there are `dislike` times as many.
     Upsample {
         /// At least 1.
         dislike: f64,
     },
-    /// Each class weighs as if it were as common as the others.
+    /// Each class has the same total weight.
     ClassWeights,
 }
 
@@ -321,11 +333,12 @@ pub enum Balance {
 pub struct TrainingSettings {
     /// Optimiser, schedule, batch, epochs, patience.
     pub fit: FitSettings,
-    /// Evening out of the classes.
+    /// Class balancing.
     pub balance: Balance,
-    /// Share of the training pairs that early stopping is decided on, in (0, 0.5].
+    /// Share of the training pairs that is held out for early stopping, in (0, 0.5].
     pub validation: f64,
-    /// Strict: folds in which training pairs get profiles without their own label, at least 2.
+    /// Strict protocol: inner folds that give training pairs profiles without their own label, at
+    /// least 2.
     pub profile_folds: usize,
 }
 
@@ -333,7 +346,8 @@ pub struct TrainingSettings {
 pub const PUBLISHED_UPSAMPLING: Balance = Balance::Upsample { dislike: 6625.0 / 1887.0 };
 
 impl TrainingSettings {
-    /// The notebooks': RMSprop at 1e-5, a tenth of it after each 50 epochs, batch 32, 150 epochs, patience 15.
+    /// The notebooks' settings: RMSprop at 1e-5, divided by 10 after each 50 epochs, batch 32, 150
+    /// epochs, patience 15.
     #[must_use]
     pub const fn notebook() -> Self {
         let schedule = Schedule::Steps { rate: 1e-5, every: 50, factor: 0.1 };
@@ -341,7 +355,8 @@ impl TrainingSettings {
         Self { fit, balance: PUBLISHED_UPSAMPLING, validation: 0.1, profile_folds: 10 }
     }
 
-    /// The paper's text: Adam (PyTorch's 1e-3, as no rate is printed), 150 epochs, patience 5.
+    /// The settings of the paper's text: Adam (PyTorch's 1e-3, as no rate is printed), 150 epochs,
+    /// patience 5.
     #[must_use]
     pub const fn paper() -> Self {
         let schedule = Schedule::Constant { rate: 1e-3 };
@@ -351,7 +366,7 @@ impl TrainingSettings {
 }
 
 impl CellSpec {
-    /// A cell as published, with the notebooks' settings.
+    /// Creates a cell as published, with the notebooks' settings.
     #[must_use]
     pub fn published(modality: Modality, model: Model, user_embedding: UserEmbedding, gl: bool) -> Self {
         Self {
@@ -375,7 +390,8 @@ impl CellSpec {
         }
     }
 
-    /// The same cell with the details of this edition: training, scaling, GL-score, layers, heads (the table at [`Edition`]).
+    /// Applies the details of an edition: training, scaling, GL-score, layers, heads (see the table
+    /// at [`Edition`]).
     #[must_use]
     pub fn with_edition(self, edition: Edition) -> Self {
         match edition {
@@ -396,8 +412,9 @@ impl CellSpec {
         }
     }
 
-    /// The same method without leaks: inputs are standardised on training samples, and Adam trains as the paper's text says, since
-    /// the notebooks' rate of 1e-5 ends before small networks have learned anything.
+    /// Creates a cell of the same method without leaks: inputs are standardised on training
+    /// samples, and Adam trains as in the paper's text, since with the notebooks' rate of 1e-5
+    /// small networks learn nothing within the epochs.
     #[must_use]
     pub fn strict(split: Split, modality: Modality, model: Model, user_embedding: UserEmbedding, gl: bool) -> Self {
         Self {
@@ -409,10 +426,10 @@ impl CellSpec {
         }
     }
 
-    /// Refuses settings that cannot be used. `run_fold` asks this first.
+    /// Refuses settings that are not valid. `run_fold` calls this first.
     ///
     /// # Errors
-    /// [`SettingError`] that names the setting.
+    /// [`SettingError`] with the name of the setting.
     pub fn check(&self) -> Result<(), SettingError> {
         let fail = |setting, reason: &str| Err(SettingError { setting, reason: reason.to_owned() });
         if self.folds < 2 && (self.given_folds.is_none() || self.folds == 0) {
@@ -442,10 +459,10 @@ impl CellSpec {
             return fail("control", "only the classifier and the ANN read embeddings: use `permuted_labels`");
         }
         if self.model == Model::Ensemble && matches!(self.protocol, Protocol::Paper { .. }) {
-            return fail("model", "the ensemble cannot reproduce leaks: evaluate it under the strict protocol");
+            return fail("model", "the stacked ensemble has no leaks: evaluate it under the strict protocol");
         }
         if self.ablation && self.model != Model::Ensemble {
-            return fail("ablation", "only the ensemble has parts to leave out");
+            return fail("ablation", "only the stacked ensemble has parts to leave out");
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
-//! How a network is trained: optimiser, learning rate, length. Definitions and defaults are PyTorch's.
+//! How a network is trained: optimiser, learning rate, length. Definitions and defaults are
+//! PyTorch's.
 
 use serde::{Deserialize, Serialize};
 
-/// Which optimiser, with its constants. The learning rate comes from the [`super::Schedule`].
+/// The optimiser and its constants. The learning rate comes from the [`super::Schedule`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Optimiser {
@@ -42,7 +43,7 @@ impl Optimiser {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
-    /// The same rate all along.
+    /// A constant rate.
     Constant {
         /// Learning rate.
         rate: f64,
@@ -53,28 +54,30 @@ pub enum Schedule {
         rate: f64,
         /// Epochs between two changes, at least 1.
         every: usize,
-        /// What the rate is multiplied by.
+        /// The factor.
         factor: f64,
     },
-    /// PyTorch's OneCycleLR with its defaults: from `max_rate` / 25 up to `max_rate` over the first 30 % of the steps and down to
-    /// `max_rate` / 250,000 over the rest, both along a cosine, while Adam's beta1 goes from 0.95 to 0.85 and back.
+    /// PyTorch's OneCycleLR with its defaults: from `max_rate` / 25 up to `max_rate` over the first
+    /// 30 % of the steps and down to `max_rate` / 250,000 over the rest, both along a cosine, while
+    /// Adam's beta1 goes from 0.95 to 0.85 and back.
     OneCycle {
         /// The highest rate.
         max_rate: f64,
     },
 }
 
-/// What one optimiser step is told.
+/// The rates of one optimiser step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepRate {
     /// Learning rate.
     pub rate: f64,
-    /// Adam's beta1, where the schedule moves it.
+    /// Adam's beta1, if the schedule changes it.
     pub beta1: Option<f64>,
 }
 
 impl Schedule {
-    /// The rate of a step: `step` counts from 0 over the whole training of `total` steps, in epoch `epoch` (from 0).
+    /// Returns the rate of a step: `step` counts from 0 over the whole training of `total` steps,
+    /// in epoch `epoch` (from 0).
     #[must_use]
     pub fn at(self, epoch: usize, step: usize, total: usize) -> StepRate {
         match self {
@@ -97,7 +100,7 @@ impl Schedule {
         }
     }
 
-    /// The highest rate of the schedule.
+    /// Returns the highest rate of the schedule.
     #[must_use]
     pub fn highest(self) -> f64 {
         match self {
@@ -107,12 +110,12 @@ impl Schedule {
     }
 }
 
-/// From `from` (t = 0) to `to` (t = 1) along half a cosine.
+/// Interpolates from `from` (t = 0) to `to` (t = 1) along half a cosine.
 fn cosine(from: f64, to: f64, t: f64) -> f64 {
     to + (from - to) / 2.0 * (1.0 + (std::f64::consts::PI * t).cos())
 }
 
-/// How a training runs.
+/// How a network is fitted.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FitSettings {
@@ -120,11 +123,11 @@ pub struct FitSettings {
     pub optimiser: Optimiser,
     /// The learning rate.
     pub schedule: Schedule,
-    /// Samples a step, at least 1; an epoch's last step may have fewer.
+    /// Samples per step, at least 1; the last step of an epoch may have fewer.
     pub batch: usize,
-    /// Epochs at most, at least 1.
+    /// Maximum number of epochs, at least 1.
     pub epochs: usize,
-    /// Epochs without a better validation loss after which the training stops; absent: it never stops early.
+    /// Epochs without a better validation loss before the training stops; None: no early stopping.
     pub patience: Option<usize>,
 }
 
@@ -140,9 +143,10 @@ mod tests {
         assert!((schedule.at(149, 0, 1).rate - 0.01).abs() < 1e-12);
     }
 
-    /// Figures of torch.optim.lr_scheduler.OneCycleLR(max_lr=0.1, total_steps=20) with Adam, some of its steps.
+    /// Figures of torch.optim.lr_scheduler.OneCycleLR(max_lr=0.1, total_steps=20) with Adam, some
+    /// of its steps.
     #[test]
-    fn one_cycle_is_pytorchs() {
+    fn one_cycle_matches_pytorch() {
         let schedule = Schedule::OneCycle { max_rate: 0.1 };
         for (step, rate, beta1) in ONE_CYCLE {
             let got = schedule.at(0, step, 20);

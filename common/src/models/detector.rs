@@ -1,4 +1,4 @@
-//! What the output of a detector means: where its boxes, scores and classes stand.
+//! Output layouts of detectors: where boxes, scores and classes are.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,51 +9,58 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectorOutput {
-    /// The form of the output.
+    /// The output layout.
     pub decode: Decode,
     /// The names of the classes, in the model's order.
     #[serde(default, skip_serializing_if = "Labels::is_coco")]
     pub labels: Labels,
-    /// Pixels of the input from one cell of a grid to the next, for each grid in the output's order; for forms that have grids.
+    /// Pixels of the input from one grid cell to the next, for each grid in the order of the
+    /// output; for layouts with grids.
     #[serde(default = "strides")]
     pub strides: Vec<u32>,
-    /// Where in its cell the point stands that distances are counted from, in cells; for `nanodet`.
+    /// The reference point of distances within a cell, in cells; for `nanodet`.
     #[serde(default = "cell_point")]
     pub cell_point: f32,
-    /// Objects of at most this score are left out, where nobody asks for another threshold.
+    /// The default threshold: objects with at most this score are left out.
     #[serde(default = "threshold")]
     pub threshold: f32,
-    /// Of two boxes of one class that share more than this part of their union, the one with the lower score is left out.
+    /// The NMS threshold: of two boxes of one class whose intersection over union is larger, the
+    /// one with the lower score is left out.
     #[serde(default = "nms")]
     pub nms: f32,
-    /// Objects kept of one picture at most, those with the highest scores.
+    /// Maximum number of objects per picture; those with the highest scores are kept.
     #[serde(default = "max_objects")]
     pub max_objects: usize,
 }
 
-/// The form of a detector's output: A rows (or columns), each one box. Boxes are in pixels of the input; centre, width and height unless said
-/// otherwise. `[N, A, 4 + C]` and `[N, 4 + C, A]` are told apart by the number C of classes.
+/// The output layout of a detector: A rows (or columns), each one box. Boxes are in pixels of the
+/// input, as centre, width and height unless stated otherwise. `[N, A, 4 + C]` and `[N, 4 + C, A]`
+/// are distinguished by the number C of classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decode {
-    /// Box, objectness, a score a class; score = objectness x class. YOLOv5, YOLOv6 and YOLOv7 exports: 1 x 25200 x 85.
+    /// Box, objectness, one score per class; score = objectness x class. YOLOv5, YOLOv6 and YOLOv7
+    /// exports: 1 x 25200 x 85.
     Yolov5,
-    /// Box, a score a class. YOLOv8, YOLOv9, YOLO11, YOLO12 exports: 1 x 84 x 8400.
+    /// Box, one score per class. YOLOv8, YOLOv9, YOLO11, YOLO12 exports: 1 x 84 x 8400.
     #[serde(alias = "yolov9", alias = "yolo11", alias = "yolo12")]
     Yolov8,
-    /// As `yolov5`, boxes relative to their cell: (xy + cell) x stride, exp(wh) x stride. YOLOX exports: 1 x 3549 x 85.
+    /// As `yolov5`, boxes relative to their cell: (xy + cell) x stride, exp(wh) x stride. YOLOX
+    /// exports: 1 x 3549 x 85.
     Yolox,
-    /// YOLOX exported with its decoding inside.
+    /// YOLOX exported with decoding included.
     YoloxDecoded,
-    /// A score a class, then for each side a distribution over its distance from the cell's point in strides. NanoDet.
+    /// One score per class, then for each side a distribution over its distance from the reference
+    /// point in strides. NanoDet.
     Nanodet,
-    /// Left, top, right, bottom, score, class; suppression is done. YOLOv10, YOLO26, exports with NMS inside: 1 x 300 x 6. Rows of seven
-    /// are picture, left, top, right, bottom, class, score, as YOLOv7 exports them.
+    /// Left, top, right, bottom, score, class, after NMS. YOLOv10, YOLO26, exports with NMS
+    /// included: 1 x 300 x 6. Rows of seven are picture, left, top, right, bottom, class, score, as
+    /// YOLOv7 exports them.
     EndToEnd,
 }
 
 impl Decode {
-    /// The word used in the registry.
+    /// Returns the name used in the registry.
     pub fn name(self) -> &'static str {
         match self {
             Decode::Yolov5 => "yolov5",
@@ -65,7 +72,8 @@ impl Decode {
         }
     }
 
-    /// Whether the output's rows are the cells of grids, so that their number follows from the input's size.
+    /// Whether the output's rows are the cells of grids, so that their number follows from the
+    /// input's size.
     pub fn has_grids(self) -> bool {
         matches!(self, Decode::Yolox | Decode::Nanodet)
     }
@@ -75,9 +83,9 @@ impl Decode {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Labels {
-    /// Those of a known set: `coco`.
+    /// A known set of names: `coco`.
     Named(String),
-    /// These.
+    /// A list of names.
     List(Vec<String>),
 }
 
@@ -96,7 +104,7 @@ impl Labels {
         }
     }
 
-    /// How many there are.
+    /// Returns their number.
     pub fn count(&self) -> usize {
         match self {
             Labels::Named(_) => COCO.len(),
@@ -104,7 +112,7 @@ impl Labels {
         }
     }
 
-    /// The name of `class`, its number where there is none.
+    /// Returns the name of `class`, or its number if it has no name.
     pub fn name(&self, class: usize) -> String {
         let name = match self {
             Labels::Named(_) => COCO.get(class).copied(),
@@ -120,7 +128,7 @@ impl DetectorOutput {
         match &self.labels {
             Labels::Named(set) if set != "coco" => {
                 return Err(Error::invalid(format!(
-                    "detector.labels is `{set}`, and the known set is `coco`: give a list of names for others"
+                    "detector.labels is `{set}`, but the only known set is `coco`: give a list of names for others"
                 )));
             }
             labels => {
@@ -141,7 +149,7 @@ impl DetectorOutput {
         )
     }
 
-    /// Cells of all grids over an input of this size.
+    /// Returns the number of cells of all grids over an input of this size.
     pub fn cells(&self, width: u32, height: u32) -> usize {
         self.strides.iter().map(|&s| width.div_ceil(s) as usize * height.div_ceil(s) as usize).sum()
     }

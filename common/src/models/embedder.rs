@@ -1,16 +1,18 @@
-//! How embedders are fed beyond single pictures and windows of features: clips of pictures, and sound as it is.
+//! Inputs of embedders other than single pictures and windows of features: clips of pictures, and
+//! raw samples.
 
 use serde::{Deserialize, Serialize};
 
 use super::input::{PictureInput, within};
 use crate::error::{Error, Result};
 
-/// How the keyframes of a trailer become one input of a model that sees clips. The picture's own section says size, channels and scale.
+/// How the keyframes of a trailer become the input of a model that takes clips. The picture section
+/// states size, channels and scale.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClipInput {
-    /// Frames in a clip. Where a trailer has fewer keyframes the rest of the input stays zero (method, section 3); of more, the first are
-    /// taken.
+    /// Frames in a clip. With fewer keyframes the rest of the input is zero, as in the paper; of
+    /// more keyframes, the first are used.
     pub frames: usize,
     /// The order of the dimensions.
     pub layout: ClipLayout,
@@ -28,44 +30,46 @@ pub enum ClipLayout {
     Nthwc,
 }
 
-/// How sound becomes the input of a model that hears samples and gives a vector for each of its frames. Long sound goes through in chunks
-/// that overlap; `samples of n frames = frame_samples + hop_samples x (n - 1)`.
+/// How sound becomes the input of a model that takes samples and returns one vector per frame. Long
+/// sound is processed in overlapping chunks;
+/// `samples of n frames = frame_samples + hop_samples x (n - 1)`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WaveformInput {
-    /// Samples a second, one channel.
+    /// Samples per second, one channel.
     pub sample_rate_hz: u32,
     /// Samples of -1 to 1 are multiplied by this.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub sample_scale: f32,
-    /// What is done to the samples of the whole sound before.
+    /// The normalisation of the whole sound.
     #[serde(default)]
     pub normalise: Normalise,
-    /// Samples that one output vector sees: the receptive field.
+    /// Samples that one output vector depends on: the receptive field.
     pub frame_samples: usize,
     /// Samples from one output vector to the next.
     pub hop_samples: usize,
-    /// Output vectors of one chunk: what bounds memory.
+    /// Output vectors of one chunk. Bounds memory.
     #[serde(default = "chunk_frames")]
     pub chunk_frames: usize,
-    /// Output vectors that are thrown away at an inner edge of a chunk. 0 is exact for a model whose vectors see their own samples only; one
-    /// that sees further needs some.
+    /// Output vectors that are discarded at an inner edge of a chunk. 0 is exact for a model whose
+    /// vectors depend only on their receptive field; other models need more.
     #[serde(default)]
     pub margin_frames: usize,
-    /// The model (role `audio-moments`) that measures the whole sound beforehand, for one that normalises a layer over all of it; its answer
-    /// becomes the second input.
+    /// The model (role `audio-moments`) that measures the whole sound first, for a model that
+    /// normalises a layer over the whole sound; its output becomes the second input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moments: Option<String>,
 }
 
-/// What is done to the samples of a whole sound.
+/// The normalisation of a whole sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Normalise {
     /// Nothing.
     #[default]
     None,
-    /// Zero mean and unit variance: (x - mean) / sqrt(variance + 1e-7), as wav2vec 2.0's feature extractor does.
+    /// Zero mean and unit variance: (x - mean) / sqrt(variance + 1e-7), as wav2vec 2.0's feature
+    /// extractor does.
     ZeroMeanUnitVariance,
 }
 
@@ -82,7 +86,8 @@ fn chunk_frames() -> usize {
 }
 
 impl ClipInput {
-    /// The shape of one clip of pictures that are fed as `picture` says, in the order of [`ClipInput::layout`].
+    /// Returns the shape of one clip of pictures of the size of `picture`, in the order of
+    /// [`ClipInput::layout`].
     pub fn clip_shape(&self, picture: &PictureInput) -> [usize; 5] {
         let (width, height) = (picture.width as usize, picture.height as usize);
         match self.layout {
@@ -108,7 +113,7 @@ impl WaveformInput {
         }
         if self.chunk_frames <= 2 * self.margin_frames {
             return Err(Error::invalid(format!(
-                "waveform.chunk_frames is {} and waveform.margin_frames {}: nothing is left between two margins",
+                "waveform.chunk_frames is {} and waveform.margin_frames {}: no frames are left between two margins",
                 self.chunk_frames, self.margin_frames
             )));
         }

@@ -8,33 +8,34 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PictureInput {
-    /// Width in pixels; a detector's may be left out where the file says it.
+    /// Width in pixels; optional for a detector whose file states it.
     #[serde(default)]
     pub width: u32,
-    /// Height in pixels; as the width.
+    /// Height in pixels; optional like the width.
     #[serde(default)]
     pub height: u32,
-    /// How the picture is brought to that size.
+    /// How the picture is resized.
     pub resize: Resize,
-    /// The filter of that.
+    /// The filter of the resize.
     #[serde(default)]
     pub filter: Filter,
     /// The order of the channels.
     #[serde(default)]
     pub channels: Channels,
-    /// The order of the dimensions; a clip's section says it for clips.
+    /// The order of the dimensions; the clip section states it for clips.
     #[serde(default)]
     pub layout: Layout,
-    /// Values of 0 to 255 are divided by this first: 255 where mean and std are those of values from 0 to 1. Not stated: 1.
+    /// The divisor of values from 0 to 255, applied first: 255 if mean and std are for values from
+    /// 0 to 1. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub divide_by: Option<f32>,
-    /// Subtracted from each channel's value, in the model's channel order.
+    /// Subtracted from each channel, in the model's channel order.
     #[serde(default)]
     pub mean: [f32; 3],
-    /// Divides each channel after that.
+    /// Divides each channel afterwards.
     #[serde(default = "ones")]
     pub std: [f32; 3],
-    /// The value of 0 to 255 that stands where a letterbox leaves the input free. Not stated: 114, the grey of YOLO.
+    /// The padding value of a letterbox, 0 to 255. Default: 114, the grey of YOLO.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pad: Option<u8>,
 }
@@ -43,17 +44,19 @@ fn ones() -> [f32; 3] {
     [1.0; 3]
 }
 
-/// How a picture is brought to a size.
+/// How a picture is resized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Resize {
-    /// Both sides to the size asked for, no crop, no border.
+    /// Resizes both sides to the input size, without crop or border.
     Stretch,
-    /// The middle of the picture: the largest part with the sides' ratio asked for, then as `stretch`.
+    /// Crops the largest centred part with the input's aspect ratio, then resizes as `stretch`.
     Crop,
-    /// The whole picture in its own ratio in the middle, the rest filled: as YOLOv5 and its successors do. For detectors.
+    /// Keeps the aspect ratio, centres the picture and pads the rest, as YOLOv5 and its successors
+    /// do. For detectors.
     Letterbox,
-    /// The same at the top left, sides rounded down: as YOLOX does. For detectors.
+    /// Like `letterbox`, but at the top left and with sides rounded down, as YOLOX does. For
+    /// detectors.
     LetterboxTopLeft,
 }
 
@@ -62,13 +65,14 @@ pub enum Resize {
 #[serde(rename_all = "kebab-case")]
 pub enum Filter {
     #[default]
-    /// A triangle, widened when shrinking; Pillow's `BILINEAR`, to the last bit.
+    /// A triangle, widened when shrinking; bit-identical to Pillow's `BILINEAR`.
     Bilinear,
     /// Cubic (a = -0.5), widened when shrinking, Pillow's `BICUBIC`.
     Bicubic,
     /// The nearest pixel.
     Nearest,
-    /// Two pixels an axis whatever the size, as OpenCV's `INTER_LINEAR`, which detectors are trained with. For detectors.
+    /// Bilinear over two pixels per axis at any scale, as OpenCV's `INTER_LINEAR`, which detectors
+    /// are trained with. For detectors.
     TwoTap,
 }
 
@@ -98,20 +102,20 @@ pub enum Layout {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SoundInput {
-    /// Samples a second, one channel.
+    /// Samples per second, one channel.
     pub sample_rate_hz: u32,
     /// Samples of -1 to 1 are multiplied by this.
     pub sample_scale: f32,
-    /// Samples that one feature frame sees.
+    /// Samples in one feature frame.
     pub frame_samples: usize,
     /// Samples from one feature frame to the next.
     pub hop_samples: usize,
-    /// A feature is the model's value divided by this, ...
+    /// The divisor of the model's output.
     pub divide_by: f32,
-    /// ... plus this.
+    /// Added after the division.
     pub add: f32,
-    /// Values more than this below the loudest of the same call are raised to that floor, by the model itself: what is computed together
-    /// is part of a recipe.
+    /// The model raises values that are more than this below the loudest value of the same call to
+    /// that floor. So the number of windows per call is part of a recipe.
     pub floor_below_max_db: f32,
 }
 
@@ -148,13 +152,13 @@ impl PictureInput {
         self.check_scale()
     }
 
-    /// The file may say the sizes, and boxes must find their way back.
+    /// The file may state the size. A crop is refused, because boxes must map back to the picture.
     pub(super) fn check_for_detector(&self) -> Result<()> {
         within(self.width as usize, 0..=4_096, "picture.width")?;
         within(self.height as usize, 0..=4_096, "picture.height")?;
         if self.resize == Resize::Crop {
             return Err(Error::invalid(
-                "picture.resize crop would hide what stands at the sides: a detector's is letterbox, letterbox-top-left or stretch",
+                "picture.resize crop would cut off the sides: use letterbox, letterbox-top-left or stretch for a detector",
             ));
         }
         self.check_scale()
@@ -167,7 +171,7 @@ impl PictureInput {
         }
         if self.divide_by.is_none() && self.std.iter().any(|s| s.abs() < 1.0) {
             return Err(Error::invalid(format!(
-                "picture.std {:?} looks like that of values from 0 to 1, and a picture's are 0 to 255: state picture.divide_by (255, or 1 where it is meant so)",
+                "picture.std {:?} looks like that of values from 0 to 1, but pictures have values from 0 to 255: state picture.divide_by (255, or 1 if the values are correct)",
                 self.std
             )));
         }

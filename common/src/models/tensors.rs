@@ -1,4 +1,5 @@
-//! What a registry states of a model's inputs and outputs. All of it may be left out: the file says it, and what is stated is compared.
+//! Inputs and outputs of a model as stated in the registry. All of it is optional: it is read from
+//! the file, and stated values are compared with the file.
 
 use std::fmt;
 
@@ -64,7 +65,7 @@ pub enum NumberKind {
 }
 
 impl NumberKind {
-    /// The word used in a registry.
+    /// Returns the name used in the registry.
     pub fn name(self) -> &'static str {
         match self {
             NumberKind::Float32 => "float32",

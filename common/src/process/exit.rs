@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind};
 
 /// Done.
 pub const DONE: u8 = 0;
-/// A promise of the program was broken.
+/// A bug in the program.
 pub const BUG: u8 = 1;
 /// Wrong use of the command line.
 pub const USAGE: u8 = 2;
@@ -19,7 +19,7 @@ pub const UNREACHABLE: u8 = 5;
 /// Interrupted.
 pub const INTERRUPTED: u8 = 130;
 
-/// The exit code that an error of this kind ends a program with.
+/// Returns the exit code for an error of this kind.
 pub fn code(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::NotFound | ErrorKind::InvalidInput => INVALID,
@@ -30,7 +30,7 @@ pub fn code(kind: ErrorKind) -> u8 {
     }
 }
 
-/// Says the error on standard error and gives the exit code.
+/// Prints the error to stderr and returns its exit code.
 pub fn report(program: &str, error: &Error) -> ExitCode {
     eprintln!("{program}: {}", error.chain());
     ExitCode::from(code(error.kind()))

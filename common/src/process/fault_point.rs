@@ -1,11 +1,14 @@
-//! Named steps at which a test can hold a process, to kill it just there.
+//! Fault points: named steps at which a test can hold a process in order to kill it there.
 //!
-//! Built with debug assertions only: in a release build [`reach`] is empty. With `JHALAK_FAULT_POINT=STEP` and `JHALAK_FAULT_FILE=PATH` in its
-//! environment, the first process that reaches STEP creates PATH and stays there until it is killed; who finds PATH there goes on. Steps of a
-//! worker: after-download, after-decode, after-embedding, after-first-put, after-commit, after-result, before-ack. Of a coordinator: coordinator-planned,
-//! coordinator-published, coordinator-extracted, coordinator-gathered, coordinator-trained, coordinator-reported.
+//! Only with debug assertions: in a release build [`reach`] is empty. With
+//! `JHALAK_FAULT_POINT=STEP` and `JHALAK_FAULT_FILE=PATH` in the environment, the first process
+//! that reaches STEP creates PATH and waits until it is killed; a process that finds PATH
+//! continues. Steps of a worker: after-download, after-decode, after-embedding, after-first-put,
+//! after-commit, after-result, before-ack. Steps of a coordinator: coordinator-planned,
+//! coordinator-published, coordinator-extracted, coordinator-gathered, coordinator-trained,
+//! coordinator-reported.
 
-/// Says that this process has come to `step`.
+/// Marks `step` as reached by this process.
 pub fn reach(step: &str) {
     #[cfg(debug_assertions)]
     hold(step);

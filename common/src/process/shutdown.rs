@@ -1,4 +1,5 @@
-//! One stop signal for a process: the first SIGTERM or SIGINT asks it to stop, the second ends it at once.
+//! The stop signal of a process: the first SIGTERM or SIGINT asks it to stop, the second one ends
+//! it at once (invariant 6 in ARCHITECTURE.md).
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -6,7 +7,8 @@ use tokio_util::sync::CancellationToken;
 use super::exit;
 use crate::error::{Error, Result};
 
-/// A token that is cancelled by the first SIGTERM or SIGINT. A second one exits the process at once with [`exit::INTERRUPTED`].
+/// Returns a token that the first SIGTERM or SIGINT cancels. A second signal exits the process at
+/// once with [`exit::INTERRUPTED`].
 pub fn on_signal() -> Result<CancellationToken> {
     let cannot = |e: std::io::Error| Error::bug("the signal handlers cannot be set").with_source(e);
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
@@ -19,7 +21,9 @@ pub fn on_signal() -> Result<CancellationToken> {
             if asked.is_cancelled() {
                 std::process::exit(i32::from(exit::INTERRUPTED));
             }
-            tracing::warn!("asked to stop: finishing or handing back what runs (a second signal ends it at once)");
+            tracing::warn!(
+                "asked to stop: finishing or returning running jobs (a second signal ends the process at once)"
+            );
             asked.cancel();
         }
     });

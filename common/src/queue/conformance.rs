@@ -1,6 +1,7 @@
-//! What every queue promises, as checks that run on any implementation.
+//! The conformance suite of queues: checks that run on every implementation.
 //!
-//! A bench opens connections to one broker; the checks run one after another, and each leaves the broker empty.
+//! A bench opens connections to one broker. The checks run one after another, and each leaves the
+//! broker empty.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -15,9 +16,9 @@ use super::interface::{Channel, Deliveries, Delivery, Queue, WorkKind, retry_del
 use crate::error::{Error, Result};
 use crate::settings::QueueSettings;
 
-/// Long enough for anything that must happen, also on a busy machine.
+/// Timeout for events that must happen, long enough for a busy machine.
 const SOON: Duration = Duration::from_secs(30);
-/// How long to look at something that must not happen.
+/// How long to wait for events that must not happen.
 const NEVER: Duration = Duration::from_millis(300);
 const EXTRACT: Channel = Channel::Work(WorkKind::Extract);
 const TRAIN: Channel = Channel::Work(WorkKind::Train);
@@ -27,7 +28,7 @@ pub type Opening = BoxFuture<'static, Result<Arc<dyn Queue>>>;
 
 /// Opens connections to the queue under test.
 pub struct Bench {
-    /// Opens another connection to the same, at first empty broker.
+    /// Opens another connection to the same broker, which is empty at first.
     pub open: Box<dyn Fn() -> Opening + Send + Sync>,
     /// The settings that `open` uses.
     pub settings: QueueSettings,
@@ -35,7 +36,7 @@ pub struct Bench {
 
 type Check = fn(&Bench) -> BoxFuture<'_, Result<()>>;
 
-/// Every check with the promise it stands for.
+/// Every check with the promise that it verifies.
 pub const CHECKS: [(&str, Check); 14] = [
     ("messages of a channel arrive in order", |b| Box::pin(order(b))),
     ("at most `prefetch` deliveries are out", |b| Box::pin(prefetch(b))),
@@ -66,7 +67,7 @@ pub async fn suite(bench: &Bench) -> Result<Vec<&'static str>> {
             Err(_) => broken.push(format!("{name}: it hangs")),
         }
         if !broken.is_empty() {
-            // What a failed check leaves behind would break the next ones.
+            // Messages left by a failed check would break the next checks.
             break;
         }
     }
@@ -165,7 +166,7 @@ async fn poison(bench: &Bench) -> Result<()> {
     loop {
         let delivery = arrives(&mut *deliveries).await?;
         if delivery.body == body(1) {
-            // The healthy one behind it comes through.
+            // The valid message behind it is delivered.
             delivery.ack().await?;
             break;
         }
@@ -189,7 +190,8 @@ async fn retry(bench: &Bench) -> Result<()> {
     let delays = retry_delays(&bench.settings);
     let start = Instant::now();
     let last = delays.len() - 1;
-    // The longest first: a short one must not wait behind it. A tier beyond the last is the last.
+    // The longest delay first: a short one must not wait behind it. A tier beyond the last means
+    // the last.
     for tier in (0..=last + 1).rev() {
         queue.publish_later(WorkKind::Extract, tier, body(tier as u32)).await?;
     }
@@ -280,7 +282,8 @@ async fn crowd(bench: &Bench) -> Result<()> {
         async move {
             let mut seen = BTreeMap::<Bytes, u32>::new();
             let mut deliveries = queue.consume(&EXTRACT, 1 + c as u16 * 10).await?;
-            // Ends when nothing has come for a while after everything was published: the sums are checked below.
+            // Ends when nothing has arrived for a while after everything was published: the sums
+            // are checked below.
             while let Ok(next) = timeout(NEVER * 10, deliveries.next()).await {
                 let delivery = next?.ok_or_else(|| Error::bug("the queue was closed"))?;
                 *seen.entry(delivery.body.clone()).or_default() += 1;
@@ -329,7 +332,7 @@ async fn outlives(bench: &Bench) -> Result<()> {
     let mut deliveries = queue.consume(&EXTRACT, 3).await?;
     let first = arrives(&mut *deliveries).await?;
     drop(deliveries);
-    // What the consumer had fetched ahead comes back uncounted; what it had handed out is still out.
+    // Prefetched messages come back uncounted; handed-out deliveries are still out.
     reaches(&*queue, &EXTRACT, 2).await?;
     ensure(first.ack().await?, "a delivery was lost with its consumer")?;
     let mut deliveries = queue.consume(&EXTRACT, 3).await?;
@@ -417,7 +420,7 @@ async fn reaches(queue: &dyn Queue, channel: &Channel, expected: u64) -> Result<
     }
 }
 
-/// Ends a check: nothing may be left.
+/// Ends a check: no message may be left.
 async fn finish(deliveries: Box<dyn Deliveries>, queue: &dyn Queue) -> Result<()> {
     drop(deliveries);
     for channel in [EXTRACT, TRAIN, Channel::Quarantine] {

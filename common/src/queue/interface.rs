@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::settings::QueueSettings;
 
-/// The kinds of work, each with a queue of its own: a worker takes the kinds it was started for.
+/// The kinds of work, each with its own queue. A worker takes the kinds that it was started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkKind {
-    /// Media and inference: one job a trailer.
+    /// Media and inference: one job per trailer.
     Extract,
     /// Heads, evaluation cells and the final fit.
     Train,
@@ -24,7 +24,7 @@ impl WorkKind {
     /// All kinds, in the order of the stages.
     pub const ALL: [WorkKind; 2] = [WorkKind::Extract, WorkKind::Train];
 
-    /// The word used in queue names, settings and logs.
+    /// Returns the name used in queue names, settings and logs.
     pub fn name(self) -> &'static str {
         match self {
             WorkKind::Extract => "extract",
@@ -33,15 +33,16 @@ impl WorkKind {
     }
 }
 
-/// Where a message waits.
+/// A channel of messages.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Channel {
     /// Jobs of one kind.
     Work(WorkKind),
-    /// Messages that nobody should try again without looking: the dead letters.
+    /// Messages that need inspection before another attempt: the dead letters.
     Quarantine,
-    /// Results of one run, for its coordinator. Exists while a coordinator of that run consumes it; what is published
-    /// without one is dropped, for storage tells the same.
+    /// Results of one run, for its coordinator. It exists while a coordinator of that run consumes
+    /// it; results published without a consumer are dropped, since storage holds the same
+    /// information.
     Results(String),
 }
 
@@ -55,76 +56,82 @@ impl fmt::Display for Channel {
     }
 }
 
-/// Carries messages. All methods are cancel-safe in the sense that a dropped future loses no acknowledged message.
+/// Carries messages. All methods are cancel-safe: a dropped future loses no acknowledged message.
 #[async_trait]
 pub trait Queue: Debug + Send + Sync {
-    /// The URL of this queue, without credentials.
+    /// Returns the URL of this queue, without credentials.
     fn url(&self) -> String;
 
-    /// Puts `body` on `channel`; durable and confirmed when this returns Ok.
+    /// Publishes `body` to `channel`; durable and confirmed when this returns Ok.
     async fn publish(&self, channel: &Channel, body: Bytes) -> Result<()>;
 
-    /// Puts `body` on the work channel of `kind` after the delay of retry tier `tier` (0-based; a tier beyond the last means the
-    /// last); durable and confirmed when this returns Ok.
+    /// Publishes `body` to the work channel of `kind` after the delay of retry tier `tier` (from 0;
+    /// a tier beyond the last means the last); durable and confirmed when this returns Ok.
     async fn publish_later(&self, kind: WorkKind, tier: usize, body: Bytes) -> Result<()>;
 
     /// Starts to consume `channel` with at most `prefetch` unacknowledged deliveries.
     async fn consume(&self, channel: &Channel, prefetch: u16) -> Result<Box<dyn Deliveries>>;
 
-    /// How many messages wait in `channel`, those out for delivery not counted.
+    /// Returns the number of messages that wait in `channel`, excluding unacknowledged deliveries.
     async fn depth(&self, channel: &Channel) -> Result<u64>;
 
-    /// Hands back what is still unacknowledged and closes the connection. Later calls fail.
+    /// Returns unacknowledged deliveries to the queue and closes the connection. Later calls fail.
     async fn close(&self);
 }
 
-/// The deliveries of one consumer, one after another. Dropping it ends the consumer; deliveries that were handed out already can
-/// still be settled.
+/// The deliveries of one consumer. Dropping it ends the consumer; deliveries that were handed out
+/// can still be settled.
 #[async_trait]
 pub trait Deliveries: Send {
-    /// Waits for the next delivery; a dropped future loses none. A lost connection is rebuilt inside; None means that the queue was
-    /// closed. An error says that the broker refuses to go on for now (login, permission, another topology): it may be asked again.
+    /// Waits for the next delivery; a dropped future loses none. A lost connection is rebuilt
+    /// inside. None means that the queue was closed. An error means that the broker refuses
+    /// deliveries for now (login, permission, another topology): the call can be repeated.
     async fn next(&mut self) -> Result<Option<Delivery>>;
 
-    /// Whether the broker has forgotten since this was last asked: its connection came back without a results channel that was there before. What it
-    /// carried for that run, jobs and results, is gone with its data.
+    /// Whether the broker has lost its data since the last call: after a reconnection the results
+    /// channel no longer existed. Jobs and results of that run on the broker are lost.
     fn were_forgotten(&mut self) -> bool {
         false
     }
 }
 
-/// One delivery of a message. Dropped without a word (a panic, an early return), it comes back as another delivery and is counted.
-/// A work message that comes back more often than `delivery_limit` goes to quarantine as it is.
+/// One delivery of a message. If it is dropped unsettled (a panic, an early return), the message is
+/// delivered again and counted. A work message that returns more often than `delivery_limit` is
+/// quarantined unchanged.
 pub struct Delivery {
-    /// The message.
+    /// Encodes the message.
     pub body: Bytes,
-    /// How often this message was delivered before without being acknowledged: its consumer crashed or lost its connection.
+    /// Number of earlier deliveries without acknowledgement: the consumer crashed or lost its
+    /// connection.
     pub redeliveries: u32,
     receipt: Box<dyn Receipt>,
 }
 
-/// What an implementation needs to settle a delivery.
+/// Settles a delivery; provided by the implementation.
 #[async_trait]
 pub trait Receipt: Send + Sync {
-    /// Removes the message for good. False where that came too late and the message will be, or was, delivered again.
+    /// Removes the message. False if it came too late and the message is delivered again.
     async fn ack(self: Box<Self>) -> Result<bool>;
-    /// Gives the message back at once, as if it had not been delivered: `redeliveries` stays the same.
+    /// Returns the message at once, as if it had not been delivered: `redeliveries` does not
+    /// change.
     async fn requeue(self: Box<Self>) -> Result<()>;
 }
 
 impl Delivery {
-    /// A delivery of `body` that `receipt` settles.
+    /// Creates a delivery of `body` that `receipt` settles.
     pub fn new(body: Bytes, redeliveries: u32, receipt: Box<dyn Receipt>) -> Self {
         Delivery { body, redeliveries, receipt }
     }
 
-    /// Removes the message for good. False where that came too late (the connection was lost meanwhile) and the message is delivered again.
+    /// Removes the message. False if it came too late (the connection was lost) and the message is
+    /// delivered again.
     pub async fn ack(self) -> Result<bool> {
         self.receipt.ack().await
     }
 
-    /// Gives the message back at once, to be delivered again to anybody, perhaps behind other messages. Nobody failed: its
-    /// `redeliveries` stay the same. This is how a worker that stops hands its jobs back.
+    /// Returns the message at once, for delivery to any consumer, possibly behind other messages.
+    /// It does not count as a failure: `redeliveries` does not change. A worker that stops returns
+    /// its jobs this way.
     pub async fn requeue(self) -> Result<()> {
         self.receipt.requeue().await
     }
@@ -136,7 +143,7 @@ impl Debug for Delivery {
     }
 }
 
-/// The delays of the retry tiers, shortest first.
+/// Returns the delays of the retry tiers, shortest first.
 pub fn retry_delays(settings: &QueueSettings) -> Vec<Duration> {
     settings.retry_delays_ms.iter().map(|&ms| Duration::from_millis(ms)).collect()
 }

@@ -1,4 +1,5 @@
-//! The queue in one process, for `jhalak run`: the same promises as RabbitMQ's, without its durability.
+//! The queue within one process, for `jhalak run`: the same guarantees as RabbitMQ, except
+//! durability.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -15,7 +16,7 @@ use super::interface::{Channel, Deliveries, Delivery, Queue, Receipt, WorkKind, 
 use crate::error::{Error, Result};
 use crate::settings::QueueSettings;
 
-/// A connection to messages that live in this process.
+/// A connection to a queue in this process.
 pub struct MemoryQueue {
     shared: Arc<Shared>,
     connection: Arc<Connection>,
@@ -25,7 +26,7 @@ struct Shared {
     delays: Vec<Duration>,
     delivery_limit: u32,
     messages: Mutex<Messages>,
-    /// Changes whenever a message can have become ready, or a connection was closed.
+    /// Notified when a message may have become ready, or a connection was closed.
     changed: watch::Sender<()>,
 }
 
@@ -43,9 +44,9 @@ struct Message {
 #[derive(Default)]
 struct Messages {
     ready: BTreeMap<Channel, VecDeque<Message>>,
-    /// Retries by the time they are due; the number keeps those of one time apart and in order.
+    /// Retries by due time; the number orders retries with equal due times.
     delayed: BTreeMap<(Instant, u64), (WorkKind, Message)>,
-    /// Deliveries that are out, with the connection they went to.
+    /// Unacknowledged deliveries, with their connection.
     out: BTreeMap<u64, (u64, Channel, Message)>,
     /// Consumers of each run's results.
     listeners: BTreeMap<String, usize>,
@@ -53,7 +54,7 @@ struct Messages {
 }
 
 impl MemoryQueue {
-    /// A first connection to an empty queue.
+    /// Opens the first connection to a new, empty queue.
     pub fn new(settings: &QueueSettings) -> Self {
         let shared = Shared {
             delays: retry_delays(settings),
@@ -64,7 +65,7 @@ impl MemoryQueue {
         Self::connect(Arc::new(shared))
     }
 
-    /// Another connection to the same messages, closed on its own.
+    /// Opens another connection to the same messages, which is closed separately.
     pub fn another(&self) -> Self {
         Self::connect(self.shared.clone())
     }
@@ -85,12 +86,12 @@ impl MemoryQueue {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Messages> {
-        // No code that holds the lock can panic halfway through a change.
+        // Code that holds the lock cannot panic within a change.
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a message back to the head of its channel, as RabbitMQ does.
-    fn give_back(&self, messages: &mut Messages, channel: Channel, mut message: Message, counted: bool) {
+    /// Returns a message to the head of its channel, as RabbitMQ does.
+    fn return_message(&self, messages: &mut Messages, channel: Channel, mut message: Message, counted: bool) {
         message.redeliveries = message.redeliveries.saturating_add(u32::from(counted));
         match &channel {
             Channel::Results(run) if !messages.listeners.contains_key(run) => {}
@@ -110,8 +111,8 @@ impl Messages {
         self.next_number
     }
 
-    /// Moves the retries that are due to their work channels.
-    fn ripen(&mut self, now: Instant) {
+    /// Moves due retries to their work channels.
+    fn move_due(&mut self, now: Instant) {
         while let Some(entry) = self.delayed.first_entry()
             && entry.key().0 <= now
         {
@@ -160,14 +161,14 @@ impl Queue for MemoryQueue {
             shared: self.shared.clone(),
             connection: self.connection.clone(),
             channel: channel.clone(),
-            places: Arc::new(Semaphore::new(usize::from(prefetch.max(1)))),
+            permits: Arc::new(Semaphore::new(usize::from(prefetch.max(1)))),
         }))
     }
 
     async fn depth(&self, channel: &Channel) -> Result<u64> {
         self.check()?;
         let mut messages = self.shared.lock();
-        messages.ripen(Instant::now());
+        messages.move_due(Instant::now());
         Ok(messages.ready.get(channel).map_or(0, |ready| ready.len() as u64))
     }
 
@@ -176,10 +177,10 @@ impl Queue for MemoryQueue {
         let mut messages = self.shared.lock();
         let mine: Vec<u64> =
             messages.out.iter().filter(|(_, out)| out.0 == self.connection.number).map(|(&number, _)| number).collect();
-        // Last first: each goes to the head, so that the oldest is at the head in the end.
+        // In reverse order: each goes to the head, so that the oldest ends up at the head.
         for number in mine.into_iter().rev() {
             if let Some((_, channel, message)) = messages.out.remove(&number) {
-                self.shared.give_back(&mut messages, channel, message, true);
+                self.shared.return_message(&mut messages, channel, message, true);
             }
         }
         self.shared.changed.send_replace(());
@@ -196,33 +197,34 @@ struct MemoryDeliveries {
     shared: Arc<Shared>,
     connection: Arc<Connection>,
     channel: Channel,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 #[async_trait]
 impl Deliveries for MemoryDeliveries {
     async fn next(&mut self) -> Result<Option<Delivery>> {
         let mut changed = self.shared.changed.subscribe();
-        let mut place: Option<OwnedSemaphorePermit> = None;
+        let mut permit: Option<OwnedSemaphorePermit> = None;
         loop {
             changed.mark_unchanged();
             if self.connection.closed.load(Ordering::SeqCst) {
                 return Ok(None);
             }
-            // The place is taken before the message: a message that is taken is always handed out.
-            if place.is_none() {
+            // The prefetch permit is taken before the message: a message that is taken is always
+            // handed out.
+            if permit.is_none() {
                 tokio::select! {
-                    free = self.places.clone().acquire_owned() => place = free.ok(),
+                    free = self.permits.clone().acquire_owned() => permit = free.ok(),
                     _ = changed.changed() => continue,
                 }
             }
             let due = {
                 let mut messages = self.shared.lock();
-                messages.ripen(Instant::now());
+                messages.move_due(Instant::now());
                 if let Some(message) = messages.ready.get_mut(&self.channel).and_then(VecDeque::pop_front) {
                     let number = messages.number();
                     messages.out.insert(number, (self.connection.number, self.channel.clone(), message.clone()));
-                    let receipt = MemoryReceipt { shared: self.shared.clone(), number, _place: place };
+                    let receipt = MemoryReceipt { shared: self.shared.clone(), number, _permit: permit };
                     return Ok(Some(Delivery::new(message.body, message.redeliveries, Box::new(receipt))));
                 }
                 messages.delayed.first_key_value().map(|(&(due, _), _)| due)
@@ -252,18 +254,18 @@ impl Drop for MemoryDeliveries {
     }
 }
 
-/// Settles one delivery; its place among the unacknowledged is free again when this is dropped.
+/// Settles one delivery; dropping it frees its prefetch permit.
 struct MemoryReceipt {
     shared: Arc<Shared>,
     number: u64,
-    _place: Option<OwnedSemaphorePermit>,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl MemoryReceipt {
     fn return_message(&self, counted: bool) {
         let mut messages = self.shared.lock();
         if let Some((_, channel, message)) = messages.out.remove(&self.number) {
-            self.shared.give_back(&mut messages, channel, message, counted);
+            self.shared.return_message(&mut messages, channel, message, counted);
         }
     }
 }

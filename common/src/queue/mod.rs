@@ -1,7 +1,8 @@
-//! The queue: carries jobs to workers and results back. It only carries; storage is the truth.
+//! The queue carries jobs to workers and results back. Storage is the source of truth.
 //!
-//! One narrow trait, implemented in process ([`memory::MemoryQueue`]) and by RabbitMQ ([`rabbitmq::RabbitQueue`]); both pass
-//! the same [`conformance`] suite. Delivery is at least once.
+//! One narrow trait, implemented in process ([`memory::MemoryQueue`]) and by RabbitMQ
+//! ([`rabbitmq::RabbitQueue`]); both pass the same [`conformance`] suite. Delivery is at least
+//! once.
 
 pub mod conformance;
 mod interface;

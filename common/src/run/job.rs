@@ -1,4 +1,5 @@
-//! Jobs and results: the messages on the queue, JSON with `version` and a tag, a golden file of every version in `golden/`.
+//! Jobs and results: the messages on the queue, as JSON with `version` and a tag. `golden/` has a
+//! golden file of every version.
 
 use std::collections::BTreeMap;
 
@@ -26,14 +27,14 @@ pub struct Job {
     pub run: String,
     /// The store that the run lives in: a worker with another store refuses the job.
     pub store: String,
-    /// How often it was tried before, crashes not counted (they show as redeliveries).
+    /// Number of earlier attempts, excluding crashes (they count as redeliveries).
     #[serde(default)]
     pub attempt: u32,
-    /// What to do.
+    /// The task.
     pub task: Task,
 }
 
-/// What a job does.
+/// The task of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Task {
@@ -43,18 +44,18 @@ pub enum Task {
     Cell(Box<CellTask>),
     /// Fits the final model on every rating of the dataset.
     Fit(Box<FitTask>),
-    /// Shows that the way from the queue through a worker to the store is whole.
+    /// Checks the path from the queue through a worker to the store.
     Probe(ProbeTask),
 }
 
-/// A job without work: `jhalak doctor --workers` sends it, and what the queue itself costs is measured with it.
+/// A job without work, sent by `jhalak doctor --workers` and by the benchmark of the queue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProbeTask {
     /// The workers that are probed.
     pub workers: WorkKind,
-    /// What the probe's commit record is about.
+    /// The subject of the probe's commit record.
     pub subject: Subject,
-    /// Of kind [`ArtifactKind::Probe`]; none where nothing is to be committed.
+    /// Of kind [`ArtifactKind::Probe`]; None to commit nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Recipe>,
 }
@@ -64,14 +65,16 @@ pub struct ProbeTask {
 pub struct ExtractTask {
     /// The trailer.
     pub trailer: Trailer,
-    /// What is to be made, upstream before downstream. What is committed by then is passed over.
+    /// The recipes of the missing artifacts, upstream before downstream. Artifacts that are already
+    /// committed are skipped.
     pub wanted: Vec<Recipe>,
 }
 
-/// A trailer and where its bytes are.
+/// A trailer and the location of its file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trailer {
-    /// The movie id, and what identifies the content: the SHA-256 of the file, or of the store's tag where that is checked instead.
+    /// The movie id, and the identity of the content: the SHA-256 of the file, or of the store's
+    /// tag if the tag is checked instead.
     #[serde(flatten)]
     pub subject: Subject,
     /// The store that holds the file.
@@ -80,7 +83,8 @@ pub struct Trailer {
     pub key: String,
     /// Its length in bytes.
     pub size: u64,
-    /// The store's tag of the content that was planned, where reading every byte to plan would cost too much (S3).
+    /// The store's tag of the planned content, where hashing every file while planning would be too
+    /// expensive (S3).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
 }
@@ -88,19 +92,20 @@ pub struct Trailer {
 /// Trains and tests one fold of one cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CellTask {
-    /// The dataset, and the hash of its normalised form, kept at [`crate::run::dataset_key`].
+    /// The dataset, with the hash of its normal form, stored at [`crate::run::dataset_key`].
     pub dataset: Subject,
     /// The cell.
     pub cell: CellSpec,
-    /// Which of its folds, from 0.
+    /// The fold, from 0.
     pub fold: usize,
-    /// How the result is made; its hash names the result's place.
+    /// The recipe of the result; its hash is part of the location.
     pub recipe: Recipe,
     /// The tables of embeddings that the cell reads.
     pub tables: BTreeMap<ArtifactKind, Hash>,
-    /// What identifies the content of those tables.
+    /// The subject of those tables.
     pub table_subject: Subject,
-    /// The same of those of them that hold other trailers than the first: a trailer may have an embedding of its sound alone.
+    /// The subjects of tables that hold other trailers than the first table: a trailer may have
+    /// only an audio embedding.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub subjects: BTreeMap<ArtifactKind, Subject>,
 }
@@ -108,30 +113,31 @@ pub struct CellTask {
 /// Fits the final model on every rating of the dataset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FitTask {
-    /// The dataset, and the hash of its normalised form, kept at [`crate::run::dataset_key`].
+    /// The dataset, with the hash of its normal form, stored at [`crate::run::dataset_key`].
     pub dataset: Subject,
-    /// What is fitted.
+    /// The models to fit.
     pub fit: FitSpec,
-    /// How the model is made; its hash names the model's place.
+    /// The recipe of the model; its hash is part of the location.
     pub recipe: Recipe,
     /// The tables of embeddings that the network reads.
     pub tables: BTreeMap<ArtifactKind, Hash>,
-    /// What identifies the content of those tables.
+    /// The subject of those tables.
     pub table_subject: Subject,
-    /// The same of those of them that hold other trailers than the first: a trailer may have an embedding of its sound alone.
+    /// The subjects of tables that hold other trailers than the first table: a trailer may have
+    /// only an audio embedding.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub subjects: BTreeMap<ArtifactKind, Subject>,
 }
 
 impl CellTask {
-    /// Where the tables that it reads are.
+    /// Returns the locations of the tables that it reads.
     pub fn table_keys(&self) -> Vec<ArtifactKey> {
         table_keys(&self.tables, &self.table_subject, &self.subjects)
     }
 }
 
 impl FitTask {
-    /// Where the tables that it reads are.
+    /// Returns the locations of the tables that it reads.
     pub fn table_keys(&self) -> Vec<ArtifactKey> {
         table_keys(&self.tables, &self.table_subject, &self.subjects)
     }
@@ -147,7 +153,7 @@ fn table_keys(
 }
 
 impl Task {
-    /// The queue that it goes to.
+    /// Returns the kind of work, which decides the queue.
     pub fn work_kind(&self) -> WorkKind {
         match self {
             Task::Extract(_) => WorkKind::Extract,
@@ -156,7 +162,7 @@ impl Task {
         }
     }
 
-    /// How what it makes is made.
+    /// Returns the recipes of its artifacts.
     pub fn recipes(&self) -> Vec<&Recipe> {
         match self {
             Task::Extract(task) => task.wanted.iter().collect(),
@@ -166,7 +172,7 @@ impl Task {
         }
     }
 
-    /// The artifacts that exist once it is done.
+    /// Returns the artifacts that exist when it is done.
     pub fn artifacts(&self) -> Vec<ArtifactKey> {
         match self {
             Task::Extract(task) => {
@@ -180,21 +186,22 @@ impl Task {
 }
 
 impl Job {
-    /// The message.
+    /// Encodes the message.
     pub fn encode(&self) -> Result<Bytes> {
         encode(self)
     }
 
-    /// Reads a message.
+    /// Decodes a message.
     ///
     /// # Errors
-    /// InvalidInput for what is no job, or one of a newer version, with advice: such a message is kept in quarantine.
+    /// InvalidInput, with advice, for a message that is not a job or has a newer version: such a
+    /// message is quarantined.
     pub fn decode(body: &[u8]) -> Result<Job> {
         decode(body, "the job")
     }
 }
 
-/// What came of a job.
+/// The result of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobResult {
     /// [`MESSAGE_VERSION`] of the sender.
@@ -213,35 +220,36 @@ pub struct JobResult {
 pub enum Outcome {
     /// Every artifact exists.
     Committed {
-        /// How many this job made; the others were there, or another worker was first.
+        /// Number of artifacts committed by this job; the others existed, or another worker was
+        /// first.
         made: usize,
-        /// Seconds a step, by the step's name: for the operator, never part of an artifact.
+        /// Seconds per step, by name: for the operator, never part of an artifact.
         seconds: BTreeMap<String, f64>,
     },
-    /// It was given up; the record says why.
+    /// It was quarantined; the record has the reason.
     Quarantined {
         /// The kind of its last error.
         error: ErrorKind,
-        /// Why, in words.
+        /// The reason, as text.
         reason: String,
     },
-    /// It was dropped, because its run was cancelled.
+    /// It was dropped because its run was cancelled.
     Cancelled,
 }
 
 impl JobResult {
-    /// The message.
+    /// Encodes the message.
     pub fn encode(&self) -> Result<Bytes> {
         encode(self)
     }
 
-    /// Reads a message.
+    /// Decodes a message.
     pub fn decode(body: &[u8]) -> Result<JobResult> {
         decode(body, "the result")
     }
 }
 
-/// Why a job was given up: `runs/RUN/quarantine/JOB.json`.
+/// The reason why a job was quarantined: `runs/RUN/quarantine/JOB.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QuarantineRecord {
     /// [`MESSAGE_VERSION`] of the writer.
@@ -250,15 +258,15 @@ pub struct QuarantineRecord {
     pub job: String,
     /// Its run.
     pub run: String,
-    /// What it was about: a movie id or a cell.
+    /// Its subject: a movie id or a cell.
     pub about: String,
     /// The kind of its last error.
     pub error: ErrorKind,
-    /// The last error with every cause below it.
+    /// The last error with all causes.
     pub reason: String,
-    /// How often it was tried, crashes included.
+    /// Number of attempts, including crashes.
     pub attempts: u32,
-    /// The message as it was, for `requeue`. Text where it was no JSON.
+    /// The original message, for `requeue`. Text if it was not JSON.
     pub message: Value,
 }
 
@@ -268,10 +276,10 @@ fn encode(message: &impl Serialize) -> Result<Bytes> {
 
 fn decode<T: serde::de::DeserializeOwned>(body: &[u8], what: &str) -> Result<T> {
     let value: Value =
-        serde_json::from_slice(body).map_err(|e| Error::invalid(format!("{what} is no JSON")).with_source(e))?;
+        serde_json::from_slice(body).map_err(|e| Error::invalid(format!("{what} is not JSON")).with_source(e))?;
     check_version(&value, MESSAGE_VERSION, what)?;
     serde_json::from_value(value)
-        .map_err(|e| Error::invalid(format!("{what} is not of the form of its version")).with_source(e))
+        .map_err(|e| Error::invalid(format!("{what} does not have the format of its version")).with_source(e))
 }
 
 #[cfg(test)]
@@ -281,7 +289,7 @@ mod tests {
     use crate::hash;
     use serde_json::json;
 
-    /// One message of each kind, as this version writes it.
+    /// One message of each kind, as written by this version.
     fn messages() -> Vec<(&'static str, Value)> {
         let content = hash::of_bytes(b"a trailer");
         let recipe =
@@ -348,8 +356,8 @@ mod tests {
         ]
     }
 
-    /// Every golden message of every version is still read, and what this version writes is its own golden message. To write the golden files of a
-    /// new version, set `JHALAK_WRITE_GOLDEN`.
+    /// Golden messages of every version are still read, and this version writes its own golden
+    /// message. Set `JHALAK_WRITE_GOLDEN` to write the golden files of a new version.
     #[test]
     fn messages_of_every_version_are_read() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/run/golden");

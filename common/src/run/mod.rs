@@ -1,13 +1,13 @@
-//! A run: what is asked for, frozen in the store, so that any coordinator can go on with it.
+//! A run: a request, frozen in the store, so that any coordinator can resume it.
 //!
 //! ```text
 //! datasets/HASH/dataset.json       the normalised dataset (written once)
-//! runs/RUN/spec.json               what was asked for (written once)
-//! runs/RUN/trailers.json           the trailers found when it was planned (written once)
-//! runs/RUN/state.json              where it stands, for people; derived, may be stale
-//! runs/RUN/cancelled.json          there where somebody cancelled it: its jobs are dropped
-//! runs/RUN/lead/NUMBER.json        which coordinator drives it; the highest number leads
-//! runs/RUN/quarantine/JOB.json     jobs that were given up, with their reasons
+//! runs/RUN/spec.json               the specification (written once)
+//! runs/RUN/trailers.json           the trailers at planning time (written once)
+//! runs/RUN/state.json              its state, for display; derived, may be stale
+//! runs/RUN/cancelled.json          exists if the run was cancelled: its jobs are dropped
+//! runs/RUN/lead/NUMBER.json        leases of coordinators; the highest number is valid
+//! runs/RUN/quarantine/JOB.json     quarantined jobs, with their reasons
 //! runs/RUN/report/                 index.html and report.json
 //! ```
 
@@ -30,18 +30,19 @@ pub use records::{
     quarantine_key, run_key,
 };
 
-/// What a run is to do.
+/// The specification of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunSpec {
     /// [`RUN_VERSION`] of the writer.
     pub version: u32,
-    /// The run's id: the dataset's name and a hash of what is asked for, so that the same request is the same run.
+    /// The run's id: the dataset's name and a hash of the request, so that the same request is the
+    /// same run.
     pub id: String,
-    /// The dataset's folder as it was given.
+    /// The dataset's folder as given.
     pub dataset_url: String,
-    /// The dataset, by its normalised form.
+    /// The dataset, by its normal form.
     pub dataset: Subject,
-    /// Whether the feedback was generated.
+    /// Whether the feedback is synthetic.
     pub synthetic: bool,
     /// The hash of the list of trailers and their contents.
     pub trailers: Hash,
@@ -49,21 +50,23 @@ pub struct RunSpec {
     pub recipes: Vec<Recipe>,
     /// The evaluation grid.
     pub cells: Vec<CellSpec>,
-    /// Which cells the grid is made of.
+    /// The kind of grid.
     #[serde(default)]
     pub grid: Grid,
-    /// What is fitted on every rating; none in a run of an older version.
+    /// The final model, fitted on every rating; None in a run of an older version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fit: Option<FitSpec>,
     /// The models that the recipes use, for the report.
     pub models: Vec<ModelFacts>,
-    /// What the run was asked for: a night, a week. One run a slot, whatever the dataset holds by then.
+    /// The slot of the run, such as a night or a week. One run per slot, even if the dataset has
+    /// changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<String>,
-    /// Where only new trailers were asked for: the subjects' folders of those that had no artifact when it was planned. Others are not extracted.
+    /// If only new trailers were requested: the subject folders of trailers without artifacts at
+    /// planning time. Others are not extracted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<BTreeSet<String>>,
-    /// When it was first asked for.
+    /// Time of the first request.
     pub created: jiff::Timestamp,
 }
 
@@ -76,29 +79,29 @@ pub struct TrailerList {
     pub trailers: Vec<Trailer>,
 }
 
-/// Where a run stands.
+/// The stage of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
-    /// Frozen in the store, no job sent.
+    /// Frozen in the store, no jobs sent.
     Planned,
     /// Trailers are being processed.
     Extracting,
-    /// Cells are being trained and tested, and the final model is being fitted.
+    /// Cells are being evaluated, and the final model is being fitted.
     #[serde(alias = "fitting")]
     Training,
     /// The report is being written.
     Reporting,
     /// Everything is committed.
     Done,
-    /// Everything that was not quarantined is committed.
+    /// Everything is committed except quarantined jobs.
     DoneWithFailures,
-    /// Somebody cancelled it: what is committed stays, the rest is not done.
+    /// Cancelled: committed artifacts are kept, the rest is not done.
     Cancelled,
 }
 
 impl Stage {
-    /// The word shown to people.
+    /// Returns the name for display.
     pub fn name(self) -> &'static str {
         match self {
             Stage::Planned => "planned",
@@ -111,13 +114,13 @@ impl Stage {
         }
     }
 
-    /// Whether nothing more happens by itself.
+    /// Whether the stage is an end state.
     pub fn is_final(self) -> bool {
         matches!(self, Stage::Done | Stage::DoneWithFailures | Stage::Cancelled)
     }
 }
 
-/// Where a run stands, for people.
+/// The state of a run, for display.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
     /// [`RUN_VERSION`] of the writer.
@@ -126,25 +129,25 @@ pub struct RunState {
     pub stage: Stage,
     /// Jobs of the stage.
     pub jobs: usize,
-    /// Those of them that are committed.
+    /// Committed jobs of the stage.
     pub committed: usize,
-    /// Those of them that were given up.
+    /// Quarantined jobs of the stage.
     pub quarantined: usize,
-    /// Those of them that will not be done, for the run was cancelled.
+    /// Jobs of the stage that are not done because the run was cancelled.
     #[serde(default)]
     pub cancelled: usize,
-    /// Those of them that were committed or given up before the coordinator that drives it now began.
+    /// Jobs of the stage that were committed or quarantined before the current coordinator started.
     #[serde(default)]
     pub before: usize,
-    /// When that coordinator began with the stage.
+    /// Start of the stage by the current coordinator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<jiff::Timestamp>,
-    /// When this was written.
+    /// Time of writing.
     pub updated: jiff::Timestamp,
 }
 
 impl RunState {
-    /// The state at the start of `stage`, with no jobs counted yet.
+    /// Returns the state at the start of `stage`, without counted jobs.
     pub fn of(stage: Stage) -> RunState {
         RunState {
             version: RUN_VERSION,
@@ -159,31 +162,33 @@ impl RunState {
         }
     }
 
-    /// Jobs of the stage that ended a second, since the coordinator that drives it now began; None where nothing can be said yet.
+    /// Returns the jobs per second that ended since the current coordinator started; None if
+    /// unknown.
     pub fn rate(&self) -> Option<f64> {
         let seconds = (self.updated.as_millisecond() - self.since?.as_millisecond()) as f64 / 1000.0;
         let ended = (self.committed + self.quarantined).checked_sub(self.before)?;
         (seconds > 0.0 && ended > 0).then(|| ended as f64 / seconds)
     }
 
-    /// Seconds until the stage is over, should it go on at this rate.
+    /// Returns the estimated seconds until the end of the stage.
     pub fn left_s(&self) -> Option<f64> {
         let open = self.jobs.saturating_sub(self.committed + self.quarantined + self.cancelled);
         self.rate().map(|rate| open as f64 / rate)
     }
 }
 
-/// That somebody cancelled the run.
+/// The record that cancels a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cancellation {
     /// [`RUN_VERSION`] of the writer.
     pub version: u32,
-    /// When.
+    /// Time of the cancellation.
     pub at: jiff::Timestamp,
 }
 
 impl RunSpec {
-    /// The id of a run that asks for this: its slot where it has one, else the dataset, the trailers, the recipes and the cells decide it.
+    /// Returns the id of the run: from the slot if given, else from the dataset, trailers, recipes
+    /// and cells.
     pub fn derive_id(&self) -> String {
         let mut asked = serde_json::json!({
             "dataset": self.dataset, "trailers": self.trailers, "recipes": self.recipes, "cells": self.cells, "grid": self.grid, "fit": self.fit,
@@ -204,12 +209,13 @@ impl RunSpec {
         }
     }
 
-    /// The recipe of `kind` in this run, if it makes that: of several the run's own, which comes first.
+    /// Returns the recipe of `kind`, if the run makes it: of several the primary one, which comes
+    /// first.
     pub fn recipe(&self, kind: ArtifactKind) -> Option<&Recipe> {
         self.recipes.iter().find(|r| r.kind == kind)
     }
 
-    /// The recipe of the video embeddings of these pictures; the run's own where none are named.
+    /// Returns the recipe of the video embeddings of these pictures; the primary one if None.
     pub fn video_embedding(&self, pictures: Option<&Pictures>) -> Option<&Recipe> {
         let Some(Pictures { strategy, model }) = pictures else { return self.recipe(ArtifactKind::VideoEmbedding) };
         let model = self.models.iter().find(|facts| facts.name == *model)?.sha256;

@@ -10,15 +10,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::hash::{self, Hash};
 use crate::store::{ObjectStore, PutOutcome};
 
-/// The version of the stored forms that this program writes and the newest that it reads.
+/// The version of stored records that this program writes and the newest that it reads.
 pub const RUN_VERSION: u32 = 1;
 
-/// Where the normalised dataset of this hash is kept.
+/// Returns the key of the normalised dataset with this hash.
 pub fn dataset_key(content: &Hash) -> String {
     format!("datasets/{content}/dataset.json")
 }
 
-/// Where a run keeps the file `name`.
+/// Returns the key of the file `name` of a run.
 pub fn run_key(run: &str, name: &str) -> String {
     format!("runs/{run}/{name}")
 }
@@ -35,45 +35,47 @@ pub async fn is_cancelled(store: &dyn ObjectStore, run: &str) -> Result<bool> {
 /// The name of the record that cancels a run.
 pub const CANCELLED: &str = "cancelled.json";
 
-/// The folder of a run's quarantine records.
+/// Returns the folder of a run's quarantine records.
 pub fn quarantine_folder(run: &str) -> String {
     run_key(run, "quarantine/")
 }
 
-/// Where the quarantine record of a job is kept; the job's id may hold characters that a key cannot.
+/// Returns the key of a job's quarantine record. Characters of the job's id that are not valid in a
+/// key are replaced.
 pub fn quarantine_key(run: &str, job: &str) -> String {
     let name: String =
         job.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.@=".contains(c) { c } else { '_' }).take(180).collect();
     format!("{}{name}-{}.json", quarantine_folder(run), &hash::of_bytes(job.as_bytes()).short()[..8])
 }
 
-/// Writes `value` as JSON, replacing what was there.
+/// Writes `value` as JSON, replacing an existing record.
 pub async fn put_json(store: &dyn ObjectStore, key: &str, value: &impl Serialize) -> Result<()> {
     store.put(key, to_json(value)?).await
 }
 
-/// Writes `value` as JSON only where nothing is; true where this call wrote it.
+/// Writes `value` as JSON unless the record exists; true if this call wrote it.
 pub async fn put_json_once(store: &dyn ObjectStore, key: &str, value: &impl Serialize) -> Result<bool> {
     Ok(store.put_if_absent(key, to_json(value)?).await? == PutOutcome::Created)
 }
 
-/// Reads a versioned JSON object, None where there is none.
+/// Reads a versioned JSON record; None if it does not exist.
 pub async fn get_json<T: DeserializeOwned>(store: &dyn ObjectStore, key: &str) -> Result<Option<T>> {
     let bytes = match store.get(key).await {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
-    // Read twice, so that a list of a hundred thousand trailers never stands in memory as JSON values.
+    // Parsed twice, so that a list of a hundred thousand trailers is never held in memory as JSON
+    // values.
     let head: Head =
-        serde_json::from_slice(&bytes).map_err(|e| Error::invalid(format!("{key} is no JSON")).with_source(e))?;
+        serde_json::from_slice(&bytes).map_err(|e| Error::invalid(format!("{key} is not JSON")).with_source(e))?;
     check_version(&serde_json::json!({ "version": head.version }), RUN_VERSION, key)?;
     serde_json::from_slice(&bytes)
         .map(Some)
-        .map_err(|e| Error::invalid(format!("{key} is not of the form of its version")).with_source(e))
+        .map_err(|e| Error::invalid(format!("{key} does not have the format of its version")).with_source(e))
 }
 
-/// What every stored record says of itself.
+/// The version field of every stored record.
 #[derive(Deserialize)]
 struct Head {
     version: Option<Value>,

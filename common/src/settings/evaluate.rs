@@ -1,21 +1,21 @@
-//! What is trained and evaluated.
+//! Training and evaluation.
 
 use serde::{Deserialize, Serialize};
 
 use super::range::require;
 use crate::error::Result;
 
-/// What is trained and evaluated.
+/// Training and evaluation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvaluateSettings {
-    /// The seed of every split, initialisation and shuffle.
+    /// Seed of every split, initialisation and shuffle.
     pub seed: u64,
     /// Number of folds.
     pub folds: usize,
-    /// Epochs of a training at most. The method's is 150; fewer make a quick look.
+    /// Maximum number of epochs of a training. The paper has 150; use fewer for a quick check.
     pub epochs: usize,
-    /// Which cells a run evaluates.
+    /// The cells that a run evaluates.
     pub grid: Grid,
 }
 
@@ -33,11 +33,11 @@ impl EvaluateSettings {
     }
 }
 
-/// Which cells a run evaluates.
+/// The cells that a run evaluates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Grid {
-    /// Each modality through the classifier and the ANN, baselines and the honest model.
+    /// Each modality with the classifier and the ANN, baselines and the stacked ensemble.
     #[default]
     Standard,
     /// Tables II to VI and Figure 7 of the paper, cell by cell.

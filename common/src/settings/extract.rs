@@ -1,30 +1,32 @@
-//! What is extracted from a trailer.
+//! Extraction from trailers.
 
 use serde::{Deserialize, Serialize};
 
 use super::range::require;
 use crate::error::Result;
 
-/// What is extracted from a trailer.
+/// Extraction from trailers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExtractSettings {
-    /// How keyframes are chosen: `equal-interval`, `scene-middle` or `scene-object` (method, section 3).
+    /// The keyframe strategy: `equal-interval`, `scene-middle` or `scene-object`, as in the paper.
     pub strategy: Strategy,
-    /// Other strategies whose keyframes and embeddings are made in the same decode, for comparison. The grid `paper` takes all.
+    /// Other strategies whose keyframes and embeddings are made in the same decode, for comparison.
+    /// The grid `paper` uses all.
     pub also: Vec<Strategy>,
-    /// For the strategies that look at scenes: a frame whose score reaches this begins a scene. PySceneDetect's default is 27; the method's
-    /// notebook has 10 for scene-middle.
+    /// Scene strategies: a frame with at least this score starts a scene. PySceneDetect's default
+    /// is 27; the paper's notebook has 10 for scene-middle.
     pub scene_threshold: f64,
-    /// For the same: frames that a scene has at least.
+    /// Scene strategies: minimum length of a scene in frames.
     pub min_scene_len: u32,
-    /// For scene-object: scenes of this many frames or fewer are passed over.
+    /// scene-object: scenes of this many frames or fewer are skipped.
     pub scenes_longer_than: u64,
-    /// For scene-object: objects count that score more than this.
+    /// scene-object: only objects with a higher score count.
     pub object_confidence: f32,
-    /// For scene-object: every how many frames of a scene the detector looks. 1 is the method's every frame.
+    /// scene-object: the detector runs on every n-th frame of a scene. 1, every frame, as in the
+    /// paper.
     pub object_stride: u64,
-    /// Which point of each of the 16 intervals is taken: its `start` (as the method says) or its `middle`.
+    /// The point of each of the 16 intervals: `start` (as in the paper) or `middle`.
     pub keyframe_position: KeyframePosition,
     /// JPEG quality of the keyframes, 1 to 100.
     pub jpeg_quality: u8,
@@ -66,7 +68,8 @@ pub enum Strategy {
     EqualInterval,
     /// The middle frames of the scenes in the middle of the trailer.
     SceneMiddle,
-    /// Of each scene the frame with the most objects times classes, of those the ones with the most objects.
+    /// The frame of each scene with the highest product of objects and classes; of those frames,
+    /// the ones with the most objects.
     SceneObject,
 }
 
@@ -74,7 +77,7 @@ impl Strategy {
     /// Every strategy, in the paper's order.
     pub const ALL: [Strategy; 3] = [Strategy::EqualInterval, Strategy::SceneMiddle, Strategy::SceneObject];
 
-    /// The word used in settings, recipes and reports.
+    /// Returns the name used in settings, recipes and reports.
     pub fn name(self) -> &'static str {
         match self {
             Strategy::EqualInterval => "equal-interval",
@@ -83,13 +86,13 @@ impl Strategy {
         }
     }
 
-    /// Whether it looks at scenes.
+    /// Whether the strategy uses scenes.
     pub fn by_scenes(self) -> bool {
         self != Strategy::EqualInterval
     }
 }
 
-/// Which point of an interval an equal-interval keyframe is taken at.
+/// The point of an interval at which an equal-interval keyframe is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyframePosition {

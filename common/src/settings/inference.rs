@@ -7,23 +7,24 @@ use serde::{Deserialize, Serialize};
 use super::range::require;
 use crate::error::Result;
 
-/// The files of models and of ONNX Runtime, and which models are used.
+/// Files of models and of ONNX Runtime, and the chosen models.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelSettings {
-    /// The registry of models; the one built into the program where this is not set.
+    /// The registry of models. Default: the built-in registry.
     pub registry: Option<PathBuf>,
-    /// The folder that holds the model files named in the registry.
+    /// The folder with the model files of the registry.
     pub folder: PathBuf,
     /// The ONNX Runtime library.
     pub onnxruntime: PathBuf,
-    /// The model for video embeddings, by its name in the registry.
+    /// Name in the registry of the model for video embeddings.
     pub video: String,
-    /// Other models for video embeddings, of the keyframes of `extract.strategy` alone: the method's Table V has another one than its others.
+    /// Other models for video embeddings, only for the keyframes of `extract.strategy`: Table V of
+    /// the paper uses another model than its other tables.
     pub video_also: Vec<String>,
-    /// The model for audio embeddings, by its name in the registry.
+    /// Name in the registry of the model for audio embeddings.
     pub audio: String,
-    /// The model that finds objects, by its name in the registry.
+    /// Name in the registry of the object detector.
     pub detector: String,
 }
 
@@ -41,24 +42,26 @@ impl Default for ModelSettings {
     }
 }
 
-/// How models are run.
+/// Inference.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InferenceSettings {
-    /// What computes: `cpu`, or with a program built for it (`--features cuda`) `cuda` or `tensorrt`. One that is asked for and is not there is
-    /// an error at start.
+    /// The execution provider: `cpu`, or in a build with `--features cuda` also `cuda` or
+    /// `tensorrt`. An unavailable provider is an error at start (invariant 7 in ARCHITECTURE.md).
     pub provider: Provider,
-    /// The number of the device, where the provider has several.
+    /// The number of the device, if the provider has several.
     pub device: u32,
-    /// Threads inside one inference. 1 gives the same bytes everywhere, and jobs side by side use the other cores.
+    /// Threads of one inference. 1 gives the same bytes everywhere; concurrent jobs use the other
+    /// cores.
     pub threads: usize,
-    /// Whether a model keeps the memory of its largest inference for the next one (faster), or gives it back each time.
+    /// Whether a model keeps the memory of its largest inference for the next one (faster) or frees
+    /// it each time.
     pub arena: bool,
-    /// Rows (pictures, clips, chunks of sound) at most that are gathered from the jobs in flight into one inference; a single request may be
-    /// larger. 0 leaves it to the provider: 1 on the processor, where rows together are no faster (BENCHMARKS.md) and take that much more
-    /// memory, 16 on a GPU.
+    /// Maximum number of rows (pictures, clips, chunks of sound) that are gathered from running
+    /// jobs into one inference; a single request may be larger. 0 means 1 on the CPU, where batches
+    /// are not faster (BENCHMARKS.md) and need more memory, and 16 on a GPU.
     pub batch: usize,
-    /// How long the first row waits for others before a batch that is not full is run; 0 takes what is there.
+    /// How long the first row waits for others before an incomplete batch is run; 0 does not wait.
     pub wait_ms: u64,
 }
 
@@ -69,7 +72,7 @@ impl Default for InferenceSettings {
 }
 
 impl InferenceSettings {
-    /// Rows at most that are gathered into one inference, `batch` decided.
+    /// Returns the maximum number of gathered rows, with 0 resolved by provider.
     pub fn gathered_rows(&self) -> usize {
         match (self.batch, self.provider) {
             (0, Provider::Cpu) => 1,
@@ -86,16 +89,16 @@ impl InferenceSettings {
     }
 }
 
-/// What computes an inference.
+/// The execution provider of an inference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", try_from = "String")]
 pub enum Provider {
-    /// The processor.
+    /// The CPU.
     #[default]
     Cpu,
     /// An NVIDIA GPU through CUDA.
     Cuda,
-    /// An NVIDIA GPU through TensorRT, and CUDA for what that does not know.
+    /// An NVIDIA GPU through TensorRT, with CUDA for unsupported operators.
     Tensorrt,
 }
 
@@ -110,7 +113,7 @@ impl TryFrom<String> for Provider {
 }
 
 impl Provider {
-    /// The word used in settings.
+    /// Returns the name used in settings.
     pub fn name(self) -> &'static str {
         match self {
             Provider::Cpu => "cpu",
@@ -119,7 +122,7 @@ impl Provider {
         }
     }
 
-    /// Whether it is the default: recipes then do not speak of it.
+    /// Whether it is the default, which recipes omit.
     pub fn is_cpu(&self) -> bool {
         *self == Provider::Cpu
     }

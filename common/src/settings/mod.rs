@@ -1,4 +1,5 @@
-//! Settings: defaults, then a file, then the environment (`JHALAK__SECTION__KEY`), then flags. Unknown keys are refused.
+//! Settings: defaults, overridden by a file, the environment (`JHALAK__SECTION__KEY`) and flags, in
+//! this order. Unknown keys are refused.
 
 pub mod ca_file;
 mod evaluate;
@@ -24,33 +25,36 @@ pub use processes::{CoordinatorSettings, DecodeSettings, WorkerSettings};
 pub use redact::redact_url;
 pub use services::{QueueSettings, S3Settings};
 
-/// Everything that can be set. Each section is one part of the system; units are in the names.
+/// All settings. Each section is one part of the system; names contain units.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Where artifacts and runs are kept: `file:///path`, a path, or `s3://bucket/prefix`.
+    /// The store for artifacts and runs: `file:///path`, a path, or `s3://bucket/prefix`.
     pub store: String,
-    /// What carries jobs: `memory:` (one process) or `amqp://user:password@host:port/vhost`. May hold a password: never printed.
+    /// The queue for jobs: `memory:` (one process) or `amqp://user:password@host:port/vhost`. A
+    /// password is never printed.
     pub queue: String,
-    /// S3 access; credentials come from the usual AWS environment, profile or pod identity, never from here.
+    /// Access to S3. Credentials come from the usual AWS environment, profile or pod identity,
+    /// never from the settings.
     pub s3: S3Settings,
-    /// The queue's delays and limits.
+    /// Delays and limits of the queue.
     pub rabbitmq: QueueSettings,
     /// The coordinator process.
     pub coordinator: CoordinatorSettings,
     /// The worker process.
     pub worker: WorkerSettings,
-    /// The files of models and of ONNX Runtime, and which models are used.
+    /// Files of models and of ONNX Runtime, and the chosen models.
     pub models: ModelSettings,
-    /// How models are run.
+    /// Inference.
     pub inference: InferenceSettings,
-    /// What is extracted from a trailer.
+    /// Extraction from trailers.
     pub extract: ExtractSettings,
-    /// Limits on the decoding of one trailer, which runs in a child process.
+    /// Limits of decoding one trailer, which runs in a child process.
     pub decode: DecodeSettings,
-    /// How a dataset's files are read: `dataset.dislike_at_most` and `dataset.like_at_least`, the stars that make MovieLens' three classes.
+    /// Reading of datasets: `dataset.dislike_at_most` and `dataset.like_at_least`, the stars that
+    /// map MovieLens to three classes.
     pub dataset: ReadSettings,
-    /// What is trained and evaluated.
+    /// Training and evaluation.
     pub evaluate: EvaluateSettings,
 }
 
@@ -74,17 +78,19 @@ impl Default for Settings {
 }
 
 impl fmt::Debug for Settings {
-    /// Shows no secret: the password in the queue's URL is left out.
+    /// Shows no secret: the password in the queue's URL is removed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.shown())
     }
 }
 
 impl Settings {
-    /// Defaults, overlaid by the TOML file `file` where given, then by the environment, then by `flags` (`section.key`, value).
+    /// Loads the defaults, overridden by the TOML file `file` if given, then by the environment,
+    /// then by `flags` (`section.key`, value).
     ///
     /// # Errors
-    /// InvalidInput that names the key where a key is unknown, or a value has the wrong type or is out of range.
+    /// InvalidInput with the key if a key is unknown, or a value has the wrong type or is out of
+    /// range.
     pub fn load(file: Option<&Path>, flags: &[(&str, String)]) -> Result<Settings> {
         let mut builder = config::Config::builder();
         if let Some(path) = file {
@@ -114,7 +120,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The strategies that keyframes are chosen by, the run's own first, each once.
+    /// Returns the keyframe strategies, without duplicates, the primary one first.
     pub fn strategies(&self) -> Vec<Strategy> {
         let others: &[Strategy] = match self.evaluate.grid {
             Grid::Standard => &[],
@@ -129,7 +135,8 @@ impl Settings {
         strategies
     }
 
-    /// The settings as JSON, for people and reports: without the password in the queue's URL.
+    /// Returns the settings as JSON, for display and reports, without the password in the queue's
+    /// URL.
     pub fn shown(&self) -> serde_json::Value {
         let mut shown = serde_json::to_value(self).unwrap_or_default();
         if let Some(queue) = shown.get_mut("queue") {

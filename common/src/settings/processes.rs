@@ -1,4 +1,4 @@
-//! The processes: coordinator, worker, and the child process that decodes a trailer.
+//! Settings of processes: coordinator, worker, and the child process that decodes a trailer.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,8 @@ use crate::error::Result;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CoordinatorSettings {
-    /// Jobs of one run that are on the queue or with workers at once, at most: the rest waits in the store.
+    /// Maximum number of jobs of one run that are on the queue or with workers at once; the rest
+    /// waits in the store.
     pub window: usize,
 }
 
@@ -32,19 +33,21 @@ impl CoordinatorSettings {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorkerSettings {
-    /// How many jobs run side by side; 0 means one for each core.
+    /// Number of concurrent jobs; 0 means one per core.
     pub slots: usize,
-    /// How often a job is tried before it is quarantined.
+    /// Attempts of a job before it is quarantined.
     pub attempts: u32,
-    /// How long running jobs may take to finish after SIGTERM before they are handed back.
+    /// Grace period after SIGTERM for running jobs, before they are returned to the queue.
     pub grace_ms: u64,
-    /// Folder for scratch files; each worker makes and removes a folder of its own inside.
+    /// Folder for scratch files; each worker creates and removes its own folder in it.
     pub scratch: PathBuf,
-    /// How much a worker keeps there at most, in megabytes: jobs whose trailers have no room wait. A trailer larger than this is quarantined.
+    /// Maximum size of a worker's scratch folder in megabytes: jobs wait until their trailers fit.
+    /// A larger trailer is quarantined.
     pub scratch_mb: u32,
-    /// A file that the worker touches while it lives, for `jhalak-worker health`; none where this is not set.
+    /// A file that the worker touches while it is alive, for `jhalak-worker health`. Default: none.
     pub heartbeat_file: Option<PathBuf>,
-    /// Time after which a training's state is kept in the store again, so that an interrupted one goes on there. 0 keeps it after every epoch.
+    /// Interval of checkpoints of a training in the store, from which an interrupted training
+    /// resumes. 0 means after every epoch.
     pub checkpoint_ms: u64,
 }
 
@@ -71,7 +74,7 @@ impl WorkerSettings {
     }
 }
 
-/// Limits on the decoding of one trailer.
+/// Limits of decoding one trailer, which runs in a child process (invariant 5 in ARCHITECTURE.md).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecodeSettings {
@@ -81,7 +84,7 @@ pub struct DecodeSettings {
     pub cpu_s: u64,
     /// Wall time of the child process.
     pub wall_s: u64,
-    /// Size of any one file that the child writes.
+    /// Maximum size of each file that the child writes.
     pub output_mb: u64,
 }
 

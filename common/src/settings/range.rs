@@ -1,4 +1,4 @@
-//! The check that every section of the settings uses for its ranges.
+//! The range check of all sections of the settings.
 
 use crate::error::{Error, Result};
 

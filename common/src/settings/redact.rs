@@ -1,10 +1,10 @@
-//! URLs without their secrets.
+//! Removing secrets from URLs.
 
-/// `url` without its user and password, for logs and reports.
+/// Returns `url` without user, password and query, for logs and reports.
 pub fn redact_url(url: &str) -> String {
     match url::Url::parse(url) {
         Ok(mut parsed) if parsed.has_authority() => {
-            // Both fail only for URLs that cannot have credentials, and those hold none.
+            // Both fail only for URLs that cannot have credentials.
             let _ = parsed.set_username("");
             let _ = parsed.set_password(None);
             parsed.set_query(None);

@@ -1,4 +1,4 @@
-//! The services that every process reaches: the object store on S3 and the broker.
+//! Settings of services: the object store on S3 and the broker.
 
 use std::path::PathBuf;
 
@@ -7,21 +7,22 @@ use serde::{Deserialize, Serialize};
 use super::range::require;
 use crate::error::Result;
 
-/// Access to S3 or a server that speaks it.
+/// Access to S3 or an S3-compatible server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct S3Settings {
-    /// The server's URL where it is not AWS (SeaweedFS, MinIO, Ceph): path-style addressing is used there.
+    /// URL of a server other than AWS (SeaweedFS, MinIO, Ceph), which is used with path-style
+    /// addressing.
     pub endpoint: Option<String>,
-    /// The region; `us-east-1` where neither this nor the environment says otherwise.
+    /// The region. Default: from the environment, else `us-east-1`.
     pub region: Option<String>,
-    /// Certificate authorities (PEM) that are trusted for `https` beside those of the machine.
+    /// Additional certificate authorities (PEM) for `https`.
     pub ca_file: Option<PathBuf>,
-    /// How long to wait for a connection.
+    /// Timeout of a connection attempt.
     pub connect_timeout_ms: u64,
-    /// How long a transfer may stay without a single byte before it is cut and tried again.
+    /// How long a transfer may stall without a byte before it is cut and retried.
     pub stall_timeout_ms: u64,
-    /// How often one request is tried in all.
+    /// Maximum number of attempts of one request.
     pub attempts: u32,
     /// Files larger than this are uploaded in parts of this size (at least 5 MiB).
     pub part_size_bytes: u64,
@@ -49,20 +50,20 @@ impl S3Settings {
     }
 }
 
-/// The queue's delays and limits.
+/// Delays and limits of the queue.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QueueSettings {
-    /// Delay before each retry, shortest first; the last one serves all later retries. The number and the length of the
-    /// tiers are part of the topology: all processes on one broker must agree.
+    /// Delay before each retry, shortest first; the last one applies to all later retries. The
+    /// tiers are part of the topology: all processes on one broker must use the same.
     pub retry_delays_ms: Vec<u64>,
-    /// After so many deliveries without acknowledgement the broker itself dead-letters a message.
+    /// Deliveries without acknowledgement after which the broker dead-letters a message.
     pub delivery_limit: u32,
-    /// Certificate authorities (PEM) that are trusted for `amqps` beside those of the machine.
+    /// Additional certificate authorities (PEM) for `amqps`.
     pub ca_file: Option<PathBuf>,
-    /// How long to wait for the broker when connecting.
+    /// Timeout of a connection attempt to the broker.
     pub connect_timeout_ms: u64,
-    /// How long a message may wait for a broker that is away before publishing it fails.
+    /// How long publishing a message waits for an unavailable broker before it fails.
     pub publish_timeout_ms: u64,
     /// The heartbeat of a connection.
     pub heartbeat_s: u16,

@@ -1,7 +1,7 @@
-//! What every object store promises, as checks that run on any implementation.
+//! The conformance suite of object stores: checks that run on every implementation.
 //!
-//! The checks start no server and know no implementation. Each returns an error that says which promise was broken; an
-//! operation that fails on its own gives its own error.
+//! The checks start no server and know no implementation. Each returns an error with the broken
+//! promise; a failed operation returns its own error.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -17,7 +17,8 @@ use futures::{StreamExt, TryStreamExt};
 use super::interface::{ObjectStore, PutOutcome};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The size of the object that is too large for memory's sake: 40 MB, and not a multiple of any block.
+/// The size of the object that is too large for memory's sake: 40 MB, and not a multiple of any
+/// block.
 pub const LARGE: u64 = 40_000_003;
 
 /// Keys that are unusual and valid.
@@ -40,11 +41,13 @@ const ODD_KEYS: &[&str] = &[
     "\u{1f3ac}",
 ];
 
-/// Runs all checks on objects below `base`, where nothing may lie yet. `scratch` is a folder for files, `many` the number of objects of
-/// the long listing (more than 1,000 make several pages on S3).
+/// Runs all checks on objects below `base`, where nothing may lie yet. `scratch` is a folder for
+/// files, `many` the number of objects of the long listing (more than 1,000 make several pages on
+/// S3).
 ///
 /// # Errors
-/// The first promise that was broken, as a Bug; or the error of an operation that should have succeeded.
+/// The first promise that was broken, as a Bug; or the error of an operation that should have
+/// succeeded.
 pub async fn run(store: &Arc<dyn ObjectStore>, base: &str, scratch: &Path, many: usize) -> Result<()> {
     let at = |name: &str| format!("{base}/{name}");
     let told = |name: &'static str| move |e: Error| e.context(format_args!("conformance, {name}"));
@@ -81,7 +84,7 @@ async fn keys(store: &Arc<dyn ObjectStore>, prefix: &str) -> Result<Vec<String>>
     store.list(prefix).map_ok(|meta| meta.key).try_collect().await
 }
 
-/// What is put is what is read; an empty object and every byte value included.
+/// An object is read as it was written, including an empty object and every byte value.
 async fn put_get_head(store: &Arc<dyn ObjectStore>, base: &str) -> Result<()> {
     let binary: Vec<u8> = (0..=255).cycle().take(70_001).collect();
     for (name, bytes) in
@@ -114,7 +117,8 @@ async fn missing(store: &Arc<dyn ObjectStore>, base: &str, scratch: &Path) -> Re
     ensure(found.is_empty(), || format!("an empty prefix lists {found:?}"))
 }
 
-/// A replaced object has the new bytes and another tag, also where the size is the same and no time has passed.
+/// A replaced object has the new bytes and another tag, also where the size is the same and no time
+/// has passed.
 async fn overwrite(store: &Arc<dyn ObjectStore>, base: &str) -> Result<()> {
     let key = format!("{base}/object");
     let mut tags = BTreeSet::new();
@@ -355,7 +359,8 @@ async fn wrong_tag(store: &Arc<dyn ObjectStore>, base: &str, scratch: &Path) -> 
     ensure(!to.exists(), || "a refused download left its file".into())
 }
 
-/// Writes `size` bytes that do not repeat and are the same each time (a linear congruential generator).
+/// Writes `size` bytes that do not repeat and are the same each time (a linear congruential
+/// generator).
 pub fn write_noise(to: &Path, size: u64) -> Result<()> {
     let mut file = std::io::BufWriter::new(File::create(to)?);
     let (mut state, mut left) = (size ^ 0x9e37_79b9_7f4a_7c15, size);

@@ -1,7 +1,7 @@
-//! The object store: where trailers are read from and artifacts are kept. Storage is the truth of every run.
+//! The object store holds trailers, artifacts and runs. It is the source of truth of every run.
 //!
-//! One narrow trait, implemented by a local folder ([`local::LocalStore`]) and by S3 ([`s3::S3Store`]); both pass the
-//! same [`conformance`] suite.
+//! One narrow trait, implemented by a local folder ([`local::LocalStore`]) and by S3
+//! ([`s3::S3Store`]); both pass the same [`conformance`] suite.
 
 pub mod conformance;
 mod interface;

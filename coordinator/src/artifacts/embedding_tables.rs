@@ -1,6 +1,7 @@
-//! Gathers a run's embeddings into one table a modality, which pandas and polars open and training jobs read at once.
+//! Gathers the embeddings of a run into one Parquet table for each modality, which training jobs
+//! read in one request.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::embedding_file;
@@ -11,12 +12,10 @@ use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
 use serde_json::json;
 
+use crate::artifacts::MAX_CONCURRENT_REQUESTS;
 use crate::plan::Plan;
 
-/// Embeddings that are read side by side.
-const SIDE_BY_SIDE: usize = 32;
-
-/// The kind of table that embeddings of this kind are gathered into.
+/// Returns the kind of table that embeddings of this kind are gathered into.
 pub fn table_of(embedding: ArtifactKind) -> Option<ArtifactKind> {
     match embedding {
         ArtifactKind::VideoEmbedding => Some(ArtifactKind::VideoTable),
@@ -25,7 +24,8 @@ pub fn table_of(embedding: ArtifactKind) -> Option<ArtifactKind> {
     }
 }
 
-/// The run's recipes of embeddings, each with the kind of its table, in the run's order.
+/// Lists the plan's recipes of embeddings, each with the kind of its table, in the order of the
+/// plan.
 pub fn sources(plan: &Plan) -> impl Iterator<Item = (ArtifactKind, &Recipe)> {
     plan.spec.recipes.iter().filter_map(|recipe| Some((table_of(recipe.kind)?, recipe)))
 }
@@ -33,42 +33,24 @@ pub fn sources(plan: &Plan) -> impl Iterator<Item = (ArtifactKind, &Recipe)> {
 /// A committed table of embeddings.
 #[derive(Debug, Clone)]
 pub struct GatheredTable {
-    /// What it holds.
+    /// The kind of table.
     pub kind: ArtifactKind,
-    /// Its recipe.
+    /// The recipe of the table.
     pub recipe: Hash,
-    /// The recipe of its embeddings.
+    /// The recipe of the embeddings.
     pub source: Hash,
-    /// The trailers that it is made of.
+    /// The name of the dataset, and a hash of the trailers that have an embedding.
     pub subject: Subject,
-    /// The hash of its file: what cells depend on.
+    /// The hash of the file, which is upstream of cells.
     pub sha256: Hash,
-    /// Trailers in it.
+    /// The number of trailers in the table.
     pub rows: u64,
-    /// Trailers whose embedding is empty (without sound), in order.
+    /// The trailers whose embedding is empty, such as those without sound, in order.
     pub without: Vec<String>,
 }
 
-/// Tables as the message of a job names them.
-pub struct Named {
-    /// Their recipes.
-    pub tables: BTreeMap<ArtifactKind, Hash>,
-    /// What identifies the first one's content; `dataset` where there is none.
-    pub subject: Subject,
-    /// The same of those that hold other trailers.
-    pub others: BTreeMap<ArtifactKind, Subject>,
-}
-
-impl Named {
-    /// These tables, for a job on `dataset`.
-    pub fn of(tables: &[&GatheredTable], dataset: &Subject) -> Named {
-        let subject = tables.first().map_or(dataset, |first| &first.subject).clone();
-        let others = tables.iter().filter(|t| t.subject != subject).map(|t| (t.kind, t.subject.clone())).collect();
-        Named { tables: tables.iter().map(|t| (t.kind, t.recipe)).collect(), others, subject }
-    }
-}
-
-/// Makes the table `kind` of all committed embeddings of the recipe `source`, unless it is there. None where no trailer has one.
+/// Returns the table `kind` of all committed embeddings of the recipe `source`, and makes it when
+/// it does not exist. None when no trailer has an embedding.
 pub async fn gather(
     store: &dyn ObjectStore,
     plan: &Plan,
@@ -79,7 +61,7 @@ pub async fn gather(
     gather_these(store, plan, kind, source, subjects).await
 }
 
-/// As [`gather`], of the embeddings of these trailers, which are known to be committed.
+/// Does the same as [`gather`] for trailers whose embeddings are known to be committed.
 pub async fn gather_these(
     store: &dyn ObjectStore,
     plan: &Plan,
@@ -98,7 +80,7 @@ pub async fn gather_these(
             write(store, &recipe, &subject, source, &subjects).await?;
             artifact::committed(store, &key)
                 .await?
-                .ok_or_else(|| Error::bug("a table was committed and is not there"))?
+                .ok_or_else(|| Error::bug("a table was committed and does not exist"))?
         }
     };
     describe(kind, &recipe, source, subject, &record)
@@ -112,7 +94,8 @@ fn table(plan: &Plan, kind: ArtifactKind, source: &Recipe, subjects: &[&Subject]
     Ok((recipe, Subject { id: plan.spec.dataset.id.clone(), content }))
 }
 
-/// The tables that are committed of `plan`'s embeddings, none made: what a dry run can know.
+/// Looks up the table `kind` of all committed embeddings and makes none. Returns the key, and the
+/// table when it is committed; None when no trailer has an embedding.
 pub async fn find(
     store: &dyn ObjectStore,
     plan: &Plan,
@@ -132,7 +115,7 @@ pub async fn find(
     Ok(Some((key, found)))
 }
 
-/// The trailers of `plan` that have a committed embedding of this recipe.
+/// Lists the trailers of the plan that have a committed embedding of this recipe.
 pub async fn committed_subjects<'a>(
     store: &dyn ObjectStore,
     plan: &'a Plan,
@@ -177,7 +160,8 @@ async fn write(
     let path = folder.path().join(table_file::FILE);
     let mut writer: Option<TableWriter> = None;
     let (mut rows, mut without) = (0u64, Vec::new());
-    let mut vectors = stream::iter(subjects).map(|s| read_embedding(store, source, s)).buffered(SIDE_BY_SIDE);
+    let mut vectors =
+        stream::iter(subjects).map(|s| read_embedding(store, source, s)).buffered(MAX_CONCURRENT_REQUESTS);
     while let Some((id, vector)) = vectors.try_next().await? {
         let Some(vector) = vector else {
             without.push(id);
@@ -202,7 +186,7 @@ async fn write(
     Ok(())
 }
 
-/// The movie id and its vector; None for an embedding without a file.
+/// Reads the movie id and the vector of an embedding; None for an embedding without a file.
 pub(crate) async fn read_embedding(
     store: &dyn ObjectStore,
     source: &Recipe,
@@ -211,11 +195,58 @@ pub(crate) async fn read_embedding(
     let key = ArtifactKey::new(source, subject);
     let record = artifact::committed(store, &key)
         .await?
-        .ok_or_else(|| Error::transient(format!("{} vanished while it was read", key.folder())))?;
+        .ok_or_else(|| Error::transient(format!("{} was deleted while it was read", key.folder())))?;
     if record.files.is_empty() {
         return Ok((subject.id.clone(), None));
     }
     let bytes = artifact::read_file(store, &record, embedding_file::FILE).await?;
     let mean = embedding_file::decode_mean(&bytes).map_err(|e| e.context(key.folder()))?;
     Ok((subject.id.clone(), Some(mean)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing::{commit_one, empty_store, plan};
+
+    #[tokio::test]
+    async fn a_table_holds_every_committed_embedding_and_names_trailers_without_sound() {
+        let (_folder, store) = empty_store();
+        let (store, plan) = (store.as_ref(), plan(3));
+        let (kind, source) = sources(&plan).last().expect("audio embeddings");
+        assert_eq!(kind, ArtifactKind::AudioTable);
+        assert!(gather(store, &plan, kind, source).await.expect("a readable store").is_none());
+        assert!(find(store, &plan, kind, source).await.expect("a readable store").is_none());
+        let [first, silent] = [0, 2].map(|i| &plan.trailers.trailers[i].subject);
+        commit_one(store, source, first).await;
+        artifact::commit(store, source, silent, Vec::new(), json!({})).await.expect("room on disk");
+        let (_, found) = find(store, &plan, kind, source).await.expect("a readable store").expect("embeddings");
+        assert!(found.is_none(), "a dry run makes no table");
+        let table = gather(store, &plan, kind, source).await.expect("a readable store").expect("a table");
+        assert_eq!((table.rows, table.without.as_slice()), (1, &["m2".to_string()][..]));
+        let key = ArtifactKey { kind, recipe: table.recipe, subject: table.subject.clone() };
+        let record = artifact::committed(store, &key).await.expect("a readable record").expect("a table");
+        let rows =
+            table_file::Table::read(artifact::read_file(store, &record, table_file::FILE).await.expect("a file"));
+        assert!(rows.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_table_is_made_once_and_another_one_when_a_trailer_is_added() {
+        let (_folder, store) = empty_store();
+        let (store, plan) = (store.as_ref(), plan(3));
+        let (kind, source) = sources(&plan).next().expect("video embeddings");
+        let subjects: Vec<&Subject> = plan.trailers.trailers.iter().map(|trailer| &trailer.subject).collect();
+        commit_one(store, source, subjects[0]).await;
+        commit_one(store, source, subjects[1]).await;
+        let first = gather(store, &plan, kind, source).await.expect("a readable store").expect("a table");
+        let second = gather(store, &plan, kind, source).await.expect("a readable store").expect("a table");
+        assert_eq!((first.subject.clone(), first.sha256), (second.subject, second.sha256));
+        let (_, found) = find(store, &plan, kind, source).await.expect("a readable store").expect("embeddings");
+        assert_eq!(found.expect("the table").sha256, first.sha256);
+        commit_one(store, source, subjects[2]).await;
+        let third = gather(store, &plan, kind, source).await.expect("a readable store").expect("a table");
+        assert_eq!((third.rows, third.recipe), (3, first.recipe));
+        assert!(third.subject != first.subject && third.sha256 != first.sha256);
+    }
 }

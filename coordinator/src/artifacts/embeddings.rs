@@ -1,11 +1,12 @@
-//! The embeddings of a dataset's movies as a cell reads them, for commands that train in their own process.
+//! The embeddings of a dataset's movies as cells read them, for commands that train in their own
+//! process.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt;
 use jhalak_common::artifact::recipes;
 use jhalak_common::artifact::table_file::{self, Table};
-use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, CommitRecord};
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, ArtifactPath, CommitRecord};
 use jhalak_common::evaluation::Modality;
 use jhalak_common::models::Registry;
 use jhalak_common::run;
@@ -19,19 +20,20 @@ use crate::artifacts::embedding_tables::{self, GatheredTable};
 use crate::plan::dataset_source::Source;
 use crate::plan::{self, Plan};
 
-/// The tables that a modality reads, and what they are, for a report.
+/// The embeddings of a modality.
 pub struct Embeddings {
     /// The rows by movie.
     pub features: Features,
-    /// Where they come from.
+    /// The tables that the rows come from, for reports.
     pub tables: Vec<GatheredTable>,
 }
 
-/// Reads the embeddings of a modality from the store, where a `run` with these settings committed them. Trailers are told apart by their
-/// content; a dataset without trailer files takes what the store has under its movies' ids.
+/// Reads the embeddings of a modality from the store, where a `run` with these settings committed
+/// them. Trailers are identified by content; a dataset without trailer files uses whatever the
+/// store has under the ids of its movies.
 ///
 /// # Errors
-/// Invalid input where the store has none, with the way out.
+/// InvalidInput when the store has none.
 pub async fn read(
     store: &dyn ObjectStore,
     source: &Source,
@@ -54,7 +56,7 @@ pub async fn read(
         let key = ArtifactKey { kind, recipe: gathered.recipe, subject: gathered.subject.clone() };
         let record = artifact::committed(store, &key)
             .await?
-            .ok_or_else(|| Error::transient(format!("{} vanished while it was read", key.folder())))?;
+            .ok_or_else(|| Error::transient(format!("{} was deleted while it was read", key.folder())))?;
         let table = Table::read(artifact::read_file(store, &record, table_file::FILE).await?)?;
         let rows = Some(EmbeddingTable::of(table, &source.reading.dataset));
         match kind {
@@ -68,17 +70,18 @@ pub async fn read(
 
 fn missing(store: &dyn ObjectStore, modality: Modality, embedding: ArtifactKind) -> Error {
     Error::invalid(format!(
-        "the modality {modality} needs a {} of the dataset's trailers, and the store {} has none of these settings: \
-         put trailers into DIR/trailers/ID.mp4 and start `jhalak run --dataset DIR` with this store first, or take a modality that needs no trailers",
+        "the modality {modality} needs a {} of the dataset's trailers, and the store {} has none for these settings: \
+         put trailers into DIR/trailers/ID.mp4 and start `jhalak run --dataset DIR` with this store first, or choose a \
+         modality that needs no trailers",
         embedding.name(),
         store.url()
     ))
 }
 
-/// The raw embeddings that the store has of one movie's trailer, by modality; empty where it has none.
+/// Reads the raw embeddings of one movie's trailer by modality; empty when the store has none.
 ///
 /// # Errors
-/// Invalid input where it has those of two different trailers.
+/// InvalidInput when the store has embeddings of two different trailers of the movie.
 pub async fn of_movie(store: &dyn ObjectStore, id: &str, settings: &Settings) -> Result<BTreeMap<String, Vec<f32>>> {
     let registry = Registry::load(settings.models.registry.as_deref())?;
     let (recipes, _) = recipes::recipes(settings, &registry)?;
@@ -89,17 +92,17 @@ pub async fn of_movie(store: &dyn ObjectStore, id: &str, settings: &Settings) ->
             ArtifactKind::AudioEmbedding => "audio",
             _ => continue,
         };
-        // Of several video embeddings the first is the run's own.
+        // The first of several video embeddings is the one of the extraction settings.
         if found.contains_key(name) {
             continue;
         }
-        let prefix = format!("{}{id}@", ArtifactKey::recipe_folder(recipe.kind, &recipe.hash()));
+        let prefix = ArtifactKey::subject_prefix(recipe.kind, &recipe.hash(), id);
         let keys: Vec<String> = store.list(&prefix).map_ok(|object| object.key).try_collect().await?;
-        let mut records = keys.iter().filter(|key| key.ends_with("/commit.json"));
+        let mut records = keys.iter().filter(|key| is_commit(key));
         let Some(key) = records.next() else { continue };
         if records.next().is_some() {
             return Err(Error::invalid(format!(
-                "the store {} has embeddings of several trailers of {id}: it cannot be told which is meant",
+                "the store {} has embeddings of several trailers of {id}, and the movie id does not tell which to use",
                 store.url()
             )));
         }
@@ -110,15 +113,21 @@ pub async fn of_movie(store: &dyn ObjectStore, id: &str, settings: &Settings) ->
     Ok(found)
 }
 
-/// The trailers that the store has embeddings of, under the ids of the dataset's movies.
+fn is_commit(key: &str) -> bool {
+    ArtifactKey::parse(key).is_some_and(|path| path.is_commit())
+}
+
+/// Lists the trailers with embeddings in the store under the ids of the dataset's movies.
 async fn committed_trailers(store: &dyn ObjectStore, source: &Source, plan: &Plan) -> Result<Vec<Trailer>> {
     let mut trailers: BTreeMap<String, Trailer> = BTreeMap::new();
     for kind in [ArtifactKind::VideoEmbedding, ArtifactKind::AudioEmbedding] {
         let Some(recipe) = plan.spec.recipe(kind) else { continue };
         let folder = ArtifactKey::recipe_folder(kind, &recipe.hash());
         let keys: BTreeSet<String> = store.list(&folder).map_ok(|object| object.key).try_collect().await?;
-        for key in keys.iter().filter(|key| key.ends_with("/commit.json")) {
-            let id = key[folder.len()..].split('@').next().unwrap_or_default();
+        for key in &keys {
+            let Some(ArtifactPath { id, .. }) = ArtifactKey::parse(key).filter(ArtifactPath::is_commit) else {
+                continue;
+            };
             if source.reading.dataset.movie_index(id).is_none() {
                 continue;
             }
@@ -127,7 +136,7 @@ async fn committed_trailers(store: &dyn ObjectStore, source: &Source, plan: &Pla
             let trailer = Trailer { store: store.url(), key: String::new(), size: 0, tag: None, subject };
             if let Some(other) = trailers.get(id).filter(|other| other.subject != trailer.subject) {
                 return Err(Error::invalid(format!(
-                    "the store {} has embeddings of two different trailers of {id} ({} and {}): give the dataset with its trailers, so that the right one is taken",
+                    "the store {} has embeddings of two different trailers of {id} ({} and {}): name a dataset with its trailer files, so that the right one is used",
                     store.url(),
                     other.subject.content.short(),
                     trailer.subject.content.short()

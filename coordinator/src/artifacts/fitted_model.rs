@@ -1,4 +1,4 @@
-//! The final model: how it is named, where it lies, how it is read.
+//! The fitted model: stores, finds and reads it, in the store or in a folder.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,20 +11,20 @@ use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
-/// Names the model that was fitted last.
+/// The record that names the model fitted last.
 const LATEST: &str = "models/latest.json";
-/// The dataset in a folder that a model was written to.
+/// The file name of the dataset in a model folder.
 pub const DATASET_FILE: &str = "dataset.json";
-/// The longest model file that is read from a folder, in bytes.
-const LONGEST: u64 = 4 << 30;
+/// Maximum size of a model file that is read from a folder, in bytes.
+const MAX_FILE_BYTES: u64 = 4 << 30;
 
-/// A model's files by name, and the dataset that it was fitted on.
+/// A stored model and the dataset that it was fitted on.
 pub struct Stored {
-    /// The files.
+    /// The files of the model by name.
     pub files: BTreeMap<String, Vec<u8>>,
     /// The dataset.
     pub dataset: Dataset,
-    /// Where it lies, for people.
+    /// The location, for people.
     pub place: String,
 }
 
@@ -35,16 +35,16 @@ struct Latest {
     subject: Subject,
 }
 
-/// Makes this model the one that `predict` and `recommend` ask where no other is named.
+/// Makes this model the default of `predict` and `recommend`.
 pub async fn point_to(store: &dyn ObjectStore, key: &ArtifactKey) -> Result<()> {
     let latest = Latest { version: RUN_VERSION, recipe: key.recipe, subject: key.subject.clone() };
     run::put_json(store, LATEST, &latest).await
 }
 
-/// The model that was fitted last.
+/// Reads the model that was fitted last.
 ///
 /// # Errors
-/// NotFound where nothing was fitted yet; InvalidInput where something of it is damaged.
+/// NotFound when nothing was fitted yet; InvalidInput when a file or record is damaged.
 pub async fn latest(store: &dyn ObjectStore) -> Result<Stored> {
     let missing = || {
         Error::not_found(format!(
@@ -65,10 +65,10 @@ pub async fn latest(store: &dyn ObjectStore) -> Result<Stored> {
     Ok(Stored { files, dataset, place: format!("{}/{}", store.url().trim_end_matches('/'), key.folder()) })
 }
 
-/// The model in a folder that `jhalak fit --out` wrote.
+/// Reads the model in a folder that `jhalak fit --out` wrote.
 ///
 /// # Errors
-/// InvalidInput where a file is missing or damaged, or the dataset is another one than the model was fitted on.
+/// InvalidInput when a file is missing or damaged, or when the model was fitted on another dataset.
 pub fn in_folder(folder: &Path) -> Result<Stored> {
     let cannot = |e: std::io::Error| {
         let kind =
@@ -82,14 +82,14 @@ pub fn in_folder(folder: &Path) -> Result<Stored> {
     for entry in std::fs::read_dir(folder).map_err(cannot)? {
         let path = entry.map_err(cannot)?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        if path.is_file() && path.metadata().is_ok_and(|meta| meta.len() <= LONGEST) {
+        if path.is_file() && path.metadata().is_ok_and(|meta| meta.len() <= MAX_FILE_BYTES) {
             let bytes = std::fs::read(&path).map_err(|e| Error::from(e).context(path.display().to_string()))?;
             files.insert(name.to_owned(), bytes);
         }
     }
     let place = folder.join(DATASET_FILE);
     let bytes = files.remove(DATASET_FILE).ok_or_else(|| {
-        Error::invalid(format!("{} is missing: `jhalak fit --out DIR` writes it beside the model", place.display()))
+        Error::invalid(format!("{} is missing: `jhalak fit --out DIR` writes it with the model", place.display()))
     })?;
     let dataset = parse(&bytes, &place.display().to_string())?;
     let fitted_on = files
@@ -105,7 +105,7 @@ pub fn in_folder(folder: &Path) -> Result<Stored> {
     Ok(Stored { files, dataset, place: folder.display().to_string() })
 }
 
-/// Writes a model's files and its dataset into a folder, which is made where there is none.
+/// Writes the files of a model and its dataset into a folder, and creates the folder.
 pub fn write_folder(folder: &Path, files: &BTreeMap<String, Vec<u8>>, dataset: &[u8]) -> Result<()> {
     let within = |e: std::io::Error| Error::from(e).context(format!("write the model to {}", folder.display()));
     std::fs::create_dir_all(folder).map_err(within)?;

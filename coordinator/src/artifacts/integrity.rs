@@ -1,50 +1,54 @@
-//! Whether what the store says to be committed is there: every commit record against its files.
+//! The integrity of a store: compares every commit record with its files.
 
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use jhalak_common::artifact::{ArtifactKey, COMMIT_VERSION, CommitRecord, check_version};
+use jhalak_common::artifact::{
+    ARTIFACTS_FOLDER, ArtifactKey, COMMIT_FILE, COMMIT_VERSION, CommitRecord, check_version,
+};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, ErrorKind, Result, hash};
 use serde::Serialize;
 use serde_json::Value;
 
-/// Artifacts that are read side by side.
-const SIDE_BY_SIDE: usize = 16;
+/// Maximum number of artifacts that are checked at once.
+const MAX_CONCURRENT_CHECKS: usize = 16;
 
-/// What a look through the store found.
+/// The result of a check.
 #[derive(Debug, Default, Serialize)]
 pub struct Found {
-    /// Artifacts that are as they were committed.
+    /// The number of artifacts that are as they were committed.
     pub sound: usize,
-    /// Artifacts that are not.
+    /// The artifacts that are not.
     pub damaged: Vec<Damage>,
-    /// Folders with files and no commit record: work that was cut short, or is under way. Nobody looks at them.
+    /// The number of folders without a commit record: work that was interrupted or is in progress.
+    /// No one reads them.
     pub uncommitted: usize,
 }
 
-/// An artifact whose record promises what is not there.
+/// An artifact that differs from its commit record.
 #[derive(Debug, Serialize)]
 pub struct Damage {
-    /// The key of its commit record.
+    /// The key of the commit record.
     pub commit: String,
-    /// What is wrong.
+    /// The difference.
     pub why: String,
 }
 
-/// Looks at every artifact: each file of its record must be there, with the record's size and, with `bytes`, its hash.
-pub async fn look(store: &dyn ObjectStore, bytes: bool) -> Result<Found> {
+/// Checks every artifact: each file of the record must exist with the recorded size and, with
+/// `bytes`, the recorded hash.
+pub async fn check_store(store: &dyn ObjectStore, bytes: bool) -> Result<Found> {
     let mut found = Found::default();
     let checks = folders(store).map(|folder: Result<(String, BTreeMap<String, u64>)>| async move {
         let (folder, sizes) = folder?;
-        if !sizes.contains_key("commit.json") {
+        if !sizes.contains_key(COMMIT_FILE) {
             return Ok(None);
         }
-        let commit = format!("{folder}/commit.json");
+        let commit = format!("{folder}/{COMMIT_FILE}");
         let why = check(store, &folder, &sizes, bytes).await?;
         Ok::<_, Error>(Some((commit, why)))
     });
-    let mut checks = Box::pin(checks.buffered(SIDE_BY_SIDE));
+    let mut checks = Box::pin(checks.buffered(MAX_CONCURRENT_CHECKS));
     while let Some(checked) = checks.try_next().await? {
         match checked {
             None => found.uncommitted += 1,
@@ -55,9 +59,9 @@ pub async fn look(store: &dyn ObjectStore, bytes: bool) -> Result<Found> {
     Ok(found)
 }
 
-/// Every folder that holds files of an artifact, with the sizes of its files.
+/// Lists every folder with files of an artifact, with the sizes of the files.
 fn folders(store: &dyn ObjectStore) -> impl futures::Stream<Item = Result<(String, BTreeMap<String, u64>)>> + '_ {
-    let objects = store.list("artifacts/");
+    let objects = store.list(ARTIFACTS_FOLDER);
     let state = (objects, None::<(String, BTreeMap<String, u64>)>, false);
     stream::try_unfold(state, |(mut objects, mut open, mut ended)| async move {
         while !ended {
@@ -80,25 +84,27 @@ fn folders(store: &dyn ObjectStore) -> impl futures::Stream<Item = Result<(Strin
     })
 }
 
-/// What is wrong with the artifact in `folder`; None where nothing is.
+/// Returns the difference between the artifact in `folder` and its record; None when there is none.
 async fn check(
     store: &dyn ObjectStore,
     folder: &str,
     sizes: &BTreeMap<String, u64>,
     bytes: bool,
 ) -> Result<Option<String>> {
-    let commit = format!("{folder}/commit.json");
+    let commit = format!("{folder}/{COMMIT_FILE}");
     let text = match store.get(&commit).await {
         Ok(text) => text,
-        // Removed since it was listed.
+        // Removed after the listing.
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
-    let Ok(value) = serde_json::from_slice::<Value>(&text) else { return Ok(Some("the record is no JSON".into())) };
-    // A newer program's record is none of our business: it is an error, not damage.
+    let Ok(value) = serde_json::from_slice::<Value>(&text) else {
+        return Ok(Some("the record is not valid JSON".into()));
+    };
+    // A record of a newer program is an error, not damage.
     check_version(&value, COMMIT_VERSION, &commit)?;
     let Ok(record) = serde_json::from_value::<CommitRecord>(value) else {
-        return Ok(Some("the record is not of the form of its version".into()));
+        return Ok(Some("the record does not match its version".into()));
     };
     let key = ArtifactKey::new(&record.recipe, &record.subject);
     if key.commit() != commit {
@@ -126,4 +132,69 @@ async fn check(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing::{commit_one, empty_store, plan};
+    use jhalak_common::artifact::Subject;
+
+    /// The reason of the only damage.
+    async fn damage(store: &dyn ObjectStore, bytes: bool) -> String {
+        let found = check_store(store, bytes).await.expect("a readable store");
+        assert_eq!(found.damaged.len(), 1, "{found:?}");
+        found.damaged.into_iter().map(|damage| damage.why).collect()
+    }
+
+    #[tokio::test]
+    async fn sound_damaged_and_uncommitted_artifacts_are_told_apart() {
+        let (_folder, store) = empty_store();
+        let (store, plan) = (store.as_ref(), plan(3));
+        let recipe = &plan.spec.recipes[0];
+        let keys: Vec<ArtifactKey> =
+            plan.trailers.trailers.iter().map(|trailer| ArtifactKey::new(recipe, &trailer.subject)).collect();
+        for trailer in &plan.trailers.trailers {
+            commit_one(store, recipe, &trailer.subject).await;
+        }
+        store.delete(&keys[2].commit()).await.expect("a folder that can be written");
+        let found = check_store(store, true).await.expect("a readable store");
+        assert_eq!((found.sound, found.damaged.len(), found.uncommitted), (2, 0, 1));
+
+        let file = keys[0].file("bytes");
+        store.put(&file, "xx".into()).await.expect("a folder that can be written");
+        assert!(damage(store, true).await.contains("other bytes"));
+        let quick = check_store(store, false).await.expect("a readable store");
+        assert!(quick.damaged.is_empty(), "hashes are compared only when asked for");
+        store.put(&file, "longer".into()).await.expect("a folder that can be written");
+        assert!(damage(store, false).await.contains("6 bytes"));
+        store.delete(&file).await.expect("a folder that can be written");
+        assert!(damage(store, false).await.contains("missing"));
+    }
+
+    #[tokio::test]
+    async fn a_record_in_the_folder_of_another_subject_or_that_is_not_json_is_damage() {
+        let (_folder, store) = empty_store();
+        let (store, plan) = (store.as_ref(), plan(1));
+        let (recipe, subject) = (&plan.spec.recipes[0], &plan.trailers.trailers[0].subject);
+        commit_one(store, recipe, subject).await;
+        let record = store.get(&ArtifactKey::new(recipe, subject).commit()).await.expect("a record");
+        let elsewhere = ArtifactKey::new(recipe, &Subject { id: "other".into(), content: subject.content });
+        store.put(&elsewhere.commit(), record).await.expect("a folder that can be written");
+        assert!(damage(store, false).await.contains("another recipe or subject"));
+        store.put(&elsewhere.commit(), "{".into()).await.expect("a folder that can be written");
+        assert!(damage(store, false).await.contains("JSON"));
+    }
+
+    #[tokio::test]
+    async fn a_record_of_a_newer_program_is_an_error_and_not_damage() {
+        let (_folder, store) = empty_store();
+        let (store, plan) = (store.as_ref(), plan(1));
+        let (recipe, subject) = (&plan.spec.recipes[0], &plan.trailers.trailers[0].subject);
+        commit_one(store, recipe, subject).await;
+        let record = format!("{{\"version\":{}}}", COMMIT_VERSION + 1);
+        store.put(&ArtifactKey::new(recipe, subject).commit(), record.into()).await.expect("room on disk");
+        let error = check_store(store, false).await.expect_err("it is newer");
+        assert!(error.chain().contains("upgrade"), "{}", error.chain());
+    }
 }

@@ -8,34 +8,37 @@ use jhalak_common::settings::{Grid, Settings};
 /// A dataset on the command line.
 #[derive(Args)]
 pub struct DatasetArgs {
-    /// The dataset's folder: a path or s3://bucket/prefix. Layouts: Flickscore, MovieLens, plain CSV.
-    #[arg(long, value_name = "DIR")]
+    /// Dataset folder: a path or s3://bucket/prefix
+    ///
+    /// Layouts: Flickscore, MovieLens and plain CSV.
+    #[arg(long, value_name = "DIR", help_heading = "Input")]
     pub dataset: String,
-    /// A file with movie ids, one a line: only these movies are taken.
-    #[arg(long, value_name = "FILE")]
+    /// Use only the movies in FILE, one movie id per line
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
     pub movies: Option<PathBuf>,
 }
 
 /// Which cells a run evaluates.
 #[derive(Args)]
 pub struct GridArgs {
-    /// standard: each modality through classifier and ANN, baselines and the honest model; paper: Tables II to VI and Figure 7 of the paper, cell by cell
-    /// [default: evaluate.grid of the settings]
-    #[arg(long, value_enum)]
+    /// Cells to evaluate
+    ///
+    /// [default: setting evaluate.grid]
+    #[arg(long, value_enum, help_heading = "Evaluation")]
     grid: Option<GridArg>,
 }
 
 /// See [`Grid`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum GridArg {
-    /// Each modality.
+    /// Classifier and ANN on each modality, baselines and the ensemble
     Standard,
-    /// The paper's tables.
+    /// Tables II to VI and Figure 7 of the paper, cell by cell
     Paper,
 }
 
 impl GridArgs {
-    /// The settings with the grid that is asked for.
+    /// Returns the settings with the grid of the command line.
     pub(super) fn apply(&self, mut settings: Settings) -> Settings {
         settings.evaluate.grid = match self.grid {
             None => settings.evaluate.grid,

@@ -1,4 +1,4 @@
-//! `jhalak dataset`: what a dataset holds, and what is wrong with it.
+//! `jhalak dataset`: the contents of a dataset and its rejected rows.
 
 use clap::{Args, Subcommand};
 use jhalak_common::Result;
@@ -11,11 +11,16 @@ use super::args::DatasetArgs;
 use crate::console::output::Output;
 use crate::plan::dataset_source;
 
-/// Rejects that are told one by one; `dataset check` lists more.
+/// Rejected rows that are listed; `dataset check` lists more.
 const TOLD: usize = 5;
 
-/// Looks at a dataset.
+/// Check or describe a dataset
 #[derive(Args)]
+#[command(after_help = "Examples:
+  # List the rows of the demo that are left out
+  jhalak dataset check --dataset .local/demo/dataset
+  # Count its users, movies and ratings
+  jhalak dataset describe --dataset .local/demo/dataset")]
 pub struct DatasetCommand {
     #[command(subcommand)]
     command: Action,
@@ -23,9 +28,21 @@ pub struct DatasetCommand {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Lists everything that was left out, with the reason. Exit code 3 where something was.
+    /// List the rows and files that are left out, each with its reason
+    ///
+    /// Exits with 3 if anything is left out.
+    #[command(after_help = "Examples:
+  # List what is left out of the demo
+  jhalak dataset check --dataset .local/demo/dataset
+  # Print it as JSON
+  jhalak dataset check --dataset .local/demo/dataset --json")]
     Check(DatasetArgs),
-    /// Counts by class, users, movies, genres, and what is missing.
+    /// Count ratings by class, users, movies, genres and missing values
+    #[command(after_help = "Examples:
+  # Describe the demo
+  jhalak dataset describe --dataset .local/demo/dataset
+  # Print the counts as JSON
+  jhalak dataset describe --dataset .local/demo/dataset --json")]
     Describe(DatasetArgs),
 }
 
@@ -52,7 +69,7 @@ impl DatasetCommand {
     }
 }
 
-/// Says what a reading left out, so that nothing is skipped in silence.
+/// Reports the rows that a reading left out, so that nothing is skipped silently.
 pub(super) fn tell_rejects(reading: &Reading, output: &Output) {
     for reject in reading.rejects.iter().take(TOLD) {
         output.progress.say(&format!("left out: {reject}"));

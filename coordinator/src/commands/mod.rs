@@ -1,8 +1,9 @@
-//! The command line, one file a command.
+//! The command line `jhalak`, one file per command.
 
 pub mod args;
 mod dataset;
 mod doctor;
+mod help;
 mod models;
 mod runs;
 #[cfg(feature = "local")]
@@ -12,114 +13,101 @@ mod training;
 #[cfg(feature = "local")]
 mod videos;
 
-use std::path::PathBuf;
-
 use clap::{Parser, Subcommand};
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
 
+pub use self::help::GlobalArgs;
 use crate::console::output::Output;
 
-/// Turns movie trailers and viewers' feedback into embeddings, a trained preference classifier and an honest report.
-///
-/// Exit codes: 0 done, 1 a bug, 2 wrong use, 3 invalid input, 4 done but with quarantined jobs, 5 a service unreachable, 130 interrupted.
+/// Examples of the first page.
+const EXAMPLES: &str = "Examples:
+  # Run everything on the demo dataset, in one process
+  jhalak run --dataset .local/demo/dataset --config demo/jhalak.toml
+  # Recommend three movies to a viewer
+  jhalak recommend --user synthetic-001 --top 3
+
+Use `jhalak COMMAND --help` for the options and examples of a command";
+
+/// The command line.
 #[derive(Parser)]
-#[command(version, about, name = "jhalak")]
+#[command(
+    name = "jhalak",
+    version,
+    about = help::ABOUT,
+    long_about = format!("{}\n\n{}", help::ABOUT, help::EXIT_CODES),
+    after_help = format!("{}\n\n{}", help::styled(EXAMPLES), help::EXIT_CODES),
+    after_long_help = help::styled(EXAMPLES),
+    disable_help_flag = true,
+    disable_version_flag = true,
+    mut_args(help::with_default),
+    mut_subcommands(help::subcommand)
+)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
-    /// Configuration file (TOML); the environment (JHALAK__SECTION__KEY) and flags override it.
-    #[arg(long, global = true, env = "JHALAK_CONFIG", value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Where artifacts and runs are kept: file:///path, a path, or s3://bucket/prefix. (`doctor --store` alone looks through that store.)
-    #[arg(long, global = true, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
-    pub store: Option<String>,
-    /// What carries jobs: amqp://user:password@host:port/vhost. Better in the environment, as JHALAK__QUEUE.
-    #[arg(long, global = true, value_name = "URL")]
-    pub queue: Option<String>,
-    /// Print JSON on standard output, for programs.
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// More words: -v what happens, -vv the details.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub verbose: u8,
-    /// No progress.
-    #[arg(short, long, global = true)]
-    pub quiet: bool,
+    /// The options that every command accepts.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// Print the version
+    #[arg(short = 'V', long, action = clap::ArgAction::Version, help_heading = "Global options")]
+    pub version: Option<bool>,
 }
 
-/// The commands.
+/// The commands, in the order of the help page.
+#[expect(missing_docs, reason = "a doc comment here would replace the help of the command's own struct")]
 #[derive(Subcommand)]
 pub enum Command {
-    /// Does everything in this process, without servers: extraction, embeddings, training, report.
     #[cfg(feature = "local")]
     Run(runs::run::Run),
-    /// Plans a run over a dataset and sends its jobs to the workers.
     Submit(runs::submit::Submit),
-    /// Says where runs stand.
     Status(runs::status::Status),
-    /// Shows how a run goes until it has ended: progress, rate, time left, failures.
     Watch(runs::watch::Watch),
-    /// Ends a run before its end; what is committed stays.
-    Cancel(runs::cancel::Cancel),
-    /// Shows a run's main figures and where its report is.
     Report(runs::report::ReportCommand),
-    /// Jobs that were given up: ls, show, requeue, drop.
-    Quarantine(runs::quarantine::Quarantine),
-    /// Lets the jobs that a run gave up be tried again by the next `run` or `submit`.
+    Cancel(runs::cancel::Cancel),
     Retry(runs::quarantine::Retry),
-    /// Finds the scenes of a video, as PySceneDetect does.
-    #[cfg(feature = "local")]
-    Scenes(videos::scenes::Scenes),
-    /// Chooses the keyframes of a video and writes them as JPEG.
-    #[cfg(feature = "local")]
-    Keyframes(videos::keyframes::Keyframes),
-    /// Evaluates one model in one setting, in this process.
-    #[cfg(feature = "local")]
-    Evaluate(Box<training::evaluate::Evaluate>),
-    /// Finds objects in a picture or in the frames of a video.
-    #[cfg(feature = "local")]
-    Detect(videos::detect::Detect),
-    /// Fits the final model on every rating and stores it.
-    #[cfg(feature = "local")]
-    Fit(Box<training::fit::Fit>),
-    /// Predicts what a viewer thinks of a movie, and why.
-    #[cfg(feature = "local")]
-    Predict(serving::predict::Predict),
-    /// Recommends movies to a viewer, and says why.
+    Quarantine(runs::quarantine::Quarantine),
     #[cfg(feature = "local")]
     Recommend(serving::recommend::Recommend),
-    /// Looks at a dataset: check, describe.
-    Dataset(dataset::DatasetCommand),
-    /// Embeds one video file: a vector of its pictures, a vector of its sound.
+    #[cfg(feature = "local")]
+    Predict(serving::predict::Predict),
+    #[cfg(feature = "local")]
+    Fit(Box<training::fit::Fit>),
+    #[cfg(feature = "local")]
+    Evaluate(Box<training::evaluate::Evaluate>),
+    #[cfg(feature = "local")]
+    Scenes(videos::scenes::Scenes),
+    #[cfg(feature = "local")]
+    Keyframes(videos::keyframes::Keyframes),
     #[cfg(feature = "local")]
     Embed(videos::embed::Embed),
-    /// The registry of models: ls, fetch, verify.
+    #[cfg(feature = "local")]
+    Detect(videos::detect::Detect),
+    Dataset(dataset::DatasetCommand),
     Models(models::ModelsCommand),
-    /// Says whether everything that a run needs is there.
     Doctor(doctor::Doctor),
-    /// Decodes one trailer as a job asks for it; started by workers.
+    /// Decode one trailer for a job; started by workers
     #[cfg(feature = "local")]
     #[command(hide = true)]
     DecodeChild,
 }
 
 impl Cli {
-    /// The flags that override settings.
+    /// Returns the options that override settings.
     pub fn flags(&self) -> Vec<(&'static str, String)> {
         let mut flags = Vec::new();
-        flags.extend(self.store.clone().filter(|s| !s.is_empty()).map(|s| ("store", s)));
-        flags.extend(self.queue.clone().map(|q| ("queue", q)));
+        flags.extend(self.global.store.clone().filter(|s| !s.is_empty()).map(|s| ("store", s)));
+        flags.extend(self.global.queue.clone().map(|q| ("queue", q)));
         flags
     }
 }
 
 impl Command {
-    /// Does it. Returns the exit code.
+    /// Executes the command and returns the exit code.
     pub async fn execute(self, settings: Settings, output: Output, store: Option<&str>) -> Result<u8> {
         if store == Some("") && !matches!(self, Command::Doctor(_)) {
-            return Err(Error::usage("--store names no store: write --store file:///path or s3://bucket/prefix"));
+            return Err(Error::usage("--store needs a URL: file:///path or s3://bucket/prefix"));
         }
         match self {
             #[cfg(feature = "local")]
@@ -139,6 +127,7 @@ impl Command {
             Command::Evaluate(command) => command.execute(settings, output).await,
             #[cfg(feature = "local")]
             Command::Detect(command) => command.execute(settings, output).await,
+            #[cfg(feature = "local")]
             Command::Fit(command) => command.execute(settings, output).await,
             #[cfg(feature = "local")]
             Command::Predict(command) => command.execute(settings, output).await,

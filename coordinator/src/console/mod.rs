@@ -1,4 +1,4 @@
-//! What a person at the terminal sees.
+//! Output for the person at the terminal: the answer on stdout, progress on stderr.
 
 pub mod output;
 pub mod progress;

@@ -5,16 +5,16 @@ use serde::Serialize;
 
 use crate::console::progress::Progress;
 
-/// How a command answers.
+/// Where and how a command answers.
 pub struct Output {
-    /// As JSON on standard output.
+    /// Answer as JSON.
     pub json: bool,
-    /// What a person sees meanwhile.
+    /// Shows progress on stderr.
     pub progress: Progress,
 }
 
 impl Output {
-    /// Prints the answer: `value` as JSON where asked for, else `text`.
+    /// Prints the answer on stdout: `value` with `--json`, else `text`.
     pub fn print(&self, value: &impl Serialize, text: &str) -> Result<()> {
         use std::io::Write;
         let line = if self.json {
@@ -24,7 +24,7 @@ impl Output {
             text.trim_end().to_string()
         };
         match writeln!(std::io::stdout(), "{line}") {
-            // The reader has seen enough (`jhalak ... | head`).
+            // The reader closed the pipe (`jhalak ... | head`).
             Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
             other => other.map_err(Error::from),
         }

@@ -1,4 +1,4 @@
-//! What a person sees of a run: bars on a terminal, plain lines where there is none.
+//! Progress on stderr: bars on a terminal, plain lines elsewhere.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-/// Plain lines come no closer together than this.
-const PLAIN_EVERY: Duration = Duration::from_secs(5);
+/// Minimum time between two plain lines.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Shows how a run goes, on standard error.
+/// Shows the progress of a run on stderr.
 #[derive(Clone)]
 pub struct Progress {
     bars: Option<MultiProgress>,
     quiet: bool,
 }
 
-/// One stage's bar.
+/// The bar of one stage.
 pub struct Bar {
     name: &'static str,
     all: usize,
@@ -33,25 +33,25 @@ struct Plain {
 }
 
 impl Progress {
-    /// Bars where standard error is a terminal, plain lines elsewhere; nothing when `quiet`.
+    /// Shows bars when stderr is a terminal, plain lines otherwise, and nothing when `quiet`.
     pub fn new(quiet: bool) -> Progress {
         let bars = (!quiet && std::io::stderr().is_terminal()).then(MultiProgress::new);
         Progress { bars, quiet }
     }
 
-    /// Says one line.
+    /// Prints one line.
     pub fn say(&self, line: &str) {
         if self.quiet {
             return;
         }
         match &self.bars {
-            // A terminal that went away shows nothing: nobody is there to be told.
+            // A terminal that was closed shows nothing.
             Some(bars) => drop(bars.println(line)),
             None => eprintln!("{line}"),
         }
     }
 
-    /// A bar for a stage of `all` jobs, `done` of which are done already.
+    /// Starts the bar of a stage of `all` jobs, of which `done` have their end state already.
     pub fn stage(&self, name: &'static str, all: usize, done: usize) -> Bar {
         let bar = self.bars.as_ref().map(|bars| {
             let bar = bars.add(ProgressBar::new(all as u64).with_position(done as u64).with_prefix(name));
@@ -75,12 +75,12 @@ impl Progress {
         }
     }
 
-    /// A bar for `all` steps of work in this process.
+    /// Starts the bar of `all` steps of work in this process.
     pub fn steps(&self, name: &'static str, all: usize) -> Bar {
         self.stage(name, all, 0)
     }
 
-    /// A writer for log lines that does not tear the bars.
+    /// Returns a writer for log lines that keeps the bars intact.
     pub fn log_writer(&self) -> impl for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static {
         let bars = self.bars.clone();
         move || LogLine { bars: bars.clone(), line: Vec::new() }
@@ -88,7 +88,7 @@ impl Progress {
 }
 
 impl Bar {
-    /// A step is done.
+    /// Counts a step as done.
     pub fn step(&self, what: &str) {
         if let Some(bar) = &self.bar {
             bar.set_message(what.to_owned());
@@ -97,7 +97,7 @@ impl Bar {
         self.count(0);
     }
 
-    /// A job was given up.
+    /// Counts a job as quarantined.
     pub fn quarantined(&self, about: &str, reason: &str) {
         let line = format!("quarantined: {about}: {reason}");
         match &self.bar {
@@ -111,7 +111,7 @@ impl Bar {
         self.count(1);
     }
 
-    /// The stage is over.
+    /// Ends the bar.
     pub fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_with_message("");
@@ -129,7 +129,7 @@ impl Bar {
 
     fn line(&self, last: bool) {
         let Ok(mut plain) = self.plain.lock() else { return };
-        if self.quiet || self.bar.is_some() || (!last && plain.shown.elapsed() < PLAIN_EVERY) {
+        if self.quiet || self.bar.is_some() || (!last && plain.shown.elapsed() < PLAIN_INTERVAL) {
             return;
         }
         plain.shown = Instant::now();
@@ -144,7 +144,7 @@ impl Bar {
     }
 }
 
-/// Shows the states of a run as another process writes them.
+/// Shows the state of a run that another process drives.
 pub struct Meter {
     progress: Progress,
     bar: Option<ProgressBar>,
@@ -152,7 +152,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// A bar where standard error is a terminal, plain lines elsewhere.
+    /// Shows a bar when stderr is a terminal, plain lines otherwise.
     pub fn new(progress: &Progress) -> Meter {
         let bar = progress.bars.as_ref().map(|bars| {
             let style = ProgressStyle::with_template("{prefix:>10} [{bar:30}] {pos}/{len} {msg}");
@@ -162,39 +162,39 @@ impl Meter {
         Meter { progress: progress.clone(), bar, last: Mutex::default() }
     }
 
-    /// Shows a state. Plain lines come at a new stage, and every few seconds.
+    /// Shows a state. Prints a plain line at each new stage and every few seconds.
     pub fn show(&self, state: &jhalak_common::run::RunState) {
         let done = state.committed + state.quarantined;
-        let mut words = Vec::new();
-        words.extend(state.rate().map(|rate| {
+        let mut details = Vec::new();
+        details.extend(state.rate().map(|rate| {
             if rate < 1.0 { format!("{:.1} a minute", rate * 60.0) } else { format!("{rate:.1} a second") }
         }));
-        words.extend(state.left_s().filter(|_| done < state.jobs).map(|s| format!("{} left", duration(s))));
-        words.extend((state.quarantined > 0).then(|| format!("{} quarantined", state.quarantined)));
-        let words = words.join(", ");
+        details.extend(state.left_s().filter(|_| done < state.jobs).map(|s| format!("{} left", duration(s))));
+        details.extend((state.quarantined > 0).then(|| format!("{} quarantined", state.quarantined)));
+        let details = details.join(", ");
         if let Some(bar) = &self.bar {
             bar.set_prefix(state.stage.name());
             bar.set_length(state.jobs as u64);
             bar.set_position(done as u64);
-            bar.set_message(words);
+            bar.set_message(details);
             return;
         }
         let Ok(mut last) = self.last.lock() else { return };
-        if last.is_some_and(|(stage, at)| stage == state.stage && at.elapsed() < PLAIN_EVERY) {
+        if last.is_some_and(|(stage, at)| stage == state.stage && at.elapsed() < PLAIN_INTERVAL) {
             return;
         }
         *last = Some((state.stage, Instant::now()));
         let counts = if state.jobs > 0 { format!(": {done} of {}", state.jobs) } else { String::new() };
-        let words = if words.is_empty() { String::new() } else { format!(", {words}") };
-        self.progress.say(&format!("{}{counts}{words}", state.stage.name()));
+        let details = if details.is_empty() { String::new() } else { format!(", {details}") };
+        self.progress.say(&format!("{}{counts}{details}", state.stage.name()));
     }
 
-    /// Says one line above the bar.
+    /// Prints one line above the bar.
     pub fn say(&self, line: &str) {
         self.progress.say(line);
     }
 
-    /// The run has ended.
+    /// Removes the bar.
     pub fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -202,7 +202,7 @@ impl Meter {
     }
 }
 
-/// Seconds as people say them.
+/// Formats seconds for people.
 fn duration(seconds: f64) -> String {
     let s = seconds.ceil() as u64;
     match s {

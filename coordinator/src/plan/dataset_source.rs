@@ -1,4 +1,5 @@
-//! Where a dataset comes from: a local folder or a prefix in S3. Its tables are read, its trailers found and identified.
+//! The source of a dataset, a local folder or a prefix in S3: reads its tables, finds and
+//! identifies its trailers.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,32 +13,33 @@ use jhalak_common::settings::Settings;
 use jhalak_common::store::{self, ObjectStore};
 use jhalak_common::{Error, ErrorKind, Result};
 
-/// Trailers that are looked at side by side.
-const SIDE_BY_SIDE: usize = 8;
+/// Maximum number of trailers that are identified at once.
+const MAX_CONCURRENT_TRAILERS: usize = 8;
 
-/// A dataset as it was read, and where its trailers are.
+/// A dataset and the location of its trailers.
 pub struct Source {
     /// The tables.
     pub reading: Reading,
-    /// The folder as it was given.
+    /// The folder as the user named it.
     pub url: String,
-    place: Place,
+    location: Location,
 }
 
-enum Place {
+enum Location {
     Folder(PathBuf),
     Store { store: std::sync::Arc<dyn ObjectStore>, sizes: BTreeMap<String, (u64, String)> },
 }
 
-/// Reads the dataset at `url`, a folder or `s3://bucket/prefix`, restricted to the movies listed in the file `movies` where given.
+/// Reads the dataset at `url`, a folder or `s3://bucket/prefix`. With `movies`, keeps only the
+/// movies listed in that file.
 pub async fn read(url: &str, movies: Option<&Path>, settings: &Settings) -> Result<Source> {
-    let (files, place): (Box<dyn Files + Send>, Place) = if url.starts_with("s3://") {
+    let (files, location): (Box<dyn Files + Send>, Location) = if url.starts_with("s3://") {
         let store = store::open(url, &settings.s3).await?;
         let (files, sizes) = from_store(url, store.as_ref()).await?;
-        (Box::new(files), Place::Store { store, sizes })
+        (Box::new(files), Location::Store { store, sizes })
     } else {
         let folder = PathBuf::from(url.strip_prefix("file://").unwrap_or(url));
-        (Box::new(Folder::open(&folder)?), Place::Folder(folder))
+        (Box::new(Folder::open(&folder)?), Location::Folder(folder))
     };
     let list = movies
         .map(|path| {
@@ -53,7 +55,7 @@ pub async fn read(url: &str, movies: Option<&Path>, settings: &Settings) -> Resu
         (Some(list), Some(path)) => reading.subset(&path.display().to_string(), list)?,
         _ => reading,
     };
-    Ok(Source { reading, url: url.to_string(), place })
+    Ok(Source { reading, url: url.to_string(), location })
 }
 
 async fn from_store(url: &str, store: &dyn ObjectStore) -> Result<(Memory, BTreeMap<String, (u64, String)>)> {
@@ -72,19 +74,22 @@ async fn from_store(url: &str, store: &dyn ObjectStore) -> Result<(Memory, BTree
 }
 
 impl Source {
-    /// The trailers with what identifies their content, in ascending order of movie id. With `upload`, trailers of a local folder are put into
-    /// that store first, so that workers elsewhere can read them.
+    /// Identifies the trailers, in ascending order of movie id. With `upload`, uploads trailers of
+    /// a local folder into that store first, so that workers on other machines can read them.
     pub async fn trailers(&self, upload: Option<&dyn ObjectStore>) -> Result<Vec<Trailer>> {
-        let found =
-            stream::iter(&self.reading.trailers).map(|(id, key)| self.trailer(id, key, upload)).buffered(SIDE_BY_SIDE);
+        let found = stream::iter(&self.reading.trailers)
+            .map(|(id, key)| self.trailer(id, key, upload))
+            .buffered(MAX_CONCURRENT_TRAILERS);
         found.try_collect().await
     }
 
     async fn trailer(&self, id: &str, key: &str, upload: Option<&dyn ObjectStore>) -> Result<Trailer> {
-        match &self.place {
-            Place::Store { store, sizes } => {
-                let (size, tag) =
-                    sizes.get(key).cloned().ok_or_else(|| Error::bug(format!("{key} was listed and is not there")))?;
+        match &self.location {
+            Location::Store { store, sizes } => {
+                let (size, tag) = sizes
+                    .get(key)
+                    .cloned()
+                    .ok_or_else(|| Error::bug(format!("{key} was listed and does not exist")))?;
                 let content = hash::of_json(&serde_json::json!({ "size": size, "tag": tag }));
                 Ok(Trailer {
                     subject: Subject { id: id.into(), content },
@@ -94,7 +99,7 @@ impl Source {
                     tag: Some(tag),
                 })
             }
-            Place::Folder(folder) => {
+            Location::Folder(folder) => {
                 let path = folder.join(key);
                 let (content, size) = hash::of_file(path.clone()).await?;
                 let subject = Subject { id: id.into(), content };
@@ -102,14 +107,14 @@ impl Source {
                     return Ok(Trailer { subject, store: file_url(folder)?, key: key.into(), size, tag: None });
                 };
                 let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("bin").to_ascii_lowercase();
-                let place = format!("trailers/{content}.{extension}");
-                match target.head(&place).await {
+                let uploaded = format!("trailers/{content}.{extension}");
+                match target.head(&uploaded).await {
                     Ok(meta) if meta.size == size => {}
-                    Ok(_) => target.upload(&place, &path).await?,
-                    Err(e) if e.kind() == ErrorKind::NotFound => target.upload(&place, &path).await?,
+                    Ok(_) => target.upload(&uploaded, &path).await?,
+                    Err(e) if e.kind() == ErrorKind::NotFound => target.upload(&uploaded, &path).await?,
                     Err(e) => return Err(e),
                 }
-                Ok(Trailer { subject, store: target.url(), key: place, size, tag: None })
+                Ok(Trailer { subject, store: target.url(), key: uploaded, size, tag: None })
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The final model of a run: what is fitted, and its recipe.
+//! The final model of a run: its parts and its recipe.
 
 use jhalak_common::Result;
 use jhalak_common::artifact::{ArtifactKind, Recipe};
@@ -8,7 +8,8 @@ use jhalak_common::hash::Hash;
 use jhalak_common::settings::EvaluateSettings;
 use serde_json::json;
 
-/// What a run fits: the classifier over the richest modality that has an input, and the honest model for known viewers and movies.
+/// Returns the parts of the final model: the classifier over the richest modality that has an
+/// input, and the stacked ensemble for known viewers and movies.
 pub fn of_run(dataset: &Dataset, trailers: bool, settings: &EvaluateSettings) -> FitSpec {
     let modality = match (trailers, dataset.has_genres()) {
         (true, _) => Some(Modality::AudioVideo),
@@ -28,7 +29,7 @@ pub fn of_run(dataset: &Dataset, trailers: bool, settings: &EvaluateSettings) ->
     FitSpec { network, honest: vec![Split::Pairs], seed: settings.seed }
 }
 
-/// The recipe of a final model over tables with these hashes.
+/// Returns the recipe of a final model over tables with these hashes.
 pub fn recipe(spec: &FitSpec, tables: &[Hash]) -> Result<Recipe> {
     let mut recipe = Recipe::new(ArtifactKind::Model, json!({ "fit": spec }))?;
     recipe.upstream = tables.to_vec();

@@ -1,4 +1,4 @@
-//! The evaluation grid of a run: which cells are computed.
+//! The evaluation grid of a run: the cells to compute.
 
 use jhalak_common::artifact::ArtifactKind;
 use jhalak_common::dataset::Dataset;
@@ -7,17 +7,18 @@ use jhalak_common::settings::{EvaluateSettings, Grid};
 
 use crate::plan::paper_tables::{self, Available};
 
-/// The models that learn from embeddings.
+/// The models that are trained on embeddings.
 const NETWORKS: [Model; 2] = [Model::Classifier { heads: 4 }, Model::Ann];
 
-/// The models that know labels alone, and are evaluated under both protocols.
+/// The baselines that use labels alone and are evaluated under both protocols.
 const BASELINES: [Model; 3] = [Model::Majority, Model::UserMajority, Model::ItemMajority];
 
-/// Under the strict protocol alone: baselines that are fitted, and the model that has to earn its place beside them.
+/// The models that are evaluated under the strict protocol alone: fitted baselines and the stacked
+/// ensemble.
 const STRICT: [Model; 4] = [Model::Bias, Model::BiasClassWeighted, Model::MatrixFactorisation, Model::Ensemble];
 
-/// Every cell of a run, each under the published protocol and under the strict one. Without trailers the modalities that come from
-/// them are not planned at all; [`left_out`] says so.
+/// Lists every cell of a run, under the published protocol and under the strict one. A dataset
+/// without trailers has no cells of their modalities; [`left_out`] reports them.
 pub fn cells(available: &Available<'_>, settings: &EvaluateSettings) -> Vec<CellSpec> {
     let mut cells = Vec::new();
     let baseline_modality = Modality::Genre;
@@ -76,7 +77,7 @@ fn both(modality: Modality, model: Model) -> [CellSpec; 2] {
     cells
 }
 
-/// Modalities that a run over `dataset` leaves out, with the reason.
+/// Lists the modalities that a run over `dataset` leaves out, with the reason.
 pub fn left_out(dataset: &Dataset, trailers: bool) -> Vec<(&'static str, &'static str)> {
     let mut found = Vec::new();
     if !trailers {

@@ -1,15 +1,16 @@
-//! From a dataset to a run frozen in the store: what is asked for, and the trailers that it is asked of.
+//! Plans a run over a dataset and freezes the plan in the store: recipes, evaluation grid, trailers
+//! and final model.
 
 pub mod dataset_source;
 pub mod final_model;
 pub mod grid;
 pub mod paper_tables;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::collections::BTreeSet;
 
-use futures::TryStreamExt;
-use jhalak_common::artifact::recipes;
-use jhalak_common::artifact::{ArtifactKey, ArtifactKind, Recipe, Subject};
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Recipe, Subject};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::hash::{self, Hash};
 use jhalak_common::models::Registry;
@@ -22,33 +23,42 @@ use jhalak_common::{Error, ErrorKind, Result};
 use crate::plan::dataset_source::Source;
 use crate::plan::paper_tables::Available;
 
-/// A run that any coordinator can go on with.
+/// A frozen run, which any coordinator can resume.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// What is asked for.
+    /// The recipes, cells and final model.
     pub spec: RunSpec,
-    /// Of which trailers.
+    /// The trailers.
     pub trailers: TrailerList,
 }
 
-/// What a run is asked for besides its dataset and the settings.
+impl Plan {
+    /// Whether the run extracts this trailer. A run with `--only-new` skips the others.
+    pub fn extracts(&self, trailer: &Trailer) -> bool {
+        let is_listed = |only: &BTreeSet<String>| only.contains(&ArtifactKey::subject_folder(&trailer.subject));
+        self.spec.only.as_ref().is_none_or(is_listed)
+    }
+}
+
+/// The options of a run besides its dataset and the settings.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Request<'a> {
-    /// The slot that the run is for: one run a slot.
+    /// The slot of the run: there is one run for each slot.
     pub slot: Option<&'a str>,
-    /// Extract only trailers that lack a kind of artifact altogether, whatever the recipe.
+    /// Extract only trailers that have no artifact of some kind under any recipe.
     pub only_new: bool,
 }
 
-/// A run that is planned and not yet frozen: nothing of it is in the store.
+/// A planned run that is not frozen: nothing of it is in the store.
 pub struct Draft {
-    /// What it would do.
+    /// The plan.
     pub plan: Plan,
     /// The dataset's canonical JSON.
     dataset: String,
 }
 
-/// Plans a run over the dataset. Writes nothing, but that trailers of a local folder are put into `share`, so that workers elsewhere can read them.
+/// Plans a run over the dataset. Writes nothing except trailers of a local folder, which are
+/// uploaded into `share` so that workers on other machines can read them.
 pub async fn draft(
     store: &dyn ObjectStore,
     source: &Source,
@@ -57,7 +67,7 @@ pub async fn draft(
     share: Option<&dyn ObjectStore>,
 ) -> Result<Draft> {
     let registry = Registry::load(settings.models.registry.as_deref())?;
-    let (recipes, models) = recipes::recipes(settings, &registry)?;
+    let (recipes, models) = artifact::recipes::recipes(settings, &registry)?;
     let dataset = &source.reading.dataset;
     let (subject, json) = normal_form(dataset)?;
     let trailers = source.trailers(share).await?;
@@ -88,18 +98,20 @@ pub async fn draft(
     Ok(Draft { plan: Plan { spec, trailers: TrailerList { version: RUN_VERSION, trailers } }, dataset: json })
 }
 
-/// The canonical JSON that a dataset is stored as, and what identifies it.
+/// Returns the canonical JSON that a dataset is stored as, and the subject that identifies it.
 pub fn normal_form(dataset: &Dataset) -> Result<(Subject, String)> {
     let json = dataset.canonical_json()?;
     Ok((Subject { id: subject_id(&dataset.name), content: hash::of_bytes(json.as_bytes()) }, json))
 }
 
-/// Freezes a planned run in the store. The same request finds the run that was planned before: true.
+/// Freezes a planned run in the store. Returns true with the frozen run when the same request was
+/// planned before.
 pub async fn freeze(store: &dyn ObjectStore, draft: Draft) -> Result<(Plan, bool)> {
     let Draft { plan, dataset } = draft;
     let Plan { spec, trailers } = &plan;
     if store_has(store, &run_key(&spec.id, "spec.json")).await? {
-        // Of a hundred thousand trailers two lists would be too many.
+        // Frees the list before the stored one is read: with a hundred thousand trailers each takes
+        // megabytes.
         let id = spec.id.clone();
         drop((plan, dataset));
         return Ok((load(store, &id).await?, true));
@@ -108,34 +120,23 @@ pub async fn freeze(store: &dyn ObjectStore, draft: Draft) -> Result<(Plan, bool
     if !store_has(store, &dataset_key).await? {
         store.put_if_absent(&dataset_key, dataset.into()).await?;
     }
-    // Grown in place: of a hundred thousand trailers a copy would be 30 MB.
+    // Built in place: for a hundred thousand trailers a copy would take 30 MB.
     let mut list = hash::canonical_rows(&trailers.trailers)?;
     list.insert_str(0, "{\"trailers\":");
     list.push_str(&format!(",\"version\":{}}}", trailers.version));
     let ours = store.put_if_absent(&run_key(&spec.id, "trailers.json"), list.into()).await? == PutOutcome::Created;
-    // Written last: a run without its specification does not exist.
+    // Written last: a run exists once its specification does.
     run::put_json_once(store, &run_key(&spec.id, "spec.json"), spec).await?;
-    // Another coordinator may have planned the same at this moment: what is in the store counts.
+    // Another coordinator may have planned the same run concurrently: the stored one counts.
     let stored: RunSpec = load_spec(store, &spec.id).await?;
     if ours && stored.trailers == spec.trailers {
-        let state = RunState {
-            version: RUN_VERSION,
-            stage: Stage::Planned,
-            jobs: 0,
-            committed: 0,
-            quarantined: 0,
-            cancelled: 0,
-            before: 0,
-            since: None,
-            updated: jiff::Timestamp::now(),
-        };
-        run::put_json_once(store, &run_key(&spec.id, "state.json"), &state).await?;
+        run::put_json_once(store, &run_key(&spec.id, "state.json"), &RunState::of(Stage::Planned)).await?;
         return Ok((Plan { spec: stored, trailers: plan.trailers }, false));
     }
     let found = load(store, &spec.id).await?;
     if trailers_hash(&found.trailers.trailers)? != found.spec.trailers {
         return Err(Error::invalid(format!(
-            "the run {} was planned twice at one moment over different datasets: submit with another slot",
+            "the run {} was planned twice at the same time over different datasets: submit with another slot",
             spec.id
         )));
     }
@@ -150,7 +151,7 @@ async fn store_has(store: &dyn ObjectStore, key: &str) -> Result<bool> {
     }
 }
 
-/// The frozen run `id`.
+/// Loads the frozen run `id`.
 pub async fn load(store: &dyn ObjectStore, id: &str) -> Result<Plan> {
     let spec = load_spec(store, id).await?;
     let trailers = run::get_json(store, &run_key(id, "trailers.json")).await?.ok_or_else(|| unknown(store, id))?;
@@ -165,7 +166,7 @@ fn unknown(store: &dyn ObjectStore, id: &str) -> Error {
     Error::not_found(format!("the store {} has no run `{id}`: see `jhalak status`", store.url()))
 }
 
-/// The dataset of a frozen run, where what was read now is another one.
+/// Reads the dataset of a frozen run, for a dataset folder that has changed since.
 pub async fn frozen_dataset(store: &dyn ObjectStore, plan: &Plan) -> Result<Dataset> {
     let key = dataset_key(&plan.spec.dataset.content);
     let bytes = store.get(&key).await.map_err(|e| e.context("the run's dataset"))?;
@@ -173,32 +174,31 @@ pub async fn frozen_dataset(store: &dyn ObjectStore, plan: &Plan) -> Result<Data
         .map_err(|e| Error::invalid(format!("{key} is damaged: submit without a slot")).with_source(e))
 }
 
-/// The trailers that lack a kind of artifact altogether, whatever the recipe: their folders' names. A changed model or setting makes no trailer new,
-/// and one whose extraction was cut short still is.
+/// Lists the subject folders of the trailers that have no artifact of some kind under any recipe. A
+/// changed model or setting makes no trailer new; an interrupted extraction leaves its trailer new.
 async fn new_trailers(store: &dyn ObjectStore, recipes: &[Recipe], trailers: &[Trailer]) -> Result<BTreeSet<String>> {
     let kinds: BTreeSet<ArtifactKind> = recipes.iter().map(|recipe| recipe.kind).collect();
     let mut new: BTreeSet<String> = BTreeSet::new();
     for kind in kinds {
         let mut without: BTreeSet<String> =
             trailers.iter().map(|t| ArtifactKey::subject_folder(&t.subject)).filter(|t| !new.contains(t)).collect();
-        let mut objects = store.list(&format!("artifacts/{}/", kind.name()));
-        while let Some(object) = objects.try_next().await? {
-            if let Some(subject) = object.key.strip_suffix("/commit.json").and_then(|key| key.rsplit('/').next()) {
-                without.remove(subject);
-            }
-        }
+        artifact::each_committed_of_kind(store, kind, |subject| {
+            without.remove(subject);
+        })
+        .await?;
         new.append(&mut without);
     }
     Ok(new)
 }
 
-/// A slot as part of a run's id. The name of a CronJob's Job ends in the scheduled minute since 1970, which is shown as a time.
+/// Returns a slot as part of a run id. The name of a CronJob's Job ends in the scheduled minute
+/// since 1970, which becomes a time.
 fn slot_word(slot: &str) -> Result<String> {
     let valid =
         !slot.is_empty() && slot.len() <= 100 && slot.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
     if !valid {
         return Err(Error::invalid(format!(
-            "`{}` is no slot: 1 to 100 letters, digits, `-`, `_` or `.`, as in 2026-11-22",
+            "`{}` is not a valid slot: use 1 to 100 letters, digits, `-`, `_` or `.`, as in 2026-11-22",
             slot.escape_debug()
         )));
     }
@@ -208,12 +208,12 @@ fn slot_word(slot: &str) -> Result<String> {
     Ok(time.map_or_else(|| slot.to_string(), |time| time.strftime("%Y-%m-%dt%H%Mz").to_string()))
 }
 
-/// What identifies a list of trailers: their ids and contents, wherever they lie.
+/// Hashes the ids and contents of trailers, independent of their location.
 fn trailers_hash(trailers: &[Trailer]) -> Result<Hash> {
     Ok(hash::of_bytes(hash::canonical_rows(trailers.iter().map(|t| &t.subject))?.as_bytes()))
 }
 
-/// A dataset's name as part of a key.
+/// Returns the name of a dataset as part of a key.
 fn subject_id(name: &str) -> String {
     let kept: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).take(60).collect();
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slot_is_a_word_and_a_cronjobs_minute_a_time() {
+    fn a_slot_is_kept_and_the_minute_of_a_cronjob_becomes_a_time() {
         for (slot, word) in [
             ("2026-11-22", "2026-11-22"),
             ("week.47", "week.47"),

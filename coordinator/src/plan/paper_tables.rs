@@ -1,7 +1,9 @@
-//! The tables of the paper as a grid: which cell stands where, what is printed there, and whether a run has its input.
+//! The tables of the paper as a grid: the cell and the printed figure of each entry, and whether a
+//! run has its input.
 //!
-//! Mondal et al., "Genre Effect Toward Developing a Multi-Modal Movie Recommendation System in Indian Setting", IEEE Transactions on
-//! Consumer Electronics 2023, DOI 10.1109/TCE.2023.3324009. Accuracy in percent, mean and, where printed, standard deviation over five splits.
+//! Mondal et al., "Genre Effect Toward Developing a Multi-Modal Movie Recommendation System in
+//! Indian Setting", IEEE Transactions on Consumer Electronics 2023, DOI 10.1109/TCE.2023.3324009.
+//! Accuracy in percent, mean and, where printed, standard deviation over five splits.
 
 use jhalak_common::artifact::{ArtifactKind, Recipe};
 use jhalak_common::dataset::Dataset;
@@ -14,20 +16,20 @@ use jhalak_common::settings::{EvaluateSettings, Strategy};
 pub struct Table {
     /// `Table II`.
     pub name: &'static str,
-    /// What its cells have in common.
+    /// The property that all cells share.
     pub about: &'static str,
-    /// What its movies are described by.
+    /// The input of its cells.
     pub input: Input,
     /// Its rows.
     pub rows: &'static [Row],
-    /// What is known of the distance between its figures and ours.
+    /// Known reasons for the distance between the printed figures and ours.
     pub distance: &'static str,
 }
 
-/// What movies are described by.
+/// The input that describes movies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Input {
-    /// Keyframes chosen so, through an image or video model of this family.
+    /// Keyframes of this strategy through an image or video model of this family.
     Video(Strategy, Family),
     /// Sound, with or without the genre head.
     Audio(EmbeddingSource),
@@ -37,7 +39,7 @@ pub enum Input {
     Genre,
 }
 
-/// The models that the paper took pictures through.
+/// The families of the paper's video models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// TimeSformer.
@@ -165,20 +167,20 @@ pub const TABLES: [Table; 10] = [
     },
 ];
 
-/// What a run has.
+/// The inputs that a run has.
 pub struct Available<'a> {
     /// The dataset.
     pub dataset: &'a Dataset,
-    /// Whether it has trailers.
+    /// Whether the dataset has trailers.
     pub trailers: bool,
     /// The recipes of a trailer's artifacts.
     pub recipes: &'a [Recipe],
-    /// The models that they use.
+    /// The models of those recipes.
     pub models: &'a [ModelFacts],
 }
 
 impl Available<'_> {
-    /// The run's video embeddings, its own first.
+    /// The run's video embeddings, those of the extraction settings first.
     fn pictures(&self) -> Vec<Pictures> {
         let of = |recipe: &Recipe| {
             let model = self.models.iter().find(|facts| recipe.models.first() == Some(&facts.sha256))?.name.clone();
@@ -188,7 +190,8 @@ impl Available<'_> {
         self.recipes.iter().filter(|recipe| recipe.kind == ArtifactKind::VideoEmbedding).filter_map(of).collect()
     }
 
-    /// The video embeddings that a table is computed from, where the run has such; a model of no known family stands in for TimeSformer.
+    /// The video embeddings that a table is computed from, if the run has them. A model of an
+    /// unknown family stands in for TimeSformer.
     fn chosen(&self, strategy: Strategy, family: Family) -> Option<Pictures> {
         let fits = |pictures: &Pictures| {
             pictures.strategy == strategy && is_resnet(&pictures.model) == (family == Family::ResNet)
@@ -196,12 +199,13 @@ impl Available<'_> {
         self.pictures().into_iter().find(fits)
     }
 
-    /// The run's own video embeddings, as its cells name them: not at all where they are of the paper's own kind.
+    /// The video embeddings of the extraction settings, as cells name them: None when they are
+    /// those of most of the paper's tables.
     pub fn own(&self) -> Option<Pictures> {
         self.pictures().into_iter().next().filter(|own| !is_plain(own))
     }
 
-    /// The video embeddings of this input, as its cells name them.
+    /// The video embeddings of this input, as cells name them.
     fn named(&self, input: Input) -> Option<Pictures> {
         let chosen = match input {
             Input::Video(strategy, family) => self.chosen(strategy, family)?,
@@ -212,7 +216,7 @@ impl Available<'_> {
         (!is_plain(&chosen) || first.as_ref() != Some(&chosen)).then_some(chosen)
     }
 
-    /// Why a table's input is not there.
+    /// The reason why the input of a table does not exist; None when it does.
     pub fn missing(&self, input: Input) -> Option<String> {
         let (strategy, family) = match input {
             Input::Genre => {
@@ -240,7 +244,7 @@ impl Available<'_> {
         })
     }
 
-    /// What stands in for the paper's model, where something does.
+    /// The model that stands in for the paper's model, if any.
     pub fn stand_in(&self, input: Input) -> Option<String> {
         let image = |strategy, family| {
             let model = self.chosen(strategy, family)?.model;
@@ -263,7 +267,7 @@ impl Available<'_> {
         (!words.is_empty()).then(|| words.join(", "))
     }
 
-    /// The two cells of a place in a table: as published, and strict.
+    /// The two cells of an entry: under the published protocol, and under the strict one.
     pub fn cells(&self, input: Input, row: &Row, user: UserEmbedding, settings: &EvaluateSettings) -> [CellSpec; 2] {
         let (modality, embedding) = input.modality();
         let mut cells = [
@@ -281,7 +285,8 @@ impl Available<'_> {
     }
 }
 
-/// Whether these are what most of the paper's tables are computed from: keyframes at equal intervals, through no ResNet.
+/// Whether most of the paper's tables are computed from these embeddings: keyframes at equal
+/// intervals, no ResNet.
 fn is_plain(pictures: &Pictures) -> bool {
     pictures.strategy == Strategy::EqualInterval && !is_resnet(&pictures.model)
 }
@@ -292,7 +297,7 @@ fn is_resnet(model: &str) -> bool {
 }
 
 impl Input {
-    /// The modality, and where its embeddings come from.
+    /// The modality and the source of its embeddings.
     pub fn modality(self) -> (Modality, EmbeddingSource) {
         match self {
             Input::Video(..) => (Modality::Video, EmbeddingSource::GenreHead),
@@ -303,7 +308,7 @@ impl Input {
     }
 }
 
-/// Every cell of the tables whose input is there, each once.
+/// Lists every cell of the tables whose input exists, each once.
 pub fn grid(available: &Available<'_>, settings: &EvaluateSettings) -> Vec<CellSpec> {
     let mut found: Vec<CellSpec> = Vec::new();
     for table in TABLES.iter().filter(|table| available.missing(table.input).is_none()) {
@@ -320,7 +325,8 @@ pub fn grid(available: &Available<'_>, settings: &EvaluateSettings) -> Vec<CellS
     found
 }
 
-/// The published figure of a cell, as shares: mean, deviation where printed, and the table. None where nothing is printed.
+/// Returns the published figure of a cell as shares: mean, standard deviation if printed, and the
+/// table. None when nothing is printed.
 pub fn published(cell: &CellSpec) -> Option<(f64, Option<f64>, &'static str)> {
     let column = UserEmbedding::ALL.iter().position(|user| *user == cell.user_embedding)?;
     let same = |row: &&Row| row.model == cell.model && row.gl == cell.gl;
@@ -399,7 +405,8 @@ mod tests {
             TABLES.iter().filter(|table| available.missing(table.input).is_some()).map(|table| table.name).collect()
         };
         assert_eq!(missing(&available), ["Table IV, scene middle", "Table IV, scene and object", "Table V"]);
-        // II and VI video share their cells: 8 + 4 ANN; III: 8 + 8 + 4; audio+video 12; genre 8. Each twice.
+        // II and VI video share their cells: 8 + 4 ANN; III: 8 + 8 + 4; audio+video 12; genre 8.
+        // Each twice.
         assert_eq!(grid(&available, &settings).len(), 2 * (12 + 20 + 12 + 8));
         assert!(available.stand_in(TABLES[0].input).is_some_and(|words| words.contains("in place of TimeSformer")));
 

@@ -1,4 +1,4 @@
-//! One cell of the evaluation: what was asked for, and what came out or why nothing did.
+//! One cell of the evaluation: its settings and its metrics, or why it has none.
 
 use jhalak_common::evaluation::metrics::{CellMetrics, MeanSd};
 use jhalak_common::evaluation::{self, CellSpec, EmbeddingSource};
@@ -13,25 +13,27 @@ pub struct Cell {
     pub split: Split,
     /// Split `users`: how many ratings of a test user are known.
     pub known_ratings: Option<usize>,
-    /// What movies are described by; `None` for a baseline that knows labels alone.
+    /// The modality; `None` for a baseline that uses labels alone.
     pub modality: Option<String>,
-    /// Where video and audio embeddings come from, where that is not the run's own keyframes and a genre head.
+    /// The source of video and audio embeddings, unless it is the run's own keyframes and a genre
+    /// head.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding: Option<String>,
-    /// What predicts.
+    /// The model.
     pub model: String,
-    /// Whether it is a baseline.
+    /// Whether the model is a baseline.
     pub baseline: bool,
-    /// Which of a user's movies make up the user embedding: L, L+D, L+N or L+D+N; `None` where there is none.
+    /// The ratings whose movies make up the user embedding: L, L+D, L+N or L+D+N; `None` without a
+    /// user embedding.
     pub user_embedding: Option<String>,
-    /// Whether the GL-score is used; `None` where it has no place.
+    /// Whether the GL-score is used; `None` when it does not apply.
     pub gl: Option<bool>,
-    /// How probabilities become a class.
+    /// The decision rule.
     #[serde(default)]
     pub decision: Decision,
-    /// What came out.
+    /// The metrics.
     pub metrics: Option<CellMetrics>,
-    /// What the paper prints for this cell, where it does.
+    /// The figure that the paper prints for this cell, if any.
     pub published: Option<Published>,
     /// Why there are no metrics.
     pub not_run: Option<String>,
@@ -55,11 +57,11 @@ pub enum Split {
     Pairs,
     /// All pairs of some movies.
     Movies,
-    /// The pairs of some users but for a few known ones.
+    /// The pairs of some users except a few known ones.
     Users,
 }
 
-/// How probabilities become a class.
+/// The decision rule: how probabilities become a class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
@@ -75,14 +77,15 @@ pub enum Decision {
 pub struct Published {
     /// Accuracy, from 0 to 1.
     pub mean: f64,
-    /// Its standard deviation, where printed.
+    /// The standard deviation, if printed.
     pub sd: Option<f64>,
     /// The table or figure.
     pub table: String,
 }
 
 impl Cell {
-    /// The cell that this asks for, with the published figure, if any, and no result yet. Baselines know neither modality nor user embedding.
+    /// Returns the cell of a specification with the published figure, if any, and no result.
+    /// Baselines have neither modality nor user embedding.
     pub fn of(spec: &CellSpec) -> Cell {
         let (protocol, split, known_ratings) = match spec.protocol {
             evaluation::Protocol::Paper { .. } => (Protocol::Paper, Split::Pairs, None),
@@ -125,7 +128,7 @@ impl Cell {
         }
     }
 
-    /// What the columns of the tables are: the protocol and what it holds out.
+    /// The column of the tables: the protocol and what it holds out.
     pub(super) fn column(&self) -> String {
         match (self.protocol, self.split, self.known_ratings) {
             (Protocol::Paper, Split::Pairs, _) => "paper".to_owned(),
@@ -138,9 +141,9 @@ impl Cell {
         }
     }
 
-    /// What the rows of the tables are: `classifier, genre, L, with GL`.
+    /// The row of the tables: `classifier, genre, L, with GL`.
     pub(super) fn row(&self) -> String {
-        let mut name = self.model.clone();
+        let mut name = jhalak_common::evaluation::display_name(&self.model).to_owned();
         let gl = self.gl.map(|gl| if gl { "with GL" } else { "without GL" });
         let balanced = (self.decision == Decision::Balanced).then_some("balanced");
         let parts = [self.modality.as_deref(), self.embedding.as_deref(), self.user_embedding.as_deref(), gl, balanced];
@@ -151,7 +154,7 @@ impl Cell {
         name
     }
 
-    /// The accuracy, where the cell was run.
+    /// The accuracy, if the cell was run.
     pub(super) fn accuracy(&self) -> Option<MeanSd> {
         self.metrics.as_ref().map(|metrics| metrics.accuracy)
     }

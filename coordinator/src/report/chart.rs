@@ -1,4 +1,5 @@
-//! Bars, each a small SVG as wide as the page gives it, with its text beside it in HTML, so that text keeps its size on a phone.
+//! Bar charts. Each bar is a small SVG of variable width; its text is HTML, so that it keeps its
+//! size on a phone.
 
 use jhalak_common::evaluation::metrics::MeanSd;
 use serde::Serialize;
@@ -7,29 +8,29 @@ use super::comparison::Comparison;
 use super::number::{count, mean_sd, percent, share};
 use super::{Protocol, Report};
 
-/// The most models in the accuracy chart; the table has them all.
+/// Maximum number of models in the accuracy chart; the table has them all.
 const MAX_GROUPS: usize = 12;
 
 /// A bar from 0 to 100.
 #[derive(Serialize)]
 pub(super) struct Bar {
     label: String,
-    /// What the bar is worth, as text.
+    /// The value of the bar as text.
     pub value: String,
-    /// The name of its colour: `published`, `paper`, `strict` or `plain`.
+    /// The name of the colour: `published`, `paper`, `strict` or `plain`.
     series: &'static str,
-    /// Its length in percent.
+    /// The length in percent.
     length: String,
     /// One standard deviation to either side, in percent of the full length.
     spread: Option<(String, String)>,
-    /// A mark across the bar: the accuracy of always saying the commonest class.
+    /// A mark across the bar: the accuracy of the majority baseline.
     mark: Option<String>,
 }
 
 /// The bars of one model.
 #[derive(Serialize)]
 pub(super) struct Group {
-    /// What the bars have in common.
+    /// The model.
     pub name: String,
     /// The bars, in order.
     pub bars: Vec<Bar>,
@@ -51,7 +52,7 @@ pub(super) fn bar(label: String, series: &'static str, accuracy: MeanSd, mark: O
     Bar { label, value: mean_sd(accuracy), series, length: length(accuracy.mean), spread, mark: mark.map(length) }
 }
 
-/// The accuracy of always saying the commonest class, under this protocol with random pairs.
+/// Returns the accuracy of the majority baseline under this protocol with random pairs.
 pub(super) fn mark_of(report: &Report, protocol: Protocol) -> Option<f64> {
     let majority = report
         .evaluation
@@ -64,7 +65,8 @@ fn length(share: f64) -> String {
     format!("{:.2}", 100.0 * if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 })
 }
 
-/// The accuracy of every model that was run, with the published figure, and the majority baseline of the same column as a mark.
+/// Charts the accuracy of every model that was run, with the published figure and the majority
+/// baseline of the same column as a mark.
 pub(super) fn accuracy(comparison: &Comparison<'_>) -> Accuracy {
     let majority = comparison.rows.iter().find(|row| row.baseline && row.name == "majority");
     let mut groups = Vec::new();
@@ -97,7 +99,7 @@ pub(super) fn accuracy(comparison: &Comparison<'_>) -> Accuracy {
     Accuracy { groups, more, any_mark }
 }
 
-/// How the ratings divide into classes.
+/// Charts the share of each class among the ratings.
 pub(super) fn labels(report: &Report) -> Vec<Bar> {
     let labels = &report.dataset.labels;
     let all = report.dataset.ratings;
@@ -114,7 +116,7 @@ pub(super) fn labels(report: &Report) -> Vec<Bar> {
         .collect()
 }
 
-/// How many movies each genre of the vocabulary has; the longest bar is the commonest genre.
+/// Charts the number of movies of each genre; the longest bar is the most frequent genre.
 pub(super) fn genres(report: &Report) -> Vec<Bar> {
     let inside = || report.dataset.genres.iter().filter(|genre| genre.in_vocabulary);
     let most = inside().map(|genre| genre.movies).max().unwrap_or(0);

@@ -1,4 +1,5 @@
-//! The evaluation side by side: a row a model, a column a protocol and split, the published figure in front.
+//! The evaluation as a table: a row for each model, a column for each protocol and split, the
+//! published figure first.
 
 use jhalak_common::evaluation::metrics::MeanSd;
 use serde::Serialize;
@@ -17,7 +18,7 @@ pub(super) struct Comparison<'a> {
 pub(super) struct Row<'a> {
     pub name: String,
     pub baseline: bool,
-    /// The row's cell in each column, where one was planned.
+    /// The cell in each column, if one was planned.
     pub cells: Vec<Option<&'a Cell>>,
 }
 
@@ -45,7 +46,8 @@ impl<'a> Comparison<'a> {
         Comparison { columns, rows }
     }
 
-    /// One sentence or two: the most accurate model under `strict` with random pairs, and how it stands to the best baseline.
+    /// Names the most accurate model under `strict` with random pairs and compares it with the best
+    /// baseline.
     pub fn headline(&self) -> Option<String> {
         let strict = self.columns.iter().position(|column| column == "strict")?;
         let (model, ours, models) = self.best(strict, false)?;
@@ -64,14 +66,15 @@ impl<'a> Comparison<'a> {
         Some(format!("{begin} The {of} is {}: {} %; {verdict}.", baseline.name, mean_sd(theirs)))
     }
 
-    /// In this column, the most accurate row among baselines or among the others, its accuracy, and how many there were.
+    /// Returns the most accurate row of a column among baselines or among the others, its accuracy,
+    /// and the number of rows.
     fn best(&self, column: usize, baseline: bool) -> Option<(&Row<'a>, MeanSd, usize)> {
         let mut count = 0;
         let mut best: Option<(&Row<'a>, MeanSd)> = None;
         for row in self.rows.iter().filter(|row| row.baseline == baseline) {
             let Some(accuracy) = row.cells[column].and_then(Cell::accuracy) else { continue };
             count += 1;
-            // The first of equals.
+            // The first of equally accurate rows.
             if best.is_none_or(|(_, before)| accuracy.mean > before.mean) {
                 best = Some((row, accuracy));
             }
@@ -81,7 +84,7 @@ impl<'a> Comparison<'a> {
 }
 
 impl Row<'_> {
-    /// The published accuracy, with its deviation where printed, and its table.
+    /// The published accuracy, its standard deviation if printed, and its table.
     pub fn published(&self) -> Option<(String, String)> {
         let figure = self.cells.iter().flatten().find_map(|cell| cell.published.as_ref())?;
         let sd = figure.sd.map_or_else(String::new, |sd| format!(" ± {}", percent(sd)));
@@ -105,11 +108,11 @@ fn place<T>(list: &mut Vec<T>, is: impl Fn(&T) -> bool, make: impl FnOnce() -> T
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum Shown {
-    /// It was run.
+    /// The cell was run.
     Run { accuracy: String, macro_f1: String },
-    /// It was not run; the number of the reason, from 1.
+    /// The cell was not run; the number of the reason, from 1.
     NotRun { reason: usize },
-    /// Nobody asked for it.
+    /// The cell was not planned.
     NotPlanned,
 }
 

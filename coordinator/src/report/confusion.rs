@@ -1,4 +1,4 @@
-//! Confusion matrices with the right names: rows are the actual class, columns the predicted one.
+//! Confusion matrices: rows are the actual class, columns the predicted class.
 
 use jhalak_common::dataset::Label;
 use serde::Serialize;
@@ -31,8 +31,9 @@ struct MatrixCell {
     right: bool,
 }
 
-/// The matrices that are shown: of every modality the most accurate model under `strict` with random pairs, beside the same model under
-/// `paper`; then the most accurate baseline. Where `strict` was not run, the same under `paper` alone.
+/// Chooses the matrices to show: for each modality the most accurate model under `strict` with
+/// random pairs, and the same model under `paper`; then the most accurate baseline. When `strict`
+/// was not run, the choice is made under `paper`.
 fn chosen(comparison: &Comparison<'_>) -> Vec<Matrix> {
     let mut taken: Vec<Option<&str>> = Vec::new();
     let mut matrices = Vec::new();
@@ -70,8 +71,9 @@ pub(super) fn shown(comparison: &Comparison<'_>, with_published: bool) -> Vec<Ma
     matrices
 }
 
-/// Figure 8 of the paper, the sum over its five splits divided by five. As drawn the names of like and neutral are exchanged (the rows drawn as `like`
-/// sum to a fifth of the neutral pairs); here they are put right.
+/// Figure 8 of the paper, the sum over its five splits divided by five. The figure swaps the names
+/// of like and neutral (its rows named `like` sum to a fifth of the neutral pairs); they are
+/// corrected here.
 fn published() -> Vec<Matrix> {
     const FIGURE_8: [(&str, [[f64; 3]; 3]); 3] = [
         ("video", [[962.0, 207.2, 155.8], [143.6, 1196.2, 235.2], [133.8, 210.8, 1051.4]]),

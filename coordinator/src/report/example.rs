@@ -1,4 +1,4 @@
-//! Reports for tests. Their figures are made up and look it.
+//! Reports for tests, with figures that are obviously invented.
 
 use jhalak_common::dataset::{Description, GenreCount, LabelCounts, Layout, Missing, PAPER_GENRES, Reject};
 use jhalak_common::evaluation::metrics::{CellMetrics, MeanSd, summarise};

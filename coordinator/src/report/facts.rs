@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-/// A JSON object as rows of `a.b.c` and a value in JSON, in the object's order. Anything else is one row.
+/// Flattens a JSON object into rows of a dotted name and a JSON value, in the order of the object.
+/// Any other value is one row.
 pub(super) fn flatten(value: &Value) -> Vec<(String, String)> {
     let mut rows = Vec::new();
     collect("", value, &mut rows);
@@ -22,7 +23,7 @@ fn collect(name: &str, value: &Value, rows: &mut Vec<(String, String)>) {
     }
 }
 
-/// The same in one line: `size=224, mean=0.45`.
+/// Formats the same rows in one line: `size=224, mean=0.45`.
 pub(super) fn in_a_line(value: &Value) -> String {
     let rows: Vec<String> = flatten(value)
         .into_iter()

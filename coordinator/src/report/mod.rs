@@ -1,9 +1,9 @@
-//! What a run came to: one structure that is stored as `report.json`, shown as one HTML page ([`render`]) and, in a few lines, on a terminal
-//! ([`summary`]).
+//! The report of a run: one structure that is stored as `report.json`, rendered as one HTML page
+//! ([`render`]) and summarised on a terminal ([`summary`]).
 //!
-//! The page needs nothing beside itself: no script, no font, no picture from elsewhere, and it forbids the browser to load any. Whatever
-//! comes from a dataset is hostile input and escaped by the template engine. Every figure on it is in the structure; nothing is worked out
-//! from elsewhere.
+//! The page is self-contained: it loads no script, font or image, and forbids the browser to load
+//! any. Text from a dataset is untrusted input and escaped by the template engine. Every figure on
+//! the page is in the structure.
 
 mod cell;
 mod chart;
@@ -35,62 +35,62 @@ pub use summary::summary;
 /// The version of `report.json` that this program writes, and the newest that it reads.
 pub const VERSION: u32 = 1;
 
-/// What a run came to.
+/// The report of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// [`VERSION`] of the writer.
     pub version: u32,
-    /// The page's title.
+    /// The title of the page.
     pub title: String,
-    /// Which run, when, by what.
+    /// The run, its times and its settings.
     pub run: Run,
-    /// What the dataset holds and what of it was rejected.
+    /// The contents of the dataset and its rejected rows.
     pub dataset: Description,
     /// The models that made the embeddings.
     pub models: Vec<Model>,
     /// How each kind of artifact was made.
     pub recipes: Vec<Recipe>,
-    /// What became of the trailers; `None` where the dataset has none.
+    /// The extraction of the trailers; `None` when the dataset has none.
     pub extraction: Option<Extraction>,
     /// Modalities that were not evaluated at all.
     pub left_out: Vec<LeftOut>,
     /// The evaluation, in the order in which it is shown.
     pub evaluation: Vec<Cell>,
-    /// The paper's tables with ours beside them, where the run's grid is the paper's.
+    /// The paper's tables with our figures, when the run's grid is the paper's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paper: Vec<PaperTable>,
-    /// Where the final model lies.
+    /// The location of the final model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Further remarks, each a sentence or two: how many settings were tried, what a setting means.
+    /// Further remarks of one or two sentences each, such as how many settings were tried.
     pub notes: Vec<String>,
 }
 
-/// Which run it was.
+/// The run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Its id.
     pub id: String,
     /// When it began, RFC 3339 in UTC.
     pub started: String,
-    /// When it ended; `None` where the report was written before that.
+    /// When it ended; `None` in a report that was written before the end.
     pub ended: Option<String>,
     /// The program's version.
     pub program_version: String,
-    /// The settings used. Secrets must have been taken out.
+    /// The settings, without secrets.
     pub settings: Value,
-    /// Every seed, by what it is for.
+    /// Every seed by its purpose.
     pub seeds: BTreeMap<String, u64>,
 }
 
-/// A model with weights from elsewhere.
+/// A pretrained model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Model {
     /// Its name in the registry of models.
     pub name: String,
-    /// What it is used for.
+    /// The role of the model.
     pub role: String,
-    /// Where the weights come from, in words.
+    /// The source of the weights, as text.
     pub source: String,
     /// SHA-256 of the file, in hex.
     pub sha256: String,
@@ -103,13 +103,13 @@ pub struct Model {
 pub struct Recipe {
     /// The kind of artifact.
     pub kind: String,
-    /// The recipe's hash, in hex: the name under which the artifacts are stored.
+    /// The hash of the recipe in hex, which names the folder of its artifacts.
     pub hash: String,
-    /// The parameters that went into it.
+    /// The parameters of the recipe.
     pub parameters: Value,
 }
 
-/// What became of the trailers.
+/// The extraction of the trailers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extraction {
     /// Trailers in the dataset.
@@ -118,13 +118,13 @@ pub struct Extraction {
     pub processed: u64,
     /// Trailers whose artifacts are all committed, by this run or before it.
     pub committed: u64,
-    /// Trailers that were given up.
+    /// Quarantined trailers.
     pub quarantined: Vec<Quarantined>,
-    /// The movies whose trailers have no sound, and so no audio embedding.
+    /// The movies whose trailers have no sound and therefore no audio embedding.
     pub without_sound: Vec<String>,
 }
 
-/// A trailer that was given up.
+/// A quarantined trailer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantined {
     /// The movie's id.
@@ -148,7 +148,7 @@ impl Report {
     /// The bytes of `report.json`.
     ///
     /// # Errors
-    /// A bug, where the structure does not serialise.
+    /// Bug when the structure does not serialise.
     pub fn to_json(&self) -> Result<String> {
         let text = serde_json::to_string_pretty(self);
         text.map(|text| text + "\n").map_err(|error| Error::bug("write report.json").with_source(error))
@@ -157,17 +157,18 @@ impl Report {
     /// Reads a `report.json`.
     ///
     /// # Errors
-    /// Invalid input where it is no report, or that of a newer program.
+    /// InvalidInput when the bytes are not a report, or are the report of a newer program.
     pub fn from_json(bytes: &[u8]) -> Result<Report> {
         #[derive(Deserialize)]
         struct Versioned {
             version: u32,
         }
-        let damaged = |error: serde_json::Error| Error::invalid("read report.json: it is no report").with_source(error);
+        let damaged =
+            |error: serde_json::Error| Error::invalid("read report.json: it is not a report").with_source(error);
         let Versioned { version } = serde_json::from_slice(bytes).map_err(damaged)?;
         if version > VERSION {
-            let told = format!("report.json has version {version}, this program knows versions up to {VERSION}");
-            return Err(Error::invalid(format!("{told}: use the newer program that wrote it")));
+            let newer = format!("report.json has version {version}, this program knows versions up to {VERSION}");
+            return Err(Error::invalid(format!("{newer}: use the newer program that wrote it")));
         }
         serde_json::from_slice(bytes).map_err(damaged)
     }

@@ -1,4 +1,5 @@
-//! How numbers are written: shares as percent with one decimal, counts with a comma between groups of three digits.
+//! Number formats: shares as percent with one decimal, counts with a comma between groups of three
+//! digits.
 
 use jhalak_common::evaluation::metrics::MeanSd;
 
@@ -30,7 +31,7 @@ pub(super) fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
-/// `part` as a share of `whole`, 0 where there is nothing.
+/// `part` as a share of `whole`; 0 when `whole` is 0.
 pub(super) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }

@@ -1,4 +1,4 @@
-//! The HTML page: what it shows, put into words here; the template only places it.
+//! The HTML page: its texts are built here, and the template only lays them out.
 
 use jhalak_common::dataset::Reject;
 use jhalak_common::{Error, Result};
@@ -18,7 +18,7 @@ use super::{Extraction, LeftOut, Model, Report};
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 
-/// The most rejects on the page; `report.json` has those that were listed.
+/// Maximum number of rejects on the page; `report.json` has all that were listed.
 const MAX_REJECTS: usize = 200;
 
 /// Everything on the page.
@@ -26,7 +26,7 @@ const MAX_REJECTS: usize = 200;
 struct Page<'a> {
     title: &'a str,
     report: &'a Report,
-    /// The figures at the top, with what they count.
+    /// The figures at the top, each with its caption.
     tiles: Vec<(String, String)>,
     headline: Option<String>,
     accuracy: Accuracy,
@@ -67,17 +67,17 @@ struct Detail {
     left_out: String,
 }
 
-/// The report as one self-contained HTML page.
+/// Renders the report as one self-contained HTML page.
 ///
 /// # Errors
-/// A bug, where the template does not fit the structure.
+/// Bug when the template does not match the structure.
 pub fn render(report: &Report) -> Result<String> {
     let broken = |error: minijinja::Error| Error::bug("write the report's page").with_source(error);
     let mut environment = Environment::new();
-    // A name that the page does not have is an error, not an empty place.
+    // An unknown name in the template is an error, not an empty string.
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.add_filter("count", count);
-    // The name's ending turns escaping on.
+    // The file extension in the name enables escaping.
     environment.add_template("page.html", TEMPLATE).map_err(broken)?;
     environment.add_template("page.css", STYLE).map_err(broken)?;
     environment.get_template("page.html").and_then(|template| template.render(Serde(Page::of(report)))).map_err(broken)

@@ -1,4 +1,4 @@
-//! The paper's tables beside ours: the published figure, ours under the published protocol, ours under the strict one.
+//! The paper's tables with our figures under the published and the strict protocol.
 
 use jhalak_common::evaluation::metrics::MeanSd;
 use serde::{Deserialize, Serialize};
@@ -7,24 +7,24 @@ use super::chart::{Bar, Group, bar, mark_of};
 use super::number::{mean_sd, percent};
 use super::{Published, Report};
 
-/// One of the paper's tables with our figures beside the printed ones.
+/// One of the paper's tables, with the printed figures and ours.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PaperTable {
     /// `Table II`.
     pub name: String,
-    /// What its cells have in common.
+    /// The property that all cells share.
     pub about: String,
-    /// What stands in for the paper's models, where something does.
+    /// The models that stand in for the paper's models, if any.
     pub stand_in: Option<String>,
-    /// Why none of it was run.
+    /// Why no cell of the table was run.
     pub not_run: Option<String>,
-    /// What is known of the distance between its figures and ours.
+    /// Known reasons for the distance between the printed figures and ours.
     pub distance: String,
-    /// Its places.
+    /// The entries of the table.
     pub rows: Vec<PaperRow>,
 }
 
-/// One place of a table.
+/// One entry of a table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PaperRow {
     /// `classifier` or `ann`.
@@ -33,22 +33,22 @@ pub struct PaperRow {
     pub gl: bool,
     /// L, L+D, L+N or L+D+N.
     pub user_embedding: String,
-    /// What is printed.
+    /// The printed figure.
     pub published: Published,
-    /// Ours under the published protocol.
+    /// Our figures under the published protocol.
     pub paper: Option<Figures>,
-    /// Ours under the strict one.
+    /// Our figures under the strict protocol.
     pub strict: Option<Figures>,
-    /// Why one of ours is missing.
+    /// Why one of our figures is missing.
     pub not_run: Option<String>,
 }
 
 /// The figures of a cell that a table shows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// Share of right predictions.
+    /// The share of correct predictions.
     pub accuracy: MeanSd,
-    /// Mean of the classes' F1.
+    /// The mean of the F1 of all classes.
     pub macro_f1: MeanSd,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct Shown<'a> {
     stand_in: Option<&'a str>,
     not_run: Option<&'a str>,
     distance: &'a str,
-    /// How far ours are from the printed ones, in a sentence.
+    /// The distance between our figures and the printed ones, in a sentence.
     measured: Option<String>,
     rows: Vec<ShownRow>,
     groups: Vec<Group>,
@@ -104,7 +104,7 @@ fn show<'a>(report: &Report, place: usize, table: &'a PaperTable) -> Shown<'a> {
 fn show_row(row: &PaperRow) -> ShownRow {
     let figures = |of: Option<Figures>| of.map(|f| (mean_sd(f.accuracy), mean_sd(f.macro_f1)));
     ShownRow {
-        model: row.model.clone(),
+        model: jhalak_common::evaluation::display_name(&row.model).to_owned(),
         gl: with_gl(row.gl),
         user_embedding: row.user_embedding.clone(),
         published: published_text(row),
@@ -115,7 +115,7 @@ fn show_row(row: &PaperRow) -> ShownRow {
     }
 }
 
-/// The printed figure, with its deviation where one was printed.
+/// Formats the printed figure, with its standard deviation if printed.
 fn published_text(row: &PaperRow) -> String {
     let sd = row.published.sd.map_or_else(String::new, |sd| format!(" ± {}", percent(sd)));
     percent(row.published.mean) + &sd
@@ -134,7 +134,7 @@ fn signed(points: f64) -> String {
     }
 }
 
-/// How far ours under the published protocol are from the printed figures.
+/// Describes the distance between our figures under the published protocol and the printed ones.
 fn measured(table: &PaperTable) -> Option<String> {
     let distances: Vec<(f64, &PaperRow)> = table
         .rows
@@ -142,7 +142,7 @@ fn measured(table: &PaperTable) -> Option<String> {
         .filter_map(|row| Some((100.0 * (row.paper?.accuracy.mean - row.published.mean), row)))
         .collect();
     let mean = distances.iter().map(|(points, _)| points.abs()).sum::<f64>() / distances.len() as f64;
-    // The first of equals.
+    // The first of equal distances.
     let mut largest = distances.first()?;
     for distance in &distances {
         if distance.0.abs() > largest.0.abs() {

@@ -1,4 +1,4 @@
-//! What each part of the honest model adds.
+//! What each part of the stacked ensemble adds.
 
 use jhalak_common::evaluation::PartKind;
 use serde::Serialize;
@@ -10,9 +10,9 @@ use super::number::mean_sd;
 /// The parts of one cell.
 #[derive(Serialize)]
 pub(super) struct Parts {
-    /// The cell's column in the tables.
+    /// The column of the cell in the tables.
     pub cell: String,
-    /// How many settings were tried before the model's were fixed.
+    /// The number of settings that were tried before the choice.
     pub tried: usize,
     pub rows: Vec<Row>,
 }
@@ -24,11 +24,12 @@ pub(super) struct Row {
     pub accuracy: String,
     pub macro_f1: String,
     pub log_loss: String,
-    /// Its weight in the stack; empty for what is no member.
+    /// The weight in the stack; empty for a part that is not a member.
     pub weight: String,
 }
 
-/// One entry for every cell that has parts. A cell that is shown plain and balanced has them once.
+/// Returns one entry for every cell with parts. A cell that is shown with both decision rules
+/// appears once.
 pub(super) fn of(report: &Report) -> Vec<Parts> {
     let plain = report.evaluation.iter().filter(|cell| cell.decision == Decision::default());
     let with = plain.filter_map(|cell| Some((cell, cell.metrics.as_ref()?))).filter(|(_, m)| !m.parts.is_empty());

@@ -1,13 +1,14 @@
-//! The report in a few lines, for a terminal.
+//! The summary of the report for a terminal.
 
 use super::comparison::Comparison;
 use super::number::{count, counted, percent, share};
 use super::{Cell, Report};
 
-/// The most rows of the table; the page has them all.
+/// Maximum number of rows of the table; the page has them all.
 const MAX_ROWS: usize = 24;
 
-/// The main figures as plain text, each line but the table's below 100 characters where names allow; ends in a line feed.
+/// Returns the main figures as plain text that ends in a line feed. Lines outside the table stay
+/// below 100 characters where names allow.
 pub fn summary(report: &Report) -> String {
     let mut lines = vec![printable(&report.title)];
     let data = &report.dataset;
@@ -40,7 +41,7 @@ pub fn summary(report: &Report) -> String {
 }
 
 fn extraction(report: &Report, lines: &mut Vec<String>) {
-    /// The quarantined trailers that are listed.
+    /// Maximum number of quarantined trailers that are listed.
     const SHOWN: usize = 5;
     let Some(extraction) = &report.extraction else { return };
     let mut line = format!(
@@ -61,7 +62,7 @@ fn extraction(report: &Report, lines: &mut Vec<String>) {
     }
 }
 
-/// Accuracy and macro F1, a row a model, as wide as its longest cells.
+/// Tabulates accuracy and macro F1, one row for each model, as wide as the longest cells.
 fn table(report: &Report, lines: &mut Vec<String>) {
     let comparison = Comparison::of(report);
     if comparison.rows.is_empty() {
@@ -124,7 +125,8 @@ fn figure(cell: &Cell, reasons: &mut Vec<String>) -> String {
     }
 }
 
-/// Text from a dataset without what a terminal would obey: control characters, and those that turn the reading direction.
+/// Removes what a terminal would interpret from text of a dataset: control characters and those
+/// that change the reading direction.
 fn printable(text: &str) -> String {
     let obeyed = |c: char| {
         c.is_control() || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')

@@ -1,168 +1,166 @@
-//! One stage of a run: sends its jobs, a window of them at a time, and waits until each has its end state.
+//! One stage of a run: sends its jobs, a window of them at a time, and waits until each has its end
+//! state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
+use jhalak_common::process::fault_point;
 use jhalak_common::queue::{Channel, Deliveries};
 use jhalak_common::run::job::{JobResult, Outcome};
-use jhalak_common::run::{self, RUN_VERSION, RunState, Stage, run_key};
+use jhalak_common::run::{RunState, Stage};
+use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
 
 use crate::console::progress::Bar;
 use crate::plan::Plan;
+use crate::run::context::{Ended, RunContext, state_of};
+use crate::run::end_states;
 use crate::run::jobs::Jobs;
-use crate::run::missing;
-use crate::run::stages::Coordinator;
 
-/// Without a result for so long, the store is looked at again; doubled each time nothing is found, up to [`LOOK_AT_MOST`].
-const LOOK_AGAIN: Duration = Duration::from_secs(15);
-const LOOK_AT_MOST: Duration = Duration::from_secs(120);
+/// Without a result for this long, the store is checked for end states; doubled after each check
+/// that finds none, up to [`MAX_CHECK_STORE_AFTER`].
+const CHECK_STORE_AFTER: Duration = Duration::from_secs(15);
+const MAX_CHECK_STORE_AFTER: Duration = Duration::from_secs(120);
 
-/// Without any progress for so long, and with nothing on the queue, jobs are sent again: their messages were lost, and the broker did not show it.
-/// Longer than any job may take.
-const SEND_AGAIN: Duration = Duration::from_secs(1_800);
+/// Without progress for this long and with an empty queue, jobs are sent again: their messages were
+/// lost, and the broker did not report it. Longer than any job may take.
+const RESEND_AFTER: Duration = Duration::from_secs(1_800);
 
-/// A job that a worker dropped for a cancellation that nobody knows of here is sent again after so long.
-const DROPPED: Duration = Duration::from_secs(10);
+/// Delay before a job is sent again that a worker dropped for a cancellation unknown to this
+/// coordinator.
+const RESEND_DROPPED_AFTER: Duration = Duration::from_secs(10);
 
-/// How often the state is written.
-const WRITE_STATE: Duration = Duration::from_secs(2);
+/// How often the state record is written.
+const STATE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Messages that are published side by side.
-const PUBLISH: usize = 256;
+/// Maximum number of messages that are published at once.
+const MAX_CONCURRENT_PUBLISHES: usize = 256;
 
-/// After a cancellation, results of jobs that were running are waited for until none has come for so long.
-const LAST_RESULTS: Duration = Duration::from_secs(4);
+/// Maximum number of jobs that are added to the window before their ids are noted.
+const MAX_BATCH: usize = 2_000;
 
-/// How a stage ended.
-pub(crate) enum Ended {
-    /// Every job has its end state; how many artifacts were made.
-    Over(usize),
-    /// The run was cancelled.
-    Cancelled,
-    /// Another coordinator leads.
-    Lost,
+/// Maximum number of results that are delivered before they are acknowledged.
+const RESULTS_PREFETCH: u16 = 256;
+
+/// After a cancellation, results of running jobs are awaited until none has arrived for this long.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// The jobs of a stage, and those that need not be sent.
+pub(crate) struct StageJobs<'a> {
+    /// Which stage.
+    pub stage: Stage,
+    /// The jobs to send.
+    pub jobs: &'a Jobs<'a>,
+    /// The number of jobs of the stage, done or not.
+    pub all: usize,
+    /// The number of jobs that were quarantined before.
+    pub quarantined: usize,
 }
 
-/// The stage as it runs.
-struct Running<'a> {
-    coordinator: &'a Coordinator,
+/// A stage in progress.
+struct Dispatch<'a> {
+    context: &'a RunContext,
     plan: &'a Plan,
     stage: Stage,
     jobs: &'a Jobs<'a>,
     bar: Bar,
-    /// Jobs of the stage, with those that were done or given up before.
     all: usize,
+    /// Jobs that had their end state before the stage began.
     before: usize,
     since: jiff::Timestamp,
-    /// The next job to be sent.
+    /// The index of the next job to send.
     next: usize,
-    /// Jobs that were sent and have no end state yet, by id.
+    /// The index, by id, of each job that was sent and has no end state.
     pending: BTreeMap<String, usize>,
+    /// Artifacts that workers reported as made.
     made: usize,
     quarantined: usize,
-    /// Jobs that workers dropped, and when that was told.
+    /// Jobs that workers dropped, and when they reported it.
     dropped: Vec<(Instant, usize)>,
 }
 
-impl Coordinator {
-    /// Sends `jobs` and waits until each has its end state. `all` counts the jobs of the stage, `given_up` those that were quarantined before.
-    pub(crate) async fn stage(
-        &self,
-        plan: &Plan,
-        stage: Stage,
-        jobs: &Jobs<'_>,
-        all: usize,
-        given_up: usize,
-    ) -> Result<Ended> {
-        let before = all.saturating_sub(jobs.len());
-        let since = jiff::Timestamp::now();
-        let state = RunState {
-            version: RUN_VERSION,
-            stage,
-            jobs: all,
-            committed: before.saturating_sub(given_up),
-            quarantined: given_up,
-            cancelled: 0,
-            before,
-            since: Some(since),
-            updated: since,
-        };
-        self.write_state(plan, &state).await?;
-        if jobs.is_empty() {
-            return Ok(Ended::Over(0));
-        }
-        let mut results = self.queue.consume(&Channel::Results(plan.spec.id.clone()), 256).await?;
-        let bar = self.progress.stage(stage.name(), all, before);
-        let mut running = Running {
-            coordinator: self,
-            plan,
-            stage,
-            jobs,
-            bar,
-            all,
-            before,
-            since,
-            next: 0,
-            pending: BTreeMap::new(),
-            made: 0,
-            quarantined: given_up,
-            dropped: Vec::new(),
-        };
-        let ended = running.go(&mut *results).await?;
-        running.bar.end();
-        Ok(ended)
+/// Sends the jobs of a stage and waits until each has its end state. Returns the number of
+/// artifacts made.
+pub(crate) async fn run(context: &RunContext, plan: &Plan, work: StageJobs<'_>) -> Result<Ended<usize>> {
+    let StageJobs { stage, jobs, all, quarantined } = work;
+    let before = all.saturating_sub(jobs.len());
+    let since = jiff::Timestamp::now();
+    let committed = before.saturating_sub(quarantined);
+    let state =
+        RunState { jobs: all, committed, quarantined, before, since: Some(since), updated: since, ..state_of(stage) };
+    context.write_state(&plan.spec.id, &state).await?;
+    if jobs.is_empty() {
+        return Ok(Ended::Completed(0));
     }
-
-    pub(crate) async fn write_state(&self, plan: &Plan, state: &RunState) -> Result<()> {
-        run::put_json(self.store.as_ref(), &run_key(&plan.spec.id, "state.json"), state).await
-    }
+    let results = Channel::Results(plan.spec.id.clone());
+    let mut results = context.queue.consume(&results, RESULTS_PREFETCH).await?;
+    let bar = context.progress.stage(stage.name(), all, before);
+    let mut dispatch = Dispatch {
+        context,
+        plan,
+        stage,
+        jobs,
+        bar,
+        all,
+        before,
+        since,
+        next: 0,
+        pending: BTreeMap::new(),
+        made: 0,
+        quarantined,
+        dropped: Vec::new(),
+    };
+    let ended = dispatch.run(&mut *results).await?;
+    dispatch.bar.end();
+    Ok(ended)
 }
 
-impl Running<'_> {
-    async fn go(&mut self, results: &mut dyn Deliveries) -> Result<Ended> {
-        let mut patience = LOOK_AGAIN;
+impl Dispatch<'_> {
+    async fn run(&mut self, results: &mut dyn Deliveries) -> Result<Ended<usize>> {
+        let mut check_after = CHECK_STORE_AFTER;
         let (mut last_result, mut last_progress, mut last_state) = (Instant::now(), Instant::now(), Instant::now());
-        let mut told = false;
-        // When jobs whose messages are lost are sent again.
-        let mut again: Option<Instant> = None;
+        let mut warned = false;
+        let mut resend_at: Option<Instant> = None;
         loop {
             self.fill_window().await?;
             if self.pending.is_empty() {
                 self.write_state(0).await?;
-                return Ok(Ended::Over(self.made));
+                return Ok(Ended::Completed(self.made));
             }
-            let halt = &self.coordinator.halt;
+            let signals = &self.context.signals;
             let next = tokio::select! {
                 biased;
-                () = halt.stop.cancelled() => return Err(Error::cancelled(format!(
-                    "asked to stop; start the same command again to go on with the run {}", self.plan.spec.id
+                () = signals.stop.cancelled() => return Err(Error::cancelled(format!(
+                    "asked to stop; repeat the command to resume the run {}", self.plan.spec.id
                 ))),
-                () = halt.lost.cancelled() => return Ok(Ended::Lost),
-                () = halt.cancelled.cancelled() => return self.wind_up(results).await,
-                next = tokio::time::timeout(WRITE_STATE, results.next()) => next,
+                () = signals.superseded.cancelled() => return Ok(Ended::Superseded),
+                () = signals.cancelled.cancelled() => return self.drain(results).await,
+                next = tokio::time::timeout(STATE_INTERVAL, results.next()) => next,
             };
             let ended = match next {
                 Ok(delivery) => {
                     last_result = Instant::now();
-                    patience = LOOK_AGAIN;
+                    check_after = CHECK_STORE_AFTER;
                     let delivery = delivery?.ok_or_else(|| Error::transient("the queue was closed"))?;
                     let result = read_result(&delivery.body);
                     delivery.ack().await?;
                     result.into_iter().collect()
                 }
-                Err(_) if last_result.elapsed() >= patience => {
+                Err(_) if last_result.elapsed() >= check_after => {
                     last_result = Instant::now();
-                    // Of those that a worker has taken, none waits.
-                    if !told && self.made == 0 && self.waiting().await >= self.pending.len() as u64 {
-                        told = true;
-                        let words = "jobs wait on the queue and nobody takes any: is a `jhalak-worker` running?";
-                        self.coordinator.progress.say(words);
+                    // A job that a worker has taken is no longer on the queue.
+                    if !warned && self.made == 0 && self.depth().await >= self.pending.len() as u64 {
+                        warned = true;
+                        let message = "no worker takes the jobs on the queue: is a `jhalak-worker` running?";
+                        self.context.progress.say(message);
                     }
-                    let looked = missing::end_states(self.store(), self.plan, self.jobs, &self.pending).await;
-                    let found = for_now(looked, "the store cannot be looked at now")?.unwrap_or_default();
-                    patience = if found.is_empty() { (patience * 2).min(LOOK_AT_MOST) } else { LOOK_AGAIN };
+                    let states = end_states::find(self.store(), self.plan, self.jobs, &self.pending).await;
+                    let found = ignore_transient(states, "cannot check the store for end states")?.unwrap_or_default();
+                    check_after = match found.is_empty() {
+                        true => (check_after * 2).min(MAX_CHECK_STORE_AFTER),
+                        false => CHECK_STORE_AFTER,
+                    };
                     found
                 }
                 Err(_) => Vec::new(),
@@ -172,85 +170,97 @@ impl Running<'_> {
                     last_progress = Instant::now();
                 }
             }
-            if last_state.elapsed() >= WRITE_STATE {
-                // For people: what drives the run is what the store holds.
-                for_now(self.write_state(0).await, "the state of the run cannot be written now")?;
+            if last_state.elapsed() >= STATE_INTERVAL {
+                // The record only informs people: the run itself relies on the artifacts in the
+                // store.
+                ignore_transient(self.write_state(0).await, "cannot write the state of the run")?;
                 last_state = Instant::now();
-                let (again, later): (Vec<_>, Vec<_>) =
-                    self.dropped.drain(..).partition(|(at, _)| at.elapsed() > DROPPED);
-                self.dropped = later;
-                self.send(again.into_iter().map(|(_, i)| i).collect()).await?;
+                self.resend_dropped().await?;
             }
             if results.were_forgotten() {
-                self.coordinator.progress.say("the broker has lost its data: what is missing is sent again");
-                again = Some(Instant::now());
+                self.context.progress.say("the broker has lost its data: sending the missing jobs again");
+                resend_at = Some(Instant::now());
             }
-            if last_progress.elapsed() > SEND_AGAIN && self.waiting().await == 0 {
-                tracing::warn!(
-                    jobs = self.pending.len(),
-                    "no progress and nothing on the queue: sending what is missing again"
-                );
-                again = Some(Instant::now());
+            if last_progress.elapsed() > RESEND_AFTER && self.depth().await == 0 {
+                let jobs = self.pending.len();
+                tracing::warn!(jobs, "no progress and an empty queue: sending the missing jobs again");
+                resend_at = Some(Instant::now());
             }
-            if again.is_some_and(|at| at <= Instant::now()) {
-                let sent = for_now(self.send_again().await, "lost jobs cannot be sent again now")?;
-                again = sent.is_none().then(|| Instant::now() + LOOK_AGAIN);
+            if resend_at.is_some_and(|at| at <= Instant::now()) {
+                let sent = ignore_transient(self.resend_lost().await, "cannot send lost jobs again")?;
+                resend_at = sent.is_none().then(|| Instant::now() + CHECK_STORE_AFTER);
                 last_progress = Instant::now();
             }
         }
     }
 
-    /// Sends again every job whose message may be lost: those without an end state, also in the store.
-    async fn send_again(&mut self) -> Result<()> {
-        for (id, outcome) in missing::end_states(self.store(), self.plan, self.jobs, &self.pending).await? {
-            self.settle(&id, outcome);
-        }
-        self.send(self.pending.values().copied().collect()).await
-    }
-
     async fn fill_window(&mut self) -> Result<()> {
-        let window = self.coordinator.window;
-        // Refilled in batches: a message alone waits for its confirmation.
-        if self.next == self.jobs.len()
-            || (self.pending.len() + PUBLISH.min(window) > window && !self.pending.is_empty())
-        {
+        let window = self.context.window;
+        // Refilled in batches: a single message would wait alone for its confirmation.
+        let batch_fits = self.pending.len() + MAX_CONCURRENT_PUBLISHES.min(window) <= window;
+        if self.next == self.jobs.len() || !(batch_fits || self.pending.is_empty()) {
             return Ok(());
         }
         while self.pending.len() < window && self.next < self.jobs.len() {
-            let last = (self.next + (window - self.pending.len()).min(2_000)).min(self.jobs.len());
+            let last = (self.next + (window - self.pending.len()).min(MAX_BATCH)).min(self.jobs.len());
             let batch: Vec<usize> = (self.next..last).collect();
             self.send(batch.clone()).await?;
             self.pending.extend(batch.into_iter().map(|i| (self.jobs.id(i), i)));
             self.next = last;
-            jhalak_common::process::fault_point::reach("coordinator-published");
+            fault_point::reach("coordinator-published");
         }
         Ok(())
     }
 
     async fn send(&self, batch: Vec<usize>) -> Result<()> {
         let channel = Channel::Work(self.jobs.kind());
-        let queue = &self.coordinator.queue;
+        let queue = &self.context.queue;
         let (channel, jobs) = (&channel, self.jobs);
         stream::iter(batch)
             .map(Ok::<_, Error>)
-            .try_for_each_concurrent(PUBLISH, |i| async move { queue.publish(channel, jobs.build(i).encode()?).await })
+            .try_for_each_concurrent(MAX_CONCURRENT_PUBLISHES, |i| async move {
+                queue.publish(channel, jobs.build(i).encode()?).await
+            })
             .await
     }
 
-    /// Notes the end state of a job. False where it had one already or is none of this stage's.
+    /// Sends again every job without an end state, on the queue or in the store: its message may be
+    /// lost.
+    async fn resend_lost(&mut self) -> Result<()> {
+        for (id, outcome) in end_states::find(self.store(), self.plan, self.jobs, &self.pending).await? {
+            self.settle(&id, outcome);
+        }
+        self.send(self.pending.values().copied().collect()).await
+    }
+
+    async fn resend_dropped(&mut self) -> Result<()> {
+        let is_due = |(at, _): &(Instant, usize)| at.elapsed() > RESEND_DROPPED_AFTER;
+        let (due, later): (Vec<_>, Vec<_>) = self.dropped.drain(..).partition(is_due);
+        self.dropped = later;
+        self.send(due.into_iter().map(|(_, i)| i).collect()).await
+    }
+
+    /// Records the end state of a job. Returns false for a job that has one already or is not of
+    /// this stage.
     fn settle(&mut self, id: &str, outcome: Outcome) -> bool {
         let Some(i) = self.pending.remove(id) else { return false };
+        let (kind, about) = (self.jobs.kind().name(), self.jobs.about(i));
+        let trailer = self.jobs.trailer(i).map(|t| self.plan.trailers.trailers[t].subject.id.as_str());
+        let _span = tracing::error_span!("job", job = id, kind, trailer).entered();
         match outcome {
             Outcome::Committed { made, .. } => {
+                tracing::debug!(made, "job committed");
                 self.made += made;
-                self.bar.step(&self.jobs.about(i));
+                self.bar.step(&about);
             }
             Outcome::Quarantined { reason, .. } => {
+                tracing::debug!(reason, "job quarantined");
                 self.quarantined += 1;
-                self.bar.quarantined(&self.jobs.about(i), &reason);
+                self.bar.quarantined(&about, &reason);
             }
-            // It counts with those that were never started.
+            // Stays pending: the job counts as not started.
             Outcome::Cancelled => {
+                tracing::debug!("job dropped: its run was cancelled");
                 self.dropped.push((Instant::now(), i));
                 self.pending.insert(id.to_string(), i);
             }
@@ -258,11 +268,11 @@ impl Running<'_> {
         true
     }
 
-    /// The run was cancelled: takes what still ends, then writes down what was left.
-    async fn wind_up(&mut self, results: &mut dyn Deliveries) -> Result<Ended> {
-        let mut cancelled = std::collections::BTreeSet::new();
+    /// After a cancellation: takes the last results, then writes how many jobs were left.
+    async fn drain(&mut self, results: &mut dyn Deliveries) -> Result<Ended<usize>> {
+        let mut cancelled = BTreeSet::new();
         while cancelled.len() < self.pending.len() {
-            let Ok(delivery) = tokio::time::timeout(LAST_RESULTS, results.next()).await else { break };
+            let Ok(delivery) = tokio::time::timeout(DRAIN_TIMEOUT, results.next()).await else { break };
             let Some(delivery) = delivery? else { break };
             if let Some((id, outcome)) = read_result(&delivery.body) {
                 if outcome == Outcome::Cancelled {
@@ -272,46 +282,47 @@ impl Running<'_> {
             }
             delivery.ack().await?;
         }
-        for (id, outcome) in missing::end_states(self.store(), self.plan, self.jobs, &self.pending).await? {
+        for (id, outcome) in end_states::find(self.store(), self.plan, self.jobs, &self.pending).await? {
             self.settle(&id, outcome);
         }
-        let left = self.pending.len() + self.jobs.len() - self.next;
         self.stage = Stage::Cancelled;
-        self.write_state(left).await?;
+        self.write_state(self.open()).await?;
         Ok(Ended::Cancelled)
     }
 
     async fn write_state(&self, cancelled: usize) -> Result<()> {
-        let open = self.pending.len() + self.jobs.len() - self.next;
         let state = RunState {
-            version: RUN_VERSION,
-            stage: self.stage,
             jobs: self.all,
-            committed: self.all.saturating_sub(open + self.quarantined),
+            committed: self.all.saturating_sub(self.open() + self.quarantined),
             quarantined: self.quarantined,
             cancelled,
             before: self.before,
             since: Some(self.since),
-            updated: jiff::Timestamp::now(),
+            ..state_of(self.stage)
         };
-        self.coordinator.write_state(self.plan, &state).await
+        self.context.write_state(&self.plan.spec.id, &state).await
     }
 
-    /// Jobs of this kind on the queue; 0 where the broker cannot tell.
-    async fn waiting(&self) -> u64 {
-        self.coordinator.queue.depth(&Channel::Work(self.jobs.kind())).await.unwrap_or(0)
+    /// The number of jobs without an end state, sent or not.
+    fn open(&self) -> usize {
+        self.pending.len() + self.jobs.len() - self.next
     }
 
-    fn store(&self) -> &dyn jhalak_common::store::ObjectStore {
-        self.coordinator.store.as_ref()
+    /// The number of jobs of this kind on the queue; 0 when the broker cannot tell.
+    async fn depth(&self) -> u64 {
+        self.context.queue.depth(&Channel::Work(self.jobs.kind())).await.unwrap_or(0)
+    }
+
+    fn store(&self) -> &dyn ObjectStore {
+        self.context.store.as_ref()
     }
 }
 
-/// None, and a warning, for what may pass by itself.
-fn for_now<T>(outcome: Result<T>, what: &str) -> Result<Option<T>> {
+/// Turns a transient error into None and a warning.
+fn ignore_transient<T>(outcome: Result<T>, failed: &str) -> Result<Option<T>> {
     match outcome {
         Err(error) if error.kind().is_transient() => {
-            tracing::warn!(error = %error.chain(), "{what}");
+            tracing::warn!(error = %error.chain(), "{failed}");
             Ok(None)
         }
         other => other.map(Some),
@@ -322,8 +333,119 @@ fn read_result(body: &[u8]) -> Option<(String, Outcome)> {
     match JobResult::decode(body) {
         Ok(result) => Some((result.job, result.outcome)),
         Err(error) => {
-            tracing::warn!(error = %error.chain(), "a result was passed over: the store will tell");
+            tracing::warn!(error = %error.chain(), "unreadable result ignored: the store will show the end state");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::testing::{self, Bench, plan};
+    use jhalak_common::queue::{Queue, WorkKind};
+    use jhalak_common::run::job::Job;
+
+    const EXTRACT: Channel = Channel::Work(WorkKind::Extract);
+
+    fn extraction<'a>(jobs: &'a Jobs<'a>) -> StageJobs<'a> {
+        StageJobs { stage: Stage::Extracting, jobs, all: jobs.len(), quarantined: 0 }
+    }
+
+    #[tokio::test]
+    async fn a_stage_without_jobs_completes_at_once() {
+        let bench = Bench::new();
+        let plan = plan(3);
+        let jobs = Jobs::extractions(&plan, bench.store.url(), &[0, 0, 0]);
+        let work = StageJobs { stage: Stage::Extracting, jobs: &jobs, all: 3, quarantined: 1 };
+        let ended = run(&bench.context(16), &plan, work).await.expect("a stage");
+        assert!(matches!(ended, Ended::Completed(0)), "{ended:?}");
+        let state = bench.state(&plan).await;
+        assert_eq!((state.jobs, state.committed, state.quarantined, state.before), (3, 2, 1, 3));
+    }
+
+    #[tokio::test]
+    async fn a_stage_sends_all_jobs_through_a_small_window_and_counts_what_was_made() {
+        let bench = Bench::with_workers();
+        let plan = plan(9);
+        let jobs = Jobs::extractions(&plan, bench.store.url(), &[0b111; 9]);
+        bench.poisoned.lock().expect("no panic").insert("m4".into());
+        let ended = run(&bench.context(2), &plan, extraction(&jobs)).await.expect("a stage");
+        assert!(matches!(ended, Ended::Completed(24)), "{ended:?}");
+        let state = bench.state(&plan).await;
+        assert_eq!((state.jobs, state.committed, state.quarantined), (9, 8, 1));
+    }
+
+    #[tokio::test]
+    async fn a_stage_has_no_more_jobs_on_the_queue_than_its_window_and_leaves_them_there_when_stopped() {
+        let bench = Bench::new();
+        let plan = plan(9);
+        let jobs = Jobs::extractions(&plan, bench.store.url(), &[0b111; 9]);
+        bench.signals.stop.cancel();
+        let error = run(&bench.context(4), &plan, extraction(&jobs)).await.expect_err("it was stopped");
+        assert_eq!(error.kind(), jhalak_common::ErrorKind::Cancelled);
+        assert_eq!(bench.queue.depth(&EXTRACT).await.expect("an open queue"), 4);
+    }
+
+    #[tokio::test]
+    async fn a_superseded_coordinator_stops_and_sends_nothing_more() {
+        let bench = Bench::new();
+        let plan = plan(9);
+        let jobs = Jobs::extractions(&plan, bench.store.url(), &[0b111; 9]);
+        bench.signals.superseded.cancel();
+        let ended = run(&bench.context(4), &plan, extraction(&jobs)).await.expect("a stage");
+        assert!(matches!(ended, Ended::Superseded), "{ended:?}");
+        assert_eq!(bench.queue.depth(&EXTRACT).await.expect("an open queue"), 4);
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_stage_drains_running_jobs_and_counts_those_left() {
+        let bench = Bench::new();
+        let plan = plan(3);
+        let jobs = Jobs::extractions(&plan, bench.store.url(), &[0b111; 3]);
+        let worker = async {
+            let mut deliveries = bench.queue.consume(&EXTRACT, 4).await.expect("an open queue");
+            for i in 0..3 {
+                let delivery = deliveries.next().await.expect("an open queue").expect("a message");
+                let job = Job::decode(&delivery.body).expect("a job");
+                delivery.ack().await.expect("an open queue");
+                // The first job is running when the run is cancelled, the others are dropped.
+                let outcome = match i {
+                    0 => {
+                        bench.signals.cancelled.cancel();
+                        let made = testing::commit(bench.store.as_ref(), &job).await;
+                        Outcome::Committed { made, seconds: BTreeMap::new() }
+                    }
+                    _ => Outcome::Cancelled,
+                };
+                testing::publish_result(&bench.queue, &job, outcome).await;
+            }
+        };
+        let context = bench.context(16);
+        let (ended, ()) = tokio::join!(run(&context, &plan, extraction(&jobs)), worker);
+        assert!(matches!(ended.expect("a stage"), Ended::Cancelled));
+        let state = bench.state(&plan).await;
+        assert_eq!((state.stage, state.committed, state.cancelled), (Stage::Cancelled, 1, 2));
+    }
+
+    #[tokio::test]
+    async fn results_of_unknown_jobs_and_unreadable_results_are_ignored() {
+        let bench = Bench::with_workers();
+        let plan = plan(2);
+        let jobs = Jobs::extractions(&plan, bench.store.url(), &[0b111, 0]);
+        let other = Jobs::extractions(&plan, bench.store.url(), &[0, 0b111]).build(0);
+        let context = bench.context(16);
+        let noise = async {
+            // Published once the stage consumes: without a consumer results are dropped.
+            tokio::task::yield_now().await;
+            let body = bytes::Bytes::from_static(b"noise");
+            bench.queue.publish(&Channel::Results(plan.spec.id.clone()), body).await.expect("an open queue");
+            let outcome = Outcome::Committed { made: 100, seconds: BTreeMap::new() };
+            testing::publish_result(&bench.queue, &other, outcome).await;
+        };
+        // This consumer keeps the channel from the start.
+        let _results = bench.queue.consume(&Channel::Results(plan.spec.id.clone()), 1).await.expect("an open queue");
+        let (ended, ()) = tokio::join!(run(&context, &plan, extraction(&jobs)), noise);
+        assert!(matches!(ended.expect("a stage"), Ended::Completed(3)));
     }
 }

@@ -1,104 +1,81 @@
-//! What a run would do and why, without doing it: `submit --dry-run`.
+//! Describes what a run would do and why, without doing it: `submit --dry-run`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::TryStreamExt;
 use jhalak_common::Result;
-use jhalak_common::artifact::{ArtifactKey, ArtifactKind, Recipe, Subject};
-use jhalak_common::run::quarantine_key;
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind};
 use jhalak_common::store::ObjectStore;
 use serde::Serialize;
 
 use crate::artifacts::embedding_tables::{self, GatheredTable};
 use crate::plan::Plan;
 use crate::run::jobs::Jobs;
-use crate::run::missing;
-use crate::run::stages;
+use crate::run::remaining;
 
-/// Jobs that are told one by one in words.
-const TOLD: usize = 20;
+/// Maximum number of jobs that the text lists one by one.
+const MAX_LISTED: usize = 20;
 
 /// What a run would do.
 #[derive(Debug, Serialize)]
-pub struct Explanation {
-    /// The run.
+pub struct DryRun {
+    /// The id of the run.
     pub run: String,
-    /// Trailers of the dataset.
+    /// The number of trailers of the dataset.
     pub trailers: usize,
-    /// Extraction jobs that would be sent.
-    pub extract: Vec<WouldRun>,
-    /// Extraction jobs that the run gave up before: `jhalak retry` lets them be tried again.
+    /// The extraction jobs that the run would send.
+    pub extract: Vec<PlannedJob>,
+    /// The number of quarantined extraction jobs; `jhalak retry` makes the run send them again.
     pub given_up: usize,
-    /// Folds of cells that would be trained, and the final model, as far as can be told now.
-    pub train: Vec<WouldRun>,
-    /// Why `train` may grow: tables of embeddings come from extractions that are still to be done.
+    /// The training jobs that the run would send, as far as the store shows them now.
+    pub train: Vec<PlannedJob>,
+    /// Why `train` may grow: tables of embeddings depend on extractions that remain.
     pub train_depends: Option<String>,
-    /// Commit records that would be removed, so that their artifacts are made again.
+    /// The keys of the commit records that the run would remove, so that their artifacts are made
+    /// again.
     pub retracted: Vec<String>,
 }
 
-/// A job and the reasons for it.
+/// A job that the run would send.
 #[derive(Debug, Serialize)]
-pub struct WouldRun {
-    /// Its id.
+pub struct PlannedJob {
+    /// The id of the job.
     pub job: String,
-    /// What it is about, in words.
+    /// The trailer or the fold, for people.
     pub about: String,
-    /// What it would make, each with the reason.
+    /// The artifacts that the job would make, each with the reason.
     pub makes: Vec<Reason>,
 }
 
 /// Why an artifact would be made.
 #[derive(Debug, Serialize)]
 pub struct Reason {
-    /// What.
+    /// The kind of artifact.
     pub kind: ArtifactKind,
-    /// Why, in words.
+    /// The reason.
     pub why: &'static str,
 }
 
 const NEW: &str = "no artifact of this kind is stored for this trailer's content";
-const OTHER_RECIPE: &str = "stored under another recipe only: a setting, a model or what it is made from has changed";
-const AGAIN: &str = "asked to be made again";
+const OTHER_RECIPE: &str = "stored under another recipe only: a setting, a model or an input has changed";
+const AGAIN: &str = "requested again with --reprocess";
 const NO_RESULT: &str = "no result is committed";
 
-/// Looks what the run would do. `again` are the artifacts that were asked to be made again.
-pub async fn explain(store: &dyn ObjectStore, plan: &Plan, again: &[ArtifactKey]) -> Result<Explanation> {
-    let again: BTreeSet<&ArtifactKey> = again.iter().collect();
-    let mut miss = missing::of_trailers(store, plan).await?;
-    for (trailer, missing) in plan.trailers.trailers.iter().zip(&mut miss) {
-        for (bit, recipe) in plan.spec.recipes.iter().enumerate() {
-            if !again.is_empty() && again.contains(&ArtifactKey::new(recipe, &trailer.subject)) {
-                *missing |= 1 << bit;
-            }
-        }
-    }
-    let mut jobs = Jobs::extractions(plan, store.url(), &miss);
-    let quarantined = missing::quarantine_keys(store, &plan.spec.id).await?;
-    let before = jobs.len();
-    jobs.retain(|id| !quarantined.contains(&quarantine_key(&plan.spec.id, id)));
-    let given_up = before - jobs.len();
+/// Computes what the run would do. Artifacts in `again` are to be made again although they are
+/// committed.
+pub async fn describe(store: &dyn ObjectStore, plan: &Plan, again: &[ArtifactKey]) -> Result<DryRun> {
+    let again: BTreeSet<ArtifactKey> = again.iter().cloned().collect();
+    let extraction = remaining::extraction(store, plan, &again).await?;
     let stored = stored_of_any_recipe(store, plan).await?;
-    let extract: Vec<WouldRun> = (0..jobs.len())
-        .map(|i| {
-            let reason = |key: &ArtifactKey| {
-                let known =
-                    stored.get(&key.kind).is_some_and(|set| set.contains(&ArtifactKey::subject_folder(&key.subject)));
-                Reason {
-                    kind: key.kind,
-                    why: if again.contains(key) {
-                        AGAIN
-                    } else if known {
-                        OTHER_RECIPE
-                    } else {
-                        NEW
-                    },
-                }
-            };
-            WouldRun { job: jobs.id(i), about: jobs.about(i), makes: jobs.artifacts(i).iter().map(reason).collect() }
-        })
-        .collect();
-
+    let extract = planned(&extraction.jobs, |key| {
+        let is_stored = |set: &BTreeSet<String>| set.contains(&ArtifactKey::subject_folder(&key.subject));
+        if again.contains(key) {
+            AGAIN
+        } else if stored.get(&key.kind).is_some_and(is_stored) {
+            OTHER_RECIPE
+        } else {
+            NEW
+        }
+    });
     let mut tables: Vec<GatheredTable> = Vec::new();
     let mut tables_missing = false;
     for (table, source) in embedding_tables::sources(plan) {
@@ -107,43 +84,33 @@ pub async fn explain(store: &dyn ObjectStore, plan: &Plan, again: &[ArtifactKey]
             tables.extend(found);
         }
     }
-    let (tasks, _) = missing::cell_tasks(plan, &tables)?;
-    let is_again = |recipe: &Recipe, dataset: &Subject| again.contains(&ArtifactKey::new(recipe, dataset));
-    let (redo, rest): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|task| is_again(&task.recipe, &task.dataset));
-    let open = missing::of_cells(store, rest).await?;
-    let (fit_again, fit_open) = match stages::fit_task(plan, &tables)? {
-        Some(task) if is_again(&task.recipe, &task.dataset) => (Some(task), None),
-        Some(task) if missing::all_committed(store, vec![ArtifactKey::new(&task.recipe, &task.dataset)]).await? => {
-            (None, None)
-        }
-        task => (None, task),
-    };
-    let mut train = Vec::new();
-    for (fit, tasks, why) in [(fit_again, redo, AGAIN), (fit_open, open, NO_RESULT)] {
-        let mut jobs = Jobs::training(plan, store.url(), fit, tasks);
-        jobs.retain(|id| !quarantined.contains(&quarantine_key(&plan.spec.id, id)));
-        train.extend((0..jobs.len()).map(|i| WouldRun {
-            job: jobs.id(i),
-            about: jobs.about(i),
-            makes: jobs.wanted(i).iter().map(|recipe| Reason { kind: recipe.kind, why }).collect(),
-        }));
-    }
+    let training = remaining::training(store, plan, &tables, &again).await?;
+    let train = planned(&training.jobs, |key| if again.contains(key) { AGAIN } else { NO_RESULT });
     let train_depends = (!extract.is_empty() || tables_missing).then(|| {
-        "cells that read embeddings are trained again where the table of embeddings comes out another than the one that is stored".to_string()
+        "cells that read embeddings are trained again if their table of embeddings differs from the stored one"
+            .to_string()
     });
-    let retracted = again.iter().map(|key| key.commit()).collect();
-    Ok(Explanation {
+    Ok(DryRun {
         run: plan.spec.id.clone(),
         trailers: plan.trailers.trailers.len(),
         extract,
-        given_up,
+        given_up: extraction.quarantined,
         train,
         train_depends,
-        retracted,
+        retracted: again.iter().map(ArtifactKey::commit).collect(),
     })
 }
 
-/// The subjects' folders of everything stored of the run's kinds, of whatever recipe.
+fn planned(jobs: &Jobs<'_>, why: impl Fn(&ArtifactKey) -> &'static str) -> Vec<PlannedJob> {
+    let job = |i| {
+        let makes = jobs.artifacts(i).iter().map(|key| Reason { kind: key.kind, why: why(key) }).collect();
+        PlannedJob { job: jobs.id(i), about: jobs.about(i), makes }
+    };
+    (0..jobs.len()).map(job).collect()
+}
+
+/// The folders of all subjects that are stored under any recipe, for each kind of artifact that the
+/// run makes.
 async fn stored_of_any_recipe(
     store: &dyn ObjectStore,
     plan: &Plan,
@@ -154,19 +121,17 @@ async fn stored_of_any_recipe(
             continue;
         }
         let mut subjects = BTreeSet::new();
-        let mut objects = store.list(&format!("artifacts/{}/", recipe.kind.name()));
-        while let Some(object) = objects.try_next().await? {
-            subjects.extend(
-                object.key.strip_suffix("/commit.json").and_then(|key| key.rsplit('/').next()).map(str::to_string),
-            );
-        }
+        artifact::each_committed_of_kind(store, recipe.kind, |subject| {
+            subjects.insert(subject.to_string());
+        })
+        .await?;
         found.insert(recipe.kind, subjects);
     }
     Ok(found)
 }
 
-impl Explanation {
-    /// For people.
+impl DryRun {
+    /// The answer as text.
     pub fn text(&self) -> String {
         let mut text = format!(
             "run {}\n  extract  {} of {} trailers{}\n",
@@ -175,18 +140,21 @@ impl Explanation {
             self.trailers,
             match self.given_up {
                 0 => String::new(),
-                n => format!(", {n} more were given up before: jhalak retry {} lets them be tried again", self.run),
+                n => format!(", {n} more are quarantined: jhalak retry {} makes the run send them again", self.run),
             }
         );
         for (count, kind, why) in counted(&self.extract) {
             text.push_str(&format!("           {count} x {}: {why}\n", kind.name()));
         }
-        for job in self.extract.iter().take(TOLD) {
+        for job in self.extract.iter().take(MAX_LISTED) {
             let kinds: Vec<&str> = job.makes.iter().map(|reason| reason.kind.name()).collect();
             text.push_str(&format!("             {}: {}\n", job.about, kinds.join(", ")));
         }
-        if self.extract.len() > TOLD {
-            text.push_str(&format!("             and {} more: --json lists them all\n", self.extract.len() - TOLD));
+        if self.extract.len() > MAX_LISTED {
+            text.push_str(&format!(
+                "             and {} more: --json lists them all\n",
+                self.extract.len() - MAX_LISTED
+            ));
         }
         text.push_str(&format!("  train    {} jobs\n", self.train.len()));
         for (count, kind, why) in counted(&self.train) {
@@ -203,10 +171,69 @@ impl Explanation {
     }
 }
 
-fn counted(jobs: &[WouldRun]) -> Vec<(usize, ArtifactKind, &'static str)> {
+fn counted(jobs: &[PlannedJob]) -> Vec<(usize, ArtifactKind, &'static str)> {
     let mut counts: BTreeMap<(ArtifactKind, &'static str), usize> = BTreeMap::new();
     for reason in jobs.iter().flat_map(|job| &job.makes) {
         *counts.entry((reason.kind, reason.why)).or_default() += 1;
     }
     counts.into_iter().map(|((kind, why), count)| (count, kind, why)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::testing::{Bench, commit_one, plan};
+
+    fn reasons(dry_run: &DryRun, trailer: &str) -> Vec<(ArtifactKind, &'static str)> {
+        let job = dry_run.extract.iter().find(|job| job.about.contains(trailer)).expect("a job");
+        job.makes.iter().map(|reason| (reason.kind, reason.why)).collect()
+    }
+
+    #[tokio::test]
+    async fn each_artifact_has_the_reason_why_it_would_be_made() {
+        let bench = Bench::new();
+        let plan = plan(2);
+        let recipes = &plan.spec.recipes;
+        let [first, second] = [0, 1].map(|i| &plan.trailers.trailers[i].subject);
+        let mut other_recipe = recipes[0].clone();
+        other_recipe.params = serde_json::json!({ "count": 8 });
+        commit_one(bench.store.as_ref(), &other_recipe, first).await;
+        for recipe in recipes {
+            commit_one(bench.store.as_ref(), recipe, second).await;
+        }
+        let again = [ArtifactKey::new(&recipes[2], second)];
+        let dry_run = describe(bench.store.as_ref(), &plan, &again).await.expect("a readable store");
+        assert_eq!(
+            reasons(&dry_run, "m0"),
+            [
+                (ArtifactKind::Keyframes, OTHER_RECIPE),
+                (ArtifactKind::VideoEmbedding, NEW),
+                (ArtifactKind::AudioEmbedding, NEW)
+            ]
+        );
+        assert_eq!(reasons(&dry_run, "m1"), [(ArtifactKind::AudioEmbedding, AGAIN)]);
+        assert_eq!(dry_run.retracted, [again[0].commit()]);
+        assert!(dry_run.train_depends.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_dry_run_writes_and_sends_nothing() {
+        let bench = Bench::with_workers();
+        let plan = plan(2);
+        bench.drive(&plan).await;
+        let before = bench.commits().await;
+        let again = [ArtifactKey::new(&plan.spec.recipes[0], &plan.trailers.trailers[0].subject)];
+        let dry_run = describe(bench.store.as_ref(), &plan, &again).await.expect("a readable store");
+        assert_eq!(dry_run.extract.len(), 1);
+        assert_eq!(bench.commits().await, before);
+    }
+
+    #[tokio::test]
+    async fn the_text_lists_a_limited_number_of_jobs_and_says_how_many_more_there_are() {
+        let bench = Bench::new();
+        let plan = plan(MAX_LISTED + 5);
+        let text = describe(bench.store.as_ref(), &plan, &[]).await.expect("a readable store").text();
+        assert_eq!(text.matches("trailer of").count(), MAX_LISTED, "{text}");
+        assert!(text.contains("and 5 more") && text.contains("25 of 25 trailers"), "{text}");
+    }
 }

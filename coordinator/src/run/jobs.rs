@@ -1,4 +1,5 @@
-//! The jobs of one stage. Extractions are built when they are sent: a hundred thousand of them take a few bytes each until then.
+//! The jobs of one stage. Extraction jobs are built when they are sent: until then a hundred
+//! thousand of them take a few bytes each.
 
 use std::cmp::Reverse;
 
@@ -8,11 +9,9 @@ use jhalak_common::queue::WorkKind;
 use jhalak_common::run::job::{CellTask, ExtractTask, FitTask, Job, MESSAGE_VERSION, Task};
 
 use crate::plan::Plan;
+use crate::run::missing::RecipeSet;
 
-/// Recipes of a trailer's artifacts, as bits: bit i stands for the run's recipe i.
-pub type RecipeSet = u32;
-
-/// Jobs that are to be sent, by their number.
+/// The jobs that a stage sends, by index.
 pub struct Jobs<'a> {
     plan: &'a Plan,
     store: String,
@@ -20,15 +19,16 @@ pub struct Jobs<'a> {
 }
 
 enum List {
-    /// The trailer's place in the run's list, and what it misses.
+    /// The index of the trailer in the plan, and the recipes that it lacks.
     Extractions(Vec<(u32, RecipeSet)>),
-    /// Each with its id.
+    /// The id and the task of each job.
     Training(Vec<(String, Task)>),
 }
 
 impl<'a> Jobs<'a> {
-    /// One job for each trailer of the run that misses something: `missing` by the trailers' places. The longest files come first, so that no worker
-    /// is left with a long one when the others have nothing more to do.
+    /// Lists one job for each trailer that lacks an artifact, given `missing` by the trailer's
+    /// index in the plan. The largest files come first, so that no worker is left with a long one
+    /// when the others are idle.
     pub fn extractions(plan: &'a Plan, store: String, missing: &[RecipeSet]) -> Self {
         let missing = (0u32..).zip(missing).filter(|(_, set)| **set != 0);
         let mut list: Vec<(u32, RecipeSet)> = missing.map(|(trailer, set)| (trailer, *set)).collect();
@@ -36,7 +36,7 @@ impl<'a> Jobs<'a> {
         Jobs { plan, store, list: List::Extractions(list) }
     }
 
-    /// The final model, if there is to be one, and one job for each fold; what takes longest comes first.
+    /// Lists the job of the final model, if any, and one job for each fold, longest first.
     pub fn training(plan: &'a Plan, store: String, fit: Option<FitTask>, mut cells: Vec<CellTask>) -> Self {
         cells.sort_by_key(|task| Reverse(effort(task)));
         let fit = fit.map(|task| (format!("fit-{}", task.recipe.hash().short()), Task::Fit(Box::new(task))));
@@ -47,7 +47,7 @@ impl<'a> Jobs<'a> {
         Jobs { plan, store, list: List::Training(list) }
     }
 
-    /// How many there are.
+    /// The number of jobs.
     pub fn len(&self) -> usize {
         match &self.list {
             List::Extractions(list) => list.len(),
@@ -55,12 +55,12 @@ impl<'a> Jobs<'a> {
         }
     }
 
-    /// Whether there is none.
+    /// Whether there are no jobs.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The queue that they go to.
+    /// The kind of work, which names the queue.
     pub fn kind(&self) -> WorkKind {
         match self.list {
             List::Extractions(_) => WorkKind::Extract,
@@ -77,7 +77,7 @@ impl<'a> Jobs<'a> {
         }
     }
 
-    /// The id of job `i`: the same work has the same id, whoever plans it.
+    /// The id of job `i`: the same work has the same id in every plan.
     pub fn id(&self, i: usize) -> String {
         match &self.list {
             List::Extractions(list) => extraction_id(self.plan, list[i].0),
@@ -85,7 +85,7 @@ impl<'a> Jobs<'a> {
         }
     }
 
-    /// What job `i` is about, for people.
+    /// The trailer or the fold of job `i`, for people.
     pub fn about(&self, i: usize) -> String {
         match &self.list {
             List::Extractions(list) => {
@@ -99,7 +99,7 @@ impl<'a> Jobs<'a> {
         }
     }
 
-    /// The place of job `i`'s trailer in the run's list; None for training.
+    /// The index of the trailer of job `i` in the plan; None for training.
     pub fn trailer(&self, i: usize) -> Option<usize> {
         match &self.list {
             List::Extractions(list) => Some(list[i].0 as usize),
@@ -107,8 +107,8 @@ impl<'a> Jobs<'a> {
         }
     }
 
-    /// What job `i` is to make, upstream before downstream.
-    pub fn wanted(&self, i: usize) -> Vec<&Recipe> {
+    /// The recipes of the artifacts that job `i` makes, upstream before downstream.
+    fn recipes(&self, i: usize) -> Vec<&Recipe> {
         match &self.list {
             List::Extractions(list) => {
                 let recipes = self.plan.spec.recipes.iter().enumerate();
@@ -118,23 +118,23 @@ impl<'a> Jobs<'a> {
         }
     }
 
-    /// The artifacts that exist once job `i` is done.
+    /// The artifacts that exist once job `i` is committed.
     pub fn artifacts(&self, i: usize) -> Vec<ArtifactKey> {
         match &self.list {
             List::Extractions(list) => {
                 let subject = &self.plan.trailers.trailers[list[i].0 as usize].subject;
-                self.wanted(i).into_iter().map(|recipe| ArtifactKey::new(recipe, subject)).collect()
+                self.recipes(i).into_iter().map(|recipe| ArtifactKey::new(recipe, subject)).collect()
             }
             List::Training(list) => list[i].1.artifacts(),
         }
     }
 
-    /// Job `i` as it is sent.
+    /// The message of job `i`.
     pub fn build(&self, i: usize) -> Job {
         let task = match &self.list {
             List::Extractions(list) => Task::Extract(ExtractTask {
                 trailer: self.plan.trailers.trailers[list[i].0 as usize].clone(),
-                wanted: self.wanted(i).into_iter().cloned().collect(),
+                wanted: self.recipes(i).into_iter().cloned().collect(),
             }),
             List::Training(list) => list[i].1.clone(),
         };
@@ -147,7 +147,7 @@ fn extraction_id(plan: &Plan, trailer: u32) -> String {
     format!("extract-{}", ArtifactKey::subject_folder(&plan.trailers.trailers[trailer as usize].subject))
 }
 
-/// How long a fold takes beside others, roughly.
+/// The approximate duration of a fold, relative to other folds.
 fn effort(task: &CellTask) -> usize {
     let modalities = task.cell.modality.tables().len().max(1);
     match task.cell.model {
@@ -157,5 +157,55 @@ fn effort(task: &CellTask) -> usize {
         Model::MatrixFactorisation => 2,
         Model::Bias | Model::BiasClassWeighted => 1,
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing::plan;
+    use crate::run::tasks;
+
+    #[test]
+    fn extraction_jobs_ask_for_the_missing_artifacts_alone_largest_file_first() {
+        let plan = plan(3);
+        let jobs = Jobs::extractions(&plan, "file:///store".into(), &[0b101, 0, 0b010]);
+        assert_eq!((jobs.len(), jobs.kind()), (2, WorkKind::Extract));
+        assert_eq!((jobs.trailer(0), jobs.trailer(1)), (Some(2), Some(0)));
+        let job = jobs.build(1);
+        assert_eq!((job.id.as_str(), job.attempt), (jobs.id(1).as_str(), 0));
+        let kinds: Vec<_> = job.task.artifacts().iter().map(|key| key.kind.name()).collect();
+        assert_eq!(kinds, ["keyframes", "audio-embedding"]);
+        assert_eq!(job.task.artifacts(), jobs.artifacts(1));
+    }
+
+    #[test]
+    fn the_same_work_has_the_same_id_whatever_else_is_missing() {
+        let plan = plan(2);
+        let one = Jobs::extractions(&plan, "file:///store".into(), &[0b111, 0b111]);
+        let other = Jobs::extractions(&plan, "file:///store".into(), &[0b001, 0]);
+        assert_eq!(one.id(1), other.id(0));
+    }
+
+    #[test]
+    fn training_starts_with_the_final_model_and_the_longest_folds() {
+        let plan = plan(0);
+        let cells = tasks::cell_tasks(&plan, &[]).expect("a plan").tasks;
+        let mut longer = cells[0].clone();
+        longer.cell.model = Model::Ensemble;
+        let longest = longer.cell.name();
+        let fit = tasks::fit_task(&plan, &[]).expect("a plan");
+        let jobs = Jobs::training(&plan, "file:///store".into(), fit, vec![cells[0].clone(), longer, cells[1].clone()]);
+        assert_eq!((jobs.len(), jobs.kind(), jobs.trailer(0)), (4, WorkKind::Train, None));
+        assert!(jobs.id(0).starts_with("fit-") && jobs.about(1).contains(&longest), "{}", jobs.about(1));
+    }
+
+    #[test]
+    fn rejected_jobs_are_removed() {
+        let plan = plan(3);
+        let mut jobs = Jobs::extractions(&plan, "file:///store".into(), &[1, 1, 1]);
+        let rejected = jobs.id(0);
+        jobs.retain(|id| id != rejected);
+        assert_eq!((jobs.len(), jobs.trailer(0)), (2, Some(1)));
     }
 }

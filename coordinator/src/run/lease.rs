@@ -1,11 +1,14 @@
-//! Which of several coordinators drives a run: the one that holds its lead, a record in the store.
+//! The lease of a run: decides which of several coordinators drives it. A lease is a record in the
+//! store.
 //!
-//! `runs/RUN/lead/NUMBER.json` is created with If-None-Match, so that each number has one holder; the highest number leads. The holder writes its
-//! record again and again. Who sees it unchanged for [`PATIENCE`], released, or held by a dead process of this machine, takes the next number; the
-//! former holder finds that number and stops. No clocks are compared: each watches the record by its own.
+//! `runs/RUN/lead/NUMBER.json` is created with If-None-Match, so that each number has one holder;
+//! the highest number holds the lease. The holder rewrites its record every [`RENEW_INTERVAL`].
+//! Another coordinator takes the next number when the record has not changed for [`EXPIRY`], was
+//! released, or belongs to a dead process of the same machine; the former holder finds that number
+//! and stops. No clocks are compared: each coordinator times the record with its own clock.
 //!
-//! For a moment two may lead, after a pause of the one or a cut network. That costs work and harms nobody: jobs are idempotent, artifacts are
-//! committed once.
+//! Two coordinators may drive a run for a moment, after a pause of one of them or a network
+//! partition. That wastes work and does no harm: jobs are idempotent, artifacts are committed once.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,24 +20,26 @@ use jhalak_common::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
-/// How often the holder writes its record, and looks whether it was followed or the run cancelled.
-const BEAT: Duration = Duration::from_secs(2);
+/// How often the holder rewrites its record and checks whether it was superseded or the run
+/// cancelled.
+const RENEW_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A record that stays unchanged for so long belongs to a coordinator that is gone.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+/// A record that has not changed for this long belongs to a coordinator that is gone.
+pub const EXPIRY: Duration = Duration::from_secs(15);
 
-/// How often a record of another holder is looked at.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often the record of another holder is read.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Who leads.
+/// The process that holds a lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     /// The machine or pod.
     pub host: String,
-    /// Its process id there.
+    /// The process id on that machine.
     pub process: u32,
-    /// What tells this process from every other of that machine: the boot, and the moment when it was started.
+    /// Tells the process from every other one of that machine: the boot id and the start time.
     pub born: String,
 }
 
@@ -42,52 +47,54 @@ pub struct Holder {
 struct Record {
     version: u32,
     holder: Holder,
-    beat: u64,
+    #[serde(rename = "beat")]
+    renewals: u64,
     released: bool,
 }
 
-/// The lead of a run, kept by a task of its own until [`Lead::release`].
-pub struct Lead {
-    /// Cancelled when another coordinator has taken over.
-    pub lost: CancellationToken,
+/// The lease of a run, renewed by a task of its own until [`Lease::release`].
+pub struct Lease {
+    /// Cancelled when another coordinator has taken the lease.
+    pub superseded: CancellationToken,
     /// Cancelled when the run was cancelled.
     pub cancelled: CancellationToken,
     key: String,
     store: Arc<dyn ObjectStore>,
     end: CancellationToken,
-    keeping: JoinHandle<()>,
+    renewing: JoinHandle<()>,
 }
 
-/// What came of asking for the lead.
+/// The answer to a request for the lease.
 pub enum Claim {
-    /// This process leads.
-    Ours(Lead),
-    /// Another one does, and it lives.
-    Theirs(Holder),
+    /// This process holds the lease.
+    Acquired(Lease),
+    /// A live coordinator holds it.
+    Held(Holder),
 }
 
-/// Takes the lead of `run`. Another coordinator that lives is waited for, or with `wait` false reported as soon as it is seen to live.
-/// `meet` is told of it once.
+/// Acquires the lease of `run`. Waits while a live coordinator holds it, or with `wait` false
+/// returns that holder as soon as its record is seen to change. Calls `on_wait` once, when it first
+/// meets another holder.
 ///
 /// # Errors
-/// Cancelled where `stop` was, while this waited.
-pub async fn take(
+/// Cancelled when `stop` was cancelled while this waited.
+pub async fn acquire(
     store: &Arc<dyn ObjectStore>,
     run: &str,
     wait: bool,
     stop: &CancellationToken,
-    mut meet: impl FnMut(&Holder),
+    mut on_wait: impl FnMut(&Holder),
 ) -> Result<Claim> {
     let mut seen: Option<(u64, Record, Instant)> = None;
-    let mut met = false;
+    let mut reported = false;
     loop {
         let last = last(store.as_ref(), run).await?;
         let free = match &last {
             None => true,
             Some((_, record)) if record.released || record.holder.is_dead() => true,
             Some((number, record)) => match &seen {
-                Some((n, r, since)) if n == number && r == record => since.elapsed() > PATIENCE,
-                Some((n, _, _)) if n == number && !wait => return Ok(Claim::Theirs(record.holder.clone())),
+                Some((n, r, since)) if n == number && r == record => since.elapsed() > EXPIRY,
+                Some((n, _, _)) if n == number && !wait => return Ok(Claim::Held(record.holder.clone())),
                 _ => {
                     seen = Some((*number, record.clone(), Instant::now()));
                     false
@@ -96,23 +103,25 @@ pub async fn take(
         };
         if free {
             let number = last.map_or(0, |(number, _)| number) + 1;
-            if let Some(lead) = Lead::create(store, run, number).await? {
-                return Ok(Claim::Ours(lead));
+            if let Some(lease) = Lease::create(store, run, number).await? {
+                return Ok(Claim::Acquired(lease));
             }
             continue;
         }
-        if let (false, Some((_, record))) = (met, &last) {
-            meet(&record.holder);
-            met = true;
+        if let (false, Some((_, record))) = (reported, &last) {
+            on_wait(&record.holder);
+            reported = true;
         }
         tokio::select! {
-            () = stop.cancelled() => return Err(Error::cancelled("asked to stop while another coordinator drives the run")),
-            () = tokio::time::sleep(LOOK) => {}
+            () = stop.cancelled() => {
+                return Err(Error::cancelled("asked to stop while another coordinator drives the run"));
+            }
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
         }
     }
 }
 
-/// Who leads the run, by its record; None where nobody does or it was released.
+/// Returns the live holder of the run's lease by its record; None when nobody holds it.
 pub async fn holder(store: &dyn ObjectStore, run: &str) -> Result<Option<Holder>> {
     let last = last(store, run).await?;
     Ok(last.filter(|(_, record)| !record.released && !record.holder.is_dead()).map(|(_, record)| record.holder))
@@ -134,86 +143,106 @@ async fn last(store: &dyn ObjectStore, run: &str) -> Result<Option<(u64, Record)
     Ok(None)
 }
 
-impl Lead {
-    /// None where another coordinator got this number.
-    async fn create(store: &Arc<dyn ObjectStore>, run: &str, number: u64) -> Result<Option<Lead>> {
-        let record = Record { version: RUN_VERSION, holder: Holder::this_process(), beat: 0, released: false };
+impl Lease {
+    /// Returns None when another coordinator took this number first.
+    async fn create(store: &Arc<dyn ObjectStore>, run: &str, number: u64) -> Result<Option<Lease>> {
+        let record = Record { version: RUN_VERSION, holder: Holder::this_process(), renewals: 0, released: false };
         let own = key(run, number);
         if !run::put_json_once(store.as_ref(), &own, &record).await? {
             return Ok(None);
         }
         if number > 1 {
-            // Who still holds it finds ours by its number, not by the absence of its own.
+            // The former holder looks for the next number, not for its own.
             store.delete(&key(run, number - 1)).await?;
         }
-        let (lost, cancelled) = (CancellationToken::new(), CancellationToken::new());
+        let (superseded, cancelled) = (CancellationToken::new(), CancellationToken::new());
         let end = CancellationToken::new();
-        let keeping = tokio::spawn({
-            let (store, run, own) = (store.clone(), run.to_string(), own.clone());
-            let (lost, cancelled, end) = (lost.clone(), cancelled.clone(), end.clone());
-            async move {
-                let mut record = record;
-                loop {
-                    tokio::select! { () = end.cancelled() => return, () = tokio::time::sleep(BEAT) => {} }
-                    record.beat += 1;
-                    match keep(store.as_ref(), &run, number, &own, &record).await {
-                        Ok(Kept { followed: true, .. }) => {
-                            tracing::warn!(run, "another coordinator has taken over the run");
-                            return lost.cancel();
-                        }
-                        Ok(Kept { cancelled: true, .. }) => cancelled.cancel(),
-                        Ok(_) => {}
-                        Err(error) => {
-                            tracing::warn!(run, error = %error.chain(), "the lead of the run cannot be kept up for now")
-                        }
-                    }
-                }
-            }
-        });
-        Ok(Some(Lead { lost, cancelled, key: own, store: store.clone(), end, keeping }))
+        let renewing = Renewing {
+            store: store.clone(),
+            run: run.to_string(),
+            number,
+            key: own.clone(),
+            superseded: superseded.clone(),
+            cancelled: cancelled.clone(),
+            end: end.clone(),
+        };
+        let renewing = tokio::spawn(renewing.run(record).in_current_span());
+        Ok(Some(Lease { superseded, cancelled, key: own, store: store.clone(), end, renewing }))
     }
 
-    /// Lets the next coordinator begin at once.
+    /// Releases the lease, so that the next coordinator can start at once.
     pub async fn release(mut self) {
-        let record = Record { version: RUN_VERSION, holder: Holder::this_process(), beat: u64::MAX, released: true };
+        let record =
+            Record { version: RUN_VERSION, holder: Holder::this_process(), renewals: u64::MAX, released: true };
         let released = async {
-            // A beat that is on its way must not come after.
+            // A renewal in flight must not overwrite the released record.
             self.end.cancel();
-            // It ends by returning.
-            let _ = (&mut self.keeping).await;
-            if !self.lost.is_cancelled() {
+            // The task ends by returning.
+            let _ = (&mut self.renewing).await;
+            if !self.superseded.is_cancelled() {
                 run::put_json(self.store.as_ref(), &self.key, &record).await?;
             }
             Ok::<_, Error>(())
         };
-        match tokio::time::timeout(BEAT * 2, released).await {
+        match tokio::time::timeout(RENEW_INTERVAL * 2, released).await {
             Ok(Ok(())) => {}
-            // The next coordinator waits until the record has been silent for long enough.
-            Ok(Err(error)) => tracing::debug!(error = %error.chain(), "the lead of the run was not released"),
-            Err(_) => tracing::debug!("the lead of the run was not released in time"),
+            // The next coordinator waits for the lease to expire.
+            Ok(Err(error)) => tracing::debug!(error = %error.chain(), "lease not released"),
+            Err(_) => tracing::debug!("lease not released in time"),
         }
     }
 }
 
-impl Drop for Lead {
+impl Drop for Lease {
     fn drop(&mut self) {
-        self.keeping.abort();
+        self.renewing.abort();
     }
 }
 
-struct Kept {
-    followed: bool,
+/// The task that renews a lease.
+struct Renewing {
+    store: Arc<dyn ObjectStore>,
+    run: String,
+    number: u64,
+    key: String,
+    superseded: CancellationToken,
+    cancelled: CancellationToken,
+    end: CancellationToken,
+}
+
+/// What a renewal found.
+struct Renewal {
+    superseded: bool,
     cancelled: bool,
 }
 
-async fn keep(store: &dyn ObjectStore, run: &str, number: u64, own: &str, record: &Record) -> Result<Kept> {
-    match store.head(&key(run, number + 1)).await {
-        Ok(_) => return Ok(Kept { followed: true, cancelled: false }),
-        Err(e) if e.kind() == ErrorKind::NotFound => {}
-        Err(e) => return Err(e),
+impl Renewing {
+    async fn run(self, mut record: Record) {
+        loop {
+            tokio::select! { () = self.end.cancelled() => return, () = tokio::time::sleep(RENEW_INTERVAL) => {} }
+            record.renewals += 1;
+            match self.renew(&record).await {
+                Ok(Renewal { superseded: true, .. }) => {
+                    tracing::warn!(run = self.run, "another coordinator has taken over the run");
+                    return self.superseded.cancel();
+                }
+                Ok(Renewal { cancelled: true, .. }) => self.cancelled.cancel(),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(run = self.run, error = %error.chain(), "cannot renew the lease"),
+            }
+        }
     }
-    run::put_json(store, own, record).await?;
-    Ok(Kept { followed: false, cancelled: run::is_cancelled(store, run).await? })
+
+    async fn renew(&self, record: &Record) -> Result<Renewal> {
+        let store = self.store.as_ref();
+        match store.head(&key(&self.run, self.number + 1)).await {
+            Ok(_) => return Ok(Renewal { superseded: true, cancelled: false }),
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        run::put_json(store, &self.key, record).await?;
+        Ok(Renewal { superseded: false, cancelled: run::is_cancelled(store, &self.run).await? })
+    }
 }
 
 impl Holder {
@@ -224,8 +253,9 @@ impl Holder {
         Holder { host: host(), process, born }
     }
 
-    /// Whether it was a process of this machine that is gone. A process that cannot be seen from here (another machine, another container of the
-    /// same name) may be taken for dead only where it shares this machine's name and boot; then two lead, which harms nobody.
+    /// Whether the holder was a process of this machine that is gone. A process that cannot be seen
+    /// from here (of another container) is mistaken for dead only when it has this machine's name
+    /// and boot id; two coordinators then drive the run, which does no harm.
     fn is_dead(&self) -> bool {
         let same_machine = self.host == host() && self.born.split('/').next() == Some(boot().as_str());
         let seen = start_of(self.process).unwrap_or_default();
@@ -251,10 +281,11 @@ fn boot() -> String {
     read("/proc/sys/kernel/random/boot_id").unwrap_or_default()
 }
 
-/// The start time of a living process in clock ticks since the boot; None where there is none, or only a zombie.
+/// The start time of a live process in clock ticks since the boot; None for a zombie or when there
+/// is no such process.
 fn start_of(process: u32) -> Option<String> {
     let stat = read(&format!("/proc/{process}/stat"))?;
-    // The program's name stands in parentheses and may hold anything.
+    // The name of the program is in parentheses and may hold any character.
     let mut fields = stat.rsplit(')').next()?.split_whitespace();
     let state = fields.next()?;
     fields.nth(18).filter(|_| state != "Z" && state != "X").map(str::to_string)
@@ -265,49 +296,65 @@ mod tests {
     use super::*;
     use jhalak_common::store::local::LocalStore;
 
-    async fn ours(store: &Arc<dyn ObjectStore>) -> Lead {
-        match take(store, "films", true, &CancellationToken::new(), |_| {}).await.expect("a folder that can be written")
+    async fn acquired(store: &Arc<dyn ObjectStore>) -> Lease {
+        match acquire(store, "films", true, &CancellationToken::new(), |_| {})
+            .await
+            .expect("a folder that can be written")
         {
-            Claim::Ours(lead) => lead,
-            Claim::Theirs(holder) => panic!("{holder} leads"),
+            Claim::Acquired(lease) => lease,
+            Claim::Held(holder) => panic!("{holder} holds the lease"),
         }
     }
 
     #[tokio::test]
-    async fn one_leads_and_the_next_follows_when_it_lets_go() {
+    async fn a_released_lease_can_be_acquired_at_once_and_a_held_one_not() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store: Arc<dyn ObjectStore> = Arc::new(LocalStore::open(folder.path()).expect("a folder"));
-        let first = ours(&store).await;
-        let claim = take(&store, "films", false, &CancellationToken::new(), |_| {}).await.expect("readable");
-        assert!(matches!(claim, Claim::Theirs(holder) if holder == Holder::this_process()));
+        let first = acquired(&store).await;
+        let claim = acquire(&store, "films", false, &CancellationToken::new(), |_| {}).await.expect("readable");
+        assert!(matches!(claim, Claim::Held(holder) if holder == Holder::this_process()));
         first.release().await;
-        let second = ours(&store).await;
+        let second = acquired(&store).await;
         second.release().await;
     }
 
     #[tokio::test]
-    async fn a_dead_process_of_this_machine_is_followed_at_once() {
+    async fn the_lease_of_a_dead_process_of_this_machine_is_taken_over_at_once() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store: Arc<dyn ObjectStore> = Arc::new(LocalStore::open(folder.path()).expect("a folder"));
         let holder = Holder { born: format!("{}/1", boot()), ..Holder::this_process() };
-        let record = Record { version: RUN_VERSION, holder, beat: 7, released: false };
+        let record = Record { version: RUN_VERSION, holder, renewals: 7, released: false };
         run::put_json(store.as_ref(), &key("films", 4), &record).await.expect("room on disk");
         let began = Instant::now();
-        let lead = ours(&store).await;
-        assert!(began.elapsed() < PATIENCE / 2);
-        assert!(lead.key.ends_with("0000000005.json"), "{}", lead.key);
+        let lease = acquired(&store).await;
+        assert!(began.elapsed() < EXPIRY / 2);
+        assert!(lease.key.ends_with("0000000005.json"), "{}", lease.key);
     }
 
     #[tokio::test]
-    async fn who_is_followed_and_whose_run_is_cancelled_learns_it() {
+    async fn the_holder_is_notified_of_cancellation_and_of_takeover() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store: Arc<dyn ObjectStore> = Arc::new(LocalStore::open(folder.path()).expect("a folder"));
-        let lead = ours(&store).await;
+        let lease = acquired(&store).await;
         let record = run::Cancellation { version: RUN_VERSION, at: jiff::Timestamp::now() };
         run::put_json(store.as_ref(), &run_key("films", run::CANCELLED), &record).await.expect("room on disk");
-        lead.cancelled.cancelled().await;
-        let next = Record { version: RUN_VERSION, holder: Holder::this_process(), beat: 0, released: false };
+        lease.cancelled.cancelled().await;
+        let next = Record { version: RUN_VERSION, holder: Holder::this_process(), renewals: 0, released: false };
         run::put_json(store.as_ref(), &key("films", 2), &next).await.expect("room on disk");
-        lead.lost.cancelled().await;
+        lease.superseded.cancelled().await;
+    }
+
+    #[tokio::test]
+    async fn the_stored_record_keeps_its_field_names() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store: Arc<dyn ObjectStore> = Arc::new(LocalStore::open(folder.path()).expect("a folder"));
+        let lease = acquired(&store).await;
+        let stored: serde_json::Value = run::get_json(store.as_ref(), "runs/films/lead/0000000001.json")
+            .await
+            .expect("a record that can be read")
+            .expect("a record");
+        let fields: Vec<&str> = stored.as_object().expect("an object").keys().map(String::as_str).collect();
+        assert_eq!(fields, ["beat", "holder", "released", "version"]);
+        lease.release().await;
     }
 }

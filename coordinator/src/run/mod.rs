@@ -1,13 +1,22 @@
-//! Brings a planned run to its end under its lead: what `run` and `submit` share.
+//! The engine of a run: acquires the lease, drives the stages, and writes the report. `run` and
+//! `submit` share it. It returns values and prints nothing on stdout.
 
+pub mod assemble_report;
+pub mod context;
 pub mod dispatch;
 pub mod dry_run;
+pub mod end_states;
 pub mod finish;
 pub mod jobs;
 pub mod lease;
 pub mod missing;
+pub mod quarantined;
+pub mod remaining;
 pub mod reprocess;
 pub mod stages;
+pub mod tasks;
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,140 +24,225 @@ use std::time::{Duration, Instant};
 use jhalak_common::Result;
 use jhalak_common::artifact::ArtifactKind;
 use jhalak_common::dataset::Reading;
-use jhalak_common::process::exit;
 use jhalak_common::queue::Queue;
-use jhalak_common::run::{self, RunState, Stage, run_key};
+use jhalak_common::run::{self, RunState, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
-use crate::console::output::Output;
+use crate::console::progress::Progress;
 use crate::plan::Plan;
-use crate::run::lease::{Claim, Lead};
-use crate::run::stages::{Coordinator, Driven, Halt};
+use crate::run::context::{Ended, RunContext, StopSignals};
+use crate::run::finish::Finished;
+use crate::run::lease::{Claim, Holder, Lease};
 
-/// How long the store or the broker may be away in the middle of a run before this process gives up.
-const AWAY: Duration = Duration::from_secs(300);
+/// How long the store or the broker may be unreachable in the middle of a run before this process
+/// gives up.
+const MAX_OUTAGE: Duration = Duration::from_secs(300);
 
-/// The pause before it is tried again.
-const AGAIN: Duration = Duration::from_secs(5);
+/// The pause before the run is tried again after an outage.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
 
-/// A run and what brings it to its end.
-pub struct Conduct<'a> {
+/// Drives a planned run to its end.
+pub struct RunDriver<'a> {
     /// The frozen run.
     pub plan: &'a Plan,
-    /// The dataset as it was frozen.
+    /// The frozen dataset.
     pub reading: &'a Reading,
-    /// Where artifacts are.
+    /// Holds artifacts and the run's records.
     pub store: Arc<dyn ObjectStore>,
-    /// What carries jobs.
+    /// Carries jobs and results.
     pub queue: Arc<dyn Queue>,
     /// The settings.
     pub settings: &'a Settings,
-    /// How to answer.
-    pub output: &'a Output,
-    /// The process's own stop.
+    /// Shows progress on stderr.
+    pub progress: &'a Progress,
+    /// The stop signal of this process.
     pub stop: &'a CancellationToken,
-    /// Wait while another coordinator drives the run; else say so and leave it alone.
+    /// Wait while another coordinator drives the run, instead of returning its holder.
     pub wait: bool,
-    /// A kind of artifact that is to be made again although it is committed.
+    /// A kind of artifact to make again although it is committed.
     pub reprocess: Option<ArtifactKind>,
 }
 
-impl Conduct<'_> {
-    /// Does it. Returns the exit code.
-    pub async fn go(mut self) -> Result<u8> {
+/// How a run ended for this process.
+pub enum RunOutcome {
+    /// Every job is committed or quarantined, and the report is written.
+    Finished(Box<Finished>),
+    /// The run was cancelled; committed artifacts are kept. Holds its state record.
+    Cancelled(Option<RunState>),
+    /// Another live coordinator drives the run.
+    LedElsewhere(Holder),
+}
+
+impl RunDriver<'_> {
+    /// Drives the run until it ends or another coordinator drives it.
+    pub async fn run(self) -> Result<RunOutcome> {
+        // A span of the highest level, so that every log line carries the run at every verbosity.
+        let span = tracing::error_span!("run", run = self.plan.spec.id);
+        self.run_under_lease().instrument(span).await
+    }
+
+    async fn run_under_lease(mut self) -> Result<RunOutcome> {
         let run = &self.plan.spec.id;
-        // A run that is cancelled from here on stays so; one that was before is gone on with, for that is what was asked, unless it has a slot.
+        let progress = self.progress;
+        // Starting a run again revives an earlier cancellation, except for slot runs. A later
+        // cancellation stands.
         let mut revive = self.plan.spec.slot.is_none() && run::is_cancelled(self.store.as_ref(), run).await?;
         loop {
-            let progress = &self.output.progress;
-            let claim = lease::take(&self.store, run, self.wait, self.stop, |holder| {
-                progress.say(&format!(
-                    "the run {run} is led by {holder}: looking whether it lives, and waiting for it if so"
-                ));
+            let claim = lease::acquire(&self.store, run, self.wait, self.stop, |holder| {
+                progress.say(&format!("the run {run} is led by {holder}: checking whether that process is alive"));
             });
-            let lead = match claim.await? {
-                Claim::Ours(lead) => lead,
-                Claim::Theirs(holder) => {
-                    let text =
-                        format!("the run {run} is driven by {holder} already: `jhalak watch {run}` shows how it goes");
-                    self.output.print(&json!({ "run": run, "found": true, "driven_by": holder }), &text)?;
-                    return Ok(exit::DONE);
-                }
+            let lease = match claim.await? {
+                Claim::Acquired(lease) => lease,
+                Claim::Held(holder) => return Ok(RunOutcome::LedElsewhere(holder)),
             };
             if revive {
-                progress.say("the run was cancelled before; going on with it");
+                progress.say("resuming a cancelled run");
                 self.store.delete(&run_key(run, run::CANCELLED)).await?;
                 revive = false;
             }
-            let ended = self.lead_patiently(&lead).await;
-            lead.release().await;
+            let ended = self.drive_through_outages(&lease).await;
+            lease.release().await;
             match ended? {
-                Some(code) => return Ok(code),
+                Some(outcome) => return Ok(outcome),
                 None => progress.say("another coordinator has taken over the run"),
             }
         }
     }
 
-    /// Drives the run, and again where the store or the broker was away for a while: what it comes to is found by looking.
-    async fn lead_patiently(&mut self, lead: &Lead) -> Result<Option<u8>> {
-        let mut away_since = None;
+    /// Drives the run, and again after an outage of the store or the broker. Returns None when
+    /// another coordinator took over.
+    async fn drive_through_outages(&mut self, lease: &Lease) -> Result<Option<RunOutcome>> {
+        let mut outage_since = None;
         loop {
             let began = Instant::now();
-            let error = match self.lead(Halt::new(self.stop, lead)).await {
+            let error = match self.drive(StopSignals::new(self.stop, lease)).await {
                 Err(error) if error.kind().is_transient() => error,
                 other => return other,
             };
-            // A drive that got somewhere has met another outage.
-            let since = *away_since.get_or_insert(began);
-            if began.elapsed() > AWAY {
-                away_since = None;
-            } else if since.elapsed() > AWAY {
+            let since = *outage_since.get_or_insert(began);
+            // A drive that lasted this long made progress and has met another outage.
+            if began.elapsed() > MAX_OUTAGE {
+                outage_since = None;
+            } else if since.elapsed() > MAX_OUTAGE {
                 return Err(error);
             }
-            self.output.progress.say(&format!("{}: going on in {} s", error.chain(), AGAIN.as_secs()));
+            self.progress.say(&format!("{}: trying again in {} s", error.chain(), RETRY_PAUSE.as_secs()));
             tokio::select! {
                 () = self.stop.cancelled() => return Err(error),
-                () = tokio::time::sleep(AGAIN) => {}
+                () = tokio::time::sleep(RETRY_PAUSE) => {}
             }
         }
     }
 
-    /// Drives the run while this process leads; None where it does no more.
-    async fn lead(&mut self, halt: Halt) -> Result<Option<u8>> {
+    /// Drives the run while this process holds the lease. Returns None when another coordinator
+    /// took over.
+    async fn drive(&mut self, signals: StopSignals) -> Result<Option<RunOutcome>> {
         let (plan, run) = (self.plan, &self.plan.spec.id);
         if run::is_cancelled(self.store.as_ref(), run).await? {
-            return self.say_cancelled().await.map(Some);
+            return self.cancelled().await.map(Some);
         }
-        if let Some(kind) = self.reprocess.take() {
-            let keys = reprocess::chosen(self.store.as_ref(), plan, kind).await?;
-            self.output.progress.say(&format!("{} artifacts are made again", keys.len()));
+        if let Some(kind) = self.reprocess {
+            let keys = reprocess::select(self.store.as_ref(), plan, kind).await?;
+            self.progress.say(&format!("making {} artifacts again", keys.len()));
             reprocess::retract(self.store.as_ref(), &keys).await?;
+            // Cleared last: after an outage the rest is selected again.
+            self.reprocess = None;
         }
-        let coordinator = Coordinator {
+        let context = RunContext {
             store: self.store.clone(),
             queue: self.queue.clone(),
-            progress: self.output.progress.clone(),
-            halt,
+            progress: self.progress.clone(),
+            signals,
             window: self.settings.coordinator.window,
         };
-        match coordinator.drive(plan).await? {
-            Driven::Over(summary) => {
-                finish::conclude(&coordinator, plan, self.reading, &summary, self.settings, self.output).await.map(Some)
+        match stages::drive(&context, plan).await? {
+            Ended::Completed(summary) => {
+                let finished = finish::finish(&context, plan, self.reading, summary, self.settings).await?;
+                Ok(Some(RunOutcome::Finished(Box::new(finished))))
             }
-            Driven::Cancelled => self.say_cancelled().await.map(Some),
-            Driven::Lost => Ok(None),
+            Ended::Cancelled => self.cancelled().await.map(Some),
+            Ended::Superseded => Ok(None),
         }
     }
 
-    async fn say_cancelled(&self) -> Result<u8> {
-        let run = &self.plan.spec.id;
-        let state: Option<RunState> = run::get_json(self.store.as_ref(), &run_key(run, "state.json")).await?;
-        let text = format!("the run {run} was cancelled: `jhalak retry {run}` lets it go on");
-        let answer = json!({ "run": run, "found": true, "state": Stage::Cancelled.name(), "at": state });
-        self.output.print(&answer, &text)?;
-        Ok(if self.plan.spec.slot.is_some() && !self.wait { exit::DONE } else { exit::INTERRUPTED })
+    async fn cancelled(&self) -> Result<RunOutcome> {
+        let state = run::get_json(self.store.as_ref(), &run_key(&self.plan.spec.id, "state.json")).await?;
+        Ok(RunOutcome::Cancelled(state))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing::{empty_reading, plan};
+    use crate::run::testing::Bench;
+    use jhalak_common::run::{Cancellation, RUN_VERSION, Stage};
+
+    /// A run without jobs: no trailers, no cells, no final model.
+    fn empty_plan() -> Plan {
+        let mut plan = plan(0);
+        plan.spec.cells.clear();
+        plan.spec.fit = None;
+        plan
+    }
+
+    async fn drive(bench: &Bench, plan: &Plan, wait: bool) -> RunOutcome {
+        let (settings, progress, stop) = (Settings::default(), Progress::new(true), CancellationToken::new());
+        let driver = RunDriver {
+            plan,
+            reading: &empty_reading(),
+            store: bench.store.clone(),
+            queue: Arc::new(bench.queue.another()),
+            settings: &settings,
+            progress: &progress,
+            stop: &stop,
+            wait,
+            reprocess: None,
+        };
+        driver.run().await.expect("a run without errors")
+    }
+
+    async fn cancel(bench: &Bench, plan: &Plan) {
+        let record = Cancellation { version: RUN_VERSION, at: jiff::Timestamp::now() };
+        let key = run_key(&plan.spec.id, run::CANCELLED);
+        run::put_json(bench.store.as_ref(), &key, &record).await.expect("room on disk");
+    }
+
+    #[tokio::test]
+    async fn a_run_ends_with_its_report_in_the_store_and_a_released_lease() {
+        let (bench, plan) = (Bench::new(), empty_plan());
+        let RunOutcome::Finished(finished) = drive(&bench, &plan, true).await else { panic!("it has no jobs") };
+        assert_eq!((finished.stage, finished.made, &finished.model), (Stage::Done, 0, &None));
+        assert!(finished.page.ends_with("/report/index.html"), "{}", finished.page);
+        let report = run_key(&plan.spec.id, "report/report.json");
+        let written = bench.store.get(&report).await.expect("a report");
+        assert_eq!(bench.state(&plan).await.stage, Stage::Done);
+        assert!(lease::holder(bench.store.as_ref(), &plan.spec.id).await.expect("readable").is_none());
+        // A second run makes nothing and keeps the report.
+        assert!(matches!(drive(&bench, &plan, true).await, RunOutcome::Finished(_)));
+        assert_eq!(bench.store.get(&report).await.expect("a report"), written);
+    }
+
+    #[tokio::test]
+    async fn without_wait_a_run_that_a_live_coordinator_drives_is_left_to_it() {
+        let (bench, plan) = (Bench::new(), empty_plan());
+        let stop = CancellationToken::new();
+        let claim = lease::acquire(&bench.store, &plan.spec.id, true, &stop, |_| {}).await.expect("a lease");
+        let Claim::Acquired(_lease) = claim else { panic!("it is free") };
+        let outcome = drive(&bench, &plan, false).await;
+        assert!(matches!(outcome, RunOutcome::LedElsewhere(holder) if holder == Holder::this_process()));
+    }
+
+    #[tokio::test]
+    async fn starting_a_cancelled_run_resumes_it_unless_it_has_a_slot() {
+        let (bench, mut plan) = (Bench::new(), empty_plan());
+        cancel(&bench, &plan).await;
+        assert!(matches!(drive(&bench, &plan, true).await, RunOutcome::Finished(_)));
+        plan.spec.slot = Some("2026-11-22".into());
+        cancel(&bench, &plan).await;
+        assert!(matches!(drive(&bench, &plan, true).await, RunOutcome::Cancelled(Some(_))));
     }
 }

@@ -45,7 +45,7 @@ fn the_json_shape_holds_in_every_protocol_split_and_model_and_the_same_command_g
     Made::new(&folder.path().join("data"), false);
     for args in [
         "--protocol paper --split pairs --modality genre --model classifier",
-        "--protocol strict --split movies --modality genre --model ann --user-embedding L+D+N --without-gl",
+        "--protocol strict --split movies --modality genre --model ann --user-embedding L+D+N --no-gl-score",
         "--protocol strict --split users --known 2 --modality genre --model bias --balanced",
         "--protocol strict --split pairs --modality genre --model majority",
         "--protocol paper --model item-majority --errata none --seed 5",

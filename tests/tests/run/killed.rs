@@ -96,7 +96,7 @@ fn a_training_killed_between_epochs_goes_on_and_comes_to_the_same_weights() {
     assert!(checkpoints(&torn) > 0, "the kill came in the middle of a training");
     let again = run(&mut train(&torn));
     assert_eq!(again.code, Some(0), "{}", again.err);
-    assert!(again.err.contains("goes on where it was interrupted"), "{}", again.err);
+    assert!(again.err.contains("resuming the training from its checkpoint"), "{}", again.err);
     assert_eq!(checkpoints(&torn), 0);
     let artifacts = |store: &Path| -> BTreeMap<String, Vec<u8>> {
         files(store).into_iter().filter(|(name, _)| name.starts_with("artifacts/")).collect()

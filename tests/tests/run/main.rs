@@ -9,5 +9,6 @@ mod evaluate;
 mod examples;
 mod keyframes;
 mod killed;
+mod readme;
 mod serving;
 mod videos;

@@ -48,7 +48,7 @@ fn predict_and_recommend_answer_with_probabilities_in_class_order_and_reasons() 
     let out = fitted(folder.path());
     let ask = |args: &str| json(&jhalak(folder.path(), &args.split_whitespace().collect::<Vec<_>>()));
     for answer in ["honest", "network"] {
-        let predicted = ask(&format!("predict --json --user u99 --movie {} --answer {answer}", id(1)));
+        let predicted = ask(&format!("predict --json --user u99 --movie {} --model {answer}", id(1)));
         let p: Vec<f64> = ["dislike", "neutral", "like"]
             .iter()
             .map(|class| predicted["probabilities"][class].as_f64().expect("a number"))
@@ -61,7 +61,7 @@ fn predict_and_recommend_answer_with_probabilities_in_class_order_and_reasons() 
         assert!(neighbours.iter().any(|n| n["movie"] == id(0).as_str() && n["rated"] == "like"));
         assert!(predicted["why"]["genres"].as_array().is_some_and(|genres| !genres.is_empty()), "{predicted}");
 
-        let recommended = ask(&format!("recommend --json --user u99 --top 3 --answer {answer}"));
+        let recommended = ask(&format!("recommend --json --user u99 --top 3 --model {answer}"));
         let top = recommended["recommendations"].as_array().expect("a list");
         assert_eq!((top.len(), &recommended["left_out_rated"]), (3, &2.into()));
         let likes: Vec<f64> = top.iter().filter_map(|r| r["probabilities"]["like"].as_f64()).collect();
@@ -69,7 +69,7 @@ fn predict_and_recommend_answer_with_probabilities_in_class_order_and_reasons() 
         assert!(top.iter().all(|r| r["movie"] != id(0).as_str() && r["rated"].is_null()));
         // The folder answers as the store does, without the store.
         let nowhere = folder.path().join("elsewhere");
-        let args = format!("recommend --json --user u99 --top 3 --answer {answer} --model-dir {out}");
+        let args = format!("recommend --json --user u99 --top 3 --model {answer} --model-dir {out}");
         let from_folder = json(&jhalak(&nowhere, &args.split_whitespace().collect::<Vec<_>>()));
         assert_eq!(from_folder["recommendations"], recommended["recommendations"]);
     }
@@ -102,7 +102,7 @@ fn new_viewers_and_new_movies_are_served() {
         let ask = |file: &str| {
             json(&jhalak(
                 folder.path(),
-                &["predict", "--json", "--user", "u01", "--movie-file", file, "--answer", answer],
+                &["predict", "--json", "--user", "u01", "--movie-file", file, "--model", answer],
             ))
         };
         let predicted = ask(&json_file);
@@ -132,9 +132,9 @@ fn what_cannot_be_answered_is_told_with_the_nearest_and_the_way_out() {
         ("recommend --user u01 --movie-file /nowhere.json", 3, "/nowhere.json"),
         ("recommend --user u01 --model-dir /nowhere", 3, "--out"),
         ("fit --dataset /nowhere", 3, "/nowhere"),
-        ("fit --dataset DATA --model bias", 2, "honest"),
+        ("fit --dataset DATA --model bias", 2, "ensemble"),
         ("fit --dataset DATA --modality video", 3, "jhalak run"),
-        ("fit --dataset DATA --without-network --honest none", 2, "nothing is left"),
+        ("fit --dataset DATA --no-network --ensemble none", 2, "nothing is left"),
     ] {
         let args = args.replace("DATA", &folder.path().join("data").display().to_string());
         let ended = jhalak(folder.path(), &args.split_whitespace().collect::<Vec<_>>());
@@ -156,9 +156,9 @@ fn a_run_fits_the_final_model_and_it_can_be_asked() {
     assert!(ran["model"].as_str().is_some_and(|place| place.contains("artifacts/model/")), "{ran}");
     let predicted = json(&jhalak(folder.path(), &["predict", "--json", "--user", "u03", "--movie", &id(0)]));
     assert_eq!((&predicted["model"]["kind"], &predicted["rated"].is_string()), (&"honest".into(), &true));
-    let network = ["predict", "--json", "--user", "u03", "--movie", &id(0), "--answer", "network"];
+    let network = ["predict", "--json", "--user", "u03", "--movie", &id(0), "--model", "network"];
     assert_eq!(json(&jhalak(folder.path(), &network))["model"]["modality"], "audio+video");
-    let silent = jhalak(folder.path(), &["predict", "--user", "u03", "--movie", &id(5), "--answer", "network"]);
+    let silent = jhalak(folder.path(), &["predict", "--user", "u03", "--movie", &id(5), "--model", "network"]);
     assert_eq!(silent.code, Some(3), "{}", silent.out);
     assert!(silent.err.contains(&id(5)), "{}", silent.err);
 }

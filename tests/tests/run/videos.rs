@@ -81,7 +81,7 @@ fn each_strategy_writes_pictures_says_what_they_were_chosen_for_and_fills_up_wit
         if strategy == "scene-middle" {
             assert_eq!(keyframes[1]["frame"], 52);
             assert_eq!(keyframes[1]["scene"], serde_json::json!({"index": 1, "start": 35, "end": 70}));
-            assert!(ended.err.contains("4 scenes: 12 black pictures"), "{}", ended.err);
+            assert!(ended.err.contains("4 scenes: 12 black images"), "{}", ended.err);
         }
     }
 }

@@ -1,12 +1,13 @@
-//! Decodes one trailer as a job does: `decode VIDEO OUT_DIR [WHAT...]` in a limited child process, `inline ...` in this
-//! one. Its detector costs nothing and sees what the first pixel says.
+//! Decodes one trailer like a job does: `decode VIDEO OUT_DIR [OUTPUT...]` in a child process with
+//! limits, `inline ...` in this process. Its detector costs nothing: the first pixel determines the
+//! objects.
 use jhalak_media::detector::Bounds;
 use jhalak_media::picture::Picture;
-use jhalak_media::{self as media, Detector, MediaError, Object, child};
+use jhalak_media::{self as media, Detector, MediaError, Object, sandbox};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Sees as many objects as the first pixel says.
+/// Finds as many objects as the first pixel says.
 struct Corner;
 
 impl Detector for Corner {
@@ -19,11 +20,11 @@ impl Detector for Corner {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|first| first == child::SUBCOMMAND) {
+    if arguments.first().is_some_and(|first| first == sandbox::SUBCOMMAND) {
         return media::run_child();
     }
     let [verb, video, out_dir, rest @ ..] = arguments.as_slice() else {
-        eprintln!("use: decode|inline VIDEO OUT_DIR [audio|keyframes|scenes|scene-middle|scene-object]...");
+        eprintln!("usage: decode|inline VIDEO OUT_DIR [audio|keyframes|scenes|scene-middle|scene-object]...");
         return ExitCode::from(2);
     };
     let wanted = |what: &str| rest.is_empty() || rest.iter().any(|r| r == what);
@@ -37,13 +38,13 @@ fn main() -> ExitCode {
         media::decode::run_with(
             &request,
             &mut |_, _| {},
-            media::decode::Guests { detector: Some(&mut Corner), viewer: None },
+            media::decode::Hooks { detector: Some(&mut Corner), visitor: None },
         )
     } else {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let exe = std::env::current_exe().expect("own path");
         let (limits, cancel) = Default::default();
-        runtime.block_on(child::decode_with_detector(&exe, &request, &limits, &cancel, Box::new(Corner)))
+        runtime.block_on(sandbox::decode_with_detector(&exe, &request, &limits, &cancel, Box::new(Corner)))
     };
     match result {
         Ok(report) => println!("{}", serde_json::to_string_pretty(&report).expect("json")),

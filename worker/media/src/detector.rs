@@ -1,33 +1,35 @@
-//! The seam to object detection: what scene-object keyframes need to know of a detector.
+//! The trait of object detectors, for scene-object keyframes.
 
-use super::error::MediaError;
-use super::picture::Picture;
-use super::pixels::Pixels;
+use crate::error::MediaError;
+use crate::picture::Picture;
+use crate::picture::pixels::Pixels;
 use serde::{Deserialize, Serialize};
 
-/// Classes that a detector tells apart: those of COCO.
+/// Number of classes: those of COCO.
 pub const CLASSES: usize = 80;
 
 /// Finds objects in pictures. The same picture must give the same objects.
 pub trait Detector {
-    /// Memory for pictures of up to `bytes` bytes in which the detector sees them without a copy; none if it does not matter where they lie.
-    fn canvas(&mut self, bytes: usize) -> Option<Pixels> {
+    /// Returns memory for pictures of up to `bytes` bytes that the detector reads without a copy;
+    /// none if any memory will do.
+    fn shared_buffer(&mut self, bytes: usize) -> Option<Pixels> {
         let _ = bytes;
         None
     }
 
-    /// All objects in a picture, in any order, of any confidence.
+    /// Returns all objects in a picture, in any order and of any confidence.
     fn detect(&mut self, rgb: &Picture) -> Result<Vec<Object>, MediaError>;
 
-    /// Begins to look at a picture: gives its objects if they are known at once. If not, decoding goes on meanwhile, [`Detector::finish`]
-    /// gives them, and the picture's memory stays untouched until it has.
+    /// Starts detection in a picture. Returns its objects if they are known at once. Otherwise
+    /// decoding continues, and [`Detector::finish`] returns them; until then the picture's memory
+    /// is not changed.
     fn begin(&mut self, rgb: &Picture) -> Result<Option<Vec<Object>>, MediaError> {
         self.detect(rgb).map(Some)
     }
 
-    /// Waits for the objects of the picture that was begun.
+    /// Waits for the objects of the picture in detection.
     fn finish(&mut self) -> Result<Vec<Object>, MediaError> {
-        Err(MediaError::bug("no picture was begun"))
+        Err(MediaError::bug("no detection was started"))
     }
 }
 
@@ -36,14 +38,14 @@ pub trait Detector {
 pub struct Object {
     /// Its class, below [`CLASSES`].
     pub class: u32,
-    /// How sure the detector is, 0 to 1.
+    /// Confidence, 0 to 1.
     pub confidence: f32,
-    /// Where it is.
+    /// Its bounding box.
     #[serde(rename = "box")]
     pub bounds: Bounds,
 }
 
-/// A rectangle in pixels from the picture's left and top.
+/// A rectangle in pixels from the top left of the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Bounds {
     /// Its left edge.

@@ -1,4 +1,4 @@
-//! What can go wrong with a trailer's file, sorted by what the caller can do about it.
+//! Errors of a decode, by what the caller can do about them.
 
 use ffmpeg_next as ffmpeg;
 use jhalak_common::{Error, ErrorKind};
@@ -6,39 +6,41 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::Path;
 
-/// Which clock a decode ran out of.
+/// The clock of a time limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Clock {
-    /// Seconds on the wall: the decoder hangs, or the machine is far too busy.
+    /// Wall time: the decoder hangs, or the machine is overloaded.
     Wall,
-    /// Seconds of CPU time: the file costs more to decode than the limit allows.
+    /// CPU time: the file costs more to decode than the limit allows.
     Cpu,
 }
 
-/// Why a decode gave no report. Serialised by the child process and read back by its parent, so it carries words
-/// and not sources.
+/// Why a decode gave no report. The child process serializes it and its parent reads it back, so it
+/// carries messages, not sources.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum MediaError {
-    /// The file, or the request, is invalid and will be on every attempt. Quarantine it.
+    /// The file or the request is invalid, on every attempt. Quarantine it.
     #[error("{message}")]
     Permanent {
-        /// What is wrong, with FFmpeg's own words where it has any.
+        /// What is wrong, with FFmpeg's message, if any.
         message: String,
     },
-    /// The machine failed, not the file: disk full, read or write error, no process to be had. Try again later.
+    /// The machine failed, not the file: disk full, read or write error, no new process. Try again
+    /// later.
     #[error("{message}")]
     Transient {
         /// Which operation on which path failed.
         message: String,
     },
-    /// The decoder died from a signal. Counts as an attempt; a second crash on the same file is the file's fault.
+    /// A signal killed the decoder. Counts as an attempt; a second crash on the same file is the
+    /// file's fault.
     #[error("the decoder was killed by signal {signal}: {message}")]
     Crashed {
-        /// Number of the signal.
+        /// Signal number.
         signal: i32,
-        /// The last that the decoder said.
+        /// The last lines of its stderr.
         message: String,
     },
     /// The decode did not end in time.
@@ -49,12 +51,12 @@ pub enum MediaError {
         /// The limit in seconds.
         limit_s: u64,
     },
-    /// The decode wanted more memory than its limit.
-    #[error("the decode wanted more than {limit_mb} MB of memory (decode limits, memory_mb): {message}")]
+    /// The decode needed more memory than its limit.
+    #[error("the decode needed more than {limit_mb} MB of memory (decode limits, memory_mb): {message}")]
     MemoryExceeded {
-        /// The limit in MB (2^20 bytes), 0 where the process had none.
+        /// The limit in MB (2^20 bytes), 0 if the process had none.
         limit_mb: u64,
-        /// Which allocation failed, as far as it is known.
+        /// The allocation that failed, if known.
         message: String,
     },
     /// The caller cancelled the decode.
@@ -63,29 +65,29 @@ pub enum MediaError {
     /// An assumption of this program does not hold.
     #[error("bug in the decode: {message}")]
     Bug {
-        /// Which one.
+        /// The assumption.
         message: String,
     },
 }
 
 impl MediaError {
-    /// A permanent error with these words.
+    /// Creates a permanent error.
     pub fn permanent(message: impl Into<String>) -> Self {
         Self::Permanent { message: message.into() }
     }
 
-    /// A transient error with these words.
+    /// Creates a transient error.
     pub fn transient(message: impl Into<String>) -> Self {
         Self::Transient { message: message.into() }
     }
 
-    /// A bug with these words.
+    /// Creates a bug.
     pub fn bug(message: impl Into<String>) -> Self {
         Self::Bug { message: message.into() }
     }
 
-    /// An error of FFmpeg while doing `what`: out of memory is told apart, i/o errors are transient, all else is the
-    /// file's fault.
+    /// Classifies an error of FFmpeg while doing `what`: out of memory has its own kind, I/O errors
+    /// are transient, all others are the file's fault.
     pub fn from_ffmpeg(what: &str, error: ffmpeg::Error) -> Self {
         use ffmpeg::error::{EACCES, EIO, EMFILE, ENFILE, ENOMEM};
         let message = format!("{what}: {error}");
@@ -97,14 +99,15 @@ impl MediaError {
         }
     }
 
-    /// An error of the file system while doing `what` with `path`, one of our own files.
+    /// Creates a transient error of the file system while doing `what` with `path`, a file of this
+    /// program.
     pub fn from_io(what: &str, path: &Path, error: &io::Error) -> Self {
         Self::Transient { message: format!("{what} {}: {error}", path.display()) }
     }
 }
 
-/// What a failed decode means for its job: a crash or a hang may be the machine's fault and is tried again, up to the cap
-/// on attempts.
+/// Maps a failed decode to the error kind of its job. A crash or a hang may be the machine's fault
+/// and is retried, up to the limit on attempts.
 impl From<MediaError> for Error {
     fn from(error: MediaError) -> Self {
         let kind = match &error {

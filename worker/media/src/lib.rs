@@ -1,53 +1,35 @@
-//! From a trailer's file to keyframes and sound: one demux, one decode, every producer that was asked for.
+//! Decodes trailers: video files in, keyframes, scene lists and sound out.
 //!
-//! [`decode::run`] does the work in the calling process. [`child::decode`] does the same inside a child process with
-//! limits on memory, CPU time, wall time and output, and is what the job loop uses: a file that crashes, hangs or
-//! floods the decoder then costs one attempt of its own job and nothing else.
-//!
-//! Results depend on the bytes of the file and on the settings only: one decode thread, frames picked by timestamp
-//! with integer arithmetic, archives without clock or owner.
+//! - One pass over a file serves every output of a [`DecodeRequest`]; keyframes at equal intervals
+//!   alone are decoded by seeking. Results depend only on the bytes of the file and on the
+//!   settings.
+//! - [`sandbox::decode`] decodes in a child process with limits on memory, CPU time, wall time and
+//!   output. A file that crashes, hangs or floods the decoder costs one attempt of its own job.
+//!   [`decode::run`] decodes in this process.
+//! - Never runs a model and knows no model registry: callers pass a [`Detector`] or a
+//!   [`frame_visitor::FrameVisitor`]. Never opens a URL or any other file than the trailer, and
+//!   never touches the queue or the object store.
+//! - Start with [`decode`], then [`frame`] (the consumers of frames), `ffmpeg/decode_loop.rs` and
+//!   `keyframes/`.
 
-pub mod audio;
-pub mod child;
-pub mod chooser;
-pub mod clock;
 pub mod decode;
-pub mod decoder;
-pub mod demux;
 pub mod detector;
-pub mod equal_interval;
 pub mod error;
-pub mod frame_store;
-pub mod jpeg;
-mod jpeg_tables;
-pub mod keyframe_set;
-pub mod keyframe_tar;
-pub mod keyframe_writer;
-pub mod nal;
-pub mod orientation;
-pub mod pass;
-pub mod photograph;
+pub mod ffmpeg;
+pub mod frame;
+pub mod frame_visitor;
+pub mod keyframes;
 pub mod picture;
-pub mod pixels;
 pub mod report;
 pub mod request;
-pub mod resample;
-pub mod scene_middle;
-pub mod scene_object;
-pub mod scene_pass;
+pub mod sandbox;
 pub mod scenes;
-pub mod seek;
-pub mod sheet;
-pub mod source;
-pub mod timeline;
 pub mod usage;
-pub mod viewer;
 
-pub use child::{DecodeLimits, run_child};
 pub use detector::{Detector, Object};
 pub use error::MediaError;
-pub use request::{
-    AudioSettings, AudioTrack, DecodeReport, DecodeRequest, FrameSettings, Keyframe, KeyframeSet, KeyframeSettings,
-    Outcome, Padding, Position, SceneMiddleSettings, SceneObjectSettings, SceneReport, Usage, VideoInfo,
-};
+pub use frame_visitor::FrameSettings;
+pub use report::{AudioTrack, DecodeReport, Keyframe, KeyframeSet, Outcome, Padding, SceneReport, Usage, VideoInfo};
+pub use request::{AudioSettings, DecodeRequest, KeyframeSettings, Position, SceneMiddleSettings, SceneObjectSettings};
+pub use sandbox::{DecodeLimits, run_child};
 pub use scenes::SceneSettings;

@@ -1,125 +1,193 @@
-//! The report of a decode.
+//! The report of a decode. Crosses a process boundary as JSON; keyframe descriptions are stored in
+//! their archive.
 
-use super::audio::SoundWriter;
-use super::chooser::Chosen;
-use super::demux::Tally;
-use super::error::MediaError;
-use super::request::{AudioTrack, DecodeReport, DecodeRequest, Outcome, Usage, VideoInfo};
-use super::scene_pass::SceneResults;
-use super::source::{Announced, VideoTrack};
-use super::usage;
+use crate::detector::Object;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
-/// An announced duration is wrong if it is off by more than this share ...
-const SHARE_OFF: f64 = 0.02;
-/// ... and by more than these seconds: headers are rarely exact.
-const SECONDS_OFF: f64 = 0.5;
-
-/// What a decode has to tell.
-pub struct Findings<'a> {
-    /// What was asked for.
-    pub request: &'a DecodeRequest,
+/// The results of a decode. Everything but `usage` is the same on every run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DecodeReport {
     /// The video stream.
-    pub track: &'a VideoTrack,
-    /// How long the file says it is.
-    pub announced: Announced,
-    /// What was seen on the way.
-    pub tally: &'a Tally,
-    /// Ticks that keyframes were to be spread over.
-    pub length: i64,
-    /// Whether the video was decoded.
-    pub is_video_decoded: bool,
-    /// Keyframes at equal intervals.
-    pub chosen: Option<Chosen>,
-    /// Scenes.
-    pub scenes: SceneResults,
-    /// The sound.
-    pub sound: Option<SoundWriter>,
+    pub video: VideoInfo,
+    /// Whether the file is an image, not a video.
+    #[serde(default)]
+    pub is_picture: bool,
+    /// Whether the whole file could be read.
+    pub outcome: Outcome,
+    /// Packets and frames that the demuxer or a decoder refused, without ending the decode.
+    pub errors: u64,
+    /// The archive with the keyframes at equal intervals, if requested.
+    pub keyframes_tar: Option<PathBuf>,
+    /// The keyframes, in the order of their targets; empty if not requested.
+    pub keyframes: Vec<Keyframe>,
+    /// The list of scenes, if requested.
+    #[serde(default)]
+    pub scenes: Option<SceneReport>,
+    /// Keyframes from the middle of scenes, if requested.
+    #[serde(default)]
+    pub scene_middle: Option<KeyframeSet>,
+    /// Keyframes with the most objects, if requested.
+    #[serde(default)]
+    pub scene_object: Option<KeyframeSet>,
+    /// The sound, if requested.
+    pub audio: Option<AudioTrack>,
+    /// Resources used. Differs from run to run: never store it in an artifact.
+    pub usage: Usage,
 }
 
-impl Findings<'_> {
-    /// Closes the sound's file and puts everything together.
-    pub fn report(self) -> Result<DecodeReport, MediaError> {
-        let Self { request, track, announced, tally, length, is_video_decoded, chosen, scenes, sound } = self;
-        let used = chosen.as_ref().map_or(length, |chosen| chosen.stretch.length);
-        let (keyframes_tar, keyframes) = chosen.map_or((None, Vec::new()), |c| (Some(c.archive), c.keyframes));
-        let (width, height) = track.orientation.shown_size(track.width, track.height);
-        Ok(DecodeReport {
-            video: VideoInfo {
-                codec: track.codec.clone(),
-                width,
-                height,
-                fps: track.frame_rate.map_or(0.0, f64::from),
-                duration_s: track.seconds(used),
-                announced_s: announced.ticks().map(|ticks| track.seconds(ticks)),
-                frames: is_video_decoded.then_some(tally.frames),
-            },
-            is_picture: track.is_picture,
-            outcome: outcome(track, announced, tally),
-            errors: tally.video_faults.count + tally.audio_faults.count,
-            keyframes_tar,
-            keyframes,
-            scenes: scenes.list,
-            scene_middle: scenes.middle,
-            scene_object: scenes.object,
-            audio: match &request.audio {
-                Some(settings) => Some(audio_track(sound, settings.sample_rate, tally)?),
-                None => None,
-            },
-            usage: Usage { frames_decoded: tally.frames_decoded, ..usage::so_far() },
-        })
-    }
+/// Keyframes that were chosen by scenes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeyframeSet {
+    /// The archive.
+    pub tar: PathBuf,
+    /// The keyframes, in the order of their scenes, or from the most objects to the fewest.
+    pub keyframes: Vec<Keyframe>,
+    /// Number of keyframes requested.
+    pub wanted: u32,
+    /// Why there are fewer, if there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortfall: Option<String>,
+    /// Black pictures after the keyframes in the archive, if there are fewer than requested: the
+    /// rest of the paper's clip stays zero.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub padding: Vec<Padding>,
+    /// For scene-object: number of objects of each class in all frames that the detector got, over
+    /// all scenes that were not skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub histogram: Option<Vec<u64>>,
 }
 
-/// Ticks that the video really has, where it ends long before or goes on long after its announced end: cut files, files
-/// glued together, containers whose sound outlasts the picture.
-pub fn corrected_length(track: &VideoTrack, announced: Announced, tally: &Tally) -> Option<i64> {
-    let announced = track.seconds(announced.ticks()?);
-    let is_off = |end: i64| {
-        let off = (announced - track.seconds(end)).abs();
-        off > SECONDS_OFF && off > SHARE_OFF * announced
-    };
-    tally.video_end.filter(|&end| end > 0 && is_off(end))
+/// The files with the list of scenes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SceneReport {
+    /// CSV in the format of PySceneDetect's `list-scenes`.
+    pub csv: PathBuf,
+    /// JSON of a [`SceneList`](crate::scenes::list::SceneList), with the score of every frame.
+    pub json: PathBuf,
+    /// Number of scenes.
+    pub scenes: u64,
 }
 
-/// Seconds that the file lacks, if that is more than a header's usual inexactness.
-fn missing_s(track: &VideoTrack, announced: Announced, tally: &Tally) -> Option<f64> {
-    let reached = match announced {
-        Announced::Stream(_) => tally.video_end,
-        Announced::Container(_) => tally.video_end.max(tally.container_end),
-        Announced::Nothing => return None,
-    };
-    let announced = track.seconds(announced.ticks()?);
-    let missing = announced - track.seconds(reached.unwrap_or(0));
-    (missing > SECONDS_OFF && missing > SHARE_OFF * announced).then_some(missing)
+/// The video stream of a trailer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VideoInfo {
+    /// FFmpeg's name of the codec, such as `h264`.
+    pub codec: String,
+    /// Displayed width in pixels, after rotation.
+    pub width: u32,
+    /// Displayed height in pixels.
+    pub height: u32,
+    /// Average frames per second, 0 if unknown.
+    pub fps: f64,
+    /// Seconds that the keyframes are spread over: the declared duration, or the real one if the
+    /// two differ much.
+    pub duration_s: f64,
+    /// Declared duration in seconds, if there is one.
+    pub announced_s: Option<f64>,
+    /// Frames in the video; absent if the video was not decoded.
+    pub frames: Option<u64>,
 }
 
-fn outcome(track: &VideoTrack, announced: Announced, tally: &Tally) -> Outcome {
-    let missing = missing_s(track, announced, tally);
-    let end = track.seconds(tally.video_end.unwrap_or(0));
-    let why = words(&tally.stopped.clone().or_else(|| tally.video_faults.last.clone()));
-    match (missing, &tally.stopped) {
-        (Some(missing), _) => Outcome::Short {
-            reason: format!("the video ends at {end:.3} s, {missing:.3} s before its announced end{why}"),
-        },
-        (None, Some(_)) => Outcome::Short { reason: format!("the file could be read up to {end:.3} s{why}") },
-        (None, None) => Outcome::Complete,
-    }
+/// Whether a file was read to its declared end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Read to the end.
+    Complete,
+    /// Ended early; the existing part was used.
+    Short {
+        /// How much is missing, with FFmpeg's message, if any.
+        reason: String,
+    },
 }
 
-/// `: text`, or nothing.
-pub fn words(text: &Option<String>) -> String {
-    text.as_ref().map(|text| format!(": {text}")).unwrap_or_default()
+/// One chosen frame.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Keyframe {
+    /// 0-based index among the keyframes.
+    pub index: u32,
+    /// 0-based number of the frame in presentation order.
+    pub frame: u64,
+    /// Target time in seconds from the start of the video stream.
+    pub target_s: f64,
+    /// Presentation time in seconds from the start of the video stream.
+    pub time_s: f64,
+    /// Its JPEG in the archive.
+    pub file: String,
+    /// The earlier keyframe with the same picture, if the video has fewer frames than requested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<u32>,
+    /// The scene that it represents, if it was chosen by scene.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scene: Option<SceneSpan>,
+    /// The objects that it was chosen for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<FoundObjects>,
 }
 
-fn audio_track(sound: Option<SoundWriter>, sample_rate: u32, tally: &Tally) -> Result<AudioTrack, MediaError> {
-    let Some(sound) = sound else {
-        return Ok(AudioTrack::None { reason: "the file has no audio stream".to_owned() });
-    };
-    let (file, samples) = sound.finish()?;
-    if samples > 0 {
-        return Ok(AudioTrack::Present { file, samples, sample_rate });
-    }
-    std::fs::remove_file(&file).map_err(|error| MediaError::from_io("cannot remove", &file, &error))?;
-    let reason = format!("no sample of the audio stream could be decoded{}", words(&tally.audio_faults.last));
-    Ok(AudioTrack::None { reason })
+/// A black picture instead of a missing keyframe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Padding {
+    /// 0-based index, after all keyframes.
+    pub index: u32,
+    /// Its JPEG in the archive.
+    pub file: String,
+    /// Always true: distinguishes padding from a keyframe.
+    pub padding: bool,
+}
+
+/// A scene.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SceneSpan {
+    /// 0-based index among all scenes of the video.
+    pub index: u64,
+    /// Its first frame.
+    pub start: u64,
+    /// The frame after its last.
+    pub end: u64,
+}
+
+/// Objects in a frame.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FoundObjects {
+    /// Number of objects times number of classes.
+    pub score: u64,
+    /// Number of classes.
+    pub classes: u32,
+    /// The objects that counted.
+    pub objects: Vec<Object>,
+}
+
+/// The sound of a trailer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum AudioTrack {
+    /// Mono signed 16-bit little-endian samples, without a header.
+    Present {
+        /// The file with the samples.
+        file: PathBuf,
+        /// Number of samples.
+        samples: u64,
+        /// Samples per second.
+        sample_rate: u32,
+    },
+    /// No sound, which is not an error.
+    None {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Resources used by a decode.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Seconds of CPU time, user and system.
+    pub cpu_s: f64,
+    /// Peak resident memory in MB (2^20 bytes) of the whole process.
+    pub peak_memory_mb: u64,
+    /// Frames returned by the video decoder; fewer than the video has if keyframes were decoded by
+    /// seeking.
+    #[serde(default)]
+    pub frames_decoded: u64,
 }

@@ -1,8 +1,8 @@
-//! What a decode cost, read from `/proc`; zero where there is none.
+//! Resources used by a decode, read from `/proc`; zero on systems without it.
 
-use super::request::Usage;
+use crate::report::Usage;
 
-/// What this thread and this process have used so far.
+/// Returns the CPU time of this thread and the peak memory of this process so far.
 pub fn so_far() -> Usage {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let nanoseconds = read("/proc/thread-self/schedstat").split(' ').next().and_then(|n| n.parse::<u64>().ok());

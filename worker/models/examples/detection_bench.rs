@@ -1,4 +1,5 @@
-//! CPU time of detection, for `scripts/bench/detection.py`: answers each line of standard input (a number of rounds) with one line of JSON.
+//! CPU time of detection, for `scripts/bench/detection.py`: reads a number of rounds per line of
+//! stdin, and writes one line of JSON for each.
 //!
 //!     detection_bench REGISTRY MODELS_FOLDER ONNXRUNTIME MODEL PICTURE.jpg
 
@@ -7,14 +8,14 @@ use std::path::Path;
 
 use jhalak_common::models::{Registry, Role};
 use jhalak_common::settings::Settings;
-use jhalak_media::photograph;
+use jhalak_media::picture::jpeg_decoder;
 use jhalak_models::detect::ObjectDetector;
 use jhalak_models::detect::input::InputWriter;
-use jhalak_models::embed::input;
+use jhalak_models::embed::picture_input;
 use jhalak_models::inference::Models;
 use serde_json::json;
 
-/// Milliseconds of CPU time of one round, all threads together.
+/// Returns the CPU time of one round over all threads, in milliseconds.
 fn cpu_ms<T>(rounds: u32, mut work: impl FnMut() -> T) -> f64 {
     let now = || {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
@@ -39,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let picture_input = embedder.picture.clone().ok_or("the embedder sees no pictures")?;
     let mut detector = ObjectDetector::open(&Models::open(&settings, registry)?, &entry)?;
     let jpeg = std::fs::read(file)?;
-    let decode = || photograph::decode(&jpeg).map_err(jhalak_common::Error::from);
+    let decode = || jpeg_decoder::decode(&jpeg).map_err(jhalak_common::Error::from);
     let shown = decode()?;
     let mut how = entry.picture.clone().ok_or("the detector sees no pictures")?;
     (how.width, how.height) = (416, 416);
@@ -50,7 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let rounds: u32 = line?.trim().parse()?;
         let answer = json!({
             "letterbox_416_ms": cpu_ms(rounds, || writer.write(&shown, &mut letterboxed).map(|_| ())),
-            "stretch_224_ms": cpu_ms(rounds, || input::write(&shown, &picture_input, &mut stretched)),
+            "stretch_224_ms": cpu_ms(rounds, || picture_input::write(&shown, &picture_input, &mut stretched)),
             "decode_ms": cpu_ms(rounds, decode),
             "detect_ms": cpu_ms(rounds, || decode().and_then(|picture| detector.detect(&[picture]))),
         });

@@ -1,8 +1,8 @@
-//! Finite differences: every layer's backward pass against the slope of its forward pass.
+//! Gradient checks: the backward pass of each layer against finite differences of its forward pass.
 
 use super::*;
 
-/// The loss whose gradient is checked: a fixed random weighting of a layer's outputs.
+/// Weights of the checked loss: a fixed random weighting of the outputs of a layer.
 fn weights(len: usize) -> Vec<f32> {
     let mut random = seeded(99, 0);
     (0..len).map(|_| random.uniform(-1.0, 1.0)).collect()
@@ -17,10 +17,11 @@ fn weighted(y: &[f32], weights: &[f32]) -> f64 {
     y.iter().zip(weights).map(|(y, w)| f64::from(*y) * f64::from(*w)).sum()
 }
 
-/// Compares `gradient` with the central differences of `loss`, which computes it anew with number i moved by some amount.
+/// Compares `gradient` with central differences of `loss(i, by)`, the loss with element i shifted
+/// by `by`.
 fn compare(name: &str, gradient: &[f32], mut loss: impl FnMut(usize, f32) -> f64) {
     assert!(!gradient.is_empty(), "{name}: no gradient was recorded");
-    assert!(gradient.iter().any(|g| g.abs() > 1e-3), "{name}: a gradient of zeros proves nothing");
+    assert!(gradient.iter().any(|g| g.abs() > 1e-3), "{name}: a zero gradient proves nothing");
     let step = 2e-3_f32; // small: a step across a kink of ReLU would not be a slope
     for (i, &got) in gradient.iter().enumerate() {
         let (one, two) = (loss(i, step) - loss(i, -step), loss(i, 2.0 * step) - loss(i, -2.0 * step));
@@ -29,7 +30,8 @@ fn compare(name: &str, gradient: &[f32], mut loss: impl FnMut(usize, f32) -> f64
     }
 }
 
-/// Checks every parameter of a layer: `parameters` shows them, `forward` gives the loss, gradients were recorded before.
+/// Checks each parameter of a layer: `parameters` visits them, `forward` returns the loss. The
+/// gradients must be recorded already.
 fn compare_parameters<L>(
     layer: &mut L,
     parameters: impl Fn(&mut L, &mut dyn FnMut(&str, &mut Parameter)),
@@ -61,7 +63,7 @@ fn moved(x: &[f32], i: usize, by: f32) -> Vec<f32> {
 }
 
 #[test]
-fn linear_and_its_tiles() {
+fn linear_gradients_match_in_every_tile() {
     let mut layer = Linear::new(5, 7, &mut seeded(1, 0));
     let (x, w) = (rows(3, 5, 1), weights(21));
     let forward = |layer: &mut Linear, x: &[f32]| {
@@ -70,15 +72,15 @@ fn linear_and_its_tiles() {
         weighted(&y, &w)
     };
     let mut dx = vec![0.0; 15];
-    layer.backward(&x, &w, 3, Some((&mut dx, false)), &mut Learner::recording());
+    layer.backward(&x, &w, 3, Some((&mut dx, false)), &mut OptimizerState::recording());
     compare_parameters(&mut layer, |l, visit| l.parameters("linear", visit), |l| forward(l, &x));
     compare("x", &dx, |i, by| forward(&mut layer, &moved(&x, i, by)));
 
-    // A layer of several tiles: 4 x 40,000 numbers. Only the shapes change, so the plain definition is the judge.
+    // A layer of several tiles: 4 x 40,000 weights, checked against the plain definition.
     let mut wide = Linear::new(40_000, 4, &mut seeded(2, 0));
     let (x, dy) = (rows(2, 40_000, 3), [1.0, 2.0, 3.0, 4.0, 0.5, 0.25, -1.0, 2.0]);
     let mut dx = vec![1.0; 80_000];
-    wide.backward(&x, &dy, 2, Some((&mut dx, true)), &mut Learner::recording());
+    wide.backward(&x, &dy, 2, Some((&mut dx, true)), &mut OptimizerState::recording());
     for i in [0, 39_999, 40_000, 79_999] {
         let want =
             1.0 + (0..4).map(|o| dy[i / 40_000 * 4 + o] * wide.weight.value[o * 40_000 + i % 40_000]).sum::<f32>();
@@ -92,7 +94,7 @@ fn linear_and_its_tiles() {
 }
 
 #[test]
-fn layer_norm() {
+fn layer_norm_gradients_match() {
     let mut layer = LayerNorm::new(11);
     layer.weight.value = rows(1, 11, 4);
     layer.bias.value = rows(1, 11, 5);
@@ -104,13 +106,13 @@ fn layer_norm() {
     };
     forward(&mut layer, &x);
     let mut dx = vec![0.0; 33];
-    layer.backward(&w, 13, 3, &mut dx, &mut Learner::recording());
+    layer.backward(&w, 13, 3, &mut dx, &mut OptimizerState::recording());
     compare_parameters(&mut layer, |l, visit| l.parameters("norm", visit), |l| forward(l, &x));
     compare("x", &dx, |i, by| forward(&mut layer, &moved(&x, i, by)));
 }
 
 #[test]
-fn attention_block_over_one_key() {
+fn one_key_attention_gradients_match() {
     let mut layer = CrossBlock::new(6, &mut seeded(3, 0));
     let (q, kv, w) = (rows(4, 6, 7), rows(4, 6, 8), weights(24));
     let forward = |layer: &mut CrossBlock, q: &[f32], kv: &[f32]| {
@@ -119,12 +121,12 @@ fn attention_block_over_one_key() {
         weighted(&y, &w)
     };
     forward(&mut layer, &q, &kv);
-    layer.backward(&kv, &w, 6, 4, &mut Learner::recording());
+    layer.backward(&kv, &w, 6, 4, &mut OptimizerState::recording());
     compare_parameters(&mut layer, |l, visit| l.parameters("block", visit), |l| forward(l, &q, &kv));
 
     forward(&mut layer, &q, &q);
     let mut dx = vec![0.0; 24];
-    layer.backward_self(&q, &w, 6, 4, &mut dx, &mut Learner::recording());
+    layer.backward_self(&q, &w, 6, 4, &mut dx, &mut OptimizerState::recording());
     compare("x", &dx, |i, by| {
         let q = moved(&q, i, by);
         forward(&mut layer, &q, &q)
@@ -132,8 +134,8 @@ fn attention_block_over_one_key() {
 }
 
 #[test]
-fn layers_in_a_row_with_every_activation() {
-    // ReLU's seed is one for which no number lies so near to 0 that a difference would reach across the kink.
+fn mlp_gradients_match_for_every_activation() {
+    // With this seed for ReLU, no value is so near 0 that a finite difference crosses the kink.
     for (activation, last_active, seed) in
         [(Activation::Tanh, true, 11), (Activation::Sigmoid, false, 11), (Activation::Relu, true, 12)]
     {
@@ -142,14 +144,14 @@ fn layers_in_a_row_with_every_activation() {
         let forward = |layer: &mut Mlp, x: &[f32]| weighted(layer.forward(x, 3), &w);
         forward(&mut layer, &x);
         let mut dx = vec![0.0; 15];
-        layer.backward(&x, &w, 3, Some((&mut dx, false)), &mut Learner::recording());
+        layer.backward(&x, &w, 3, Some((&mut dx, false)), &mut OptimizerState::recording());
         compare("x", &dx, |i, by| forward(&mut layer, &moved(&x, i, by)));
         compare_parameters(&mut layer, |l, visit| l.parameters("layer", visit), |l| forward(l, &x));
     }
 }
 
 #[test]
-fn losses() {
+fn loss_gradients_match_and_stay_finite() {
     let logits = rows(4, 3, 10);
     let labels = [0, 2, 1, 2];
     for weights in [vec![], vec![2.0, 0.5, 1.0]] {
@@ -174,7 +176,7 @@ fn losses() {
 }
 
 #[test]
-fn probabilities() {
+fn softmax_and_sigmoid_give_probabilities() {
     let mut logits = [1.0, 2.0, 3.0, 500.0, -500.0, 0.0];
     softmax_rows(&mut logits, 3);
     assert!(
@@ -188,7 +190,7 @@ fn probabilities() {
 }
 
 #[test]
-fn dropout_keeps_the_mean_and_its_gradient_follows_its_choice() {
+fn dropout_keeps_the_mean_and_its_gradient_uses_the_same_mask() {
     let mut layer = Dropout::new(0.25);
     let mut x = vec![1.0; 10_000];
     layer.forward(&mut x, &mut seeded(4, 0));
@@ -200,12 +202,12 @@ fn dropout_keeps_the_mean_and_its_gradient_follows_its_choice() {
 }
 
 #[test]
-fn attention_over_many_keys_with_dropout() {
+fn multi_head_attention_gradients_match_with_and_without_dropout() {
     let shape = Shape { batch: 2, queries: 2, keys: 5 };
     for (share, stream) in [(0.0, None), (0.4, Some(9))] {
         let mut layer = MultiHeadAttention::new(6, 2, share, &mut seeded(3, 0));
         let (queries, keys, w) = (rows(4, 6, 20), rows(10, 6, 21), weights(24));
-        // The same random numbers leave out the same numbers each time.
+        // The same random numbers drop the same elements each time.
         let forward = |layer: &mut MultiHeadAttention, queries: &[f32], keys: &[f32]| {
             let mut y = vec![0.0; 24];
             layer.forward(queries, keys, shape, &mut y, stream.map(|s| seeded(4, s)).as_mut());
@@ -213,12 +215,13 @@ fn attention_over_many_keys_with_dropout() {
         };
         forward(&mut layer, &queries, &keys);
         let (mut dqueries, mut dkeys) = (vec![0.0; 24], vec![0.0; 60]);
-        layer.backward(&queries, &keys, shape, &w, &mut dqueries, &mut dkeys, &mut Learner::recording());
+        layer.backward(&queries, &keys, shape, &w, &mut dqueries, &mut dkeys, &mut OptimizerState::recording());
         compare("queries", &dqueries, |i, by| forward(&mut layer, &moved(&queries, i, by), &keys));
         compare("keys", &dkeys, |i, by| forward(&mut layer, &queries, &moved(&keys, i, by)));
         let parameters = |l: &mut MultiHeadAttention, visit: &mut dyn FnMut(&str, &mut Parameter)| {
             l.parameters("attention", &mut |name, p| {
-                // The softmax does not see what all keys have in common: the gradient of that bias is 0.
+                // The softmax ignores a shift common to all keys: the gradient of the key bias is
+                // 0.
                 if name != "attention.key.bias" {
                     visit(name, p);
                 }

@@ -1,49 +1,43 @@
-//! Training on one core: layers with a forward and a backward pass, optimisers, schedules and the training loop.
+//! Neural networks on one core: layers with a forward and a backward pass, losses, optimizers and
+//! the training loop.
 //!
-//! All tensors are row-major `f32` slices, `rows x features`. A layer keeps what its backward pass needs and reuses those buffers
-//! from step to step, so a step allocates nothing once the largest batch has been seen. During the backward pass each weight
-//! gradient is made in tiles that stay in the cache and goes from there into the optimiser, so that no gradient is ever
-//! written to memory. Nothing here is global: every random number comes from a seed that the caller gives.
+//! All tensors are row-major `f32` slices of `rows x features`. A layer keeps the values and
+//! buffers that its backward pass needs, so a step allocates nothing after the largest batch. The
+//! backward pass computes each weight gradient in tiles that stay in the cache and feeds them to
+//! the optimizer, so no gradient is written to memory. Definitions, initialization and defaults
+//! follow PyTorch.
 //!
-//! Definitions, initialisation and defaults follow PyTorch, and `tests` hold the layers to fixtures made with it.
+//! Never reads files, never uses global state, never spawns threads: every random number comes from
+//! the seed of the caller, and the same seed gives the same weights.
+//!
+//! Start reading in [`Linear`], then [`fit`]; [`Trainable`] is the interface of a model.
 
-mod across;
-mod activation;
-mod attention;
-mod dropout;
-mod fit;
-mod linear;
+mod layers;
 mod loss;
 mod matrix;
-mod mlp;
-mod multi_head;
-mod norm;
-mod optimiser;
+mod optimizer;
 mod parameter;
 mod random;
-mod resume;
+mod training;
 
 #[cfg(test)]
 mod gradient_check;
 
 pub use jhalak_common::evaluation::{FitSettings, Optimiser, Schedule, StepRate};
 
-pub use activation::Activation;
-pub use attention::{CrossBlock, OneKeyAttention};
-pub use dropout::Dropout;
-pub use fit::{History, StopReason, TrainError, Trainable, fit, fit_resumed};
-pub use linear::Linear;
-pub use loss::{binary_cross_entropy, cross_entropy, sigmoid_rows, softmax_rows};
-pub use matrix::{View, product};
-pub use mlp::Mlp;
-pub use multi_head::{MultiHeadAttention, Shape};
-pub use norm::LayerNorm;
-pub use optimiser::Learner;
+pub use layers::activation::{Activation, sigmoid_rows, softmax_rows};
+pub use layers::attention::{CrossBlock, OneKeyAttention};
+pub use layers::dropout::Dropout;
+pub use layers::linear::Linear;
+pub use layers::mlp::Mlp;
+pub use layers::multi_head_attention::{MultiHeadAttention, Shape};
+pub use layers::norm::LayerNorm;
+pub use loss::{binary_cross_entropy, cross_entropy};
+pub use matrix::product::{View, product};
+pub use optimizer::OptimizerState;
 pub use parameter::Parameter;
 pub use random::{Random, seeded, shuffle};
-pub use resume::{Resume, StartAgain};
-
-/// Makes `buffer` exactly `len` long, keeping its allocation; the contents are then unspecified.
-pub(crate) fn resize(buffer: &mut Vec<f32>, len: usize) {
-    buffer.resize(len, 0.0);
-}
+pub use training::checkpoint::{Resume, StartAgain};
+pub use training::outcome::{History, StopReason, TrainError};
+pub use training::trainable::Trainable;
+pub use training::training_loop::{fit, fit_resumed};

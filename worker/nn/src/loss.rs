@@ -1,26 +1,12 @@
-//! Losses with their gradients by the logits, averaged as PyTorch averages them.
+//! Losses with their gradients with respect to the logits, averaged as in PyTorch.
 
-use super::activation::sigmoid;
+use crate::layers::activation::sigmoid;
 
-/// Turns each row of `classes` logits into probabilities.
-pub fn softmax_rows(logits: &mut [f32], classes: usize) {
-    for row in logits.chunks_exact_mut(classes.max(1)) {
-        let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        row.iter_mut().for_each(|x| *x = (*x - highest).exp());
-        let sum: f32 = row.iter().sum();
-        row.iter_mut().for_each(|x| *x /= sum);
-    }
-}
-
-/// Turns logits into probabilities one by one.
-pub fn sigmoid_rows(logits: &mut [f32]) {
-    logits.iter_mut().for_each(|x| *x = sigmoid(*x));
-}
-
-/// Softmax cross entropy of `labels.len()` rows of logits, each weighted by the weight of its class (empty: all 1).
+/// Softmax cross entropy of `labels.len()` rows of logits, each weighted by its class weight (empty
+/// `weights`: all 1).
 ///
-/// The logits are replaced by the gradient of the weighted mean. Returns the sum of the weighted losses and the sum of the weights;
-/// their quotient is the mean loss.
+/// Replaces the logits with the gradient of the weighted mean. Returns the sum of weighted losses
+/// and the sum of weights; their quotient is the mean loss.
 ///
 /// # Panics
 /// If a label is not below `classes` or there are fewer logits than labels.
@@ -44,7 +30,8 @@ pub fn cross_entropy(logits: &mut [f32], classes: usize, labels: &[u8], weights:
 
 /// Binary cross entropy between sigmoid(logits) and `targets` (0 or 1), both `rows x outputs`.
 ///
-/// The logits are replaced by the gradient of the mean over all numbers. Returns the sum of the losses and their count.
+/// Replaces the logits with the gradient of the mean over all elements. Returns the sum of the
+/// losses and their count.
 ///
 /// # Panics
 /// If there are fewer logits than targets.

@@ -3,11 +3,12 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// A stream of random numbers.
+/// A stream of random numbers (ChaCha8).
 #[derive(Clone, Debug)]
 pub struct Random(ChaCha8Rng);
 
-/// The stream `stream` of seed `seed`. Streams of one seed are independent: one each for initialisation, for every epoch's order...
+/// Opens stream `stream` of seed `seed`. Streams of one seed are independent: one for
+/// initialization, one for the order of each epoch, ...
 #[must_use]
 pub fn seeded(seed: u64, stream: u64) -> Random {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
@@ -16,26 +17,30 @@ pub fn seeded(seed: u64, stream: u64) -> Random {
 }
 
 impl Random {
-    /// A number in [low, high), from 24 random bits.
+    /// Draws a number in [low, high), from 24 random bits.
+    #[inline]
     pub fn uniform(&mut self, low: f32, high: f32) -> f32 {
         let unit = (self.0.next_u32() >> 8) as f32 * (1.0 / 16_777_216.0);
         low + (high - low) * unit
     }
 
-    /// A whole number in 0..bound; `bound` of 0 gives 0. The bias is below 2^-32 for every bound that fits memory.
+    /// Draws an integer in 0..bound; 0 if `bound` is 0. The bias is below 2^-32 for any `bound`
+    /// that fits memory.
+    #[inline]
     pub fn below(&mut self, bound: usize) -> usize {
         let wide = u128::from(self.0.next_u64()) * bound as u128;
         usize::try_from(wide >> 64).unwrap_or(0)
     }
 
-    /// A standard normal number (Box-Muller).
+    /// Draws a standard normal number (Box-Muller).
+    #[inline]
     pub fn normal(&mut self) -> f32 {
         let radius = (-2.0 * (1.0 - self.uniform(0.0, 1.0)).ln()).sqrt();
         radius * (std::f32::consts::TAU * self.uniform(0.0, 1.0)).cos()
     }
 }
 
-/// Fisher and Yates' shuffle.
+/// Shuffles `items` (Fisher-Yates).
 pub fn shuffle<T>(items: &mut [T], random: &mut Random) {
     for last in (1..items.len()).rev() {
         items.swap(last, random.below(last + 1));
@@ -47,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn streams_repeat_and_differ() {
+    fn a_stream_repeats_and_differs_from_other_streams() {
         let draw = |seed, stream| {
             (0..8).map(|_| 0).scan(seeded(seed, stream), |r, _: i32| Some(r.below(1000))).collect::<Vec<_>>()
         };
@@ -57,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_the_promised_range_and_moments() {
+    fn draws_have_the_documented_range_and_moments() {
         let mut random = seeded(3, 0);
         let n = 20_000;
         let mean = (0..n).map(|_| random.uniform(-1.0, 3.0)).inspect(|x| assert!((-1.0..3.0).contains(x))).sum::<f32>()

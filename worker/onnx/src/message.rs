@@ -1,12 +1,13 @@
-//! The part of ONNX's protocol buffers that our graphs need, with the field numbers of onnx.proto (IR version 8).
+//! The protocol buffer messages that our graphs use, with the field numbers of onnx.proto (IR
+//! version 8).
 
 #![expect(missing_docs, reason = "each field is the field of that name in onnx.proto")]
 
 use prost::Message;
 
-/// IR version and operator set that the graphs are written in. LayerNormalization came with operator set 17.
+/// IR version of the graphs that are written.
 pub const IR_VERSION: i64 = 8;
-/// See [`IR_VERSION`].
+/// Operator set of the graphs that are written: the first with LayerNormalization.
 pub const OPERATOR_SET: i64 = 17;
 /// TensorProto.DataType.FLOAT.
 pub const FLOAT: i32 = 1;
@@ -78,7 +79,7 @@ pub struct Node {
     pub attribute: Vec<Attribute>,
 }
 
-/// AttributeProto, for one float or one whole number.
+/// AttributeProto, for one float or one integer.
 #[derive(Clone, PartialEq, Message)]
 pub struct Attribute {
     #[prost(string, tag = "1")]
@@ -114,7 +115,7 @@ pub struct Value {
     pub kind: Option<Type>,
 }
 
-/// TypeProto, of a tensor.
+/// TypeProto, for a tensor.
 #[derive(Clone, PartialEq, Message)]
 pub struct Type {
     #[prost(message, optional, tag = "1")]
@@ -137,7 +138,7 @@ pub struct Shape {
     pub dim: Vec<Dimension>,
 }
 
-/// TensorShapeProto.Dimension: a length, or the name of one that is open.
+/// TensorShapeProto.Dimension: a length, or the name of a dynamic length.
 #[derive(Clone, PartialEq, Message)]
 pub struct Dimension {
     #[prost(int64, optional, tag = "1")]

@@ -4,7 +4,7 @@
 //! `train_speed [SECONDS] [TRAININGS]` runs that many trainings in parallel (default 1), one on each
 //! thread. The peer is `classifier_reference.py bench`; `make bench-train` runs both in turn.
 
-use jhalak_nn::{Learner, Optimiser, StepRate, cross_entropy, seeded};
+use jhalak_nn::{Optimiser, OptimizerState, StepRate, cross_entropy, seeded};
 use jhalak_recommend::features::inputs::Batch;
 use jhalak_recommend::networks::Network;
 use jhalak_recommend::networks::classifier::Classifier;
@@ -33,7 +33,7 @@ fn train(seed: u64, seconds: Duration) -> usize {
     let mut rows = || (0..BATCH * DIM).map(|_| random.normal()).collect::<Vec<f32>>();
     let batches: Vec<Vec<Batch>> = (0..16).map(|_| vec![Batch { movie: rows(), user: rows() }]).collect();
     let labels: Vec<u8> = (0..BATCH).map(|i| (i % 3) as u8).collect();
-    let mut learner = Learner::new(Optimiser::rmsprop());
+    let mut learner = OptimizerState::new(Optimiser::rmsprop());
     let mut logits = Vec::new();
     let start = Instant::now();
     let mut steps = 0;

@@ -1,7 +1,8 @@
-//! States of interrupted trainings, in the store: `checkpoints/RECIPE/ID@CONTENT/STAGE.safetensors`.
+//! Checkpoints of trainings, in the store: `checkpoints/KIND/RECIPE/ID@CONTENT/STAGE.safetensors`.
 //!
-//! They lie outside of the artifacts: a fold's result is the same with or without them, and they go when it is committed. Whichever worker
-//! takes the job again goes on from there. A store that fails costs the state, never the job.
+//! They are not artifacts: a fold's result is the same with and without them, and they are removed
+//! when it is committed. Any worker that takes the job again resumes from them. A failing store
+//! costs the checkpoint, never the job.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -16,33 +17,33 @@ use tokio::runtime::Handle;
 
 use jhalak_nn::Resume;
 
-/// The states of one fold's trainings.
+/// The checkpoints of one fold's trainings.
 pub(super) struct Checkpoints {
     store: Arc<dyn ObjectStore>,
     runtime: Handle,
     folder: String,
-    every: Duration,
+    interval: Duration,
     last: Mutex<Instant>,
 }
 
 impl Checkpoints {
-    /// Of the fold whose result goes to `key`. A state is kept when `every` has passed since the last one.
+    /// Checkpoints of the fold whose result is committed at `key`. A new one is due `interval`
+    /// after the last one.
     ///
     /// # Panics
-    /// Outside of an asynchronous runtime.
-    pub(super) fn new(store: Arc<dyn ObjectStore>, key: &ArtifactKey, every: Duration) -> Self {
-        let place = key.folder();
-        let folder = format!("checkpoints/{}", place.strip_prefix("artifacts/").unwrap_or(&place));
-        Checkpoints { store, runtime: Handle::current(), folder, every, last: Mutex::new(Instant::now()) }
+    /// Outside of an async runtime.
+    pub(super) fn new(store: Arc<dyn ObjectStore>, key: &ArtifactKey, interval: Duration) -> Self {
+        let folder = key.checkpoint_folder();
+        Checkpoints { store, runtime: Handle::current(), folder, interval, last: Mutex::new(Instant::now()) }
     }
 
-    fn object(&self, stage: &str) -> String {
-        format!("{}/{stage}.safetensors", self.folder.trim_end_matches('/'))
+    fn key(&self, stage: &str) -> String {
+        format!("{}/{stage}.safetensors", self.folder)
     }
 
-    /// Removes every state of the fold.
+    /// Removes all checkpoints of the fold.
     pub(super) async fn remove(&self) {
-        let prefix = format!("{}/", self.folder.trim_end_matches('/'));
+        let prefix = format!("{}/", self.folder);
         let removed: Result<()> = async {
             let found: Vec<_> = self.store.list(&prefix).try_collect().await?;
             for object in found {
@@ -52,32 +53,32 @@ impl Checkpoints {
         }
         .await;
         if let Err(error) = removed {
-            tracing::warn!(prefix, %error, "states of a finished training stay in the store");
+            tracing::warn!(prefix, %error, "cannot remove the checkpoints of a finished training");
         }
     }
 }
 
 impl Resume for Checkpoints {
     fn load(&self, stage: &str) -> Option<Vec<u8>> {
-        let key = self.object(stage);
+        let key = self.key(stage);
         match self.runtime.block_on(self.store.get(&key)) {
             Ok(bytes) => Some(bytes.into()),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => {
-                tracing::warn!(key, %error, "the state of an interrupted training cannot be read: starting again");
+                tracing::warn!(key, %error, "cannot read the checkpoint of an interrupted training: training from the start");
                 None
             }
         }
     }
 
     fn due(&self) -> bool {
-        self.last.lock().is_ok_and(|last| last.elapsed() >= self.every)
+        self.last.lock().is_ok_and(|last| last.elapsed() >= self.interval)
     }
 
     fn keep(&self, stage: &str, state: Vec<u8>) {
-        let key = self.object(stage);
+        let key = self.key(stage);
         if let Err(error) = self.runtime.block_on(self.store.put(&key, Bytes::from(state))) {
-            tracing::warn!(key, %error, "the state of a training was not kept");
+            tracing::warn!(key, %error, "cannot write a checkpoint");
         }
         if let Ok(mut last) = self.last.lock() {
             *last = Instant::now();

@@ -1,4 +1,4 @@
-//! The extraction job: one trailer, one decode, every artifact that is missing.
+//! The extraction job: decodes one trailer once and commits each of its missing artifacts.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -21,10 +21,11 @@ use jhalak_common::{Error, Result};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{Clock, Context};
-use crate::job_loop::Done;
+use super::context::Context;
+use super::stats::{JobStats, StepTimer};
+use crate::blocking;
 use crate::scratch::JobFolder;
-use jhalak_media::keyframe_tar::FILE_NAME as KEYFRAMES_FILE;
+use jhalak_media::keyframes::archive::FILE_NAME as KEYFRAMES_FILE;
 use jhalak_media::scenes::list;
 use jhalak_media::{
     AudioSettings, AudioTrack, DecodeLimits, DecodeReport, DecodeRequest, KeyframeSet, KeyframeSettings, Position,
@@ -34,13 +35,13 @@ use jhalak_models::detect::{ObjectDetector, Thresholds};
 use jhalak_models::embed::{audio, video};
 use jhalak_models::inference::Models;
 
-/// The file of [`ArtifactKind::Objects`].
+/// The file name of [`ArtifactKind::Objects`] artifacts.
 const OBJECTS_FILE: &str = "objects.json";
 
-/// Makes what is missing of the task's artifacts.
-pub(super) async fn run(context: &Arc<Context>, task: &ExtractTask, cut: CancellationToken) -> Result<Done> {
-    let mut done = Done::default();
-    let mut clock = Clock::start();
+/// Makes and commits the task's missing artifacts.
+pub(super) async fn run(context: &Arc<Context>, task: &ExtractTask, stop: CancellationToken) -> Result<JobStats> {
+    let mut stats = JobStats::default();
+    let mut timer = StepTimer::start();
     let mut missing = Vec::new();
     for recipe in &task.wanted {
         if artifact::committed(context.store.as_ref(), &ArtifactKey::new(recipe, &task.trailer.subject))
@@ -50,34 +51,34 @@ pub(super) async fn run(context: &Arc<Context>, task: &ExtractTask, cut: Cancell
             missing.push(recipe);
         }
     }
-    clock.note(&mut done, "look");
+    timer.end(&mut stats, "look");
     let decodes = missing.iter().any(|recipe| recipe.kind != ArtifactKind::VideoEmbedding);
-    let room = tokio::select! {
+    let folder = tokio::select! {
         folder = context.scratch.job_folder(if decodes { task.trailer.size } else { 0 }) => folder?,
-        () = cut.cancelled() => return Err(Error::cancelled("the worker is stopping")),
+        () = stop.cancelled() => return Err(Error::cancelled("the worker is stopping")),
     };
-    clock.note(&mut done, "wait");
-    let mut extraction = Extraction { context, task, folder: room, decoded: None, clock, done };
+    timer.end(&mut stats, "wait");
+    let mut extraction = Extraction { context, task, folder, decoded: None, timer, stats };
     if decodes {
-        extraction.decode(&missing, &cut).await?;
+        extraction.decode(&missing, &stop).await?;
     }
     for recipe in missing {
-        if cut.is_cancelled() {
+        if stop.is_cancelled() {
             return Err(Error::cancelled("the worker is stopping"));
         }
         extraction.make(recipe).await?;
     }
-    Ok(extraction.done)
+    Ok(extraction.stats)
 }
 
-/// One job's work on one trailer.
+/// The work of one job on one trailer.
 struct Extraction<'a> {
     context: &'a Arc<Context>,
     task: &'a ExtractTask,
     folder: JobFolder,
     decoded: Option<DecodeReport>,
-    clock: Clock,
-    done: Done,
+    timer: StepTimer,
+    stats: JobStats,
 }
 
 impl Extraction<'_> {
@@ -89,14 +90,14 @@ impl Extraction<'_> {
         self.context.store.as_ref()
     }
 
-    /// Fetches the trailer and decodes it once for everything that is missing.
-    async fn decode(&mut self, missing: &[&Recipe], cut: &CancellationToken) -> Result<()> {
+    /// Downloads the trailer and decodes it once for all missing artifacts.
+    async fn decode(&mut self, missing: &[&Recipe], stop: &CancellationToken) -> Result<()> {
         let fetching = fetch(self.context, &self.task.trailer, self.folder.path());
         let file = tokio::select! {
             file = fetching => file?,
-            () = cut.cancelled() => return Err(Error::cancelled("the worker is stopping")),
+            () = stop.cancelled() => return Err(Error::cancelled("the worker is stopping")),
         };
-        self.clock.note(&mut self.done, "fetch");
+        self.timer.end(&mut self.stats, "fetch");
         fault_point::reach("after-download");
         let mut request = DecodeRequest::new(&self.subject().id, file, self.folder.path());
         let mut detector = None;
@@ -104,7 +105,7 @@ impl Extraction<'_> {
             match recipe.kind {
                 ArtifactKind::Keyframes | ArtifactKind::Objects => {
                     let params: KeyframesParams = recipe.parse()?;
-                    ask_for_keyframes(&mut request, &params);
+                    request_keyframes(&mut request, &params);
                     if params.objects.is_some() && detector.is_none() {
                         detector = Some(self.detector(recipe, params).await?);
                     }
@@ -121,12 +122,13 @@ impl Extraction<'_> {
         let program = &self.context.program;
         let report = match detector {
             Some(detector) => {
-                jhalak_media::child::decode_with_detector(program, &request, &limits, cut, Box::new(detector)).await?
+                jhalak_media::sandbox::decode_with_detector(program, &request, &limits, stop, Box::new(detector))
+                    .await?
             }
-            None => jhalak_media::child::decode(program, &request, &limits, cut).await?,
+            None => jhalak_media::sandbox::decode(program, &request, &limits, stop).await?,
         };
         self.decoded = Some(report);
-        self.clock.note(&mut self.done, "decode");
+        self.timer.end(&mut self.stats, "decode");
         fault_point::reach("after-decode");
         Ok(())
     }
@@ -138,19 +140,19 @@ impl Extraction<'_> {
             ArtifactKind::Objects => self.objects()?,
             ArtifactKind::VideoEmbedding => self.video_embedding(recipe).await?,
             ArtifactKind::AudioEmbedding => self.audio_embedding(recipe).await?,
-            other => return Err(Error::invalid(format!("an extraction job makes no {}", other.name()))),
+            other => return Err(Error::invalid(format!("an extraction job cannot make {} artifacts", other.name()))),
         };
-        self.clock.note(&mut self.done, recipe.kind.name());
+        self.timer.end(&mut self.stats, recipe.kind.name());
         if matches!(recipe.kind, ArtifactKind::VideoEmbedding | ArtifactKind::AudioEmbedding) {
             fault_point::reach("after-embedding");
         }
         match artifact::commit(self.store(), recipe, self.subject(), files, facts).await? {
-            Commit::Committed => self.done.made += 1,
+            Commit::Committed => self.stats.committed += 1,
             Commit::LostRace => {
-                tracing::info!(id = %self.subject().id, kind = recipe.kind.name(), "another worker committed it first")
+                tracing::info!(artifact = recipe.kind.name(), "another worker committed the artifact first")
             }
         }
-        self.clock.note(&mut self.done, "commit");
+        self.timer.end(&mut self.stats, "commit");
         fault_point::reach("after-commit");
         Ok(())
     }
@@ -159,19 +161,19 @@ impl Extraction<'_> {
         self.decoded.as_ref().ok_or_else(|| Error::bug("the trailer was not decoded"))
     }
 
-    /// The detector that a recipe of scene-object keyframes names.
+    /// Opens the detector that a recipe of scene-object keyframes names.
     async fn detector(&self, recipe: &Recipe, params: KeyframesParams) -> Result<ObjectDetector> {
         let context = self.context.clone();
         let sha256 = *recipe
             .models
             .first()
             .ok_or_else(|| Error::invalid("the recipe of scene-object keyframes names no detector"))?;
-        blocking(move || {
+        blocking::compute(move || {
             let models = loaded(&context)?;
             let objects = params.objects.ok_or_else(|| Error::bug("keyframes without objects need no detector"))?;
             let model = models.by_checksum(&sha256, &[Role::Detector], |m| objects.fits(m, models.inference()))?;
             let detector = ObjectDetector::open(models, model)?;
-            // What does not count need not be found.
+            // Objects below the thresholds do not count: the detector need not report them.
             Ok(detector.with(Thresholds { score: objects.confidence, overlap: objects.detector.nms }))
         })
         .await
@@ -198,7 +200,8 @@ impl Extraction<'_> {
         Ok((files, json!({ "scenes": scenes })))
     }
 
-    /// What the detector saw: the histogram over COCO's classes, and each keyframe's objects.
+    /// The detector's findings: the histogram over COCO's classes, and the objects of each
+    /// keyframe.
     fn objects(&self) -> Result<(Vec<(&'static str, Body)>, Value)> {
         let missing = || Error::bug("the decode counted no objects");
         let set = self.report()?.scene_object.as_ref().ok_or_else(missing)?;
@@ -217,7 +220,7 @@ impl Extraction<'_> {
         let context = self.context.clone();
         let sha256 =
             *recipe.models.first().ok_or_else(|| Error::invalid("the recipe of a video embedding names no model"))?;
-        let embedded = blocking(move || {
+        let embedded = blocking::compute(move || {
             let models = loaded(&context)?;
             let fits = |m: &Model| VideoEmbeddingParams::of(m, models.inference()).is_ok_and(|p| p == params);
             let model = models.by_checksum(&sha256, &Role::VIDEO, fits)?;
@@ -232,7 +235,7 @@ impl Extraction<'_> {
         Ok((vec![(embedding_file::FILE, Body::Bytes(bytes))], facts))
     }
 
-    /// The keyframes' bytes: as decoded in this job, or as committed before.
+    /// Returns the archive of the keyframes: decoded in this job, or committed earlier.
     async fn upstream_keyframes(&self, recipe: &Recipe) -> Result<Bytes> {
         let hash = *recipe
             .upstream
@@ -241,14 +244,17 @@ impl Extraction<'_> {
         let made_here = self.task.wanted.iter().find(|r| r.kind == ArtifactKind::Keyframes && r.hash() == hash);
         if let (Some(report), Some(keyframes)) = (&self.decoded, made_here) {
             let KeyframesParams { strategy, .. } = keyframes.parse()?;
-            // A strategy that was committed before was not decoded again.
+            // A strategy that was committed earlier was not decoded again.
             if let Ok(fresh) = fresh_keyframes(report, strategy) {
                 return Ok(tokio::fs::read(fresh).await?.into());
             }
         }
         let key = ArtifactKey { kind: ArtifactKind::Keyframes, recipe: hash, subject: self.subject().clone() };
         let record: CommitRecord = artifact::committed(self.store(), &key).await?.ok_or_else(|| {
-            Error::invalid(format!("the keyframes {} are neither committed nor part of the job", key.folder()))
+            Error::invalid(format!(
+                "the keyframes {} are neither committed nor part of the job: submit the run again",
+                key.folder()
+            ))
         })?;
         artifact::read_file(self.store(), &record, KEYFRAMES_FILE).await
     }
@@ -260,21 +266,21 @@ impl Extraction<'_> {
             Some(AudioTrack::None { reason }) => {
                 return Ok((Vec::new(), json!({ "dim": 0, "windows": 0, "without": reason })));
             }
-            None => return Err(Error::bug("the sound was not decoded")),
+            None => return Err(Error::bug("the audio was not decoded")),
         };
         let context = self.context.clone();
         let wanted = recipe.models.clone();
-        let embedded = blocking(move || {
+        let embedded = blocking::compute(move || {
             let models = loaded(&context)?;
             let fits = |m: &Model| {
                 AudioEmbeddingParams::of(m, models.registry(), models.inference()).is_ok_and(|(found, used)| {
                     found == params && used.iter().map(|m| m.sha256).collect::<Vec<_>>() == wanted
                 })
             };
-            // Windows name their features model first, sound as it is names its own.
-            let place = if matches!(params, AudioEmbeddingParams::Windows { .. }) { 1 } else { 0 };
+            // Recipes of windows name the features model first, then the embedding model.
+            let index = if matches!(params, AudioEmbeddingParams::Windows { .. }) { 1 } else { 0 };
             let sha256 =
-                wanted.get(place).ok_or_else(|| Error::invalid("the recipe of an audio embedding names no model"))?;
+                wanted.get(index).ok_or_else(|| Error::invalid("the recipe of an audio embedding names no model"))?;
             let model = models.by_checksum(sha256, &Role::AUDIO, fits)?;
             audio::embed(BufReader::new(File::open(file)?), model, models)
         })
@@ -289,7 +295,7 @@ impl Extraction<'_> {
     }
 }
 
-/// The archive of the keyframes that a decode chose by this strategy.
+/// Returns the archive of the keyframes that the decode chose by `strategy`.
 fn fresh_keyframes(report: &DecodeReport, strategy: Strategy) -> Result<PathBuf> {
     let tar = match strategy {
         Strategy::EqualInterval => report.keyframes_tar.clone(),
@@ -298,7 +304,7 @@ fn fresh_keyframes(report: &DecodeReport, strategy: Strategy) -> Result<PathBuf>
     tar.ok_or_else(|| Error::bug(format!("the decode chose no {} keyframes", strategy.name())))
 }
 
-/// What a decode says of the keyframes that it chose by scenes.
+/// Returns the report on the keyframes that the decode chose by scenes; None for equal intervals.
 fn set_of(report: &DecodeReport, strategy: Strategy) -> Option<&KeyframeSet> {
     match strategy {
         Strategy::EqualInterval => None,
@@ -311,12 +317,7 @@ fn loaded(context: &Context) -> Result<&Models> {
     context.models.as_ref().ok_or_else(|| Error::transient("this worker was started without models"))
 }
 
-/// Runs `compute` where it does not hold up the queue's heartbeats.
-async fn blocking<T: Send + 'static>(compute: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(compute).await.map_err(|e| Error::bug("a job panicked").with_source(e))?
-}
-
-/// Copies the trailer to the job's folder and checks that it is the file that was planned.
+/// Downloads the trailer to the job's folder and checks that it is the file that was planned.
 async fn fetch(context: &Context, trailer: &Trailer, folder: &Path) -> Result<PathBuf> {
     let source = context.source(&trailer.store).await?;
     let extension = Path::new(&trailer.key)
@@ -334,15 +335,15 @@ async fn fetch(context: &Context, trailer: &Trailer, folder: &Path) -> Result<Pa
     let (found, size) = hash::of_file(file.clone()).await?;
     if found != trailer.subject.content {
         return Err(Error::invalid(format!(
-            "the trailer {} was replaced since the run was planned ({size} bytes now, {} then): submit again",
+            "the trailer {} was replaced since the run was planned ({size} bytes now, {} then): submit the run again",
             trailer.key, trailer.size
         )));
     }
     Ok(file)
 }
 
-/// Asks for the keyframes that the parameters describe.
-fn ask_for_keyframes(request: &mut DecodeRequest, params: &KeyframesParams) {
+/// Adds the keyframes that `params` describe to the request.
+fn request_keyframes(request: &mut DecodeRequest, params: &KeyframesParams) {
     let (count, jpeg_quality) = (params.count, params.jpeg_quality);
     let scenes = params.scenes.as_ref().map_or_else(SceneSettings::default, scene_settings);
     match (params.strategy, &params.objects) {
@@ -368,7 +369,8 @@ fn scene_settings(params: &SceneParams) -> SceneSettings {
     SceneSettings { threshold: params.threshold, min_scene_len: params.min_scene_len }
 }
 
-fn decode_limits(settings: &DecodeSettings) -> DecodeLimits {
+/// Returns the limits on the child process that decodes a video.
+pub fn decode_limits(settings: &DecodeSettings) -> DecodeLimits {
     let DecodeSettings { memory_mb, cpu_s, wall_s, output_mb } = *settings;
     DecodeLimits { memory_mb, cpu_s, wall_s, output_mb }
 }

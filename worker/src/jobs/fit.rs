@@ -1,51 +1,43 @@
-//! The final fit: models on every rating of the dataset, stored to be asked.
+//! The fit job: fits the final model on every rating and stores its files.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use jhalak_common::Result;
 use jhalak_common::artifact::{self, ArtifactKey, Body, Commit};
 use jhalak_common::run::job::FitTask;
-use jhalak_common::{Error, Result};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Clock, Context, cell};
-use crate::job_loop::Done;
+use super::context::Context;
+use super::stats::{JobStats, StepTimer};
+use crate::blocking;
 use jhalak_recommend::serving::{FitRequest, fit_all};
 
 /// Fits the models and commits their files.
-pub(super) async fn run(context: &Arc<Context>, task: &FitTask, cut: CancellationToken) -> Result<Done> {
-    let mut done = Done::default();
-    let mut clock = Clock::start();
+pub(super) async fn run(context: &Arc<Context>, task: &FitTask, stop: CancellationToken) -> Result<JobStats> {
+    let mut stats = JobStats::default();
+    let mut timer = StepTimer::start();
+    let store = context.store.as_ref();
     let key = ArtifactKey::new(&task.recipe, &task.dataset);
-    if artifact::committed(context.store.as_ref(), &key).await?.is_some() {
-        return Ok(done);
+    if artifact::committed(store, &key).await?.is_some() {
+        return Ok(stats);
     }
-    let (dataset, features) = cell::inputs(context, &task.dataset, &task.table_keys()).await?;
-    clock.note(&mut done, "load");
+    let (dataset, features) = context.training_inputs.load(store, &task.dataset, &task.table_keys()).await?;
+    timer.end(&mut stats, "load");
     let (spec, content) = (task.fit.clone(), task.dataset.content.to_string());
     let tables = task.recipe.upstream.iter().map(ToString::to_string).collect();
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = stop.clone();
-    let mut fitting = tokio::task::spawn_blocking(move || {
+    let files = blocking::compute_until(&stop, move |stop| {
         let request = FitRequest { dataset: &dataset, content, features: &features, tables, spec: &spec };
-        fit_all(&request, 1, &asked, |_| {})
-    });
-    let fitted = tokio::select! {
-        fitted = &mut fitting => fitted,
-        () = cut.cancelled() => {
-            stop.store(true, Ordering::Relaxed);
-            fitting.await
-        }
-    };
-    let files = fitted.map_err(|e| Error::bug("the final fit panicked").with_source(e))??;
-    clock.note(&mut done, "train");
+        fit_all(&request, 1, stop, |_| {})
+    })
+    .await?;
+    timer.end(&mut stats, "train");
     let bodies = files.iter().map(|(name, bytes)| (name.as_str(), Body::Bytes(bytes.clone().into()))).collect();
     let facts = json!({ "fit": task.fit });
-    match artifact::commit(context.store.as_ref(), &task.recipe, &task.dataset, bodies, facts).await? {
-        Commit::Committed => done.made += 1,
+    match artifact::commit(store, &task.recipe, &task.dataset, bodies, facts).await? {
+        Commit::Committed => stats.committed += 1,
         Commit::LostRace => tracing::info!("another worker committed the final model first"),
     }
-    clock.note(&mut done, "commit");
-    Ok(done)
+    timer.end(&mut stats, "commit");
+    Ok(stats)
 }

@@ -1,89 +1,39 @@
-//! The jobs, one file each: load, compute off the async threads, commit.
+//! The jobs, one file each. A job loads its inputs, computes on threads for blocking work, and
+//! commits its artifacts.
 
 mod cell;
 mod checkpoints;
+mod context;
 mod extract;
 mod fit;
 mod probe;
+mod stats;
+mod training_inputs;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use jhalak_common::run::job::{Job, Task};
-use jhalak_common::settings::Settings;
-use jhalak_common::store::{self, ObjectStore};
 use jhalak_common::{Error, Result};
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::job_loop::Done;
-use crate::scratch::Scratch;
-use jhalak_models::inference::Models;
+pub use context::Context;
+pub use extract::decode_limits;
+pub use stats::JobStats;
 
-/// What the jobs of one worker share.
-pub struct Context {
-    /// Where artifacts are kept.
-    pub store: Arc<dyn ObjectStore>,
-    /// The settings.
-    pub settings: Settings,
-    /// The models, loaded when first used. None in a worker that takes no extraction jobs.
-    pub models: Option<Models>,
-    /// Room for files.
-    pub scratch: Scratch,
-    /// The program that decodes when started as `decode-child`: this one.
-    pub program: PathBuf,
-    /// Datasets and tables that training jobs have read.
-    pub inputs: cell::Inputs,
-    /// Stores that trailers are fetched from, by URL.
-    sources: Mutex<BTreeMap<String, Arc<dyn ObjectStore>>>,
-}
-
-impl Context {
-    /// Opens what jobs need.
-    pub fn new(store: Arc<dyn ObjectStore>, settings: Settings, models: Option<Models>) -> Result<Self> {
-        let scratch = Scratch::create(&settings.worker.scratch, settings.worker.scratch_mb)?;
-        let program = std::env::current_exe().map_err(|e| Error::from(e).context("the path of this program"))?;
-        Ok(Context {
-            store,
-            settings,
-            models,
-            scratch,
-            program,
-            inputs: cell::Inputs::default(),
-            sources: Mutex::default(),
-        })
-    }
-
-    /// The store at `url`: the worker's own, or another that trailers lie in.
-    async fn source(&self, url: &str) -> Result<Arc<dyn ObjectStore>> {
-        if url == self.store.url() {
-            return Ok(self.store.clone());
-        }
-        let mut sources = self.sources.lock().await;
-        if let Some(source) = sources.get(url) {
-            return Ok(source.clone());
-        }
-        let source = store::open(url, &self.settings.s3).await?;
-        sources.insert(url.to_string(), source.clone());
-        Ok(source)
-    }
-}
-
-/// Runs a job to the point where every artifact of it is committed.
+/// Runs a job until each of its artifacts is committed, or `stop` is cancelled.
 ///
 /// # Errors
-/// Their kind decides: transient ones are tried again, Cancelled hands the job back, every other one quarantines it.
-pub async fn run(context: &Arc<Context>, job: &Job, cut: CancellationToken) -> Result<Done> {
+/// Their kind decides: a transient one is tried again, Cancelled hands the job back, every other
+/// one quarantines it.
+pub async fn run(context: &Arc<Context>, job: &Job, stop: CancellationToken) -> Result<JobStats> {
     if job.store != context.store.url() {
         return Err(Error::transient(format!(
-            "the run lives in {} and this worker writes to {}: start workers with the run's store",
+            "the run is in {} and this worker writes to {}: start workers with the run's store",
             job.store,
             context.store.url()
         )));
     }
-    // A worker of another version would commit other bytes than the recipe stands for.
+    // By another contract this worker would commit bytes that do not match the recipe.
     if let Some(recipe) = job.task.recipes().into_iter().find(|recipe| recipe.contract != recipe.kind.contract()) {
         return Err(Error::transient(format!(
             "the job asks for contract {} of {} and this worker knows {}: start workers of the coordinator's version",
@@ -93,26 +43,10 @@ pub async fn run(context: &Arc<Context>, job: &Job, cut: CancellationToken) -> R
         )));
     }
     match &job.task {
-        Task::Extract(task) => extract::run(context, task, cut).await,
-        Task::Cell(task) => cell::run(context, task, cut).await,
-        Task::Fit(task) => fit::run(context, task, cut).await,
+        Task::Extract(task) => extract::run(context, task, stop).await,
+        Task::Cell(task) => cell::run(context, task, stop).await,
+        Task::Fit(task) => fit::run(context, task, stop).await,
         Task::Probe(task) => probe::run(context, task).await,
-    }
-}
-
-/// Adds up the seconds of a job's steps.
-struct Clock(Instant);
-
-impl Clock {
-    fn start() -> Self {
-        Clock(Instant::now())
-    }
-
-    /// Notes the time since the last note under `step`.
-    fn note(&mut self, done: &mut Done, step: &str) {
-        let now = Instant::now();
-        *done.seconds.entry(step.to_string()).or_default() += (now - self.0).as_secs_f64();
-        self.0 = now;
     }
 }
 
@@ -120,29 +54,75 @@ impl Clock {
 mod tests {
     use super::*;
     use jhalak_common::ErrorKind;
-    use jhalak_common::artifact::{ArtifactKind, Recipe, Subject};
-    use jhalak_common::hash;
+    use jhalak_common::artifact::{self, ArtifactKind, Recipe, Subject};
     use jhalak_common::queue::WorkKind;
-    use jhalak_common::run::job::{MESSAGE_VERSION, ProbeTask};
+    use jhalak_common::run::job::{ExtractTask, MESSAGE_VERSION, ProbeTask, Trailer};
+    use jhalak_common::settings::Settings;
+    use jhalak_common::store::local::LocalStore;
+    use jhalak_common::{hash, store::ObjectStore};
+    use serde_json::json;
 
-    #[tokio::test]
-    async fn a_worker_makes_nothing_by_a_contract_that_it_does_not_know() {
+    /// A context without models whose store is empty; the folder holds both store and scratch
+    /// space.
+    fn context() -> (tempfile::TempDir, Arc<Context>) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut settings = Settings::default();
         settings.worker.scratch = folder.path().join("scratch");
-        let place = folder.path().join("store").display().to_string();
-        let store = store::open(&place, &settings.s3).await.expect("a folder");
-        let context = Arc::new(Context::new(store.clone(), settings, None).expect("no model is needed"));
-        let job = |contract: u32| {
-            let recipe = Recipe { contract, ..Recipe::new(ArtifactKind::Probe, serde_json::json!({})).expect("JSON") };
-            let subject = Subject { id: "one".into(), content: hash::of_bytes(b"one") };
-            let task = Task::Probe(ProbeTask { workers: WorkKind::Train, subject, recipe: Some(recipe) });
-            Job { version: MESSAGE_VERSION, id: "one".into(), run: "run".into(), store: store.url(), attempt: 0, task }
-        };
+        let store = LocalStore::open(folder.path().join("store")).expect("a folder");
+        let context = Context::new(Arc::new(store), settings, None).expect("no model is needed");
+        (folder, Arc::new(context))
+    }
+
+    fn subject() -> Subject {
+        Subject { id: "one".into(), content: hash::of_bytes(b"one") }
+    }
+
+    fn job(context: &Context, task: Task) -> Job {
+        let (id, run, store) = ("one".into(), "run".into(), context.store.url());
+        Job { version: MESSAGE_VERSION, id, run, store, attempt: 0, task }
+    }
+
+    fn probe(recipe: Recipe) -> Task {
+        Task::Probe(ProbeTask { workers: WorkKind::Train, subject: subject(), recipe: Some(recipe) })
+    }
+
+    async fn run_now(context: &Arc<Context>, job: &Job) -> Result<JobStats> {
+        run(context, job, CancellationToken::new()).await
+    }
+
+    #[tokio::test]
+    async fn a_job_with_an_unknown_contract_is_left_to_other_workers() {
+        let (_folder, context) = context();
+        let probe =
+            |contract: u32| probe(Recipe { contract, ..Recipe::new(ArtifactKind::Probe, json!({})).expect("JSON") });
         let known = ArtifactKind::Probe.contract();
-        let error = run(&context, &job(known + 1), CancellationToken::new()).await.expect_err("a newer contract");
+        let error = run_now(&context, &job(&context, probe(known + 1))).await.expect_err("a newer contract");
         assert_eq!(error.kind(), ErrorKind::Transient, "another worker may know it");
         assert!(error.to_string().contains("the coordinator's version"), "{error}");
-        assert_eq!(run(&context, &job(known), CancellationToken::new()).await.expect("its own").made, 1);
+        assert_eq!(run_now(&context, &job(&context, probe(known))).await.expect("its own").committed, 1);
+    }
+
+    #[tokio::test]
+    async fn a_job_of_another_store_is_left_to_other_workers() {
+        let (_folder, context) = context();
+        let recipe = Recipe::new(ArtifactKind::Probe, json!({})).expect("JSON");
+        let job = Job { store: "s3://other".into(), ..job(&context, probe(recipe)) };
+        let error = run_now(&context, &job).await.expect_err("another store");
+        assert_eq!(error.kind(), ErrorKind::Transient);
+        assert!(error.to_string().contains("s3://other"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_committed_artifact_is_neither_decoded_nor_committed_again() {
+        let (_folder, context) = context();
+        let scenes = Recipe::new(ArtifactKind::Scenes, json!({})).expect("JSON");
+        // The trailer does not exist: a job that downloads it fails.
+        let trailer =
+            Trailer { subject: subject(), store: context.store.url(), key: "absent.mp4".into(), size: 1, tag: None };
+        let job = job(&context, Task::Extract(ExtractTask { trailer, wanted: vec![scenes.clone()] }));
+        assert_eq!(run_now(&context, &job).await.expect_err("no trailer").kind(), ErrorKind::NotFound);
+        let store: &dyn ObjectStore = context.store.as_ref();
+        artifact::commit(store, &scenes, &subject(), Vec::new(), json!({})).await.expect("committed");
+        assert_eq!(run_now(&context, &job).await.expect("nothing is missing").committed, 0);
     }
 }

@@ -1,15 +1,15 @@
-//! A decoder that crashes, hangs or floods costs one attempt and nothing else.
+//! A decoder that crashes, hangs or floods stderr costs one attempt and nothing else.
 
 use crate::support::{EXE, folder, made, request};
 use jhalak_worker::media::error::Clock;
-use jhalak_worker::media::{DecodeLimits, MediaError, child};
+use jhalak_worker::media::{DecodeLimits, MediaError, sandbox};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// A stand-in for the decoder: a script that does what a broken one does.
+/// Writes a script that behaves like a broken decoder.
 fn broken_decoder(folder: &Path, script: &str) -> PathBuf {
     let path = folder.join("decoder");
     std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
@@ -20,12 +20,12 @@ fn broken_decoder(folder: &Path, script: &str) -> PathBuf {
 async fn with_decoder(script: &str, limits: DecodeLimits) -> MediaError {
     let files = folder();
     let exe = broken_decoder(files.path(), script);
-    child::decode(&exe, &request(Path::new("x.mp4"), files.path()), &limits, &CancellationToken::new())
+    sandbox::decode(&exe, &request(Path::new("x.mp4"), files.path()), &limits, &CancellationToken::new())
         .await
         .unwrap_err()
 }
 
-/// Long enough that no limit of these tests is reached by accident: two minutes of 720p noise-like picture.
+/// Makes two minutes of complex 720p video: too long to finish before the limits in these tests.
 fn long_video(folder: &Path) -> PathBuf {
     let source = "-f lavfi -i testsrc2=s=1280x720:r=25:d=12 -c:v mpeg2video -q:v 2 -f mpegts";
     let twelve_seconds = made(folder, "part.ts", source);
@@ -35,7 +35,7 @@ fn long_video(folder: &Path) -> PathBuf {
 }
 
 #[tokio::test]
-async fn a_crash_is_told_with_its_signal_and_the_last_words() {
+async fn a_crash_is_reported_with_its_signal_and_the_end_of_stderr() {
     let crashed = with_decoder("echo 'invalid slice' >&2; kill -SEGV $$", DecodeLimits::default()).await;
     assert_eq!(crashed, MediaError::Crashed { signal: 11, message: "invalid slice".to_owned() });
     let aborted = with_decoder("kill -ABRT $$", DecodeLimits::default()).await;
@@ -52,7 +52,7 @@ async fn a_hang_ends_at_the_wall_limit_even_if_the_decoder_ignores_signals() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_none_and_a_flood_of_words_are_a_bug_and_no_hang() {
+async fn an_invalid_reply_and_a_flood_on_stderr_are_a_bug_and_do_not_hang() {
     let bug =
         with_decoder("yes 'a line of the log' | head -c 3000000 >&2; echo nonsense; exit 7", DecodeLimits::default())
             .await;
@@ -60,7 +60,7 @@ async fn an_answer_that_is_none_and_a_flood_of_words_are_a_bug_and_no_hang() {
     let missing = Path::new("/nonexistent/decoder");
     let files = folder();
     let request = request(Path::new("x.mp4"), files.path());
-    let error = child::decode(missing, &request, &Default::default(), &Default::default()).await.unwrap_err();
+    let error = sandbox::decode(missing, &request, &Default::default(), &Default::default()).await.unwrap_err();
     assert!(matches!(error, MediaError::Transient { .. }), "{error:?}");
 }
 
@@ -70,7 +70,7 @@ async fn real_decodes_stop_at_their_limits_and_at_cancellation() {
     let video = long_video(files.path());
     let request = request(&video, files.path());
     let run = async |limits: DecodeLimits, cancel: CancellationToken| {
-        child::decode(Path::new(EXE), &request, &limits, &cancel).await.unwrap_err()
+        sandbox::decode(Path::new(EXE), &request, &limits, &cancel).await.unwrap_err()
     };
     let cpu = run(DecodeLimits { cpu_s: 1, ..Default::default() }, CancellationToken::new()).await;
     assert_eq!(cpu, MediaError::TimedOut { clock: Clock::Cpu, limit_s: 1 });
@@ -84,11 +84,11 @@ async fn real_decodes_stop_at_their_limits_and_at_cancellation() {
 }
 
 #[tokio::test]
-async fn an_output_folder_that_is_missing_is_transient() {
+async fn a_missing_output_folder_is_transient() {
     let files = folder();
     let video = made(files.path(), "plain.mp4", "-f lavfi -i testsrc2=s=64x48:d=1 -c:v mpeg4");
     let request = request(&video, &files.path().join("absent"));
-    let error = child::decode(Path::new(EXE), &request, &Default::default(), &Default::default()).await.unwrap_err();
+    let error = sandbox::decode(Path::new(EXE), &request, &Default::default(), &Default::default()).await.unwrap_err();
     assert!(matches!(&error, MediaError::Transient { message } if message.contains("keyframes.tar")), "{error:?}");
 }
 
@@ -110,24 +110,24 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Tells this test program that it stands for a worker, and what it is to decode.
+/// Makes this test program act as a worker: the video to decode.
 const VIDEO: &str = "JHALAK_TEST_WORKER_VIDEO";
 
-/// No promise of its own: a worker in a process of its own, when the next test starts it.
+/// Not a test: the worker process that the next test starts.
 #[tokio::test]
-async fn stands_for_a_worker() {
+async fn acts_as_a_worker() {
     if let Some(video) = std::env::var_os(VIDEO).map(PathBuf::from) {
         let request = request(&video, video.parent().unwrap());
-        let _ = child::decode(Path::new(EXE), &request, &Default::default(), &Default::default()).await;
+        let _ = sandbox::decode(Path::new(EXE), &request, &Default::default(), &Default::default()).await;
     }
 }
 
 #[test]
-fn a_decoder_dies_with_its_worker_also_when_that_is_killed() {
+fn a_decoder_ends_when_its_worker_is_killed() {
     let files = folder();
     let video = long_video(files.path());
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "containment::stands_for_a_worker"]).env(VIDEO, &video);
+    command.args(["--exact", "containment::acts_as_a_worker"]).env(VIDEO, &video);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut worker = command.spawn().unwrap();
     let decoder = until("the decoder to start", || children(worker.id()).first().copied());
@@ -140,7 +140,7 @@ fn a_decoder_dies_with_its_worker_also_when_that_is_killed() {
     worker.kill().unwrap();
     worker.wait().unwrap();
     until("the decoder to end", || (!alive()).then_some(()));
-    // It was ended: had it gone on to its own end, the last keyframe would be there.
+    // It was ended early: otherwise the last keyframe would exist.
     let archive = std::fs::read(files.path().join("keyframes.tar")).unwrap();
     assert!(!archive.windows(16).any(|name| name == b"tt0240200-15.jpg"));
 }

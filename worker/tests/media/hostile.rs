@@ -1,11 +1,11 @@
-//! Broken and malicious files end in a named outcome, with FFmpeg's words.
+//! Broken and malicious files end in a named outcome, with FFmpeg's message.
 
 use crate::support::{EXE, PICTURE, TONE, ffmpeg, folder, made, real_videos, request};
-use jhalak_worker::media::{DecodeReport, MediaError, Outcome, child};
+use jhalak_worker::media::{DecodeReport, MediaError, Outcome, sandbox};
 use std::path::Path;
 
 async fn outcome(video: &Path, out: &Path) -> Result<DecodeReport, MediaError> {
-    child::decode(Path::new(EXE), &request(video, out), &Default::default(), &Default::default()).await
+    sandbox::decode(Path::new(EXE), &request(video, out), &Default::default(), &Default::default()).await
 }
 
 async fn refusal(video: &Path) -> String {
@@ -17,7 +17,7 @@ async fn refusal(video: &Path) -> String {
 }
 
 #[tokio::test]
-async fn what_is_no_video_is_refused_for_good_in_ffmpegs_words() {
+async fn files_that_are_not_videos_are_refused_for_good_with_ffmpegs_message() {
     let files = folder();
     let write = |name: &str, bytes: &[u8]| {
         std::fs::write(files.path().join(name), bytes).unwrap();
@@ -38,7 +38,7 @@ async fn what_is_no_video_is_refused_for_good_in_ffmpegs_words() {
 }
 
 #[tokio::test]
-async fn cover_art_is_no_video() {
+async fn cover_art_does_not_count_as_video() {
     let files = folder();
     made(files.path(), "cover.png", "-f lavfi -i testsrc2=s=64x64:d=0.04 -frames:v 1");
     made(files.path(), "song.mp3", &format!("{TONE} -c:a mp3"));
@@ -48,7 +48,7 @@ async fn cover_art_is_no_video() {
 }
 
 #[tokio::test]
-async fn playlists_and_scripts_cannot_open_other_files_or_addresses() {
+async fn playlists_and_scripts_cannot_open_other_files_or_urls() {
     let files = folder();
     made(files.path(), "secret.ts", &format!("{PICTURE} -c:v mpeg2video"));
     let secret = files.path().join("secret.ts");
@@ -70,7 +70,7 @@ async fn playlists_and_scripts_cannot_open_other_files_or_addresses() {
 }
 
 #[tokio::test]
-async fn pictures_beyond_the_cap_and_too_many_streams_are_refused_for_good() {
+async fn oversized_pictures_and_too_many_streams_are_refused_for_good() {
     let files = folder();
     for size in ["20000x20000", "0x0", "17000x16"] {
         let (width, height) = size.split_once('x').unwrap();
@@ -85,7 +85,7 @@ async fn pictures_beyond_the_cap_and_too_many_streams_are_refused_for_good() {
 }
 
 #[tokio::test]
-async fn a_truncated_file_is_short_and_still_gives_keyframes_over_what_is_there() {
+async fn a_truncated_file_is_short_and_keyframes_cover_the_existing_part() {
     let files = folder();
     let settings = "-c:v libx264 -preset veryfast -g 25 -c:a aac -movflags +faststart";
     let mp4 = made(files.path(), "whole.mp4", &format!("{PICTURE} {TONE} {settings}"));
@@ -105,7 +105,7 @@ async fn a_truncated_file_is_short_and_still_gives_keyframes_over_what_is_there(
 }
 
 #[tokio::test]
-async fn damage_in_the_middle_costs_frames_and_not_the_file() {
+async fn damage_in_the_middle_loses_frames_but_not_the_file() {
     let files = folder();
     let whole =
         made(files.path(), "whole.ts", &format!("{PICTURE} {TONE} -c:v libx264 -preset veryfast -g 10 -c:a mp2"));
@@ -119,7 +119,7 @@ async fn damage_in_the_middle_costs_frames_and_not_the_file() {
 }
 
 #[tokio::test]
-async fn a_header_that_announces_ten_hours_does_not_spread_the_keyframes_over_them() {
+async fn keyframes_ignore_a_header_that_declares_ten_hours() {
     let files = folder();
     let webm = format!("{PICTURE} -c:v libvpx -deadline realtime");
     let whole = made(files.path(), "ten_hours.webm", &webm);
@@ -135,7 +135,7 @@ async fn a_header_that_announces_ten_hours_does_not_spread_the_keyframes_over_th
 }
 
 #[tokio::test]
-async fn every_real_hard_file_ends_in_a_named_outcome_the_same_each_time() {
+async fn every_real_hard_file_ends_in_the_same_named_outcome_on_every_run() {
     for video in real_videos().into_iter().filter(|video| video.parent().is_some_and(|p| p.ends_with("hard"))) {
         let (first, second) = (folder(), folder());
         let first = outcome(&video, first.path()).await;
@@ -149,16 +149,16 @@ async fn every_real_hard_file_ends_in_a_named_outcome_the_same_each_time() {
 }
 
 #[tokio::test]
-async fn settings_out_of_range_and_ids_with_paths_do_no_harm() {
+async fn settings_out_of_range_are_refused_and_ids_with_paths_are_escaped() {
     let files = folder();
     let video = made(files.path(), "plain.mp4", "-f lavfi -i testsrc2=s=64x48:d=1 -c:v mpeg4");
     let mut odd = request(&video, files.path());
     odd.id = "../../tt.1/é".to_owned();
     let limits = Default::default();
-    let report = child::decode(Path::new(EXE), &odd, &limits, &Default::default()).await.unwrap();
+    let report = sandbox::decode(Path::new(EXE), &odd, &limits, &Default::default()).await.unwrap();
     assert_eq!(report.keyframes[3].file, "______tt_1__-03.jpg");
     odd.keyframes.as_mut().unwrap().count = 0;
-    let refused = child::decode(Path::new(EXE), &odd, &limits, &Default::default()).await;
+    let refused = sandbox::decode(Path::new(EXE), &odd, &limits, &Default::default()).await;
     assert!(matches!(refused, Err(MediaError::Permanent { message }) if message.contains("keyframes.count")));
     let _ = ffmpeg(files.path(), "-version");
 }

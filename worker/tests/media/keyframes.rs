@@ -1,10 +1,12 @@
-//! Keyframes: the right frames, with the pixels that the `ffmpeg` program shows, in an archive of fixed bytes.
+//! Keyframes: the right frames, with the pixels of the `ffmpeg` program, in an archive of
+//! reproducible bytes.
 
 use crate::support::{PICTURE, TONE, decoded, ffmpeg, ffmpeg_reads, ffprobe, folder, made, members, real_videos};
-use jhalak_worker::media::{DecodeReport, Keyframe, Outcome, photograph};
+use jhalak_worker::media::picture::jpeg_decoder;
+use jhalak_worker::media::{DecodeReport, Keyframe, Outcome};
 use std::path::Path;
 
-/// The frames that `ffmpeg` shows for these numbers, as RGB.
+/// Returns ffmpeg's frames with these numbers as RGB.
 fn peer_frames(video: &Path, numbers: &[u64]) -> Vec<u8> {
     let select: Vec<String> = numbers.iter().map(|n| format!("eq(n,{n})")).collect();
     let select = select.join("+").replace(',', "\\,");
@@ -14,7 +16,7 @@ fn peer_frames(video: &Path, numbers: &[u64]) -> Vec<u8> {
     )
 }
 
-/// Every picture is byte for byte what `ffmpeg` decodes and converts; the JPEG is near it.
+/// Checks that every picture equals ffmpeg's byte for byte, and that the JPEG is close to it.
 fn agrees(video: &Path) -> DecodeReport {
     let out = folder();
     let (report, pictures) = decoded(video, out.path());
@@ -27,7 +29,7 @@ fn agrees(video: &Path) -> DecodeReport {
         if keyframe.repeats.is_some() {
             continue;
         }
-        let (frame, after) = rest.split_at_checked(picture.rgb.len()).expect("as many bytes as ffmpeg has");
+        let (frame, after) = rest.split_at_checked(picture.rgb.len()).expect("as many bytes as from ffmpeg");
         let differing = frame.iter().zip(&picture.rgb[..]).filter(|(a, b)| a != b).count();
         assert_eq!(differing, 0, "{}: bytes of frame {}", video.display(), keyframe.frame);
         rest = after;
@@ -39,9 +41,9 @@ fn agrees(video: &Path) -> DecodeReport {
     for (index, picture) in pictures.iter().enumerate() {
         assert_eq!(members[2 * index].0, format!("tt0240200-{index:02}.jpg"));
         assert_eq!(members[2 * index + 1].0, format!("tt0240200-{index:02}.json"));
-        let told: Keyframe = serde_json::from_slice(&members[2 * index + 1].1).unwrap();
-        assert_eq!(told, report.keyframes[index]);
-        let seen = photograph::decode(&members[2 * index].1).unwrap();
+        let stored: Keyframe = serde_json::from_slice(&members[2 * index + 1].1).unwrap();
+        assert_eq!(stored, report.keyframes[index]);
+        let seen = jpeg_decoder::decode(&members[2 * index].1).unwrap();
         assert_eq!((seen.width, seen.height), (picture.width, picture.height));
         let pixels = &seen.rgb;
         let total: u64 = pixels.iter().zip(&picture.rgb[..]).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
@@ -51,8 +53,8 @@ fn agrees(video: &Path) -> DecodeReport {
     report
 }
 
-/// Every choice is the last frame at or before its target, by `ffprobe`'s timestamps.
-fn chooses_as_told(video: &Path, report: &DecodeReport) {
+/// Checks that every keyframe is the last frame at or before its target, by `ffprobe`'s timestamps.
+fn chooses_by_timestamp(video: &Path, report: &DecodeReport) {
     let stream = ffprobe(video, "-select_streams v:0 -show_entries stream=start_pts,duration_ts");
     // Files with programs list their streams twice.
     let [Some(start), Some(duration), ..] = stream[..] else { panic!("{}: no duration", video.display()) };
@@ -88,7 +90,7 @@ fn pictures_equal_those_of_ffmpeg_in_every_kind_of_file() {
 }
 
 #[test]
-fn pictures_equal_those_of_ffmpeg_when_turned() {
+fn pictures_equal_those_of_ffmpeg_when_rotated() {
     let files = folder();
     made(files.path(), "plain.mp4", &format!("{PICTURE} -c:v libx264 -preset veryfast"));
     for degrees in [90, 180, 270] {
@@ -105,7 +107,7 @@ fn pictures_equal_those_of_ffmpeg_when_turned() {
 #[test]
 fn pictures_and_choices_equal_those_of_ffmpeg_on_real_files() {
     for video in real_videos() {
-        // Files that FFmpeg itself cannot open, or that have no video, are for the tests of hostile files.
+        // Files that FFmpeg cannot open or that have no video belong to the tests of hostile files.
         if ffprobe(&video, "-select_streams v:0 -show_entries stream=width").first().is_none_or(Option::is_none) {
             continue;
         }
@@ -113,30 +115,31 @@ fn pictures_and_choices_equal_those_of_ffmpeg_on_real_files() {
         let has_length = ffprobe(&video, "-select_streams v:0 -show_entries stream=duration_ts")[0].is_some();
         let late = ffprobe(&video, "-select_streams v:0 -read_intervals %+#1 -show_entries packet=pts")[0] > Some(1000);
         if has_length && !late {
-            chooses_as_told(&video, &report);
+            chooses_by_timestamp(&video, &report);
         }
     }
 }
 
 #[test]
-fn frames_are_chosen_by_time_also_at_a_varying_rate_and_a_late_start() {
+fn frames_are_chosen_by_time_at_a_varying_rate_and_with_a_late_start() {
     let files = folder();
     let plain = made(files.path(), "plain.mp4", &format!("{PICTURE} -c:v libx264 -preset veryfast"));
-    chooses_as_told(&plain, &agrees(&plain));
+    chooses_by_timestamp(&plain, &agrees(&plain));
     let uneven = "-vf select='not(mod(n\\,7))+gt(n\\,60)' -vsync vfr -c:v libx264 -preset veryfast";
     let uneven = made(files.path(), "vfr.mp4", &format!("{PICTURE} {uneven}"));
-    chooses_as_told(&uneven, &agrees(&uneven));
+    chooses_by_timestamp(&uneven, &agrees(&uneven));
     let late = made(files.path(), "late.ts", &format!("{PICTURE} -c:v libx264 -preset veryfast -output_ts_offset 100"));
     let report = agrees(&late);
-    chooses_as_told(&late, &report);
+    chooses_by_timestamp(&late, &report);
     assert_eq!(report.keyframes[8].frame, 50);
     assert!((report.keyframes[8].time_s - 2.0).abs() < 1e-3);
 }
 
 #[test]
-fn a_video_without_a_duration_is_spread_over_what_it_holds() {
+fn without_a_duration_keyframes_are_spread_over_all_frames() {
     let files = folder();
-    // A stream cannot be rewound to write its duration: no duration in the header, none in the stream.
+    // A stream cannot be rewound to write its duration: no duration in the header, none in the
+    // stream.
     let live = format!("{PICTURE} -c:v libvpx -deadline realtime -f webm -");
     std::fs::write(files.path().join("live.webm"), ffmpeg(files.path(), &live)).unwrap();
     made(files.path(), "raw.h264", &format!("{PICTURE} -c:v libx264 -preset veryfast"));
@@ -151,7 +154,7 @@ fn a_video_without_a_duration_is_spread_over_what_it_holds() {
 }
 
 #[test]
-fn a_video_of_one_frame_gives_sixteen_keyframes_that_say_they_repeat() {
+fn a_video_of_one_frame_gives_sixteen_keyframes_marked_as_repeats() {
     let files = folder();
     let one = "-f lavfi -i testsrc2=s=64x48:r=25:d=0.04 -frames:v 1 -c:v libx264 -pix_fmt yuv420p";
     let (report, pictures) = decoded(&made(files.path(), "one.mp4", one), files.path());
@@ -162,7 +165,7 @@ fn a_video_of_one_frame_gives_sixteen_keyframes_that_say_they_repeat() {
 }
 
 #[test]
-fn a_picture_size_that_changes_inside_the_file_keeps_each_frames_own_size() {
+fn each_frame_keeps_its_size_if_the_size_changes_inside_the_file() {
     let files = folder();
     made(files.path(), "small.ts", "-f lavfi -i testsrc2=s=160x90:r=25:d=2 -c:v libx264 -preset veryfast");
     made(files.path(), "large.ts", "-f lavfi -i testsrc2=s=320x240:r=25:d=2 -c:v libx264 -preset veryfast");

@@ -1,15 +1,15 @@
-//! Unusual but healthy files: each is read whole, and its frames are as many as FFmpeg's.
+//! Unusual but valid files: each is read completely, with as many frames as FFmpeg finds.
 
 use crate::support::{EXE, PICTURE, TONE, ffprobe, folder, made, request};
 use jhalak_worker::media::scenes::list::SceneList;
-use jhalak_worker::media::{AudioTrack, DecodeReport, MediaError, Outcome, child};
+use jhalak_worker::media::{AudioTrack, DecodeReport, MediaError, Outcome, sandbox};
 use std::path::Path;
 
 async fn everything(video: &Path, out: &Path) -> Result<DecodeReport, MediaError> {
     let mut request = request(video, out);
     request.scenes = Some(Default::default());
     request.scene_middle = Some(Default::default());
-    child::decode(Path::new(EXE), &request, &Default::default(), &Default::default()).await
+    sandbox::decode(Path::new(EXE), &request, &Default::default(), &Default::default()).await
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn unusual_files_are_complete_and_every_frame_is_counted() {
 }
 
 #[tokio::test]
-async fn of_several_video_streams_the_first_is_taken_and_attachments_do_no_harm() {
+async fn the_first_video_stream_is_used_and_attachments_are_ignored() {
     let files = folder();
     let second = "-f lavfi -i testsrc2=s=640x360:r=10:d=1";
     let maps = "-map 0:v -map 1:v -c:v mpeg4 -disposition:v:0 0 -disposition:v:1 default";
@@ -76,12 +76,12 @@ async fn of_several_video_streams_the_first_is_taken_and_attachments_do_no_harm(
 }
 
 #[tokio::test]
-async fn keyframes_are_spread_over_the_picture_also_where_the_sound_lasts_longer() {
+async fn keyframes_are_spread_over_the_video_even_if_the_sound_is_longer() {
     let files = folder();
     let sound = "-f lavfi -i sine=f=440:r=44100:d=12";
     let video = made(files.path(), "long_sound.webm", &format!("{PICTURE} {sound} -c:v libvpx -deadline realtime"));
     let (plain, limits) = (request(&video, files.path()), Default::default());
-    let sought = child::decode(Path::new(EXE), &plain, &limits, &Default::default()).await.unwrap();
+    let sought = sandbox::decode(Path::new(EXE), &plain, &limits, &Default::default()).await.unwrap();
     let whole = everything(&video, files.path()).await.unwrap();
     assert_eq!(sought.keyframes, whole.keyframes);
     for report in [sought, whole] {
@@ -91,7 +91,8 @@ async fn keyframes_are_spread_over_the_picture_also_where_the_sound_lasts_longer
     }
 }
 
-/// An MP4 whose one `trak` stands `times` times in its `moov`, which comes last, so that no offset changes.
+/// Repeats the only `trak` of an MP4 `times` times in its `moov`, which comes last, so that no
+/// offset changes.
 fn with_many_tracks(whole: &[u8], times: usize) -> Vec<u8> {
     let find = |name: &[u8; 4], from: usize| whole[from..].windows(4).position(|w| w == name).unwrap() + from - 4;
     let size = |at: usize| u32::from_be_bytes(whole[at..at + 4].try_into().unwrap()) as usize;
@@ -107,7 +108,7 @@ fn with_many_tracks(whole: &[u8], times: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn thousands_of_streams_are_refused_before_they_cost_memory() {
+async fn thousands_of_streams_are_refused_before_they_use_memory() {
     let files = folder();
     let whole = std::fs::read(made(files.path(), "one.mp4", &format!("{PICTURE} -t 0.4 -c:v mpeg4"))).unwrap();
     for times in [70, 4000] {
@@ -122,7 +123,7 @@ async fn thousands_of_streams_are_refused_before_they_cost_memory() {
 }
 
 #[tokio::test]
-async fn what_never_ends_is_no_file_or_ends_at_a_limit() {
+async fn endless_inputs_are_refused_and_very_long_videos_are_decoded() {
     let files = folder();
     let pipe = files.path().join("pipe.ts");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -133,7 +134,7 @@ async fn what_never_ends_is_no_file_or_ends_at_a_limit() {
             "{refused:?}"
         );
     }
-    // A picture that is announced once and then repeated by the container for 100 hours.
+    // Ten frames that the container displays over 100 hours.
     let still = made(files.path(), "still.mkv", "-f lavfi -i testsrc2=s=64x64:r=1/36000:d=360000 -c:v ffv1");
     let report = everything(&still, files.path()).await.unwrap();
     assert_eq!((report.keyframes.len(), report.video.frames), (16, Some(10)), "{report:?}");

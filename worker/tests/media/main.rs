@@ -1,4 +1,4 @@
-//! The media module against the `ffmpeg` program, against broken files, and contained in a child process.
+//! Tests of the media crate: against the `ffmpeg` program, with broken files, and in the sandbox.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod containment;

@@ -1,12 +1,13 @@
-//! Real and made files, damaged at random, through the contained decoder: each ends in a named outcome, and nothing escapes.
+//! Real and generated files, damaged at random and decoded in the sandbox: each ends in a named
+//! outcome and writes nothing outside its folder.
 
 use crate::support::{EXE, PICTURE, TONE, folder, made, real_videos, request};
 use futures::{StreamExt, stream};
-use jhalak_worker::media::{DecodeLimits, DecodeReport, DecodeRequest, MediaError, Outcome, child};
+use jhalak_worker::media::{DecodeLimits, DecodeReport, DecodeRequest, MediaError, Outcome, sandbox};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// How much of a real file is taken: damage has its say within seconds.
+/// Bytes taken from a real file: enough for damage to take effect.
 const REAL_BYTES: usize = 400_000;
 
 /// SplitMix64.
@@ -25,7 +26,8 @@ impl Dice {
     }
 }
 
-/// Whole files in every container and codec that trailers come in, and the beginnings of the real ones.
+/// Returns complete files in every container and codec that trailers use, and the beginnings of the
+/// real files.
 fn seeds(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let short = format!("{PICTURE} {TONE} -t 1.2 -vf scale=160:90");
     let h264 = "-c:v libx264 -preset ultrafast -g 8";
@@ -59,8 +61,8 @@ fn seeds(folder: &Path) -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
-/// One to eight wounds, half of them where headers are.
-fn wound(bytes: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
+/// Damages one to eight places, half of them in the headers.
+fn corrupt(bytes: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
     for _ in 0..=dice.below(8) {
         if bytes.is_empty() {
             return;
@@ -74,7 +76,7 @@ fn wound(bytes: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
             0 => bytes[at] ^= 1 << dice.below(8),
             1 => bytes[at] = dice.roll() as u8,
             2 => {
-                // Numbers that lengths and counts trip over.
+                // Numbers that break lengths and counts.
                 let number = [0u32, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0xffff, 0x00ff_ffff][dice.below(7)];
                 let number = if dice.roll().is_multiple_of(2) { number.to_be_bytes() } else { number.to_le_bytes() };
                 let end = (at + 4).min(bytes.len());
@@ -98,7 +100,7 @@ fn wound(bytes: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
     }
 }
 
-/// Asks for everything, or for what is reached by seeking.
+/// Requests everything, or only what is decoded by seeking.
 fn asked(video: &Path, out: &Path, everything: bool) -> DecodeRequest {
     let mut request = request(video, out);
     if everything {
@@ -108,7 +110,7 @@ fn asked(video: &Path, out: &Path, everything: bool) -> DecodeRequest {
     request
 }
 
-/// The name of an outcome; none of something that must not be.
+/// Returns the name of an outcome; none for an outcome that must not happen.
 fn name(result: &Result<DecodeReport, MediaError>) -> Option<&'static str> {
     match result {
         Ok(report) if report.keyframes.len() != 16 => None,
@@ -117,13 +119,13 @@ fn name(result: &Result<DecodeReport, MediaError>) -> Option<&'static str> {
         Err(MediaError::Permanent { message }) if !message.is_empty() => Some("refused"),
         Err(MediaError::MemoryExceeded { .. }) => Some("out of memory"),
         Err(MediaError::TimedOut { .. }) => Some("out of time"),
-        // Contained, and told with its signal.
+        // Contained, and reported with its signal.
         Err(MediaError::Crashed { .. }) => Some("crashed"),
         Err(_) => None,
     }
 }
 
-/// Damages seed files `numbers` times and decodes each in a child; the outcomes, counted.
+/// Damages a seed file for each of `numbers`, decodes it in a child and counts the outcomes.
 async fn survive(numbers: std::ops::Range<u64>) -> BTreeMap<&'static str, usize> {
     let files = folder();
     let seeds = seeds(files.path());
@@ -133,13 +135,13 @@ async fn survive(numbers: std::ops::Range<u64>) -> BTreeMap<&'static str, usize>
         let mut dice = Dice(number);
         let (seed, whole) = &seeds[dice.below(seeds.len())];
         let mut bytes = whole.clone();
-        wound(&mut bytes, &seeds[dice.below(seeds.len())].1, &mut dice);
+        corrupt(&mut bytes, &seeds[dice.below(seeds.len())].1, &mut dice);
         let work = folder();
         let (video, out) = (work.path().join(seed), work.path().join("out"));
         std::fs::create_dir(&out).unwrap();
         std::fs::write(&video, &bytes).unwrap();
         let request = asked(&video, &out, dice.roll().is_multiple_of(2));
-        let result = child::decode(Path::new(EXE), &request, limits, &Default::default()).await;
+        let result = sandbox::decode(Path::new(EXE), &request, limits, &Default::default()).await;
         let name = name(&result);
         let left: Vec<PathBuf> = work.path().read_dir().unwrap().flatten().map(|entry| entry.path()).collect();
         assert_eq!(left.len(), 2, "mutation {number} of {seed} wrote outside its folder: {left:?}");
@@ -164,7 +166,7 @@ async fn damaged_files_end_in_named_outcomes() {
     assert!(counted.contains_key("refused") && counted.contains_key("complete"), "{counted:?}");
 }
 
-/// `make fuzz-media`; MUTATIONS=FROM..TO chooses others.
+/// Runs by `make fuzz-media`; MUTATIONS=FROM..TO chooses the mutations.
 #[tokio::test]
 #[ignore = "takes many minutes: make fuzz-media"]
 async fn ten_thousand_damaged_files_end_in_named_outcomes() {

@@ -1,20 +1,21 @@
-//! Photographs have the pixels that OpenCV reads of them (`golden/photograph_golden.py`), and damaged ones are told.
+//! JPEG and other images have the pixels that OpenCV reads (`golden/photograph_golden.py`); damaged
+//! ones are reported.
 
 use jhalak_common::hash;
-use jhalak_worker::media::decode::{Guests, run_with};
+use jhalak_worker::media::decode::{Hooks, run_with};
+use jhalak_worker::media::frame_visitor::{FramePosition, FrameVisitor};
 use jhalak_worker::media::picture::Picture;
-use jhalak_worker::media::viewer::{FramePlace, Viewer};
 use jhalak_worker::media::{DecodeReport, DecodeRequest, FrameSettings, MediaError};
 use serde_json::Value;
 use std::path::Path;
 
-/// Keeps what it is shown.
+/// Keeps every frame.
 #[derive(Default)]
-struct Keeps(Vec<(FramePlace, Picture)>);
+struct Keeps(Vec<(FramePosition, Picture)>);
 
-impl Viewer for Keeps {
-    fn view(&mut self, place: FramePlace, picture: Picture) -> Result<(), MediaError> {
-        self.0.push((place, picture));
+impl FrameVisitor for Keeps {
+    fn visit(&mut self, position: FramePosition, picture: Picture) -> Result<(), MediaError> {
+        self.0.push((position, picture));
         Ok(())
     }
 }
@@ -24,12 +25,12 @@ fn look(file: &Path) -> Result<(DecodeReport, Keeps), MediaError> {
     let mut request = DecodeRequest::new("photograph", file, folder.path());
     request.frames = Some(FrameSettings { stride: 1 });
     let mut seen = Keeps::default();
-    let report = run_with(&request, &mut |_, _| {}, Guests { viewer: Some(&mut seen), ..Guests::default() })?;
+    let report = run_with(&request, &mut |_, _| {}, Hooks { visitor: Some(&mut seen), ..Hooks::default() })?;
     Ok((report, seen))
 }
 
 #[test]
-fn photographs_have_the_pixels_and_the_turn_that_opencv_gives_them() {
+fn images_have_the_pixels_and_the_rotation_of_opencv() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/photographs");
     let golden = std::fs::read(folder.join("photographs.json")).expect("golden answers");
     let golden: Value = serde_json::from_slice(&golden).expect("JSON");
@@ -37,8 +38,8 @@ fn photographs_have_the_pixels_and_the_turn_that_opencv_gives_them() {
     assert_eq!(photographs.len(), 7);
     for (name, due) in photographs {
         let (report, seen) = look(&folder.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let [(place, picture)] = seen.0.as_slice() else { panic!("{name}: {} pictures", seen.0.len()) };
-        assert_eq!((place.frame, report.is_picture, report.errors), (0, true, 0), "{name}");
+        let [(position, picture)] = seen.0.as_slice() else { panic!("{name}: {} pictures", seen.0.len()) };
+        assert_eq!((position.frame, report.is_picture, report.errors), (0, true, 0), "{name}");
         assert_eq!(
             (Value::from(picture.width), Value::from(picture.height)),
             (due["width"].clone(), due["height"].clone()),
@@ -49,7 +50,7 @@ fn photographs_have_the_pixels_and_the_turn_that_opencv_gives_them() {
 }
 
 #[test]
-fn a_photograph_that_ends_too_early_is_told() {
+fn a_truncated_image_is_reported() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/photographs/420.jpg");
     let bytes = std::fs::read(whole).expect("a photograph");

@@ -1,20 +1,20 @@
-//! What must hold for every video, whatever its scores, times and pictures.
+//! Properties that hold for every video, with any scores, times and pictures.
 
 use crate::support::folder;
 use ffmpeg_next::{Rational, format::Pixel, frame};
 use jhalak_worker::media::detector::{Bounds, Detector, Object};
-use jhalak_worker::media::equal_interval::{EqualInterval, Stretch};
-use jhalak_worker::media::frame_store::FrameStore;
-use jhalak_worker::media::pass::Shown;
+use jhalak_worker::media::ffmpeg::source::VideoTrack;
+use jhalak_worker::media::frame::DecodedFrame;
+use jhalak_worker::media::keyframes::equal_interval::{EqualInterval, TimeRange};
+use jhalak_worker::media::keyframes::frame_store::FrameStore;
+use jhalak_worker::media::keyframes::scene_middle::SceneMiddle;
+use jhalak_worker::media::keyframes::scene_object::SceneObject;
 use jhalak_worker::media::picture::Picture;
-use jhalak_worker::media::scene_middle::SceneMiddle;
-use jhalak_worker::media::scene_object::SceneObject;
+use jhalak_worker::media::picture::jpeg_decoder;
+use jhalak_worker::media::picture::jpeg_encoder;
 use jhalak_worker::media::scenes::between_cuts;
 use jhalak_worker::media::scenes::cuts::CutFinder;
-use jhalak_worker::media::source::VideoTrack;
-use jhalak_worker::media::{
-    MediaError, Position, SceneMiddleSettings, SceneObjectSettings, SceneSettings, jpeg, photograph,
-};
+use jhalak_worker::media::{MediaError, Position, SceneMiddleSettings, SceneObjectSettings, SceneSettings};
 use proptest::prelude::*;
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -34,12 +34,12 @@ fn cuts(scores: &[f64], min_scene_len: u32) -> Vec<u64> {
     scores.iter().filter_map(|&score| finder.push(score)).collect()
 }
 
-/// The frames of a video of grey pictures, each as bright as its number.
-fn frames(count: usize) -> impl Iterator<Item = Shown> {
+/// Returns grey frames, each as bright as its number.
+fn frames(count: usize) -> impl Iterator<Item = DecodedFrame> {
     (0..count as u64).map(|number| {
         let mut frame = frame::Video::new(Pixel::GRAY8, 16, 16);
         frame.data_mut(0).fill(number as u8);
-        Shown { number, ticks: number as i64 * 512, frame: Rc::new(frame) }
+        DecodedFrame { number, ticks: number as i64 * 512, frame: Rc::new(frame) }
     })
 }
 
@@ -54,11 +54,11 @@ fn track() -> VideoTrack {
         height: 16,
         orientation: Default::default(),
         is_picture: false,
-        opencv_turn: Default::default(),
+        opencv_orientation: Default::default(),
     }
 }
 
-/// Sees as many objects as the brightness of the picture says.
+/// Finds as many objects as the brightness of the picture says.
 struct ByBrightness;
 
 impl Detector for ByBrightness {
@@ -70,7 +70,7 @@ impl Detector for ByBrightness {
     }
 }
 
-/// As [`ByBrightness`], and answers when the next frame is decoded.
+/// Like [`ByBrightness`], but returns the objects after the next frame is decoded.
 struct Later(Option<Vec<Object>>);
 
 impl Detector for Later {
@@ -85,13 +85,13 @@ impl Detector for Later {
     }
 
     fn finish(&mut self) -> Result<Vec<Object>, MediaError> {
-        Ok(self.0.take().expect("a picture was begun"))
+        Ok(self.0.take().expect("a detection was started"))
     }
 }
 
-/// Number of objects and score that [`ByBrightness`] gives to a frame.
+/// Returns the number of objects and the score that [`ByBrightness`] gives to a frame.
 fn objects_of(number: u64) -> (usize, usize) {
-    // Grey becomes RGB by its place between black (16) and white (235).
+    // Grey becomes RGB by its position between black (16) and white (235).
     let mut picture = Picture { width: 1, height: 1, rgb: vec![0; 3].into() };
     let mut converter = jhalak_worker::media::picture::RgbConverter::default();
     let shown = frames(number as usize + 1).last().expect("at least one frame");
@@ -105,7 +105,7 @@ fn objects_of(number: u64) -> (usize, usize) {
 
 proptest! {
     #[test]
-    fn cuts_ascend_and_are_far_apart_and_scenes_tile_the_video(scores in scores(), min_scene_len in 0u32..60) {
+    fn cuts_ascend_with_the_shortest_scene_between_them_and_scenes_tile_the_video(scores in scores(), min_scene_len in 0u32..60) {
         let cuts = cuts(&scores, min_scene_len);
         let apart = u64::from(min_scene_len).max(1);
         prop_assert!(cuts.windows(2).all(|pair| pair[1] >= pair[0] + apart), "{cuts:?}");
@@ -117,7 +117,7 @@ proptest! {
     }
 
     #[test]
-    fn middles_found_on_the_way_are_those_found_afterwards(
+    fn middles_found_in_one_pass_equal_those_computed_from_all_cuts(
         scores in scores(),
         min_scene_len in 0u32..40,
         count in 1u32..20,
@@ -126,8 +126,8 @@ proptest! {
         let store = FrameStore::new(out.path());
         let settings = SceneMiddleSettings { scenes: settings(min_scene_len), count, ..Default::default() };
         let mut middle = SceneMiddle::new(&settings, &store);
-        for (shown, &score) in frames(scores.len()).zip(&scores) {
-            middle.show(&shown, score).unwrap();
+        for (decoded, &score) in frames(scores.len()).zip(&scores) {
+            middle.show(&decoded, score).unwrap();
         }
         let (chosen, number) = middle.finish();
         let scenes = between_cuts(&cuts(&scores, min_scene_len), scores.len() as u64);
@@ -138,14 +138,14 @@ proptest! {
         let found: Vec<_> = chosen.iter().map(|(scene, candidate)| (scene.index, candidate.number)).collect();
         prop_assert_eq!(found, expected);
         for (_, candidate) in chosen {
-            let (ticks, kept) = candidate.kept.expect("room for all");
+            let (ticks, kept) = candidate.kept.expect("room for all frames");
             prop_assert_eq!(ticks, candidate.number as i64 * 512);
             prop_assert_eq!(kept.get().unwrap().data(0)[0], candidate.number as u8);
         }
     }
 
     #[test]
-    fn winners_found_on_the_way_are_those_found_afterwards(
+    fn winners_found_in_one_pass_equal_those_computed_from_all_cuts(
         scores in scores(),
         min_scene_len in 0u32..40,
         stride in 1u64..9,
@@ -159,8 +159,8 @@ proptest! {
         let (track, mut later) = (track(), Later(None));
         let detector: &mut dyn Detector = if is_late { &mut later } else { &mut ByBrightness };
         let mut object = SceneObject::new(&settings, &track, &store, detector);
-        for (shown, &score) in frames(scores.len()).zip(&scores) {
-            object.show(&shown, score).unwrap();
+        for (decoded, &score) in frames(scores.len()).zip(&scores) {
+            object.show(&decoded, score).unwrap();
         }
         let (winners, ..) = object.finish().unwrap();
         let scenes = between_cuts(&cuts(&scores, min_scene_len), scores.len() as u64);
@@ -179,7 +179,7 @@ proptest! {
     }
 
     #[test]
-    fn keyframes_at_equal_intervals_lie_inside_the_video_and_never_go_back(
+    fn keyframes_at_equal_intervals_lie_inside_the_video_and_ascend(
         steps in prop::collection::vec(0i64..5000, 1..200),
         length in 0i64..2_000_000,
         count in 1u32..64,
@@ -187,8 +187,8 @@ proptest! {
     ) {
         let position = if middle { Position::Middle } else { Position::Start };
         let times: Vec<i64> = steps.iter().scan(0, |at, step| { *at += step; Some(*at) }).collect();
-        let stretch = Stretch { from: 0, length }.beginning_with(times[0], count);
-        let mut picker = EqualInterval::new(count, position, stretch);
+        let range = TimeRange { from: 0, length }.beginning_with(times[0], count);
+        let mut picker = EqualInterval::new(count, position, range);
         let mut chosen = Vec::new();
         let mut choose = |index: u32, _: i64, frame: &usize| -> Result<(), Infallible> {
             chosen.push((index, *frame));
@@ -201,7 +201,7 @@ proptest! {
         prop_assert_eq!(chosen.len(), count as usize);
         for (place, &(index, frame)) in chosen.iter().enumerate() {
             prop_assert_eq!(place, index as usize);
-            let target = stretch.target(index, count, position);
+            let target = range.target(index, count, position);
             let expected = times.iter().rposition(|&ticks| ticks <= target).unwrap_or(0);
             prop_assert_eq!(times[frame], times[expected], "target {}", target);
         }
@@ -209,7 +209,7 @@ proptest! {
     }
 
     #[test]
-    fn the_same_picture_gives_the_same_jpeg_and_every_picture_gives_one(
+    fn every_picture_encodes_to_a_valid_and_reproducible_jpeg(
         width in 1u32..70,
         height in 1u32..70,
         seed in any::<u64>(),
@@ -218,9 +218,9 @@ proptest! {
         let byte = |n: u64| ((n ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8;
         let rgb: Vec<u8> = (0..u64::from(width * height * 3)).map(byte).collect();
         let picture = Picture { width, height, rgb: rgb.into() };
-        let encoded = jpeg::encode(&picture, quality).unwrap();
-        prop_assert_eq!(&encoded, &jpeg::encode(&picture, quality).unwrap());
-        let seen = photograph::decode(&encoded).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let encoded = jpeg_encoder::encode(&picture, quality).unwrap();
+        prop_assert_eq!(&encoded, &jpeg_encoder::encode(&picture, quality).unwrap());
+        let seen = jpeg_decoder::decode(&encoded).map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert_eq!((seen.width, seen.height), (width, height));
     }
 }

@@ -1,19 +1,19 @@
-//! Scores and cuts are PySceneDetect's.
+//! Scores and cuts equal PySceneDetect's.
 
 use crate::support::{PICTURE, TONE, folder, made, real_videos, request};
 use ffmpeg_next::codec::decoder::Opened;
 use ffmpeg_next::frame;
-use jhalak_worker::media::decoder::{self, coded_size, feed};
-use jhalak_worker::media::demux::{Tally, next_packet};
+use jhalak_worker::media::ffmpeg::decoder::{self, coded_size, feed};
+use jhalak_worker::media::ffmpeg::demux::{DecodeStats, next_packet};
+use jhalak_worker::media::ffmpeg::source::Source;
 use jhalak_worker::media::scenes::kernels::Kernels;
 use jhalak_worker::media::scenes::list::SceneList;
 use jhalak_worker::media::scenes::score::FrameScorer;
-use jhalak_worker::media::source::Source;
 use jhalak_worker::media::{DecodeReport, SceneSettings, decode};
 use serde::Deserialize;
 use std::path::Path;
 
-/// What PySceneDetect found (`pyscenedetect_golden.py`).
+/// PySceneDetect's scores and cuts, written by `tools/pyscenedetect_golden.py`.
 #[derive(Deserialize)]
 struct Golden {
     threshold: f64,
@@ -31,7 +31,7 @@ fn scenes_of(video: &Path, out: &Path, settings: SceneSettings) -> (DecodeReport
 }
 
 #[test]
-fn every_score_and_every_cut_of_the_real_files_is_that_of_pyscenedetect() {
+fn every_score_and_every_cut_of_the_real_files_equals_pyscenedetects() {
     for video in real_videos() {
         let name = video.file_name().unwrap().to_str().unwrap();
         let golden = video.parent().unwrap().join(format!("golden/{name}.json"));
@@ -52,7 +52,7 @@ fn every_score_and_every_cut_of_the_real_files_is_that_of_pyscenedetect() {
 }
 
 #[test]
-fn the_threshold_and_the_shortest_scene_can_be_set_and_nonsense_is_refused() {
+fn the_threshold_and_the_shortest_scene_can_be_set_within_their_ranges() {
     let files = folder();
     let colours = "-f lavfi -i testsrc2=s=320x180:r=25:d=4,negate=enable='mod(floor(t*5)\\,2)'";
     let video = made(files.path(), "flashes.mp4", &format!("{colours} -c:v mpeg4 -q:v 2"));
@@ -71,7 +71,7 @@ fn the_threshold_and_the_shortest_scene_can_be_set_and_nonsense_is_refused() {
 }
 
 #[test]
-fn a_list_of_scenes_comes_out_of_the_same_decode_as_keyframes_and_sound() {
+fn one_decode_gives_scenes_keyframes_and_sound() {
     let files = folder();
     let video = made(files.path(), "plain.mp4", &format!("{PICTURE} {TONE} -c:v libx264 -preset veryfast -c:a aac"));
     let alone = folder();
@@ -85,10 +85,10 @@ fn a_list_of_scenes_comes_out_of_the_same_decode_as_keyframes_and_sound() {
     assert!(std::fs::read_to_string(scenes.csv).unwrap().contains("Scene Number"));
 }
 
-/// Scores of the first frames with the reference path and the portable loops, and with whatever is fastest.
+/// Returns the scores by the reference path with the portable loops, and by the fastest path.
 fn both_ways(video: &Path) -> [Vec<f64>; 2] {
     let mut source = Source::open(video).unwrap();
-    let turn = source.video.opencv_turn;
+    let turn = source.video.opencv_orientation;
     let index = source.video.index;
     let portable = FrameScorer::with(turn, Kernels::portable(), true);
     let mut scorers = [FrameScorer::reference(turn), FrameScorer::new(turn), portable];
@@ -100,20 +100,20 @@ fn both_ways(video: &Path) -> [Vec<f64>; 2] {
         }
         Ok(())
     };
-    let mut tally = Tally::default();
-    while let Some(packet) = next_packet(&mut source, &mut tally).unwrap() {
+    let mut stats = DecodeStats::default();
+    while let Some(packet) = next_packet(&mut source, &mut stats).unwrap() {
         if packet.stream() == index {
-            feed(&mut decoder, Some(&packet), frame::Video::empty, &mut show, &mut tally.video_faults).unwrap();
+            feed(&mut decoder, Some(&packet), frame::Video::empty, &mut show, &mut stats.video_faults).unwrap();
         }
     }
-    feed(&mut decoder, None, frame::Video::empty, &mut show, &mut tally.video_faults).unwrap();
+    feed(&mut decoder, None, frame::Video::empty, &mut show, &mut stats.video_faults).unwrap();
     let [reference, fast, portable] = scores;
     assert!(fast == portable, "{}: loops differ", video.display());
     [reference, fast]
 }
 
 #[test]
-fn the_short_path_gives_the_score_of_the_reference_path_in_every_size() {
+fn the_short_path_gives_the_scores_of_the_reference_path_at_every_size() {
     let files = folder();
     let sizes =
         ["16x16", "40x300", "250x140", "256x144", "258x146", "270x480", "426x240", "512x288", "854x480", "1000x20"];

@@ -1,11 +1,11 @@
-//! Keyframes at equal intervals alone are reached by seeking, and are the same as those of a full decode.
+//! Keyframes by seeking equal those of a full decode.
 
 use crate::support::{PICTURE, TONE, ffmpeg, folder, made, real_videos, request};
 use jhalak_worker::media::{DecodeReport, DecodeRequest, Outcome, Position, SceneSettings, decode};
 use std::path::Path;
 
-/// The reports of the same request without scenes, by seeking where that can be, and with them, by a full decode; the
-/// outputs of both are the same.
+/// Returns the reports of the same request by seeking (without scenes) and by a full decode (with
+/// scenes), after checking that both wrote the same outputs.
 fn both_ways(video: &Path, change: impl Fn(&mut DecodeRequest)) -> Option<[DecodeReport; 2]> {
     let outs = [folder(), folder()];
     let reports = [None, Some(SceneSettings::default())].into_iter().zip(&outs).map(|(scenes, out)| {
@@ -16,7 +16,7 @@ fn both_ways(video: &Path, change: impl Fn(&mut DecodeRequest)) -> Option<[Decod
     });
     let reports: Vec<_> = reports.collect();
     let [Some(sought), Some(whole)] = &reports[..] else {
-        assert!(reports.iter().all(Option::is_none), "{}: one way fails", video.display());
+        assert!(reports.iter().all(Option::is_none), "{}: only one of the two fails", video.display());
         return None;
     };
     let name = video.display();
@@ -31,14 +31,14 @@ fn both_ways(video: &Path, change: impl Fn(&mut DecodeRequest)) -> Option<[Decod
     Some([sought, whole])
 }
 
-/// The share of frames that were decoded.
+/// Returns the share of frames that were decoded.
 fn share([sought, whole]: &[DecodeReport; 2]) -> f64 {
     assert_eq!(Some(whole.usage.frames_decoded), whole.video.frames);
     sought.usage.frames_decoded as f64 / whole.usage.frames_decoded as f64
 }
 
 #[test]
-fn seeking_gives_the_keyframes_and_the_sound_of_a_full_decode_on_real_files() {
+fn seeking_equals_a_full_decode_on_real_files() {
     for video in real_videos() {
         if let Some(reports) = both_ways(&video, |_| {}) {
             println!("{}: {:.2} of the frames", video.display(), share(&reports));
@@ -46,7 +46,7 @@ fn seeking_gives_the_keyframes_and_the_sound_of_a_full_decode_on_real_files() {
     }
 }
 
-/// Name, encoder settings, and whether fewer frames must have been decoded.
+/// Name, encoder settings, and whether seeking must decode fewer frames.
 const KINDS: [(&str, &str, bool); 17] = [
     ("short_gops.mp4", "-c:v libx264 -preset veryfast -g 12 -bf 3", true),
     ("pyramid.mkv", "-c:v libx264 -preset veryfast -g 40 -bf 8 -b_strategy 0 -x264-params b-pyramid=normal", true),
@@ -72,7 +72,7 @@ const KINDS: [(&str, &str, bool); 17] = [
 ];
 
 #[test]
-fn seeking_gives_the_keyframes_and_the_sound_of_a_full_decode_in_every_kind_of_file() {
+fn seeking_equals_a_full_decode_in_every_kind_of_file() {
     let files = folder();
     for (name, settings, is_shorter) in KINDS {
         let video = made(files.path(), name, &format!("{PICTURE} {TONE} -pix_fmt yuv420p {settings}"));
@@ -89,7 +89,7 @@ fn seeking_gives_the_keyframes_and_the_sound_of_a_full_decode_in_every_kind_of_f
 }
 
 #[test]
-fn cut_damaged_glued_and_edited_files_are_the_same_both_ways() {
+fn seeking_equals_a_full_decode_on_truncated_concatenated_and_edited_files() {
     let files = folder();
     let settings = "-c:v libx264 -preset veryfast -g 12 -bf 3 -c:a aac";
     let mp4 = made(files.path(), "whole.mp4", &format!("{PICTURE} {TONE} {settings} -movflags +faststart"));
@@ -113,7 +113,7 @@ fn cut_damaged_glued_and_edited_files_are_the_same_both_ways() {
     }
     for video in all {
         let name = video.file_name().unwrap().to_str().unwrap().to_owned();
-        // Frames lost to damage are told by a full decode only; what is left must be the same nevertheless.
+        // Only a full decode reports frames lost to damage, so the reports differ.
         if name.starts_with("damaged") {
             let out = folder();
             let report = decode::run(&request(&video, out.path())).unwrap();
@@ -122,7 +122,7 @@ fn cut_damaged_glued_and_edited_files_are_the_same_both_ways() {
         }
         let reports = both_ways(&video, |_| {}).unwrap();
         println!("{name}: {:.2} of the frames, {:?}", share(&reports), reports[0].outcome);
-        // A transport stream announces no end.
+        // A transport stream declares no duration.
         let is_short = name == "cut.mp4" || name == "cut.webm";
         assert_eq!(is_short, matches!(reports[0].outcome, Outcome::Short { .. }), "{name}");
     }

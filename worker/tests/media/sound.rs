@@ -1,4 +1,4 @@
-//! The sound is byte for byte what `ffmpeg -ac 1 -ar 16000 -f s16le` makes.
+//! The sound equals that of `ffmpeg -ac 1 -ar 16000 -f s16le` byte for byte.
 
 use crate::support::{PICTURE, TONE, ffmpeg_reads, folder, made, real_videos, request};
 use jhalak_worker::media::{AudioSettings, AudioTrack, DecodeReport, decode};
@@ -25,7 +25,7 @@ fn agrees(video: &Path) {
 }
 
 #[test]
-fn samples_equal_those_of_ffmpeg_whatever_the_codec_the_rate_and_the_channels() {
+fn samples_equal_those_of_ffmpeg_for_every_codec_rate_and_channel_layout() {
     let files = folder();
     let kinds = [
         ("aac.mp4", "-c:a aac -ac 2"),
@@ -55,7 +55,7 @@ fn samples_equal_those_of_ffmpeg_on_real_files() {
 }
 
 #[test]
-fn no_audio_stream_is_a_success_with_a_reason_and_silence_is_sound() {
+fn a_missing_audio_stream_is_a_success_with_a_reason_and_silence_is_sound() {
     let files = folder();
     let mute = made(files.path(), "mute.mp4", &format!("{PICTURE} -c:v mpeg4"));
     let none = sound_of(&mute, files.path()).audio.unwrap();
@@ -69,7 +69,7 @@ fn no_audio_stream_is_a_success_with_a_reason_and_silence_is_sound() {
 }
 
 #[test]
-fn another_rate_can_be_asked_for() {
+fn another_rate_can_be_requested() {
     let files = folder();
     let video = made(files.path(), "plain.mp4", &format!("{PICTURE} {TONE} -c:v mpeg4 -c:a aac"));
     let mut request = request(&video, files.path());

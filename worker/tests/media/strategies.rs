@@ -1,16 +1,17 @@
-//! Keyframes that depend on scenes: the right frames with the right pixels, out of one decode.
+//! Keyframes chosen by scenes: the right frames with the right pixels, from one decode.
 
 use crate::support::{EXE, PICTURE, TONE, ffmpeg_reads, folder, made, members, real_videos, request};
 use jhalak_worker::media::detector::{Bounds, CLASSES};
+use jhalak_worker::media::keyframes::contact_sheet;
 use jhalak_worker::media::picture::Picture;
+use jhalak_worker::media::picture::jpeg_decoder;
 use jhalak_worker::media::scenes::list::SceneList;
 use jhalak_worker::media::{
-    DecodeLimits, DecodeReport, DecodeRequest, Detector, Keyframe, MediaError, Object, SceneSettings, child, decode,
-    photograph, sheet,
+    DecodeLimits, DecodeReport, DecodeRequest, Detector, Keyframe, MediaError, Object, SceneSettings, decode, sandbox,
 };
 use std::path::Path;
 
-/// Sees as many objects as the picture's colours say: an arbitrary, but fixed answer.
+/// Finds objects by the picture's colours: arbitrary but reproducible.
 struct ByColour;
 
 impl Detector for ByColour {
@@ -23,7 +24,7 @@ impl Detector for ByColour {
     }
 }
 
-/// Frames that repeat and change, with cuts near each other: `n` counts frames.
+/// Returns a source of frames that repeat and change, with cuts close together.
 fn restless(seconds: u32) -> String {
     let often = "eq(mod(n\\,61)\\,0)+eq(mod(n\\,61)\\,4)+eq(mod(n\\,61)\\,20)+eq(mod(n\\,37)\\,9)";
     format!(
@@ -42,20 +43,20 @@ fn everything(video: &Path, out: &Path, threshold: f64, min_scene_len: u32) -> D
     request
 }
 
-/// A report, the keyframes with their pictures, and the list of scenes.
+/// The report, the keyframes with their pictures, and the list of scenes.
 type Decoded = (DecodeReport, Vec<(Keyframe, Picture)>, SceneList);
 
 fn decoded(request: &DecodeRequest) -> Decoded {
     let mut seen = Vec::new();
     let mut observe = |keyframe: &Keyframe, picture: &Picture| seen.push((keyframe.clone(), picture.clone()));
     let report =
-        decode::run_with(request, &mut observe, decode::Guests { detector: Some(&mut ByColour), viewer: None })
+        decode::run_with(request, &mut observe, decode::Hooks { detector: Some(&mut ByColour), visitor: None })
             .unwrap_or_else(|error| panic!("{}: {error}", request.video.display()));
     let list = std::fs::read(&report.scenes.as_ref().unwrap().json).unwrap();
     (report, seen, serde_json::from_slice(&list).unwrap())
 }
 
-/// The middle frames of the scenes in the middle.
+/// Returns the middle frames of the scenes in the middle.
 fn expected_middles(list: &SceneList, count: usize) -> Vec<u64> {
     let first = list.scenes.len().saturating_sub(count) / 2;
     list.scenes.iter().skip(first).take(count).map(|[start, end]| start + (end - start) / 2).collect()
@@ -83,7 +84,7 @@ fn scene_middle_takes_the_middle_frames_of_the_scenes_in_the_middle_of_every_rea
 }
 
 #[test]
-fn pictures_of_scenes_equal_those_of_ffmpeg_also_where_cuts_are_merged() {
+fn keyframes_by_scene_equal_those_of_ffmpeg_even_if_cuts_are_merged() {
     let files = folder();
     let video = made(files.path(), "restless.mkv", &format!("{} -c:v ffv1 -pix_fmt yuv420p", restless(20)));
     let frame_size = 176 * 144 * 3;
@@ -107,7 +108,8 @@ fn pictures_of_scenes_equal_those_of_ffmpeg_also_where_cuts_are_merged() {
         let middles: Vec<u64> = middle.keyframes.iter().map(|keyframe| keyframe.frame).collect();
         assert_eq!(middles, expected_middles(&list, count as usize));
 
-        // The same by brute force: the detector on every sampled frame of every scene that is long enough.
+        // The same by brute force: detects in every sampled frame of every scene that is long
+        // enough.
         let mut histogram = vec![0; CLASSES];
         let mut best = Vec::new();
         for &[start, end] in list.scenes.iter().filter(|[start, end]| end - start > 20) {
@@ -137,16 +139,16 @@ fn pictures_of_scenes_equal_those_of_ffmpeg_also_where_cuts_are_merged() {
         assert_eq!(object.histogram.unwrap(), histogram);
         assert_eq!(object.shortfall.is_some(), best.len() < count as usize);
         println!("{threshold} {min_scene_len}: {:?}", list.scenes);
-        // A cut with a candidate shortly before it was told late.
+        // A cut shortly after another candidate was reported late.
         let above =
             |from: u64, to: u64| list.scores[from as usize..to as usize].iter().any(|&score| score >= threshold);
         let merged = |cut: u64| above(cut.saturating_sub(u64::from(min_scene_len)), cut);
         late += list.cuts.iter().filter(|&&cut| merged(cut)).count();
     }
-    assert!(late > 3, "the video has too few merged cuts to say anything");
+    assert!(late > 3, "the video has too few merged cuts for this test");
 }
 
-/// Pictures reach the detector in shared memory, or, where they have to be turned, through a pipe.
+/// Pictures reach the detector in shared memory or, if they have to be rotated, through a pipe.
 #[tokio::test]
 async fn a_child_with_its_detector_in_the_parent_writes_the_same_bytes() {
     let files = folder();
@@ -160,10 +162,11 @@ async fn a_child_with_its_detector_in_the_parent_writes_the_same_bytes() {
         let (report, _, _) = decoded(&everything(&video, here.path(), 27.0, 15));
         let request = everything(&video, there.path(), 27.0, 15);
         let (limits, cancel) = Default::default();
-        let told = child::decode_with_detector(Path::new(EXE), &request, &limits, &cancel, Box::new(ByColour));
-        let told = told.await.unwrap();
-        assert_eq!(told.scene_object.as_ref().unwrap().keyframes, report.scene_object.unwrap().keyframes);
-        assert_eq!(told.outcome, report.outcome);
+        let report_of_child =
+            sandbox::decode_with_detector(Path::new(EXE), &request, &limits, &cancel, Box::new(ByColour));
+        let report_of_child = report_of_child.await.unwrap();
+        assert_eq!(report_of_child.scene_object.as_ref().unwrap().keyframes, report.scene_object.unwrap().keyframes);
+        assert_eq!(report_of_child.outcome, report.outcome);
         for name in [
             "keyframes.tar",
             "keyframes-scene-middle.tar",
@@ -175,8 +178,8 @@ async fn a_child_with_its_detector_in_the_parent_writes_the_same_bytes() {
             let [ours, theirs] = [&here, &there].map(|folder| std::fs::read(folder.path().join(name)).unwrap());
             assert!(ours == theirs && !ours.is_empty(), "{name}");
         }
-        // The archives say what each keyframe was chosen for.
-        let members = members(&told.scene_object.unwrap().tar);
+        // The archives record why each keyframe was chosen.
+        let members = members(&report_of_child.scene_object.unwrap().tar);
         let numbers: Keyframe = serde_json::from_slice(&members[1].1).unwrap();
         assert!(numbers.scene.is_some() && numbers.objects.unwrap().score > 0);
         assert_eq!(members[0].0, "tt0240200-00.jpg");
@@ -184,7 +187,7 @@ async fn a_child_with_its_detector_in_the_parent_writes_the_same_bytes() {
 }
 
 #[tokio::test]
-async fn a_detector_that_fails_or_is_missing_ends_the_decode_with_its_words() {
+async fn an_error_or_a_missing_detector_ends_the_decode_with_its_message() {
     struct Broken(fn() -> MediaError);
     impl Detector for Broken {
         fn detect(&mut self, _: &Picture) -> Result<Vec<Object>, MediaError> {
@@ -197,19 +200,19 @@ async fn a_detector_that_fails_or_is_missing_ends_the_decode_with_its_words() {
     let limits = DecodeLimits::default();
     let with = async |detector: Broken| {
         let cancel = Default::default();
-        child::decode_with_detector(Path::new(EXE), &request, &limits, &cancel, Box::new(detector)).await.unwrap_err()
+        sandbox::decode_with_detector(Path::new(EXE), &request, &limits, &cancel, Box::new(detector)).await.unwrap_err()
     };
     let busy = with(Broken(|| MediaError::transient("the graphics card is busy"))).await;
     assert_eq!(busy, MediaError::transient("the graphics card is busy"));
     let panics = with(Broken(|| panic!("on purpose"))).await;
     assert!(matches!(&panics, MediaError::Bug { message } if message.contains("panicked")), "{panics:?}");
-    let missing = child::decode(Path::new(EXE), &request, &limits, &Default::default()).await.unwrap_err();
+    let missing = sandbox::decode(Path::new(EXE), &request, &limits, &Default::default()).await.unwrap_err();
     assert!(matches!(&missing, MediaError::Bug { message } if message.contains("detector")), "{missing:?}");
     assert!(matches!(decode::run(&request), Err(MediaError::Bug { .. })));
 }
 
 #[tokio::test]
-async fn frames_that_found_no_room_are_decoded_again_with_the_same_result() {
+async fn frames_that_were_not_kept_are_decoded_again_with_the_same_result() {
     let files = folder();
     // 150 frames of 1.4 MB in one scene, and 8 MB for the file that frames go to.
     let video = made(files.path(), "long.mp4", "-f lavfi -i testsrc2=s=1280x720:r=25:d=6 -c:v mpeg4 -q:v 5");
@@ -217,7 +220,7 @@ async fn frames_that_found_no_room_are_decoded_again_with_the_same_result() {
         let out = folder();
         let mut request = everything(&video, out.path(), 200.0, 15);
         (request.keyframes, request.scene_object) = (None, None);
-        let report = child::decode(Path::new(EXE), &request, &limits, &Default::default()).await.unwrap();
+        let report = sandbox::decode(Path::new(EXE), &request, &limits, &Default::default()).await.unwrap();
         let set = report.scene_middle.unwrap();
         assert_eq!(set.keyframes.iter().map(|keyframe| keyframe.frame).collect::<Vec<_>>(), [75]);
         assert_eq!(set.shortfall.as_deref(), Some("16 keyframes were asked for and the video has 1 scenes"));
@@ -236,11 +239,11 @@ fn a_contact_sheet_shows_every_keyframe_of_an_archive() {
     let (report, ..) = decoded(&everything(&video, files.path(), 27.0, 15));
     let path = files.path().join("sheet.jpg");
     for tar in [report.keyframes_tar.unwrap(), report.scene_object.unwrap().tar] {
-        sheet::write(&tar, &path).unwrap();
-        let drawn = photograph::decode(&std::fs::read(&path).unwrap()).unwrap();
+        contact_sheet::write(&tar, &path).unwrap();
+        let drawn = jpeg_decoder::decode(&std::fs::read(&path).unwrap()).unwrap();
         assert!(drawn.rgb.iter().any(|&sample| sample > 200) && drawn.width > 176 * 4);
     }
     let nonsense = files.path().join("nonsense.tar");
     std::fs::write(&nonsense, [7; 2000]).unwrap();
-    assert!(sheet::write(&nonsense, &path).is_err());
+    assert!(contact_sheet::write(&nonsense, &path).is_err());
 }

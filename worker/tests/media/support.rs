@@ -1,10 +1,10 @@
-//! Test files, and the `ffmpeg` program as the peer.
+//! Test files, and the `ffmpeg` program to compare with.
 
 use jhalak_worker::media::{DecodeReport, DecodeRequest, Keyframe, decode, picture::Picture};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The executable that answers to `decode-child`.
+/// The executable with the sub-command `decode-child`.
 pub const EXE: &str = env!("CARGO_BIN_EXE_jhalak-worker");
 
 /// A folder for one test, removed at its end.
@@ -12,7 +12,7 @@ pub fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// Runs `ffmpeg` in `folder` with arguments separated by blanks; its standard output.
+/// Runs `ffmpeg` in `folder` with arguments separated by spaces and returns its standard output.
 pub fn ffmpeg(folder: &Path, arguments: &str) -> Vec<u8> {
     let mut command = Command::new("ffmpeg");
     command.current_dir(folder).args(["-nostdin", "-v", "error", "-y"]).args(arguments.split_whitespace());
@@ -21,7 +21,7 @@ pub fn ffmpeg(folder: &Path, arguments: &str) -> Vec<u8> {
     output.stdout
 }
 
-/// As [`ffmpeg`] with the video's whole path in the place of `{}`; a failure is no panic.
+/// Like [`ffmpeg`], with the video's path instead of `{}`; does not panic on failure.
 pub fn ffmpeg_reads(video: &Path, arguments: &str) -> Vec<u8> {
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-v", "error"]);
@@ -35,7 +35,7 @@ pub fn ffmpeg_reads(video: &Path, arguments: &str) -> Vec<u8> {
     command.output().expect("the ffmpeg program is installed").stdout
 }
 
-/// `ffprobe`'s answer as lines of numbers.
+/// Returns the output of `ffprobe` as one number per line.
 pub fn ffprobe(video: &Path, arguments: &str) -> Vec<Option<i64>> {
     let mut command = Command::new("ffprobe");
     command.args(["-v", "error", "-of", "default=nk=1:nw=1"]).args(arguments.split_whitespace()).arg(video);
@@ -43,22 +43,22 @@ pub fn ffprobe(video: &Path, arguments: &str) -> Vec<Option<i64>> {
     String::from_utf8_lossy(&output.stdout).lines().map(|line| line.trim().parse().ok()).collect()
 }
 
-/// A video made in `folder`: `source` as lavfi arguments and encoder settings.
+/// Makes a video in `folder` from lavfi arguments and encoder settings.
 pub fn made(folder: &Path, name: &str, arguments: &str) -> PathBuf {
     ffmpeg(folder, &format!("{arguments} -bitexact {name}"));
     folder.join(name)
 }
 
-/// Four seconds of moving picture with cuts of colour, and a tone.
+/// Four seconds of moving picture, and of a tone.
 pub const PICTURE: &str = "-f lavfi -i testsrc2=s=320x180:r=25:d=4";
 pub const TONE: &str = "-f lavfi -i sine=f=440:r=44100:d=4";
 
-/// The real files with a video stream, or none with a line that says so.
+/// Returns the real trailers; prints a line if there are none.
 pub fn real_videos() -> Vec<PathBuf> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let data = manifest.ancestors().map(|above| above.join("shared/data")).find(|data| data.is_dir());
     let Some(data) = data else {
-        println!("skipped: no ../shared/data with real trailers here");
+        println!("skipped: no real trailers in shared/data");
         return Vec::new();
     };
     let folders = ["trailers", "hard"].map(|name| data.join(name));
@@ -70,7 +70,7 @@ pub fn real_videos() -> Vec<PathBuf> {
     videos
 }
 
-/// A request for everything.
+/// Requests keyframes at equal intervals and sound.
 pub fn request(video: &Path, out_dir: &Path) -> DecodeRequest {
     let mut request = DecodeRequest::new("tt0240200", video, out_dir);
     request.keyframes = Some(Default::default());
@@ -78,7 +78,7 @@ pub fn request(video: &Path, out_dir: &Path) -> DecodeRequest {
     request
 }
 
-/// Decodes in this process and keeps the pictures of the keyframes.
+/// Decodes in this process and returns the report and the pictures of the keyframes.
 pub fn decoded(video: &Path, out_dir: &Path) -> (DecodeReport, Vec<Picture>) {
     let mut seen: Vec<(Keyframe, Picture)> = Vec::new();
     let mut keep = |keyframe: &Keyframe, picture: &Picture| seen.push((keyframe.clone(), picture.clone()));
@@ -88,7 +88,7 @@ pub fn decoded(video: &Path, out_dir: &Path) -> (DecodeReport, Vec<Picture>) {
     (report, last.into_iter().map(|(_, picture)| picture).collect())
 }
 
-/// The members of a tar archive.
+/// Returns the members of a tar archive.
 pub fn members(archive: &Path) -> Vec<(String, Vec<u8>)> {
     let mut archive = tar::Archive::new(std::fs::File::open(archive).unwrap());
     let entries = archive.entries().unwrap();

@@ -1,4 +1,4 @@
-//! Folds that were published as JSON: one document with all folds, or one a fold.
+//! Folds published as JSON: one document with all folds, or one per fold.
 
 use serde_json::{Map, Value};
 
@@ -6,19 +6,20 @@ use super::rows::{MOVIE, Row, USER, is_test};
 use crate::dataset::readers::reject::excerpt;
 use crate::error::{Error, Result};
 
-/// A fold's name and what it tests.
+/// The name of a fold and the rows that it tests.
 type Fold = (String, Vec<Row>);
 
-/// What names the part of a fold that is tested.
+/// Names of the field with the tested part of a fold.
 const TEST: [&str; 6] = ["test", "test_users", "test_ids", "test_movies", "test_pairs", "testing"];
-/// What names a row's fold.
+/// Names of the field with the fold of a row.
 const FOLD: [&str; 5] = ["fold", "fold_id", "fold_number", "test_fold", "split"];
 
-/// What one fold tests: a list of ids, of `[user, movie]` pairs, or of objects in Flickscore's form or with the fields `user` and `movie`; an object
-/// of users with what they rated; or any of these under `test`.
+/// Reads the rows that one fold tests: a list of ids, of `[user, movie]` pairs, or of objects in
+/// Flickscore's format or with the fields `user` and `movie`; an object of users and their ratings;
+/// or any of these under `test`.
 ///
 /// # Errors
-/// Invalid input that names what stands in their place.
+/// Invalid input with the value found instead.
 pub(super) fn rows_of_fold(value: &Value) -> Result<Vec<Row>> {
     match value {
         Value::Array(items) => {
@@ -30,12 +31,13 @@ pub(super) fn rows_of_fold(value: &Value) -> Result<Vec<Row>> {
             None if named(fields, &USER).is_some() || named(fields, &MOVIE).is_some() => rows_of_object(fields),
             None => Ok(fields.iter().flat_map(|(user, rated)| rows_of_user(user.clone(), Some(rated))).collect()),
         },
-        other => Err(unclear(other)),
+        other => Err(unexpected(other)),
     }
 }
 
-/// The folds of a document that holds them all: an object of folds by name, a list of folds, a list of rows with a field `fold`, or an object that gives each
-/// id its fold. None where it is what one fold tests.
+/// Reads a document with all folds: an object of folds by name, a list of folds, a list of rows
+/// with a field `fold`, or an object that maps each id to its fold. None if the document is a
+/// single fold.
 ///
 /// # Errors
 /// As [`rows_of_fold`].
@@ -78,7 +80,7 @@ pub(super) fn folds(value: &Value) -> Result<Option<Vec<Fold>>> {
     }
 }
 
-/// The rows of one JSON line, with its fold where it names one.
+/// Reads the rows of one JSON line, and its fold if the line names one.
 pub(super) fn rows_of_line(value: &Value) -> Result<(Option<String>, Vec<Row>)> {
     match value {
         Value::Object(fields) => Ok((fold_of(fields), rows_of_object(fields)?)),
@@ -92,13 +94,14 @@ fn rows_of_item(item: &Value) -> Result<Vec<Row>> {
         (Value::Object(fields), _) => rows_of_object(fields),
         (Value::Array(pair), _) => match pair.iter().map(text).collect::<Option<Vec<_>>>().as_deref() {
             Some([user, movie, ..]) => Ok(vec![Row::Pair(user.clone(), movie.clone())]),
-            _ => Err(unclear(item)),
+            _ => Err(unexpected(item)),
         },
-        _ => Err(unclear(item)),
+        _ => Err(unexpected(item)),
     }
 }
 
-/// A viewer in Flickscore's form, or a row with named fields. What is called train is not tested.
+/// Reads a viewer in Flickscore's format, or a row with named fields. Rows marked as train are not
+/// tested.
 fn rows_of_object(fields: &Map<String, Value>) -> Result<Vec<Row>> {
     let part = ["set", "part", "subset", "split"].iter().find_map(|name| fields.get(*name)).and_then(Value::as_str);
     if part.is_some_and(|part| is_test(part) == Some(false)) {
@@ -108,7 +111,7 @@ fn rows_of_object(fields: &Map<String, Value>) -> Result<Vec<Row>> {
         (Some(user), None) => Ok(rows_of_user(user, fields.get("rated").or_else(|| fields.get("ratings")))),
         (Some(user), Some(movie)) => Ok(vec![Row::Pair(user, movie)]),
         (None, Some(movie)) => Ok(vec![Row::Movie(movie)]),
-        (None, None) => Err(unclear(&Value::Object(fields.clone()))),
+        (None, None) => Err(unexpected(&Value::Object(fields.clone()))),
     }
 }
 
@@ -121,19 +124,19 @@ fn rows_of_user(user: String, rated: Option<&Value>) -> Vec<Row> {
     movies.into_iter().map(|movie| Row::Pair(user.clone(), movie)).collect()
 }
 
-/// The fold that an object names, unless that says train or test.
+/// Returns the fold that an object names, unless the word is train or test.
 fn fold_of(fields: &Map<String, Value>) -> Option<String> {
     named(fields, &FOLD).filter(|fold| is_test(fold).is_none())
 }
 
-/// The first of these fields that is there.
+/// Returns the first of these fields that is present.
 fn named(fields: &Map<String, Value>, names: &[&str]) -> Option<String> {
     names
         .iter()
         .find_map(|name| fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).and_then(|(_, v)| text(v)))
 }
 
-/// An id as it stands: text, or a whole number.
+/// Reads an id: text, or an integer.
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
@@ -152,6 +155,6 @@ fn by_fold(rows: impl IntoIterator<Item = (String, Row)>) -> Vec<Fold> {
     folds
 }
 
-fn unclear(value: &Value) -> Error {
-    Error::invalid(format!("neither a user nor a movie: {}", excerpt(&value.to_string())))
+fn unexpected(value: &Value) -> Error {
+    Error::invalid(format!("expected a user or a movie, found {}", excerpt(&value.to_string())))
 }

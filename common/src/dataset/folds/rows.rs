@@ -1,25 +1,32 @@
-//! One row of a fold, and the words by which files name its parts.
+//! One row of a fold, and the column names that identify its parts.
 
-/// A row, by ids.
+/// A row, by its ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Row {
     /// All pairs of a user.
     User(String),
     /// All pairs of a movie.
     Movie(String),
-    /// What a user said of a movie.
+    /// The rating of a movie by a user.
     Pair(String, String),
-    /// Of a user or of a movie: what all such rows together decide.
+    /// The id of a user or a movie, decided by all rows of this kind together.
     Id(String),
 }
 
-/// Names of the columns and fields that tell a row's user, the surest first.
+/// A row with its file and line.
+pub(super) struct LocatedRow {
+    pub(super) file: String,
+    pub(super) line: u64,
+    pub(super) row: Row,
+}
+
+/// Names of the columns and fields with the user of a row, the most reliable first.
 pub(super) const USER: [&str; 7] = ["user_id", "userid", "user", "viewer", "uid", "_id", "id"];
 
-/// Names of the columns and fields that tell a row's movie, the surest first.
+/// Names of the columns and fields with the movie of a row, the most reliable first.
 pub(super) const MOVIE: [&str; 7] = ["movie_id", "movieid", "movie", "item_id", "itemid", "item", "imdb_id"];
 
-/// Whether a word says that a row is tested; none if it says neither that nor the contrary.
+/// Whether a word marks a row as tested; None if it marks neither test nor train.
 pub(super) fn is_test(word: &str) -> Option<bool> {
     let word = word.trim().to_ascii_lowercase();
     let begins = |start: &str| word.starts_with(start);

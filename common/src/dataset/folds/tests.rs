@@ -1,10 +1,11 @@
-//! Every form that folds come in gives the same folds; what contradicts itself or the dataset is told.
+//! Every format gives the same folds; contradictions within the file or with the dataset are
+//! errors.
 
 use super::*;
 use crate::dataset::{Label, Movie, Rating, User};
 use std::fs;
 
-/// Users u1 to u4, each of whom rated the movies m1 and m2.
+/// Users u1 to u4, each with ratings of the movies m1 and m2.
 fn dataset() -> Dataset {
     let users = (1..=4).map(|i| User { id: format!("u{i}"), ..User::default() }).collect();
     let movies = (1..=2).map(|i| Movie { id: format!("m{i}"), ..Movie::default() }).collect();
@@ -15,7 +16,7 @@ fn dataset() -> Dataset {
 /// Names and contents.
 type Files<'a> = &'a [(&'a str, &'a str)];
 
-/// Writes the files into a folder of their own and reads the one, or the folder where its name is empty.
+/// Writes the files into a new folder and reads the named one, or the folder if the name is empty.
 fn read(files: Files, which: &str) -> Result<GivenFolds> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (name, text) in files {
@@ -104,19 +105,19 @@ fn pairs_and_movies_are_read_and_unknown_rows_are_counted() {
 }
 
 #[test]
-fn folds_that_cannot_be_are_refused_with_file_and_line() {
+fn folds_that_are_not_valid_are_refused_with_file_and_line() {
     let cases: [(Files, &str, &str); 11] = [
-        (&[("f.csv", "user,fold\nu1,1\nu1,2\n")], "f.csv", "tested by the fold \"1\" already"),
+        (&[("f.csv", "user,fold\nu1,1\nu1,2\n")], "f.csv", "already tested by the fold \"1\""),
         (&[("f.csv", "user,fold\nx1,1\nx2,2\n")], "f.csv", "user u1, movie m1"),
         (&[("f.csv", "user,fold\nu1,1\nx2,2\n")], "f.csv", "the fold \"2\" tests nothing"),
         (&[("f.csv", "age,fold\n3,1\n")], "f.csv", "no column user or movie"),
-        (&[("f.csv", "user,fold\nu1,\n")], "f.csv", "line 2: no fold"),
+        (&[("f.csv", "user,fold\nu1,\n")], "f.csv", "line 2: the row names no fold"),
         (&[("f.csv", "user,movie,fold\nu1,m1,1\nu2,,2\n")], "f.csv", "line 3 users"),
         (&[("f.csv", "user,fold\nu1,1\nu2\n")], "f.csv", "line 3"),
         (&[("f.csv", "")], "f.csv", "empty"),
         (&[("u1.base", "u1\n")], "", "training set"),
         (&[("1.test", "{\"id_\": 7}\n{}"), ("2.test", "u2\n")], "", "1.test line 1"),
-        (&[("x", "")], "", "no row"),
+        (&[("x", "")], "", "no rows"),
     ];
     for (files, which, told) in cases {
         let error = read(files, which).expect_err(told).chain();
@@ -127,7 +128,7 @@ fn folds_that_cannot_be_are_refused_with_file_and_line() {
 }
 
 #[test]
-fn train_and_test_are_no_folds_one_file_is_one_fold_and_other_datasets_folds_are_told() {
+fn train_and_test_are_one_fold_and_folds_of_another_dataset_are_refused() {
     let one = read(&[("f.csv", "user,split\nu1,test\nu2,train\nu3,val\nu4,test\n")], "f.csv").expect("a split");
     assert_eq!(tests(&one), [[0, 1, 6, 7]]);
     let one = read(&[("u1.test", "u1\tm2\t5\t88\n")], "u1.test").expect("one fold");

@@ -1,4 +1,5 @@
-//! What the readers of all layouts hand their findings to: it checks ids, keeps the first of two, and builds the normal form.
+//! Collects the rows of every layout: checks ids, keeps the first of duplicates, and builds the
+//! normal form.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,11 +7,11 @@ use super::reject::{Rejects, excerpt, is_movie_id, is_user_id};
 use crate::dataset::normal_form::{Label, Movie, Rating, User};
 use crate::error::{Error, Result};
 
-/// A dataset in the making. Movies come first, then users, then ratings.
+/// A dataset under construction. Movies are added first, then users, then ratings.
 #[derive(Default)]
 pub(super) struct Assembly {
     pub rejects: Rejects,
-    /// With the line that each was on.
+    /// With the line of each.
     movies: BTreeMap<String, (Movie, u64)>,
     movie_index: HashMap<String, u32>,
     users: Vec<User>,
@@ -18,11 +19,11 @@ pub(super) struct Assembly {
     /// The line of each user's row in the users' table.
     user_rows: BTreeMap<u32, u64>,
     ratings: Vec<(Rating, u32)>,
-    /// Columns of the catalogue that say nothing that is known here.
+    /// Columns of the catalogue that are not read.
     pub unread_columns: Vec<String>,
 }
 
-/// What an assembly comes to.
+/// The result of an assembly.
 pub(super) struct Assembled {
     pub movies: Vec<Movie>,
     pub users: Vec<User>,
@@ -32,42 +33,42 @@ pub(super) struct Assembled {
 }
 
 impl Assembly {
-    /// Takes a movie, unless its id is unfit or there already.
+    /// Adds a movie, unless its id is not valid or already present.
     pub fn movie(&mut self, file: &str, line: u64, movie: Movie) {
         if !is_movie_id(&movie.id) {
-            let reason =
-                "the movie id is not fit for a file name: 1 to 128 of A-Z a-z 0-9 . _ -, not beginning with . or -";
+            let reason = "the movie id is not valid as a file name: use 1 to 128 of A-Z a-z 0-9 . _ -, not beginning with . or -";
             self.rejects.add(file, Some(line), format!("movie {}", excerpt(&movie.id)), reason);
         } else if let Some((_, first)) = self.movies.get(&movie.id) {
-            let reason = format!("a second movie of this id: the one on line {first} stays");
+            let reason = format!("a second movie with this id: the one on line {first} is kept");
             self.rejects.add(file, Some(line), format!("movie {}", movie.id), reason);
         } else {
             self.movies.insert(movie.id.clone(), (movie, line));
         }
     }
 
-    /// Ends the movies, and gives each its index.
+    /// Ends the movies and assigns their indexes.
     pub fn movies_complete(&mut self) {
         self.movie_index = self.movies.keys().zip(0..).map(|(id, index)| (id.clone(), index)).collect();
     }
 
-    /// The movies, sorted by id.
+    /// Returns the movies, sorted by id.
     pub fn into_movies(self) -> Vec<Movie> {
         self.movies.into_values().map(|(movie, _)| movie).collect()
     }
 
-    /// Whether there is a movie of this id.
+    /// Whether there is a movie with this id.
     pub fn has_movie(&self, id: &str) -> bool {
         self.movies.contains_key(id)
     }
 
-    /// The user of this id, made where there is none yet; `None`, and a reject, where the id cannot name a user.
+    /// Returns the user with this id, added if missing; `None`, and a reject, if the id is not
+    /// valid.
     pub fn user(&mut self, file: &str, line: u64, id: &str) -> Result<Option<u32>> {
         if let Some(&index) = self.user_index.get(id) {
             return Ok(Some(index));
         }
         if !is_user_id(id) {
-            let reason = "no user id: 1 to 256 bytes without control characters are";
+            let reason = "the user id is not valid: use 1 to 256 bytes without control characters";
             self.rejects.add(file, Some(line), format!("user {}", excerpt(id)), reason);
             return Ok(None);
         }
@@ -78,11 +79,11 @@ impl Assembly {
         Ok(Some(index))
     }
 
-    /// Takes a row of the users' table, unless there was one for this user.
+    /// Adds a row of the users' table, unless the user already has one.
     pub fn user_row(&mut self, file: &str, line: u64, id: &str, attributes: BTreeMap<String, String>) -> Result<()> {
         let Some(index) = self.user(file, line, id)? else { return Ok(()) };
         if let Some(first) = self.user_rows.get(&index) {
-            let reason = format!("a second row of this user: the one on line {first} stays");
+            let reason = format!("a second row of this user: the one on line {first} is kept");
             self.rejects.add(file, Some(line), format!("user {id}"), reason);
         } else {
             self.user_rows.insert(index, line);
@@ -91,7 +92,8 @@ impl Assembly {
         Ok(())
     }
 
-    /// Takes a rating by a user that [`Assembly::user`] gave, unless its movie is unknown or `label` is the reason why it is none.
+    /// Adds a rating by a user from [`Assembly::user`], unless the movie is unknown or `label` is
+    /// an error.
     pub fn rating(&mut self, file: &str, line: u64, user: u32, movie: &str, label: Result<Label, String>) {
         let subject = |assembly: &Assembly, movie: &str| {
             let movie = if is_movie_id(movie) { movie.to_owned() } else { excerpt(movie) };
@@ -106,21 +108,21 @@ impl Assembly {
                 "a rating of a movie that is not in the catalogue",
             ),
             (Some(&movie), Ok(label)) => {
-                // The line only serves a message: it may saturate.
+                // The line is only used in a message: it may saturate.
                 self.ratings.push((Rating { user, movie, label }, u32::try_from(line).unwrap_or(u32::MAX)));
             }
         }
     }
 
-    /// Sorts everything, drops second ratings of one pair and users without ratings.
+    /// Sorts everything, and drops duplicate ratings and users without ratings.
     ///
     /// # Errors
-    /// Invalid input where no movie or no rating is left.
+    /// Invalid input if no movie or no rating is left.
     pub fn finish(mut self, ratings_file: &str, movies_file: &str) -> Result<Assembled> {
         if self.movies.is_empty() {
             return Err(self.nothing(movies_file, "movie"));
         }
-        // Stable: of two ratings of one pair the first in file order stays in front.
+        // A stable sort: the first of two ratings of a pair in file order stays first.
         self.ratings.sort_by_key(|(rating, _)| (rating.user, rating.movie));
         let movie_ids: Vec<&String> = self.movies.keys().collect();
         let mut kept: Vec<(Rating, u32)> = Vec::with_capacity(self.ratings.len());
@@ -132,8 +134,9 @@ impl Assembly {
                         self.users[rating.user as usize].id, movie_ids[rating.movie as usize]
                     );
                     let (label, stays) = (rating.label.name(), first.label.name());
-                    let reason =
-                        format!("rated a second time, {label}: the first, {stays} on line {first_line}, stays");
+                    let reason = format!(
+                        "rated a second time, {label}: the first rating, {stays} on line {first_line}, is kept"
+                    );
                     self.rejects.add(ratings_file, Some(line.into()), subject, reason);
                 }
                 _ => kept.push((rating, line)),
@@ -162,7 +165,7 @@ impl Assembly {
     }
 
     fn nothing(&self, file: &str, what: &str) -> Error {
-        let mut message = format!("{file}: the dataset is empty: not one valid {what} in it");
+        let mut message = format!("{file}: the dataset has no valid {what}");
         if let Some(first) = self.rejects.listed.first() {
             message.push_str(&format!("; {} rejected, the first: {first}", self.rejects.count));
         }

@@ -1,4 +1,4 @@
-//! A delimited table, streamed row by row, whose faults are errors with file and line.
+//! Reads a delimited table row by row and reports faults with file and line.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -8,10 +8,10 @@ use csv::{ErrorKind as CsvFault, ReaderBuilder, StringRecord};
 use super::reject::excerpt;
 use crate::error::{Error, Result};
 
-/// The longest record, in bytes. A quote left open would otherwise swallow the rest of a file of any size.
+/// The longest record, in bytes. Without it, an unclosed quote would swallow the rest of a file.
 const MAX_RECORD: u64 = 8 << 20;
 
-/// How a table is written.
+/// The format of a table.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::dataset) struct Format {
     pub delimiter: u8,
@@ -23,7 +23,7 @@ pub(in crate::dataset) struct Format {
 }
 
 impl Format {
-    /// Comma-separated with a header, UTF-8.
+    /// Comma-separated, with a header, UTF-8.
     pub const CSV: Format = Format { delimiter: b',', header: true, quotes: true, latin1: false };
 }
 
@@ -35,7 +35,7 @@ pub(in crate::dataset) struct Table<'a> {
     record: StringRecord,
 }
 
-/// A row: its cells, and the line it begins on.
+/// A row: its cells, and the line on which it starts.
 #[derive(Clone, Copy)]
 pub(in crate::dataset) struct Row<'a> {
     pub line: u64,
@@ -43,12 +43,13 @@ pub(in crate::dataset) struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// How many cells there are.
+    /// Returns the number of cells.
     pub fn len(&self) -> usize {
         self.record.len()
     }
 
-    /// The cell in this column without surrounding white space; empty where the table has no such column.
+    /// Returns the cell in this column without surrounding white space; empty if the table has no
+    /// such column.
     pub fn cell(&self, column: Option<usize>) -> &str {
         column.and_then(|column| self.record.get(column)).unwrap_or("").trim()
     }
@@ -85,12 +86,12 @@ impl<'a> Table<'a> {
         Ok(table)
     }
 
-    /// The first column with one of these names, in the order of `names`.
+    /// Returns the first column with one of these names, in the order of `names`.
     pub fn column(&self, names: &[&str]) -> Option<usize> {
         names.iter().find_map(|name| self.header.iter().position(|cell| cell == name))
     }
 
-    /// The same, or an error that says which names were looked for.
+    /// Returns the first column with one of these names, or an error with the names.
     pub fn required(&self, names: &[&str]) -> Result<usize> {
         self.column(names).ok_or_else(|| {
             let found: Vec<String> = self.header.iter().take(20).map(|cell| excerpt(cell)).collect();
@@ -99,16 +100,17 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// The names of the columns, in lower case.
+    /// Returns the names of the columns, in lower case.
     pub fn header(&self) -> &[String] {
         &self.header
     }
 
-    /// The next row; `None` at the end.
+    /// Returns the next row; `None` at the end.
     pub fn next(&mut self) -> Result<Option<Row<'_>>> {
         self.reader.get_mut().in_record = 0;
         let read = self.reader.read_record(&mut self.record);
-        // The reader's own positions are those where it stopped last: one line early after CRLF, more after empty lines.
+        // The CSV reader reports where it stopped last: one line early after CRLF, more after empty
+        // lines.
         let line = self.reader.get_mut().starts.pop_front().unwrap_or_else(|| self.reader.position().line());
         match read {
             Ok(true) => Ok(Some(Row { line, record: &self.record })),
@@ -123,7 +125,7 @@ impl<'a> Table<'a> {
             CsvFault::Io(error) => Error::from(error).context(format!("read {file}")),
             CsvFault::Utf8 { err, .. } => {
                 let cell = err.field() + 1;
-                Error::invalid(format!("{file} line {line}: cell {cell} is no UTF-8 text: save the file as UTF-8"))
+                Error::invalid(format!("{file} line {line}: cell {cell} is not UTF-8: save the file as UTF-8"))
             }
             CsvFault::UnequalLengths { expected_len, len, .. } => Error::invalid(format!(
                 "{file} line {line}: {len} cells where the first line has {expected_len}: \
@@ -134,8 +136,8 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Passes bytes on, notes where records start, and fails where the CSV reader itself would go on in silence: a record without
-/// end, a quote never closed.
+/// Passes bytes on, records the line of each record, and fails where the CSV reader would silently
+/// continue: a record without end, an unclosed quote.
 struct Watch<'a> {
     inner: Box<dyn Read + 'a>,
     format: Format,
@@ -144,9 +146,10 @@ struct Watch<'a> {
     line: u64,
     /// The line of the last opening quote.
     opened: u64,
-    /// Whether the last record has ended and the next has not begun.
+    /// Whether the last record has ended and the next one has not started.
     between: bool,
-    /// The first lines of the records that were passed on and not yet asked for: no more than fit into the reader's buffer.
+    /// The first lines of the records that were passed on and not yet read: no more than fit into
+    /// the reader's buffer.
     starts: VecDeque<u64>,
     /// Bytes read since the last record was complete.
     in_record: u64,
@@ -158,7 +161,8 @@ enum Place {
     Start,
     Plain,
     Quoted,
-    /// After a quote inside a quoted cell: its end, or the first half of a doubled one.
+    /// After a quote inside a quoted cell: the end of the cell, or the first half of a doubled
+    /// quote.
     Closing,
 }
 
@@ -204,7 +208,7 @@ impl Read for Watch<'_> {
             };
             format!("a record above {} MiB near line {}{opened}", MAX_RECORD >> 20, self.line)
         } else if count == 0 && !buffer.is_empty() && self.place == Place::Quoted {
-            format!("the quote opened on line {} is never closed", self.opened)
+            format!("the quote opened on line {} is not closed", self.opened)
         } else {
             return Ok(count);
         };

@@ -1,4 +1,4 @@
-//! Where a dataset's files come from: a local folder, or contents that the caller has fetched.
+//! The source of a dataset's files: a local folder, or contents that the caller has fetched.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -9,21 +9,23 @@ use bytes::Bytes;
 
 use crate::error::{Error, Result};
 
-/// The files of one dataset. Names are relative to its folder, with `/`: `movies.csv`, `trailers/tt1.mp4`.
+/// The files of one dataset. Names are relative to its folder and use `/`: `movies.csv`,
+/// `trailers/tt1.mp4`.
 pub trait Files {
-    /// Where the dataset lies, for messages: a path or a URL.
+    /// The location of the dataset, for messages: a path or a URL.
     fn place(&self) -> &str;
 
-    /// The names of all files at the top and in `trailers/`, sorted. A folder in `trailers/` is listed with a `/` at its end.
+    /// The names of all files at the top and in `trailers/`, sorted. A folder in `trailers/` has a
+    /// trailing `/`.
     fn names(&self) -> &[String];
 
-    /// Opens a file for reading from its beginning.
+    /// Opens a file for reading.
     ///
     /// # Errors
-    /// Not found where there is no such file; otherwise what the store says.
+    /// Not found if there is no such file; otherwise the error of the store.
     fn open(&self, name: &str) -> Result<Box<dyn Read + '_>>;
 
-    /// Whether there is a file of this name.
+    /// Whether there is a file with this name.
     fn has(&self, name: &str) -> bool {
         self.names().binary_search_by(|known| known.as_str().cmp(name)).is_ok()
     }
@@ -38,16 +40,17 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Lists the folder. Hidden files are passed over.
+    /// Lists the folder. Hidden files are skipped.
     ///
     /// # Errors
-    /// Not found, with the path, where there is no such folder; otherwise what the file system says.
+    /// Not found, with the path, if there is no such folder; otherwise the error of the file
+    /// system.
     pub fn open(root: impl Into<PathBuf>) -> Result<Folder> {
         let root = root.into();
         let place = root.display().to_string();
         if !root.is_dir() {
             return Err(Error::not_found(format!(
-                "no dataset folder at {place}: give the folder that holds movies.csv"
+                "there is no dataset folder at {place}: give the folder with movies.csv"
             )));
         }
         let mut names = Vec::new();
@@ -65,7 +68,7 @@ impl Folder {
     }
 }
 
-/// The entries of a folder that are not hidden, each with whether it is a folder itself.
+/// Lists the entries of a folder that are not hidden, and whether each is a folder.
 fn list(folder: &Path) -> Result<Vec<(String, bool)>> {
     let mut entries = Vec::new();
     let at = |error: std::io::Error| Error::from(error).context(format!("list {}", folder.display()));
@@ -95,7 +98,8 @@ impl Files for Folder {
     }
 }
 
-/// A dataset whose small files were fetched from an object store, and whose trailers are known by name only.
+/// A dataset whose tables were fetched from an object store and whose trailers are known by name
+/// only.
 #[derive(Debug)]
 pub struct Memory {
     place: String,
@@ -104,8 +108,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// `names`: every key below the dataset's folder, relative to it. `contents`: the bytes of those among
-    /// [`TABLE_FILES`](super::TABLE_FILES) that are there.
+    /// Takes `names`, every key below the dataset's folder and relative to it, and `contents`, the
+    /// bytes of the files among [`TABLE_FILES`](super::TABLE_FILES) that exist.
     pub fn new(place: impl Into<String>, names: Vec<String>, contents: BTreeMap<String, Bytes>) -> Memory {
         let hidden = |name: &String| name.rsplit('/').next().is_some_and(|last| last.starts_with('.'));
         let mut names: Vec<String> = names.into_iter().chain(contents.keys().cloned()).filter(|n| !hidden(n)).collect();

@@ -1,7 +1,8 @@
 //! The Flickscore layout: `ratings.json` as mongoexport writes it.
 //!
-//! One object a line: `{"_id": "u1", "rated": {"tt0123456": ["1"], "submit": ["submitexit"]}}`. The entry `submit` is the form's
-//! button and no rating, whatever its value. Two lines of one user are taken together.
+//! One object per line: `{"_id": "u1", "rated": {"tt0123456": ["1"], "submit": ["submitexit"]}}`.
+//! The entry `submit` is the button of the form and never a rating. Two lines of one user are
+//! merged.
 
 use std::fmt;
 
@@ -38,7 +39,7 @@ pub(super) fn read(files: &dyn Files, assembly: &mut Assembly) -> Result<()> {
             Ok(viewer) => viewer.hand_over(number, assembly)?,
             Err(error) => {
                 let begin = excerpt(&String::from_utf8_lossy(&text[..text.len().min(240)]));
-                let reason = format!("no JSON object with _id and rated ({error}): {begin}");
+                let reason = format!("not a JSON object with _id and rated ({error}): {begin}");
                 assembly.rejects.add(RATINGS, Some(number), "line", reason);
             }
         }
@@ -72,7 +73,8 @@ impl Viewer {
     }
 }
 
-/// An id as mongoexport may write it: a text, a number, or an object with one of them such as `{"$oid": "5b..."}`.
+/// Reads an id as mongoexport writes it: a text, a number, or an object with one of them such as
+/// `{"$oid": "5b..."}`.
 fn plain_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -85,12 +87,12 @@ fn plain_text(value: &Value) -> Option<String> {
     }
 }
 
-/// The label in `["1"]`, `[1]`, `"1"` or `1`; otherwise why there is none.
+/// Reads the label in `["1"]`, `[1]`, `"1"` or `1`; the error is a reason.
 fn label(value: &Value) -> Result<Label, String> {
     let inner = match value {
         Value::Array(list) => match list.as_slice() {
             [one] => one,
-            _ => return Err(format!("{} labels where one is due", list.len())),
+            _ => return Err(format!("{} labels instead of one", list.len())),
         },
         one => one,
     };
@@ -98,10 +100,11 @@ fn label(value: &Value) -> Result<Label, String> {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    Label::from_file_value(&text).ok_or_else(|| format!("the label is none of -1, 0, 1: {}", excerpt(&text)))
+    Label::from_file_value(&text).ok_or_else(|| format!("the label is not -1, 0 or 1: {}", excerpt(&text)))
 }
 
-/// The entries of `rated` in file order. A map would drop the first of two ratings of one movie in silence.
+/// The entries of `rated` in file order. A map would silently drop the first of two ratings of a
+/// movie.
 #[derive(Default)]
 struct Entries(Vec<(String, Value)>);
 

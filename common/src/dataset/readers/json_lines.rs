@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 
 use crate::error::{Error, Result};
 
-/// The longest line, in bytes: a user who rated half a million movies.
+/// The longest line, in bytes: about a user with half a million ratings.
 pub(in crate::dataset) const MAX_LINE: usize = 16 << 20;
 
 /// The lines of a file.
@@ -15,7 +15,8 @@ pub(in crate::dataset) struct Lines<'a> {
     text: Vec<u8>,
 }
 
-/// One line without its end (LF or CRLF), without the byte order mark of the first.
+/// One line without its line break (LF or CRLF) and, on the first line, without the byte order
+/// mark.
 pub(in crate::dataset) enum Line<'a> {
     Text(&'a [u8]),
     /// Longer than [`MAX_LINE`]; its bytes were dropped.
@@ -32,7 +33,7 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The next line with its number, from 1; `None` at the end.
+    /// Returns the next line with its number, from 1; `None` at the end.
     pub fn next(&mut self) -> Result<Option<(u64, Line<'_>)>> {
         self.text.clear();
         self.number += 1;

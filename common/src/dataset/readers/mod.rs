@@ -1,4 +1,4 @@
-//! Finds the layout of a dataset's folder and reads it.
+//! Detects the layout of a dataset's folder and reads it.
 
 mod assembly;
 pub(super) mod csv_table;
@@ -32,7 +32,7 @@ pub use reject::{MAX_LISTED, Reject};
 pub use settings::ReadSettings;
 pub use trailers::TRAILER_EXTENSIONS;
 
-/// Every file that a reader opens, where it is there: what a caller fetches from an object store for
+/// Every file that a reader may open: what a caller fetches from an object store for
 /// [`Memory`](super::Memory).
 pub const TABLE_FILES: [&str; 8] = [
     FACTS,
@@ -47,10 +47,10 @@ pub const TABLE_FILES: [&str; 8] = [
 
 const FACTS: &str = "dataset.toml";
 
-/// Reads a dataset in whatever layout it is.
+/// Reads a dataset in any of the layouts.
 ///
 /// # Errors
-/// Invalid input where the [module's rules](super) say so; not found, transient or permission as [`Files::open`] has it.
+/// Invalid input by the [rules of the module](super); the errors of [`Files::open`].
 pub fn read(files: &dyn Files, settings: &ReadSettings) -> Result<Reading> {
     let within = |error: Error| error.context(format!("read the dataset in {}", files.place()));
     read_files(files, settings).map_err(within)
@@ -59,8 +59,8 @@ pub fn read(files: &dyn Files, settings: &ReadSettings) -> Result<Reading> {
 fn read_files(files: &dyn Files, settings: &ReadSettings) -> Result<Reading> {
     let ReadSettings { dislike_at_most, like_at_least } = *settings;
     if dislike_at_most.partial_cmp(&like_at_least) != Some(Ordering::Less) {
-        let told = format!("dislike_at_most = {dislike_at_most} is not below like_at_least = {like_at_least}");
-        return Err(Error::invalid(format!("{told}: set the first below the second")));
+        let thresholds = format!("dislike_at_most = {dislike_at_most} is not below like_at_least = {like_at_least}");
+        return Err(Error::invalid(format!("{thresholds}: set the first below the second")));
     }
     let facts = facts(files)?;
     let layout = detect(files)?;
@@ -106,7 +106,7 @@ fn read_files(files: &dyn Files, settings: &ReadSettings) -> Result<Reading> {
 }
 
 fn facts(files: &dyn Files) -> Result<Facts> {
-    /// The longest `dataset.toml`, in bytes.
+    /// The largest `dataset.toml`, in bytes.
     const MAX: u64 = 1 << 20;
     if !files.has(FACTS) {
         return Ok(Facts::default());
@@ -131,7 +131,7 @@ fn facts(files: &dyn Files) -> Result<Facts> {
     Ok(facts)
 }
 
-/// Finds the one layout whose files are all there.
+/// Detects the layout whose files all exist.
 fn detect(files: &dyn Files) -> Result<Layout> {
     let has = |name: &str| files.has(name);
     let mut found = Vec::new();
@@ -153,13 +153,13 @@ fn detect(files: &dyn Files) -> Result<Layout> {
             let there = if tops.is_empty() { "no file".to_owned() } else { tops.join(", ") };
             Err(Error::invalid(format!(
                 "no dataset found. Looked for movies.csv with ratings.json (Flickscore), u.item with u.data (MovieLens 100K), \
-                 movies.csv with ratings.csv (MovieLens, or plain with the columns user,movie,label). At the top lies: {there}"
+                 movies.csv with ratings.csv (MovieLens, or plain with the columns user,movie,label). Files at the top: {there}"
             )))
         }
         several => {
             let ratings: Vec<&str> = several.iter().map(|(_, file)| *file).collect();
             let ratings = ratings.join(" and ");
-            Err(Error::invalid(format!("two datasets at once: {ratings} both hold ratings. Leave one in the folder")))
+            Err(Error::invalid(format!("two datasets in one folder: {ratings} both hold ratings. Remove one")))
         }
     }
 }

@@ -1,4 +1,5 @@
-//! MovieLens, in the form of the 100K dataset and in the CSV form of the later ones. Stars become labels by two thresholds.
+//! MovieLens, in the layout of the 100K dataset and in the CSV layout of later ones. Two thresholds
+//! turn stars into labels.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +13,16 @@ use super::{movies, users};
 use crate::dataset::normal_form::{Label, Movie};
 use crate::error::Result;
 
-/// The feedback of the 100K dataset: user, movie, stars, time, parted by tabs.
+/// The feedback of the 100K dataset: user, movie, stars, time, separated by tabs.
 pub(super) const U_DATA: &str = "u.data";
-/// The catalogue of the 100K dataset, ISO 8859-1, parted by `|`: id, title, release date, video date, address, 19 genre flags.
+/// The catalogue of the 100K dataset, ISO 8859-1, separated by `|`: id, title, release date, video
+/// date, URL, 19 genre flags.
 pub(super) const U_ITEM: &str = "u.item";
 /// The users of the 100K dataset: id, age, gender, occupation, zip code.
 const U_USER: &str = "u.user";
 
-/// The genres of the flags in `u.item`, as the dataset's own `u.genre` lists them. The first, "unknown", is none.
+/// The genres of the flags in `u.item`, in the order of the dataset's `u.genre`. The first,
+/// "unknown", is not a genre.
 const U_GENRES: [&str; 19] = [
     "",
     "Action",
@@ -86,7 +89,7 @@ pub(super) fn read_100k(files: &dyn Files, settings: &ReadSettings, assembly: &m
     Ok(())
 }
 
-/// Takes one rating; `columns` are those of the user, the movie and the stars.
+/// Adds one rating; `columns` are those of the user, the movie and the stars.
 fn take(file: &str, row: Row<'_>, columns: [usize; 3], settings: &ReadSettings, assembly: &mut Assembly) -> Result<()> {
     let [user, movie, stars] = columns.map(|column| row.cell(Some(column)));
     if let Some(user) = assembly.user(file, row.line, user)? {
@@ -95,12 +98,12 @@ fn take(file: &str, row: Row<'_>, columns: [usize; 3], settings: &ReadSettings, 
     Ok(())
 }
 
-/// The label that these stars stand for, or why they stand for none.
+/// Returns the label for a number of stars; the error is a reason.
 fn label(stars: &str, settings: &ReadSettings) -> Result<Label, String> {
     let value: f64 = stars.parse().unwrap_or(f64::NAN);
     // NaN fails the comparison and is refused with the rest.
     if !(value > 0.0 && value <= 5.0) {
-        return Err(format!("no rating above 0 and up to 5 stars: {}", excerpt(stars)));
+        return Err(format!("not a rating above 0 and up to 5 stars: {}", excerpt(stars)));
     }
     Ok(if value <= settings.dislike_at_most {
         Label::Dislike

@@ -1,4 +1,4 @@
-//! `movies.csv`, whose columns go by many names.
+//! `movies.csv`, whose columns have various names.
 
 use serde_json::Value;
 
@@ -12,13 +12,14 @@ use crate::error::Result;
 /// The file's name.
 pub(super) const FILE: &str = "movies.csv";
 
-/// Cells that say that nothing is known.
+/// Cells that mean unknown.
 const UNKNOWN: [&str; 7] = ["", "NA", "N/A", "nan", "NaN", "null", "(no genres listed)"];
 
-/// What the column of ids is called.
+/// Names of the id column.
 const ID: &[&str] = &["movie_id", "movieid", "_id", "id", "imdb_id", "tconst", "movie"];
 
-/// What the other columns are called: name, genre, description, language, released, rating, writer, director, cast.
+/// Names of the other columns: name, genre, description, language, released, rating, writer,
+/// director, cast.
 const COLUMNS: [&[&str]; 9] = [
     &["name", "title", "movie_name"],
     &["genre", "genres"],
@@ -67,7 +68,7 @@ pub(super) fn read(files: &dyn Files, assembly: &mut Assembly, year_in_title: bo
     Ok(())
 }
 
-/// A cell's text, empty where it says that nothing is known.
+/// Returns the text of a cell, empty if it means unknown.
 fn known(cell: &str) -> &str {
     if UNKNOWN.contains(&cell) { "" } else { cell }
 }
@@ -92,7 +93,7 @@ impl Cells<'_> {
             match json_list(cell) {
                 Some(items) => items,
                 None => {
-                    self.reject(column, format!("no JSON list of texts: {}", excerpt(cell)));
+                    self.reject(column, format!("not a JSON list of texts: {}", excerpt(cell)));
                     Vec::new()
                 }
             }
@@ -110,7 +111,7 @@ impl Cells<'_> {
     fn year(&mut self, cell: &str) -> Option<i32> {
         let year = year_in(known(cell));
         if year.is_none() && !known(cell).is_empty() {
-            self.reject("released", format!("no year from 1870 to 2100 in it: {}", excerpt(cell)));
+            self.reject("released", format!("no year from 1870 to 2100 in {}", excerpt(cell)));
         }
         year
     }
@@ -121,9 +122,9 @@ impl Cells<'_> {
         }
         let rating = cell.parse().ok().filter(|rating| (0.0..=10.0).contains(rating));
         if rating.is_none() {
-            self.reject("rating", format!("no number from 0 to 10: {}", excerpt(cell)));
+            self.reject("rating", format!("not a number from 0 to 10: {}", excerpt(cell)));
         }
-        // Adding zero turns -0 into 0, so that equal ratings have equal bytes.
+        // Adding zero turns -0 into 0, so that equal ratings give equal bytes.
         rating.map(|rating: f32| rating + 0.0)
     }
 }
@@ -138,13 +139,13 @@ fn json_list(cell: &str) -> Option<Vec<String>> {
     serde_json::from_str::<Vec<Value>>(cell).ok()?.into_iter().map(text).collect()
 }
 
-/// A list that is no JSON: parted by `|` where there is one, else by `;`, else by `,`.
+/// Splits a list that is not JSON: at `|` if there is one, else at `;`, else at `,`.
 fn split_list(cell: &str) -> Vec<String> {
     let mark = ['|', ';'].into_iter().find(|&mark| cell.contains(mark)).unwrap_or(',');
     cell.split(mark).map(str::to_owned).collect()
 }
 
-/// The first number of exactly four digits, from 1870 to 2100, in a date of any form.
+/// Returns the first number of exactly four digits, from 1870 to 2100, in a date of any format.
 pub(super) fn year_in(text: &str) -> Option<i32> {
     text.split(|c: char| !c.is_ascii_digit())
         .filter(|digits| digits.len() == 4)
@@ -152,7 +153,7 @@ pub(super) fn year_in(text: &str) -> Option<i32> {
         .find(|year| (1870..=2100).contains(year))
 }
 
-/// `Toy Story (1995)` as its name and year.
+/// Splits `Toy Story (1995)` into name and year.
 pub(super) fn split_year(title: &str) -> Option<(&str, i32)> {
     let (bare, rest) = title.trim_end().rsplit_once('(')?;
     let digits = rest.strip_suffix(')')?;

@@ -1,4 +1,4 @@
-//! Movies that come after a dataset was read, to be predicted: a file of a few rows.
+//! New movies to be predicted, from a small file.
 
 use std::collections::BTreeMap;
 
@@ -16,18 +16,19 @@ use crate::error::{Error, Result};
 pub struct NewMovies {
     /// The movies.
     pub movies: Vec<Movie>,
-    /// Columns, or keys, that say nothing that is known here.
+    /// Columns or keys that are not read.
     pub unread: Vec<String>,
 }
 
-/// Reads movies from the file `name`: CSV with the columns of `movies.csv`, or JSON, one object or a list of them, with the same names
-/// (`movie_id` or `id`, `name`, `genre`, `description`, `cast`...).
+/// Reads movies from the file `name`: CSV with the columns of `movies.csv`, or JSON (one object or
+/// a list of objects) with the same names (`movie_id` or `id`, `name`, `genre`, `description`,
+/// `cast`...).
 ///
 /// # Errors
-/// Invalid input where the file cannot be read, holds no movie, or anything of it would have to be left out.
+/// Invalid input if the file cannot be read, has no movie, or any part of it would be rejected.
 pub fn read_movies(name: &str, bytes: &[u8]) -> Result<NewMovies> {
     let within = |error: Error| error.context(format!("the movies in {name}"));
-    let text = std::str::from_utf8(bytes).map_err(|_| within(Error::invalid("it is no UTF-8")))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| within(Error::invalid("the file is not UTF-8")))?;
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
     let csv = if text.trim_start().starts_with(['{', '[']) { to_csv(text).map_err(within)? } else { text.to_owned() };
     let contents = BTreeMap::from([(movies::FILE.to_owned(), Bytes::from(csv))]);
@@ -40,17 +41,18 @@ pub fn read_movies(name: &str, bytes: &[u8]) -> Result<NewMovies> {
     let unread = std::mem::take(&mut assembly.unread_columns);
     let movies = assembly.into_movies();
     if movies.is_empty() {
-        return Err(within(Error::invalid("there is none in it")));
+        return Err(within(Error::invalid("the file has no movie")));
     }
     Ok(NewMovies { movies, unread })
 }
 
-/// The same movies as CSV, a column for each name that occurs.
+/// Converts the movies to CSV, with one column for each name that occurs.
 fn to_csv(text: &str) -> Result<String> {
-    let broken = |e: serde_json::Error| Error::invalid(format!("it is no JSON: {e}"));
+    let broken = |e: serde_json::Error| Error::invalid(format!("the file is not JSON: {e}"));
     let objects: Vec<Map<String, Value>> = match serde_json::from_str(text).map_err(broken)? {
         Value::Object(object) => vec![object],
-        list => serde_json::from_value(list).map_err(|_| Error::invalid("it is no JSON object, nor a list of them"))?,
+        list => serde_json::from_value(list)
+            .map_err(|_| Error::invalid("the file is neither a JSON object nor a list of objects"))?,
     };
     let mut columns: Vec<&String> = objects.iter().flat_map(Map::keys).collect();
     columns.sort_unstable();
@@ -69,7 +71,7 @@ fn to_csv(text: &str) -> Result<String> {
     let bytes = writer
         .into_inner()
         .map_err(|e| Error::bug("a table in memory cannot be written").with_source(e.to_string()))?;
-    String::from_utf8(bytes).map_err(|e| Error::bug("a table in memory is no UTF-8").with_source(e))
+    String::from_utf8(bytes).map_err(|e| Error::bug("a table in memory is not UTF-8").with_source(e))
 }
 
 #[cfg(test)]
@@ -93,12 +95,12 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_left_out_is_refused_with_its_reason() {
+    fn new_movies_that_would_be_rejected_are_an_error_with_the_reason() {
         for (text, told) in [
-            ("{", "no JSON"),
-            ("[1]", "list of them"),
+            ("{", "not JSON"),
+            ("[1]", "list of objects"),
             ("[]", "movie_id"),
-            ("movie_id,name\n", "none"),
+            ("movie_id,name\n", "no movie"),
             ("name\nX\n", "movie_id"),
             (r#"{"id": "../evil"}"#, "file name"),
             (r#"[{"id": "a"}, {"id": "a"}]"#, "second movie"),

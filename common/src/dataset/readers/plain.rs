@@ -1,4 +1,4 @@
-//! Plain CSV: `ratings.csv` with the columns user, movie and label beside `movies.csv`.
+//! Plain CSV: `ratings.csv` with the columns user, movie and label, and `movies.csv`.
 
 use super::assembly::Assembly;
 use super::csv_table::{Format, Table};
@@ -11,7 +11,7 @@ use crate::error::Result;
 /// The file with the feedback.
 pub(super) const RATINGS: &str = "ratings.csv";
 
-/// The names that the label goes by in the header. They tell this layout from MovieLens, which has `rating`.
+/// Names of the label column. They distinguish this layout from MovieLens, which has `rating`.
 pub(super) const LABEL: [&str; 3] = ["label", "feedback", "class"];
 
 /// Reads `movies.csv`, `users.csv` if there, `ratings.csv`.
@@ -25,7 +25,7 @@ pub(super) fn read(files: &dyn Files, assembly: &mut Assembly) -> Result<()> {
     while let Some(row) = table.next()? {
         let [user, movie, value] = [user, movie, value].map(|column| row.cell(Some(column)));
         let label = Label::from_file_value(value)
-            .ok_or_else(|| format!("the label is none of -1, 0, 1, dislike, neutral, like: {}", excerpt(value)));
+            .ok_or_else(|| format!("the label is not -1, 0, 1, dislike, neutral or like: {}", excerpt(value)));
         if let Some(user) = assembly.user(RATINGS, row.line, user)? {
             assembly.rating(RATINGS, row.line, user, movie, label);
         }

@@ -1,18 +1,19 @@
-//! What a reading leaves out, with the reason.
+//! Rejects: items that a reading leaves out, with reasons.
 
 use serde::{Deserialize, Serialize};
 
-/// The most rejects that are listed, so that a bad file of any size fits into memory. Counting goes on.
+/// The maximum number of listed rejects, which bounds memory for bad files of any size. All rejects
+/// are counted.
 pub const MAX_LISTED: usize = 10_000;
 
-/// One thing in the files that was left out.
+/// One item in the files that was left out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Reject {
     /// The file's name relative to the dataset's folder.
     pub file: String,
-    /// The line it begins on, from 1, where the file has lines.
+    /// The line on which the item starts, from 1, if the file has lines.
     pub line: Option<u64>,
-    /// What was left out: a movie id, `user u1, movie tt1`, a file name.
+    /// The item: a movie id, `user u1, movie tt1`, a file name.
     pub subject: String,
     /// Why.
     pub reason: String,
@@ -44,7 +45,7 @@ impl Rejects {
     }
 }
 
-/// The beginning of a piece of input, quoted, without control characters and short enough for a message.
+/// Quotes the start of some input for a message: short and without control characters.
 pub(in crate::dataset) fn excerpt(text: &str) -> String {
     const SHOWN: usize = 60;
     let mut out = String::from("\"");
@@ -59,14 +60,14 @@ pub(in crate::dataset) fn excerpt(text: &str) -> String {
     out
 }
 
-/// Whether an id can be used as a file name and inside an object key.
+/// Whether an id is valid as a file name and in an object key.
 pub(in crate::dataset) fn is_movie_id(id: &str) -> bool {
     let allowed = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
     let first = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
     id.len() <= 128 && id.bytes().next().is_some_and(first) && id.bytes().all(allowed)
 }
 
-/// Whether an id can name a user: any short text without control characters.
+/// Whether an id is valid for a user: short text without control characters.
 pub(in crate::dataset) fn is_user_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= 256 && !id.chars().any(char::is_control)
 }

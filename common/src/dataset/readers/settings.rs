@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What the reading of a dataset can be told.
+/// The thresholds that turn stars into labels.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReadSettings {
-    /// MovieLens: so many stars or fewer are a dislike.
+    /// MovieLens: at most this many stars are a dislike.
     pub dislike_at_most: f64,
-    /// MovieLens: so many stars or more are a like. What lies between is neutral.
+    /// MovieLens: at least this many stars are a like. Anything between is neutral.
     pub like_at_least: f64,
 }
 

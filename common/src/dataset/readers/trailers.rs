@@ -1,14 +1,16 @@
-//! Which trailer belongs to which movie: files in `trailers/`, named by movie id.
+//! Assigns trailers to movies: files in `trailers/`, named by movie id.
 
 use std::collections::BTreeMap;
 
 use super::assembly::Assembly;
 use super::reject::{excerpt, is_movie_id};
 
-/// The kinds of file that count as trailers, in lower or upper case. What is in them shows when they are opened.
+/// File extensions of trailers, in lower or upper case. The contents are checked when a trailer is
+/// opened.
 pub const TRAILER_EXTENSIONS: [&str; 8] = ["mp4", "webm", "mkv", "mov", "avi", "mpg", "mpeg", "m4v"];
 
-/// Assigns the trailers among `names`, which are sorted, so that the first of two for one movie is always the same.
+/// Assigns the trailers among `names`, which are sorted, so that the first of two for one movie is
+/// always the same file.
 pub(super) fn assign(names: &[String], assembly: &mut Assembly) -> BTreeMap<String, String> {
     let mut trailers: BTreeMap<String, String> = BTreeMap::new();
     for key in names {
@@ -18,11 +20,11 @@ pub(super) fn assign(names: &[String], assembly: &mut Assembly) -> BTreeMap<Stri
         let reason = if file.contains('/') {
             "a folder among the trailers is not read".to_owned()
         } else if !is_video {
-            format!("not a trailer: the name ends in none of .{}", TRAILER_EXTENSIONS.join(" ."))
+            format!("not a trailer: the name must end in one of .{}", TRAILER_EXTENSIONS.join(" ."))
         } else if !is_movie_id(id) || !assembly.has_movie(id) {
-            "a trailer of no movie in the catalogue".to_owned()
+            "the catalogue has no movie for this trailer".to_owned()
         } else if let Some(first) = trailers.get(id) {
-            format!("a second trailer of this movie: {first} stays")
+            format!("a second trailer of this movie: {first} is kept")
         } else {
             trailers.insert(id.to_owned(), key.clone());
             continue;

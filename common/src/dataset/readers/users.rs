@@ -1,4 +1,4 @@
-//! `users.csv`, which may be missing: any columns beside the id.
+//! The optional `users.csv`: an id and any further columns.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,11 @@ use crate::error::Result;
 
 const FILE: &str = "users.csv";
 
-/// The names that a user's id goes by in a header.
+/// Names of the id column.
 pub(super) const ID: [&str; 5] = ["user_id", "userid", "_id", "user", "id"];
 
-/// Reads the users' attributes, where the file is there. A cell that holds a JSON list of texts becomes these joined by `, `.
+/// Reads the attributes of users, if the file exists. A JSON list of texts in a cell is joined with
+/// `, `.
 pub(super) fn read(files: &dyn Files, assembly: &mut Assembly) -> Result<()> {
     if !files.has(FILE) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The broker's address: how its URL is read, and what a failed connection to it is told as.
+//! The broker's address: parsing its URL, connecting, and errors of a failed connection.
 
 use std::io;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::error::{Error, Result};
 use crate::settings::QueueSettings;
 use crate::settings::ca_file;
 
-/// How long a broker that answers may take to declare the topology: each quorum queue elects a leader first.
-const DECLARE: Duration = Duration::from_secs(30);
+/// Timeout for declaring the topology: each quorum queue elects a leader first.
+const DECLARE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The broker and how to reach it.
 pub(super) struct Address {
@@ -25,20 +25,20 @@ pub(super) struct Address {
     /// `host:port`, for messages. Never the password.
     pub(super) host: String,
     timeout: Duration,
-    /// Certificate authorities in PEM, beside those of the machine.
+    /// Certificate authorities in PEM, in addition to those of the machine.
     authorities: Option<Arc<str>>,
 }
 
 impl Address {
     pub(super) fn parse(url: &str, settings: &QueueSettings) -> Result<Self> {
         let advice = "write amqp://user:password@host:port/vhost, with special characters of the password as %XX";
-        // The parser's own words may quote the URL, and with it the password.
+        // The parser's message may contain the URL, and so the password.
         let mut uri: AMQPUri =
             url.parse().map_err(|_| Error::invalid(format!("the queue's URL cannot be read: {advice}")))?;
         let parsed =
             url::Url::parse(url).map_err(|_| Error::invalid(format!("the queue's URL cannot be read: {advice}")))?;
         if let Some(host) = parsed.host_str().filter(|host| !host.is_empty()) {
-            // lapin would connect to localhost in place of an IPv6 address.
+            // lapin would connect to localhost instead of an IPv6 address.
             uri.authority.host = host.trim_start_matches('[').trim_end_matches(']').to_string();
         }
         uri.query.heartbeat.get_or_insert(settings.heartbeat_s);
@@ -49,7 +49,7 @@ impl Address {
         Ok(Address { uri, host, timeout, authorities: authorities.map(Arc::from) })
     }
 
-    /// Connects and declares the topology, all within the timeout for connecting.
+    /// Connects and declares the topology, each within its timeout.
     pub(super) async fn connect(&self, role: &'static str, topology: &Topology) -> Result<Session> {
         let limit = self.timeout;
         let properties = ConnectionProperties::default()
@@ -71,7 +71,7 @@ impl Address {
             Err(_) => return Err(self.unreachable(&Fault::Lost(format!("no answer within {} ms", limit.as_millis())))),
         };
         let session = Session::new(connection);
-        match timeout(limit.max(DECLARE), topology.declare(&session.connection)).await {
+        match timeout(limit.max(DECLARE_TIMEOUT), topology.declare(&session.connection)).await {
             Ok(Ok(())) => Ok(session),
             Ok(Err(error)) => {
                 session.close().await;
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_cannot_be_read_is_not_repeated() {
+    fn errors_of_a_url_do_not_contain_the_password() {
         for url in
             ["amqp://u:s3cret@b:port/x", "amqp:u:s3cret", "amqp://u:s3cret@b?heartbeat=x", "amqp://u:s3cret@b/%ff"]
         {

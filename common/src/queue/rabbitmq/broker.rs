@@ -1,4 +1,5 @@
-//! What the queue and its consumers share: the connections, the runtime, and the count of what is still to be settled.
+//! Shared state of the queue and its consumers: connections, runtime, and the count of unsettled
+//! work.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,10 @@ use super::topology::Topology;
 use crate::error::Result;
 use crate::queue::interface::Channel;
 
-/// How long a question about a queue may take.
-pub(super) const ASK: Duration = Duration::from_secs(30);
+/// Timeout for a request about a queue.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the queue shares with its consumers.
+/// Shared state of the queue and its consumers.
 pub(super) struct Broker {
     pub(super) url: String,
     pub(super) topology: Arc<Topology>,
@@ -36,7 +37,7 @@ impl Broker {
     }
 
     pub(super) fn handle(&self) -> Handle {
-        // The runtime is only taken in drop.
+        // The runtime is only taken in `drop`.
         self.runtime.as_ref().map(|runtime| runtime.handle().clone()).unwrap_or_else(Handle::current)
     }
 }
@@ -65,18 +66,18 @@ impl Drop for RuntimeGuard {
     }
 }
 
-/// Counts the consumers and the returns that are under way, so that `close` can wait for them.
+/// Counts running consumers and pending returns, so that `close` can wait for them.
 #[derive(Clone, Default)]
 pub(super) struct Unsettled(Arc<watch::Sender<usize>>);
 
 impl Unsettled {
-    pub(super) fn one_more(&self) -> Counted {
+    pub(super) fn count_one(&self) -> Counted {
         self.0.send_modify(|count| *count += 1);
         Counted(self.0.clone())
     }
 
     pub(super) async fn none(&self) {
-        // Fails only where the sender is gone, and this holds it.
+        // Fails only if the sender is dropped, and `self` holds it.
         let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
     }
 }

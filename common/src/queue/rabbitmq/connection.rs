@@ -1,6 +1,7 @@
-//! One supervised connection: it is opened, the topology is declared on it, and when it is lost it is built anew.
+//! One supervised connection: opened with the topology declared, and rebuilt after a loss.
 //!
-//! lapin's own recovery is not used: after an error on a channel it leaves consumers waiting for ever.
+//! lapin's own recovery is not used: after an error on a channel it leaves consumers waiting
+//! forever.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,30 +15,32 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::address::Address;
-use super::session::{GOODBYE, Session};
+use super::session::{CLOSE_TIMEOUT, Session};
 use super::topology::Topology;
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Result};
 
-/// How often a connection is looked at besides its events: a clean close by the broker sends none.
-const WATCH: Duration = Duration::from_millis(500);
-/// The delays before each attempt to connect, consume or publish again: from 0.1 s, doubled up to 5 s, 25 % shorter or longer at random.
+/// How often a connection is checked in addition to its events: a clean close by the broker sends
+/// none. Longer delays the reconnection.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// The delays before each attempt to connect, consume or publish again: from 0.1 s, doubled up to 5
+/// s, 25 % shorter or longer at random.
 pub(super) const RECONNECT_BACKOFF: Backoff =
     Backoff::new(Duration::from_millis(100), Duration::from_secs(5), 0.75..1.25);
 
-/// A connection that lived this long was a good one: the next loss starts with the shortest delay again.
-const SETTLED: Duration = Duration::from_secs(30);
+/// A connection that lasted this long resets the backoff.
+const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(30);
 
-/// What the supervisor tells the users of the connection.
+/// The state of the connection, published by the supervisor.
 #[derive(Clone)]
 enum State {
     Up(Arc<Session>),
-    /// Being built anew; the kind and the message of the last failed attempt.
+    /// Reconnecting; the kind and the message of the last failed attempt.
     Down(Option<(ErrorKind, String)>),
     Stopped,
 }
 
-/// A connection that is kept up by a supervisor of its own until it is stopped.
+/// A connection that a supervisor task keeps up until it is stopped.
 pub(super) struct Link {
     host: String,
     state: watch::Receiver<State>,
@@ -46,21 +49,22 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Opens the connection, or fails; later losses are mended. Must run on the queue's own runtime.
+    /// Opens the connection, or fails; later losses are repaired. Must run on the queue's runtime.
     pub(super) async fn open(address: Arc<Address>, role: &'static str, topology: Arc<Topology>) -> Result<Link> {
         let session = Arc::new(address.connect(role, &topology).await?);
-        let (told, state) = watch::channel(State::Up(session.clone()));
+        let (publish, state) = watch::channel(State::Up(session.clone()));
         let stop = CancellationToken::new();
         let host = address.host.clone();
-        let supervisor = Supervisor { address, role, topology, told, stop: stop.clone() };
+        let supervisor = Supervisor { address, role, topology, publish, stop: stop.clone() };
         let supervisor = tokio::spawn(supervisor.run(session));
         Ok(Link { host, state, stop, supervisor: Mutex::new(Some(supervisor)) })
     }
 
-    /// The live connection; waits while it is built anew, until `deadline` where given.
+    /// Returns the live connection; waits during a reconnection, until `deadline` if given.
     ///
     /// # Errors
-    /// What the broker refuses for good; Transient after the deadline; Cancelled after [`Link::stop`].
+    /// Permanent refusals of the broker; Transient after the deadline; Cancelled after
+    /// [`Link::stop`].
     pub(super) async fn session(&self, deadline: Option<Instant>) -> Result<Arc<Session>> {
         let mut state = self.state.clone();
         loop {
@@ -84,7 +88,7 @@ impl Link {
                 Err(_) => {
                     let why = last.unwrap_or_else(|| "the connection was lost".into());
                     return Err(Error::transient(format!(
-                        "RabbitMQ at {} has not come back in time: {why}",
+                        "RabbitMQ at {} was not available again in time: {why}",
                         self.host
                     )));
                 }
@@ -92,17 +96,17 @@ impl Link {
         }
     }
 
-    /// Closes the connection for good.
+    /// Closes the connection permanently.
     pub(super) async fn stop(&self) {
         self.stop.cancel();
         if let Some(supervisor) = self.supervisor.lock().await.take() {
             // It ends by itself, or with the runtime.
-            let _ = timeout(GOODBYE * 2, supervisor).await;
+            let _ = timeout(CLOSE_TIMEOUT * 2, supervisor).await;
         }
     }
 }
 
-/// What every call gets after the queue was closed.
+/// Returns the error of every call after the queue was closed.
 pub(super) fn closed() -> Error {
     Error::cancelled("the queue was closed")
 }
@@ -111,7 +115,7 @@ struct Supervisor {
     address: Arc<Address>,
     role: &'static str,
     topology: Arc<Topology>,
-    told: watch::Sender<State>,
+    publish: watch::Sender<State>,
     stop: CancellationToken,
 }
 
@@ -120,15 +124,15 @@ impl Supervisor {
         let mut backoff = RECONNECT_BACKOFF;
         loop {
             let stopped = self.stop.cancelled();
-            let ended = tokio::select! { () = stopped => false, () = end_of(&session) => true };
-            session.give_up();
+            let ended = tokio::select! { () = stopped => false, () = wait_for_loss(&session) => true };
+            session.mark_lost();
             if !ended {
                 break;
             }
-            self.told.send_replace(State::Down(None));
-            warn!(host = %self.address.host, role = self.role, "the connection to RabbitMQ was lost; building it anew");
+            self.publish.send_replace(State::Down(None));
+            warn!(host = %self.address.host, role = self.role, "the connection to RabbitMQ was lost; reconnecting");
             session.close().await;
-            if session.opened.elapsed() > SETTLED {
+            if session.opened.elapsed() > BACKOFF_RESET_AFTER {
                 backoff.reset();
             }
             session = loop {
@@ -138,27 +142,27 @@ impl Supervisor {
                 };
                 let outcome = tokio::select! { () = self.stop.cancelled() => None, outcome = again => Some(outcome) };
                 match outcome {
-                    None => return drop(self.told.send_replace(State::Stopped)),
+                    None => return drop(self.publish.send_replace(State::Stopped)),
                     Some(Ok(session)) => break Arc::new(session),
                     Some(Err(error)) => {
-                        warn!(host = %self.address.host, role = self.role, %error, "RabbitMQ is not back yet");
-                        self.told.send_replace(State::Down(Some((error.kind(), error.to_string()))));
+                        warn!(host = %self.address.host, role = self.role, %error, "RabbitMQ is not available yet");
+                        self.publish.send_replace(State::Down(Some((error.kind(), error.to_string()))));
                     }
                 }
             };
             info!(host = %self.address.host, role = self.role, "connected to RabbitMQ again");
-            self.told.send_replace(State::Up(session.clone()));
+            self.publish.send_replace(State::Up(session.clone()));
         }
-        self.told.send_replace(State::Stopped);
+        self.publish.send_replace(State::Stopped);
         session.close().await;
     }
 }
 
-/// Waits until the connection is lost or given up.
-async fn end_of(session: &Session) {
+/// Waits until the connection is lost.
+async fn wait_for_loss(session: &Session) {
     let mut events: BoxStream<'static, Event> = session.connection.events_listener().boxed();
     while !session.is_lost() {
-        // An event only says that it is time to look.
-        tokio::select! { _ = events.next() => {}, () = sleep(WATCH) => {}, () = session.lost() => {} }
+        // An event only triggers a check.
+        tokio::select! { _ = events.next() => {}, () = sleep(CHECK_INTERVAL) => {}, () = session.lost() => {} }
     }
 }

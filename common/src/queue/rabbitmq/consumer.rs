@@ -1,4 +1,4 @@
-//! Consuming: a task for each consumer takes deliveries from the broker and is started again after every loss.
+//! Consumers: one task per consumer takes deliveries from the broker and restarts after every loss.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, warn};
 
-use super::broker::{ASK, Broker, Unsettled};
+use super::broker::{Broker, REQUEST_TIMEOUT, Unsettled};
 use super::connection::{Link, RECONNECT_BACKOFF};
 use super::fault;
 use super::publisher::{Publisher, REDELIVERIES};
@@ -28,13 +28,15 @@ use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Result};
 use crate::queue::interface::{Channel, Deliveries, Delivery, Receipt};
 
-/// How long a message may take to be handed back; after that the broker hands it back, and counts it.
-const HANDBACK: Duration = Duration::from_secs(5);
+/// Timeout for returning a message. If too short, the broker returns it itself and counts it; if
+/// too long, closing takes longer.
+const RETURN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A consumer is quiet when no message has come for this long.
-const QUIET: Duration = Duration::from_millis(100);
+/// A consumer is idle when no message has arrived for this long. If too short, messages on their
+/// way come back counted; if too long, ending a consumer takes longer.
+const IDLE: Duration = Duration::from_millis(100);
 
-/// What a consumer and its receipts work with.
+/// Shared state of a consumer and its receipts.
 pub(super) struct Source {
     pub(super) from: Channel,
     pub(super) prefetch: u16,
@@ -42,16 +44,17 @@ pub(super) struct Source {
     pub(super) link: Arc<Link>,
     pub(super) publisher: Arc<Publisher>,
     pub(super) unsettled: Unsettled,
-    /// The broker came back without this queue, and nobody was told yet.
-    pub(super) forgotten: AtomicBool,
+    /// The broker came back without this queue, and the caller has not been informed.
+    pub(super) data_lost: AtomicBool,
     pub(super) runtime: Handle,
 }
 
-/// What a consumer knows of the session that it consumed on before.
+/// What a consumer knows about its previous session.
 #[derive(Default)]
-struct Before {
+struct Previous {
     session: Option<Arc<Session>>,
-    /// Its queue was not there on a later session. Only its consumer declares a results queue, so that the broker has lost its data.
+    /// Its queue did not exist on a later session. Only its consumer declares a results queue, so
+    /// the broker has lost its data.
     queue_is_gone: bool,
 }
 
@@ -62,9 +65,9 @@ struct Running {
     consumer: lapin::Consumer,
 }
 
-/// The receiving end; the work is done by the task behind it.
+/// The receiving end of the consumer task.
 pub(super) struct RabbitDeliveries {
-    /// Shared with the task, which takes back what was not asked for.
+    /// Shared with the task, which returns deliveries that were not taken.
     incoming: Arc<Incoming>,
     source: Arc<Source>,
     /// Ends the task when this is dropped.
@@ -81,7 +84,7 @@ struct Taken {
 }
 
 impl RabbitDeliveries {
-    /// Starts to consume; fails where the broker refuses it for good.
+    /// Starts to consume; fails if the broker refuses permanently.
     pub(super) async fn start(source: Source, broker: Arc<Broker>) -> Result<Self> {
         let source = Arc::new(source);
         let stop = broker.closed.child_token();
@@ -94,15 +97,15 @@ impl RabbitDeliveries {
             stop: stop.clone().drop_guard(),
             _broker: broker,
         };
-        let counted = source.unsettled.one_more();
+        let counted = source.unsettled.count_one();
         let runtime = source.runtime.clone();
         runtime.spawn(async move {
             if let Err(error) = source.run(&outgoing, &stop, started).await {
                 debug!(%error, channel = %source.from, "the consumer has ended");
             }
-            // `next` lets go of the lock when the consumer is stopped.
+            // `next` releases the lock when the consumer is stopped.
             while let Ok(Ok(taken)) = incoming.lock().await.try_recv() {
-                // Where this fails the broker takes the message back with its channel.
+                // If this fails, the broker takes the message back with its channel.
                 let _ = taken.delivery.requeue().await;
             }
             drop(counted);
@@ -121,7 +124,7 @@ impl Deliveries for RabbitDeliveries {
             let taken = tokio::select! { biased; () = stop.cancelled() => None, taken = taking => taken };
             match taken.transpose()? {
                 None => return Ok(None),
-                // Its session is gone: the broker delivers it again.
+                // Its session is lost: the broker delivers it again.
                 Some(taken) if taken.session.is_lost() => {}
                 Some(taken) => return Ok(Some(taken.delivery)),
             }
@@ -129,7 +132,7 @@ impl Deliveries for RabbitDeliveries {
     }
 
     fn were_forgotten(&mut self) -> bool {
-        self.source.forgotten.swap(false, Ordering::SeqCst)
+        self.source.data_lost.swap(false, Ordering::SeqCst)
     }
 }
 
@@ -142,24 +145,23 @@ impl Source {
     ) -> Result<()> {
         let mut started = Some(started);
         let mut backoff = RECONNECT_BACKOFF;
-        let mut before = Before::default();
+        let mut previous = Previous::default();
         loop {
-            let running =
-                tokio::select! { () = stop.cancelled() => return Ok(()), running = self.begin(&mut before) => running };
+            let running = tokio::select! { () = stop.cancelled() => return Ok(()), running = self.begin(&mut previous) => running };
             match running {
                 Ok(mut running) => {
-                    before.session = Some(running.session.clone());
-                    if std::mem::take(&mut before.queue_is_gone) {
-                        self.forgotten.store(true, Ordering::SeqCst);
+                    previous.session = Some(running.session.clone());
+                    if std::mem::take(&mut previous.queue_is_gone) {
+                        self.data_lost.store(true, Ordering::SeqCst);
                     }
                     if let Some(started) = started.take() {
-                        // Where nobody waits any more, `stop` is cancelled.
+                        // If nobody waits any more, `stop` is cancelled.
                         let _ = started.send(Ok(()));
                     }
                     if self.pass_on(&mut running, outgoing, stop, &mut backoff).await {
                         return self.end(running).await;
                     }
-                    warn!(channel = %self.from, "the consumer was lost; starting it again");
+                    warn!(channel = %self.from, "the consumer was lost; restarting it");
                 }
                 Err(error) if error.kind() == ErrorKind::Cancelled => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Transient => {
@@ -170,7 +172,8 @@ impl Source {
                         let _ = started.send(Err(error));
                         return Ok(());
                     }
-                    // The channel has room for one: the caller reads of it before the next try.
+                    // The channel holds one item: the caller reads the error before the next
+                    // attempt.
                     None => {
                         tokio::select! { () = stop.cancelled() => return Ok(()), _ = outgoing.send(Err(error)) => {} }
                     }
@@ -180,23 +183,24 @@ impl Source {
         }
     }
 
-    /// Waits for a session and consumes on a channel of its own.
-    async fn begin(&self, before: &mut Before) -> Result<Running> {
+    /// Waits for a session and consumes on a new channel.
+    async fn begin(&self, previous: &mut Previous) -> Result<Running> {
         let session = self.link.session(None).await?;
-        // A quorum queue that has no leader keeps the question for ever.
-        timeout(ASK, self.begin_on(session, before)).await.unwrap_or_else(|_| {
-            Err(Error::transient(format!("the broker did not begin in time to deliver from {}", self.from)))
+        // A quorum queue without a leader never answers.
+        timeout(REQUEST_TIMEOUT, self.begin_on(session, previous)).await.unwrap_or_else(|_| {
+            Err(Error::transient(format!("the broker did not start to deliver from {} in time", self.from)))
         })
     }
 
-    async fn begin_on(&self, session: Arc<Session>, before: &mut Before) -> Result<Running> {
-        // On the same connection an operator deleted it, or another consumer of it that ended.
-        let is_back = before.session.as_ref().is_some_and(|last| !Arc::ptr_eq(last, &session));
+    async fn begin_on(&self, session: Arc<Session>, previous: &mut Previous) -> Result<Running> {
+        // On the same connection the queue was deleted by an operator or by another consumer that
+        // ended.
+        let is_back = previous.session.as_ref().is_some_and(|last| !Arc::ptr_eq(last, &session));
         if is_back
             && matches!(self.from, Channel::Results(_))
-            && self.topology.look(&session.connection, &self.from).await?.is_none()
+            && self.topology.inspect(&session.connection, &self.from).await?.is_none()
         {
-            before.queue_is_gone = true;
+            previous.queue_is_gone = true;
         }
         let failed = |e: lapin::Error| fault::read(&e).error(&format!("to deliver from {}", self.from));
         let channel = session.connection.create_channel().await.map_err(failed)?;
@@ -209,7 +213,7 @@ impl Source {
         Ok(Running { session, channel, consumer })
     }
 
-    /// Passes deliveries on. True when the consumer is to end, false when it was lost.
+    /// Passes deliveries on. Returns true when the consumer must end, false when it was lost.
     async fn pass_on(
         self: &Arc<Self>,
         running: &mut Running,
@@ -218,7 +222,8 @@ impl Source {
         backoff: &mut Backoff,
     ) -> bool {
         loop {
-            // The room is taken before the message: a message that is taken is always passed on.
+            // Capacity is reserved before the message is taken, so that a message that is taken is
+            // always passed on.
             let room = tokio::select! {
                 biased;
                 () = stop.cancelled() => return true,
@@ -251,7 +256,7 @@ impl Source {
 
     fn delivery(self: &Arc<Self>, message: lapin::message::Delivery, running: &Running) -> Delivery {
         let headers = message.properties.headers();
-        let count = |name| headers.as_ref().and_then(|h| h.inner().get(name)).and_then(whole).unwrap_or(0);
+        let count = |name| headers.as_ref().and_then(|h| h.inner().get(name)).and_then(integer).unwrap_or(0);
         let redeliveries = count("x-delivery-count").saturating_add(count(REDELIVERIES));
         let body = Bytes::from(message.data);
         let receipt = RabbitReceipt {
@@ -265,17 +270,18 @@ impl Source {
         Delivery::new(body, redeliveries, Box::new(receipt))
     }
 
-    /// Ends the consumer in good order: what it has not passed on goes back without being counted, and a results queue that nobody
-    /// else consumes is removed.
+    /// Ends the consumer: messages that were not passed on are returned uncounted, and a results
+    /// queue without other consumers is removed.
     async fn end(self: &Arc<Self>, mut running: Running) -> Result<()> {
         let ending = async {
             let failed = |e: lapin::Error| fault::read(&e).error("to end a consumer");
-            // A message that is on its way while the broker handles the cancellation would come back counted. So first take, and hold
-            // unsettled, what is on its way: the prefetch limit keeps more from following.
+            // A message in transit while the broker handles the cancellation would come back
+            // counted. So messages in transit are taken first and held unsettled: the prefetch
+            // limit stops more from following.
             let mut held = Vec::new();
             let first = Instant::now();
-            while first.elapsed() < QUIET * 10
-                && let Ok(Some(Ok(message))) = timeout(QUIET, running.consumer.next()).await
+            while first.elapsed() < IDLE * 10
+                && let Ok(Some(Ok(message))) = timeout(IDLE, running.consumer.next()).await
             {
                 held.push(self.delivery(message, &running));
             }
@@ -290,8 +296,9 @@ impl Source {
             try_join_all(held.into_iter().map(Delivery::requeue)).await?;
             if let Channel::Results(_) = self.from {
                 let queue = self.topology.queue(&self.from);
-                let known = self.topology.look(&running.session.connection, &self.from).await?;
-                // Another coordinator that starts just now loses this queue and declares it again; storage has what it misses.
+                let known = self.topology.inspect(&running.session.connection, &self.from).await?;
+                // Another coordinator that starts at this moment loses this queue and declares it
+                // again; it reads missed results from storage.
                 if known.is_some_and(|known| known.consumer_count() == 0) {
                     let channel = running.session.connection.create_channel().await.map_err(failed)?;
                     channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.map_err(failed)?;
@@ -299,13 +306,13 @@ impl Source {
             }
             Ok(())
         };
-        timeout(HANDBACK, ending)
+        timeout(RETURN_TIMEOUT, ending)
             .await
             .unwrap_or_else(|_| Err(Error::transient("the broker did not take back the messages in time")))
     }
 }
 
-fn whole(value: &AMQPValue) -> Option<u32> {
+fn integer(value: &AMQPValue) -> Option<u32> {
     let number = match value {
         AMQPValue::ShortShortInt(n) => i64::from(*n),
         AMQPValue::ShortShortUInt(n) => i64::from(*n),
@@ -319,11 +326,12 @@ fn whole(value: &AMQPValue) -> Option<u32> {
     u32::try_from(number).ok()
 }
 
-/// Settles one delivery on the channel it came by.
+/// Settles one delivery on its channel.
 struct RabbitReceipt {
     /// None once settled.
     acker: Option<lapin::Acker>,
-    /// Held so that the channel stays open until its last delivery is settled, also after its consumer has ended.
+    /// Keeps the channel open until its last delivery is settled, even after its consumer has
+    /// ended.
     channel: lapin::Channel,
     session: Arc<Session>,
     source: Arc<Source>,
@@ -342,24 +350,27 @@ impl Receipt for RabbitReceipt {
             sent = acker.ack(BasicAckOptions::default()) => sent,
             () = self.session.lost() => Ok(false),
         };
-        // Every failure here means that the channel is gone and the message with it.
+        // Every failure here means that the channel, and the message with it, is lost.
         Ok(sent.unwrap_or(false))
     }
 
-    /// A plain return would count as a delivery. A job goes to the end of its queue as a copy that carries its count, then the original is removed.
+    /// A plain nack would count as a delivery. So a job is published to the end of its queue as a
+    /// copy with its count, then the original is acknowledged.
     async fn requeue(mut self: Box<Self>) -> Result<()> {
         if let Channel::Work(_) = self.source.from {
             let source = self.source.clone();
             let route = source.topology.route(&source.from);
-            let copied =
-                source.publisher.publish_until(Instant::now() + HANDBACK, &route, &self.body, self.redeliveries).await;
+            let copied = source
+                .publisher
+                .publish_until(Instant::now() + RETURN_TIMEOUT, &route, &self.body, self.redeliveries)
+                .await;
             match copied {
                 Ok(()) => return self.ack().await.map(drop),
-                Err(error) => debug!(%error, "a message goes back counted, for it could not be copied"),
+                Err(error) => debug!(%error, "a message is returned and counted, because it could not be copied"),
             }
         }
         if let Some(acker) = self.acker.take() {
-            give_back(acker).await;
+            return_to_queue(acker).await;
         }
         Ok(())
     }
@@ -369,17 +380,17 @@ impl Drop for RabbitReceipt {
     fn drop(&mut self) {
         if let Some(acker) = self.acker.take() {
             let channel = self.channel.clone();
-            let counted = self.source.unsettled.one_more();
+            let counted = self.source.unsettled.count_one();
             self.source.runtime.spawn(async move {
-                give_back(acker).await;
+                return_to_queue(acker).await;
                 drop((channel, counted));
             });
         }
     }
 }
 
-async fn give_back(acker: lapin::Acker) {
-    // Where this fails the channel is gone, and with it the broker has taken the message back.
+async fn return_to_queue(acker: lapin::Acker) {
+    // If this fails, the channel is lost and the broker has taken the message back.
     let nack = acker.nack(BasicNackOptions { requeue: true, ..Default::default() });
-    let _ = timeout(HANDBACK, nack).await;
+    let _ = timeout(RETURN_TIMEOUT, nack).await;
 }

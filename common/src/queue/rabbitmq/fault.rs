@@ -1,4 +1,4 @@
-//! What a lapin error means to a caller: the one place where its errors are read.
+//! Classifies the errors of lapin: the only code that reads them.
 
 use std::io;
 
@@ -9,21 +9,22 @@ use crate::error::{Error, ErrorKind};
 /// A failed AMQP operation.
 #[derive(Debug, Clone)]
 pub(super) enum Fault {
-    /// The connection or the broker failed for now.
+    /// The connection or the broker failed temporarily.
     Lost(String),
-    /// The broker refuses this user or this operation of the user.
+    /// The broker refuses this user, or this operation for the user.
     Refused(String),
     /// The virtual host does not exist.
     NoVhost(String),
     /// The queue or exchange does not exist.
     NotFound(String),
-    /// A precondition failed: other arguments than what exists, a message beyond the broker's size limit, an acknowledgement timeout.
+    /// A precondition failed: other arguments than what exists, a message beyond the broker's size
+    /// limit, an acknowledgement timeout.
     Mismatch(String),
     /// TLS was refused: certificate, name or protocol.
     Tls(String),
 }
 
-/// Reads what the broker or the connection said.
+/// Classifies an error of the broker or the connection.
 pub(super) fn read(error: &lapin::Error) -> Fault {
     match error.kind() {
         lapin::ErrorKind::ProtocolError(amqp) => {
@@ -32,7 +33,7 @@ pub(super) fn read(error: &lapin::Error) -> Fault {
                 AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => Fault::Refused(text),
                 AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => Fault::NotFound(text),
                 AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) => Fault::Mismatch(text),
-                // One code for a virtual host that is missing and for one that this user may not enter.
+                // The same code stands for a missing virtual host and for one without access.
                 AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) if text.contains("not found") => Fault::NoVhost(text),
                 AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => Fault::Refused(text),
                 _ => Fault::Lost(text),
@@ -47,7 +48,7 @@ pub(super) fn read(error: &lapin::Error) -> Fault {
 }
 
 impl Fault {
-    /// What the broker or the connection said.
+    /// Returns the message of the broker or the connection.
     pub(super) fn text(&self) -> &str {
         match self {
             Fault::Lost(text)
@@ -59,7 +60,7 @@ impl Fault {
         }
     }
 
-    /// The error for the caller who asked the broker `to` do something.
+    /// Returns the error for a caller that asked the broker `to` do something.
     pub(super) fn error(&self, to: &str) -> Error {
         let kind = match self {
             Fault::Lost(_) | Fault::NotFound(_) => ErrorKind::Transient,

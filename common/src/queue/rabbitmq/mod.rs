@@ -1,8 +1,9 @@
-//! The queue on RabbitMQ.
+//! The queue on RabbitMQ. See design.md in this folder for states, owners and races.
 //!
-//! Two supervised connections, one to publish and one to consume, run on a small runtime with a thread of its own: heartbeats and
-//! acknowledgements go out in time however busy the threads of the caller are with decoding and inference. (lapin reads and writes its
-//! socket on a thread of its own, but its heartbeat timer and the readiness of that socket belong to the runtime it was started on.)
+//! Two supervised connections, one to publish and one to consume, run on a separate runtime with
+//! one thread: heartbeats and acknowledgements are sent in time even if the caller's threads are
+//! busy with decoding and inference. (lapin reads and writes its socket on its own thread, but its
+//! heartbeat timer and the readiness of the socket belong to the runtime that started it.)
 
 mod address;
 mod broker;
@@ -26,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use self::address::Address;
-use self::broker::{ASK, Broker, RuntimeGuard, Unsettled};
+use self::broker::{Broker, REQUEST_TIMEOUT, RuntimeGuard, Unsettled};
 use self::connection::Link;
 use self::consumer::{RabbitDeliveries, Source};
 use self::publisher::Publisher;
@@ -35,20 +36,21 @@ use super::interface::{Channel, Deliveries, Queue, WorkKind};
 use crate::error::{Error, Result};
 use crate::settings::{QueueSettings, redact_url};
 
-/// How long `close` waits for consumers to hand back what they hold.
-const CLOSE: Duration = Duration::from_secs(6);
+/// How long `close` waits for consumers to return their messages.
+const CLOSE_WAIT: Duration = Duration::from_secs(6);
 /// A queue on a RabbitMQ broker.
 pub struct RabbitQueue {
     broker: Arc<Broker>,
 }
 
 impl RabbitQueue {
-    /// Connects to the broker at `url` (`amqp://` or `amqps://`) and declares what is missing there. Certificates of `amqps` are
-    /// checked against the machine's own trust store.
+    /// Connects to the broker at `url` (`amqp://` or `amqps://`) and declares missing queues.
+    /// Certificates of `amqps` are checked against the machine's trust store.
     ///
     /// # Errors
-    /// Transient where the broker cannot be reached within `connect_timeout_ms`, Permission where it refuses the login, InvalidInput for
-    /// a URL that cannot be read, a virtual host that does not exist, or a queue that exists with other arguments.
+    /// Transient if the broker cannot be reached within `connect_timeout_ms`, Permission if it
+    /// refuses the login, InvalidInput for a URL that cannot be read, a virtual host that does not
+    /// exist, or a queue that exists with other arguments.
     pub async fn open(url: &str, settings: &QueueSettings) -> Result<Self> {
         let address = Arc::new(Address::parse(url, settings)?);
         let topology = Arc::new(Topology::new(settings)?);
@@ -58,7 +60,8 @@ impl RabbitQueue {
             .thread_name("jhalak-queue")
             .enable_all()
             .build()?;
-        // From here on the runtime is shut down without waiting wherever this ends: it may end on a thread of another runtime.
+        // The guard shuts the runtime down without waiting, since this may end on a thread of
+        // another runtime.
         let mut guard = RuntimeGuard(Some(runtime));
         let handle = guard.handle();
         let opening = handle.spawn(async move {
@@ -73,7 +76,7 @@ impl RabbitQueue {
             topology,
             publisher: Arc::new(Publisher {
                 link: publishing,
-                patience: Duration::from_millis(settings.publish_timeout_ms),
+                timeout: Duration::from_millis(settings.publish_timeout_ms),
             }),
             consuming: Arc::new(consuming),
             unsettled: Unsettled::default(),
@@ -109,7 +112,7 @@ impl Queue for RabbitQueue {
             link: self.broker.consuming.clone(),
             publisher: self.broker.publisher.clone(),
             unsettled: self.broker.unsettled.clone(),
-            forgotten: AtomicBool::new(false),
+            data_lost: AtomicBool::new(false),
             runtime: self.broker.handle(),
         };
         Ok(Box::new(RabbitDeliveries::start(source, self.broker.clone()).await?))
@@ -121,22 +124,22 @@ impl Queue for RabbitQueue {
         let queue = topology.queue(channel);
         let asking = async {
             let session = self.broker.consuming.session(None).await?;
-            match (topology.look(&session.connection, channel).await?, channel) {
+            match (topology.inspect(&session.connection, channel).await?, channel) {
                 (Some(known), _) => Ok(u64::from(known.message_count())),
-                // Nobody consumes the results of this run: none wait.
+                // Nobody consumes the results of this run, so none wait.
                 (None, Channel::Results(_)) => Ok(0),
-                (None, _) => Err(Error::transient(format!("there is no queue {queue} on the broker any more"))),
+                (None, _) => Err(Error::transient(format!("the queue {queue} no longer exists on the broker"))),
             }
         };
-        timeout(ASK, asking).await.unwrap_or_else(|_| {
-            Err(Error::transient(format!("the broker did not say in time how many messages wait in {queue}")))
+        timeout(REQUEST_TIMEOUT, asking).await.unwrap_or_else(|_| {
+            Err(Error::transient(format!("the broker did not report the length of {queue} in time")))
         })
     }
 
     async fn close(&self) {
         self.broker.closed.cancel();
-        if timeout(CLOSE, self.broker.unsettled.none()).await.is_err() {
-            warn!("some messages could not be handed back in time; the broker takes them back with the connection");
+        if timeout(CLOSE_WAIT, self.broker.unsettled.none()).await.is_err() {
+            warn!("some messages could not be returned in time; the broker takes them back with the connection");
         }
         self.broker.consuming.stop().await;
         self.broker.publisher.link.stop().await;

@@ -1,4 +1,5 @@
-//! Publishing: every message is confirmed by the broker before it counts, and outlives a broker that comes back in time.
+//! Publishing: the broker confirms every message, and a message survives a broker that comes back
+//! in time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,18 +17,18 @@ use super::session::Session;
 use super::topology::Route;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Carries the redeliveries of a message that was handed back as a copy.
+/// Header with the redeliveries of a message that was returned as a copy.
 pub(super) const REDELIVERIES: &str = "x-jhalak-redeliveries";
 const PERSISTENT: u8 = 2;
 
-/// Publishes on a connection of its own: a broker that is short of memory or disk stops reading from connections that publish, and
-/// acknowledgements must get through then.
+/// Publishes on a separate connection: a broker that is short of memory or disk stops reading from
+/// publishing connections, and acknowledgements must still get through.
 pub(super) struct Publisher {
     pub(super) link: Link,
-    pub(super) patience: Duration,
+    pub(super) timeout: Duration,
 }
 
-/// What the broker said to one message.
+/// The broker's answer to one message.
 enum Answer {
     Confirmed,
     Unroutable,
@@ -35,11 +36,12 @@ enum Answer {
 }
 
 impl Publisher {
-    /// Publishes and waits for the confirmation, over reconnections if need be.
+    /// Publishes and waits for the confirmation, across reconnections.
     ///
-    /// A connection that is lost between the broker's write and its confirmation makes the message arrive twice.
+    /// If the connection is lost between the broker's write and its confirmation, the message
+    /// arrives twice.
     pub(super) async fn publish(&self, route: &Route, body: &Bytes, redeliveries: u32) -> Result<()> {
-        self.publish_until(Instant::now() + self.patience, route, body, redeliveries).await
+        self.publish_until(Instant::now() + self.timeout, route, body, redeliveries).await
     }
 
     pub(super) async fn publish_until(
@@ -62,9 +64,9 @@ impl Publisher {
                 Ok(Ok(Answer::Unroutable)) if !route.must_arrive => return Ok(()),
                 Ok(Ok(Answer::Unroutable)) => {
                     // The next connection declares the topology again.
-                    session.give_up();
+                    session.mark_lost();
                     return Err(Error::transient(format!(
-                        "the queue {} does not exist on the broker any more; it is being declared again",
+                        "the queue {} no longer exists on the broker; it is being declared again",
                         route.key
                     )));
                 }
@@ -75,7 +77,7 @@ impl Publisher {
                 Ok(Err(error)) => last = error.to_string(),
                 Err(_) => {
                     return Err(Error::transient(format!(
-                        "the broker took no message to {} in time: {last}",
+                        "the broker did not accept a message to {} in time: {last}",
                         route.key
                     )));
                 }
@@ -88,7 +90,7 @@ impl Publisher {
 
 async fn attempt(session: &Arc<Session>, route: &Route, body: &Bytes, redeliveries: u32) -> Result<Answer> {
     let failed = |e: lapin::Error| fault::read(&e).error("to take a message");
-    // All results share a channel: none of them is ever returned.
+    // All results share a channel: none is ever returned as unroutable.
     let line = if route.must_arrive { route.key.as_str() } else { route.exchange.as_str() };
     let channel = session.confirming(line).await.map_err(failed)?;
     let mut properties =

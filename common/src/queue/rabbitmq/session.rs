@@ -9,8 +9,8 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// How long a polite goodbye may take.
-pub(super) const GOODBYE: Duration = Duration::from_secs(2);
+/// Timeout for closing a connection cleanly.
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One connection from its opening to its loss.
 pub(super) struct Session {
@@ -25,12 +25,12 @@ impl Session {
         Session { connection, lost: CancellationToken::new(), confirming: Mutex::default(), opened: Instant::now() }
     }
 
-    /// Declares this connection unusable: the supervisor builds another one.
-    pub(super) fn give_up(&self) {
+    /// Marks this connection as unusable: the supervisor reconnects.
+    pub(super) fn mark_lost(&self) {
         self.lost.cancel();
     }
 
-    /// Whether nothing more will come of this connection.
+    /// Whether this connection is unusable.
     pub(super) fn is_lost(&self) -> bool {
         self.lost.is_cancelled() || !self.connection.status().connected()
     }
@@ -40,10 +40,11 @@ impl Session {
         self.lost.cancelled().await;
     }
 
-    /// The channel in confirm mode for messages to `queue`.
+    /// Returns the channel in confirm mode for messages to `queue`.
     ///
-    /// One for each queue: lapin hands a returned message to any of the publishes that one confirmation covers, so that on a shared channel
-    /// a message without a queue could pass for another one.
+    /// Each queue has its own channel: lapin assigns a returned message to any of the publishes
+    /// that one confirmation covers, so that on a shared channel an unroutable message could be
+    /// mistaken for another one.
     pub(super) async fn confirming(&self, queue: &str) -> Result<lapin::Channel, lapin::Error> {
         let mut channels = self.confirming.lock().await;
         if let Some(channel) = channels.get(queue)
@@ -60,8 +61,8 @@ impl Session {
     pub(super) async fn close(&self) {
         self.lost.cancel();
         if self.connection.status().connected() {
-            // Where the goodbye fails the connection is gone, which is what was wanted.
-            let _ = timeout(GOODBYE, self.connection.close(200, "goodbye".into())).await;
+            // If closing fails, the connection is lost anyway.
+            let _ = timeout(CLOSE_TIMEOUT, self.connection.close(200, "goodbye".into())).await;
         }
     }
 }

@@ -1,15 +1,19 @@
 //! Names and arguments of every exchange and queue, and their idempotent declaration.
 //!
 //! ```text
-//! P.work.KIND         quorum; dead letters (after delivery_limit deliveries) -> exchange P.dead-letters
+//! P.work.KIND         quorum; dead letters (after delivery_limit deliveries)
+//!                     -> exchange P.dead-letters
 //! P.retry.KIND.TIER   quorum; fixed time to live; expired messages -> P.work.KIND
 //! P.dead-letters      fanout exchange -> P.quarantine, quorum
-//! P.results           direct exchange, routing key = run id -> P.results.RUN, classic, expires a day after its last use
+//! P.results           direct exchange, routing key = run id
+//!                     -> P.results.RUN, classic, expires a day after its last use
 //! ```
-//! Results alone are no quorum queue: they come and go with a run's stages, storage tells the same, and RabbitMQ 3.10 brings a quorum queue back without
-//! a leader, and so for ever closed, where it is killed within seconds of its declaration.
+//! Only results are not a quorum queue: they come and go with the stages of a run, storage holds
+//! the same information, and RabbitMQ 3.10 restores a quorum queue without a leader, and so
+//! permanently unusable, if it is killed within seconds of the declaration.
 //!
-//! P is `rabbitmq.prefix`. Each process declares all of it before it publishes or consumes; who comes first creates it.
+//! P is `rabbitmq.prefix`. Each process declares everything before it publishes or consumes; the
+//! first one creates it.
 
 use std::time::Duration;
 
@@ -22,14 +26,15 @@ use crate::error::{Error, Result};
 use crate::queue::interface::{Channel, WorkKind, retry_delays};
 use crate::settings::QueueSettings;
 
-/// A results queue that nobody has consumed or declared for this long is removed by the broker.
+/// The broker removes a results queue that was not consumed or declared for this long.
 const RESULTS_EXPIRE: Duration = Duration::from_secs(24 * 3600);
-/// Newer brokers drop a message after 20 deliveries where a quorum queue sets no limit. Reading the quarantine must never do so.
+/// Newer brokers drop a message after 20 deliveries from a quorum queue without a limit. Reading
+/// the quarantine must never drop one.
 const UNLIMITED: i32 = i32::MAX;
 /// AMQP names are at most 255 bytes long.
 const NAME_LIMIT: usize = 255;
 
-/// What is declared on the broker, derived from the settings alone.
+/// The declarations on the broker, derived from the settings only.
 #[derive(Debug, Clone)]
 pub(super) struct Topology {
     prefix: String,
@@ -37,14 +42,14 @@ pub(super) struct Topology {
     delays: Vec<Duration>,
 }
 
-/// Where a published message goes.
+/// The route of a published message.
 #[derive(Debug, Clone)]
 pub(super) struct Route {
-    /// The exchange; empty means the one that routes by queue name.
+    /// The exchange; empty means the default exchange, which routes by queue name.
     pub exchange: String,
     /// The routing key.
     pub key: String,
-    /// Whether it is an error when no queue takes the message.
+    /// Whether it is an error if no queue takes the message.
     pub must_arrive: bool,
 }
 
@@ -66,12 +71,12 @@ impl Topology {
         Ok(Topology { prefix: settings.prefix.clone(), delivery_limit: settings.delivery_limit, delays })
     }
 
-    /// The queue behind `channel`.
+    /// Returns the queue of `channel`.
     pub(super) fn queue(&self, channel: &Channel) -> String {
         format!("{}.{channel}", self.prefix)
     }
 
-    /// The queue of retry tier `tier`.
+    /// Returns the queue of retry tier `tier`.
     fn retry_queue(&self, kind: WorkKind, tier: usize) -> String {
         format!("{}.retry.{}.{tier}", self.prefix, kind.name())
     }
@@ -84,7 +89,7 @@ impl Topology {
         format!("{}.results", self.prefix)
     }
 
-    /// The way to `channel`.
+    /// Returns the route to `channel`.
     pub(super) fn route(&self, channel: &Channel) -> Route {
         match channel {
             Channel::Results(run) => Route { exchange: self.results(), key: run.clone(), must_arrive: false },
@@ -92,13 +97,13 @@ impl Topology {
         }
     }
 
-    /// The way to the retry tier `tier` of `kind`, or to the last one.
+    /// Returns the route to the retry tier `tier` of `kind`, or to the last tier.
     pub(super) fn retry_route(&self, kind: WorkKind, tier: usize) -> Route {
         let tier = tier.min(self.delays.len() - 1);
         Route { exchange: String::new(), key: self.retry_queue(kind, tier), must_arrive: true }
     }
 
-    /// Refuses a channel whose name AMQP cannot carry.
+    /// Refuses a channel whose name is not valid in AMQP.
     pub(super) fn check(&self, channel: &Channel) -> Result<()> {
         match channel {
             Channel::Results(run) if run.is_empty() || self.queue(channel).len() > NAME_LIMIT => {
@@ -111,10 +116,10 @@ impl Topology {
         }
     }
 
-    /// Declares everything but the results queues.
+    /// Declares everything except the results queues.
     ///
     /// # Errors
-    /// InvalidInput where something of that name exists with other arguments.
+    /// InvalidInput if an exchange or queue of that name exists with other arguments.
     pub(super) async fn declare(&self, connection: &Connection) -> Result<()> {
         let channel = connection.create_channel().await.map_err(|e| fault::read(&e).error("to open a channel"))?;
         for (exchange, kind) in [(self.dead_letters(), ExchangeKind::Fanout), (self.results(), ExchangeKind::Direct)] {
@@ -136,11 +141,11 @@ impl Topology {
         channel.close(200, "declared".into()).await.map_err(|e| fault::read(&e).error("to close a channel"))
     }
 
-    /// What the broker tells of the queue behind `of`; None where there is none.
-    pub(super) async fn look(&self, connection: &Connection, of: &Channel) -> Result<Option<lapin::Queue>> {
+    /// Returns the state of the queue of `of`; None if it does not exist.
+    pub(super) async fn inspect(&self, connection: &Connection, of: &Channel) -> Result<Option<lapin::Queue>> {
         let queue = self.queue(of);
         let failed = |fault: Fault| fault.error(&format!("to look at the queue {queue}"));
-        // Of its own: the broker closes it where there is no such queue.
+        // A separate channel, because the broker closes it if the queue does not exist.
         let channel = connection.create_channel().await.map_err(|e| failed(fault::read(&e)))?;
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         match channel.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await {
@@ -152,7 +157,8 @@ impl Topology {
         }
     }
 
-    /// Declares the queue behind `to` and its bindings, on `channel`, which is closed by the broker where this fails.
+    /// Declares the queue of `to` and its bindings on `channel`, which the broker closes if this
+    /// fails.
     pub(super) async fn declare_queue(&self, channel: &lapin::Channel, to: &Channel) -> Result<()> {
         let queue = self.queue(to);
         let mut arguments = quorum();
@@ -203,7 +209,8 @@ fn set(arguments: &mut FieldTable, name: &str, value: AMQPValue) {
     arguments.insert(name.into(), value);
 }
 
-/// At-least-once: a dead letter stays in its queue until the target has confirmed it. That needs reject-publish.
+/// At-least-once dead-lettering: a message stays in its queue until the target has confirmed it.
+/// This requires reject-publish.
 fn dead_letter_to(arguments: &mut FieldTable, exchange: &str, key: Option<&str>) {
     set(arguments, "x-dead-letter-exchange", AMQPValue::LongString(exchange.into()));
     if let Some(key) = key {
@@ -213,7 +220,7 @@ fn dead_letter_to(arguments: &mut FieldTable, exchange: &str, key: Option<&str>)
     set(arguments, "x-overflow", AMQPValue::LongString("reject-publish".into()));
 }
 
-/// The broker refuses to declare what exists with other arguments.
+/// Explains a declaration that the broker refuses because of other arguments.
 fn mismatch(what: &str, name: &str, error: &lapin::Error) -> Error {
     match fault::read(error) {
         Fault::Mismatch(text) => Error::invalid(format!(

@@ -1,8 +1,9 @@
-//! The object store in a folder: one file an object, the key is the path below the root.
+//! The object store in a folder: one file per object, with the key as path below the root.
 //!
-//! A write goes to a file of its own in `.tmp` below the root, is flushed to disk, gets its final name in one step (rename, or
-//! a hard link where the object must not exist yet), and then the folder is flushed. A crash leaves at most a file in `.tmp`,
-//! which no reader ever looks at and which is removed by a later start once it is old.
+//! A write goes to a new file in `.tmp` below the root, is flushed to disk, and gets its final name
+//! in one step (rename, or a hard link if the object must not exist yet); then the folder is
+//! flushed. A crash leaves at most a file in `.tmp`, which readers ignore and a later start removes
+//! once it is old.
 
 mod object;
 mod walk;
@@ -26,13 +27,14 @@ use crate::error::{Error, Result};
 
 use object::{copy_object, describe, object_metadata, open_object};
 
-/// An unfinished write that nobody has touched for so long belongs to a process that is gone.
+/// An unfinished write that was not touched for this long belongs to a process that has ended.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-/// An object store in a folder of this machine.
+/// An object store in a local folder.
 ///
-/// The folder may be one that other programs fill, such as a dataset: reading follows symbolic links, creates nothing and skips
-/// files whose names are no keys. Writing never follows a link out of the root.
+/// Other programs may write into the folder, for example a dataset: reading follows symbolic links,
+/// creates nothing and skips files whose names are not valid keys. Writing never follows a link out
+/// of the root.
 #[derive(Clone)]
 pub struct LocalStore {
     root: Arc<Path>,
@@ -42,7 +44,7 @@ impl LocalStore {
     /// Opens the store in the folder `root`. The folder is created by the first write.
     ///
     /// # Errors
-    /// InvalidInput where `root` is empty or is a file.
+    /// InvalidInput if `root` is empty or a file.
     pub fn open(root: impl AsRef<Path>) -> Result<LocalStore> {
         let given = root.as_ref();
         if given.as_os_str().is_empty() {
@@ -51,7 +53,7 @@ impl LocalStore {
         let root = std::path::absolute(given)
             .map_err(|e| Error::from(e).context(format_args!("cannot open the store {}", given.display())))?;
         if root.exists() && !root.is_dir() {
-            return Err(Error::invalid(format!("the store {} is no folder: name a folder", root.display())));
+            return Err(Error::invalid(format!("the store {} is not a folder: name a folder", root.display())));
         }
         remove_abandoned(&root.join(UNFINISHED), ABANDONED_AFTER);
         Ok(LocalStore { root: root.into() })
@@ -62,7 +64,8 @@ impl LocalStore {
         &self.root
     }
 
-    /// Runs `work` on the path of `key` where it may block; errors say what was done to which object.
+    /// Runs `work` on the path of `key` on a blocking thread; errors name the operation and the
+    /// object.
     async fn blocking<T: Send + 'static>(
         &self,
         what: &'static str,
@@ -76,15 +79,16 @@ impl LocalStore {
             work(&store, &path).map_err(|e| e.context(format_args!("cannot {what} {}", path.display())))
         })
         .await
-        .map_err(|e| Error::bug(format!("the thread that should {what} an object ended")).with_source(e))?
+        .map_err(|e| Error::bug(format!("the thread to {what} an object ended")).with_source(e))?
     }
 
-    /// Fills a new unfinished file and flushes it to disk. The file's time is set to the nanosecond, so that two contents of
-    /// one key never share a tag even where the file system's own clock is coarse.
+    /// Fills a new unfinished file and flushes it to disk. Its modification time is set with
+    /// nanoseconds, so that two contents of one key never share a tag even if the clock of the file
+    /// system is coarse.
     fn write_unfinished(&self, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<NamedTempFile> {
         let folder = self.root.join(UNFINISHED);
         let create = || {
-            // The usual permissions, which the umask narrows: a store may be shared by several users.
+            // Default permissions, restricted by the umask: several users may share a store.
             tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(&folder)
         };
         let mut unfinished = match create() {
@@ -100,17 +104,17 @@ impl LocalStore {
         Ok(unfinished)
     }
 
-    /// The folder that will hold `path`, created where missing.
+    /// Returns the folder of `path`, created if missing.
     ///
     /// # Errors
-    /// Permission where a symbolic link leads out of the root.
+    /// Permission if a symbolic link leads out of the root.
     fn prepare_parent<'a>(&self, path: &'a Path) -> Result<&'a Path> {
         let parent = path.parent().ok_or_else(|| Error::bug("an object's path has no parent"))?;
         if parent.is_dir() {
             self.check_inside(parent)?;
             return Ok(parent);
         }
-        // The nearest folder that exists decides, before anything is created through a link.
+        // The nearest existing folder is checked before anything is created through a link.
         let existing = parent.ancestors().find(|p| fs::symlink_metadata(p).is_ok()).unwrap_or(parent);
         if existing.starts_with(&self.root) {
             self.check_inside(existing)?;
@@ -124,7 +128,7 @@ impl LocalStore {
             return Ok(());
         }
         Err(Error::permission(format!(
-            "{} leads out of the store by a symbolic link: remove the link",
+            "{} leads out of the store through a symbolic link: remove the link",
             folder.display()
         )))
     }
@@ -156,7 +160,7 @@ impl ObjectStore for LocalStore {
         let (to, tag, name) = (to.to_path_buf(), tag.map(str::to_string), key.to_string());
         self.blocking("copy", key, move |_, path| {
             copy_object(path, name, &to, tag.as_deref()).inspect_err(|_| {
-                // What could not be completed is of no use; that it cannot be removed either adds nothing to the error.
+                // An incomplete file is useless; an error of its removal adds nothing.
                 let _ = fs::remove_file(&to);
             })
         })
@@ -188,7 +192,7 @@ impl ObjectStore for LocalStore {
                     }
                 }
             };
-            // Also for the loser: what it reports as existing must survive a power cut just as the winner's word does.
+            // Also for the loser: an object that it reports as existing must survive a power cut.
             flush_folder(parent)?;
             Ok(outcome)
         })
@@ -213,7 +217,7 @@ impl ObjectStore for LocalStore {
             let Some(parent) = path.parent().filter(|parent| parent.is_dir()) else { return Ok(()) };
             store.check_inside(parent)?;
             match fs::symlink_metadata(path) {
-                // A folder is no object: there is nothing to remove.
+                // A folder is not an object: there is nothing to remove.
                 Ok(meta) if meta.is_dir() => return Ok(()),
                 Ok(_) => fs::remove_file(path)
                     .or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })?,
@@ -232,7 +236,8 @@ impl fmt::Debug for LocalStore {
     }
 }
 
-/// Creates `folder` and the missing ones above it, each flushed into its parent so that none is lost in a power cut.
+/// Creates `folder` and its missing parents, each flushed into its parent so that none is lost in a
+/// power cut.
 fn create_folders(folder: &Path) -> Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -241,10 +246,10 @@ fn create_folders(folder: &Path) -> Result<()> {
     create_folders(parent)?;
     match fs::create_dir(folder) {
         Ok(()) => flush_folder(parent),
-        // Another writer was faster.
+        // Another writer created it first.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            Err(Error::invalid(format!("{} is an object, so no object can lie below it", folder.display())))
+            Err(Error::invalid(format!("{} is an object, so no object can be stored below it", folder.display())))
         }
         Err(e) => Err(Error::from(e).context(format_args!("creating {}", folder.display()))),
     }
@@ -255,7 +260,8 @@ fn flush_folder(folder: &Path) -> Result<()> {
     Ok(File::open(folder)?.sync_all()?)
 }
 
-/// Removes unfinished writes that were not touched for `age`. What cannot be removed stays: it harms nobody.
+/// Removes unfinished writes that were not touched for `age`. A file that cannot be removed stays;
+/// it is harmless.
 fn remove_abandoned(folder: &Path, age: Duration) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -263,11 +269,11 @@ fn remove_abandoned(folder: &Path, age: Duration) {
         if idle.is_some_and(|idle| idle >= age) {
             match fs::remove_file(entry.path()) {
                 Ok(()) => {
-                    tracing::info!(file = %entry.path().display(), "removed the leftover of a write that never finished")
+                    tracing::info!(file = %entry.path().display(), "removed an unfinished write")
                 }
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => {
-                    tracing::warn!(file = %entry.path().display(), error = %e, "cannot remove the leftover of a write")
+                    tracing::warn!(file = %entry.path().display(), error = %e, "cannot remove an unfinished write")
                 }
             }
         }

@@ -8,7 +8,8 @@ use std::time::UNIX_EPOCH;
 use crate::error::{Error, Result};
 use crate::store::interface::ObjectMeta;
 
-/// What is known of the file, links followed; whatever is no file (a folder, a pipe) is no object.
+/// Returns the metadata of a file, following links. Anything else (a folder, a pipe) is not an
+/// object.
 pub(super) fn object_metadata(path: &Path) -> Result<fs::Metadata> {
     match fs::metadata(path) {
         Ok(meta) if meta.is_file() => Ok(meta),
@@ -18,7 +19,8 @@ pub(super) fn object_metadata(path: &Path) -> Result<fs::Metadata> {
     }
 }
 
-/// Opens an object to read. Its kind is looked at first: opening a pipe would wait for a writer for ever.
+/// Opens an object for reading. Its type is checked first: opening a pipe would wait for a writer
+/// forever.
 pub(super) fn open_object(path: &Path) -> Result<(File, fs::Metadata)> {
     object_metadata(path)?;
     let file = File::open(path)?;
@@ -39,12 +41,12 @@ pub(super) fn copy_object(path: &Path, key: String, to: &Path, tag: Option<&str>
     io::copy(&mut file, &mut File::create(to).map_err(writing)?).map_err(writing)?;
     // This store replaces files whole, but another program may have written into this one.
     if describe(key, &file.metadata()?) != before {
-        return Err(Error::invalid("it was changed while it was read: leave the dataset alone during a run"));
+        return Err(Error::invalid("it was changed while it was read: do not change the dataset during a run"));
     }
     Ok(before)
 }
 
-/// Size and modification time make the tag.
+/// Returns the metadata of an object; the tag consists of size and modification time.
 pub(super) fn describe(key: String, meta: &fs::Metadata) -> ObjectMeta {
     let modified = meta.modified().unwrap_or(UNIX_EPOCH);
     let (sign, time) = match modified.duration_since(UNIX_EPOCH) {

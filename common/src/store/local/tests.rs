@@ -1,4 +1,4 @@
-//! What is true of the store in a folder only.
+//! Tests of behaviour that only the local store has.
 
 use std::os::unix::fs::symlink;
 
@@ -67,7 +67,8 @@ async fn no_write_follows_a_link_out_of_the_store() -> Result<()> {
     assert_eq!(fs::read(outside.join("film"))?, b"film");
     assert_eq!(fs::read_dir(&outside)?.count(), 1, "nothing was created outside");
 
-    // A link in the last place is replaced, not followed; links that stay inside and reading through links are fine.
+    // A link as the last part is replaced, not followed; links within the root and reading through
+    // links are allowed.
     assert_eq!(store.put_if_absent("film", Bytes::new()).await?, PutOutcome::AlreadyExists);
     assert_eq!(store.get("out/film").await?, "film");
     store.put("film", Bytes::from_static(b"mine")).await?;

@@ -1,4 +1,5 @@
-//! Listing a folder as a stream of keys in ascending byte order, with memory for the names of one path of folders only.
+//! Lists a folder as a stream of keys in ascending byte order, holding only the names along one
+//! path of folders.
 
 use std::cmp::Reverse;
 use std::fs;
@@ -16,10 +17,11 @@ use crate::error::{Error, Result};
 use crate::store::interface::ObjectMeta;
 use crate::store::key::{UNFINISHED, check_key, check_prefix};
 
-/// Objects handed over at a time between the walking thread and the reader of the stream.
+/// Objects passed at a time from the walking thread to the reader of the stream.
 const PAGE: usize = 1_000;
 
-/// Lists the objects below `root` whose key starts with `prefix`. The walk starts when the stream is first polled, and ends when it is dropped.
+/// Lists the objects below `root` whose key starts with `prefix`. The walk starts when the stream
+/// is first polled, and ends when it is dropped.
 pub(super) fn list(root: Arc<Path>, prefix: &str) -> BoxStream<'static, Result<ObjectMeta>> {
     let prefix = prefix.to_string();
     stream::once(async move {
@@ -43,23 +45,25 @@ struct Walk {
     prefix: String,
     page: Vec<Result<ObjectMeta>>,
     pages: mpsc::Sender<Vec<Result<ObjectMeta>>>,
-    /// Device and inode of every folder from the root to the current one: a link back to one of them would never end.
+    /// Device and inode of every folder from the root to the current one, to detect link cycles.
     above: Vec<(u64, u64)>,
 }
 
 impl Walk {
     fn start(&mut self, root: &Path) -> Result<bool> {
-        // Folders that the prefix names in full are entered at once, however many lie beside them.
+        // Folders that the prefix names in full are entered directly, without listing their
+        // siblings.
         let parent = self.prefix.rfind('/').map_or("", |end| &self.prefix[..=end]).to_string();
         self.folder(&root.join(&parent), &parent)
     }
 
-    /// Lists one folder, whose keys start with `base` (empty or ending in `/`). Returns false when nobody reads any more.
+    /// Lists one folder, whose keys start with `base` (empty or ending in `/`). Returns false when
+    /// the reader is gone.
     fn folder(&mut self, path: &Path, base: &str) -> Result<bool> {
         let meta = match fs::metadata(path) {
             Ok(meta) if meta.is_dir() => meta,
             Ok(_) => return Ok(true),
-            Err(e) if gone(&e) => return Ok(true),
+            Err(e) if is_gone(&e) => return Ok(true),
             Err(e) => return Err(named(e, path)),
         };
         let identity = (meta.dev(), meta.ino());
@@ -68,19 +72,19 @@ impl Walk {
         }
         let mut names = self.names(path, base)?;
         self.above.push(identity);
-        // Taken from the back, so that a name's memory is given back once it is done.
+        // Taken from the back, so that the memory of a finished name is freed.
         while let Some(Reverse(name)) = names.pop() {
             let key = format!("{base}{name}");
             let child = path.join(&name);
-            let going = match name.strip_suffix('/') {
+            let continues = match name.strip_suffix('/') {
                 Some(_) => self.folder(&child, &key)?,
                 None => match fs::metadata(&child) {
                     Ok(meta) => self.push(describe(key, &meta)),
-                    Err(e) if gone(&e) => true,
+                    Err(e) if is_gone(&e) => true,
                     Err(e) => return Err(named(e, &child)),
                 },
             };
-            if !going {
+            if !continues {
                 return Ok(false);
             }
         }
@@ -88,13 +92,14 @@ impl Walk {
         Ok(true)
     }
 
-    /// The names in one folder that can lead to keys of the prefix, last one first. A folder's name ends in `/`, which is
-    /// what its keys continue with: `a-b` comes before `a/b`, although `a` comes before `a-b`.
+    /// Returns the names in one folder that can lead to keys with the prefix, in descending order.
+    /// Names of folders end in `/`, as in their keys: `a-b` comes before `a/b`, although `a` comes
+    /// before `a-b`.
     fn names(&self, path: &Path, base: &str) -> Result<Vec<Reverse<String>>> {
         let mut names = Vec::new();
         let entries = match fs::read_dir(path) {
             Ok(entries) => entries,
-            Err(e) if gone(&e) => return Ok(names),
+            Err(e) if is_gone(&e) => return Ok(names),
             Err(e) => return Err(named(e, path)),
         };
         for entry in entries {
@@ -138,7 +143,7 @@ impl Walk {
 }
 
 /// Whether the entry was removed while the folder was read.
-fn gone(e: &io::Error) -> bool {
+fn is_gone(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 

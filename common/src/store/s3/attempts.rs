@@ -1,4 +1,5 @@
-//! Repeating a request until it succeeds, fails for good, or has failed often enough; and cutting one that has gone silent.
+//! Retries of a request until it succeeds, fails permanently, or has used all attempts; and
+//! detection of stalled requests.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,59 +15,60 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::errors::Fault;
-use super::operation::Doing;
+use super::operation::Operation;
 use crate::backoff::Backoff;
 
-/// The delays before each repetition: from 0.2 s, doubled up to 10 s, of which a random half is left out so that many workers do not
-/// come back at once.
+/// The delays between attempts: from 0.2 s, doubled up to 10 s, times 0.5 to 1 at random.
 const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), 0.5..1.0);
 
-/// Pieces in which a request body is handed to the connection, and after each of which it counts as alive.
+/// Size of the pieces in which a request body is passed to the connection; each piece counts as
+/// progress.
 const PIECE: usize = 64 << 10;
 
-/// The failures of one operation in a row.
+/// Consecutive failures of one operation.
 pub(super) struct Attempts<'a> {
-    doing: Doing<'a>,
+    operation: Operation<'a>,
     allowed: u32,
     failed: u32,
     backoff: Backoff,
 }
 
 impl<'a> Attempts<'a> {
-    pub fn new(doing: Doing<'a>, allowed: u32) -> Self {
-        Attempts { doing, allowed, failed: 0, backoff: RETRY_BACKOFF }
+    pub fn new(operation: Operation<'a>, allowed: u32) -> Self {
+        Attempts { operation, allowed, failed: 0, backoff: RETRY_BACKOFF }
     }
 
-    /// Progress was made: the next failure is the first one again.
+    /// Resets the count after progress.
     pub fn progress(&mut self) {
         self.failed = 0;
         self.backoff.reset();
     }
 
-    /// Counts a failure and waits before the next attempt. Returns the fault where it is final or was the last one allowed.
+    /// Counts a failure and waits before the next attempt. Returns the fault if it is final or no
+    /// attempt is left.
     pub async fn failed(&mut self, fault: Fault) -> Result<(), Fault> {
-        let Fault::Passing(error) = fault else { return Err(fault) };
+        let Fault::Transient(error) = fault else { return Err(fault) };
         self.failed += 1;
         if self.failed >= self.allowed {
             let tries = self.failed;
-            return Err(Fault::Passing(if tries > 1 {
+            return Err(Fault::Transient(if tries > 1 {
                 error.context(format_args!("after {tries} tries"))
             } else {
                 error
             }));
         }
         let delay = self.backoff.next_delay();
-        tracing::debug!(operation = %self.doing, attempt = self.failed, error = %error.chain(), delay_ms = delay.as_millis() as u64, "trying again");
+        tracing::debug!(operation = %self.operation, attempt = self.failed, error = %error.chain(), delay_ms = delay.as_millis() as u64, "trying again");
         tokio::time::sleep(delay).await;
         Ok(())
     }
 }
 
-/// When a request last moved. As an interceptor it watches the request's body pass into the connection.
+/// The time of a request's last progress. As an interceptor it observes the request's body.
 #[derive(Debug, Clone)]
 pub(super) struct Progress {
     start: Instant,
-    /// Milliseconds from `start` to the last movement.
+    /// Milliseconds from `start` to the last progress.
     last_ms: Arc<AtomicU64>,
 }
 
@@ -79,7 +81,7 @@ impl Progress {
         self.last_ms.store(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Returns when nothing has moved for `silence`.
+    /// Returns when there was no progress for `silence`.
     pub(super) async fn silent_for(&self, silence: Duration) {
         loop {
             let until = Duration::from_millis(self.last_ms.load(Ordering::Relaxed)).saturating_add(silence);
@@ -96,7 +98,7 @@ impl Intercept for Progress {
         "Progress"
     }
 
-    /// Runs after signing, so that the signature still covers the bytes.
+    /// Runs after signing, so that the signature covers the bytes.
     fn modify_before_transmit(
         &self,
         context: &mut BeforeTransmitInterceptorContextMut<'_>,

@@ -1,4 +1,4 @@
-//! Access to one bucket: its client, its limits, and a request that is repeated until it is settled.
+//! Access to one bucket: its client, its limits, and requests with retries.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,42 +13,42 @@ use bytes::Bytes;
 use super::attempts::{Attempts, Progress};
 use super::connect::{Connection, connect};
 use super::errors::{self, Fault};
-use super::operation::Doing;
+use super::operation::Operation;
 use crate::error::{Error, Result};
 use crate::settings::S3Settings;
 use crate::store::interface::ObjectMeta;
 use crate::store::key::check_key;
 
-/// The user metadata entry that tells a conditional put its own object from another's with the same bytes.
+/// The user metadata entry by which a conditional put recognises its own object.
 pub(super) const WRITE_ID: &str = "jhalak-write";
 
-/// Access to one bucket, below one prefix: what every operation needs.
+/// Access to one bucket below one prefix, shared by all operations.
 pub(super) struct Bucket {
     pub(super) client: Client,
     pub(super) name: String,
     /// Empty, or ending in `/`.
     pub(super) prefix: String,
-    /// The server as errors name it.
+    /// The server's name in errors.
     pub(super) server: String,
-    /// Whether the server is known to list in ascending byte order by itself.
+    /// Whether the server is known to list in ascending byte order.
     pub(super) ordered: bool,
     pub(super) stall_timeout: Duration,
     pub(super) attempts: u32,
     pub(super) part_size: u64,
-    /// Whether the bucket was seen, so that a bare "404" means the object.
+    /// Whether the bucket is known to exist, so that a bare "404" is about the object.
     bucket_seen: AtomicBool,
 }
 
 impl Bucket {
-    /// Prepares access to `bucket` below `prefix` (may be empty). Nothing is sent yet: missing credentials, an unknown
-    /// bucket or a server that is down show at the first request.
+    /// Prepares access to `bucket` below `prefix` (may be empty). No request is sent: missing
+    /// credentials, an unknown bucket or an unavailable server cause errors at the first request.
     ///
     /// # Errors
-    /// InvalidInput where the bucket's name, the prefix or the endpoint cannot be used.
+    /// InvalidInput if the bucket's name, the prefix or the endpoint is not valid.
     pub(super) async fn open(bucket: &str, prefix: &str, settings: &S3Settings) -> Result<Bucket> {
         if bucket.is_empty() || !bucket.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
             return Err(Error::invalid(format!(
-                "`{bucket}` is no bucket name: write s3://bucket/prefix, credentials come from the environment"
+                "`{bucket}` is not a bucket name: write s3://bucket/prefix; credentials come from the environment"
             )));
         }
         let prefix = prefix.trim_matches('/');
@@ -71,7 +71,7 @@ impl Bucket {
         })
     }
 
-    /// The key inside the bucket.
+    /// Returns the key within the bucket.
     pub(super) fn full_key(&self, key: &str) -> Result<String> {
         check_key(key)?;
         let full = format!("{}{key}", self.prefix);
@@ -82,10 +82,10 @@ impl Bucket {
         }
     }
 
-    /// An object's metadata and, where a conditional put wrote it, that put's own word.
-    pub(super) async fn look(&self, key: &str) -> Result<(ObjectMeta, Option<String>)> {
+    /// Returns an object's metadata and, if a conditional put wrote it, the id of that write.
+    pub(super) async fn head_with_write_id(&self, key: &str) -> Result<(ObjectMeta, Option<String>)> {
         let full = self.full_key(key)?;
-        let what = Doing("look at", key);
+        let what = Operation("look at", key);
         let request =
             |progress| self.client.head_object().bucket(&self.name).key(&full).customize().interceptor(progress).send();
         match self.attempt(what, self.stall_timeout, request).await {
@@ -95,7 +95,8 @@ impl Bucket {
                 Ok((meta, head.metadata().and_then(|m| m.get(WRITE_ID)).cloned()))
             }
             Err(Fault::NotFound(error)) => {
-                // The answer to HEAD has no body and cannot say what is missing.
+                // The answer to HEAD has no body: it does not tell whether the object or the bucket
+                // is missing.
                 self.check_bucket().await?;
                 Err(error)
             }
@@ -103,15 +104,15 @@ impl Bucket {
         }
     }
 
-    /// Asks once whether the bucket exists.
+    /// Checks once whether the bucket exists.
     pub(super) async fn check_bucket(&self) -> Result<()> {
         if self.bucket_seen.load(Ordering::Relaxed) {
             return Ok(());
         }
         let request = |progress| self.client.head_bucket().bucket(&self.name).customize().interceptor(progress).send();
-        match self.attempt(Doing("look at the bucket", &self.name), self.stall_timeout, request).await {
-            // Who may not ask about the bucket may still use it.
-            Ok(_) | Err(Fault::Final(_)) => self.bucket_seen.store(true, Ordering::Relaxed),
+        match self.attempt(Operation("look at the bucket", &self.name), self.stall_timeout, request).await {
+            // Credentials without permission for HEAD may still use the bucket.
+            Ok(_) | Err(Fault::Permanent(_)) => self.bucket_seen.store(true, Ordering::Relaxed),
             Err(Fault::NotFound(_)) => return Err(errors::no_such_bucket(&self.name, &self.server)),
             Err(fault) => return Err(fault.into_error()),
         }
@@ -124,18 +125,19 @@ impl Bucket {
             let put = self.client.put_object().bucket(&self.name).key(&full).body(ByteStream::from(bytes.clone()));
             put.customize().interceptor(progress).send()
         };
-        self.attempt(Doing("write", key), self.stall_timeout, request).await.map_err(Fault::into_error)?;
+        self.attempt(Operation("write", key), self.stall_timeout, request).await.map_err(Fault::into_error)?;
         Ok(())
     }
 
-    /// Sends a request until it succeeds, fails for good, or has failed as often as allowed. Each attempt is cut when nothing was sent for
-    /// `silence`, and no answer came for as long after the last byte.
+    /// Sends a request until it succeeds, fails permanently, or has used all attempts. An attempt
+    /// is cut when nothing was sent for `silence`, or no answer arrived for as long after the last
+    /// byte.
     ///
     /// # Errors
-    /// A fault whose error names the operation, the key and the server.
+    /// A fault with the operation, the key and the server.
     pub(super) async fn attempt<T, E, F>(
         &self,
-        doing: Doing<'_>,
+        operation: Operation<'_>,
         silence: Duration,
         mut request: impl FnMut(Progress) -> F + Send,
     ) -> Result<T, Fault>
@@ -143,24 +145,24 @@ impl Bucket {
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        let mut attempts = Attempts::new(doing, self.attempts);
+        let mut attempts = Attempts::new(operation, self.attempts);
         loop {
             let progress = Progress::start();
             let sending = request(progress.clone());
             let fault = tokio::select! {
                 answer = sending => match answer {
                     Ok(answer) => return Ok(answer),
-                    Err(e) => errors::judge(e, &self.name, &self.server),
+                    Err(e) => errors::classify(e, &self.name, &self.server),
                 },
                 () = progress.silent_for(silence) => self.silent(silence),
             };
-            attempts.failed(fault).await.map_err(|fault| fault.context(doing))?;
+            attempts.failed(fault).await.map_err(|fault| fault.context(operation))?;
         }
     }
 
-    /// The fault of a transfer in which nothing moved for `silence`.
+    /// Returns the fault of a transfer without progress for `silence`.
     pub(super) fn silent(&self, silence: Duration) -> Fault {
-        Fault::Passing(Error::transient(format!(
+        Fault::Transient(Error::transient(format!(
             "the object store at {} was silent for {} s",
             self.server,
             silence.as_secs_f32()

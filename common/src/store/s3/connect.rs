@@ -1,4 +1,4 @@
-//! Building the client: where the server is, who we are, how long we wait.
+//! Builds the client: endpoint, region, credentials, TLS and timeouts.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::settings::S3Settings;
 use crate::settings::ca_file;
 
-/// A client, and what errors and listings need to know of its server.
+/// A client, and facts of its server for errors and listings.
 pub(super) struct Connection {
     pub client: Client,
     /// The endpoint without credentials, or "AWS S3 in REGION".
@@ -26,9 +26,10 @@ pub(super) struct Connection {
     pub aws: bool,
 }
 
-/// Prepares a client. No request is sent to S3; on AWS the region may be asked of the machine's metadata service.
+/// Prepares a client. No request is sent to S3; on AWS the region may come from the machine's
+/// metadata service.
 pub(super) async fn connect(settings: &S3Settings) -> Result<Connection> {
-    // The SDK's own variables count too, because path-style addressing hangs on them.
+    // The SDK's variables are read too, because path-style addressing depends on them.
     let endpoint = settings
         .endpoint
         .clone()
@@ -44,7 +45,7 @@ pub(super) async fn connect(settings: &S3Settings) -> Result<Connection> {
     }
     let region = region.or_else(Region::new("us-east-1")).region().await.unwrap_or_else(|| Region::new("us-east-1"));
 
-    // Certificates are those of the operating system, or of SSL_CERT_FILE, and of one's own.
+    // Certificate authorities of the operating system or SSL_CERT_FILE, and the additional ones.
     let mut trusted = TrustStore::default();
     if let Some(file) = &settings.ca_file {
         trusted.add_pem_certificate(ca_file::authorities("s3.ca_file", file)?);
@@ -63,11 +64,14 @@ pub(super) async fn connect(settings: &S3Settings) -> Result<Connection> {
         .await;
 
     let mut config = aws_sdk_s3::config::Builder::from(&shared)
-        // See `attempts`: the SDK's retries hide lost answers, and its shared retry budget gives up early in a long outage.
+        // The SDK's retries hide lost answers, and its shared retry budget ends early in a long
+        // outage.
         .retry_config(RetryConfig::disabled())
-        // Its minimum throughput ends healthy but slow transfers; `attempts` watches for silence instead.
+        // Its minimum throughput ends healthy but slow transfers; `attempts` detects stalls
+        // instead.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        // Servers other than AWS do not know the newer checksums. The signature covers the body in any case.
+        // Servers other than AWS do not know the newer checksums. The signature covers the body in
+        // any case.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
     if let Some(endpoint) = &endpoint {
@@ -82,14 +86,14 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// The endpoint as it may be shown.
+/// Checks the endpoint and returns it for display.
 fn check_endpoint(endpoint: &str) -> Result<String> {
     let wrong = |why: &str| {
         Error::invalid(format!("the S3 endpoint (setting s3.endpoint) {why}: write http://host:port or https://host"))
     };
-    let url = url::Url::parse(endpoint).map_err(|e| wrong("is no URL").with_source(e))?;
+    let url = url::Url::parse(endpoint).map_err(|e| wrong("is not a URL").with_source(e))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(wrong("is no http or https URL"));
+        return Err(wrong("is not an http or https URL"));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(wrong("holds credentials, which come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"));

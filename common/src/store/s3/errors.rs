@@ -1,4 +1,4 @@
-//! Every error of the SDK, judged in one place by what can be done about it.
+//! Classifies the errors of the SDK by what can be done about them: the only code that reads them.
 
 use std::error::Error as StdError;
 
@@ -6,50 +6,50 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
-use super::operation::Doing;
+use super::operation::Operation;
 use crate::error::{Error, ErrorKind};
 
-/// What became of one request.
+/// The failure of one request.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// It may pass: the same request is worth another attempt. Whether this one took effect is not known.
-    Passing(Error),
-    /// There is no such object (or bucket, where the answer has no words).
+    /// Transient: the request can be retried. Whether it took effect is unknown.
+    Transient(Error),
+    /// There is no such object (or bucket, if the answer has no body).
     NotFound(Error),
     /// The condition on the object's content or absence did not hold.
     PreconditionFailed(Error),
-    /// The multipart upload is unknown: it was completed or given up.
+    /// The multipart upload is unknown: it was completed or aborted.
     NoSuchUpload(Error),
-    /// It stays so.
-    Final(Error),
+    /// Permanent.
+    Permanent(Error),
 }
 
 impl Fault {
-    /// The error, whatever the fault.
+    /// Returns the error.
     pub fn into_error(self) -> Error {
         match self {
-            Fault::Passing(e)
+            Fault::Transient(e)
             | Fault::NotFound(e)
             | Fault::PreconditionFailed(e)
             | Fault::NoSuchUpload(e)
-            | Fault::Final(e) => e,
+            | Fault::Permanent(e) => e,
         }
     }
 
-    /// The same fault, its error told from one step further out.
-    pub fn context(self, doing: Doing<'_>) -> Self {
+    /// Adds the operation to the error.
+    pub fn context(self, operation: Operation<'_>) -> Self {
         match self {
-            Fault::Passing(e) => Fault::Passing(e.context(doing)),
-            Fault::NotFound(e) => Fault::NotFound(e.context(doing)),
-            Fault::PreconditionFailed(e) => Fault::PreconditionFailed(e.context(doing)),
-            Fault::NoSuchUpload(e) => Fault::NoSuchUpload(e.context(doing)),
-            Fault::Final(e) => Fault::Final(e.context(doing)),
+            Fault::Transient(e) => Fault::Transient(e.context(operation)),
+            Fault::NotFound(e) => Fault::NotFound(e.context(operation)),
+            Fault::PreconditionFailed(e) => Fault::PreconditionFailed(e.context(operation)),
+            Fault::NoSuchUpload(e) => Fault::NoSuchUpload(e.context(operation)),
+            Fault::Permanent(e) => Fault::Permanent(e.context(operation)),
         }
     }
 }
 
-/// Codes that are worth another attempt whatever status they come with: some come inside an answer of status 200.
-const PASSING_CODES: &[&str] = &[
+/// Codes to retry whatever the status: some come within an answer of status 200.
+const TRANSIENT_CODES: &[&str] = &[
     "SlowDown",
     "InternalError",
     "ServiceUnavailable",
@@ -60,16 +60,16 @@ const PASSING_CODES: &[&str] = &[
     "TooManyRequestsException",
     "RequestLimitExceeded",
     "BandwidthLimitExceeded",
-    // Two conditional or conflicting writes at once: nobody knows yet who wins.
+    // Concurrent conditional or conflicting writes, not decided yet.
     "ConditionalRequestConflict",
     "OperationAborted",
-    // The body was cut or damaged on its way.
+    // The body was cut or damaged in transit.
     "IncompleteBody",
     "BadDigest",
     "XAmzContentSHA256Mismatch",
 ];
 
-/// Codes about who is asking.
+/// Codes about credentials.
 const CREDENTIAL_CODES: &[&str] = &[
     "AccessDenied",
     "AccountProblem",
@@ -83,8 +83,8 @@ const CREDENTIAL_CODES: &[&str] = &[
     "TokenRefreshRequired",
 ];
 
-/// Judges the failure of one request to `bucket` at `server`.
-pub(super) fn judge<E>(error: SdkError<E, HttpResponse>, bucket: &str, server: &str) -> Fault
+/// Classifies the failure of one request to `bucket` at `server`.
+pub(super) fn classify<E>(error: SdkError<E, HttpResponse>, bucket: &str, server: &str) -> Fault
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
@@ -97,26 +97,26 @@ where
             answered(service.err().code(), service.err().message(), status, bucket, server)
         }
         SdkError::ConstructionFailure(_) => {
-            Fault::Final(Error::invalid("the request cannot be made").with_source(error))
+            Fault::Permanent(Error::invalid("the request cannot be made").with_source(error))
         }
         SdkError::DispatchFailure(failure) if failure.is_user() => {
-            Fault::Final(Error::invalid(format!("the request to {server} cannot be made")).with_source(error))
+            Fault::Permanent(Error::invalid(format!("the request to {server} cannot be made")).with_source(error))
         }
-        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => Fault::Passing(
+        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => Fault::Transient(
             Error::transient(format!(
                 "the object store at {server} cannot be reached; is it running, and is s3.endpoint right?"
             ))
             .with_source(error),
         ),
-        SdkError::ResponseError(_) => Fault::Passing(
+        SdkError::ResponseError(_) => Fault::Transient(
             Error::transient(format!("the answer of the object store at {server} was cut or cannot be read"))
                 .with_source(error),
         ),
-        _ => Fault::Passing(Error::transient(format!("the request to {server} failed")).with_source(error)),
+        _ => Fault::Transient(Error::transient(format!("the request to {server} failed")).with_source(error)),
     }
 }
 
-/// Judges an error that the server itself answered.
+/// Classifies an error that the server returned.
 fn answered(code: Option<&str>, message: Option<&str>, status: u16, bucket: &str, server: &str) -> Fault {
     let code = code.unwrap_or_default();
     let words = match (code, message.unwrap_or_default()) {
@@ -127,47 +127,47 @@ fn answered(code: Option<&str>, message: Option<&str>, status: u16, bucket: &str
     let said = |advice: &str| format!("the object store at {server} answered {words}{advice}");
 
     match code {
-        "NoSuchBucket" => return Fault::Final(no_such_bucket(bucket, server)),
+        "NoSuchBucket" => return Fault::Permanent(no_such_bucket(bucket, server)),
         "NoSuchKey" => return Fault::NotFound(no_such_object(bucket)),
         "NoSuchUpload" => return Fault::NoSuchUpload(Error::transient(said(""))),
         "PreconditionFailed" => return Fault::PreconditionFailed(Error::invalid(said(""))),
-        "RequestTimeTooSkewed" => return Fault::Final(Error::permission(said(": set this machine's clock"))),
+        "RequestTimeTooSkewed" => return Fault::Permanent(Error::permission(said(": set this machine's clock"))),
         "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
-            return Fault::Final(Error::invalid(said(": set s3.region to the region of the bucket")));
+            return Fault::Permanent(Error::invalid(said(": set s3.region to the region of the bucket")));
         }
-        _ if PASSING_CODES.contains(&code) => return Fault::Passing(Error::transient(said(""))),
-        _ if CREDENTIAL_CODES.contains(&code) => return Fault::Final(refused(bucket, &said(""))),
+        _ if TRANSIENT_CODES.contains(&code) => return Fault::Transient(Error::transient(said(""))),
+        _ if CREDENTIAL_CODES.contains(&code) => return Fault::Permanent(refused(bucket, &said(""))),
         _ => {}
     }
     match status {
-        401 | 403 => Fault::Final(refused(bucket, &said(""))),
+        401 | 403 => Fault::Permanent(refused(bucket, &said(""))),
         404 => Fault::NotFound(no_such_object(bucket)),
         412 => Fault::PreconditionFailed(Error::invalid(said(""))),
-        // Of two conditional writes at once, one is told so and has to ask again.
-        408 | 409 | 425 | 429 => Fault::Passing(Error::transient(said(""))),
-        501 => Fault::Final(Error::invalid(said(": it lacks a part of S3 that is needed here"))),
-        // Also an error inside an answer that began as a success.
-        200..=299 | 500..=599 => Fault::Passing(Error::transient(said(""))),
-        _ => Fault::Final(Error::invalid(said(""))),
+        // Of two concurrent conditional writes, one gets this answer and must retry.
+        408 | 409 | 425 | 429 => Fault::Transient(Error::transient(said(""))),
+        501 => Fault::Permanent(Error::invalid(said(": it lacks a required part of S3"))),
+        // Includes errors within an answer that started as a success.
+        200..=299 | 500..=599 => Fault::Transient(Error::transient(said(""))),
+        _ => Fault::Permanent(Error::invalid(said(""))),
     }
 }
 
-/// Judges a failure to get credentials at all.
+/// Classifies a failure to get credentials.
 fn credentials(error: &(dyn StdError + 'static)) -> Option<Fault> {
     let mut next = Some(error);
     while let Some(cause) = next {
         if let Some(found) = cause.downcast_ref::<CredentialsError>() {
             let words = DisplayErrorContext(found).to_string();
             return Some(match found {
-                CredentialsError::CredentialsNotLoaded(_) => Fault::Final(Error::permission(
+                CredentialsError::CredentialsNotLoaded(_) => Fault::Permanent(Error::permission(
                     "no credentials for S3 were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN for temporary ones), \
                      AWS_PROFILE with ~/.aws/credentials, or run under a role (AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN in a pod, \
                      AWS_CONTAINER_CREDENTIALS_FULL_URI, or the machine's own)",
                 )),
-                CredentialsError::InvalidConfiguration(_) => Fault::Final(Error::permission(format!(
+                CredentialsError::InvalidConfiguration(_) => Fault::Permanent(Error::permission(format!(
                     "the AWS configuration cannot be used; check AWS_PROFILE and ~/.aws: {words}"
                 ))),
-                _ => Fault::Passing(Error::transient(format!("the credentials for S3 cannot be fetched: {words}"))),
+                _ => Fault::Transient(Error::transient(format!("the credentials for S3 cannot be fetched: {words}"))),
             });
         }
         next = cause.source();
@@ -185,7 +185,7 @@ fn no_such_object(bucket: &str) -> Error {
     Error::not_found(format!("there is no such object in bucket {bucket}"))
 }
 
-/// The error for a bucket that does not exist.
+/// Returns the error for a bucket that does not exist.
 pub(super) fn no_such_bucket(bucket: &str, server: &str) -> Error {
     Error::new(
         ErrorKind::InvalidInput,
@@ -197,35 +197,35 @@ pub(super) fn no_such_bucket(bucket: &str, server: &str) -> Error {
 mod tests {
     use super::*;
 
-    fn judged(code: &str, status: u16) -> (&'static str, ErrorKind, String) {
+    fn classified(code: &str, status: u16) -> (&'static str, ErrorKind, String) {
         let fault = answered(Some(code).filter(|c| !c.is_empty()), Some("words"), status, "films", "http://host:1");
         let name = match &fault {
-            Fault::Passing(_) => "passing",
+            Fault::Transient(_) => "transient",
             Fault::NotFound(_) => "not found",
             Fault::PreconditionFailed(_) => "precondition",
             Fault::NoSuchUpload(_) => "no upload",
-            Fault::Final(_) => "final",
+            Fault::Permanent(_) => "permanent",
         };
         let error = fault.into_error();
         (name, error.kind(), error.to_string())
     }
 
     #[test]
-    fn an_error_inside_a_success_is_tried_again() {
-        assert_eq!(judged("SlowDown", 200).0, "passing");
-        assert_eq!(judged("InternalError", 200).0, "passing");
+    fn an_error_inside_a_success_is_transient() {
+        assert_eq!(classified("SlowDown", 200).0, "transient");
+        assert_eq!(classified("InternalError", 200).0, "transient");
     }
 
     #[test]
-    fn a_conflict_is_tried_again_and_a_failed_condition_is_an_answer() {
-        assert_eq!(judged("ConditionalRequestConflict", 409).0, "passing");
-        assert_eq!(judged("", 409).0, "passing");
-        assert_eq!(judged("PreconditionFailed", 412).0, "precondition");
-        assert_eq!(judged("", 412).0, "precondition");
+    fn a_conflict_is_transient_and_a_failed_condition_is_not() {
+        assert_eq!(classified("ConditionalRequestConflict", 409).0, "transient");
+        assert_eq!(classified("", 409).0, "transient");
+        assert_eq!(classified("PreconditionFailed", 412).0, "precondition");
+        assert_eq!(classified("", 412).0, "precondition");
     }
 
     #[test]
-    fn the_caller_learns_what_to_mend() {
+    fn errors_name_what_to_correct() {
         for (code, status, kind, word) in [
             ("NoSuchBucket", 404, ErrorKind::InvalidInput, "films"),
             ("AccessDenied", 403, ErrorKind::Permission, "AWS_ACCESS_KEY_ID"),
@@ -235,8 +235,8 @@ mod tests {
             ("PermanentRedirect", 301, ErrorKind::InvalidInput, "s3.region"),
             ("NotImplemented", 501, ErrorKind::InvalidInput, "http://host:1"),
         ] {
-            let (name, got, message) = judged(code, status);
-            assert_eq!((name, got), ("final", kind), "{code} {status}");
+            let (name, got, message) = classified(code, status);
+            assert_eq!((name, got), ("permanent", kind), "{code} {status}");
             assert!(message.contains(word), "{message} does not name {word}");
         }
     }

@@ -1,4 +1,4 @@
-//! Listing page by page, and putting what a server lists in its own order into ascending byte order.
+//! Listing page by page, in ascending byte order whatever the order of the server.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,15 +7,15 @@ use futures::stream::{self, BoxStream};
 
 use super::bucket::Bucket;
 use super::errors::Fault;
-use super::operation::Doing;
+use super::operation::Operation;
 use crate::error::Result;
 use crate::store::interface::ObjectMeta;
 use crate::store::key::{check_key, check_prefix};
 
-/// Where a listing stands.
+/// The progress of a listing.
 struct Listing {
     prefix: String,
-    /// The server's word for the next page; None before the first one.
+    /// The server's token of the next page; None before the first one.
     continuation: Option<String>,
     ended: bool,
     order: ByteOrder,
@@ -23,7 +23,8 @@ struct Listing {
 }
 
 impl Bucket {
-    /// Lists the objects whose key starts with `prefix`. The first request is sent when the stream is first polled; an error ends the stream.
+    /// Lists the objects whose key starts with `prefix`. The first request is sent when the stream
+    /// is first polled; an error ends the stream.
     pub(super) fn list_pages(&self, prefix: &str) -> BoxStream<'_, Result<ObjectMeta>> {
         let listing = Listing {
             prefix: prefix.to_string(),
@@ -53,7 +54,7 @@ impl Bucket {
                 .set_continuation_token(listing.continuation.clone());
             page.customize().interceptor(progress).send()
         };
-        let page = match self.attempt(Doing("list", &full), self.stall_timeout, request).await {
+        let page = match self.attempt(Operation("list", &full), self.stall_timeout, request).await {
             Ok(page) => page,
             Err(Fault::NotFound(error)) => {
                 self.check_bucket().await?;
@@ -63,7 +64,7 @@ impl Bucket {
         };
         for object in page.contents.unwrap_or_default() {
             let Some(key) = object.key.as_deref().and_then(|key| key.strip_prefix(&self.prefix)) else { continue };
-            // Folder markers and what other programs keep under names that are no keys.
+            // Folder markers, and objects of other programs whose names are not valid keys.
             if check_key(key).is_err() {
                 continue;
             }
@@ -83,31 +84,32 @@ impl Bucket {
     }
 }
 
-/// Puts keys into ascending byte order that come in ascending order of their parts.
+/// Sorts keys that arrive in ascending order of their parts into ascending byte order.
 ///
-/// S3 lists by bytes: `a-b` before `a/b`. A server that keeps folders (SeaweedFS) lists folder by folder: `a/b` before `a-b`.
-/// There, a key that is still to come can be smaller than this one only where it continues the name of this key's folder by a character
-/// below `/`. The shortest such folder, the one right below the listing's prefix, decides: everything below that folder's
-/// name and a space (the lowest character of a key) is final. So the memory is that of the largest folder right below the prefix,
-/// and of those beside it that continue its name.
+/// S3 lists by bytes: `a-b` before `a/b`. A server with folders (SeaweedFS) lists folder by folder:
+/// `a/b` before `a-b`. There, a later key can be smaller than the current one only if it continues
+/// the name of the current key's folder with a character below `/`. The shortest such folder,
+/// directly below the listing's prefix, decides: every key below that folder's name and a space
+/// (the lowest character of a key) is final. So memory is bounded by the largest folder directly
+/// below the prefix, and its siblings that continue its name.
 struct ByteOrder {
     /// Length of the listing's prefix.
     start: usize,
-    /// The server is known to list by bytes: nothing is held.
+    /// Whether the server lists by bytes, so that nothing is held.
     ordered: bool,
     held: BTreeMap<String, ObjectMeta>,
 }
 
 impl ByteOrder {
-    /// Takes the next object as the server lists it, and hands out those whose place is certain.
+    /// Adds the next object in the server's order, and releases the objects whose order is final.
     fn push(&mut self, meta: ObjectMeta, ready: &mut VecDeque<ObjectMeta>) {
         let folder = if self.ordered { None } else { meta.key.get(self.start..).and_then(|rest| rest.find('/')) };
         let Some(end) = folder.map(|at| self.start + at) else {
-            // An object right below the prefix: whatever comes later is greater.
+            // An object directly below the prefix: all later keys are greater.
             while let Some(entry) = self.held.first_entry().filter(|entry| *entry.key() < meta.key) {
                 ready.push_back(entry.remove());
             }
-            // What is held here is in a folder whose name this key continues, so it comes later.
+            // Held objects are in a folder whose name this key continues, so they come later.
             ready.push_back(meta);
             return;
         };
@@ -118,7 +120,7 @@ impl ByteOrder {
         self.held.insert(meta.key.clone(), meta);
     }
 
-    /// The listing is over: hands out the rest.
+    /// Releases the remaining objects at the end of the listing.
     fn finish(&mut self, ready: &mut VecDeque<ObjectMeta>) {
         ready.extend(std::mem::take(&mut self.held).into_values());
     }
@@ -128,7 +130,8 @@ impl ByteOrder {
 mod tests {
     use super::*;
 
-    /// Lists `keys` below `prefix` as a server that orders by parts (or by bytes) would, and puts them into byte order.
+    /// Lists `keys` below `prefix` as a server that orders by parts (or by bytes), and sorts them
+    /// by bytes.
     fn listed(keys: &[&str], prefix: &str, by_parts: bool) -> (Vec<String>, usize) {
         let mut keys: Vec<&str> = keys.iter().copied().filter(|key| key.starts_with(prefix)).collect();
         if by_parts {
@@ -148,7 +151,8 @@ mod tests {
 
     #[test]
     fn keys_come_in_byte_order_whichever_order_the_server_has() {
-        // Every key of up to three parts over these names, so that each name is a file, a folder and the start of others.
+        // Every key of up to three parts over these names, so that each name is a file, a folder
+        // and the start of others.
         let names = ["a", "a ", "a-", "a-b", "a.", "a0", "aa", "b", "ä"];
         let mut keys: Vec<String> = names.iter().map(|name| name.to_string()).collect();
         for first in names {
@@ -168,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_one_folder_and_not_the_listing() {
+    fn memory_is_bounded_by_one_folder() {
         let keys: Vec<String> = (0..5_000).map(|i| format!("artifacts/{:04}/{}", i / 5, i % 5)).collect();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         assert_eq!(listed(&keys, "artifacts/", true).1, 5);

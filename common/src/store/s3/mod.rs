@@ -1,8 +1,9 @@
-//! The object store on S3, or on a server that speaks it, through aws-sdk-s3.
+//! The object store on S3 or an S3-compatible server, through aws-sdk-s3.
 //!
-//! The SDK makes one attempt and this module repeats it ([`attempts`]): only so does a conditional put know that an earlier
-//! attempt may have succeeded although its answer was lost. Bytes in bulk go through [`transfer`], listing through [`listing`],
-//! and every error of the SDK is judged in [`errors`].
+//! The SDK makes single attempts, and this module retries them ([`attempts`]), because a
+//! conditional put must know that an earlier attempt may have succeeded although its answer was
+//! lost. [`transfer`] moves large objects, [`listing`] lists, and [`errors`] classifies every error
+//! of the SDK.
 
 mod attempts;
 mod bucket;
@@ -23,7 +24,7 @@ use futures::stream::BoxStream;
 
 use bucket::{Bucket, WRITE_ID};
 use errors::Fault;
-use operation::Doing;
+use operation::Operation;
 
 use super::interface::{ObjectMeta, ObjectStore, PutOutcome};
 use crate::error::Result;
@@ -35,11 +36,11 @@ pub struct S3Store {
 }
 
 impl S3Store {
-    /// Prepares access to `bucket` below `prefix` (may be empty). Nothing is sent yet: missing credentials, an unknown
-    /// bucket or a server that is down show at the first request.
+    /// Prepares access to `bucket` below `prefix` (may be empty). No request is sent: missing
+    /// credentials, an unknown bucket or an unavailable server cause errors at the first request.
     ///
     /// # Errors
-    /// InvalidInput where the bucket's name, the prefix or the endpoint cannot be used.
+    /// InvalidInput if the bucket's name, the prefix or the endpoint is not valid.
     pub async fn open(bucket: &str, prefix: &str, settings: &S3Settings) -> Result<S3Store> {
         Ok(S3Store { bucket: Bucket::open(bucket, prefix, settings).await? })
     }
@@ -62,7 +63,7 @@ impl ObjectStore for S3Store {
     }
 
     async fn head(&self, key: &str) -> Result<ObjectMeta> {
-        Ok(self.bucket.look(key).await?.0)
+        Ok(self.bucket.head_with_write_id(key).await?.0)
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
@@ -78,11 +79,11 @@ impl ObjectStore for S3Store {
             let put = self.bucket.client.put_object().bucket(&self.bucket.name).key(&full).if_none_match("*");
             put.metadata(WRITE_ID, &id).body(ByteStream::from(bytes.clone())).customize().interceptor(progress).send()
         };
-        match self.bucket.attempt(Doing("create", key), self.bucket.stall_timeout, request).await {
+        match self.bucket.attempt(Operation("create", key), self.bucket.stall_timeout, request).await {
             Ok(_) => Ok(PutOutcome::Created),
-            // A first attempt that is refused wrote nothing. A later one may have met this call's own object, whose answer
-            // was lost; two callers with the same bytes differ in their id.
-            Err(Fault::PreconditionFailed(_)) if sent > 1 => match self.bucket.look(key).await {
+            // A refused first attempt wrote nothing. A later attempt may have found the object of
+            // this call, whose answer was lost; two callers with the same bytes differ in their id.
+            Err(Fault::PreconditionFailed(_)) if sent > 1 => match self.bucket.head_with_write_id(key).await {
                 Ok((_, found)) if found.as_deref() == Some(id.as_str()) => Ok(PutOutcome::Created),
                 Ok(_) => Ok(PutOutcome::AlreadyExists),
                 Err(e) => Err(e),
@@ -112,7 +113,7 @@ impl ObjectStore for S3Store {
                 .interceptor(progress)
                 .send()
         };
-        match self.bucket.attempt(Doing("delete", key), self.bucket.stall_timeout, request).await {
+        match self.bucket.attempt(Operation("delete", key), self.bucket.stall_timeout, request).await {
             Ok(_) | Err(Fault::NotFound(_)) => Ok(()),
             Err(fault) => Err(fault.into_error()),
         }
@@ -125,7 +126,8 @@ impl fmt::Debug for S3Store {
     }
 }
 
-/// A word that no other call, process or machine uses. The standard library seeds each hasher from the operating system's random numbers.
+/// Returns an id that no other call, process or machine uses. The standard library seeds each
+/// hasher from the operating system's random numbers.
 fn unique_id() -> String {
     format!(
         "{:016x}{:016x}",

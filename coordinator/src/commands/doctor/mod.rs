@@ -1,5 +1,6 @@
-//! `jhalak doctor`: whether everything that a run needs is there.
+//! `jhalak doctor`: checks store, queue, ONNX Runtime, models and workers.
 
+#[cfg(feature = "local")]
 mod models;
 
 use std::time::{Duration, Instant};
@@ -15,20 +16,31 @@ use serde_json::{Value, json};
 use crate::artifacts::integrity;
 use crate::console::output::Output;
 
-/// Says whether everything that a run needs is there: store, queue, ONNX Runtime, models. Exit code 5 where something is not.
+/// Check store, queue, models and workers, or stored artifacts
 ///
-/// With --store (alone, or with a URL) looks through the store instead: commit records whose files are missing, or are not what was committed. Exit
-/// code 3 where there is one that was not repaired.
+/// Checks the store, the queue, ONNX Runtime and the models, and exits with 5 if a check fails.
+///
+/// With --store (alone or with a URL), checks the artifacts in the store instead: reports commit records whose files are
+/// missing or changed, and exits with 3 if any remain unrepaired.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  # Check everything that a run needs
+  jhalak doctor
+  # Check the artifacts in the configured store
+  jhalak doctor --store")]
 pub struct Doctor {
-    /// Remove the commit records of damaged artifacts, so that the next `run` or `submit` makes them again.
-    #[arg(long)]
+    /// Remove the commit records of damaged artifacts
+    ///
+    /// The next `run` or `submit` makes these artifacts again. Implies a check of the store.
+    #[arg(long, help_heading = "Store check")]
     repair: bool,
-    /// Send a probe through the queue to the workers of each kind and wait for their answer.
-    #[arg(long)]
+    /// Send a probe to the workers of each kind and wait for an answer
+    #[arg(long, help_heading = "Worker check")]
     workers: bool,
-    /// With --store: compare the sizes of files alone, and do not read their bytes.
-    #[arg(long)]
+    /// Compare only the sizes of files, not their contents
+    ///
+    /// Implies a check of the store.
+    #[arg(long, help_heading = "Store check")]
     quick: bool,
 }
 
@@ -46,7 +58,7 @@ impl Doctor {
         told.tell("store", &settings.store, check_store(&settings).await)?;
         told.tell("queue", &redact_url(&settings.queue), check_queue(&settings).await)?;
         if self.workers {
-            output.progress.say(&format!("asking the workers; they have {} s to answer", PROBE.as_secs()));
+            output.progress.say(&format!("probing the workers; waiting up to {} s for an answer", PROBE.as_secs()));
             let [extract, train] = queue::WorkKind::ALL;
             let (extracts, trains) = tokio::join!(probe(&settings, extract), probe(&settings, train));
             told.tell("workers", extract.name(), extracts)?;
@@ -63,7 +75,7 @@ impl Doctor {
     }
 }
 
-/// What was found so far: a person reads each check when it is known, a program all of them at the end.
+/// The checks so far: printed one by one as text, all at the end as JSON.
 struct Told<'a> {
     output: &'a Output,
     answer: Vec<Value>,
@@ -87,7 +99,7 @@ impl Told<'_> {
 impl Doctor {
     async fn look_through(&self, settings: &Settings, output: &Output) -> Result<u8> {
         let store = store::open(&settings.store, &settings.s3).await?;
-        let found = integrity::look(store.as_ref(), !self.quick).await?;
+        let found = integrity::check_store(store.as_ref(), !self.quick).await?;
         let mut text: String =
             found.damaged.iter().map(|damage| format!("{}: {}\n", damage.commit, damage.why)).collect();
         if self.repair {
@@ -95,14 +107,14 @@ impl Doctor {
                 store.delete(&damage.commit).await?;
             }
         }
-        text.push_str(&format!("{}: {} artifacts are as they were committed", store.url(), found.sound));
+        text.push_str(&format!("{}: {} artifacts are intact", store.url(), found.sound));
         if found.uncommitted > 0 {
-            text.push_str(&format!(", {} were begun and not committed (nobody looks at them)", found.uncommitted));
+            text.push_str(&format!(", {} are uncommitted (never read)", found.uncommitted));
         }
         text.push_str(&match (found.damaged.len(), self.repair) {
             (0, _) => String::new(),
-            (n, true) => format!(", {n} were not: their records are removed, and the next run makes them again"),
-            (n, false) => format!(", {n} are not: --repair has the next run make them again"),
+            (n, true) => format!(", {n} were damaged: their records are removed, and the next run makes them again"),
+            (n, false) => format!(", {n} are damaged: --repair lets the next run make them again"),
         });
         output.print(&json!({ "repaired": self.repair, "found": found }), &text)?;
         Ok(if found.damaged.is_empty() || self.repair { exit::DONE } else { exit::INVALID })
@@ -117,9 +129,9 @@ async fn check_store(settings: &Settings) -> Result<String> {
     let read = store.get(&key).await?;
     store.delete(&key).await?;
     if read == words {
-        Ok("writes, reads and deletes".into())
+        Ok("write, read and delete work".into())
     } else {
-        Err(Error::transient("read other bytes than were written"))
+        Err(Error::transient("the bytes read differ from the bytes written"))
     }
 }
 
@@ -130,10 +142,10 @@ async fn check_queue(settings: &Settings) -> Result<String> {
         waiting.push(format!("{} {}", queue.depth(&queue::Channel::Work(kind)).await?, kind.name()));
     }
     queue.close().await;
-    Ok(format!("reached; waiting jobs: {}", waiting.join(", ")))
+    Ok(format!("reachable; waiting jobs: {}", waiting.join(", ")))
 }
 
-/// How long workers may take to answer a probe: they may have their hands full.
+/// Wait for the answer to a probe; long, since all slots of a worker may be busy.
 const PROBE: Duration = Duration::from_secs(30);
 
 /// Sends a probe to the workers of `kind` and waits until one has committed it.
@@ -153,7 +165,7 @@ async fn probe(settings: &Settings, kind: queue::WorkKind) -> Result<String> {
         queue.publish(&queue::Channel::Work(kind), job.encode()?).await?;
         let delivery = tokio::time::timeout(PROBE, results.next()).await.map_err(|_| {
             Error::transient(format!(
-                "no worker answered within {} s: is one running, with this store?",
+                "no worker answered within {} s: check that one is running and uses this store",
                 PROBE.as_secs()
             ))
         })??;

@@ -1,14 +1,15 @@
-//! The part of `jhalak doctor` that looks at models: the library, the provider that really runs, each model file, one inference of each.
+//! The model checks of `jhalak doctor`: the library, the provider that really runs, each model file, one inference of
+//! each.
 
 use jhalak_common::models::{Model, Registry};
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, hash};
-use jhalak_worker::inference::{Examined, Models, library_version};
+use jhalak_worker::inference::{ModelDiagnostics, Models, library_version};
 
-/// A check's name, the place that it looks at, and what it found.
+/// Name, location and result of a check.
 type Check = (String, String, Result<String>);
 
-/// Checks the library and every model of the registry that is there. One that the settings choose has to be there.
+/// Checks the library and every model of the registry whose file exists. A model selected by the settings must exist.
 pub(super) async fn check(settings: &Settings) -> Vec<Check> {
     let place = settings.models.onnxruntime.display().to_string();
     let library = |found| ("onnxruntime".to_string(), place.clone(), found);
@@ -35,10 +36,8 @@ pub(super) async fn check(settings: &Settings) -> Vec<Check> {
         let name = format!("{} {}", model.role.name(), model.name);
         let found = match path.is_file() {
             true => look(&models, model, &path).await,
-            false if chosen.contains(&model.name) => {
-                Err(Error::invalid(format!("it is not there: {}", model.way_back())))
-            }
-            false => Ok("not there, and not chosen".into()),
+            false if chosen.contains(&model.name) => Err(Error::invalid(format!("missing: {}", model.way_back()))),
+            false => Ok("missing, not selected by the settings".into()),
         };
         checks.push((name, path.display().to_string(), found));
     }
@@ -49,25 +48,25 @@ async fn look(models: &Models, model: &Model, path: &std::path::Path) -> Result<
     let (found, _) = hash::of_file(path.to_path_buf()).await?;
     if found != model.sha256 {
         return Err(Error::invalid(format!(
-            "its SHA-256 is {found} and not {} as the registry says: {}",
+            "its SHA-256 is {found}, the registry lists {}: {}",
             model.sha256,
             model.way_back()
         )));
     }
     let examined = tokio::task::block_in_place(|| {
         models.session(model)?;
-        models.examine(model)
+        models.diagnose(model)
     })?;
     Ok(words(&examined))
 }
 
-fn words(examined: &Examined) -> String {
+fn words(examined: &ModelDiagnostics) -> String {
     let tensors = |t: &[(String, Vec<usize>)]| {
         t.iter().map(|(name, shape)| format!("{name} {shape:?}")).collect::<Vec<_>>().join(", ")
     };
     let nodes: Vec<String> = examined.nodes.iter().map(|(provider, n)| format!("{n} nodes on {provider}")).collect();
     format!(
-        "checksum right; {}; {:.1} ms for {} -> {}",
+        "checksum matches; {}; {:.1} ms for {} -> {}",
         nodes.join(", "),
         examined.ms,
         tensors(&examined.inputs),

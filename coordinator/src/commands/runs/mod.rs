@@ -1,6 +1,7 @@
 //! Commands that start runs and look after them.
 
 pub(super) mod cancel;
+mod outcome;
 pub(super) mod quarantine;
 pub(super) mod report;
 #[cfg(feature = "local")]

@@ -1,4 +1,4 @@
-//! `jhalak quarantine` and `jhalak retry`: jobs that were given up.
+//! `jhalak quarantine` and `jhalak retry`: jobs that failed for good.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,16 +15,23 @@ use jhalak_common::{Error, Result};
 use serde_json::json;
 
 use crate::console::output::Output;
-use crate::run::missing::quarantine_keys;
+use crate::run::quarantined;
 
-/// Dead letters that are looked through at a time.
+/// Dead letters that are inspected at a time.
 const DEAD_LETTERS: u16 = 1_000;
 
-/// The next dead letter comes within this time, or there is none.
+/// Wait for the next dead letter; after it the queue counts as empty.
 const NEXT_LETTER: Duration = Duration::from_millis(500);
 
-/// Jobs that were given up, each with its reason.
+/// Inspect, resend or forget quarantined jobs
+///
+/// A job is quarantined when its input is not valid or its attempts are used up. The rest of the run continues.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  # List the quarantined jobs of every run
+  jhalak quarantine ls
+  # Allow the quarantined jobs of a run again; the same `run` then retries them
+  jhalak retry RUN")]
 pub struct Quarantine {
     #[command(subcommand)]
     command: QuarantineCommand,
@@ -32,34 +39,70 @@ pub struct Quarantine {
 
 #[derive(Subcommand)]
 enum QuarantineCommand {
-    /// A line a job.
+    /// List quarantined jobs with their reasons, one per line
+    #[command(after_help = "Examples:
+  # List the quarantined jobs of every run in the store
+  jhalak quarantine ls
+  # List those of one run, as JSON
+  jhalak quarantine ls RUN --json")]
     Ls {
-        /// The run [default: every run of the store]
+        /// Run id
+        ///
+        /// [default: every run in the store]
         run: Option<String>,
     },
-    /// Everything known of one job: the run, the reason with its causes, the message.
+    /// Show one quarantined job: run, reason with its causes, and message
+    #[command(after_help = "Examples:
+  # Show a job; `jhalak quarantine ls` lists the runs and jobs
+  jhalak quarantine show RUN JOB
+  # Print it as JSON
+  jhalak quarantine show RUN JOB --json")]
     Show {
-        /// The run.
+        /// Run id, as listed by `jhalak status`
         run: String,
-        /// The job, as `ls` names it.
+        /// Job id, as listed by `jhalak quarantine ls`
         job: String,
     },
-    /// Sends jobs to the workers again, as if they had never been tried. Needs the queue; the next `submit` of the run finds what they made.
+    /// Send quarantined jobs to the workers again, with new attempts
+    ///
+    /// Needs the broker. The next `submit` of the run takes their results into the report.
+    #[command(after_help = "Examples:
+  # Send every quarantined job of a run again
+  jhalak quarantine requeue RUN --queue amqp://localhost
+  # Send one job again
+  jhalak quarantine requeue RUN JOB --queue amqp://localhost")]
     Requeue(Chosen),
-    /// Forgets jobs: their records and their dead letters are removed. The next `submit` of the run plans what is missing anew.
+    /// Remove the records and dead letters of quarantined jobs
+    ///
+    /// The next `submit` of the run plans the missing work again.
+    #[command(after_help = "Examples:
+  # Drop every quarantined job of a run
+  jhalak quarantine drop RUN
+  # Drop one job
+  jhalak quarantine drop RUN JOB")]
     Drop(Chosen),
 }
 
 #[derive(Args)]
 struct Chosen {
-    /// The run.
+    /// Run id, as listed by `jhalak status`
     run: String,
-    /// The jobs, as `ls` names them; all of them where none is named.
+    /// Job ids, as listed by `jhalak quarantine ls`
+    ///
+    /// [default: every quarantined job of the run]
     jobs: Vec<String>,
 }
 
-/// Lets the jobs that a run gave up, and a run that was cancelled, be tried again by the next `run` or `submit`.
+/// Allow quarantined jobs and cancelled runs to be tried again
+///
+/// Starts nothing itself: the next `run` or `submit` of the same dataset and settings tries the jobs again. Without job
+/// ids, it also revokes the cancellation of the run.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  # Allow every quarantined job of a run; `jhalak status` lists the run ids
+  jhalak retry RUN
+  # Start the run again
+  jhalak run --dataset .local/demo/dataset --config demo/jhalak.toml")]
 pub struct Retry {
     #[command(flatten)]
     chosen: Chosen,
@@ -81,8 +124,8 @@ impl Quarantine {
                 };
                 let text = match (&run, records.is_empty()) {
                     (_, false) => records.iter().map(line).collect(),
-                    (Some(run), true) => format!("no job of the run {run} is quarantined"),
-                    (None, true) => format!("no job of any run in {} is quarantined", store.url()),
+                    (Some(run), true) => format!("the run {run} has no quarantined jobs"),
+                    (None, true) => format!("the store {} has no quarantined jobs", store.url()),
                 };
                 output.print(&records, &text)?;
             }
@@ -112,7 +155,7 @@ impl Quarantine {
                     }
                 };
                 let jobs: Vec<&String> = records.iter().map(|r| &r.job).collect();
-                let text = format!("{} jobs forgotten, {letters} dead letters removed", jobs.len());
+                let text = format!("{} jobs dropped, {letters} dead letters removed", jobs.len());
                 output.print(&json!({ "run": chosen.run, "jobs": jobs, "dead_letters": letters }), &text)?;
             }
         }
@@ -137,9 +180,9 @@ impl Retry {
                 run::put_json(store, &key, &open).await?;
             }
         }
-        let revived = if cancelled { "the run is cancelled no more, and " } else { "" };
+        let revived = if cancelled { "the run is no longer cancelled; " } else { "" };
         let text =
-            format!("{revived}{} jobs may be tried again: start the same `run` or `submit` once more", records.len());
+            format!("{revived}{} jobs can be tried again: start the same `run` or `submit` again", records.len());
         let jobs: Vec<&String> = records.iter().map(|r| &r.job).collect();
         output.print(&json!({ "run": run, "jobs": jobs, "revived": cancelled }), &text)?;
         Ok(exit::DONE)
@@ -149,15 +192,16 @@ impl Retry {
 async fn requeue(chosen: Chosen, store: &dyn ObjectStore, settings: &Settings, output: &Output) -> Result<u8> {
     if settings.queue == "memory:" {
         return Err(Error::invalid(
-            "requeue needs the broker of the workers: set queue (JHALAK__QUEUE) to amqp://..., or use `jhalak retry` and `jhalak run`",
+            "requeue needs the broker: set queue (JHALAK__QUEUE) to amqp://..., or use `jhalak retry`, then `jhalak run`",
         ));
     }
     let records = chosen.records(store).await?;
-    // What is no job of this version cannot be run: it stays.
+    // Messages of another version cannot be run: their records stay.
     let (jobs, kept): (Vec<_>, Vec<_>) = records.into_iter().partition(|r| job(r).is_some());
     let queue = queue::open(&settings.queue, &settings.rabbitmq).await?;
     let sent = async {
-        // Sent last: the job may fail again at once, and what it leaves then must stay. What dies in between is planned anew by the next submit.
+        // Sent last: the job may fail again at once, and its new record must stay. If this process ends in between,
+        // the next submit plans the job again.
         let letters = remove_letters(queue.as_ref(), &chosen.run, &jobs).await?;
         for record in &jobs {
             let Some(job) = job(record) else { continue };
@@ -170,23 +214,25 @@ async fn requeue(chosen: Chosen, store: &dyn ObjectStore, settings: &Settings, o
     queue.close().await;
     let letters = sent?;
     let names = |records: &[QuarantineRecord]| records.iter().map(|r| r.job.clone()).collect::<Vec<_>>();
-    let mut text =
-        format!("{} jobs sent again; `jhalak submit` once more takes their results into the report\n", jobs.len());
+    let mut text = format!(
+        "{} jobs sent again; start the same `submit` again to take their results into the report\n",
+        jobs.len()
+    );
     for record in &kept {
-        text.push_str(&format!("kept: {} is no job that this version can send ({})\n", record.job, record.reason));
+        text.push_str(&format!("kept: this version cannot send the job {} ({})\n", record.job, record.reason));
     }
     let answer = json!({ "run": chosen.run, "jobs": names(&jobs), "kept": names(&kept), "dead_letters": letters });
     output.print(&answer, &text)?;
     Ok(if kept.is_empty() { exit::DONE } else { exit::QUARANTINED })
 }
 
-/// The job of a record, as if it had never been tried.
+/// Returns the job of a record with its attempts reset.
 fn job(record: &QuarantineRecord) -> Option<Job> {
     let job = Job::decode(record.message.to_string().as_bytes()).ok()?;
     Some(Job { attempt: 0, ..job })
 }
 
-/// Removes the dead letters of these jobs from the broker, and leaves all others. Returns how many.
+/// Removes the dead letters of these jobs from the broker, leaves all others, and returns the number removed.
 async fn remove_letters(queue: &dyn Queue, run: &str, records: &[QuarantineRecord]) -> Result<usize> {
     let jobs: BTreeSet<&str> = records.iter().map(|r| r.job.as_str()).collect();
     if jobs.is_empty() {
@@ -194,7 +240,7 @@ async fn remove_letters(queue: &dyn Queue, run: &str, records: &[QuarantineRecor
     }
     let mut letters = queue.consume(&Channel::Quarantine, DEAD_LETTERS).await?;
     let (mut removed, mut others) = (0, Vec::new());
-    // Those of others are held until the end, so that each is met once.
+    // Other letters are held until the end, so that each is delivered once.
     while others.len() < usize::from(DEAD_LETTERS) {
         let Ok(letter) = tokio::time::timeout(NEXT_LETTER, letters.next()).await else { break };
         let Some(letter) = letter? else { break };
@@ -234,7 +280,7 @@ fn unknown(run: &str, job: &str) -> Error {
 
 async fn records(store: &dyn ObjectStore, run: &str) -> Result<Vec<QuarantineRecord>> {
     jhalak_common::store::check_prefix(&quarantine_folder(run))?;
-    read_all(store, quarantine_keys(store, run).await?).await
+    read_all(store, quarantined::keys(store, run).await?).await
 }
 
 async fn read_all(store: &dyn ObjectStore, keys: BTreeSet<String>) -> Result<Vec<QuarantineRecord>> {

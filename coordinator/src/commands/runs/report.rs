@@ -1,4 +1,4 @@
-//! `jhalak report`: a run's main figures and where its report is.
+//! `jhalak report`: the main results of a run and the location of its report.
 
 use clap::Args;
 use jhalak_common::process::exit;
@@ -10,10 +10,17 @@ use jhalak_common::{Error, ErrorKind, Result};
 use crate::console::output::Output;
 use crate::report::{Report, summary};
 
-/// Shows a run's main figures and where its report is; with --json the whole report.
+/// Show the main results of a run and the location of its report
+///
+/// With --json, prints the whole report.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  # Show the results of a run; `jhalak status` lists the run ids
+  jhalak report RUN
+  # Print the whole report as JSON
+  jhalak report RUN --json")]
 pub struct ReportCommand {
-    /// The run.
+    /// Run id, as listed by `jhalak status`
     run: String,
 }
 

@@ -13,14 +13,22 @@ use jhalak_worker::job_loop::Worker;
 use jhalak_worker::jobs::Context;
 use tokio_util::sync::CancellationToken;
 
+use super::outcome;
 use crate::commands::args::{DatasetArgs, GridArgs};
 use crate::console::output::Output;
 use crate::plan::{self, Request, dataset_source};
-use crate::run::Conduct;
+use crate::run::RunDriver;
 
-/// Does everything in this process, without servers: extraction, embeddings, training, report. Started again, it goes on where it was;
-/// what is committed is not done again.
+/// Run the whole pipeline in this process, without servers
+///
+/// Extracts keyframes and sound, computes embeddings, evaluates models, fits the final model and writes the report.
+/// An interrupted run resumes when the same command is started again: committed artifacts are not made twice.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  # Run the demo with its settings
+  jhalak run --dataset .local/demo/dataset --config demo/jhalak.toml
+  # Print the result as JSON, without progress output
+  jhalak run --dataset .local/demo/dataset --config demo/jhalak.toml --json -q")]
 pub struct Run {
     #[command(flatten)]
     dataset: DatasetArgs,
@@ -52,23 +60,25 @@ impl Run {
             let stop_worker = stop_worker.clone();
             async move { worker.run(&WorkKind::ALL, stop_worker).await }
         });
-        let conduct = Conduct {
+        let driver = RunDriver {
             plan: &plan,
             reading: &source.reading,
             store,
             queue: queue.clone(),
             settings: &settings,
-            output: &output,
+            progress: &output.progress,
             stop: &stop,
             wait: true,
             reprocess: None,
         };
         let panicked = |e| Error::bug("the worker panicked").with_source(e);
         let code = tokio::select! {
-            ended = conduct.go() => {
+            ended = driver.run() => {
+                // Reported before the worker stops: its errors must not hide the outcome of the run.
+                let code = ended.and_then(|ended| outcome::print(ended, &plan, true, &output));
                 stop_worker.cancel();
                 let worked = working.await.map_err(panicked)?;
-                let code = ended?;
+                let code = code?;
                 worked?;
                 code
             }

@@ -1,4 +1,4 @@
-//! `jhalak status`: where runs stand.
+//! `jhalak status`: the status of runs.
 
 use clap::Args;
 use futures::TryStreamExt;
@@ -11,10 +11,19 @@ use serde_json::json;
 
 use crate::console::output::Output;
 
-/// Says where runs stand, by what the store holds.
+/// Show the status of runs
+///
+/// Reads the store alone, so it works from any machine and needs no queue.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  # Show every run in the store
+  jhalak status
+  # Print the status as JSON, with job counts and times
+  jhalak status --json")]
 pub struct Status {
-    /// The run; every run of the store where it is not given.
+    /// Run id
+    ///
+    /// [default: every run in the store]
     run: Option<String>,
 }
 
@@ -41,7 +50,7 @@ impl Status {
             answer.push(json!({ "run": run, "state": state }));
         }
         if answer.is_empty() {
-            text = format!("the store {} has no run yet", store.url());
+            text = format!("the store {} has no runs yet", store.url());
         }
         output.print(&answer, &text)?;
         Ok(exit::DONE)

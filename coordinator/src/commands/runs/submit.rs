@@ -11,39 +11,56 @@ use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result, queue, store};
 use serde_json::json;
 
+use super::outcome;
 use crate::commands::args::{DatasetArgs, GridArgs};
 use crate::console::output::Output;
 use crate::plan::{self, Plan, Request, dataset_source};
-use crate::run::Conduct;
+use crate::run::RunDriver;
 use crate::run::{dry_run, reprocess};
 
-/// Plans a run over a dataset and sends its jobs to the workers on the queue; stays until the report is written. What is committed already
-/// is not done again, and the same dataset with the same settings is the same run, whoever submits it. Killed and started again, it goes on.
+/// Plan a run, send its jobs to workers and wait for the report
+///
+/// Committed artifacts are not made again. The same dataset with the same settings is the same run, whoever submits
+/// it: submit again to resume a run whose coordinator was stopped. Needs a queue and a store that the workers share.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  # Show what a run of the demo would do, and why
+  jhalak submit --dataset .local/demo/dataset --dry-run
+  # Submit to a broker, leave a coordinator in the background and return
+  jhalak submit --dataset .local/demo/dataset --queue amqp://localhost --detach")]
 pub struct Submit {
     #[command(flatten)]
     dataset: DatasetArgs,
     #[command(flatten)]
     grid: GridArgs,
-    /// Stay until the run has ended, also where another coordinator drives it (the default, but with --slot).
-    #[arg(long, conflicts_with = "detach")]
+    /// Wait until the run has ended, even if another coordinator drives it
+    ///
+    /// Implied without --slot.
+    #[arg(long, conflicts_with = "detach", help_heading = "Execution")]
     wait: bool,
-    /// Plan the run, leave a coordinator in the background, and return. `jhalak watch RUN` shows how it goes.
-    #[arg(long)]
+    /// Leave a coordinator in the background and return
+    ///
+    /// `jhalak watch RUN` shows the progress of the run.
+    #[arg(long, help_heading = "Execution")]
     detach: bool,
-    /// What the run is for, as in 2026-11-22: one run a slot. A second submit of a slot finds the first, says so and ends with 0, or goes on
-    /// where its coordinator died. A CronJob gives the name of its Job, which ends in the scheduled minute.
-    #[arg(long, env = "JHALAK_SLOT", value_name = "WORD")]
+    /// Start at most one run for this slot, for example 2026-11-22
+    ///
+    /// A second submit of the slot reports the existing run and exits with 0, or resumes the run if its coordinator
+    /// was stopped. A Kubernetes CronJob passes the name of its Job, which ends in the scheduled minute.
+    #[arg(long, env = "JHALAK_SLOT", hide_env_values = true, value_name = "NAME", help_heading = "Execution")]
     slot: Option<String>,
-    /// Extract only trailers that lack a kind of artifact altogether: a changed model or setting alone sends nothing. Without any, nothing is run.
-    #[arg(long)]
+    /// Extract only trailers that lack an artifact of some kind
+    ///
+    /// A changed model or setting alone causes no extraction. Nothing is run if no trailer is new.
+    #[arg(long, help_heading = "Selection")]
     only_new: bool,
-    /// Make artifacts of this kind again although they are committed, and what is made from them: keyframes, scenes, objects, video-embedding, audio-embedding,
-    /// video-table, audio-table, cell.
-    #[arg(long, value_name = "KIND", value_parser = kind)]
+    /// Make committed artifacts of this kind again, and all artifacts derived from them
+    ///
+    /// Kinds: keyframes, scenes, objects, video-embedding, audio-embedding, video-table, audio-table, cell.
+    #[arg(long, value_name = "KIND", value_parser = kind, help_heading = "Selection")]
     reprocess: Option<ArtifactKind>,
-    /// Print what would run and why; send, write and remove nothing.
-    #[arg(long)]
+    /// Print the planned work and its reasons without changing anything
+    #[arg(long, help_heading = "Execution")]
     dry_run: bool,
 }
 
@@ -56,10 +73,10 @@ impl Submit {
         let settings = self.grid.apply(settings);
         if settings.queue == "memory:" && !self.dry_run {
             return Err(Error::invalid(
-                "submit needs a broker that workers share: set queue (JHALAK__QUEUE) to amqp://..., or use `jhalak run`, which needs none",
+                "submit needs a broker: set queue (JHALAK__QUEUE) to amqp://..., or use `jhalak run`, which needs none",
             ));
         }
-        // A variable that is set to nothing is one that is not set.
+        // An empty variable counts as unset.
         self.slot = self.slot.filter(|slot| !slot.is_empty());
         let stop = shutdown::on_signal()?;
         let mut source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
@@ -69,20 +86,20 @@ impl Submit {
         let share = (!self.dry_run).then_some(store.as_ref());
         let draft = plan::draft(store.as_ref(), &source, &settings, request, share).await?;
         if self.dry_run {
-            return self.explain(store.as_ref(), &draft.plan, &output).await;
+            return self.describe(store.as_ref(), &draft.plan, &output).await;
         }
         if draft.plan.spec.only.as_ref().is_some_and(|only| only.is_empty()) {
-            output.print(&json!({ "run": null, "new": 0 }), "no trailer is new: nothing is run")?;
+            output.print(&json!({ "run": null, "new": 0 }), "no new trailers: nothing to run")?;
             return Ok(exit::DONE);
         }
-        // Refused or unreachable, it is told before anything is written.
+        // A refused or unreachable queue is reported before anything is written.
         let queue = queue::open(&settings.queue, &settings.rabbitmq).await?;
         let asked = draft.plan.spec.dataset.content;
         let (plan, found) = plan::freeze(store.as_ref(), draft).await?;
         let id = &plan.spec.id;
         output.progress.say(&format!("run {id} in {}", store.url()));
         if found && plan.spec.slot.is_some() {
-            output.progress.say(&format!("the slot has its run already, planned {:.0}", plan.spec.created));
+            output.progress.say(&format!("the slot already has a run, planned at {:.0}", plan.spec.created));
             if let (false, Some(state)) = (self.wait, ended(store.as_ref(), id).await?) {
                 queue.close().await;
                 let text = format!("the run {id} has ended: {}", state.stage.name());
@@ -92,7 +109,7 @@ impl Submit {
         }
         if plan.spec.dataset.content != asked {
             output.progress.say(
-                "the dataset has changed since this slot's run was planned: the run goes on with what was frozen then",
+                "the dataset has changed since the run of this slot was planned: resuming with the frozen dataset",
             );
             source.reading.dataset = plan::frozen_dataset(store.as_ref(), &plan).await?;
         }
@@ -100,29 +117,30 @@ impl Submit {
             queue.close().await;
             return leave(&plan, &output);
         }
-        let conduct = Conduct {
+        let driver = RunDriver {
             plan: &plan,
             reading: &source.reading,
             store,
             queue: queue.clone(),
             settings: &settings,
-            output: &output,
+            progress: &output.progress,
             stop: &stop,
             wait: self.wait || self.slot.is_none(),
             reprocess: self.reprocess,
         };
-        let ended = conduct.go().await;
+        let wait = driver.wait;
+        let ended = driver.run().await;
         queue.close().await;
-        ended
+        outcome::print(ended?, &plan, wait, &output)
     }
 
-    async fn explain(&self, store: &dyn ObjectStore, plan: &Plan, output: &Output) -> Result<u8> {
+    async fn describe(&self, store: &dyn ObjectStore, plan: &Plan, output: &Output) -> Result<u8> {
         let again = match self.reprocess {
-            Some(kind) => reprocess::chosen(store, plan, kind).await?,
+            Some(kind) => reprocess::select(store, plan, kind).await?,
             None => Vec::new(),
         };
-        let explanation = dry_run::explain(store, plan, &again).await?;
-        output.print(&explanation, &explanation.text())?;
+        let dry_run = dry_run::describe(store, plan, &again).await?;
+        output.print(&dry_run, &dry_run.text())?;
         Ok(exit::DONE)
     }
 }
@@ -146,7 +164,7 @@ fn leave(plan: &Plan, output: &Output) -> Result<u8> {
     command.process_group(0).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
     let child = command.spawn().map_err(|e| Error::from(e).context("the coordinator in the background"))?;
     let text = format!(
-        "run {run} is driven by process {} in the background, its words go to {}\n`jhalak watch {run}` shows how it goes, `jhalak cancel {run}` ends it",
+        "run {run} is driven by process {} in the background, log: {}\nshow its progress: jhalak watch {run}\ncancel it:         jhalak cancel {run}",
         child.id(),
         log.display()
     );

@@ -1,4 +1,4 @@
-//! `jhalak watch`: how a run goes, from any machine that reads the store.
+//! `jhalak watch`: the progress of a run, from any machine that reads the store.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::console::output::Output;
 use crate::console::progress::Meter;
 use crate::run::lease;
-use crate::run::missing::quarantine_keys;
+use crate::run::quarantined;
 
 /// How often the store is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -23,11 +23,18 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A state that stays the same for so long is worth a word.
 const SILENT: Duration = Duration::from_secs(30);
 
-/// Shows how a run goes until it has ended: its stage, how many jobs are done, their rate, the time left, and what fails. Reads the store alone.
-/// The exit code is the run's: 0 done, 4 with quarantined jobs, 130 cancelled. With --json a line for each change.
+/// Show the progress of a run until it ends
+///
+/// Shows the stage, jobs done, rate, time left and failures. Reads the store alone. With --json, prints one object per
+/// line for each change. Exits with the result of the run: 0 done, 4 with quarantined jobs, 130 cancelled.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  # Follow a run; `jhalak status` lists the run ids
+  jhalak watch RUN
+  # Print one JSON object per line for each change
+  jhalak watch RUN --json")]
 pub struct Watch {
-    /// The run.
+    /// Run id, as listed by `jhalak status`
     run: String,
 }
 
@@ -72,12 +79,12 @@ impl Watch {
             if !warned && changed.elapsed() > SILENT {
                 warned = true;
                 let who = match lease::holder(store.as_ref(), &self.run).await? {
-                    Some(holder) => format!("its coordinator was {holder}"),
-                    None => "no coordinator drives it".into(),
+                    Some(holder) => format!("its last coordinator: {holder}"),
+                    None => "it has no coordinator".into(),
                 };
                 let seconds = SILENT.as_secs();
                 output.progress.say(&format!(
-                    "no word of the run for {seconds} s; {who}: the same `submit` once more goes on with it"
+                    "no change for {seconds} s; {who}; to resume the run, start the same `submit` again"
                 ));
             }
             last = Some(state);
@@ -89,7 +96,7 @@ impl Watch {
     }
 
     async fn show_failures(&self, store: &dyn ObjectStore, shown: &mut BTreeSet<String>, meter: &Meter) -> Result<()> {
-        for key in quarantine_keys(store, &self.run).await? {
+        for key in quarantined::keys(store, &self.run).await? {
             if shown.contains(&key) {
                 continue;
             }

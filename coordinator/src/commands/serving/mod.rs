@@ -1,4 +1,4 @@
-//! Commands that ask a fitted model.
+//! Commands that query a fitted model.
 
 pub(super) mod predict;
 pub(super) mod recommend;

@@ -1,4 +1,4 @@
-//! `jhalak predict`: what a viewer thinks of a movie, and why.
+//! `jhalak predict`: class probabilities of a movie for a viewer, with reasons.
 
 use clap::Args;
 use jhalak_common::process::exit;
@@ -9,14 +9,23 @@ use serde::Serialize;
 use super::viewer_args::{Answer, ModelFacts, ViewerArgs, in_words};
 use crate::console::output::Output;
 
-/// Predicts what a viewer thinks of a movie: probabilities of dislike, neutral and like, and why. Asks the model that `jhalak fit` stored. A rating that
-/// the viewer gave this movie is not used in its own prediction.
+/// Predict whether a viewer likes a movie, with reasons
+///
+/// Prints the probabilities of dislike, neutral and like, from the model that `jhalak run` or `jhalak fit` stored. If the
+/// viewer has rated the movie, that rating is not used.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  # Predict for a viewer of the demo, with the movie given by title
+  jhalak predict --user synthetic-001 --movie \"Tears of Steel\"
+  # Predict for a new viewer, from two ratings
+  jhalak predict --like tt9900001 --dislike tt9900013 --movie tt9900003")]
 pub struct Predict {
     #[command(flatten)]
     viewer: ViewerArgs,
-    /// The movie, by id or title; may be left out where --movie-file holds one movie.
-    #[arg(long, value_name = "MOVIE")]
+    /// Movie to predict, by id or title
+    ///
+    /// Not needed if --movie-file holds a single movie.
+    #[arg(long, value_name = "MOVIE", help_heading = "Movies")]
     movie: Option<String>,
 }
 
@@ -36,12 +45,11 @@ impl Predict {
             (Some(word), _) => viewer.movie(word)?,
             (None, [one]) => *one,
             (None, _) => {
-                return Err(Error::usage("which movie? name it with --movie, or give one movie in --movie-file"));
+                return Err(Error::usage("no movie given: name it with --movie, or pass one movie in --movie-file"));
             }
         };
         let probabilities = viewer.asking.predict(&[movie])?;
-        let probabilities =
-            *probabilities.first().ok_or_else(|| Error::bug("a movie was asked about and not answered"))?;
+        let probabilities = *probabilities.first().ok_or_else(|| Error::bug("the model returned no prediction"))?;
         let answer = viewer.answer(movie, probabilities, self.viewer.reasons)?;
         let user = viewer.id(&self.viewer);
         let mut text = String::new();
@@ -58,7 +66,7 @@ impl Predict {
             100.0 * p.like
         ));
         if let Some(rated) = answer.rated {
-            text.push_str(&format!("  rated already: {} (not used here)\n", rated.name()));
+            text.push_str(&format!("  rated already: {} (not used)\n", rated.name()));
         }
         text.push_str(&format!("  because: {}\n", in_words(&answer.why)));
         output.print(&Prediction { user, answer, model: viewer.facts }, &text)?;

@@ -1,4 +1,4 @@
-//! `jhalak recommend`: what a viewer will probably like, and why.
+//! `jhalak recommend`: the movies that a viewer most probably likes, with reasons.
 
 use clap::Args;
 use jhalak_common::process::exit;
@@ -9,17 +9,24 @@ use serde::Serialize;
 use super::viewer_args::{Answer, ModelFacts, ViewerArgs, in_words};
 use crate::console::output::Output;
 
-/// Recommends movies to a viewer: the most probably liked first, the less probably disliked of equals, then by id. Movies that the viewer has rated
-/// are left out.
+/// Recommend movies to a viewer, with reasons
+///
+/// Orders movies by the probability of like (highest first), then of dislike (lowest first), then by id. Leaves out
+/// movies that the viewer has rated.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  # Recommend three movies to a viewer of the demo
+  jhalak recommend --user synthetic-001 --top 3
+  # Recommend to a new viewer, from two ratings
+  jhalak recommend --like tt9900001 --dislike tt9900013")]
 pub struct Recommend {
     #[command(flatten)]
     viewer: ViewerArgs,
-    /// How many movies.
-    #[arg(long, default_value_t = 10, value_name = "N")]
+    /// Number of movies
+    #[arg(long, default_value_t = 10, value_name = "N", help_heading = "Output")]
     top: usize,
-    /// Rank the movies that the viewer has rated too, each predicted without its own rating.
-    #[arg(long)]
+    /// Include movies that the viewer has rated, each predicted without its own rating
+    #[arg(long, help_heading = "Output")]
     include_rated: bool,
 }
 
@@ -105,13 +112,13 @@ fn text(answer: &Recommendations) -> String {
         ));
     }
     if answer.recommendations.is_empty() {
-        text.push_str("nothing is left to recommend\n");
+        text.push_str("no movies to recommend\n");
     }
     if answer.left_out_rated > 0 {
-        text.push_str(&format!("{} left out that the viewer has rated\n", answer.left_out_rated));
+        text.push_str(&format!("left out: {} movies that the viewer has rated\n", answer.left_out_rated));
     }
     if answer.left_out_without_embedding > 0 {
-        text.push_str(&format!("{} left out without an embedding\n", answer.left_out_without_embedding));
+        text.push_str(&format!("left out: {} movies without an embedding\n", answer.left_out_without_embedding));
     }
     text
 }

@@ -1,4 +1,4 @@
-//! Who asks a fitted model, and about what: shared by `predict` and `recommend`.
+//! The viewer, the model and new movies on the command line, shared by `predict` and `recommend`.
 
 use std::path::PathBuf;
 
@@ -16,41 +16,58 @@ use crate::artifacts::{embeddings, fitted_model};
 /// Suggestions for an id that is not known.
 const SUGGESTED: usize = 3;
 
-/// Who asks, and which model.
+/// The viewer and the model.
 #[derive(Args)]
 pub struct ViewerArgs {
-    /// The viewer's id in the dataset. Without it the viewer is new, and known by --like, --neutral and --dislike alone.
-    #[arg(long, value_name = "ID", required_unless_present_any = ["like", "neutral", "dislike"])]
+    /// Viewer id in the dataset
+    ///
+    /// Without it, the viewer is new and described by --like, --neutral and --dislike alone.
+    #[arg(
+        long,
+        value_name = "ID",
+        required_unless_present_any = ["like", "neutral", "dislike"],
+        help_heading = "Viewer"
+    )]
     user: Option<String>,
-    /// Movies that the viewer likes, by id or title, parted by commas or each with a --like of its own, beside or instead of what the dataset has.
-    #[arg(long, value_name = "MOVIES")]
+    /// Movies that the viewer likes, by id or title
+    ///
+    /// Separate several with commas, or repeat the option. With --user, they add to the ratings in the dataset.
+    #[arg(long, value_name = "MOVIES", help_heading = "Viewer")]
     like: Vec<String>,
-    /// Movies that the viewer is neutral to.
-    #[arg(long, value_name = "MOVIES")]
+    /// Movies that the viewer is neutral about, in the form of --like
+    #[arg(long, value_name = "MOVIES", help_heading = "Viewer")]
     neutral: Vec<String>,
-    /// Movies that the viewer dislikes.
-    #[arg(long, value_name = "MOVIES")]
+    /// Movies that the viewer dislikes, in the form of --like
+    #[arg(long, value_name = "MOVIES", help_heading = "Viewer")]
     dislike: Vec<String>,
-    /// New movies: a JSON object or list (id, name, genre, description, cast...), or CSV with the columns of movies.csv. Trailer embeddings that
-    /// the store has under their ids are used too.
-    #[arg(long, value_name = "FILE")]
+    /// File with new movies, as JSON or CSV
+    ///
+    /// JSON: one object or a list of objects (id, name, genre, description, cast...). CSV: the columns of movies.csv.
+    /// Trailer embeddings in the store with the same ids are used.
+    #[arg(long, value_name = "FILE", help_heading = "Movies")]
     movie_file: Option<PathBuf>,
-    /// A model that `jhalak fit --out DIR` wrote [default: the one that was fitted last into the store]
-    #[arg(long, value_name = "DIR")]
+    /// Model to query
+    ///
+    /// [default: ensemble, or network if no ensemble was fitted]
+    #[arg(long, alias = "answer", value_enum, value_name = "MODEL", help_heading = "Model")]
+    model: Option<ModelArg>,
+    /// Folder with a model, as written by `jhalak fit --out DIR`
+    ///
+    /// [default: the last model fitted into the store]
+    #[arg(long, value_name = "DIR", help_heading = "Model")]
     model_dir: Option<PathBuf>,
-    /// Which model answers [default: honest where it was fitted]
-    #[arg(long, value_enum, value_name = "MODEL")]
-    answer: Option<AnswerArg>,
-    /// How many of the viewer's rated movies are named as reasons.
-    #[arg(long, default_value_t = 3, value_name = "N")]
+    /// Number of rated movies that are listed as reasons
+    #[arg(long, default_value_t = 3, value_name = "N", help_heading = "Output")]
     pub reasons: usize,
 }
 
+/// See [`ModelKind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum AnswerArg {
-    /// The honest model.
-    Honest,
-    /// The classifier or ANN.
+enum ModelArg {
+    /// Stacked ensemble
+    #[value(alias = "honest")]
+    Ensemble,
+    /// Classifier or ANN, as fitted
     Network,
 }
 
@@ -108,10 +125,10 @@ impl ViewerArgs {
         let place = stored.place;
         let within = |e: Error| e.context(format!("the model {place}"));
         let served = LoadedModel::read(&stored.files, stored.dataset).map_err(|e| within(e.into()))?;
-        let which = match self.answer {
+        let which = match self.model {
             None => served.default_kind(),
-            Some(AnswerArg::Honest) => ModelKind::Ensemble,
-            Some(AnswerArg::Network) => ModelKind::Network,
+            Some(ModelArg::Ensemble) => ModelKind::Ensemble,
+            Some(ModelArg::Network) => ModelKind::Network,
         };
         let mut newcomers = self.newcomers(&served)?;
         let network = served.description.network.as_ref();
@@ -143,7 +160,7 @@ impl ViewerArgs {
                 let bytes = std::fs::read(path).map_err(|e| Error::from(e).context(format!("read {name}")))?;
                 let NewMovies { movies, unread } = read_movies(&name, &bytes)?;
                 if !unread.is_empty() {
-                    tracing::warn!("{name}: nothing is read from {}", unread.join(", "));
+                    tracing::warn!("{name}: ignoring {}", unread.join(", "));
                 }
                 let is_known = |genre: &&String| dataset.genres.contains(genre);
                 let mut strange: Vec<&String> =
@@ -151,7 +168,7 @@ impl ViewerArgs {
                 strange.sort_unstable();
                 strange.dedup();
                 if !strange.is_empty() {
-                    tracing::warn!("{name}: the model knows no genre {strange:?}, only {:?}", dataset.genres);
+                    tracing::warn!("{name}: unknown genres {strange:?}; the model has {:?}", dataset.genres);
                 }
                 movies
             }
@@ -166,7 +183,7 @@ impl ViewerArgs {
                 let word =
                     dataset.movies.iter().chain(&movies).nth(place as usize).map_or("", |movie| movie.id.as_str());
                 if said.iter().any(|(other, _)| *other == place) {
-                    return Err(Error::usage(format!("{word} is named twice in --like, --neutral and --dislike")));
+                    return Err(Error::usage(format!("{word} appears twice in --like, --neutral and --dislike")));
                 }
                 said.push((place, label));
             }
@@ -211,7 +228,7 @@ fn user(dataset: &Dataset, id: &str) -> Result<u32> {
     }
     let near = nearest(id, dataset.users.iter().map(|user| (user.id.as_str(), user.id.clone())));
     Err(Error::invalid(format!(
-        "no user `{id}` in the dataset {}{near}; a new viewer is described by --like, --neutral and --dislike instead",
+        "no user `{id}` in the dataset {}{near}; describe a new viewer with --like, --neutral and --dislike",
         dataset.name
     )))
 }
@@ -253,7 +270,7 @@ fn find_movie(known: &[Movie], new: &[Movie], word: &str) -> Result<u32> {
         several => {
             let year = |movie: &Movie| movie.year.map_or_else(String::new, |year| format!(" ({year})"));
             let ids: Vec<String> = several.iter().map(|movie| format!("{}{}", movie.id, year(movie))).collect();
-            Err(Error::invalid(format!("`{word}` is the title of several movies: name one of {}", ids.join(", "))))
+            Err(Error::invalid(format!("several movies have the title `{word}`: name one of {}", ids.join(", "))))
         }
     }
 }
@@ -281,26 +298,27 @@ fn nearest<'a>(word: &str, candidates: impl Iterator<Item = (&'a str, String)>) 
     }
 }
 
-/// What is known of the pair in one line for a person, for it and against it: what the others say first, which carries most wherever they are many.
+/// Formats the reasons on one line: other viewers first, who carry most weight where they are many, then genres and
+/// similar movies.
 pub fn in_words(why: &Explanation) -> String {
     let PerClass { dislike, neutral, like } = why.others;
     let mut parts = vec![match dislike + neutral + like {
-        0 => "nobody else rated it".to_owned(),
+        0 => "no other viewer rated it".to_owned(),
         all => format!("{like} of {all} other viewers like it{}", disliked(dislike)),
     }];
     for genre in why.genres.iter().take(2) {
         let PerClass { dislike, neutral, like } = genre.rated;
         let all = dislike + neutral + like;
-        parts.push(format!("of {} liked {like} of {all}{}", genre.genre, disliked(dislike)));
+        parts.push(format!("liked {like} of {all} {} movies{}", genre.genre, disliked(dislike)));
     }
-    // What is shown as 0.00 alike is no reason.
+    // A similarity that is shown as 0.00 is not a reason.
     for neighbour in why.neighbours.iter().filter(|neighbour| neighbour.similarity >= 0.005) {
         let verb = match neighbour.rated {
             Label::Like => "liked",
-            Label::Neutral => "was neutral to",
+            Label::Neutral => "neutral about",
             Label::Dislike => "disliked",
         };
-        parts.push(format!("{verb} {} ({:.2} alike)", neighbour.name, neighbour.similarity));
+        parts.push(format!("{verb} {} (similarity {:.2})", neighbour.name, neighbour.similarity));
     }
     parts.join("; ")
 }

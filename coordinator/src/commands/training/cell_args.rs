@@ -1,8 +1,9 @@
-//! A cell of the evaluation on the command line.
+//! A cell of the evaluation on the command line, shared by `evaluate` and `fit`.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use jhalak_common::dataset::{Dataset, FoldsBy, GivenFold, GivenFolds};
 use jhalak_common::evaluation::{
@@ -13,52 +14,107 @@ use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, hash};
 use jhalak_worker::recommend::split::leave_known;
 
-/// What is evaluated, and how.
+/// The cell of the evaluation.
 #[derive(Args)]
 pub struct CellArgs {
-    /// paper: as published, its leaks included; strict: without leaks.
-    #[arg(long, value_enum, default_value_t = ProtocolArg::Strict)]
-    pub protocol: ProtocolArg,
-    /// strict: what a fold holds out: random pairs, all pairs of some movies, or all pairs of some users but a few known ones [default: pairs; with
-    /// folds that are given, what they hold out]
-    #[arg(long, value_enum)]
-    pub split: Option<SplitArg>,
-    /// --split users: how many ratings of each test user are known [default: 5; of users that given folds name, 0]
-    #[arg(long, value_name = "N")]
-    pub known: Option<usize>,
-    /// What movies are described by: video, audio, audio+video, genre or metadata. Models that know labels alone take no notice of it.
-    #[arg(long, default_value = "genre")]
-    pub modality: Modality,
-    /// What predicts: classifier (the paper's cross attention), ann, honest, or a baseline: majority, user-majority, item-majority, bias,
-    /// bias-class-weighted, matrix-factorisation.
-    #[arg(long, default_value = "classifier")]
+    /// Model to evaluate
+    #[arg(long, value_parser = models(), default_value = "classifier", help_heading = "Model")]
     pub model: Model,
+    /// Movie features; the ensemble and the baselines ignore them
+    #[arg(long, value_parser = modalities(), default_value = "genre", help_heading = "Model")]
+    pub modality: Modality,
     #[command(flatten)]
     pub network: NetworkArgs,
-    /// paper: which of the publication's errors are repeated; none, or a list [default: own-label,upsampling,swapped-gl]
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "ERROR")]
-    pub errata: Option<Vec<Erratum>>,
-    /// Make something meaningless on purpose: what then beats the majority has seen a label.
-    #[arg(long, value_enum, value_name = "WHAT")]
-    pub control: Option<ControlArg>,
-    /// --model honest: also measure what is lost without each group of its features.
-    #[arg(long)]
-    pub ablation: bool,
-    /// The seed of every split, initialisation and shuffle [default: evaluate.seed of the settings]
-    #[arg(long)]
-    pub seed: Option<u64>,
-    /// Number of folds [default: evaluate.folds of the settings]; or folds that somebody else has published: a CSV file with the columns user, movie or both
-    /// and fold, or a folder with a file for each fold (those with `test` in their names, where there are such) that lists the users or the pairs it tests.
-    #[arg(long, value_name = "N|PATH")]
+    /// Evaluation protocol
+    #[arg(long, value_enum, default_value_t = ProtocolArg::Strict, help_heading = "Evaluation")]
+    pub protocol: ProtocolArg,
+    /// Data that each fold holds out (strict protocol)
+    ///
+    /// [default: pairs, or what the folds of --folds PATH hold out]
+    #[arg(long, value_enum, help_heading = "Evaluation")]
+    pub split: Option<SplitArg>,
+    /// Ratings of each test user that stay in training (--split users)
+    ///
+    /// [default: 5, or 0 for users listed by --folds PATH]
+    #[arg(long, value_name = "N", help_heading = "Evaluation")]
+    pub known: Option<usize>,
+    /// Number of folds, or a file or folder with given folds
+    ///
+    /// A CSV file needs the columns fold, and user, movie or both. A folder holds one file per fold that lists the users
+    /// or the pairs that the fold tests; if some names contain `test`, only these files are read.
+    ///
+    /// [default: setting evaluate.folds]
+    #[arg(long, value_name = "N|PATH", help_heading = "Evaluation")]
     pub folds: Option<FoldsArg>,
+    /// Seed of every split, initialisation and shuffle
+    ///
+    /// [default: setting evaluate.seed]
+    #[arg(long, help_heading = "Evaluation")]
+    pub seed: Option<u64>,
+    /// Errors of the publication to repeat, separated by commas (paper protocol)
+    ///
+    /// [default: own-label,upsampling,swapped-gl]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "ERROR", help_heading = "Evaluation")]
+    pub errata: Option<Vec<Erratum>>,
+    /// Run a negative control: a model that still beats the majority baseline leaks labels
+    #[arg(long, value_enum, value_name = "CONTROL", help_heading = "Evaluation")]
+    pub control: Option<ControlArg>,
+    /// Also evaluate without each group of features (--model ensemble)
+    #[arg(long, help_heading = "Evaluation")]
+    pub ablation: bool,
 }
 
-/// How many folds are drawn, or where they are told.
+/// Parses a model, `honest` for `ensemble` included.
+pub(super) fn models() -> impl TypedValueParser<Value = Model> {
+    let value = |name: &'static str, help: &'static str| PossibleValue::new(name).help(help);
+    PossibleValuesParser::new([
+        value("classifier", "Cross-attention classifier of the paper"),
+        value("ann", "ANN baseline of the paper"),
+        value("ensemble", "Stacked ensemble (strict protocol only)").alias("honest"),
+        value("majority", "Most frequent class of the training pairs"),
+        value("user-majority", "Most frequent class of the user"),
+        value("item-majority", "Most frequent class of the movie"),
+        value("bias", "Logistic regression on user and movie"),
+        value("bias-class-weighted", "The bias model with equally weighted classes"),
+        value("matrix-factorisation", "Softmax matrix factorisation with biases"),
+    ])
+    .try_map(|name| match name.as_str() {
+        "ensemble" | "honest" => Ok(Model::Ensemble),
+        other => other.parse(),
+    })
+}
+
+/// Parses a modality.
+pub(super) fn modalities() -> impl TypedValueParser<Value = Modality> {
+    let value = |name: &'static str, help: &'static str| PossibleValue::new(name).help(help);
+    PossibleValuesParser::new([
+        value("video", "Keyframes of the trailer"),
+        value("audio", "Sound of the trailer"),
+        value("audio+video", "Both"),
+        value("genre", "Genres of the movie"),
+        value("metadata", "Description, people, year, languages and genres"),
+    ])
+    .try_map(|name| name.parse())
+}
+
+/// Parses the movies of a user embedding.
+fn user_embeddings() -> impl TypedValueParser<Value = UserEmbedding> {
+    let value = |name: &'static str, help: &'static str| PossibleValue::new(name).help(help);
+    PossibleValuesParser::new([
+        value("L", "Liked movies"),
+        value("L+D", "Liked and disliked movies"),
+        value("L+N", "Liked and neutral movies"),
+        value("L+D+N", "All rated movies"),
+    ])
+    .try_map(|name| name.parse())
+}
+
+/// The number of folds, or the location of given folds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FoldsArg {
-    /// So many are drawn.
+    /// Number of folds to draw.
     Count(usize),
-    /// Given by a file or folder.
+    /// File or folder with the folds.
     Given(PathBuf),
 }
 
@@ -68,7 +124,7 @@ impl FromStr for FoldsArg {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse() {
             Ok(count) => Ok(Self::Count(count)),
-            // A file may be called anything, but nobody means one by a number or by nothing.
+            // A number or an empty word is a typing error, not the name of a file.
             Err(_) if text.trim().is_empty() || text.parse::<f64>().is_ok() => {
                 Err("must be a whole number of at least 2, or a file or folder of folds".to_owned())
             }
@@ -80,115 +136,133 @@ impl FromStr for FoldsArg {
 /// How a classifier or an ANN is built and trained.
 #[derive(Args)]
 pub struct NetworkArgs {
-    /// Which of a user's movies make up the user embedding: L (liked), L+D (and disliked), L+N (and neutral), L+D+N.
-    #[arg(long, default_value = "L", value_name = "MOVIES")]
+    /// Movies that make up the user embedding
+    #[arg(
+        long,
+        value_parser = user_embeddings(),
+        default_value = "L",
+        value_name = "MOVIES",
+        help_heading = "Network (classifier or ann)"
+    )]
     pub user_embedding: UserEmbedding,
-    /// Leave the GL-score out.
-    #[arg(long)]
-    pub without_gl: bool,
-    /// Where paper and notebook differ: notebook (RMSprop at 1e-5, GL times 100, scaled user embeddings; default of `--protocol paper`), paper (Adam at
-    /// 1e-3, GL from 0 to 1, unscaled), or ours (as paper, with scaled user embeddings and inputs standardised on training pairs; default of `strict`).
-    #[arg(long, value_enum, value_name = "WHOSE")]
-    pub settings: Option<SettingsArg>,
-    /// Where video and audio embeddings come from: a genre head trained in every fold, or as given by the embedding model [default: genre-head]
-    #[arg(long, value_enum, value_name = "SOURCE")]
+    /// Leave out the genre-like score
+    #[arg(long, alias = "without-gl", help_heading = "Network (classifier or ann)")]
+    pub no_gl_score: bool,
+    /// Hyperparameters to use where paper and notebook differ
+    ///
+    /// [default: ours, or notebook under the paper protocol]
+    #[arg(long, alias = "settings", value_enum, value_name = "SET", help_heading = "Network (classifier or ann)")]
+    pub hyperparameters: Option<HyperparametersArg>,
+    /// Source of video and audio embeddings
+    ///
+    /// [default: genre-head]
+    #[arg(long, value_enum, value_name = "SOURCE", help_heading = "Network (classifier or ann)")]
     pub embedding: Option<EmbeddingArg>,
-    /// How classes are evened out in training: none, upsample (dislikes, as the paper), class-weights [default: upsample]
-    #[arg(long, value_enum, value_name = "HOW")]
-    pub even: Option<EvenArg>,
-    /// Epochs of a training at most [default: evaluate.epochs of the settings]
-    #[arg(long, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    /// Balancing of classes in training
+    ///
+    /// [default: upsample]
+    #[arg(long, alias = "even", value_enum, value_name = "METHOD", help_heading = "Network (classifier or ann)")]
+    pub class_balance: Option<ClassBalanceArg>,
+    /// Maximum number of epochs
+    ///
+    /// [default: setting evaluate.epochs]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..),
+        help_heading = "Network (classifier or ann)"
+    )]
     pub epochs: Option<usize>,
 }
 
 /// See [`Protocol`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ProtocolArg {
-    /// As published, its leaks included.
+    /// As published, including its leaks
     Paper,
-    /// Without leaks.
+    /// Without leaks
     Strict,
 }
 
 /// See [`Split`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SplitArg {
-    /// Random pairs.
+    /// Random pairs
     Pairs,
-    /// All pairs of some movies.
+    /// All pairs of some movies
     Movies,
-    /// All pairs of some users but a few known ones.
+    /// All pairs of some users, except --known ratings of each
     Users,
 }
 
-/// Whose settings.
+/// A set of hyperparameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SettingsArg {
-    /// The paper's text.
+pub enum HyperparametersArg {
+    /// Text of the paper: Adam at 1e-3, GL-score from 0 to 1, unscaled user embeddings
     Paper,
-    /// The published notebooks.
+    /// Published notebooks: RMSprop at 1e-5, GL-score times 100, scaled user embeddings
     Notebook,
-    /// This project's.
+    /// As paper, with scaled user embeddings and inputs standardised on training pairs
     Ours,
 }
 
 /// See [`Control`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ControlArg {
-    /// Labels shuffled over all pairs.
+    /// Shuffle labels over all pairs
     PermutedLabels,
-    /// Standard normal numbers in the place of every embedding.
+    /// Replace every embedding by standard normal numbers (classifier and ann)
     RandomEmbeddings,
 }
 
 /// See [`EmbeddingSource`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EmbeddingArg {
-    /// A genre head is trained in every fold.
+    /// Train a genre head in every fold
     GenreHead,
-    /// The rows as they are stored.
+    /// Use the stored embeddings
     Given,
 }
 
 /// See [`Balance`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum EvenArg {
-    /// Not at all.
+pub enum ClassBalanceArg {
+    /// No balancing
     None,
-    /// Dislikes are repeated.
+    /// Repeat dislikes, as in the paper
     Upsample,
-    /// Classes are weighted.
+    /// Weight classes equally
     ClassWeights,
 }
 
 /// See [`Errata`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Erratum {
-    /// None of them.
+    /// No error
     None,
-    /// The predicted pair's own label is in its GL-score and user embedding.
+    /// GL-score and user embedding include the label of the predicted pair
     OwnLabel,
-    /// Dislikes are copied before the split.
+    /// Dislikes are copied before the split
     Upsampling,
-    /// The GL-score takes likes for dislikes and the reverse.
+    /// The GL-score swaps likes and dislikes
     SwappedGl,
-    /// Copies count again in GL-scores and user embeddings.
+    /// Copies count again in GL-scores and user embeddings
     Copies,
 }
 
 impl CellArgs {
-    /// The cell that is asked for.
+    /// Returns the cell that the options describe.
     ///
     /// # Errors
     /// Wrong use: options that contradict each other, or a value out of its range.
     pub fn spec(&self, settings: &Settings) -> Result<CellSpec> {
         let network = &self.network;
-        let (user, gl) = (network.user_embedding, !network.without_gl);
+        let (user, gl) = (network.user_embedding, !network.no_gl_score);
         let mut spec = match self.protocol {
             ProtocolArg::Paper => {
                 if self.split.is_some_and(|split| split != SplitArg::Pairs) || self.known.is_some() {
                     return Err(Error::usage(
-                        "the published protocol splits by pairs: leave out --split and --known, or take --protocol strict",
+                        "the paper protocol splits by pairs: remove --split and --known, or use --protocol strict",
                     ));
                 }
                 let mut spec = CellSpec::published(self.modality, self.model, user, gl);
@@ -199,11 +273,11 @@ impl CellArgs {
             }
             ProtocolArg::Strict => {
                 if self.errata.is_some() {
-                    return Err(Error::usage("the strict protocol repeats no error: --errata is for --protocol paper"));
+                    return Err(Error::usage("--errata needs --protocol paper: the strict protocol repeats no errors"));
                 }
                 let users = self.split == Some(SplitArg::Users);
                 if self.known.is_some() && !users && (self.given_folds().is_none() || self.split.is_some()) {
-                    return Err(Error::usage("--known is for --split users"));
+                    return Err(Error::usage("--known needs --split users"));
                 }
                 let split = match self.split {
                     None | Some(SplitArg::Pairs) => Split::Pairs,
@@ -229,7 +303,7 @@ impl CellArgs {
         Ok(spec)
     }
 
-    /// Where the folds are given, if they are.
+    /// Returns the location of given folds.
     pub fn given_folds(&self) -> Option<&Path> {
         match &self.folds {
             Some(FoldsArg::Given(path)) => Some(path),
@@ -244,7 +318,7 @@ impl CellArgs {
     /// Wrong use: a --split or --known that contradicts the folds.
     pub fn take_folds(&self, spec: &mut CellSpec, given: &mut GivenFolds, dataset: &Dataset) -> Result<()> {
         if let Protocol::Strict { split } = &mut spec.protocol {
-            // Who lists every pair of a user names the user.
+            // Folds that list every pair of a user hold out users.
             let by =
                 if given.by == FoldsBy::Pairs && are_whole_users(given, dataset) && self.split != Some(SplitArg::Pairs)
                 {
@@ -254,7 +328,7 @@ impl CellArgs {
                 };
             if self.known.is_some() && by != FoldsBy::Users {
                 return Err(Error::usage(format!(
-                    "--known leaves ratings of whole users known, and the folds name {}: leave it out, as they say themselves what is known",
+                    "--known applies to folds of whole users, and these folds list {}: remove --known",
                     by.name()
                 )));
             }
@@ -264,7 +338,7 @@ impl CellArgs {
                 }
                 if let Some(empty) = given.folds.iter().find(|fold| fold.test.is_empty()) {
                     return Err(Error::invalid(format!(
-                        "no user of the fold {} has more than {known} ratings: name a smaller --known",
+                        "no user of the fold {} has more than {known} ratings: use a smaller --known",
                         empty.name
                     )));
                 }
@@ -277,7 +351,7 @@ impl CellArgs {
                 (FoldsBy::Pairs, Some(SplitArg::Movies)) => Split::Movies,
                 (FoldsBy::Pairs, Some(SplitArg::Users)) => Split::Users { known: middle_known(given, dataset).0 },
                 (by @ (FoldsBy::Users | FoldsBy::Movies), Some(_)) => {
-                    return Err(Error::usage(format!("the folds hold out {}: leave out --split", by.name())));
+                    return Err(Error::usage(format!("the folds hold out {}: remove --split", by.name())));
                 }
             };
         }
@@ -337,33 +411,33 @@ impl NetworkArgs {
         let (paper, notebook) = (TrainingSettings::paper(), TrainingSettings::notebook());
         let (published, ours) =
             (GlSettings { undefined: 0.01, scale: 100.0 }, GlSettings { undefined: 0.5, scale: 1.0 });
-        match self.settings {
+        match self.hyperparameters {
             None => {}
-            Some(SettingsArg::Notebook) => {
+            Some(HyperparametersArg::Notebook) => {
                 (spec.training, spec.gl_score) = (notebook, published);
                 (spec.scale_user_embedding, spec.standardise_inputs) = (true, false);
             }
-            Some(SettingsArg::Paper) => {
+            Some(HyperparametersArg::Paper) => {
                 (spec.training, spec.gl_score) = (paper, GlSettings { scale: 1.0, ..published });
                 (spec.scale_user_embedding, spec.standardise_inputs) = (false, false);
                 spec.edition = Edition::Paper;
             }
-            Some(SettingsArg::Ours) => {
+            Some(HyperparametersArg::Ours) => {
                 (spec.training, spec.gl_score) = (paper, ours);
                 (spec.scale_user_embedding, spec.standardise_inputs) = (true, true);
             }
         }
-        match self.even {
+        match self.class_balance {
             None => {}
-            Some(EvenArg::None) => spec.training.balance = Balance::None,
-            Some(EvenArg::Upsample) => spec.training.balance = PUBLISHED_UPSAMPLING,
-            Some(EvenArg::ClassWeights) => spec.training.balance = Balance::ClassWeights,
+            Some(ClassBalanceArg::None) => spec.training.balance = Balance::None,
+            Some(ClassBalanceArg::Upsample) => spec.training.balance = PUBLISHED_UPSAMPLING,
+            Some(ClassBalanceArg::ClassWeights) => spec.training.balance = Balance::ClassWeights,
         }
         spec.training.fit.epochs = self.epochs.unwrap_or(settings.evaluate.epochs);
         let trailers = !spec.modality.tables().is_empty();
         if self.embedding.is_some() && !trailers {
             return Err(Error::usage(format!(
-                "the modality {} has no genre head: --embedding is for video, audio and audio+video",
+                "--embedding needs the modality video, audio or audio+video: {} has no genre head",
                 spec.modality
             )));
         }
@@ -378,7 +452,7 @@ impl NetworkArgs {
 
 fn errata(list: &[Erratum]) -> Result<Errata> {
     if list.contains(&Erratum::None) && list.len() > 1 {
-        return Err(Error::usage("--errata none stands alone"));
+        return Err(Error::usage("--errata none cannot be combined with other errors"));
     }
     let has = |erratum| list.contains(&erratum);
     Ok(Errata {
@@ -412,7 +486,7 @@ mod tests {
         assert_eq!(spec("--protocol paper").expect("valid"), published);
         let strict =
             CellSpec::strict(Split::Users { known: 5 }, Modality::Genre, Model::Ann, UserEmbedding::All, false);
-        let line = "--split users --model ann --user-embedding L+D+N --without-gl";
+        let line = "--split users --model ann --user-embedding L+D+N --no-gl-score";
         assert_eq!(spec(line).expect("valid"), strict);
         assert_eq!(spec("--modality audio+video").expect("valid").embedding, EmbeddingSource::GenreHead);
         assert_eq!(spec("--modality audio --embedding given").expect("valid").embedding, EmbeddingSource::Given);
@@ -420,8 +494,9 @@ mod tests {
 
     #[test]
     fn every_switch_reaches_the_cell() {
-        let mended =
-            spec("--protocol paper --errata upsampling --settings paper --even class-weights --seed 7 --folds 3");
+        let mended = spec(
+            "--protocol paper --errata upsampling --hyperparameters paper --class-balance class-weights --seed 7 --folds 3",
+        );
         let mended = mended.expect("valid");
         let errata = Errata { upsample_before_split: true, ..Errata::none() };
         assert_eq!(mended.protocol, Protocol::Paper { errata });
@@ -430,9 +505,34 @@ mod tests {
         assert!(!mended.scale_user_embedding && mended.gl_score.scale == 1.0);
         assert_eq!(mended.edition, Edition::Paper);
         assert_eq!(spec("--model bias --control permuted-labels").expect("valid").control, Control::PermutedLabels);
-        assert!(spec("--model honest --ablation").expect("valid").ablation);
-        let notebook = spec("--settings notebook --epochs 3").expect("valid");
+        assert!(spec("--model ensemble --ablation").expect("valid").ablation);
+        let notebook = spec("--hyperparameters notebook --epochs 3").expect("valid");
         assert_eq!((notebook.training.fit.epochs, notebook.gl_score.scale), (3, 100.0));
+    }
+
+    #[test]
+    fn every_name_of_the_evaluation_is_a_value_of_its_option() {
+        for model in Model::ALL {
+            assert_eq!(spec(&format!("--model {}", model.name())).expect("valid").model, model);
+        }
+        for modality in Modality::ALL {
+            assert_eq!(spec(&format!("--modality {modality}")).expect("valid").modality, modality);
+        }
+        for user in UserEmbedding::ALL {
+            assert_eq!(spec(&format!("--user-embedding {}", user.name())).expect("valid").user_embedding, user);
+        }
+    }
+
+    #[test]
+    fn old_option_names_are_aliases() {
+        for (old, new) in [
+            ("--model honest", "--model ensemble"),
+            ("--without-gl", "--no-gl-score"),
+            ("--settings paper", "--hyperparameters paper"),
+            ("--even none", "--class-balance none"),
+        ] {
+            assert_eq!(spec(old).expect(old), spec(new).expect(new));
+        }
     }
 
     #[test]
@@ -445,7 +545,7 @@ mod tests {
             ("--folds 1", "folds"),
             ("--ablation", "ensemble"),
             ("--model bias --control random-embeddings", "permuted"),
-            ("--protocol paper --errata none,copies", "alone"),
+            ("--protocol paper --errata none,copies", "combined"),
         ] {
             let error = spec(line).expect_err(line);
             assert!(error.to_string().contains(told), "{line}: {error}");

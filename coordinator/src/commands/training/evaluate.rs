@@ -21,24 +21,36 @@ use crate::commands::args::DatasetArgs;
 use crate::console::output::Output;
 use crate::plan::{self, dataset_source};
 
-/// Evaluates one model in one setting: every fold is trained and tested in this process, one a core, without servers. Genre and metadata need no
-/// trailers; video and audio read the embeddings that `jhalak run` left in the store.
+/// Evaluate one model by cross-validation, in this process
+///
+/// Trains and tests every fold, without servers. The modalities video and audio read the embeddings that `jhalak run`
+/// stored; all others need only the dataset. Models that fit class weights are reported with both decision rules: most
+/// probable class, and class-weighted.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  # Evaluate the ensemble on movies that have no ratings in training
+  jhalak evaluate --dataset .local/demo/dataset --model ensemble --split movies
+  # Evaluate the classifier for 10 epochs on the trailers of the demo
+  jhalak evaluate --dataset .local/demo/dataset --modality video --epochs 10")]
 pub struct Evaluate {
     #[command(flatten)]
     dataset: DatasetArgs,
     #[command(flatten)]
     cell: CellArgs,
-    /// Choose classes by the weights that bring the highest macro F1 on inner folds, instead of the most probable one (honest, bias,
-    /// bias-class-weighted, matrix-factorisation).
-    #[arg(long)]
+    /// Report the class-weighted decision instead of the most probable class
+    ///
+    /// Chooses classes with the weights that give the highest macro F1 on inner folds. For ensemble, bias,
+    /// bias-class-weighted and matrix-factorisation.
+    #[arg(long, help_heading = "Evaluation")]
     balanced: bool,
-    /// Trainings side by side [default: one a core]
-    #[arg(long, value_name = "N")]
+    /// Number of trainings in parallel
+    ///
+    /// [default: one per core]
+    #[arg(long, value_name = "N", help_heading = "Execution")]
     threads: Option<usize>,
 }
 
-/// Rows of given folds that are told one by one.
+/// Skipped rows of given folds that are listed.
 const TOLD: usize = 5;
 
 /// What is printed: the figures, then what they are figures of.
@@ -89,7 +101,7 @@ impl Evaluate {
         let mut spec = self.cell.spec(&settings)?;
         if self.balanced && !spec.model.fits_class_weights() {
             return Err(Error::usage(format!(
-                "{} fits no class weights on inner folds: --balanced is for honest, bias, bias-class-weighted and matrix-factorisation",
+                "--balanced needs class weights, which {} does not fit: use ensemble, bias, bias-class-weighted or matrix-factorisation",
                 spec.model.name()
             )));
         }
@@ -163,13 +175,13 @@ impl Evaluate {
     }
 }
 
-/// Says what given folds pass over, and what there is to know about them.
+/// Reports the skipped rows of given folds and returns the facts about the folds.
 fn folds_facts(path: &Path, given: &GivenFolds, dataset: &Dataset, output: &Output) -> FoldsFacts {
     for reject in given.passed_over.iter().take(TOLD) {
-        output.progress.say(&format!("passed over: {reject}"));
+        output.progress.say(&format!("skipped: {reject}"));
     }
     if given.passed_over_rows > TOLD as u64 {
-        output.progress.say(&format!("passed over: {} more rows of the folds", given.passed_over_rows - TOLD as u64));
+        output.progress.say(&format!("skipped: {} more rows of the folds", given.passed_over_rows - TOLD as u64));
     }
     let tested: usize = given.folds.iter().map(|fold| fold.test.len()).sum();
     FoldsFacts {
@@ -195,7 +207,7 @@ fn text(answer: &Answer) -> String {
     lines.push(format!("{:12} {} %", "weighted F1", figure(m.weighted_f1)));
     if let Some(balanced) = &answer.balanced {
         let (accuracy, f1) = (figure(balanced.accuracy), figure(balanced.macro_f1));
-        lines.push(format!("{:12} accuracy {accuracy} %, macro F1 {f1} % (--balanced tells more)", "balanced"));
+        lines.push(format!("{:12} accuracy {accuracy} %, macro F1 {f1} % (details: --balanced)", "balanced"));
     }
     lines.push(format!("{:12} {:>9} {:>9} {:>9}", "", "dislike", "neutral", "like"));
     for (name, of) in [("recall %", m.recall), ("precision %", m.precision)] {
@@ -212,13 +224,13 @@ fn text(answer: &Answer) -> String {
     if let Some(given) = &answer.given_folds {
         let FoldsFacts { path, by, passed_over_rows, never_tested_pairs, .. } = given;
         lines.push(format!(
-            "folds by {} from {}: {passed_over_rows} rows passed over, {never_tested_pairs} pairs that no fold tests",
+            "folds by {} from {}: {passed_over_rows} rows skipped, {never_tested_pairs} pairs never tested",
             by.name(),
             path.display()
         ));
     }
     if left_out > 0 {
-        lines.push(format!("{left_out} pairs left out: their movies have no embedding"));
+        lines.push(format!("left out: {left_out} pairs of movies without an embedding"));
     }
     lines.join("\n")
 }

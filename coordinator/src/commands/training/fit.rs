@@ -16,52 +16,79 @@ use jhalak_worker::recommend::features::embedding::Features;
 use jhalak_worker::recommend::serving::{Files, FitRequest, fit_all};
 use serde_json::json;
 
-use super::cell_args::NetworkArgs;
+use super::cell_args::{NetworkArgs, modalities, models};
 use crate::artifacts::{embeddings, fitted_model};
 use crate::commands::args::DatasetArgs;
 use crate::console::output::Output;
 use crate::plan::{self, dataset_source, final_model};
 
-/// Fits the final model on every rating of a dataset and stores it: the classifier (safetensors and ONNX) with its feature statistics, and the honest
-/// model for known viewers, new viewers and new movies. `predict` and `recommend` ask it.
+/// Fit the final model on every rating and store it
+///
+/// Fits a classifier or ANN (stored as safetensors and ONNX, with its feature statistics) and the stacked ensemble for
+/// known viewers, new viewers and new movies. `jhalak predict` and `jhalak recommend` query the last stored model.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  # Fit with the settings of the demo
+  jhalak fit --dataset .local/demo/dataset --config demo/jhalak.toml
+  # Fit only the ensemble, and write it to a folder too
+  jhalak fit --dataset .local/demo/dataset --no-network --out .local/model")]
 pub struct Fit {
     #[command(flatten)]
     dataset: DatasetArgs,
-    /// What the classifier describes movies by: video, audio, audio+video, genre or metadata.
-    #[arg(long, default_value = "genre")]
-    modality: Modality,
-    /// The network: classifier (the paper's cross attention) or ann.
-    #[arg(long, default_value = "classifier")]
+    /// Network to fit: classifier or ann
+    #[arg(
+        long,
+        value_parser = models(),
+        default_value = "classifier",
+        hide_possible_values = true,
+        help_heading = "Model"
+    )]
     model: Model,
+    /// Movie features of the network
+    #[arg(long, value_parser = modalities(), default_value = "genre", help_heading = "Model")]
+    modality: Modality,
     #[command(flatten)]
     network: NetworkArgs,
-    /// Fit no network.
-    #[arg(long)]
-    without_network: bool,
-    /// Which honest models: pairs (known viewers and movies), movies (that nobody rated), users (new viewers), or none
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "pairs,movies,users", value_name = "LIST")]
-    honest: Vec<HonestArg>,
-    /// The seed of everything drawn [default: evaluate.seed of the settings]
-    #[arg(long)]
+    /// Fit no network
+    #[arg(long, alias = "without-network", help_heading = "Model")]
+    no_network: bool,
+    /// Ensembles to fit, separated by commas
+    #[arg(
+        long,
+        alias = "honest",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "pairs,movies,users",
+        value_name = "LIST",
+        help_heading = "Model"
+    )]
+    ensemble: Vec<EnsembleArg>,
+    /// Seed of every random draw
+    ///
+    /// [default: setting evaluate.seed]
+    #[arg(long, help_heading = "Execution")]
     seed: Option<u64>,
-    /// Write the files into this folder too: it can be moved anywhere and asked with --model-dir.
-    #[arg(long, value_name = "DIR")]
+    /// Write the model files to this folder too
+    ///
+    /// The folder can be moved anywhere; `jhalak predict --model-dir DIR` and `recommend --model-dir DIR` query it.
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
     out: Option<PathBuf>,
-    /// Fits side by side [default: one a core]
-    #[arg(long, value_name = "N")]
+    /// Number of fits in parallel
+    ///
+    /// [default: one per core]
+    #[arg(long, value_name = "N", help_heading = "Execution")]
     threads: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum HonestArg {
-    /// None.
+enum EnsembleArg {
+    /// No ensemble
     None,
-    /// Known viewers and movies.
+    /// For known viewers and movies
     Pairs,
-    /// Movies that nobody rated.
+    /// For movies without ratings
     Movies,
-    /// New viewers.
+    /// For new viewers
     Users,
 }
 
@@ -126,7 +153,7 @@ impl Fit {
         let sizes: Vec<_> = files.iter().map(|(name, bytes)| json!({ "name": name, "bytes": bytes.len() })).collect();
         let card: serde_json::Value =
             files.get("model.json").and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
-        let mut text = if made { String::new() } else { "fitted before: nothing was computed again\n".to_owned() };
+        let mut text = if made { String::new() } else { "already fitted with these settings\n".to_owned() };
         text.push_str(&format!("model   {place}\n"));
         if let Some(folder) = &self.out {
             text.push_str(&format!("folder  {}\n", folder.display()));
@@ -134,7 +161,7 @@ impl Fit {
         for (name, bytes) in &files {
             text.push_str(&format!("        {name} ({} KiB)\n", bytes.len().div_ceil(1024)));
         }
-        text.push_str("ask it with `jhalak predict --user U --movie M` and `jhalak recommend --user U`");
+        text.push_str("query it with `jhalak predict --user ID --movie MOVIE` and `jhalak recommend --user ID`");
         let answer = json!({ "model": place, "folder": self.out, "made": made, "files": sizes, "card": card });
         output.print(&answer, &text)?;
         Ok(exit::DONE)
@@ -142,20 +169,20 @@ impl Fit {
 
     fn spec(&self, settings: &Settings) -> Result<FitSpec> {
         let seed = self.seed.unwrap_or(settings.evaluate.seed);
-        if self.honest.contains(&HonestArg::None) && self.honest.len() > 1 {
-            return Err(Error::usage("--honest none stands alone"));
+        if self.ensemble.contains(&EnsembleArg::None) && self.ensemble.len() > 1 {
+            return Err(Error::usage("--ensemble none cannot be combined with other values"));
         }
-        let network = match self.without_network {
+        let network = match self.no_network {
             true => None,
             false if !self.model.is_network() => {
                 return Err(Error::usage(format!(
-                    "{} is no network: --model takes classifier or ann; the honest model is fitted beside it, and baselines are only evaluated",
+                    "{} is not a network: use --model classifier or ann; the ensemble is fitted in addition, and baselines can only be evaluated",
                     self.model.name()
                 )));
             }
             false => {
-                let NetworkArgs { user_embedding, without_gl, .. } = self.network;
-                let mut cell = CellSpec::strict(Split::Pairs, self.modality, self.model, user_embedding, !without_gl);
+                let NetworkArgs { user_embedding, no_gl_score, .. } = self.network;
+                let mut cell = CellSpec::strict(Split::Pairs, self.modality, self.model, user_embedding, !no_gl_score);
                 self.network.apply(&mut cell, settings)?;
                 cell.seed = seed;
                 cell.check().map_err(|e| Error::usage(e.to_string()))?;
@@ -163,14 +190,14 @@ impl Fit {
             }
         };
         let wanted = [
-            (HonestArg::Pairs, Split::Pairs),
-            (HonestArg::Movies, Split::Movies),
-            (HonestArg::Users, Split::Users { known: 5 }),
+            (EnsembleArg::Pairs, Split::Pairs),
+            (EnsembleArg::Movies, Split::Movies),
+            (EnsembleArg::Users, Split::Users { known: 5 }),
         ];
-        let honest = wanted.iter().filter(|(arg, _)| self.honest.contains(arg)).map(|(_, split)| *split).collect();
+        let honest = wanted.iter().filter(|(arg, _)| self.ensemble.contains(arg)).map(|(_, split)| *split).collect();
         let spec = FitSpec { network, honest, seed };
         if spec.parts() == 0 {
-            return Err(Error::usage("nothing is left to fit: take back --without-network or --honest none"));
+            return Err(Error::usage("nothing is left to fit: remove --no-network or --ensemble none"));
         }
         Ok(spec)
     }

@@ -1,4 +1,4 @@
-//! `jhalak detect`: the objects in one picture, or in the frames of one video.
+//! `jhalak detect`: the objects in an image, or in the frames of a video.
 
 use std::path::{Path, PathBuf};
 
@@ -7,40 +7,64 @@ use jhalak_common::models::{DetectorOutput, Registry, Role};
 use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
-use jhalak_worker::detect::watch::{self, Seen, SeenFrame};
+use jhalak_worker::detect::frames::{self, Detections, FrameDetections};
 use jhalak_worker::detect::{ObjectDetector, Thresholds, draw};
 use jhalak_worker::inference::Models;
-use jhalak_worker::media::{FrameSettings, jpeg};
+use jhalak_worker::media::FrameSettings;
+use jhalak_worker::media::picture::jpeg_encoder;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::video_args::{self, Guest};
 use crate::console::output::Output;
 
-/// Finds objects in a picture (JPEG, PNG, BMP, TIFF, WebP; turned as its EXIF data says) or in the frames of a video.
+/// Detect objects in an image or in the frames of a video
 ///
-/// With --json, of a picture {"file","model","width","height","frame","time_s","objects":[{"class","label","score","box":[x1,y1,x2,y2]}]}, and
-/// of a video a list of such records, one a frame looked at. Boxes are in pixels from the left and top; objects come from the highest score
-/// down.
+/// Images: JPEG, PNG, BMP, TIFF and WebP, rotated according to their EXIF data. With --json, prints {"file", "model",
+/// "width", "height", "frame", "time_s", "objects": [{"class", "label", "score", "box": [x1, y1, x2, y2]}]} for an
+/// image, and a list of such objects for a video, one per frame. Boxes are in pixels from the top left corner; objects
+/// are sorted by score, highest first.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  # Detect objects in every 25th frame of a clip
+  jhalak detect .local/demo/dataset/trailers/tt9900014.mp4 --stride 25
+  # Draw the boxes on the frame with the most objects
+  jhalak detect .local/demo/dataset/trailers/tt9900014.mp4 \\
+    --stride 25 --draw .local/objects.jpg")]
 pub struct Detect {
-    /// A picture or a video file.
+    /// Image or video file
     #[arg(value_name = "IMAGE|VIDEO")]
     file: PathBuf,
-    /// The detector, by its name in the registry (`jhalak models ls`). Default: the setting models.detector.
-    #[arg(long, value_name = "NAME")]
+    /// Name of the detector, as listed by `jhalak models ls`
+    ///
+    /// [default: setting models.detector]
+    #[arg(long, value_name = "NAME", help_heading = "Detection")]
     model: Option<String>,
-    /// Objects must score more than this. Default: the registry's.
-    #[arg(long, value_name = "0..1", value_parser = share)]
+    /// Report objects whose score is higher than this
+    ///
+    /// [default: the value in the model registry]
+    #[arg(long, value_name = "0..1", value_parser = share, help_heading = "Detection")]
     threshold: Option<f32>,
-    /// Of two boxes of one class that share more than this part of their union, the better one stays. Default: the registry's.
-    #[arg(long, value_name = "0..1", value_parser = share)]
+    /// Overlap threshold of non-maximum suppression (NMS)
+    ///
+    /// Of two boxes of one class with a higher intersection over union, only the box with the better score is kept.
+    ///
+    /// [default: the value in the model registry]
+    #[arg(long, value_name = "0..1", value_parser = share, help_heading = "Detection")]
     nms: Option<f32>,
-    /// Of a video, look at every how many frames.
-    #[arg(long, value_name = "FRAMES", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Run the detector on every Nth frame of a video
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u64).range(1..),
+        help_heading = "Detection"
+    )]
     stride: u64,
-    /// Paint the boxes with their labels: the picture, or the frame of the video with the most objects times classes.
-    #[arg(long, value_name = "FILE.jpg", value_parser = jpeg_name)]
+    /// Write a JPEG with the boxes and labels drawn
+    ///
+    /// For a video, it shows the frame with the highest number of objects times classes.
+    #[arg(long, value_name = "FILE.jpg", value_parser = jpeg_name, help_heading = "Output")]
     draw: Option<PathBuf>,
 }
 
@@ -53,7 +77,7 @@ fn jpeg_name(text: &str) -> Result<PathBuf, String> {
     let ending = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
     match ending.as_deref() {
         Some("jpg" | "jpeg") => Ok(path),
-        _ => Err("the painted picture is a JPEG: give it a name that ends in .jpg".into()),
+        _ => Err("must end in .jpg or .jpeg".into()),
     }
 }
 
@@ -77,7 +101,7 @@ impl Detect {
         })
         .await?;
         let how = detector.how().clone();
-        let (watcher, watching) = watch::watch(detector, settings.inference.batch)?;
+        let (watcher, watching) = frames::spawn(detector, settings.inference.batch)?;
         let frames = Some(FrameSettings { stride: self.stride });
         let decoded = video_args::decode(
             &self.file,
@@ -86,7 +110,7 @@ impl Detect {
             Guest::Viewer(Box::new(watcher)),
         )
         .await;
-        // The detector's own error says more than that of the decode that it ended.
+        // The error of the detector has more detail than the error of the decode that it stopped.
         let seen = match (tokio::task::block_in_place(|| watching.finish()), &decoded) {
             (Err(error), _) => return Err(error.context(self.file.display())),
             (Ok(seen), _) => seen,
@@ -97,7 +121,7 @@ impl Detect {
         if let Some(file) = &self.draw {
             paint(&seen, &how, file)?;
         }
-        let record = |frame: &SeenFrame| record(&self.file, &name, frame, &how);
+        let record = |frame: &FrameDetections| record(&self.file, &name, frame, &how);
         let answer = match seen.frames.as_slice() {
             [one] if is_picture => record(one),
             frames => Value::Array(frames.iter().map(record).collect()),
@@ -129,7 +153,7 @@ pub(super) async fn open(
     Ok(detector.with(thresholds))
 }
 
-fn record(file: &Path, model: &str, frame: &SeenFrame, how: &DetectorOutput) -> Value {
+fn record(file: &Path, model: &str, frame: &FrameDetections, how: &DetectorOutput) -> Value {
     let found = |object: &jhalak_worker::media::Object| {
         let bounds = object.bounds;
         Found {
@@ -146,8 +170,8 @@ fn record(file: &Path, model: &str, frame: &SeenFrame, how: &DetectorOutput) -> 
     })
 }
 
-/// One frame as a person reads it, a line an object.
-fn lines(frame: &SeenFrame, how: &DetectorOutput) -> String {
+/// One frame as text, one line per object.
+fn lines(frame: &FrameDetections, how: &DetectorOutput) -> String {
     let line = |object: &jhalak_worker::media::Object| {
         let b = object.bounds;
         format!(
@@ -165,10 +189,10 @@ fn lines(frame: &SeenFrame, how: &DetectorOutput) -> String {
     frame.objects.iter().map(line).collect()
 }
 
-fn paint(seen: &Seen, how: &DetectorOutput, file: &Path) -> Result<()> {
-    let (place, picture) = seen.richest.as_ref().ok_or_else(|| Error::invalid("there is no frame to paint"))?;
+fn paint(seen: &Detections, how: &DetectorOutput, file: &Path) -> Result<()> {
+    let (place, picture) = seen.richest.as_ref().ok_or_else(|| Error::invalid("no frame to draw"))?;
     let mut picture = picture.clone();
     draw::draw(&mut picture, &seen.frames[*place].objects, &how.labels);
-    let jpeg = jpeg::encode(&picture, 90)?;
+    let jpeg = jpeg_encoder::encode(&picture, 90)?;
     std::fs::write(file, jpeg).map_err(|e| Error::invalid(format!("cannot write {}: {e}", file.display())))
 }

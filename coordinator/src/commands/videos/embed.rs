@@ -1,4 +1,4 @@
-//! `jhalak embed`: the embeddings of one file.
+//! `jhalak embed`: the embeddings of one video.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -21,20 +21,31 @@ use serde::Serialize;
 use super::video_args::Decoded;
 use crate::console::output::Output;
 
-/// Embeds one video file: its keyframes through the video model, its sound through the audio model.
+/// Compute the video and audio embeddings of one video
 ///
-/// With --json, {"file", "embeddings": [{"modality", "model", "sha256", "dimension", "parts", "vector": [...]}]}; a file without sound has an
-/// audio embedding of dimension 0 with the reason as "without".
+/// Runs the keyframes through the video model and the sound through the audio model. With --json, prints {"file",
+/// "embeddings": [{"modality", "model", "sha256", "dimension", "parts", "vector": [...]}]}. Without sound, the audio
+/// embedding has dimension 0, and "without" gives the reason.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  # Embed a clip with the models of the settings
+  jhalak embed .local/demo/dataset/trailers/tt9900001.mp4
+  # Embed its sound, and write the vector to a file
+  jhalak embed .local/demo/dataset/trailers/tt9900001.mp4 \\
+    --model speech-embedding --out .local/sound.safetensors")]
 pub struct Embed {
-    /// The video.
+    /// Video file
     #[arg(value_name = "VIDEO")]
     file: PathBuf,
-    /// A model of the registry (`jhalak models ls`), once or several times; the settings' video and audio models where none is named.
-    #[arg(long, value_name = "NAME")]
+    /// Name of a model, as listed by `jhalak models ls`; repeatable
+    ///
+    /// [default: models of the settings models.video and models.audio]
+    #[arg(long, value_name = "NAME", help_heading = "Model")]
     model: Vec<String>,
-    /// Write the vectors to this file instead: safetensors with a tensor a model, and one a model's parts (a row a keyframe).
-    #[arg(long, value_name = "FILE.safetensors")]
+    /// Write the vectors to this file too
+    ///
+    /// One tensor per model, and one per video model with a row per keyframe.
+    #[arg(long, value_name = "FILE.safetensors", help_heading = "Output")]
     out: Option<PathBuf>,
 }
 
@@ -66,7 +77,7 @@ impl Embed {
             names.iter().map(|n| models.registry().one_of(n, &roles).cloned()).collect::<Result<_>>()?;
         let rates: Vec<Option<u32>> = wanted.iter().map(|m| sample_rate(m, &models)).collect::<Result<_>>()?;
         let sounds: BTreeSet<u32> = rates.iter().flatten().copied().collect();
-        // One decode for pictures and sound; a second rate of sound needs another.
+        // One decode covers keyframes and sound; each further sample rate needs another.
         let first = sounds.first().copied();
         let pictures = rates.contains(&None).then(|| keyframe_settings(&settings));
         let mut decoded = BTreeMap::from([(first, self.decode(&settings, pictures, first).await?)]);
@@ -110,10 +121,10 @@ impl Embed {
                 .map_err(|e| Error::from(e).context(out.display().to_string()))?;
         }
         let line = |a: &Answer| match &a.without {
-            Some(why) => format!("{:5} {}: none: {why}\n", a.modality, a.model),
+            Some(why) => format!("{:5} {}: no embedding: {why}\n", a.modality, a.model),
             None => {
                 let first: Vec<String> = a.vector.iter().take(4).map(|v| format!("{v:.5}")).collect();
-                let of = if a.modality == "video" { "keyframes" } else { "vectors of sound" };
+                let of = if a.modality == "video" { "keyframes" } else { "sound windows" };
                 format!(
                     "{:5} {}: {} numbers from {} {of}: {}, ...\n",
                     a.modality,
@@ -132,7 +143,7 @@ impl Embed {
     }
 }
 
-/// The rate of sound that a model hears; None for one that sees.
+/// Sample rate of an audio model; None for a video model.
 fn sample_rate(model: &Model, models: &Models) -> Result<Option<u32>> {
     if Role::VIDEO.contains(&model.role) {
         return Ok(None);
@@ -169,7 +180,7 @@ fn answer(model: &Model, models: &Models, report: &DecodeReport) -> Result<Answe
             let tar = report.keyframes_tar.as_ref().ok_or_else(|| Error::bug("no keyframes were cut"))?;
             match video::embed(&std::fs::read(tar)?, model, models.session(model)?.as_ref())? {
                 Some(found) => (answer.parts, answer.vector, answer.rows) = (found.seen, found.mean, found.frames),
-                None => answer.without = Some("there is no keyframe".into()),
+                None => answer.without = Some("the video has no keyframe".into()),
             }
         }
         (_, Some(AudioTrack::Present { file, .. })) => {

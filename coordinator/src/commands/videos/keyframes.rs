@@ -1,4 +1,4 @@
-//! `jhalak keyframes`: the pictures that stand for one video.
+//! `jhalak keyframes`: the keyframes of one video.
 
 use std::path::{Path, PathBuf};
 
@@ -17,48 +17,83 @@ use super::scenes::CutArgs;
 use super::video_args::{self, Guest};
 use crate::console::output::Output;
 
-/// Chooses the keyframes of a video (16 by default), writes them as JPEG, and says what each was chosen for.
+/// Extract the keyframes of a video as JPEG files
 ///
-/// DIR receives NAME-00.jpg, NAME-01.jpg, ... and keyframes.json, which is what --json prints:
-/// {"strategy","file","wanted","keyframes":[{"index","frame","time_s","file",...}],"padding","shortfall","outcome","video",...}.
-/// Where a strategy finds fewer than were asked for, "shortfall" says why, and black pictures, listed under "padding", fill up DIR: the rest
-/// of the method's clip stays zero.
+/// Writes NAME-00.jpg, NAME-01.jpg, ... and keyframes.json to the output folder. --json prints the same object:
+/// {"strategy", "file", "wanted", "keyframes": [{"index", "frame", "time_s", "file", ...}], "padding", "shortfall",
+/// "outcome", "video", ...}.
+///
+/// If a strategy finds fewer keyframes than requested, "shortfall" gives the reason, and black images, listed under
+/// "padding", complete the set, as in the paper's method.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  # Extract 16 keyframes at equal intervals
+  jhalak keyframes .local/demo/dataset/trailers/tt9900001.mp4 --out .local/keys
+  # Extract the middle frame of each scene, and a contact sheet
+  jhalak keyframes .local/demo/dataset/trailers/tt9900002.mp4 \\
+    --out .local/keys --strategy scene-middle --sheet .local/sheet.jpg")]
 pub struct Keyframes {
-    /// A video file.
+    /// Video file
     #[arg(value_name = "VIDEO")]
     video: PathBuf,
-    /// How they are chosen.
-    #[arg(long, value_enum, default_value_t = Strategy::EqualInterval)]
+    /// Strategy that selects keyframes
+    #[arg(long, value_enum, default_value_t = Strategy::EqualInterval, help_heading = "Selection")]
     strategy: Strategy,
-    /// The folder for the pictures; made where it does not exist, files of the same names are replaced.
-    #[arg(long, value_name = "DIR")]
+    /// Folder for the JPEG files
+    ///
+    /// Created if missing; existing files of the same names are replaced.
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
     out: PathBuf,
-    /// A contact sheet too: all keyframes in one JPEG with their numbers, times, scenes and objects.
-    #[arg(long, value_name = "FILE.jpg")]
+    /// Write a contact sheet too: one JPEG with all keyframes, their times, scenes and objects
+    #[arg(long, value_name = "FILE.jpg", help_heading = "Output")]
     sheet: Option<PathBuf>,
-    /// How many.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256))]
+    /// Number of keyframes, 1 to 256
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 16,
+        value_parser = clap::value_parser!(u32).range(1..=256),
+        help_heading = "Selection"
+    )]
     count: u32,
-    /// JPEG quality, 1 to 100. Default: the setting extract.jpeg_quality.
-    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=100))]
+    /// JPEG quality, 1 to 100
+    ///
+    /// [default: setting extract.jpeg_quality]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=100), help_heading = "Output")]
     quality: Option<u8>,
-    /// equal-interval: which point of each interval. Default: the setting extract.keyframe_position.
-    #[arg(long, value_enum)]
+    /// Point of each interval (equal-interval)
+    ///
+    /// [default: setting extract.keyframe_position]
+    #[arg(long, value_enum, help_heading = "Selection")]
     position: Option<Point>,
     #[command(flatten)]
     cuts: CutArgs,
-    /// scene-object: every how many frames of a scene the detector looks; 1, the default, is the method's every frame.
-    #[arg(long, value_name = "FRAMES", value_parser = clap::value_parser!(u64).range(1..))]
-    stride: Option<u64>,
-    /// scene-object: the detector, by its name in the registry. Default: the setting models.detector.
-    #[arg(long, value_name = "NAME")]
+    /// Name of the detector, as listed by `jhalak models ls`
+    ///
+    /// [default: setting models.detector]
+    #[arg(long, value_name = "NAME", help_heading = "Object detection (scene-object)")]
     model: Option<String>,
-    /// scene-object: objects count if the detector is surer than this. Default 0.5.
-    #[arg(long, value_name = "0..1")]
+    /// Run the detector on every Nth frame of a scene
+    ///
+    /// The paper's method uses every frame.
+    ///
+    /// [default: 1]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..),
+        help_heading = "Object detection (scene-object)"
+    )]
+    stride: Option<u64>,
+    /// Count objects whose score is higher than this
+    ///
+    /// [default: 0.5]
+    #[arg(long, value_name = "0..1", help_heading = "Object detection (scene-object)")]
     confidence: Option<f32>,
-    /// scene-object: scenes of this many frames or fewer are passed over. Default 20.
-    #[arg(long, value_name = "FRAMES")]
+    /// Skip scenes of this many frames or fewer
+    ///
+    /// [default: 20]
+    #[arg(long, value_name = "FRAMES", help_heading = "Object detection (scene-object)")]
     longer_than: Option<u64>,
 }
 
@@ -66,20 +101,20 @@ pub struct Keyframes {
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Strategy {
-    /// At equal intervals over the video.
+    /// Frames at equal intervals
     EqualInterval,
-    /// The middle frame of each scene, of the scenes in the middle of the video. The method's notebook has --threshold 10.
+    /// Middle frame of each scene, from the middle of the video (the paper's notebook: --threshold 10)
     SceneMiddle,
-    /// The frame of each scene with the most objects times classes, of those the ones with the most objects.
+    /// Frame of each scene with the highest number of objects times classes
     SceneObject,
 }
 
 /// A point of an interval.
 #[derive(Clone, Copy, ValueEnum)]
 enum Point {
-    /// i x D / 16, as the method says.
+    /// Start of the interval, as in the paper: i x D / 16
     Start,
-    /// (i + 1/2) x D / 16.
+    /// Middle of the interval: (i + 1/2) x D / 16
     Middle,
 }
 
@@ -101,13 +136,13 @@ struct Answer<'a> {
 
 impl Keyframes {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
-        self.check();
+        self.check()?;
         let detector = match self.strategy {
             Strategy::SceneObject => Guest::Detector(self.detector(&settings).await?),
             _ => Guest::Nobody,
         };
         std::fs::create_dir_all(&self.out).map_err(|e| cannot_write(&self.out, &e))?;
-        // Absolute, so that a reader finds the pictures from wherever it stands.
+        // Absolute, so that paths in keyframes.json hold from any working directory.
         let out = std::path::absolute(&self.out)?;
         let ask = |request: &mut DecodeRequest| self.ask(request, &settings);
         let decoded = video_args::decode(&self.video, &settings, ask, detector).await?;
@@ -115,7 +150,7 @@ impl Keyframes {
         let mut set = self.set(report)?;
         unpack(&set, &out)?;
         if let Some(sheet) = &self.sheet {
-            media::sheet::write(&set.tar, sheet).map_err(|error| match error {
+            media::keyframes::contact_sheet::write(&set.tar, sheet).map_err(|error| match error {
                 MediaError::Transient { message } => Error::invalid(message),
                 other => other.into(),
             })?;
@@ -141,7 +176,7 @@ impl Keyframes {
         let found = format!("{} keyframes in {}", answer.keyframes.len(), self.out.display());
         video_args::tell(&self.video, report, &found, &output);
         if let Some(shortfall) = &answer.shortfall {
-            output.progress.say(&format!("{shortfall}: {} black pictures fill up", answer.padding.len()));
+            output.progress.say(&format!("{shortfall}: {} black images added", answer.padding.len()));
         }
         output.print(&answer, &answer.keyframes.iter().map(line).collect::<String>())?;
         Ok(exit::DONE)
@@ -157,15 +192,15 @@ impl Keyframes {
         Ok(Box::new(detector))
     }
 
-    /// Settings of another strategy are wrong use: silently ignored they would mislead.
-    fn check(&self) {
+    /// Refuses options of another strategy: ignored silently, they would mislead.
+    fn check(&self) -> Result<()> {
         let equal = self.strategy == Strategy::EqualInterval;
         let object = self.strategy == Strategy::SceneObject;
         if equal && self.cuts.is_given() {
-            video_args::wrong_use("--threshold and --min-scene-len are of scene-middle and scene-object");
+            return Err(Error::usage("--threshold and --min-scene-len need --strategy scene-middle or scene-object"));
         }
         if !equal && self.position.is_some() {
-            video_args::wrong_use("--position is of equal-interval");
+            return Err(Error::usage("--position needs --strategy equal-interval"));
         }
         if !object
             && (self.model.is_some()
@@ -173,11 +208,12 @@ impl Keyframes {
                 || self.confidence.is_some()
                 || self.longer_than.is_some())
         {
-            video_args::wrong_use("--model, --stride, --confidence and --longer-than are of scene-object");
+            return Err(Error::usage("--model, --stride, --confidence and --longer-than need --strategy scene-object"));
         }
         if self.confidence.is_some_and(|confidence| !(0.0..=1.0).contains(&confidence)) {
-            video_args::wrong_use("--confidence must be 0 to 1");
+            return Err(Error::usage("--confidence must be from 0 to 1"));
         }
+        Ok(())
     }
 
     fn ask(&self, request: &mut DecodeRequest, settings: &Settings) {
@@ -232,7 +268,7 @@ fn unpack(set: &KeyframeSet, out: &Path) -> Result<()> {
     let names = set.keyframes.iter().map(|k| &k.file).chain(set.padding.iter().map(|p| &p.file));
     let mut names = names.cloned().collect::<Vec<_>>().into_iter();
     let mut failed = None;
-    media::keyframe_tar::read(&set.tar, |sample| {
+    media::keyframes::archive::read(&set.tar, |sample| {
         // The archive was made from a file that nobody vouches for: a name must not lead out of the folder.
         match names.next().filter(|name| !name.contains('/')) {
             Some(name) => {
@@ -264,7 +300,7 @@ fn line(keyframe: &Keyframe) -> String {
         line += &format!("  {} objects of {} classes, score {}", found.objects.len(), found.classes, found.score);
     }
     if let Some(first) = keyframe.repeats {
-        line += &format!("  the same frame as {first}");
+        line += &format!("  same frame as {first}");
     }
     format!("{line}  {}\n", keyframe.file)
 }

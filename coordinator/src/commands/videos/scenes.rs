@@ -1,4 +1,4 @@
-//! `jhalak scenes`: where the scenes of one video begin and end.
+//! `jhalak scenes`: the scenes of one video.
 
 use std::path::PathBuf;
 
@@ -13,36 +13,49 @@ use serde::Serialize;
 use super::video_args::{self, Guest};
 use crate::console::output::Output;
 
-/// Finds the scenes of a video, with the scores and cuts of PySceneDetect's ContentDetector.
+/// Detect the scenes of a video, as PySceneDetect does
 ///
-/// Prints them as CSV, as PySceneDetect's list-scenes writes it, or with --json with every frame's score:
-/// {"file","frames","fps","threshold","min_scene_len","cuts":[frame],"scenes":[[start,end]],"scores":[...],"outcome","errors"}.
-/// A scene's end is the frame after its last. What could be read of a damaged file is used, and "outcome" says why it is short.
+/// Computes the scores and cuts of PySceneDetect's ContentDetector and prints the CSV of its list-scenes command. The
+/// end of a scene is the frame after its last. A damaged file is read as far as possible.
+///
+/// With --json, adds the score of every frame: {"file", "frames", "fps", "threshold", "min_scene_len", "cuts": [frame],
+/// "scenes": [[start, end]], "scores": [...], "outcome", "errors"}. "outcome" gives the reason if the file is cut short.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  # List the scenes of a clip as CSV
+  jhalak scenes .local/demo/dataset/trailers/tt9900002.mp4
+  # Cut at smaller changes, and print the score of every frame
+  jhalak scenes .local/demo/dataset/trailers/tt9900002.mp4 --threshold 15 --json")]
 pub struct Scenes {
-    /// A video file.
+    /// Video file
     #[arg(value_name = "VIDEO")]
     video: PathBuf,
     #[command(flatten)]
     cuts: CutArgs,
-    /// Write the CSV into this file too.
-    #[arg(long, value_name = "FILE")]
+    /// Write the CSV to this file too
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     csv: Option<PathBuf>,
 }
 
-/// How scenes are told apart.
+/// Settings of the scene detection.
 #[derive(Args)]
 pub struct CutArgs {
-    /// A frame whose score reaches this begins a scene; above 0, at most 255. Default 27, as PySceneDetect's.
-    #[arg(long, value_name = "SCORE", value_parser = threshold)]
+    /// Score at which a frame starts a scene, above 0 and at most 255
+    ///
+    /// [default: 27]
+    #[arg(long, value_name = "SCORE", value_parser = threshold, help_heading = "Scene detection")]
     threshold: Option<f64>,
-    /// Frames that a scene has at least. Default 15, as PySceneDetect's library (its command line has 0.6 s).
-    #[arg(long, value_name = "FRAMES")]
+    /// Minimum length of a scene, in frames
+    ///
+    /// PySceneDetect's library also uses 15 frames, its command line 0.6 s.
+    ///
+    /// [default: 15]
+    #[arg(long, value_name = "FRAMES", help_heading = "Scene detection")]
     min_scene_len: Option<u32>,
 }
 
 impl CutArgs {
-    /// The settings, defaults filled in.
+    /// Returns the settings, with defaults for missing options.
     pub(super) fn settings(&self) -> SceneSettings {
         let SceneSettings { threshold, min_scene_len } = SceneSettings::default();
         SceneSettings {
@@ -51,7 +64,7 @@ impl CutArgs {
         }
     }
 
-    /// Whether anything was said.
+    /// Whether any option was given.
     pub(super) fn is_given(&self) -> bool {
         self.threshold.is_some() || self.min_scene_len.is_some()
     }
@@ -87,7 +100,7 @@ impl Scenes {
             std::fs::write(file, &csv).map_err(|e| Error::invalid(format!("cannot write {}: {e}", file.display())))?;
         }
         let found = match list.scenes.len() {
-            1 => "1 scene: no cut was found".to_string(),
+            1 => "1 scene, no cuts".to_string(),
             scenes => format!("{scenes} scenes"),
         };
         video_args::tell(&self.video, report, &found, &output);

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use jhalak_common::process::shutdown;
 use jhalak_common::settings::{DecodeSettings, Settings};
 use jhalak_common::{Error, ErrorKind, Result};
-use jhalak_worker::media::child::{decode_with_detector, view_frames};
-use jhalak_worker::media::viewer::Viewer;
-use jhalak_worker::media::{DecodeLimits, DecodeReport, DecodeRequest, Detector, MediaError, Outcome, child};
+use jhalak_worker::media::frame_visitor::FrameVisitor;
+use jhalak_worker::media::sandbox::{decode_with_detector, decode_with_visitor};
+use jhalak_worker::media::{DecodeLimits, DecodeReport, DecodeRequest, Detector, MediaError, Outcome, sandbox};
 use jhalak_worker::scratch::{JobFolder, Scratch};
 
 use crate::console::output::Output;
@@ -29,7 +29,7 @@ pub(super) enum Guest {
     /// The detector that scene-object keyframes need.
     Detector(Box<dyn Detector + Send>),
     /// A viewer of the frames that are asked for.
-    Viewer(Box<dyn Viewer + Send>),
+    Viewer(Box<dyn FrameVisitor + Send>),
 }
 
 /// Decodes `video` as `ask` says. Interrupted, it leaves nothing behind.
@@ -51,14 +51,14 @@ pub(super) async fn decode(
     let program = std::env::current_exe().map_err(|e| Error::from(e).context("the path of this program"))?;
     let decoded = match guest {
         Guest::Detector(detector) => decode_with_detector(&program, &request, &limits, &stop, detector).await,
-        Guest::Viewer(viewer) => view_frames(&program, &request, &limits, &stop, viewer).await,
-        Guest::Nobody => child::decode(&program, &request, &limits, &stop).await,
+        Guest::Viewer(viewer) => decode_with_visitor(&program, &request, &limits, &stop, viewer).await,
+        Guest::Nobody => sandbox::decode(&program, &request, &limits, &stop).await,
     };
     let report = decoded.map_err(|error| told(error, video))?;
     Ok(Decoded { report, _folder: folder, _scratch: scratch })
 }
 
-/// Whether there is a readable regular file, so that what cannot be a video is told at once and in plain words.
+/// Checks that `video` is a readable regular file, so that a wrong path gets a clear error before any decoding.
 pub(super) fn check(video: &Path) -> Result<()> {
     let shown = video.display();
     let is_address = video.to_str().and_then(|name| name.split_once("://")).is_some_and(|(scheme, _)| {
@@ -67,14 +67,12 @@ pub(super) fn check(video: &Path) -> Result<()> {
     let metadata = match std::fs::metadata(video) {
         Ok(metadata) => metadata,
         Err(_) if is_address => {
-            return Err(Error::invalid(format!(
-                "{shown} is an address and no file: fetch it first, then name the file"
-            )));
+            return Err(Error::invalid(format!("{shown} is a URL, not a file: fetch it first, then pass the file")));
         }
         Err(error) => return Err(Error::invalid(format!("cannot read {shown}: {error}"))),
     };
     if metadata.is_dir() {
-        return Err(Error::invalid(format!("{shown} is a folder: name a video in it")));
+        return Err(Error::invalid(format!("{shown} is a folder: pass a video file in it")));
     }
     if !metadata.is_file() {
         return Err(Error::invalid(format!("{shown} is not a regular file")));
@@ -88,7 +86,7 @@ pub(super) fn check(video: &Path) -> Result<()> {
     }
 }
 
-/// The video under a name in UTF-8, which its own need not be: a link in the scratch folder stands for such a one.
+/// Returns a UTF-8 path to the video: a link in the scratch folder if its own path is not UTF-8.
 fn plainly_named(video: &Path, folder: &Path) -> Result<PathBuf> {
     let video = std::path::absolute(video)?;
     if video.to_str().is_some() {
@@ -108,13 +106,13 @@ fn told(error: MediaError, video: &Path) -> Error {
     Error::new(kind, format!("{}: {error}", video.display()))
 }
 
-/// Says on standard error how the decode ended: complete or short, and what was refused on the way.
+/// Reports on stderr how the decode ended: complete or short, and the number of damaged packets and frames.
 pub(super) fn tell(video: &Path, report: &DecodeReport, found: &str, output: &Output) {
     let video_info = &report.video;
     let time = match report.is_picture {
         true => String::new(),
         false => format!(
-            ", {} frames at {:.3} a second, {:.3} s",
+            ", {} frames at {:.3} fps, {:.3} s",
             video_info.frames.unwrap_or(0),
             video_info.fps,
             video_info.duration_s
@@ -128,15 +126,9 @@ pub(super) fn tell(video: &Path, report: &DecodeReport, found: &str, output: &Ou
         video_info.height
     ));
     if let Outcome::Short { reason } = &report.outcome {
-        output.progress.say(&format!("short: {reason}"));
+        output.progress.say(&format!("cut short: {reason}"));
     }
     if report.errors > 0 {
-        output.progress.say(&format!("damaged: {} packets or frames were refused by the decoder", report.errors));
+        output.progress.say(&format!("damaged: the decoder rejected {} packets or frames", report.errors));
     }
-}
-
-/// Fails as wrong use of the command line does.
-pub(super) fn wrong_use(message: &str) -> ! {
-    use clap::CommandFactory;
-    crate::commands::Cli::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit()
 }

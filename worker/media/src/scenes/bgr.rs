@@ -1,7 +1,8 @@
-//! A decoded frame as packed BGR, converted as OpenCV's video reader converts it.
+//! A decoded frame as packed BGR, converted like OpenCV's video reader does.
 //!
-//! That is a plain swscale context over the *coded* size, of which the frame is the upper part, without colour space:
-//! BT.601 whatever the file says. ffmpeg-next's wrapper insists on equal sizes, hence the unsafe code.
+//! OpenCV uses a plain swscale context over the *coded* size, of which the frame is the upper part,
+//! without colour space: always BT.601. ffmpeg-next's wrapper requires equal sizes, hence the
+//! unsafe code.
 
 use crate::error::MediaError;
 use crate::picture::check_size;
@@ -11,21 +12,22 @@ use ffmpeg_next as ffmpeg;
 use std::ffi::c_int;
 use std::ptr;
 
-/// More rows or columns than any codec adds to what is shown.
+/// Most rows or columns that a codec may add to the displayed size.
 const MAX_PADDING: u32 = 128;
 
-/// The size that swscale is to assume for a frame: the decoder's `coded` size where that is a little more than what is
-/// shown, and the frame's own size otherwise.
+/// Returns the size that swscale assumes for a frame: the decoder's `coded` size if it is slightly
+/// larger than the frame, and the frame's own size otherwise.
 pub fn assumed_size(frame: &frame::Video, coded: (u32, u32)) -> (u32, u32) {
     let shown = (frame.width(), frame.height());
     let near = |coded: u32, shown: u32| coded >= shown && coded - shown <= MAX_PADDING;
     if near(coded.0, shown.0) && near(coded.1, shown.1) && holds_columns(frame, coded.0) { coded } else { shown }
 }
 
-/// Whether every plane's memory holds `width` columns in all rows that are shown.
-#[expect(unsafe_code, reason = "ffmpeg-next does not show a frame's buffers")]
+/// Whether every plane's memory holds `width` columns in all displayed rows.
+#[expect(unsafe_code, reason = "ffmpeg-next does not expose a frame's buffers")]
 fn holds_columns(frame: &frame::Video, width: u32) -> bool {
-    // SAFETY: the frame is alive; addresses are compared as numbers and never followed. FFmpeg checks the format.
+    // SAFETY: the frame is alive; addresses are compared as numbers and never followed. FFmpeg
+    // checks the format.
     unsafe {
         let raw = frame.as_ptr();
         let known = 0..ffi::AVPixelFormat::AV_PIX_FMT_NB as c_int;
@@ -54,7 +56,7 @@ fn holds_columns(frame: &frame::Video, width: u32) -> bool {
     }
 }
 
-/// Converts frames to packed BGR; keeps its context while the frames keep their shape.
+/// Converts frames to packed BGR. Keeps its context while the shape of the frames stays the same.
 pub struct BgrConverter {
     context: *mut ffi::SwsContext,
     shape: Option<(u32, u32, c_int)>,
@@ -68,9 +70,10 @@ impl Default for BgrConverter {
     }
 }
 
-#[expect(unsafe_code, reason = "see the module's comment")]
+#[expect(unsafe_code, reason = "see the module documentation")]
 impl BgrConverter {
-    /// The frame's rows as BGR and the bytes from one to the next. `assumed` comes from [`assumed_size`].
+    /// Returns the frame's rows as BGR, and their stride in bytes. `assumed` comes from
+    /// [`assumed_size`].
     pub fn convert(&mut self, frame: &frame::Video, assumed: (u32, u32)) -> Result<(&[u8], usize), MediaError> {
         let (width, height) = assumed;
         check_size(width, height)?;
@@ -81,8 +84,9 @@ impl BgrConverter {
         }
         let planes = [self.bgr.as_mut_ptr(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut()];
         let strides = [self.stride as c_int, 0, 0, 0];
-        // SAFETY: the context was made for this format and for a size of which the frame holds the upper rows in full
-        // (`assumed_size`); the target holds `height` rows of `stride` bytes and what vector code writes beyond.
+        // SAFETY: the context was made for this format and for a size of which the frame holds the
+        // upper rows in full (`assumed_size`); the target holds `height` rows of `stride` bytes and
+        // what vector code writes beyond.
         let rows = unsafe {
             let raw = frame.as_ptr();
             ffi::sws_scale(
@@ -109,8 +113,8 @@ impl BgrConverter {
             return Err(refused());
         }
         let (w, h) = (width as c_int, height as c_int);
-        // SAFETY: the format is one of FFmpeg's; sizes are positive and within `check_size`; null means no filter and no
-        // parameters; the context is released by `release`.
+        // SAFETY: the format is one of FFmpeg's; sizes are positive and within `check_size`; null
+        // means no filter and no parameters; the context is released by `release`.
         self.context = unsafe {
             let format = std::mem::transmute::<c_int, ffi::AVPixelFormat>(format);
             let target = ffi::AVPixelFormat::AV_PIX_FMT_BGR24;
@@ -120,7 +124,7 @@ impl BgrConverter {
         if self.context.is_null() {
             return Err(refused());
         }
-        // Rows are padded to what vector code may write beyond a row's end.
+        // Pads rows for vector code that writes beyond the end of a row.
         self.stride = (width as usize * 3).next_multiple_of(64) + 64;
         self.bgr = vec![0; self.stride * height as usize + 64];
         self.shape = Some((width, height, format));

@@ -1,25 +1,25 @@
-//! From scores to cuts.
+//! Finds cuts in the scores of frames.
 
 use super::SceneSettings;
 
-/// Finds cuts in scores as they come, as PySceneDetect's flash filter in its mode MERGE does: a candidate far enough
-/// from the one before it is a cut; candidates that follow closer are merged into one cut at the last of them, but only
-/// once a first cut was found.
+/// Finds cuts in a sequence of scores, like PySceneDetect's flash filter in mode MERGE: a candidate
+/// far enough from the previous one is a cut. Closer candidates are merged into one cut at the last
+/// of them, but only after a first cut.
 #[derive(Debug, Clone)]
 pub struct CutFinder {
     threshold: f64,
     min_scene_len: u64,
     frames: u64,
-    /// The last frame that reached the threshold; 0 before there is one.
+    /// The last frame that reached the threshold; 0 before the first.
     last_above: u64,
     /// Whether a cut was found, so that candidates may be merged.
     merging_allowed: bool,
-    /// The first of the candidates that are being merged.
+    /// The first of the candidates being merged.
     merging_since: Option<u64>,
 }
 
 impl CutFinder {
-    /// Before the first frame.
+    /// Starts before the first frame.
     pub fn new(settings: &SceneSettings) -> Self {
         Self {
             threshold: settings.threshold,
@@ -31,8 +31,8 @@ impl CutFinder {
         }
     }
 
-    /// Takes the next frame's score. A cut that is found now is the number of a scene's first frame: this frame's, or,
-    /// after merging, that of `min_scene_len` frames ago.
+    /// Takes the next frame's score. Returns a cut, if one is found: the first frame of a scene,
+    /// which is this frame or, after merging, the frame `min_scene_len` frames ago.
     pub fn push(&mut self, score: f64) -> Option<u64> {
         let frame = self.frames;
         self.frames += 1;
@@ -61,7 +61,7 @@ impl CutFinder {
         None
     }
 
-    /// The frame at which the next cut will be, if enough frames below the threshold follow.
+    /// Returns the frame of the next cut, if enough frames below the threshold follow.
     pub fn pending(&self) -> Option<u64> {
         let since = self.merging_since?;
         (self.last_above - since >= self.min_scene_len).then_some(self.last_above)
@@ -85,11 +85,12 @@ mod tests {
     }
 
     #[test]
-    fn candidates_too_close_are_merged_into_the_last_of_them_once_a_cut_was_found() {
-        // 25 and 28 are within 15 of the cut at 20 but span less than 15 frames: no cut until a later candidate.
+    fn close_candidates_are_merged_into_the_last_of_them_after_a_first_cut() {
+        // 25 and 28 are within 15 of the cut at 20 but span less than 15 frames: no cut until a
+        // later candidate.
         assert_eq!(cuts(15, 100, &[20, 25, 28]), [20]);
         assert_eq!(cuts(15, 100, &[20, 25, 28, 40]), [20, 40]);
-        // The cut at 40 is told at frame 55; a video that ends before has none.
+        // The cut at 40 is reported at frame 55; a video that ends earlier has none.
         assert_eq!(cuts(15, 55, &[20, 25, 28, 40]), [20]);
         assert_eq!(cuts(15, 56, &[20, 25, 28, 40]), [20, 40]);
     }

@@ -25,7 +25,7 @@ static SATURATION: [i32; 256] = quotients(255, 1);
 /// 180 / (6 n).
 static HUE: [i32; 256] = quotients(180, 6);
 
-/// Hue, saturation and value of one pixel.
+/// Returns hue, saturation and value of one pixel.
 #[inline(always)]
 pub fn of_pixel(b: u8, g: u8, r: u8) -> [u8; 3] {
     let value = b.max(g).max(r);

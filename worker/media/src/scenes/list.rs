@@ -1,4 +1,5 @@
-//! Scene lists as files: CSV as PySceneDetect's `list-scenes` writes it, and JSON with every score.
+//! Scene lists as files: CSV in the format of PySceneDetect's `list-scenes`, and JSON with every
+//! score.
 
 use super::cuts::CutFinder;
 use super::{SceneSettings, between_cuts};
@@ -9,23 +10,23 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-/// The CSV's name in the output folder.
+/// File name of the CSV in the output folder.
 pub const CSV_NAME: &str = "scenes.csv";
-/// The JSON's name in the output folder.
+/// File name of the JSON in the output folder.
 pub const JSON_NAME: &str = "scenes.json";
 
-/// The scenes of one video, in the shape of the JSON file.
+/// The scenes of one video, as in the JSON file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SceneList {
-    /// The video's name without its folder.
+    /// File name of the video, without its folder.
     pub file: String,
     /// Frames decoded.
     pub frames: u64,
-    /// Frames a second, by which frame numbers become times.
+    /// Frames per second, to convert frame numbers to times.
     pub fps: f64,
-    /// The threshold in use.
+    /// The threshold used.
     pub threshold: f64,
-    /// The shortest scene in use, in frames.
+    /// The shortest scene allowed, in frames.
     pub min_scene_len: u32,
     /// First frames of all scenes but the first, ascending.
     pub cuts: Vec<u64>,
@@ -42,7 +43,7 @@ pub struct SceneRecorder {
 }
 
 impl SceneRecorder {
-    /// For a video of this name and rate.
+    /// Starts the list of a video with this file name and frame rate.
     pub fn new(file: String, fps: f64, settings: &SceneSettings) -> Self {
         let SceneSettings { threshold, min_scene_len } = *settings;
         let (cuts, scenes, scores) = (Vec::new(), Vec::new(), Vec::new());
@@ -57,7 +58,7 @@ impl SceneRecorder {
         self.list.cuts.extend(self.finder.push(score));
     }
 
-    /// No frame comes any more.
+    /// Ends the video and returns the list.
     pub fn finish(mut self) -> SceneList {
         self.list.scenes = between_cuts(&self.list.cuts, self.list.frames);
         self.list
@@ -65,7 +66,7 @@ impl SceneRecorder {
 }
 
 impl SceneList {
-    /// Writes `scenes.csv` and `scenes.json` into `folder`: their paths.
+    /// Writes `scenes.csv` and `scenes.json` into `folder` and returns their paths.
     pub fn write(&self, folder: &Path) -> Result<(PathBuf, PathBuf), MediaError> {
         let (csv, json) = (folder.join(CSV_NAME), folder.join(JSON_NAME));
         std::fs::write(&csv, self.csv()).map_err(|error| MediaError::from_io("cannot write", &csv, &error))?;
@@ -77,8 +78,9 @@ impl SceneList {
         Ok((csv, json))
     }
 
-    /// The CSV: a line with the time of each cut, the column names, a line a scene. Scenes and frames count from 1, so
-    /// that the last frame of a scene is its end. Without a cut the first line is empty, as PySceneDetect leaves it.
+    /// Returns the CSV: a line with the time of each cut, the column names, one line per scene.
+    /// Scenes and frames count from 1, so the last frame of a scene is its end. Without cuts the
+    /// first line is empty, as in PySceneDetect.
     pub fn csv(&self) -> String {
         let mut csv = String::new();
         if !self.cuts.is_empty() {
@@ -105,7 +107,7 @@ impl SceneList {
     }
 }
 
-/// Hours, minutes and seconds to the millisecond, `00:01:02.345`.
+/// Formats seconds as hours, minutes and seconds to the millisecond, `00:01:02.345`.
 fn timecode(seconds: f64) -> String {
     let hours = (seconds / 3600.0).floor();
     let rest = seconds - hours * 3600.0;
@@ -128,7 +130,8 @@ fn timecode(seconds: f64) -> String {
 mod tests {
     use super::*;
 
-    /// 172 frames at 1032/73 a second, as `scenedetect -m 15 detect-content list-scenes` writes them.
+    /// 172 frames at 1032/73 a second, as `scenedetect -m 15 detect-content list-scenes` writes
+    /// them.
     const CSV: &str = "\
 Timecode List:,00:00:02.829,00:00:10.823
 Scene Number,Start Frame,Start Timecode,Start Time (seconds),End Frame,End Timecode,End Time (seconds),\

@@ -1,9 +1,10 @@
-//! Scenes of a trailer, with the scores and cuts of PySceneDetect's ContentDetector (0.6.7.1, library API).
+//! Scene detection with the scores and cuts of PySceneDetect's ContentDetector (0.6.7.1, library
+//! API).
 //!
-//! A frame's way: decoded planes -> [`bgr`] (every pixel) or [`yuv`] (the short path: only the pixels that count) ->
-//! [`resize`] to at most 256 pixels a side -> [`hsv`] -> [`score`], the mean difference from the frame before -> [`cuts`].
-//! The loops over pixels are in [`kernels`].
-//! [`list`] writes what was found as PySceneDetect's `list-scenes` does and as JSON.
+//! Steps for a frame: decoded planes -> [`bgr`] (all pixels) or [`yuv`] (the short path: only the
+//! pixels that count) -> [`resize`] to at most 256 pixels a side -> [`hsv`] -> [`score`], the mean
+//! difference from the previous frame -> [`cuts`]. The loops over pixels are in [`kernels`].
+//! [`list`] writes the scenes as CSV like PySceneDetect's `list-scenes`, and as JSON.
 
 pub mod bgr;
 pub mod cuts;
@@ -16,28 +17,28 @@ pub mod score;
 pub mod short_path;
 pub mod yuv;
 
-use super::error::MediaError;
+use crate::error::MediaError;
 use serde::{Deserialize, Serialize};
 
-/// Where a scene ends and the next begins.
+/// Settings of scene detection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SceneSettings {
-    /// A frame whose score reaches this is a candidate for a cut; above 0, at most 255.
+    /// A frame with at least this score is a candidate for a cut; above 0, at most 255.
     pub threshold: f64,
-    /// Frames that a scene has at least; cuts that follow closer are merged. 0 takes every candidate.
+    /// Fewest frames of a scene; closer cuts are merged. 0 accepts every candidate.
     pub min_scene_len: u32,
 }
 
 impl Default for SceneSettings {
-    /// PySceneDetect's own.
+    /// PySceneDetect's defaults.
     fn default() -> Self {
         Self { threshold: 27.0, min_scene_len: 15 }
     }
 }
 
 impl SceneSettings {
-    /// Whether every setting is in its range; `name` is what the settings are called in the message.
+    /// Checks the range of every setting; `name` is the name of the settings in the message.
     pub fn check(&self, name: &str) -> Result<(), MediaError> {
         if self.threshold > 0.0 && self.threshold <= 255.0 {
             return Ok(());
@@ -47,8 +48,8 @@ impl SceneSettings {
     }
 }
 
-/// Scenes as first frame and frame after the last: they follow each other without a gap from frame 0 to `frames`.
-/// No cut: one scene, the whole video. No frame: no scene.
+/// Returns the scenes as first frame and frame after the last, without gaps from frame 0 to
+/// `frames`. Without cuts, the whole video is one scene; without frames, there is none.
 pub fn between_cuts(cuts: &[u64], frames: u64) -> Vec<[u64; 2]> {
     if frames == 0 {
         return Vec::new();

@@ -1,6 +1,6 @@
 //! A decoded frame's planes as slices.
 
-use super::kernels::YuvRow;
+use super::kernels::rows::YuvRow;
 use super::yuv::{FULL, LIMITED, Matrix};
 use ffmpeg::ffi;
 use ffmpeg::frame;
@@ -10,7 +10,7 @@ use std::slice;
 
 /// The planes of an 8-bit 4:2:0 picture.
 pub struct Yuv420<'a> {
-    /// How its samples become colours.
+    /// The matrix from samples to colours.
     pub matrix: Matrix,
     planes: [Plane<'a>; 3],
 }
@@ -22,7 +22,8 @@ struct Plane<'a> {
 }
 
 impl<'a> Yuv420<'a> {
-    /// The planes of a frame in yuv420p or yuvj420p whose rows lie in memory from the top; none for other frames.
+    /// Returns the planes of a frame in yuv420p or yuvj420p with top-down rows; none for other
+    /// frames.
     pub fn of(frame: &'a frame::Video) -> Option<Self> {
         const YUV420P: c_int = ffi::AVPixelFormat::AV_PIX_FMT_YUV420P as c_int;
         const YUVJ420P: c_int = ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as c_int;
@@ -41,7 +42,7 @@ impl<'a> Yuv420<'a> {
         Some(Self { matrix, planes })
     }
 
-    /// The samples of row `y` of the picture.
+    /// Returns the samples of row `y` of the picture.
     pub fn row(&self, y: usize) -> YuvRow<'_> {
         let row = |plane: usize, y: usize| {
             let Plane { samples, stride, width } = self.planes[plane];
@@ -57,11 +58,11 @@ fn raw_format(frame: &frame::Video) -> c_int {
     unsafe { (*frame.as_ptr()).format }
 }
 
-/// Plane `index` of a frame if its rows lie forwards inside one of the frame's buffers.
+/// Returns plane `index` of a frame if its rows lie top-down inside one of the frame's buffers.
 #[expect(unsafe_code, reason = "ffmpeg-next makes slices of planes without looking at their buffers")]
 fn plane(frame: &frame::Video, index: usize, width: usize, height: usize) -> Option<Plane<'_>> {
-    // SAFETY: the frame is alive and borrowed for as long as the slice lives; the slice lies inside a buffer that the
-    // frame holds a reference to, and nothing writes to a decoded frame.
+    // SAFETY: the frame is alive and borrowed for as long as the slice lives; the slice lies inside
+    // a buffer that the frame holds a reference to, and nothing writes to a decoded frame.
     unsafe {
         let raw = frame.as_ptr();
         let begin = (*raw).data[index];

@@ -1,14 +1,15 @@
 //! The downscale before scoring: OpenCV's bilinear resize of 8-bit pictures in fixed point.
 //!
-//! Weights have 11 bits. A column's result is the exact sum of two products; rows are then joined with the products
-//! truncated to 16 bits each, so that every step here is part of the result.
+//! Weights have 11 bits. A column's result is the exact sum of two products. Rows are then combined
+//! with each product truncated to 16 bits, so every step here affects the result.
 
-/// Longest side, in pixels, that is scored without a downscale.
+/// Longest side in pixels that is scored without a downscale.
 const LONGEST_SIDE: u32 = 256;
 /// One, as a weight.
 const ONE: f32 = 2048.0;
 
-/// Size after the downscale: no side over 256 pixels except by rounding, no side under 1.
+/// Returns the size after the downscale: no side over 256 pixels except by rounding, no side under
+/// 1.
 pub fn small_size(width: u32, height: u32) -> (u32, u32) {
     let longest = width.max(height);
     if longest <= LONGEST_SIDE {
@@ -22,18 +23,19 @@ pub fn small_size(width: u32, height: u32) -> (u32, u32) {
 /// Two neighbouring source pixels (rows) and their weights, in 1/2048.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tap {
-    /// The first.
+    /// Index of the first.
     pub low: usize,
-    /// The second: the next one, or the first again at the border and where the second has no weight.
+    /// Index of the second: the next one, or the first again at the border and if the second has no
+    /// weight.
     pub high: usize,
     /// The weight of each.
     pub weights: [i16; 2],
 }
 
-/// How a picture of one size becomes a smaller one, or one of the same size.
+/// How to reduce a picture to a smaller size, or to the same size.
 ///
-/// At the same size all weight lies on one pixel, and at a factor of exactly 2, where OpenCV takes the mean of 2x2
-/// pixels instead, the weights give that mean: the fixed-point steps are exact in both cases.
+/// At the same size one pixel has all the weight. At a factor of exactly 2, where OpenCV takes the
+/// mean of 2x2 pixels, the weights give that mean. The fixed-point steps are exact in both cases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// For every column of the small picture.
@@ -43,7 +45,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// From `width` x `height` to a size that is not larger.
+    /// Plans the reduction from `width` x `height` to a size that is not larger.
     pub fn new((width, height): (u32, u32), small: (u32, u32)) -> Self {
         Self { columns: taps(width, small.0, true), rows: taps(height, small.1, false) }
     }
@@ -68,13 +70,13 @@ fn taps(from: u32, to: u32, is_column: bool) -> Vec<Tap> {
     (0..to).map(tap).collect()
 }
 
-/// Two neighbours in a row, weighed, in 1/128 of a step.
+/// Weights two neighbours in a row; the result is in 1/128 of a step.
 #[inline(always)]
 pub fn weigh_columns(low: u8, high: u8, [a, b]: [i16; 2]) -> i16 {
     ((i32::from(low) * i32::from(a) + i32::from(high) * i32::from(b)) >> 4) as i16
 }
 
-/// Two rows of [`weigh_columns`], weighed and rounded.
+/// Weights two rows of [`weigh_columns`] and rounds.
 #[inline(always)]
 pub fn weigh_rows(upper: i16, lower: i16, [a, b]: [i16; 2]) -> u8 {
     let part = |value: i16, weight: i16| (i32::from(value) * i32::from(weight)) >> 16;
@@ -86,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_rounded_half_to_even_and_never_vanish() {
+    fn sizes_are_rounded_half_to_even_and_are_at_least_one() {
         assert_eq!(small_size(1280, 720), (256, 144));
         assert_eq!(small_size(848, 480), (256, 145));
         assert_eq!(small_size(512, 287), (256, 144));
@@ -97,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_of_the_two_neighbours_and_borders_keep_inside() {
+    fn taps_are_neighbours_inside_the_picture_with_weights_that_add_up() {
         for (from, to) in [(1280, 256), (427, 256), (300, 256), (257, 256), (239, 143), (3, 1), (1, 1)] {
             for is_column in [true, false] {
                 for tap in taps(from, to, is_column) {
@@ -111,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn one_pixel_and_the_mean_of_four_come_out_exactly() {
+    fn one_pixel_and_the_mean_of_four_are_exact() {
         for (from, weights) in [(256, [2048, 0]), (512, [1024, 1024])] {
             assert!(taps(from, 256, true).iter().all(|tap| tap.weights == weights));
         }
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flat_picture_stays_flat_whatever_the_weights() {
+    fn a_flat_picture_stays_flat_with_any_weights() {
         for tap in [taps(1280, 256, true), taps(427, 256, true), taps(239, 143, false)].concat() {
             for value in [0, 1, 127, 254, 255] {
                 let row = weigh_columns(value, value, tap.weights);

@@ -1,24 +1,26 @@
-//! How much a frame differs from the one before it.
+//! Scores how much a frame differs from the previous one.
 
 use super::bgr::{BgrConverter, assumed_size};
-use super::kernels::{ColumnPlan, Kernels, LANES, WeighedRow};
+use super::kernels::rows::{LANES, WeighedRow};
+use super::kernels::{ColumnPlan, Kernels};
 use super::planes::Yuv420;
 use super::resize::{Plan, Tap, small_size, weigh_columns};
 use super::short_path;
 use crate::error::MediaError;
-use crate::orientation::Orientation;
 use crate::picture::Picture;
+use crate::picture::orientation::Orientation;
 use ffmpeg_next::frame;
 use std::mem::swap;
 
-/// Scores frames: ContentDetector's `content_val`, the mean over all pixels of the absolute differences in hue,
-/// saturation and value, averaged over the three.
+/// Scores frames: ContentDetector's `content_val`, the mean over all pixels of the absolute
+/// differences in hue, saturation and value, averaged over the three.
 ///
-/// Every frame is brought to the small size row by row. Where its rows come from differs: the short path converts only
-/// the pixels that the small picture needs; the reference path lets swscale convert all of them. Both give the same
-/// score, and the short path is taken where that has been shown: 8-bit 4:2:0 of even coded height, not turned.
+/// Every frame is reduced to the small size row by row. The short path converts only the pixels
+/// that the small picture needs; the reference path converts all pixels with swscale. Both give the
+/// same score. The short path is taken where this is proven: 8-bit 4:2:0 of even coded height, not
+/// rotated.
 pub struct FrameScorer {
-    turn: Orientation,
+    orientation: Orientation,
     kernels: Kernels,
     short_path: bool,
     converter: BgrConverter,
@@ -26,7 +28,7 @@ pub struct FrameScorer {
     small: SmallPicture,
 }
 
-/// What depends on the size of the frames, as turned.
+/// Everything that depends on the size of the frames, after rotation.
 struct SizePlan {
     size: (u32, u32),
     columns: ColumnPlan,
@@ -34,25 +36,25 @@ struct SizePlan {
 }
 
 impl FrameScorer {
-    /// A scorer for frames that are shown turned like this.
-    pub fn new(turn: Orientation) -> Self {
-        Self::with(turn, Kernels::detect(), true)
+    /// Creates a scorer for frames displayed in this orientation.
+    pub fn new(orientation: Orientation) -> Self {
+        Self::with(orientation, Kernels::detect(), true)
     }
 
-    /// A scorer that always takes the reference path and the portable loops.
-    pub fn reference(turn: Orientation) -> Self {
-        Self::with(turn, Kernels::portable(), false)
+    /// Creates a scorer that always takes the reference path and the portable loops.
+    pub fn reference(orientation: Orientation) -> Self {
+        Self::with(orientation, Kernels::portable(), false)
     }
 
-    /// A scorer that takes the short path where it can, with these loops.
-    pub fn with(turn: Orientation, kernels: Kernels, short_path: bool) -> Self {
+    /// Creates a scorer that takes the short path where it can, with these loops.
+    pub fn with(orientation: Orientation, kernels: Kernels, short_path: bool) -> Self {
         let (converter, small) = (BgrConverter::default(), SmallPicture::default());
-        Self { turn, kernels, short_path, converter, plan: None, small }
+        Self { orientation, kernels, short_path, converter, plan: None, small }
     }
 
-    /// The next frame's score, 0 for the first. `coded` is the decoder's coded size.
+    /// Scores the next frame; 0 for the first. `coded` is the decoder's coded size.
     pub fn score(&mut self, frame: &frame::Video, coded: (u32, u32)) -> Result<f64, MediaError> {
-        let size = self.turn.shown_size(frame.width(), frame.height());
+        let size = self.orientation.shown_size(frame.width(), frame.height());
         let target = *self.small.size.get_or_insert_with(|| small_size(size.0, size.1));
         let plan = match &mut self.plan {
             Some(plan) if plan.size == size => plan,
@@ -62,8 +64,8 @@ impl FrameScorer {
             }
         };
         let assumed = assumed_size(frame, coded);
-        // Of an odd height swscale's other code would interpolate chroma.
-        let short = self.short_path && self.turn == Orientation::default() && assumed.1.is_multiple_of(2);
+        // For an odd height, swscale takes other code, which interpolates chroma.
+        let short = self.short_path && self.orientation == Orientation::default() && assumed.1.is_multiple_of(2);
         let planes = if short { Yuv420::of(frame) } else { None };
         let planes = planes.filter(|planes| short_path::is_exact(planes.matrix));
         if let Some(planes) = planes {
@@ -73,17 +75,17 @@ impl FrameScorer {
             return Ok(self.small.score(self.kernels, &plan.rows, weigh));
         }
         let (mut bgr, mut stride) = self.converter.convert(frame, assumed)?;
-        let turned;
-        if self.turn != Orientation::default() {
-            turned = self.turn.apply(packed(bgr, stride, frame));
-            (bgr, stride) = (&turned.rgb, turned.width as usize * 3);
+        let rotated;
+        if self.orientation != Orientation::default() {
+            rotated = self.orientation.apply(packed(bgr, stride, frame));
+            (bgr, stride) = (&rotated.rgb, rotated.width as usize * 3);
         }
         let weigh = |y: usize, row: &mut WeighedRow| weigh_bgr(plan.columns.taps(), &bgr[y * stride..], row);
         Ok(self.small.score(self.kernels, &plan.rows, weigh))
     }
 }
 
-/// A frame's BGR without padding.
+/// Copies a frame's BGR without padding.
 fn packed(bgr: &[u8], stride: usize, frame: &frame::Video) -> Picture {
     let (width, height) = (frame.width(), frame.height());
     let rows = bgr.chunks_exact(stride).take(height as usize);
@@ -102,24 +104,24 @@ fn weigh_bgr(columns: &[Tap], bgr: &[u8], weighed: &mut WeighedRow) {
     }
 }
 
-/// Hue, saturation and value of the last two frames at the small size; rows are padded with black, which differs from
-/// nothing.
+/// Hue, saturation and value of the last two frames at the small size. Rows are padded with black,
+/// which adds no difference.
 #[derive(Default)]
 struct SmallPicture {
-    /// Set by the first frame for all others.
+    /// Set by the first frame for all frames.
     size: Option<(u32, u32)>,
-    /// Whether a frame was scored.
+    /// Whether a first frame was scored.
     began: bool,
     now: [Vec<u8>; 3],
     before: [Vec<u8>; 3],
-    /// Blue, green, red of the row in work.
+    /// Blue, green, red of the current row.
     row: [Vec<u8>; 3],
-    /// The source rows that were weighed last, and their numbers.
+    /// The last two weighted source rows and their numbers.
     weighed: [(Option<usize>, WeighedRow); 2],
 }
 
 impl SmallPicture {
-    /// Scores a frame whose source rows `weigh` brings to the small width.
+    /// Scores a frame; `weigh` reduces its source rows to the small width.
     fn score(&mut self, kernels: Kernels, rows: &[Tap], mut weigh: impl FnMut(usize, &mut WeighedRow)) -> f64 {
         let (width, height) = self.size.map_or((0, 0), |(width, height)| (width as usize, height as usize));
         let stride = width.next_multiple_of(LANES);

@@ -1,7 +1,9 @@
-//! Whether converting single pixels here gives what swscale gives for whole pictures.
+//! Checks whether converting single pixels here gives the same result as swscale for whole
+//! pictures.
 //!
-//! It does on x86 with SSSE3, where swscale takes vector code with the arithmetic of [`yuv`](super::yuv). On another
-//! processor, or in another version of FFmpeg, it may not; a small picture is therefore converted both ways once.
+//! It does on x86 with SSSE3, where swscale takes vector code with the arithmetic of
+//! [`yuv`](crate::scenes::yuv). On other processors, or with other versions of FFmpeg, it may not.
+//! A small picture is therefore converted both ways once.
 
 use super::bgr::BgrConverter;
 use super::planes::Yuv420;
@@ -14,7 +16,7 @@ use std::sync::OnceLock;
 /// Width and height of the picture that is compared.
 const SIDE: u32 = 64;
 
-/// Whether the short path may be taken for pictures with this matrix: the same on every call.
+/// Whether the short path is exact for pictures with this matrix; the same on every call.
 pub fn is_exact(matrix: Matrix) -> bool {
     static LIMITED_IS_EXACT: OnceLock<bool> = OnceLock::new();
     static FULL_IS_EXACT: OnceLock<bool> = OnceLock::new();
@@ -25,7 +27,7 @@ pub fn is_exact(matrix: Matrix) -> bool {
     }
 }
 
-/// Compares all pixels of a picture of noise in one format.
+/// Compares all pixels of a noise picture in one format.
 fn agrees_with_swscale(format: Pixel) -> bool {
     let mut frame = frame::Video::new(format, SIDE, SIDE);
     let mut noise = 1u32;
@@ -52,7 +54,7 @@ mod tests {
 
     #[cfg(target_arch = "x86_64")]
     #[test]
-    fn every_colour_is_converted_as_swscale_converts_it() {
+    fn every_colour_is_converted_like_swscale() {
         // 4096 x 4096 pixels: each (u, v) has 64 blocks of 2x2 pixels with 256 values of y.
         const ALL: u32 = 4096;
         for format in [Pixel::YUV420P, Pixel::YUVJ420P] {

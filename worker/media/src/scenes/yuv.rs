@@ -1,5 +1,5 @@
-//! From Y, U, V to blue, green, red as swscale's vector code for 4:2:0 computes it on x86: 16-bit fixed point, every
-//! product truncated by itself, chroma taken from the nearest sample.
+//! Converts Y, U, V to blue, green, red like swscale's vector code for 4:2:0 on x86: 16-bit fixed
+//! point, every product truncated separately, chroma from the nearest sample.
 
 /// The matrix of BT.601 in swscale's fixed point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub const FULL: Matrix =
     Matrix { luma_offset: 0, luma: 8192, blue_u: 14516, green_u: -2819, green_v: -5850, red_v: 11485 };
 
 impl Matrix {
-    /// Blue, green and red.
+    /// Converts one pixel to blue, green and red.
     #[inline(always)]
     pub fn bgr(self, y: u8, u: u8, v: u8) -> [u8; 3] {
         let product = |value: i16, weight: i16| ((i32::from(value) * i32::from(weight)) >> 16) as i16;

@@ -1,10 +1,10 @@
-//! From a detector's output to boxes in the input's pixels, one file for all forms of output.
+//! Decodes the output of a detector to boxes in input pixels, for all output layouts.
 
 use jhalak_common::models::{Decode, DetectorOutput};
 
-use super::form::Form;
+use super::output_layout::OutputLayout;
 
-/// A box that may hold an object, in the input's pixels.
+/// A box that may hold an object, in input pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
     /// Left, top, right, bottom.
@@ -15,116 +15,117 @@ pub struct Candidate {
     pub class: usize,
 }
 
-/// The boxes of one picture with a score above `threshold`, in the order of the output.
+/// Returns the boxes of one picture with a score above `threshold`, in the order of the output.
 ///
-/// `output` holds the picture's `form.boxes * form.values` values; `input` is the width and height of the input.
+/// `output` holds the `layout.boxes * layout.values` values of the picture; `input` is the width
+/// and height of the input.
 pub fn candidates(
     output: &[f32],
-    form: &Form,
+    layout: &OutputLayout,
     how: &DetectorOutput,
     input: (u32, u32),
     threshold: f32,
 ) -> Vec<Candidate> {
     let rows;
-    // Boxes that stand in columns are few once the scores are known: only `yolov8` looks at all of them there.
-    let output = if form.are_rows || how.decode == Decode::Yolov8 {
+    // Only `yolov8` is decoded in columns: few boxes are left once the scores are known.
+    let output = if layout.are_rows || how.decode == Decode::Yolov8 {
         output
     } else {
-        rows = transposed(output, form);
+        rows = transposed(output, layout);
         &rows
     };
     match how.decode {
-        Decode::Yolov5 | Decode::YoloxDecoded => boxes_with_objectness(output, form, threshold, |_, xywh| xywh),
+        Decode::Yolov5 | Decode::YoloxDecoded => boxes_with_objectness(output, layout, threshold, |_, xywh| xywh),
         Decode::Yolox => {
             let cells = Cells::new(&how.strides, input);
-            boxes_with_objectness(output, form, threshold, |place, [x, y, w, h]| {
-                let (column, row, stride) = cells.at(place);
+            boxes_with_objectness(output, layout, threshold, |index, [x, y, w, h]| {
+                let (column, row, stride) = cells.at(index);
                 [(x + column) * stride, (y + row) * stride, w.exp() * stride, h.exp() * stride]
             })
         }
-        Decode::Yolov8 if form.are_rows => boxes_in_rows(output, form, threshold),
-        Decode::Yolov8 => boxes_in_columns(output, form, threshold),
-        Decode::Nanodet => boxes_of_distances(output, form, how, input, threshold),
-        Decode::EndToEnd => boxes_at_the_end(output, form, threshold),
+        Decode::Yolov8 if layout.are_rows => boxes_in_rows(output, layout, threshold),
+        Decode::Yolov8 => boxes_in_columns(output, layout, threshold),
+        Decode::Nanodet => boxes_of_distances(output, layout, how, input, threshold),
+        Decode::EndToEnd => boxes_end_to_end(output, layout, threshold),
     }
 }
 
-fn transposed(output: &[f32], form: &Form) -> Vec<f32> {
-    let value = |index: usize| output[index % form.values * form.boxes + index / form.values];
+fn transposed(output: &[f32], layout: &OutputLayout) -> Vec<f32> {
+    let value = |index: usize| output[index % layout.values * layout.boxes + index / layout.values];
     (0..output.len()).map(value).collect()
 }
 
-fn from_centre([x, y, w, h]: [f32; 4]) -> [f32; 4] {
+fn from_center([x, y, w, h]: [f32; 4]) -> [f32; 4] {
     [x - w / 2.0, y - h / 2.0, x + w / 2.0, y + h / 2.0]
 }
 
 fn boxes_with_objectness(
     output: &[f32],
-    form: &Form,
+    layout: &OutputLayout,
     threshold: f32,
     place_box: impl Fn(usize, [f32; 4]) -> [f32; 4],
 ) -> Vec<Candidate> {
     let mut found = Vec::new();
-    for (place, row) in output.chunks_exact(form.values).enumerate() {
+    for (index, row) in output.chunks_exact(layout.values).enumerate() {
         let objectness = row[4];
-        // A class's score is at most 1: most boxes end here.
+        // A class score is at most 1: most boxes end here.
         if objectness <= threshold {
             continue;
         }
         let (class, best) = best_of(&row[5..]);
         let score = objectness * best;
         if score > threshold {
-            let edges = from_centre(place_box(place, [row[0], row[1], row[2], row[3]]));
+            let edges = from_center(place_box(index, [row[0], row[1], row[2], row[3]]));
             found.push(Candidate { edges, score, class });
         }
     }
     found
 }
 
-fn boxes_in_rows(output: &[f32], form: &Form, threshold: f32) -> Vec<Candidate> {
-    let rows = output.chunks_exact(form.values).filter(|row| highest(&row[4..]) > threshold);
+fn boxes_in_rows(output: &[f32], layout: &OutputLayout, threshold: f32) -> Vec<Candidate> {
+    let rows = output.chunks_exact(layout.values).filter(|row| highest(&row[4..]) > threshold);
     let candidate = |row: &[f32]| {
         let (class, score) = best_of(&row[4..]);
-        Candidate { edges: from_centre([row[0], row[1], row[2], row[3]]), score, class }
+        Candidate { edges: from_center([row[0], row[1], row[2], row[3]]), score, class }
     };
     rows.map(candidate).collect()
 }
 
-fn boxes_in_columns(output: &[f32], form: &Form, threshold: f32) -> Vec<Candidate> {
-    let column = |value: usize| &output[value * form.boxes..(value + 1) * form.boxes];
+fn boxes_in_columns(output: &[f32], layout: &OutputLayout, threshold: f32) -> Vec<Candidate> {
+    let column = |value: usize| &output[value * layout.boxes..(value + 1) * layout.boxes];
     let mut best = column(4).to_vec();
-    for class in 5..form.values {
+    for class in 5..layout.values {
         best.iter_mut().zip(column(class)).for_each(|(best, &score)| *best = best.max(score));
     }
     let above = best.iter().enumerate().filter(|(_, score)| **score > threshold);
-    let candidate = |(place, &score): (usize, &f32)| {
-        let class = (4..form.values).position(|class| column(class)[place] == score).unwrap_or_default();
-        Candidate { edges: from_centre([0, 1, 2, 3].map(|value| column(value)[place])), score, class }
+    let candidate = |(index, &score): (usize, &f32)| {
+        let class = (4..layout.values).position(|class| column(class)[index] == score).unwrap_or_default();
+        Candidate { edges: from_center([0, 1, 2, 3].map(|value| column(value)[index])), score, class }
     };
     above.map(candidate).collect()
 }
 
-/// NanoDet: each side's distance is the mean of a distribution over 0, 1, 2, ... strides.
+/// NanoDet: the distance of each side is the mean of a distribution over 0, 1, 2, ... strides.
 fn boxes_of_distances(
     output: &[f32],
-    form: &Form,
+    layout: &OutputLayout,
     how: &DetectorOutput,
     input: (u32, u32),
     threshold: f32,
 ) -> Vec<Candidate> {
-    let classes = form.values - 4 * form.bins;
+    let classes = layout.values - 4 * layout.bins;
     let cells = Cells::new(&how.strides, input);
     let (right_end, bottom_end) = (input.0 as f32, input.1 as f32);
     let mut found = Vec::new();
-    for (place, row) in output.chunks_exact(form.values).enumerate() {
+    for (index, row) in output.chunks_exact(layout.values).enumerate() {
         let (scores, sides) = row.split_at(classes);
         if highest(scores) <= threshold {
             continue;
         }
         let (class, score) = best_of(scores);
-        let (column, line, stride) = cells.at(place);
+        let (column, line, stride) = cells.at(index);
         let (x, y) = ((column + how.cell_point) * stride, (line + how.cell_point) * stride);
-        let distance = |side: usize| mean_bin(&sides[side * form.bins..(side + 1) * form.bins]) * stride;
+        let distance = |side: usize| mean_bin(&sides[side * layout.bins..(side + 1) * layout.bins]) * stride;
         let edges = [
             (x - distance(0)).clamp(0.0, right_end),
             (y - distance(1)).clamp(0.0, bottom_end),
@@ -136,32 +137,32 @@ fn boxes_of_distances(
     found
 }
 
-/// The mean place under the softmax of `bins`.
+/// Returns the mean index under the softmax of `bins`.
 fn mean_bin(bins: &[f32]) -> f32 {
     let top = highest(bins);
     let (mut sum, mut weighted) = (0.0, 0.0);
-    for (place, bin) in bins.iter().enumerate() {
+    for (index, bin) in bins.iter().enumerate() {
         let share = (bin - top).exp();
         sum += share;
-        weighted += share * place as f32;
+        weighted += share * index as f32;
     }
     weighted / sum
 }
 
-fn boxes_at_the_end(output: &[f32], form: &Form, threshold: f32) -> Vec<Candidate> {
+fn boxes_end_to_end(output: &[f32], layout: &OutputLayout, threshold: f32) -> Vec<Candidate> {
     let candidate = |row: &[f32]| {
         let (edges, class, score) = match *row {
             [_, left, top, right, bottom, class, score] => ([left, top, right, bottom], class, score),
             _ => ([row[0], row[1], row[2], row[3]], row[5], row[4]),
         };
-        // Rows that hold nothing have a score of 0, and some exports a class of -1.
+        // Empty rows have a score of 0, and in some exports a class of -1.
         let is_class = (0.0..1e6).contains(&class);
         (score > threshold && is_class).then_some(Candidate { edges, score, class: class as usize })
     };
-    output.chunks_exact(form.values).filter_map(candidate).collect()
+    output.chunks_exact(layout.values).filter_map(candidate).collect()
 }
 
-/// The highest of some values, in lanes that a processor compares at once.
+/// Returns the maximum of `values`, in lanes that fit a SIMD register.
 fn highest(values: &[f32]) -> f32 {
     let (lanes, rest) = values.as_chunks::<8>();
     let mut top = [f32::NEG_INFINITY; 8];
@@ -171,7 +172,7 @@ fn highest(values: &[f32]) -> f32 {
     top.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| a.max(b))
 }
 
-/// The first of the highest values, and that.
+/// Returns the index of the first maximum, and the maximum.
 fn best_of(values: &[f32]) -> (usize, f32) {
     let top = highest(values);
     (values.iter().position(|&value| value == top).unwrap_or_default(), top)
@@ -179,7 +180,7 @@ fn best_of(values: &[f32]) -> (usize, f32) {
 
 /// The cells of all grids, in the order of the output: grid by grid, row by row.
 struct Cells {
-    /// The first place of each grid, its columns and its stride.
+    /// First cell, columns and stride of each grid.
     grids: Vec<(usize, usize, f32)>,
 }
 
@@ -195,11 +196,11 @@ impl Cells {
         Cells { grids: strides.iter().map(&mut grid).collect() }
     }
 
-    /// Column, row and stride of the cell at `place`.
-    fn at(&self, place: usize) -> (f32, f32, f32) {
-        let grid = self.grids.partition_point(|&(start, ..)| start <= place).saturating_sub(1);
+    /// Returns column, row and stride of the cell at `index`.
+    fn at(&self, index: usize) -> (f32, f32, f32) {
+        let grid = self.grids.partition_point(|&(start, ..)| start <= index).saturating_sub(1);
         let (start, columns, stride) = self.grids[grid];
-        let inside = place - start;
+        let inside = index - start;
         ((inside % columns) as f32, (inside / columns) as f32, stride)
     }
 }

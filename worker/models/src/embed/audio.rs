@@ -1,5 +1,5 @@
-//! The audio embedding: sound through the model that the registry describes, and the mean over its vectors. Sound is read in chunks, so memory
-//! does not grow with its length.
+//! The audio embedding: the mean over the vectors of an audio model. Sound is read in chunks, so
+//! memory does not grow with its length.
 
 use std::io::{Read, Seek};
 
@@ -7,75 +7,21 @@ use jhalak_common::artifact::recipes::AudioEmbeddingParams;
 use jhalak_common::models::Model;
 use jhalak_common::{Error, Result};
 
-use super::{waveform, windows};
-use crate::inference::{Models, Session};
+pub use super::sound::AudioEmbedding;
+use super::sound::ModelSession;
+use super::{feature_windows, waveform};
+use crate::inference::Models;
 
-/// A trailer's audio embedding.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AudioEmbedding {
-    /// The mean over the vectors.
-    pub mean: Vec<f32>,
-    /// How many vectors there were: one a window or a frame of sound.
-    pub windows: usize,
-}
-
-/// A model and its session.
-#[derive(Clone, Copy)]
-pub struct Loaded<'a> {
-    /// What the registry says.
-    pub model: &'a Model,
-    /// Where it runs.
-    pub session: &'a Session,
-}
-
-/// Embeds sound, read as 16-bit little-endian samples of one channel at the rate that `model` asks for. Sound too short for one vector is
-/// followed by silence. None for no sample at all.
+/// Embeds sound: 16-bit little-endian mono samples at the sample rate of `model`. Sound too short
+/// for one vector is padded with silence. Returns None for empty sound.
 pub fn embed(sound: impl Read + Seek, model: &Model, models: &Models) -> Result<Option<AudioEmbedding>> {
     let (_, used) = AudioEmbeddingParams::of(model, models.registry(), models.inference())?;
     let sessions = used.iter().map(|m| models.session(m)).collect::<Result<Vec<_>>>()?;
-    let loaded = |n: usize| Loaded { model: used[n], session: &sessions[n] };
+    let loaded = |n: usize| ModelSession { model: used[n], session: &sessions[n] };
     match (used.len(), &model.waveform) {
         (1, Some(_)) => waveform::embed(sound, loaded(0), None),
         (2, Some(_)) => waveform::embed(sound, loaded(0), Some(loaded(1))),
-        (2, None) => windows::embed(sound, loaded(0), loaded(1)),
-        _ => Err(Error::bug(format!("the model {} hears with {} models", model.name, used.len()))),
-    }
-}
-
-/// Appends up to `count` samples, times `scale`, to `samples`; how many there were.
-pub(super) fn read_samples(sound: &mut impl Read, count: usize, scale: f32, samples: &mut Vec<f32>) -> Result<usize> {
-    let mut bytes = Vec::with_capacity(count * 2);
-    sound.take(count as u64 * 2).read_to_end(&mut bytes)?;
-    samples.extend(bytes.chunks_exact(2).map(|b| f32::from(i16::from_le_bytes([b[0], b[1]])) * scale));
-    Ok(bytes.len() / 2)
-}
-
-/// A running sum in f64, so that the mean does not depend on the length of the chunks.
-#[derive(Default)]
-pub(super) struct Total {
-    sum: Vec<f64>,
-    windows: usize,
-}
-
-impl Total {
-    /// Adds one vector.
-    pub(super) fn add(&mut self, vector: impl ExactSizeIterator<Item = f32>) {
-        self.sum.resize(vector.len(), 0.0);
-        for (total, value) in self.sum.iter_mut().zip(vector) {
-            *total += f64::from(value);
-        }
-        self.windows += 1;
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.windows == 0
-    }
-
-    pub(super) fn mean(self) -> Option<AudioEmbedding> {
-        let count = self.windows as f64;
-        (self.windows > 0).then(|| AudioEmbedding {
-            mean: self.sum.iter().map(|total| (total / count) as f32).collect(),
-            windows: self.windows,
-        })
+        (2, None) => feature_windows::embed(sound, loaded(0), loaded(1)),
+        _ => Err(Error::bug(format!("audio model {} needs 1 or 2 sessions, got {}", model.name, used.len()))),
     }
 }

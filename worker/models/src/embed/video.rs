@@ -1,4 +1,5 @@
-//! The video embedding: every keyframe through an image model and their mean, or all of them together through a model that sees clips.
+//! The video embedding: the mean over the keyframes through an image model, or all keyframes
+//! together through a clip model.
 
 use std::io::Read;
 use std::path::Path;
@@ -7,30 +8,30 @@ use jhalak_common::models::{ClipInput, ClipLayout, Layout, Model, PictureInput};
 use jhalak_common::{Error, Result};
 use serde_json::Value;
 
-use super::{input, mean_of_rows};
+use super::picture_input;
 use crate::inference::{Session, Tensor};
-use jhalak_media::photograph;
 use jhalak_media::picture::Picture;
+use jhalak_media::picture::jpeg_decoder;
 
 /// A trailer's video embedding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VideoEmbedding {
-    /// The mean over the keyframes, or the clip's vector.
+    /// The mean over the keyframes, or the vector of the clip.
     pub mean: Vec<f32>,
-    /// A row a keyframe; none for a model that sees them together.
+    /// One row per keyframe; none for a clip model.
     pub frames: Option<Vec<f32>>,
-    /// How many keyframes were seen.
+    /// Number of keyframes used.
     pub seen: usize,
 }
 
-/// Embeds the keyframes in the tar `keyframes`, in the order in which they stand there. Black pictures that only fill the archive up are not
-/// seen. None for an archive without a keyframe.
+/// Embeds the keyframes in the tar `keyframes`, in their order. Skips black pictures that only pad
+/// the archive. Returns None if no keyframe is left.
 pub fn embed(keyframes: &[u8], model: &Model, session: &Session) -> Result<Option<VideoEmbedding>> {
     let jpegs = pictures(keyframes)?;
     if jpegs.is_empty() {
         return Ok(None);
     }
-    let pictures = jpegs.iter().map(|jpeg| photograph::decode(jpeg).map_err(Error::from));
+    let pictures = jpegs.iter().map(|jpeg| jpeg_decoder::decode(jpeg).map_err(Error::from));
     match &model.clip {
         Some(clip) => embed_clip(pictures, clip, model, session),
         None => embed_each(pictures, model, session),
@@ -38,19 +39,19 @@ pub fn embed(keyframes: &[u8], model: &Model, session: &Session) -> Result<Optio
     .map(Some)
 }
 
-/// Embeds each picture; their mean is the trailer's embedding.
+/// Embeds each picture; the mean is the embedding of the trailer.
 fn embed_each(
     pictures: impl Iterator<Item = Result<Picture>>,
     model: &Model,
     session: &Session,
 ) -> Result<VideoEmbedding> {
-    let how = section(model)?;
+    let how = picture_section(model)?;
     let area = picture_length(how);
     let mut data = Vec::new();
     for picture in pictures {
         let start = data.len();
         data.resize(start + area, 0.0);
-        input::write(&picture?, how, &mut data[start..])?;
+        picture_input::write(&picture?, how, &mut data[start..])?;
     }
     let count = data.len() / area;
     let (width, height) = (how.width as usize, how.height as usize);
@@ -62,14 +63,14 @@ fn embed_each(
     Ok(VideoEmbedding { mean: mean_of_rows(&frames, frames.len() / count), frames: Some(frames), seen: count })
 }
 
-/// Embeds all pictures as one clip; missing frames stay zero, as the method pads (section 3).
+/// Embeds all pictures as one clip; missing frames are zero, as in section 3 of the paper.
 fn embed_clip(
     pictures: impl Iterator<Item = Result<Picture>>,
     clip: &ClipInput,
     model: &Model,
     session: &Session,
 ) -> Result<VideoEmbedding> {
-    let how = section(model)?;
+    let how = picture_section(model)?;
     let (length, plane) = (picture_length(how), how.width as usize * how.height as usize);
     let mut data = vec![0.0; clip.frames * length];
     let mut seen = 0;
@@ -78,10 +79,10 @@ fn embed_clip(
         let picture = picture?;
         match clip.layout {
             ClipLayout::Ntchw | ClipLayout::Nthwc => {
-                input::write(&picture, how, &mut data[frame * length..(frame + 1) * length])?;
+                picture_input::write(&picture, how, &mut data[frame * length..(frame + 1) * length])?;
             }
             ClipLayout::Ncthw => {
-                input::write(&picture, how, &mut one)?;
+                picture_input::write(&picture, how, &mut one)?;
                 for (channel, values) in one.chunks_exact(plane).enumerate() {
                     let start = (channel * clip.frames + frame) * plane;
                     data[start..start + plane].copy_from_slice(values);
@@ -90,45 +91,48 @@ fn embed_clip(
         }
         seen += 1;
     }
-    let shape = clip_shape(how, clip).to_vec();
+    let shape = clip.clip_shape(how).to_vec();
     let mean = vectors(session.run(Tensor { shape, data })?, 1, model)?;
     Ok(VideoEmbedding { mean, frames: None, seen })
 }
 
-/// The shape of one clip.
-pub(crate) fn clip_shape(how: &PictureInput, clip: &ClipInput) -> [usize; 5] {
-    let (width, height) = (how.width as usize, how.height as usize);
-    match clip.layout {
-        ClipLayout::Ntchw => [1, clip.frames, 3, height, width],
-        ClipLayout::Ncthw => [1, 3, clip.frames, height, width],
-        ClipLayout::Nthwc => [1, clip.frames, height, width, 3],
+/// Returns the mean of rows of length `dim`, summed in order in f64.
+fn mean_of_rows(rows: &[f32], dim: usize) -> Vec<f32> {
+    let mut sum = vec![0f64; dim];
+    for row in rows.chunks_exact(dim) {
+        for (total, &value) in sum.iter_mut().zip(row) {
+            *total += f64::from(value);
+        }
     }
+    let count = (rows.len() / dim).max(1) as f64;
+    sum.iter().map(|total| (total / count) as f32).collect()
 }
 
-fn section(model: &Model) -> Result<&PictureInput> {
-    model.picture.as_ref().ok_or_else(|| Error::bug(format!("the model {} sees no pictures", model.name)))
+fn picture_section(model: &Model) -> Result<&PictureInput> {
+    model.picture.as_ref().ok_or_else(|| Error::bug(format!("the model {} has no picture section", model.name)))
 }
 
 fn picture_length(how: &PictureInput) -> usize {
     3 * how.width as usize * how.height as usize
 }
 
-/// The numbers of `count` vectors; extents of 1 (a pooled map that was not flattened) do not matter.
+/// Returns the values of `count` vectors; ignores dimensions of length 1 (a pooled map that was not
+/// flattened).
 fn vectors(output: Tensor, count: usize, model: &Model) -> Result<Vec<f32>> {
     let dimension = output.data.len() / count.max(1);
     let flat = output.shape.iter().skip(1).filter(|&&n| n > 1).count() <= 1;
     if output.rows() != count || !flat || dimension == 0 || model.dimension.is_some_and(|d| d != dimension) {
         return Err(Error::invalid(format!(
-            "the model {} gave an output of shape {:?} for {count} inputs, which is not one vector{} for each: name another output in its entry",
+            "the model {} returned an output of shape {:?} for {count} inputs, which is not one vector{} per input: set output.name in its entry to another output",
             model.name,
             output.shape,
-            model.dimension.map(|d| format!(" of {d} numbers")).unwrap_or_default()
+            model.dimension.map(|d| format!(" of length {d}")).unwrap_or_default()
         )));
     }
     Ok(output.data)
 }
 
-/// The JPEGs of the archive but those that its numbers call padding.
+/// Returns the JPEGs of the archive, without those marked as padding.
 fn pictures(keyframes: &[u8]) -> Result<Vec<Vec<u8>>> {
     let mut found = Vec::new();
     for entry in tar::Archive::new(keyframes).entries()? {
@@ -140,9 +144,9 @@ fn pictures(keyframes: &[u8]) -> Result<Vec<Vec<u8>>> {
         if is("jpg", &path) {
             found.push(bytes);
         } else if is("json", &path) {
-            // A picture's numbers follow it.
+            // The metadata of a picture follows it.
             let about: Value = serde_json::from_slice(&bytes).map_err(|e| {
-                Error::invalid(format!("{} in the keyframes is no JSON", path.display())).with_source(e)
+                Error::invalid(format!("{} in the keyframes is not valid JSON", path.display())).with_source(e)
             })?;
             if about["padding"] == true {
                 found.pop();

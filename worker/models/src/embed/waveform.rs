@@ -1,24 +1,27 @@
-//! Sound as it is through a model that hears samples (wav2vec 2.0): what is measured over the whole sound first, then chunks.
+//! Embeds raw samples (wav2vec 2.0): first statistics over the whole sound, then the vectors chunk
+//! by chunk.
 //!
-//! A chunk is a run of output vectors ("frames"); it reads exactly the samples that they see, so that neighbouring chunks overlap by
-//! frame_samples - hop_samples. Every frame is kept once. The last chunk is moved back to full length where there is room, so that it
-//! has as much context as the others, and all have one shape.
+//! A chunk is a range of output vectors ("frames"). It reads exactly the samples of its frames, so
+//! that adjacent chunks overlap by frame_samples - hop_samples. Each frame is kept once. The last
+//! chunk starts earlier if it would be short, so that it has as much context as the others and all
+//! chunks have one shape.
 
 use std::io::{Read, Seek, SeekFrom};
 
-use jhalak_common::models::{Model, Normalise, Role, WaveformInput};
+use jhalak_common::models::{Normalise, WaveformInput};
 use jhalak_common::{Error, Result};
 
-use super::audio::{AudioEmbedding, Loaded, Total, read_samples};
-use crate::inference::{Contract, Tensor};
+use super::sound::{AudioEmbedding, MeanAccumulator, ModelSession, read_samples};
+use crate::inference::Tensor;
+use crate::inference::embedder_contract::{VectorShape, fixed_samples, frames_of, waveform_section};
 
-/// Added to the variance of a normalised sound, as wav2vec 2.0's feature extractor does.
+/// Added to the variance of normalized sound, as in the feature extractor of wav2vec 2.0.
 const EPSILON: f64 = 1e-7;
 
-/// Samples that are read at once where only sums are needed.
+/// Samples per read when only sums are needed.
 const BLOCK: usize = 1 << 16;
 
-/// Sound in a file, and how its samples become a model's.
+/// Sound in a file, with the scale and shift to the input of a model.
 struct Sound<R> {
     file: R,
     samples: usize,
@@ -26,14 +29,14 @@ struct Sound<R> {
     shift: f64,
 }
 
-/// Embeds sound of 16-bit samples at the model's rate; see [`super::audio::embed`]. `moments` measures the sound beforehand, for a model that
-/// takes that as its second input.
+/// Embeds sound of 16-bit samples at the rate of the model; see [`super::audio::embed`]. `moments`
+/// measures the sound first, for a model that takes the moments as its second input.
 pub(super) fn embed(
     file: impl Read + Seek,
-    model: Loaded<'_>,
-    moments: Option<Loaded<'_>>,
+    model: ModelSession<'_>,
+    moments: Option<ModelSession<'_>>,
 ) -> Result<Option<AudioEmbedding>> {
-    let how = section(model.model)?;
+    let how = waveform_section(model.model)?;
     let mut sound = Sound::measure(file, how)?;
     if sound.samples == 0 {
         return Ok(None);
@@ -42,17 +45,17 @@ pub(super) fn embed(
     let frames = frames_of(sound.samples, how);
     let shape = VectorShape::of(model.model, model.session.contract())?;
     let fixed = fixed_samples(model.session.contract());
-    let mut total = Total::default();
+    let mut total = MeanAccumulator::default();
     let mut kept = 0;
     while kept < frames {
         let mut chunk = Chunk::from(kept, frames, how);
         let samples = match fixed {
-            // A file that takes one length alone: what is not there is silence, and its vectors are not kept.
+            // The file fixes the length: pad with silence, and drop the vectors of the padding.
             Some(samples) => {
                 chunk.count = how.chunk_frames;
                 samples
             }
-            // Layers that look at the whole sound see its last samples too, though no vector begins there.
+            // Layers over the whole sound also use the last samples, where no vector begins.
             None if chunk.count == frames && measured.is_none() => sound.samples.max(how.frame_samples),
             None => samples_of(chunk.count, how),
         };
@@ -70,56 +73,21 @@ pub(super) fn embed(
     Ok(total.mean())
 }
 
-fn section(model: &Model) -> Result<&WaveformInput> {
-    model.waveform.as_ref().ok_or_else(|| Error::bug(format!("the model {} hears no samples", model.name)))
-}
-
-/// The number of samples that a file takes, where it takes no other.
-fn fixed_samples(contract: &Contract) -> Option<usize> {
-    contract.inputs[0].shape.last().and_then(|&n| usize::try_from(n).ok()).filter(|&n| n > 1)
-}
-
-/// Whether an entry's sections agree with the file: where its vectors stand, and how many of them its input makes.
-///
-/// # Errors
-/// InvalidInput that says what to state.
-pub(super) fn check(model: &Model, contract: &Contract) -> Result<()> {
-    let how = section(model)?;
-    if model.role == Role::AudioEmbedding {
-        VectorShape::of(model, contract)?;
-    }
-    match fixed_samples(contract) {
-        Some(samples) if frames_of(samples, how) != how.chunk_frames || samples < how.frame_samples => {
-            let vectors = frames_of(samples, how);
-            Err(Error::invalid(format!(
-                "the model {}: its input takes {samples} samples and no other number, which make {vectors} vectors: state waveform.chunk_frames = {vectors}",
-                model.name
-            )))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Frames of so many samples; sound shorter than one frame is followed by silence up to there.
-fn frames_of(samples: usize, how: &WaveformInput) -> usize {
-    samples.saturating_sub(how.frame_samples) / how.hop_samples + 1
-}
-
 fn samples_of(frames: usize, how: &WaveformInput) -> usize {
     how.frame_samples + how.hop_samples * (frames - 1)
 }
 
-/// A run of frames that are computed together.
+/// A range of frames that are computed together.
 #[derive(Debug, PartialEq)]
 struct Chunk {
     first: usize,
     count: usize,
-    /// Frames up to here (not included) are kept from this chunk.
+    /// End (exclusive) of the frames kept from this chunk.
     kept_until: usize,
 }
 
 impl Chunk {
-    /// The chunk that keeps frames from `next` on, of `frames` in all.
+    /// Returns the chunk that keeps frames from `next` on, of `frames` in total.
     fn from(next: usize, frames: usize, how: &WaveformInput) -> Chunk {
         let first = next.saturating_sub(how.margin_frames);
         if first + how.chunk_frames >= frames {
@@ -131,7 +99,8 @@ impl Chunk {
 }
 
 impl<R: Read + Seek> Sound<R> {
-    /// Measures the file's length, and its mean and variance where the model wants them. Sums of 16-bit samples are exact.
+    /// Measures the length of the file, and mean and variance if the model needs them. Sums of
+    /// 16-bit samples are exact.
     fn measure(mut file: R, how: &WaveformInput) -> Result<Sound<R>> {
         let samples = usize::try_from(file.seek(SeekFrom::End(0))? / 2)
             .map_err(|_| Error::invalid("the sound is too long for this machine"))?;
@@ -159,13 +128,14 @@ impl<R: Read + Seek> Sound<R> {
         }
         let count = samples as f64;
         let mean = sum as f64 / count * unit;
-        // n * squares - sum^2 in whole numbers: no digits are lost where a sound is nearly silent or has an offset.
+        // n * squares - sum^2 in integers: no loss of digits for sound that is nearly silent or has
+        // an offset.
         let spread = (samples as i128 * squares - sum * sum) as f64 / (count * count);
         let deviation = (spread * unit * unit + EPSILON).sqrt();
         Ok(Sound { file, samples, scale: unit / deviation, shift: mean / deviation })
     }
 
-    /// `count` samples from `start` on, as the model wants them; what lies beyond the end is silence.
+    /// Reads `count` samples from `start` on, scaled for the model; silence follows after the end.
     fn read(&mut self, start: usize, count: usize) -> Result<Vec<f32>> {
         self.file.seek(SeekFrom::Start(start as u64 * 2))?;
         let mut samples = Vec::with_capacity(count);
@@ -178,7 +148,7 @@ impl<R: Read + Seek> Sound<R> {
     }
 }
 
-fn waveform_tensor(model: Loaded<'_>, samples: Vec<f32>) -> Tensor {
+fn waveform_tensor(model: ModelSession<'_>, samples: Vec<f32>) -> Tensor {
     let shape = match model.session.contract().inputs[0].shape.len() {
         1 => vec![samples.len()],
         3 => vec![1, 1, samples.len()],
@@ -187,10 +157,11 @@ fn waveform_tensor(model: Loaded<'_>, samples: Vec<f32>) -> Tensor {
     Tensor { shape, data: samples }
 }
 
-/// Mean and variance of a layer over the whole sound, shape [1, 2, channels]: those of each chunk, put together as Chan, Golub and LeVeque do
-/// ("Updating formulae and a pairwise algorithm for computing sample variances", 1979).
-fn measure_moments(sound: &mut Sound<impl Read + Seek>, moments: Loaded<'_>) -> Result<Tensor> {
-    let how = section(moments.model)?;
+/// Returns mean and variance of a layer over the whole sound, shape [1, 2, channels]: those of the
+/// chunks, combined after Chan, Golub and LeVeque ("Updating formulae and a pairwise algorithm for
+/// computing sample variances", 1979).
+fn measure_moments(sound: &mut Sound<impl Read + Seek>, moments: ModelSession<'_>) -> Result<Tensor> {
+    let how = waveform_section(moments.model)?;
     let frames = frames_of(sound.samples, how);
     let (mut mean, mut spread, mut seen): (Vec<f64>, Vec<f64>, f64) = (Vec::new(), Vec::new(), 0.0);
     for first in (0..frames).step_by(how.chunk_frames) {
@@ -201,7 +172,7 @@ fn measure_moments(sound: &mut Sound<impl Read + Seek>, moments: Loaded<'_>) -> 
             [1, 2, channels] if channels > 0 => channels,
             _ => {
                 return Err(Error::invalid(format!(
-                    "the model {} gave moments of shape {:?}, not [1, 2, channels]",
+                    "the model {} returned moments of shape {:?}, expected [1, 2, channels]",
                     moments.model.name, output.shape
                 )));
             }
@@ -223,53 +194,14 @@ fn measure_moments(sound: &mut Sound<impl Read + Seek>, moments: Loaded<'_>) -> 
     Ok(Tensor { shape: vec![1, 2, mean.len()], data })
 }
 
-/// Where in an output of [1, numbers, frames] or [1, frames, numbers] the vectors stand.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct VectorShape {
-    /// Numbers in a vector.
-    dimension: usize,
-    /// Whether time is the last dimension.
-    time_last: bool,
-}
-
-impl VectorShape {
-    /// From the registry's `dimension` and the file's shape, in which the numbers of a vector have a fixed extent and time has none.
-    fn of(model: &Model, contract: &Contract) -> Result<VectorShape> {
-        let shape = &contract.outputs[0].shape;
-        let unclear = || {
-            Error::invalid(format!(
-                "the model {}: its output has the shape {shape:?}, in which it cannot be told which dimension is time: state `dimension`, the numbers in one vector",
-                model.name
-            ))
-        };
-        let fixed = |n: i64| usize::try_from(n).ok().filter(|&n| n > 1);
-        let (before, last) = match shape[..] {
-            [before, last] | [_, before, last] => (fixed(before), fixed(last)),
-            _ => return Err(unclear()),
-        };
-        match (before, last, model.dimension) {
-            (None, Some(d), stated) if stated.is_none_or(|s| s == d) => {
-                Ok(VectorShape { dimension: d, time_last: false })
-            }
-            (Some(d), None, stated) if stated.is_none_or(|s| s == d) => {
-                Ok(VectorShape { dimension: d, time_last: true })
-            }
-            (Some(a), Some(b), Some(d)) if a != b && (a == d || b == d) => {
-                Ok(VectorShape { dimension: d, time_last: a == d })
-            }
-            _ => Err(unclear()),
-        }
-    }
-}
-
 /// The vectors of one chunk.
 struct Vectors<'a> {
     data: &'a [f32],
     dimension: usize,
-    /// From one number of a vector to the next.
-    along: usize,
-    /// From one frame to the next.
-    across: usize,
+    /// Stride between the elements of a vector.
+    element_stride: usize,
+    /// Stride between frames.
+    frame_stride: usize,
 }
 
 impl<'a> Vectors<'a> {
@@ -278,16 +210,16 @@ impl<'a> Vectors<'a> {
         let due = if time_last { [dimension, frames] } else { [frames, dimension] };
         if !output.shape.ends_with(&due) || output.data.len() != frames * dimension {
             return Err(Error::invalid(format!(
-                "the model {model} gave an output of shape {:?} where {frames} vectors of {dimension} numbers are due: compare waveform.frame_samples, .hop_samples and dimension in its entry",
+                "the model {model} returned an output of shape {:?}, expected {frames} vectors of length {dimension}: check waveform.frame_samples, .hop_samples and dimension in its entry",
                 output.shape
             )));
         }
-        let (along, across) = if time_last { (frames, 1) } else { (1, dimension) };
-        Ok(Vectors { data: &output.data, dimension, along, across })
+        let (element_stride, frame_stride) = if time_last { (frames, 1) } else { (1, dimension) };
+        Ok(Vectors { data: &output.data, dimension, element_stride, frame_stride })
     }
 
     fn vector(&self, frame: usize) -> impl ExactSizeIterator<Item = f32> {
-        (0..self.dimension).map(move |place| self.data[frame * self.across + place * self.along])
+        (0..self.dimension).map(move |place| self.data[frame * self.frame_stride + place * self.element_stride])
     }
 }
 
@@ -328,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_sound_is_brought_to_zero_mean_and_unit_variance() {
+    fn sound_is_normalized_to_zero_mean_and_unit_variance() {
         // Loud, with an offset: sums of squares in floating point would lose the variance.
         let values: Vec<i16> = (0..7).cycle().take(100_000).map(|n: i16| 30_000 + n).collect();
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();

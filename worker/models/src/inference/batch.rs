@@ -1,4 +1,4 @@
-//! Requests of several jobs as one inference: rows are put together, and the answer is taken apart again.
+//! Joins requests of several jobs into one inference, and splits its outputs again.
 
 use jhalak_common::{Error, Result};
 
@@ -7,12 +7,12 @@ use jhalak_common::{Error, Result};
 pub struct Tensor {
     /// The length of each dimension.
     pub shape: Vec<usize>,
-    /// The values; as many as the product of the shape.
+    /// The values; their number is the product of the shape.
     pub data: Vec<f32>,
 }
 
 impl Tensor {
-    /// The first dimension.
+    /// Returns the first dimension.
     pub fn rows(&self) -> usize {
         self.shape.first().copied().unwrap_or(1)
     }
@@ -21,7 +21,7 @@ impl Tensor {
         self.shape.iter().skip(1).product()
     }
 
-    /// Rows `range` as a tensor of `count` rows: what is missing is zero.
+    /// Returns rows `range` as a tensor of `count` rows; missing rows are zero.
     pub(super) fn slice(&self, range: std::ops::Range<usize>, count: usize) -> Tensor {
         let length = self.row_length();
         let end = range.end.min(self.rows());
@@ -35,12 +35,13 @@ impl Tensor {
     }
 }
 
-/// Whether two requests differ in nothing but their number of rows.
+/// Whether two requests differ only in their number of rows.
 pub(super) fn fit_together(one: &[Tensor], other: &[Tensor]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(a, b)| a.shape.len() > 1 && a.shape[1..] == b.shape[1..])
 }
 
-/// All rows of `requests` one below the other, and `padding` rows of zeros after them. The requests must fit together.
+/// Concatenates all rows of `requests`, followed by `padding` rows of zeros. The requests must fit
+/// together.
 pub(super) fn join(requests: &[&[Tensor]], padding: usize) -> Vec<Tensor> {
     let inputs = requests.first().map_or(0, |r| r.len());
     let stack = |input: usize| {
@@ -55,10 +56,10 @@ pub(super) fn join(requests: &[&[Tensor]], padding: usize) -> Vec<Tensor> {
     (0..inputs).map(stack).collect()
 }
 
-/// Takes outputs apart into groups of `rows` rows each; rows beyond them are padding.
+/// Splits outputs into groups of `rows` rows each; further rows are padding.
 ///
 /// # Errors
-/// Bug where an output has other rows than the input had.
+/// Bug if an output has another number of rows than the input.
 pub(super) fn split(outputs: &[Tensor], rows: &[usize], total: usize) -> Result<Vec<Vec<Tensor>>> {
     if let Some(other) = outputs.iter().find(|o| o.shape.len() < 2 || o.rows() != total) {
         return Err(Error::bug(format!("an output of shape {:?} for {total} rows", other.shape)));
@@ -72,7 +73,7 @@ pub(super) fn split(outputs: &[Tensor], rows: &[usize], total: usize) -> Result<
     Ok(groups)
 }
 
-/// Outputs one below the other.
+/// Appends the rows of `more` to `all`.
 pub(super) fn append(all: &mut Vec<Tensor>, more: Vec<Tensor>) {
     if all.is_empty() {
         *all = more;
@@ -95,17 +96,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_together_comes_apart_as_it_was() {
+    fn split_undoes_join() {
         let requests = [vec![counted(2, 0)], vec![counted(1, 50)], vec![counted(3, 90)]];
         let all: Vec<&[Tensor]> = requests.iter().map(Vec::as_slice).collect();
         let joined = join(&all, 2);
         assert_eq!(joined[0].shape, [8, 3]);
         assert_eq!(split(&joined, &[2, 1, 3], 8).unwrap_or_default(), requests);
-        assert!(split(&joined, &[2, 1, 3], 6).is_err(), "an output with rows that nobody asked for");
+        assert!(split(&joined, &[2, 1, 3], 6).is_err(), "an output with unexpected rows");
     }
 
     #[test]
-    fn only_what_differs_in_rows_alone_fits_together() {
+    fn only_requests_that_differ_in_rows_alone_fit_together() {
         assert!(fit_together(&[counted(1, 0)], &[counted(4, 0)]));
         assert!(!fit_together(&[counted(1, 0)], &[Tensor { shape: vec![1, 4], data: vec![0.0; 4] }]));
         assert!(!fit_together(&[Tensor { shape: vec![3], data: vec![0.0; 3] }], &[counted(1, 0)]));

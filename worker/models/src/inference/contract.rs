@@ -1,48 +1,46 @@
-//! What a model's file takes and gives, compared with what the registry states: what is stated must hold, and what is not is read from the
-//! file.
+//! The inputs and outputs of a model file, compared with its registry entry: what the entry states
+//! must hold, and the rest is read from the file.
 
 use jhalak_common::models::{Model, NumberKind, TensorFacts, Tensors};
 use jhalak_common::{Error, Result};
-use ort::value::{Outlet, ValueType};
+use ort::value::{Outlet, TensorElementType, ValueType};
 
-use super::numbers;
-
-/// A model's tensors, in the order in which callers give and get them.
+/// The inputs and outputs of a model, in the order in which callers pass and receive them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contract {
-    /// What it takes.
+    /// Inputs.
     pub inputs: Vec<TensorShape>,
-    /// What it gives.
+    /// Outputs.
     pub outputs: Vec<TensorShape>,
-    /// How many rows (pictures, clips, windows) one inference takes.
+    /// Number of rows (pictures, clips, windows) of one inference.
     pub rows: Rows,
 }
 
-/// A tensor's name, shape and numbers; -1 is any length.
+/// Name, shape and element type of a tensor; a length of -1 is dynamic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorShape {
-    /// Its name in the file.
+    /// Name in the file.
     pub name: String,
     /// The length of each dimension.
     pub shape: Vec<i64>,
-    /// The type of its numbers in the file; callers give and get f32.
+    /// Element type in the file; callers always pass and receive f32.
     pub kind: NumberKind,
 }
 
-/// How many rows one inference takes: the first dimension of the inputs.
+/// Number of rows of one inference: the first dimension of the inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rows {
-    /// Any number, and each row's answer is a row of the output.
+    /// Any number; each row of the output belongs to one row of the input.
     Free,
-    /// Exactly so many.
+    /// Exactly this many.
     Fixed(usize),
 }
 
 impl Contract {
-    /// Compares the file's tensors with the entry of `model`.
+    /// Compares the tensors of the file with the entry of `model`.
     ///
     /// # Errors
-    /// InvalidInput that names the entry, the field and what the file has.
+    /// InvalidInput; the message names the entry, the field and the tensors of the file.
     pub(super) fn of(model: &Model, inputs: &[Outlet], outputs: &[Outlet]) -> Result<Contract> {
         let named = |e: Error| e.context(format!("the model {} ({})", model.name, model.file.display()));
         let inputs = resolve("input", &model.input, inputs).map_err(named)?;
@@ -50,7 +48,7 @@ impl Contract {
         let wanted = if model.waveform.as_ref().is_some_and(|w| w.moments.is_some()) { 2 } else { 1 };
         if inputs.len() != wanted {
             return Err(named(Error::invalid(format!(
-                "it takes {} inputs ({}), and a model that is fed as the entry says takes {wanted}",
+                "it has {} inputs ({}), but a model of this entry must have {wanted}",
                 inputs.len(),
                 list(&inputs)
             ))));
@@ -59,14 +57,14 @@ impl Contract {
         Ok(Contract { inputs, outputs, rows })
     }
 
-    /// Whether inputs of these shapes are taken.
+    /// Checks that the model accepts inputs of these shapes.
     ///
     /// # Errors
-    /// InvalidInput that names the model, the input and both shapes.
+    /// InvalidInput; the message names the model, the input and both shapes.
     pub(super) fn check(&self, model: &str, shapes: &[&[usize]]) -> Result<()> {
         if shapes.len() != self.inputs.len() {
             return Err(Error::bug(format!(
-                "the model {model} takes {} inputs and was given {}",
+                "the model {model} has {} inputs, got {}",
                 self.inputs.len(),
                 shapes.len()
             )));
@@ -79,10 +77,10 @@ impl Contract {
             let same_rank = shape.len() == input.shape.len();
             if !same_rank || !shape.iter().zip(&input.shape).enumerate().all(fits) {
                 return Err(Error::invalid(format!(
-                    "the model {model} takes `{}` of shape {:?}, and was given {shape:?}{}",
+                    "the model {model} expects `{}` of shape {:?}, got {shape:?}{}",
                     input.name,
                     input.shape,
-                    if index == 0 { ": compare its sizes and layout in the registry" } else { "" }
+                    if index == 0 { ": check its sizes and layout in the registry" } else { "" }
                 )));
             }
         }
@@ -101,12 +99,12 @@ fn resolve(field: &str, stated: &Tensors, outlets: &[Outlet]) -> Result<Vec<Tens
     };
     if stated.0.is_empty() {
         if field == "output" && outlets.len() > 1 {
-            return Err(Error::invalid(format!("state which output is read as output.name: {}", has())));
+            return Err(Error::invalid(format!("set output.name to the output to read: {}", has())));
         }
         return outlets.iter().map(|o| shape_of(field, &TensorFacts::default(), o)).collect();
     }
     if field == "input" && stated.0.len() < outlets.len() {
-        return Err(Error::invalid(format!("the entry states {} of its inputs, and {}", stated.0.len(), has())));
+        return Err(Error::invalid(format!("the entry lists {} inputs, but {}", stated.0.len(), has())));
     }
     let mut found = Vec::new();
     for (index, facts) in stated.0.iter().enumerate() {
@@ -116,7 +114,7 @@ fn resolve(field: &str, stated: &Tensors, outlets: &[Outlet]) -> Result<Vec<Tens
                 .find(|o| o.name() == name)
                 .ok_or_else(|| Error::invalid(format!("the file has no {field} `{name}`: {}", has())))?,
             None if stated.0.len() == outlets.len() => &outlets[index],
-            None => return Err(Error::invalid(format!("state {field}.name: {}", has()))),
+            None => return Err(Error::invalid(format!("set {field}.name: {}", has()))),
         };
         found.push(shape_of(field, facts, outlet)?);
     }
@@ -125,17 +123,17 @@ fn resolve(field: &str, stated: &Tensors, outlets: &[Outlet]) -> Result<Vec<Tens
 
 fn shape_of(field: &str, stated: &TensorFacts, outlet: &Outlet) -> Result<TensorShape> {
     let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
-        return Err(Error::invalid(format!("the {field} `{}` is no tensor but {}", outlet.name(), outlet.dtype())));
+        return Err(Error::invalid(format!("the {field} `{}` is not a tensor but {}", outlet.name(), outlet.dtype())));
     };
-    let Some(kind) = numbers::kind_of(*ty) else {
+    let Some(kind) = kind_of(*ty) else {
         return Err(Error::invalid(format!(
-            "the {field} `{}` holds {ty}, and float32 and float16 are what can be used: export the model with such tensors at its edges",
+            "the {field} `{}` has the type {ty}, but only float32 and float16 are supported: export the model with inputs and outputs of these types",
             outlet.name()
         )));
     };
     if let Some(stated) = stated.kind.filter(|&stated| stated != kind) {
         return Err(Error::invalid(format!(
-            "{field}.type is {} in the entry, and `{}` is {} in the file",
+            "{field}.type is {} in the entry, but `{}` is {} in the file",
             stated.name(),
             outlet.name(),
             kind.name()
@@ -146,15 +144,15 @@ fn shape_of(field: &str, stated: &TensorFacts, outlet: &Outlet) -> Result<Tensor
         return Ok(TensorShape { name: outlet.name().into(), shape: file, kind });
     };
     let agrees = |(&want, &have): (&i64, &i64)| want < 0 || have < 0 || want == have;
-    // A file that says nothing at all of an output's shape leaves it to the entry.
-    let unsaid = file.is_empty() && field == "output";
-    if !unsaid && (file.len() != wanted.len() || !wanted.iter().zip(&file).all(agrees)) {
+    // If the file states no shape for an output, the entry decides.
+    let unstated = file.is_empty() && field == "output";
+    if !unstated && (file.len() != wanted.len() || !wanted.iter().zip(&file).all(agrees)) {
         return Err(Error::invalid(format!(
-            "{field}.shape is {wanted:?} in the entry, and `{}` is {file:?} in the file",
+            "{field}.shape is {wanted:?} in the entry, but `{}` is {file:?} in the file",
             outlet.name()
         )));
     }
-    let shape = if unsaid {
+    let shape = if unstated {
         wanted.clone()
     } else {
         wanted.iter().zip(&file).map(|(&want, &have)| if want < 0 { have } else { want }).collect()
@@ -162,7 +160,17 @@ fn shape_of(field: &str, stated: &TensorFacts, outlet: &Outlet) -> Result<Tensor
     Ok(TensorShape { name: outlet.name().into(), shape, kind })
 }
 
-/// Rows are free only where every tensor says so: a file whose output has a fixed first dimension mixes its rows, or drops them.
+/// Returns the element type of a tensor; none if it is not supported.
+fn kind_of(element: TensorElementType) -> Option<NumberKind> {
+    match element {
+        TensorElementType::Float32 => Some(NumberKind::Float32),
+        TensorElementType::Float16 => Some(NumberKind::Float16),
+        _ => None,
+    }
+}
+
+/// Rows are free only if the first dimension of every tensor is dynamic: a file whose output has a
+/// fixed first dimension mixes rows or drops them.
 fn rows(inputs: &[TensorShape], outputs: &[TensorShape]) -> Rows {
     let first = |t: &TensorShape| if t.shape.len() > 1 { t.shape.first().copied() } else { None };
     match inputs.iter().map(first).collect::<Option<Vec<i64>>>() {

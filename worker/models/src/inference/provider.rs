@@ -1,27 +1,28 @@
-//! What computes: the processor, or with the feature `cuda` a GPU. What is asked for and is not there is an error, never the processor in
-//! silence.
+//! Execution providers: the CPU, or a GPU with the feature `cuda`. A configured provider that is
+//! missing is an error; there is no silent fallback to the CPU.
 
 use jhalak_common::settings::{InferenceSettings, Provider};
 use jhalak_common::{Error, Result};
 use ort::ep;
 use ort::session::builder::SessionBuilder;
 
-/// Adds the provider that is asked for to a session that is being built.
+/// Adds the configured provider to a session builder.
 ///
 /// # Errors
-/// Transient (a service unreachable) where the provider is not in this program, not in the library, or does not start.
+/// Transient (a service is unreachable) if this program or the library lacks the provider, or it
+/// does not start.
 pub(super) fn apply(builder: SessionBuilder, inference: &InferenceSettings) -> Result<SessionBuilder> {
     match inference.provider {
         Provider::Cpu if inference.arena => Ok(builder),
         Provider::Cpu => builder
             .with_execution_providers([ep::CPU::default().with_arena_allocator(false).build()])
-            .map_err(|e| Error::bug("the processor's provider refuses its settings").with_source(e.to_string())),
+            .map_err(|e| Error::bug("the CPU provider refused its settings").with_source(e.to_string())),
         #[cfg(feature = "cuda")]
-        asked => gpu::apply(builder, asked, inference),
+        provider => gpu::apply(builder, provider, inference),
         #[cfg(not(feature = "cuda"))]
-        asked => Err(Error::transient(format!(
-            "inference.provider is {}, and this program was built without it: build with `--features cuda`, or set cpu",
-            asked.name()
+        provider => Err(Error::transient(format!(
+            "inference.provider is {}, but this program was built without it: build with `--features cuda`, or set cpu",
+            provider.name()
         ))),
     }
 }
@@ -34,30 +35,31 @@ mod gpu {
 
     pub(super) fn apply(
         builder: SessionBuilder,
-        asked: Provider,
+        provider: Provider,
         inference: &InferenceSettings,
     ) -> Result<SessionBuilder> {
-        let (available, name) = match asked {
+        let (available, name) = match provider {
             Provider::Tensorrt => (ep::TensorRT::is_available(), ep::TensorRT::NAME),
             _ => (ep::CUDA::is_available(), ep::CUDA::NAME),
         };
-        let words = |why: String| {
+        let unusable = |why: String| {
             Error::transient(format!(
-                "inference.provider is {}, and it cannot be used: {why}; use the library of the package onnxruntime-gpu (models.onnxruntime) on a machine with an NVIDIA GPU, or set cpu",
-                asked.name()
+                "inference.provider is {}, but it is not usable: {why}; use the library of the package onnxruntime-gpu (models.onnxruntime) on a machine with an NVIDIA GPU, or set cpu",
+                provider.name()
             ))
         };
-        if !available.map_err(|e| words(e.to_string()))? {
-            return Err(words(format!("the ONNX Runtime library has no {name}")));
+        if !available.map_err(|e| unusable(e.to_string()))? {
+            return Err(unusable(format!("the ONNX Runtime library has no {name}")));
         }
-        let device = i32::try_from(inference.device).map_err(|_| words(format!("no device {}", inference.device)))?;
+        let device =
+            i32::try_from(inference.device).map_err(|_| unusable(format!("no device {}", inference.device)))?;
         let cuda = || ep::CUDA::default().with_device_id(device).build().error_on_failure();
-        let providers = match asked {
+        let providers = match provider {
             Provider::Tensorrt => {
                 vec![ep::TensorRT::default().with_device_id(device).build().error_on_failure(), cuda()]
             }
             _ => vec![cuda()],
         };
-        builder.with_execution_providers(providers).map_err(|e| words(e.to_string()))
+        builder.with_execution_providers(providers).map_err(|e| unusable(e.to_string()))
     }
 }

@@ -1,7 +1,8 @@
-//! One model: a thread that owns the ONNX Runtime session, gathers requests of the jobs in flight into batches and answers them.
+//! One model: a thread that owns the ONNX Runtime session, collects requests of the jobs in flight
+//! into batches and replies to them.
 //!
-//! Requests come through a bounded channel: who asks while it is full waits, so that what is in memory is bounded by the number of jobs and
-//! not by how fast they ask.
+//! Requests arrive through a bounded channel: a caller waits while it is full, so that memory is
+//! bounded by the number of jobs and not by their rate.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,16 +17,15 @@ use jhalak_common::settings::InferenceSettings;
 use jhalak_common::{Error, Result};
 use ort::environment::Environment;
 use ort::session::SessionInputValue;
-use ort::session::builder::GraphOptimizationLevel;
 use tokio::sync::oneshot;
 
 use super::batch::{self, Tensor};
+use super::build::build;
 use super::contract::{Contract, Rows};
-use super::{numbers, provider, trace};
-use jhalak_onnx::outside;
+use super::{float16, nan_trace};
 
-/// Requests that may wait for the session; a caller beyond that waits.
-const WAITING: usize = 4;
+/// Capacity of the channel; further callers block.
+const MAX_QUEUED: usize = 4;
 
 struct Request {
     inputs: Vec<Tensor>,
@@ -38,7 +38,7 @@ impl Request {
     }
 
     fn answer(self, answer: Result<Vec<Tensor>>) {
-        // A caller that has gone away needs no answer.
+        // The caller may be gone.
         let _ = self.answer.send(answer);
     }
 }
@@ -55,8 +55,8 @@ impl Session {
     /// Loads `model` from `folder` and starts its thread.
     ///
     /// # Errors
-    /// InvalidInput where the file is missing, has another checksum, is no ONNX or has other tensors than the registry says; Transient
-    /// where the provider that is asked for cannot be used.
+    /// InvalidInput if the file is missing, has another checksum, is not ONNX or has other tensors
+    /// than its registry entry; Transient if the configured provider is not usable.
     pub(super) fn load(
         environment: &Environment,
         model: &Model,
@@ -76,7 +76,7 @@ impl Session {
         let found = hash::of_bytes(&bytes);
         if found != model.sha256 {
             return Err(Error::invalid(format!(
-                "{} is not the model {} of the registry: its SHA-256 is {found} and not {}; {}",
+                "{} is not the model {} of the registry: its SHA-256 is {found}, expected {}; {}",
                 path.display(),
                 model.name,
                 model.sha256,
@@ -87,9 +87,9 @@ impl Session {
         let session = build(environment, &bytes, inference, None)
             .map_err(|e| e.context(format!("the model {} ({}) cannot be loaded", model.name, path.display())))?;
         let contract = Contract::of(model, session.inputs(), session.outputs())?;
-        let (requests, inbox) = sync_channel(WAITING);
+        let (requests, inbox) = sync_channel(MAX_QUEUED);
         let inferences = Arc::new(AtomicU64::new(0));
-        let owner = Owner {
+        let session_thread = SessionThread {
             inferences: inferences.clone(),
             session,
             model: model.name.clone(),
@@ -100,37 +100,37 @@ impl Session {
             contract: contract.clone(),
             limit: inference.gathered_rows(),
             wait: Duration::from_millis(inference.wait_ms),
-            // New shapes are slow on a GPU: batches are filled up to a power of two there.
+            // New shapes are slow on a GPU: pad batches to a power of two there.
             pad: !inference.provider.is_cpu(),
         };
         thread::Builder::new()
             .name(format!("model {}", model.name))
-            .spawn(move || owner.serve(&inbox))
-            .map_err(|e| Error::from(e).context("the thread of a model"))?;
+            .spawn(move || session_thread.serve(&inbox))
+            .map_err(|e| Error::from(e).context("cannot start the thread of a model"))?;
         Ok(Session { name: model.name.clone(), contract, requests, inferences })
     }
 
-    /// What the model takes and gives.
+    /// Returns the inputs and outputs of the model.
     pub fn contract(&self) -> &Contract {
         &self.contract
     }
 
-    /// How often the model has run: fewer times than it was asked where requests were put together.
+    /// Returns the number of inferences: fewer than requests if some were batched.
     pub fn inferences(&self) -> u64 {
         self.inferences.load(Ordering::Relaxed)
     }
 
-    /// Runs a model of one input and gives its first output. See [`Session::run_all`].
+    /// Runs a model of one input and returns its first output. See [`Session::run_all`].
     pub fn run(&self, input: Tensor) -> Result<Tensor> {
         let first = self.run_all(vec![input])?.into_iter().next();
         first.ok_or_else(|| Error::invalid(format!("the model {} has no output", self.name)))
     }
 
-    /// Runs the model. The inputs' first dimension is rows, and so is the outputs'; a file made for a fixed number of rows is run as often as it
-    /// takes. Callers wait their turn; a full inbox blocks, so call this off the async threads.
+    /// Runs the model. The first dimension of inputs and outputs is rows; a file for a fixed number
+    /// of rows is run as often as necessary. This blocks: do not call it from async code.
     ///
     /// # Errors
-    /// InvalidInput for a shape that the model does not take and for answers that are not finite numbers.
+    /// InvalidInput if the model does not accept the shape, or if an output is not finite.
     pub fn run_all(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
         let shapes: Vec<&[usize]> = inputs.iter().map(|t| t.shape.as_slice()).collect();
         self.contract.check(&self.name, &shapes)?;
@@ -141,44 +141,12 @@ impl Session {
     }
 }
 
-/// Builds a session; with `profile`, one that writes what each node cost and where it ran to a file of that beginning.
-pub(super) fn build(
-    environment: &Environment,
-    bytes: &[u8],
-    inference: &InferenceSettings,
-    profile: Option<&Path>,
-) -> Result<ort::session::Session> {
-    fn refused<T>(result: Result<T, impl std::fmt::Display>) -> Result<T> {
-        result.map_err(|e| Error::invalid(e.to_string()))
-    }
-    // ONNX Runtime would look for it in the current folder, and no checksum speaks of it.
-    if let Some(other) = outside::weights_outside(bytes) {
-        return Err(Error::invalid(format!(
-            "its weights lie in another file, {other}, and a model is one file here, known by its checksum; to put them inside: \
-             python3 -c 'import onnx; onnx.save(onnx.load(\"OLD.onnx\"), \"NEW.onnx\")'"
-        )));
-    }
-    let builder = refused(ort::session::Session::builder(environment))?;
-    let builder = refused(builder.with_optimization_level(GraphOptimizationLevel::All))?;
-    let builder = refused(builder.with_intra_threads(inference.threads))?;
-    let builder = refused(builder.with_inter_threads(1))?;
-    let builder = refused(builder.with_memory_pattern(inference.arena))?;
-    // Threads that spin while they wait would take the cores of the jobs beside them.
-    let builder = refused(builder.with_intra_op_spinning(false))?;
-    let builder = match profile {
-        Some(path) => refused(builder.with_profiling(path))?,
-        None => builder,
-    };
-    let mut builder = provider::apply(builder, inference)?;
-    refused(builder.commit_from_memory(bytes))
-}
-
-/// The thread's side.
-struct Owner {
+/// The thread of a model.
+struct SessionThread {
     inferences: Arc<AtomicU64>,
     session: ort::session::Session,
     model: String,
-    /// How the session was made, for a second look at a model that gives no numbers.
+    /// Input of the session, needed to trace outputs that are not finite.
     environment: Environment,
     inference: InferenceSettings,
     path: PathBuf,
@@ -189,21 +157,22 @@ struct Owner {
     pad: bool,
 }
 
-impl Owner {
+impl SessionThread {
     fn serve(mut self, inbox: &Receiver<Request>) {
         let mut left_over = None;
         loop {
             let Some(first) = left_over.take().or_else(|| inbox.recv().ok()) else { return };
             let mut batch = vec![first];
             if self.rows == Rows::Free {
-                left_over = self.gather(&mut batch, inbox);
+                left_over = self.collect_batch(&mut batch, inbox);
             }
             self.answer(batch);
         }
     }
 
-    /// Adds requests that fit until the batch is full or the time is over. Gives back one that was taken and did not fit.
-    fn gather(&self, batch: &mut Vec<Request>, inbox: &Receiver<Request>) -> Option<Request> {
+    /// Adds requests that fit until the batch is full or the time is over. Returns a received
+    /// request that did not fit.
+    fn collect_batch(&self, batch: &mut Vec<Request>, inbox: &Receiver<Request>) -> Option<Request> {
         let mut rows: usize = batch.iter().map(Request::rows).sum();
         let until = Instant::now() + self.wait;
         while rows < self.limit {
@@ -234,9 +203,9 @@ impl Owner {
                     }
                     return;
                 }
-                // Whose fault it was shows when each is run alone.
+                // Running each request alone shows which one fails.
                 Err(error) => {
-                    tracing::warn!(model = %self.model, requests = batch.len(), error = %error.chain(), "a batch failed and its requests are run one by one")
+                    tracing::warn!(model = %self.model, requests = batch.len(), error = %error.chain(), "a batch failed: running its requests one by one")
                 }
             }
         }
@@ -263,9 +232,9 @@ impl Owner {
                 let padded = self.padded(rows);
                 let outputs = self.infer(&batch::join(&[inputs], padded - rows))?;
                 let mut groups = batch::split(&outputs, &[rows], padded)?;
-                groups.pop().ok_or_else(|| Error::bug("a batch came apart into nothing"))
+                groups.pop().ok_or_else(|| Error::bug("a split batch has no groups"))
             }
-            // A file without rows (or exactly as many): as it is.
+            // No rows, or exactly as many as the file takes: run as is.
             Rows::Fixed(fixed) if rows == fixed || inputs.iter().any(|t| t.shape.len() < 2) => self.infer(inputs),
             Rows::Fixed(fixed) => {
                 let mut all = Vec::new();
@@ -295,7 +264,7 @@ impl Owner {
         };
         let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(inputs.len());
         for (facts, tensor) in self.contract.inputs.iter().zip(inputs) {
-            values.push((facts.name.as_str(), numbers::given(facts, &tensor.shape, &tensor.data).map_err(failed)?));
+            values.push((facts.name.as_str(), float16::to_value(facts, &tensor.shape, &tensor.data).map_err(failed)?));
         }
         self.inferences.fetch_add(1, Ordering::Relaxed);
         let outputs = self.session.run(values).map_err(failed)?;
@@ -303,9 +272,9 @@ impl Owner {
         for facts in &self.contract.outputs {
             let value = outputs
                 .get(&facts.name)
-                .ok_or_else(|| Error::invalid(format!("the model {model} gave no output `{}`", facts.name)))?;
-            let (shape, data) = numbers::taken(value).map_err(|e| {
-                Error::invalid(format!("the output `{}` of the model {model} is no tensor of floats", facts.name))
+                .ok_or_else(|| Error::invalid(format!("the model {model} returned no output `{}`", facts.name)))?;
+            let (shape, data) = float16::from_value(value).map_err(|e| {
+                Error::invalid(format!("the output `{}` of the model {model} is not a tensor of floats", facts.name))
                     .with_source(e.to_string())
             })?;
             found.push(Tensor { shape, data });
@@ -313,14 +282,14 @@ impl Owner {
         Ok(found)
     }
 
-    /// Refuses answers that are not finite numbers: nothing downstream could use them.
+    /// Refuses outputs that are not finite: no later step could use them.
     fn finite(&self, inputs: &[Tensor], outputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
         for (facts, output) in self.contract.outputs.iter().zip(&outputs) {
-            if let Some(place) = first_not_finite(&output.data) {
+            if let Some(index) = first_not_finite(&output.data) {
                 return Err(Error::invalid(format!(
-                    "the model {} gave {} at place {place} of its output `{}` {:?}; {}",
+                    "the model {} returned {} at index {index} of its output `{}` {:?}; {}",
                     self.model,
-                    output.data[place],
+                    output.data[index],
                     facts.name,
                     output.shape,
                     self.cause(inputs)
@@ -330,38 +299,38 @@ impl Owner {
         Ok(outputs)
     }
 
-    /// Where what is no number comes from.
+    /// Describes the cause of an output that is not finite.
     fn cause(&self, inputs: &[Tensor]) -> String {
         let named = self.contract.inputs.iter().zip(inputs);
         if let Some((facts, _)) = named.clone().find(|(_, input)| input.data.iter().any(|v| !v.is_finite())) {
-            return format!("its input `{}` holds some already", facts.name);
+            return format!("its input `{}` is not finite already", facts.name);
         }
-        let look = || {
+        let trace = || {
             let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::new();
             for (facts, tensor) in named {
-                let value = numbers::given(facts, &tensor.shape, &tensor.data);
+                let value = float16::to_value(facts, &tensor.shape, &tensor.data);
                 values.push((facts.name.as_str(), value.map_err(|e| Error::invalid(e.to_string()))?));
             }
             let file = std::fs::read(&self.path)?;
-            trace::first_bad_node(&self.environment, file, &self.inference, values)
+            nan_trace::first_bad_node(&self.environment, file, &self.inference, values)
         };
-        match look() {
+        match trace() {
             Ok(Some(node)) => {
-                format!("the first node to do so is {node}: its weights are damaged, or its input is beyond its range")
+                format!("the first such node is {node}: its weights are damaged, or its input is out of range")
             }
-            Ok(None) => "no single node does: its weights or its input are damaged".to_owned(),
+            Ok(None) => "no single node causes it: its weights or its input are damaged".to_owned(),
             Err(error) => format!("its weights or its input are damaged ({})", error.chain()),
         }
     }
 }
 
-/// The place of the first value that is no finite number. Whole stretches are looked at at once, which compilers make vectors of.
+/// Returns the index of the first value that is not finite. Checks whole blocks at once, which the
+/// compiler vectorizes.
 fn first_not_finite(values: &[f32]) -> Option<usize> {
-    const STRETCH: usize = 1_024;
-    let stretch =
-        values.chunks(STRETCH).position(|stretch| !stretch.iter().fold(true, |all, v| all & v.is_finite()))?;
-    let start = stretch * STRETCH;
-    values[start..].iter().position(|v| !v.is_finite()).map(|place| start + place)
+    const BLOCK: usize = 1_024;
+    let block = values.chunks(BLOCK).position(|block| !block.iter().fold(true, |all, v| all & v.is_finite()))?;
+    let start = block * BLOCK;
+    values[start..].iter().position(|v| !v.is_finite()).map(|index| start + index)
 }
 
 #[cfg(test)]
@@ -369,7 +338,7 @@ mod tests {
     use super::first_not_finite;
 
     #[test]
-    fn the_first_value_that_is_no_number_is_found_anywhere() {
+    fn the_first_value_that_is_not_finite_is_found_at_any_index() {
         for length in [0, 1, 1_023, 1_024, 1_025, 5_000] {
             let mut values = vec![f32::MAX; length];
             assert_eq!(first_not_finite(&values), None);

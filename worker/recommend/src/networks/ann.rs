@@ -6,7 +6,7 @@ use crate::CLASSES;
 use crate::RecommendError;
 use crate::features::inputs::Batch;
 use jhalak_common::evaluation::Edition;
-use jhalak_nn::{Activation, Learner, Mlp, Parameter, Random};
+use jhalak_nn::{Activation, Mlp, OptimizerState, Parameter, Random};
 
 /// Outputs of a tower.
 const TOWER: usize = 64;
@@ -79,7 +79,7 @@ impl Network for Ann {
         self.dense.forward(&self.concat, rows)
     }
 
-    fn backward(&mut self, _batches: &[Batch], dlogits: &[f32], rows: usize, learner: &mut Learner) {
+    fn backward(&mut self, _batches: &[Batch], dlogits: &[f32], rows: usize, learner: &mut OptimizerState) {
         let width = 2 * TOWER * self.modalities;
         self.dconcat.resize(rows * width, 0.0);
         self.dense.backward(&self.concat, dlogits, rows, Some((&mut self.dconcat, false)), learner);

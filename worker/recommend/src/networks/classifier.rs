@@ -7,7 +7,7 @@
 use super::Network;
 use crate::CLASSES;
 use crate::features::inputs::Batch;
-use jhalak_nn::{Activation, CrossBlock, LayerNorm, Learner, Mlp, Parameter, Random};
+use jhalak_nn::{Activation, CrossBlock, LayerNorm, Mlp, OptimizerState, Parameter, Random};
 
 /// The two attention blocks of one modality.
 #[derive(Clone, Debug)]
@@ -85,7 +85,7 @@ impl Network for Classifier {
         self.dense.forward(&self.hidden, rows)
     }
 
-    fn backward(&mut self, batches: &[Batch], dlogits: &[f32], rows: usize, learner: &mut Learner) {
+    fn backward(&mut self, batches: &[Batch], dlogits: &[f32], rows: usize, learner: &mut OptimizerState) {
         let (width, numbers) = (self.width, rows * self.width);
         self.gradient.resize(numbers, 0.0);
         self.dconcat.resize(numbers, 0.0);

@@ -4,7 +4,7 @@
 use super::Network;
 use super::classifier::Classifier;
 use crate::features::inputs::Batch;
-use jhalak_nn::{Learner, Optimiser, StepRate, cross_entropy, seeded};
+use jhalak_nn::{Optimiser, OptimizerState, StepRate, cross_entropy, seeded};
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 
@@ -48,8 +48,8 @@ fn loaded(fixture: &Fixture) -> Classifier {
     network
 }
 
-/// Runs one step and returns the mean loss.
-fn step(network: &mut Classifier, fixture: &Fixture, number: usize, learner: &mut Learner) -> f64 {
+/// One step; returns the mean loss.
+fn step(network: &mut Classifier, fixture: &Fixture, number: usize, learner: &mut OptimizerState) -> f64 {
     let (batches, labels) = fixture.batch(number);
     let mut logits = network.forward(&batches, 32).to_vec();
     if number == 0 {
@@ -65,7 +65,7 @@ fn step(network: &mut Classifier, fixture: &Fixture, number: usize, learner: &mu
 fn agrees(name: &str, optimiser: Optimiser) {
     let fixture = Fixture::read(name);
     let mut network = loaded(&fixture);
-    step(&mut network, &fixture, 0, &mut Learner::recording());
+    step(&mut network, &fixture, 0, &mut OptimizerState::recording());
     let mut seen = 0;
     let mut worst = 0.0_f32;
     network.parameters(&mut |name, p| {
@@ -76,7 +76,7 @@ fn agrees(name: &str, optimiser: Optimiser) {
     assert_eq!(seen, fixture.0.keys().filter(|k| k.starts_with("grad.")).count(), "every tensor is compared");
 
     let mut network = loaded(&fixture);
-    let mut learner = Learner::new(optimiser);
+    let mut learner = OptimizerState::new(optimiser);
     for (number, want) in fixture.tensor("loss").iter().enumerate() {
         let loss = step(&mut network, &fixture, number, &mut learner);
         let allowed = if number == 0 { 1e-6 } else { 1e-5 };

@@ -5,8 +5,8 @@ use crate::RecommendError;
 use crate::features::embedding::EmbeddingTable;
 use jhalak_common::evaluation::Edition;
 use jhalak_nn::{
-    Activation, FitSettings, History, LayerNorm, Learner, Linear, Mlp, Optimiser, Parameter, Random, Resume, Schedule,
-    Trainable, binary_cross_entropy, fit_resumed, seeded, shuffle,
+    Activation, FitSettings, History, LayerNorm, Linear, Mlp, Optimiser, OptimizerState, Parameter, Random, Resume,
+    Schedule, Trainable, binary_cross_entropy, fit_resumed, seeded, shuffle,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::AtomicBool;
@@ -211,8 +211,8 @@ impl GenreHead {
         }
     }
 
-    /// Reads the gradient of the logits from `buffers.logits`.
-    fn backward(&mut self, buffers: &mut Buffers, rows: usize, learner: &mut Learner) {
+    /// Takes the gradient by the logits from `buffers.logits`.
+    fn backward(&mut self, buffers: &mut Buffers, rows: usize, learner: &mut OptimizerState) {
         let Buffers { input, normalised, logits, gradient, dhidden, .. } = buffers;
         match self {
             Self::Video(head) => {
@@ -238,8 +238,8 @@ struct HeadTraining<'a> {
 }
 
 impl Trainable for HeadTraining<'_> {
-    fn step(&mut self, samples: &[u32], learner: &mut Learner) -> (f64, f64) {
-        let sums = self.evaluate(samples); // replaces the logits by their gradient
+    fn step(&mut self, samples: &[u32], learner: &mut OptimizerState) -> (f64, f64) {
+        let sums = self.evaluate(samples); // leaves the gradient in the logits' place
         self.head.backward(&mut self.buffers, samples.len(), learner);
         sums
     }

@@ -10,7 +10,7 @@ pub mod genre_head;
 
 use crate::CLASSES;
 use crate::features::inputs::{Batch, Inputs};
-use jhalak_nn::{Learner, Parameter, Trainable, cross_entropy, softmax_rows};
+use jhalak_nn::{OptimizerState, Parameter, Trainable, cross_entropy, softmax_rows};
 use std::fmt;
 
 /// Rows of a prediction batch.
@@ -20,10 +20,9 @@ const PREDICTION_BATCH: usize = 256;
 pub trait Network: fmt::Debug + Send {
     /// Returns logits, `rows x 3`, for one batch of each modality.
     fn forward(&mut self, batches: &[Batch], rows: usize) -> &[f32];
-    /// Passes the gradients of all parameters to the learner. The last forward pass must have had
-    /// the same batches.
-    fn backward(&mut self, batches: &[Batch], dlogits: &[f32], rows: usize, learner: &mut Learner);
-    /// Visits every parameter by name, always in the same order.
+    /// Hands the gradients of all parameters to the learner; the last forward pass had the same batches.
+    fn backward(&mut self, batches: &[Batch], dlogits: &[f32], rows: usize, learner: &mut OptimizerState);
+    /// Shows every parameter by name, always in the same order.
     fn parameters(&mut self, visit: &mut dyn FnMut(&str, &mut Parameter));
 }
 
@@ -64,8 +63,8 @@ impl<'a> PairTraining<'a> {
 }
 
 impl Trainable for PairTraining<'_> {
-    fn step(&mut self, samples: &[u32], learner: &mut Learner) -> (f64, f64) {
-        let sums = self.evaluate(samples); // replaces the logits by their gradient
+    fn step(&mut self, samples: &[u32], learner: &mut OptimizerState) -> (f64, f64) {
+        let sums = self.evaluate(samples); // leaves the gradient in the logits' place
         self.network.backward(&self.batches, &self.logits, samples.len(), learner);
         sums
     }

@@ -1,39 +1,41 @@
-//! The loops for AVX2, 16 pixels at a time. `portable` says what they compute; a test holds them to it.
+//! The loops for AVX2, 16 pixels at a time. `portable` defines what they compute; a test compares
+//! both.
 //!
-//! Arithmetic intrinsics are safe where AVX2 is enabled. Unsafe are only loads and stores of whole vectors, each behind a
-//! reference to exactly as many bytes, and the calls from code that does not have AVX2 enabled.
+//! Arithmetic intrinsics are safe where AVX2 is enabled. Only these are unsafe: loads and stores of
+//! whole vectors, each behind a reference to exactly as many bytes, and calls from code without
+//! AVX2.
 
-use super::{ColumnPlan, LANES, Planes, PlanesMut, WeighedRow, YuvRow};
+use crate::scenes::kernels::rows::{LANES, Planes, PlanesMut, WeighedRow, YuvRow};
 use crate::scenes::resize::Tap;
 use crate::scenes::yuv::{CHROMA_OFFSET, Matrix};
 use std::arch::x86_64::*;
 
-/// Columns that one shuffled vector of pairs holds.
+/// Columns per shuffled vector of pairs.
 const GROUP: usize = 8;
 
-/// How pairs of neighbouring samples are gathered: for every group of columns, some vectors are loaded that lie one
-/// after the other, and a shuffle picks the samples that are in each.
+/// How to gather pairs of neighbouring samples: for every group of columns, load consecutive
+/// vectors and pick the samples in each with a shuffle.
 #[derive(Debug, Clone)]
 struct PairPlan {
-    /// Vectors loaded for a group.
+    /// Vectors loaded per group.
     vectors: usize,
-    /// Samples that a row has at least.
+    /// Fewest samples of a row.
     length: usize,
-    /// Where the first vector of each group begins.
+    /// Start of the first vector of each group.
     begins: Vec<usize>,
-    /// For each group, for each vector: which bytes to pick; a set high bit picks none.
+    /// For each group and each vector: the bytes to pick; a set high bit picks none.
     shuffles: Vec<[u8; 16]>,
 }
 
 impl PairPlan {
-    /// For pairs of samples, two groups' worth a step; none if a row is too short for it.
+    /// Plans the gathering of these pairs of samples, two groups per step.
     fn new(pairs: &[[usize; 2]]) -> Self {
         let length = pairs.iter().flatten().max().map_or(0, |last| last + 1);
         let span = |group: &[[usize; 2]]| group[group.len() - 1][1] + 1 - group[0][0];
         let vectors = pairs.chunks(GROUP).map(span).max().unwrap_or(0).div_ceil(16).max(1);
         let (mut begins, mut shuffles) = (Vec::new(), Vec::new());
         for group in pairs.chunks(GROUP) {
-            // Near the end of a row the vectors begin earlier, so that they end inside.
+            // Near the end of a row the vectors start earlier, so that they end inside.
             let begin = group[0][0].min(length.saturating_sub(vectors * 16));
             begins.push(begin);
             for vector in 0..vectors {
@@ -50,7 +52,7 @@ impl PairPlan {
         Self { vectors, length: length.max(vectors * 16), begins, shuffles }
     }
 
-    /// The pairs of two groups, the first of a pair in the low byte of its lane.
+    /// Gathers the pairs of two groups, the first of a pair in the low byte of its lane.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn gather(&self, row: &[u8], step: usize) -> __m256i {
@@ -71,17 +73,17 @@ impl PairPlan {
     }
 }
 
-/// A [`ColumnPlan`] in vectors.
+/// The columns of the small picture, prepared for vectors.
 #[derive(Debug, Clone)]
 pub struct Gather {
     luma: PairPlan,
     chroma: PairPlan,
-    /// Weights of 16 columns in the order in which unpacked pairs come: 0-3, 8-11, 4-7, 12-15.
+    /// Weights of 16 columns in the order of unpacked pairs: 0-3, 8-11, 4-7, 12-15.
     weights: Vec<[i16; 4 * GROUP]>,
 }
 
 impl Gather {
-    /// For these columns.
+    /// Prepares these columns.
     pub fn new(columns: &[Tap]) -> Self {
         let padded = columns.len().next_multiple_of(LANES);
         // Columns beyond the last repeat it with weights of zero.
@@ -102,20 +104,19 @@ impl Gather {
         Self { luma: PairPlan::new(&pairs(0)), chroma: PairPlan::new(&pairs(1)), weights: weights.collect() }
     }
 
-    /// Samples of Y that a row must have.
+    /// Returns the samples of Y that a row must have.
     pub fn luma_bytes(&self) -> usize {
         self.luma.length
     }
 
-    /// Samples of U and of V that a row must have.
+    /// Returns the samples of U and of V that a row must have.
     pub fn chroma_bytes(&self) -> usize {
         self.chroma.length
     }
 }
 
 #[target_feature(enable = "avx2")]
-fn weigh_columns(plan: &ColumnPlan, matrix: Matrix, row: YuvRow<'_>, [blue, green, red]: &mut WeighedRow) {
-    let gather = &plan.gather;
+fn weigh_columns(gather: &Gather, matrix: Matrix, row: YuvRow<'_>, [blue, green, red]: &mut WeighedRow) {
     let planes = blue.as_chunks_mut().0.iter_mut().zip(green.as_chunks_mut().0).zip(red.as_chunks_mut().0);
     for ((step, weights), ((blue, green), red)) in gather.weights.iter().enumerate().zip(planes) {
         let luma = {
@@ -148,7 +149,7 @@ fn weigh_columns(plan: &ColumnPlan, matrix: Matrix, row: YuvRow<'_>, [blue, gree
     }
 }
 
-/// The two samples of each pair, times 8.
+/// Returns the two samples of each pair, times 8.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn widen(pairs: __m256i) -> [__m256i; 2] {
@@ -200,7 +201,7 @@ fn compare([blue, green, red]: Planes<'_>, before: Planes<'_>, [hue, saturation,
         let sixths = _mm256_blendv_epi8(from_blue, from_green, _mm256_cmpeq_epi16(largest, g));
         let sixths = _mm256_blendv_epi8(sixths, from_red, _mm256_cmpeq_epi16(largest, r));
 
-        // Where the divisor is 0 the factor is, too, and whatever the division gives comes to nothing.
+        // If the divisor is 0, so is the factor, and the product is 0.
         let share = |factor, numerator: f32, divisor| {
             let part = |factor: __m128i, divisor: __m128i| {
                 let divisor = _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(divisor));
@@ -228,7 +229,7 @@ fn compare([blue, green, red]: Planes<'_>, before: Planes<'_>, [hue, saturation,
     sums.map(|sum| (_mm_cvtsi128_si64(sum) + _mm_extract_epi64::<1>(sum)) as u64)
 }
 
-/// 16 words of 0 to 255 as bytes.
+/// Packs 16 words of 0 to 255 to bytes.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn bytes(words: __m256i) -> __m128i {
@@ -269,9 +270,9 @@ fn store256(to: &mut [i16; 16], vector: __m256i) {
 
 /// [`weigh_columns`] for the version `Avx2`.
 #[expect(unsafe_code, reason = "code for AVX2 may run only where AVX2 is")]
-pub fn run_weigh_columns(plan: &ColumnPlan, matrix: Matrix, row: YuvRow<'_>, weighed: &mut WeighedRow) {
-    // SAFETY: the version `Avx2` exists only where the processor has said that it has AVX2.
-    unsafe { weigh_columns(plan, matrix, row, weighed) }
+pub fn run_weigh_columns(gather: &Gather, matrix: Matrix, row: YuvRow<'_>, weighed: &mut WeighedRow) {
+    // SAFETY: the version `Avx2` exists only where AVX2 was detected.
+    unsafe { weigh_columns(gather, matrix, row, weighed) }
 }
 
 /// [`weigh_rows`] for the version `Avx2`.

@@ -1,54 +1,34 @@
-//! The loops over pixels, in two versions that agree bit for bit: portable, and for AVX2, chosen when the program runs.
+//! The loops over pixels in two versions that agree bit for bit: portable, and for AVX2, chosen at
+//! run time.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod portable;
+pub mod rows;
 
-use super::resize::Tap;
-use super::yuv::Matrix;
+use crate::scenes::kernels::rows::{LANES, Planes, PlanesMut, WeighedRow, YuvRow};
+use crate::scenes::resize::Tap;
+use crate::scenes::yuv::Matrix;
 
-/// Pixels that are computed together; rows are padded to a multiple.
-pub const LANES: usize = 16;
-
-/// Which version of the loops runs.
+/// The version of the loops to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kernels(Version);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Version {
     Portable,
-    /// Only where the processor has said that it has AVX2.
+    /// Exists only where AVX2 was detected.
     #[cfg(target_arch = "x86_64")]
     Avx2,
 }
 
-/// One source row of a 4:2:0 picture.
-#[derive(Debug, Clone, Copy)]
-pub struct YuvRow<'a> {
-    /// One sample a pixel.
-    pub y: &'a [u8],
-    /// One sample every two pixels.
-    pub u: &'a [u8],
-    /// One sample every two pixels.
-    pub v: &'a [u8],
-}
-
-/// One source row, weighed to the columns of the small picture: blue, green, red in 1/128 of a step, zero beyond the
-/// last column up to a multiple of [`LANES`].
-pub type WeighedRow = [Vec<i16>; 3];
-
-/// Rows of three planes: blue, green, red or hue, saturation, value.
-pub type Planes<'a> = [&'a [u8]; 3];
-/// The same, to be written.
-pub type PlanesMut<'a> = [&'a mut [u8]; 3];
-
 impl Kernels {
-    /// The version for any processor.
+    /// Returns the version for any processor.
     pub fn portable() -> Self {
         Self(Version::Portable)
     }
 
-    /// The fastest version for this processor.
+    /// Returns the fastest version for this processor.
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") {
@@ -57,19 +37,20 @@ impl Kernels {
         Self::portable()
     }
 
-    /// Converts those pixels of a row that the columns need and weighs them.
+    /// Converts the pixels of a row that the columns need, and weights them.
     pub fn weigh_columns(self, plan: &ColumnPlan, matrix: Matrix, row: YuvRow<'_>, weighed: &mut WeighedRow) {
         for plane in weighed.iter_mut() {
             plane.resize(plan.columns.len().next_multiple_of(LANES), 0);
         }
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Version::Avx2 if plan.fits(row) => avx2::run_weigh_columns(plan, matrix, row, weighed),
+            Version::Avx2 if plan.fits(row) => avx2::run_weigh_columns(&plan.gather, matrix, row, weighed),
             _ => portable::weigh_columns(&plan.columns, matrix, row, weighed),
         }
     }
 
-    /// Joins two weighed rows to a row of the small picture. All slices have the same length, a multiple of [`LANES`].
+    /// Combines two weighted rows to a row of the small picture. All slices have the same length, a
+    /// multiple of [`LANES`].
     pub fn weigh_rows(self, upper: &WeighedRow, lower: &WeighedRow, weights: [i16; 2], bgr: PlanesMut<'_>) {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -78,8 +59,8 @@ impl Kernels {
         }
     }
 
-    /// Writes hue, saturation and value of a row, and gives the sums of their absolute differences from the row
-    /// `before`. All slices have the same length, a multiple of [`LANES`].
+    /// Writes hue, saturation and value of a row, and returns the sums of their absolute
+    /// differences from the row `before`. All slices have the same length, a multiple of [`LANES`].
     pub fn compare(self, bgr: Planes<'_>, before: Planes<'_>, now: PlanesMut<'_>) -> [u64; 3] {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -89,7 +70,8 @@ impl Kernels {
     }
 }
 
-/// Which pixels of a row the columns of the small picture need, in the forms that the loops want.
+/// The pixels of a row that the columns of the small picture need, prepared for each version of the
+/// loops.
 #[derive(Debug, Clone)]
 pub struct ColumnPlan {
     columns: Vec<Tap>,
@@ -98,7 +80,7 @@ pub struct ColumnPlan {
 }
 
 impl ColumnPlan {
-    /// For these columns.
+    /// Prepares these columns.
     pub fn new(columns: Vec<Tap>) -> Self {
         #[cfg(target_arch = "x86_64")]
         let gather = avx2::Gather::new(&columns);
@@ -109,12 +91,12 @@ impl ColumnPlan {
         }
     }
 
-    /// The columns.
+    /// Returns the columns.
     pub fn taps(&self) -> &[Tap] {
         &self.columns
     }
 
-    /// Whether a row is as long as the plan was made for.
+    /// Whether a row is long enough for the plan.
     #[cfg(target_arch = "x86_64")]
     fn fits(&self, row: YuvRow<'_>) -> bool {
         row.y.len() >= self.gather.luma_bytes() && row.u.len().min(row.v.len()) >= self.gather.chroma_bytes()
@@ -127,11 +109,11 @@ mod tests {
     use crate::scenes::resize::Plan;
     use crate::scenes::yuv::{FULL, LIMITED};
 
-    /// The loops for AVX2, where there is AVX2; otherwise there is nothing to compare.
+    /// Both versions of the loops; none without AVX2.
     fn both() -> Option<[Kernels; 2]> {
         let fast = Kernels::detect();
         if fast == Kernels::portable() {
-            println!("skipped: no AVX2 here");
+            println!("skipped: this processor has no AVX2");
             return None;
         }
         Some([Kernels::portable(), fast])
@@ -171,7 +153,7 @@ mod tests {
     #[test]
     fn rows_agree_bit_for_bit_for_every_weight() {
         let Some(both) = both() else { return };
-        // All values that a weighed row can have, and all weights.
+        // All values that a weighted row can have, and all weights.
         let values: Vec<i16> = (0..32_656).collect();
         let reversed: Vec<i16> = values.iter().rev().copied().collect();
         for weight in (0..=2048).step_by(17).chain([1024, 2048]) {

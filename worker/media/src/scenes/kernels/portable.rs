@@ -1,7 +1,7 @@
 //! The loops for any processor.
 
-use super::{Planes, PlanesMut, WeighedRow, YuvRow};
 use crate::scenes::hsv;
+use crate::scenes::kernels::rows::{Planes, PlanesMut, WeighedRow, YuvRow};
 use crate::scenes::resize::{self, Tap};
 use crate::scenes::yuv::Matrix;
 

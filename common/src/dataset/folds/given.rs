@@ -1,0 +1,50 @@
+//! The folds as they were given.
+
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::readers::reject::Reject;
+
+/// What the rows of given folds identify.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FoldsBy {
+    /// Users: all of their pairs.
+    Users,
+    /// Movies: all of their pairs.
+    Movies,
+    /// Pairs.
+    Pairs,
+}
+
+/// One given fold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenFold {
+    /// Its name in the file, or the name of the file.
+    pub name: String,
+    /// The pairs that it tests: indexes into the dataset's ratings, sorted, unique.
+    pub test: Vec<u32>,
+}
+
+/// Given folds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenFolds {
+    /// What the rows identify.
+    pub by: FoldsBy,
+    /// The folds, at least one; none is empty, and no pair is in two folds.
+    pub folds: Vec<GivenFold>,
+    /// Rows that match nothing in the dataset: the first [`MAX_LISTED`](crate::dataset::MAX_LISTED).
+    pub passed_over: Vec<Reject>,
+    /// The total number of such rows.
+    pub passed_over_rows: u64,
+}
+
+impl FoldsBy {
+    /// Returns the name in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            FoldsBy::Users => "users",
+            FoldsBy::Movies => "movies",
+            FoldsBy::Pairs => "pairs",
+        }
+    }
+}

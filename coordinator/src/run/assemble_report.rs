@@ -1,0 +1,234 @@
+//! Builds the report of a run from its plan, its dataset and the results in the store.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind};
+use jhalak_common::dataset::Reading;
+use jhalak_common::evaluation::{CellSpec, FoldResult, UserEmbedding, metrics};
+use jhalak_common::run::job::{CellTask, Job, Task};
+use jhalak_common::settings::{Grid, Settings};
+use jhalak_common::store::ObjectStore;
+use jhalak_common::{Error, Result, evaluation};
+use serde_json::json;
+
+use crate::artifacts::MAX_CONCURRENT_REQUESTS;
+use crate::plan::paper_tables::{self, Available};
+use crate::plan::{Plan, grid};
+use crate::report::{
+    self, Cell, Decision, Extraction, Figures, LeftOut, Model, PaperRow, PaperTable, Published, Quarantined, Recipe,
+    Report, Run,
+};
+use crate::run::stages::Summary;
+use crate::run::tasks::CellTasks;
+
+/// Assembles the report of a run whose stages have completed.
+pub(super) async fn assemble(
+    store: &dyn ObjectStore,
+    plan: &Plan,
+    reading: &Reading,
+    summary: &Summary,
+    settings: &Settings,
+    model: Option<String>,
+) -> Result<Report> {
+    let spec = &plan.spec;
+    let evaluation = cells(store, plan, summary).await?;
+    let paper = match spec.grid {
+        Grid::Paper => paper_tables(plan, reading, settings, &evaluation),
+        Grid::Standard => Vec::new(),
+    };
+    Ok(Report {
+        version: report::VERSION,
+        title: format!("{}: what viewers like", reading.dataset.name),
+        run: Run {
+            id: spec.id.clone(),
+            started: format!("{:.0}", spec.created),
+            ended: Some(format!("{:.0}", jiff::Timestamp::now())),
+            program_version: env!("CARGO_PKG_VERSION").into(),
+            settings: settings.shown(),
+            seeds: BTreeMap::from([("splits, initial weights and shuffles".to_string(), settings.evaluate.seed)]),
+        },
+        dataset: reading.describe(),
+        models: spec.models.iter().filter(|_| !plan.trailers.trailers.is_empty()).map(model_facts).collect(),
+        recipes: recipes(plan, summary),
+        extraction: extraction(plan, summary),
+        left_out: left_out(plan, reading),
+        evaluation,
+        paper,
+        model,
+        notes: notes(plan),
+    })
+}
+
+fn model_facts(facts: &jhalak_common::run::ModelFacts) -> Model {
+    Model {
+        name: facts.name.clone(),
+        role: facts.role.clone(),
+        source: facts.source.clone(),
+        sha256: facts.sha256.to_string(),
+        licence: facts.licence.clone(),
+    }
+}
+
+fn recipes(plan: &Plan, summary: &Summary) -> Vec<Recipe> {
+    let mut found = Vec::new();
+    if !plan.trailers.trailers.is_empty() {
+        for recipe in &plan.spec.recipes {
+            found.push(Recipe {
+                kind: recipe.kind.name().into(),
+                hash: recipe.hash().to_string(),
+                parameters: recipe.params.clone(),
+            });
+        }
+    }
+    for table in &summary.tables {
+        let parameters = json!({ "trailers": table.rows, "file_sha256": table.sha256 });
+        found.push(Recipe { kind: table.kind.name().into(), hash: table.recipe.to_string(), parameters });
+    }
+    let dataset = &plan.spec.dataset;
+    found.push(Recipe {
+        kind: "dataset".into(),
+        hash: dataset.content.to_string(),
+        parameters: json!({ "name": dataset.id }),
+    });
+    found
+}
+
+fn extraction(plan: &Plan, summary: &Summary) -> Option<Extraction> {
+    let trailers = plan.trailers.trailers.len() as u64;
+    if trailers == 0 {
+        return None;
+    }
+    let quarantined: Vec<Quarantined> = summary
+        .quarantined
+        .iter()
+        .filter_map(|record| match serde_json::from_value::<Job>(record.message.clone()).ok()?.task {
+            Task::Extract(task) => Some(Quarantined {
+                movie: task.trailer.subject.id,
+                trailer: task.trailer.key,
+                reason: record.reason.clone(),
+            }),
+            Task::Cell(_) | Task::Fit(_) | Task::Probe(_) => None,
+        })
+        .collect();
+    let silent = summary.tables.iter().find(|t| t.kind == ArtifactKind::AudioTable).map(|t| t.without.clone());
+    Some(Extraction {
+        trailers,
+        processed: summary.extracted as u64,
+        committed: trailers - quarantined.len() as u64,
+        quarantined,
+        without_sound: silent.unwrap_or_default(),
+    })
+}
+
+fn left_out(plan: &Plan, reading: &Reading) -> Vec<LeftOut> {
+    let trailers = !plan.trailers.trailers.is_empty();
+    let of = |(modality, reason): (&str, &str)| LeftOut { modality: modality.into(), reason: reason.into() };
+    grid::left_out(&reading.dataset, trailers).into_iter().map(of).collect()
+}
+
+fn notes(plan: &Plan) -> Vec<String> {
+    let mut notes = vec!["Every cell was run once with the settings shown; none was chosen by its result.".to_string()];
+    let heads = plan.spec.cells.iter().any(|cell| cell.embedding == evaluation::EmbeddingSource::GenreHead);
+    if heads {
+        notes.push(
+            "Video and audio cells train a genre head on the raw embeddings in every fold, on movies that the protocol lets it see; its 512 numbers are \
+             the embedding. The raw embeddings come from the models listed here, which are not those of the paper: published figures are shown \
+             for orientation."
+                .into(),
+        );
+    }
+    notes
+}
+
+/// The paper's tables with this run's figures. `evaluation` holds the plan's cells in their order,
+/// class-weighted ones included.
+fn paper_tables(plan: &Plan, reading: &Reading, settings: &Settings, evaluation: &[Cell]) -> Vec<PaperTable> {
+    let plain = evaluation.iter().filter(|cell| cell.decision == Decision::Plain);
+    let ours: Vec<(&CellSpec, &Cell)> = plan.spec.cells.iter().zip(plain).collect();
+    let find = |spec: &CellSpec| ours.iter().find(|(cell, _)| *cell == spec).map(|(_, cell)| *cell);
+    let available = Available {
+        dataset: &reading.dataset,
+        trailers: !plan.trailers.trailers.is_empty(),
+        recipes: &plan.spec.recipes,
+        models: &plan.spec.models,
+    };
+    let place = |table: &paper_tables::Table, row: &paper_tables::Row, user: UserEmbedding| {
+        let cells = available.cells(table.input, row, user, &settings.evaluate);
+        let found = cells.each_ref().map(find);
+        let figures = |cell: Option<&Cell>| {
+            let metrics = cell?.metrics.as_ref()?;
+            Some(Figures { accuracy: metrics.accuracy, macro_f1: metrics.macro_f1 })
+        };
+        let (mean, sd) = row.figures[UserEmbedding::ALL.iter().position(|one| *one == user).unwrap_or(0)];
+        PaperRow {
+            model: row.model.stored_name().to_owned(),
+            gl: row.gl,
+            user_embedding: user.name().to_owned(),
+            published: Published {
+                mean: mean / 100.0,
+                sd: (sd > 0.0).then_some(sd / 100.0),
+                table: table.name.to_owned(),
+            },
+            paper: figures(found[0]),
+            strict: figures(found[1]),
+            not_run: found.into_iter().flatten().find_map(|cell| cell.not_run.clone()),
+        }
+    };
+    let table = |table: &paper_tables::Table| PaperTable {
+        name: table.name.to_owned(),
+        about: table.about.to_owned(),
+        stand_in: available.stand_in(table.input),
+        not_run: available.missing(table.input),
+        distance: table.distance.to_owned(),
+        rows: table.rows.iter().flat_map(|row| UserEmbedding::ALL.map(|user| place(table, row, user))).collect(),
+    };
+    paper_tables::TABLES.iter().map(table).collect()
+}
+
+async fn cells(store: &dyn ObjectStore, plan: &Plan, summary: &Summary) -> Result<Vec<Cell>> {
+    let CellTasks { tasks, left_out } = &summary.cells;
+    let results = stream::iter(tasks).map(|task| result(store, task)).buffered(MAX_CONCURRENT_REQUESTS);
+    let results: Vec<Option<FoldResult>> = results.try_collect().await?;
+    let mut cells = Vec::new();
+    for spec in &plan.spec.cells {
+        let mut cell = Cell::of(spec);
+        let folds: Vec<FoldResult> = tasks
+            .iter()
+            .zip(&results)
+            .filter(|(task, _)| task.cell == *spec)
+            .filter_map(|(_, result)| result.clone())
+            .collect();
+        if let Some(reason) = left_out.get(&spec.name()) {
+            cell.not_run = Some(reason.clone());
+        } else if folds.len() < spec.folds {
+            let quarantined = summary.quarantined.iter().find(|record| record.about.contains(&spec.name()));
+            let reason =
+                quarantined.map_or_else(|| "no result is committed".to_string(), |record| record.reason.clone());
+            cell.not_run =
+                Some(format!("{} of {} folds have no result: {reason}", spec.folds - folds.len(), spec.folds));
+        } else {
+            cell.metrics = Some(metrics::summarise(&folds));
+        }
+        let balanced: Vec<FoldResult> = folds.iter().filter_map(metrics::balanced).collect();
+        let balanced_cell =
+            (!balanced.is_empty() && balanced.len() == folds.len() && cell.metrics.is_some()).then(|| Cell {
+                decision: Decision::Balanced,
+                metrics: Some(metrics::summarise(&balanced)),
+                ..cell.clone()
+            });
+        cells.push(cell);
+        cells.extend(balanced_cell);
+    }
+    Ok(cells)
+}
+
+async fn result(store: &dyn ObjectStore, task: &CellTask) -> Result<Option<FoldResult>> {
+    let key = ArtifactKey::new(&task.recipe, &task.dataset);
+    let Some(record) = artifact::committed(store, &key).await? else { return Ok(None) };
+    let bytes = artifact::read_file(store, &record, evaluation::RESULT_FILE).await?;
+    serde_json::from_slice(&bytes).map(Some).map_err(|e| {
+        Error::invalid(format!("the result {} is damaged: delete its folder and repeat the run", key.folder()))
+            .with_source(e)
+    })
+}

@@ -1,0 +1,77 @@
+//! What the engine of a run works with: services, progress, and the signals that stop it.
+
+use std::sync::Arc;
+
+use jhalak_common::Result;
+use jhalak_common::queue::Queue;
+use jhalak_common::run::{self, RUN_VERSION, RunState, Stage, run_key};
+use jhalak_common::store::ObjectStore;
+use tokio_util::sync::CancellationToken;
+
+use crate::console::progress::Progress;
+use crate::run::lease::Lease;
+
+/// The services of a run and what stops it.
+pub struct RunContext {
+    /// Holds artifacts and the run's records.
+    pub store: Arc<dyn ObjectStore>,
+    /// Carries jobs and results.
+    pub queue: Arc<dyn Queue>,
+    /// Shows progress on stderr.
+    pub progress: Progress,
+    /// Stops the engine early; messages on the queue stay there.
+    pub signals: StopSignals,
+    /// Maximum number of jobs that are on the queue or with workers at once.
+    pub window: usize,
+}
+
+/// What stops a run before its end.
+#[derive(Debug, Clone, Default)]
+pub struct StopSignals {
+    /// This process was asked to stop.
+    pub stop: CancellationToken,
+    /// Another coordinator has taken the lease.
+    pub superseded: CancellationToken,
+    /// The run was cancelled.
+    pub cancelled: CancellationToken,
+}
+
+impl StopSignals {
+    /// Combines the signal of this process with those of its lease.
+    pub fn new(stop: &CancellationToken, lease: &Lease) -> StopSignals {
+        StopSignals { stop: stop.clone(), superseded: lease.superseded.clone(), cancelled: lease.cancelled.clone() }
+    }
+}
+
+/// How a stage, or all stages of a run, ended.
+#[derive(Debug)]
+pub enum Ended<T> {
+    /// Every job is committed or quarantined.
+    Completed(T),
+    /// The run was cancelled; committed artifacts are kept.
+    Cancelled,
+    /// Another coordinator holds the lease.
+    Superseded,
+}
+
+impl RunContext {
+    /// Writes the state record of a run.
+    pub(super) async fn write_state(&self, run: &str, state: &RunState) -> Result<()> {
+        run::put_json(self.store.as_ref(), &run_key(run, "state.json"), state).await
+    }
+}
+
+/// The state record of `stage` without any job.
+pub(super) fn state_of(stage: Stage) -> RunState {
+    RunState {
+        version: RUN_VERSION,
+        stage,
+        jobs: 0,
+        committed: 0,
+        quarantined: 0,
+        cancelled: 0,
+        before: 0,
+        since: None,
+        updated: jiff::Timestamp::now(),
+    }
+}

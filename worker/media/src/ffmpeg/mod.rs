@@ -1,0 +1,10 @@
+//! Everything that drives FFmpeg: the opened file, its packets, its decoders, timestamps and sound.
+
+pub mod audio;
+pub mod decode_loop;
+pub mod decoder;
+pub mod demux;
+pub mod nal;
+pub mod packet_index;
+pub mod source;
+pub mod timestamps;

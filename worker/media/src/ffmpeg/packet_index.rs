@@ -1,0 +1,165 @@
+//! Maps the frames of a video to its packets, from the packets alone, if the mapping is certain.
+
+use crate::error::MediaError;
+use crate::ffmpeg::demux::{DecodeStats, next_packet, note_end};
+use crate::ffmpeg::nal;
+use crate::ffmpeg::source::Source;
+use ffmpeg::codec::packet::side_data::Type;
+use ffmpeg::ffi;
+use ffmpeg::packet::{Packet, Ref};
+use ffmpeg_next as ffmpeg;
+
+/// Codecs in which every displayed packet is one frame, and in which frames displayed after a key
+/// packet need no packet before it. A test checks each codec.
+const CODECS: [&str; 11] =
+    ["h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "mpeg4", "msmpeg4v2", "msmpeg4v3", "mjpeg", "prores"];
+/// Most packets that are indexed: more than any trailer has; each takes 24 bytes.
+const MAX_PACKETS: usize = 1 << 20;
+
+/// A packet of the video.
+struct IndexedPacket {
+    pts: i64,
+    duration: i64,
+    is_key: bool,
+}
+
+/// All packets of a video in decoding order, and its frames in presentation order.
+pub struct PacketIndex {
+    packets: Vec<IndexedPacket>,
+    /// For each frame the index of its packet.
+    frames: Vec<u32>,
+    /// Counts and faults of the pass over the packets.
+    pub stats: DecodeStats,
+}
+
+impl PacketIndex {
+    /// Reads all packets of a source to its end. Returns none if frames cannot be derived from
+    /// packets: other codecs, missing or repeated timestamps, timestamps that restart, damage.
+    pub fn read(source: &mut Source) -> Result<Option<Self>, MediaError> {
+        if !CODECS.contains(&source.video.codec.as_str()) {
+            return Ok(None);
+        }
+        let syntax = Syntax::of(source);
+        let mut index = Self { packets: Vec::new(), frames: Vec::new(), stats: DecodeStats::default() };
+        let mut decoded_before = i64::MIN;
+        let (mut key_before_last, mut last_key) = (i64::MIN, i64::MIN);
+        while let Some(packet) = next_packet(source, &mut index.stats)? {
+            note_end(source, &packet, &mut index.stats);
+            if packet.stream() != source.video.index {
+                continue;
+            }
+            let (Some(pts), Some(data)) = (packet.pts(), packet.data()) else { return Ok(None) };
+            // Not every container has decoding timestamps. A frame may be displayed before the key
+            // packet that it follows, but not before the previous key packet: that means that
+            // timestamps restart.
+            let dts = packet.dts().unwrap_or(decoded_before.saturating_add(1));
+            let in_order = dts > decoded_before && pts > key_before_last && index.packets.len() < MAX_PACKETS;
+            if !in_order || data.is_empty() || is_special(&packet) {
+                return Ok(None);
+            }
+            decoded_before = dts;
+            let Some(is_shown) = syntax.is_shown(data) else { return Ok(None) };
+            if is_shown {
+                index.frames.push(index.packets.len() as u32);
+            }
+            let is_key = packet.is_key() && syntax.is_random_access(data);
+            if is_key {
+                key_before_last = std::mem::replace(&mut last_key, pts);
+            }
+            index.packets.push(IndexedPacket { pts, duration: packet.duration(), is_key });
+        }
+        let Self { packets, frames, stats } = &mut index;
+        frames.sort_unstable_by_key(|&at| packets[at as usize].pts);
+        let ascending = frames.windows(2).all(|pair| packets[pair[0] as usize].pts < packets[pair[1] as usize].pts);
+        // A decode may lose frames that come before the first key packet or are displayed before
+        // it.
+        let begins = packets.first().is_some_and(|packet| packet.is_key) && frames.first() == Some(&0);
+        let intact = stats.stopped.is_none() && stats.video_faults.count == 0;
+        Ok((ascending && begins && intact).then_some(index))
+    }
+
+    /// Returns the number of frames.
+    pub fn frames(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Returns the timestamp of a frame.
+    pub fn pts(&self, frame: usize) -> i64 {
+        self.packet(frame).pts
+    }
+
+    /// Returns the timestamp at which the last frame ends. `ticks_a_frame` is the length of a frame
+    /// without a duration.
+    pub fn end(&self, ticks_a_frame: i64) -> Option<i64> {
+        let last = self.packet(self.frames.len().checked_sub(1)?);
+        Some(last.pts.saturating_add(if last.duration > 0 { last.duration } else { ticks_a_frame }))
+    }
+
+    /// Returns the packets to decode for a frame: from the last key packet that is neither decoded
+    /// nor displayed after it, to its own.
+    pub fn run(&self, frame: usize) -> (usize, usize) {
+        let own = self.frames[frame] as usize;
+        let pts = self.packets[own].pts;
+        let key = self.packets[..=own].iter().rposition(|packet| packet.is_key && packet.pts <= pts);
+        (key.unwrap_or(0), own)
+    }
+
+    fn packet(&self, frame: usize) -> &IndexedPacket {
+        &self.packets[self.frames[frame] as usize]
+    }
+}
+
+/// Whether a packet is damaged, is not displayed, or changes the decoder's settings.
+#[expect(unsafe_code, reason = "ffmpeg-next does not expose the flag for packets that are not displayed")]
+fn is_special(packet: &Packet) -> bool {
+    // SAFETY: the packet is alive; a plain integer is read.
+    let flags = unsafe { (*packet.as_ptr()).flags };
+    flags & (ffi::AV_PKT_FLAG_DISCARD | ffi::AV_PKT_FLAG_CORRUPT) != 0
+        || packet.side_data().any(|side| matches!(side.kind(), Type::NewExtraData | Type::ParamChange))
+}
+
+/// How to read the headers of a codec's packets.
+enum Syntax {
+    H264(nal::Framing),
+    Hevc(nal::Framing),
+    Vp8,
+    Vp9,
+    Other,
+}
+
+impl Syntax {
+    fn of(source: &Source) -> Self {
+        match source.video.codec.as_str() {
+            "h264" => Self::H264(nal::Framing::of_h264(&source.video_extradata())),
+            "hevc" => Self::Hevc(nal::Framing::of_hevc(&source.video_extradata())),
+            "vp8" => Self::Vp8,
+            "vp9" => Self::Vp9,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether a packet becomes a frame; none if unknown.
+    fn is_shown(&self, data: &[u8]) -> Option<bool> {
+        match self {
+            Self::Vp8 => Some(data[0] & 0x10 != 0),
+            Self::Vp9 => {
+                let is_superframe = data[data.len() - 1] & 0xe0 == 0xc0;
+                let shows_older = data[0] & 0x08 != 0;
+                let is_profile_3 = data[0] & 0x30 == 0x30;
+                (!is_profile_3).then_some(is_superframe || shows_older || data[0] & 0x02 != 0)
+            }
+            _ => Some(true),
+        }
+    }
+
+    /// Whether decoding can start at a packet that the container marks as key: H.264 also marks
+    /// recovery points, after which pictures become correct only gradually.
+    fn is_random_access(&self, data: &[u8]) -> bool {
+        match self {
+            Self::H264(framing) => framing.units(data).any(|unit| unit[0] & 0x1f == 5),
+            Self::Hevc(framing) => framing.units(data).any(|unit| (16..=21).contains(&(unit[0] >> 1 & 0x3f))),
+            Self::Vp8 => data[0] & 1 == 0,
+            _ => true,
+        }
+    }
+}

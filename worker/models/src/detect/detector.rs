@@ -1,0 +1,242 @@
+//! A detector of the registry and what it finds in pictures.
+
+use std::sync::Arc;
+
+use jhalak_common::models::{Decode, DetectorOutput, Layout, Model, PictureInput, Role};
+use jhalak_common::{Error, ErrorKind, Result};
+
+use super::decode;
+use super::input::InputWriter;
+use super::letterbox::Letterbox;
+use super::nms;
+use super::output_layout::OutputLayout;
+use crate::inference::{Models, Session, Tensor};
+use jhalak_media::detector::{Bounds, CLASSES, Detector, Object};
+use jhalak_media::error::MediaError;
+use jhalak_media::picture::Picture;
+
+/// Which boxes count as objects.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Thresholds {
+    /// Minimum score (exclusive), 0 to 1.
+    pub score: f32,
+    /// Maximum intersection over union of two boxes of one class, 0 to 1; beyond it the box with
+    /// the lower score is dropped.
+    pub overlap: f32,
+}
+
+impl Thresholds {
+    /// Returns the thresholds of the registry entry.
+    pub fn of(how: &DetectorOutput) -> Thresholds {
+        Thresholds { score: how.threshold, overlap: how.nms }
+    }
+}
+
+/// A loaded detector.
+pub struct ObjectDetector {
+    name: String,
+    output: String,
+    session: Arc<Session>,
+    how: DetectorOutput,
+    input_layout: Layout,
+    size: (u32, u32),
+    thresholds: Thresholds,
+    writer: InputWriter,
+}
+
+impl ObjectDetector {
+    /// Loads the detector `model` and compares its file with its entry.
+    ///
+    /// # Errors
+    /// InvalidInput; the message names the entry, the field and the tensors of the file.
+    pub fn open(models: &Models, model: &Model) -> Result<ObjectDetector> {
+        let session = models.session(model)?;
+        let named = |e: Error| e.context(format!("the model {} ({})", model.name, model.file.display()));
+        let (Some(picture), Some(how), Role::Detector) = (&model.picture, &model.detector, model.role) else {
+            return Err(Error::bug(format!("the model {} is not a detector", model.name)));
+        };
+        let (inputs, outputs) = (&session.contract().inputs, &session.contract().outputs);
+        let ([input], [output]) = (inputs.as_slice(), outputs.as_slice()) else {
+            return Err(named(Error::invalid(format!(
+                "a detector must have one input and one output, but this entry has {} and {}",
+                inputs.len(),
+                outputs.len()
+            ))));
+        };
+        let picture = sized(picture, &input.name, &input.shape).map_err(named)?;
+        let size = (picture.width, picture.height);
+        // The file may state no output shape: the first picture then decides.
+        if !output.shape.is_empty() {
+            OutputLayout::of(&output.shape, how, size)
+                .map_err(|e| named(e.context(format!("the output `{}`", output.name))))?;
+        }
+        Ok(ObjectDetector {
+            name: model.name.clone(),
+            output: output.name.clone(),
+            how: how.clone(),
+            input_layout: picture.layout,
+            size,
+            thresholds: Thresholds::of(how),
+            writer: InputWriter::new(&picture),
+            session: session.clone(),
+        })
+    }
+
+    /// Replaces the thresholds of the registry entry.
+    pub fn with(mut self, thresholds: Thresholds) -> ObjectDetector {
+        self.thresholds = thresholds;
+        self
+    }
+
+    /// Checks that the detector has the 80 classes of COCO, which the histogram of scene-object
+    /// keyframes needs.
+    pub fn check_for_scenes(&self) -> Result<()> {
+        if self.how.labels.count() == CLASSES {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "the model {} has {} classes, but scene-object keyframes need the {CLASSES} classes of COCO",
+            self.name,
+            self.how.labels.count()
+        )))
+    }
+
+    /// Returns the detector section of the registry entry.
+    pub fn how(&self) -> &DetectorOutput {
+        &self.how
+    }
+
+    /// Returns the objects in each of `pictures` by descending score, in pixels of the picture.
+    /// Runs all pictures in one batch if the file accepts several.
+    ///
+    /// # Errors
+    /// InvalidInput, with the names of the model and the output, if the output cannot be decoded.
+    pub fn detect(&mut self, pictures: &[Picture]) -> Result<Vec<Vec<Object>>> {
+        // A joined list of rows does not say which picture a row belongs to.
+        if self.how.decode == Decode::EndToEnd && pictures.len() > 1 {
+            return pictures.chunks(1).map(|one| Ok(self.detect(one)?.remove(0))).collect();
+        }
+        let length = self.writer.len();
+        let mut input = vec![0.0; length * pictures.len()];
+        let mut letterboxes = Vec::with_capacity(pictures.len());
+        for (picture, place) in pictures.iter().zip(input.chunks_exact_mut(length)) {
+            letterboxes.push(self.writer.write(picture, place)?);
+        }
+        let (width, height) = (self.size.0 as usize, self.size.1 as usize);
+        let shape = match self.input_layout {
+            Layout::Nchw => vec![pictures.len(), 3, height, width],
+            Layout::Nhwc => vec![pictures.len(), height, width, 3],
+        };
+        if pictures.is_empty() {
+            return Ok(Vec::new());
+        }
+        let output = self.session.run(Tensor { shape, data: input })?;
+        let each = output.data.len() / pictures.len();
+        let output_layout = self.output_layout(&output, pictures.len())?;
+        let answers = (0..pictures.len()).map(|n| &output.data[n * each..(n + 1) * each]);
+        answers
+            .zip(pictures)
+            .zip(&letterboxes)
+            .map(|((values, picture), letterbox)| self.objects(values, &output_layout, picture, letterbox))
+            .collect()
+    }
+
+    fn output_layout(&self, output: &Tensor, pictures: usize) -> Result<OutputLayout> {
+        let named = |e: Error| e.context(format!("the model {}, output `{}`", self.name, self.output));
+        let shape: Vec<i64> = output.shape.iter().map(|&n| i64::try_from(n).unwrap_or(i64::MAX)).collect();
+        let output_layout = OutputLayout::of(&shape, &self.how, self.size).map_err(named)?;
+        if output_layout.boxes * output_layout.values * pictures == output.data.len() {
+            return Ok(output_layout);
+        }
+        Err(named(Error::invalid(format!(
+            "{} numbers of shape {:?} for {pictures} pictures",
+            output.data.len(),
+            output.shape
+        ))))
+    }
+
+    fn objects(
+        &self,
+        values: &[f32],
+        output_layout: &OutputLayout,
+        picture: &Picture,
+        letterbox: &Letterbox,
+    ) -> Result<Vec<Object>> {
+        let candidates = decode::candidates(values, output_layout, &self.how, self.size, self.thresholds.score);
+        let kept = match self.how.decode {
+            Decode::EndToEnd => nms::non_maximum_suppression(candidates, f32::INFINITY, self.how.max_objects),
+            _ => nms::non_maximum_suppression(candidates, self.thresholds.overlap, self.how.max_objects),
+        };
+        let classes = self.how.labels.count();
+        if let Some(other) = kept.iter().find(|c| c.class >= classes) {
+            return Err(Error::invalid(format!(
+                "the model {}, output `{}`: it returned class {}, but its entry has {classes} labels (detector.labels)",
+                self.name, self.output, other.class
+            )));
+        }
+        let object = |candidate: decode::Candidate| {
+            let [left, top, right, bottom] = candidate.edges;
+            let ((left, top), (right, bottom)) = (letterbox.to_picture(left, top), letterbox.to_picture(right, bottom));
+            let inside = |value: f32, end: u32| value.clamp(0.0, end as f32);
+            let bounds = Bounds {
+                left: inside(left, picture.width),
+                top: inside(top, picture.height),
+                right: inside(right, picture.width),
+                bottom: inside(bottom, picture.height),
+            };
+            let is_something = bounds.right > bounds.left && bounds.bottom > bounds.top;
+            is_something.then_some(Object { class: candidate.class as u32, confidence: candidate.score, bounds })
+        };
+        Ok(kept.into_iter().filter_map(object).collect())
+    }
+}
+
+impl Detector for ObjectDetector {
+    fn detect(&mut self, rgb: &Picture) -> Result<Vec<Object>, MediaError> {
+        let found = ObjectDetector::detect(self, std::slice::from_ref(rgb));
+        found.map(|mut each| each.pop().unwrap_or_default()).map_err(|error| match error.kind() {
+            ErrorKind::Transient => MediaError::transient(error.chain()),
+            ErrorKind::Cancelled => MediaError::Cancelled,
+            ErrorKind::Bug => MediaError::bug(error.chain()),
+            _ => MediaError::permanent(error.chain()),
+        })
+    }
+}
+
+/// Returns the picture section of the entry, completed with the sizes of the file.
+fn sized(picture: &PictureInput, input: &str, shape: &[i64]) -> Result<PictureInput> {
+    let &[_, second, third, fourth] = shape else {
+        return Err(Error::invalid(format!(
+            "the input `{input}` has the shape {shape:?}, but a picture input must have 4 dimensions"
+        )));
+    };
+    let (channels, height, width, other) = match picture.layout {
+        Layout::Nchw => (second, third, fourth, fourth),
+        Layout::Nhwc => (fourth, second, third, second),
+    };
+    if channels >= 0 && channels != 3 {
+        let hint = if other == 3 { ": set the other picture.layout (nchw, nhwc)" } else { "" };
+        let layout = match picture.layout {
+            Layout::Nchw => "nchw",
+            Layout::Nhwc => "nhwc",
+        };
+        return Err(Error::invalid(format!(
+            "the input `{input}` of shape {shape:?} has {channels} channels as {layout}, but a picture has 3{hint}"
+        )));
+    }
+    let side = |field: &str, stated: u32, file: i64| match (stated, u32::try_from(file)) {
+        (0, Ok(file @ 1..=4096)) => Ok(file),
+        (0, _) => {
+            Err(Error::invalid(format!("the input `{input}` of shape {shape:?} accepts any size: set picture.{field}")))
+        }
+        (stated, Ok(file)) if stated != file => Err(Error::invalid(format!(
+            "picture.{field} is {stated} in the entry, but the input `{input}` is {shape:?} in the file"
+        ))),
+        (stated, _) => Ok(stated),
+    };
+    Ok(PictureInput {
+        width: side("width", picture.width, width)?,
+        height: side("height", picture.height, height)?,
+        ..picture.clone()
+    })
+}

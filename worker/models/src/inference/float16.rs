@@ -1,0 +1,41 @@
+//! Conversion between f32, which callers use, and the float16 inputs and outputs of some files, as
+//! in many exports of YOLO.
+
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use jhalak_common::models::NumberKind;
+use ort::session::SessionInputValue;
+use ort::value::{DynValue, TensorElementType, TensorRef};
+
+use super::contract::TensorShape;
+
+/// Converts `data`, of shape `shape`, to the element type of `input`. float16 rounds to the nearest
+/// value; above 65,504 it is infinite.
+pub(super) fn to_value<'v>(
+    input: &TensorShape,
+    shape: &[usize],
+    data: &'v [f32],
+) -> Result<SessionInputValue<'v>, ort::Error> {
+    match input.kind {
+        NumberKind::Float32 => Ok(TensorRef::from_array_view((shape.to_vec(), data))?.into()),
+        NumberKind::Float16 => {
+            let mut halves = vec![f16::ZERO; data.len()];
+            halves.convert_from_f32_slice(data);
+            Ok(ort::value::Tensor::from_array((shape.to_vec(), halves))?.into())
+        }
+    }
+}
+
+/// Returns the shape and the values of an output.
+///
+/// # Errors
+/// The output is not a tensor of float32 or float16.
+pub(super) fn from_value(value: &DynValue) -> Result<(Vec<usize>, Vec<f32>), ort::Error> {
+    let lengths = |shape: &[i64]| shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
+    if value.dtype().tensor_type() == Some(TensorElementType::Float16) {
+        let (shape, halves) = value.try_extract_tensor::<f16>()?;
+        return Ok((lengths(shape), halves.to_f32_vec()));
+    }
+    let (shape, data) = value.try_extract_tensor::<f32>()?;
+    Ok((lengths(shape), data.to_vec()))
+}

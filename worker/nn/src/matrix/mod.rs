@@ -1,0 +1,4 @@
+//! Matrix products.
+
+pub mod batch_kernels;
+pub mod product;

@@ -1,0 +1,67 @@
+//! What training jobs read: the dataset and the tables of embeddings, cached for the next job.
+
+use std::sync::Arc;
+
+use jhalak_common::artifact::table_file::{self, Table};
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Subject};
+use jhalak_common::dataset::Dataset;
+use jhalak_common::hash::Hash;
+use jhalak_common::run::dataset_key;
+use jhalak_common::store::ObjectStore;
+use jhalak_common::{Error, Result};
+use tokio::sync::Mutex;
+
+use jhalak_recommend::cell::{EmbeddingTable, Features};
+
+/// The dataset and the tables that were read last. The jobs of a run follow each other and read the
+/// same.
+#[derive(Default)]
+pub(super) struct TrainingInputs(Mutex<Option<Loaded>>);
+
+struct Loaded {
+    content: Hash,
+    tables: Vec<ArtifactKey>,
+    dataset: Arc<Dataset>,
+    features: Arc<Features>,
+}
+
+impl TrainingInputs {
+    /// Returns the dataset and the embeddings of `tables`; reads them from `store` unless they were
+    /// read last.
+    ///
+    /// # Errors
+    /// InvalidInput where one of them is damaged or not committed.
+    pub(super) async fn load(
+        &self,
+        store: &dyn ObjectStore,
+        dataset: &Subject,
+        tables: &[ArtifactKey],
+    ) -> Result<(Arc<Dataset>, Arc<Features>)> {
+        let content = dataset.content;
+        let mut last = self.0.lock().await;
+        if let Some(loaded) = last.as_ref().filter(|l| l.content == content && l.tables == tables) {
+            return Ok((loaded.dataset.clone(), loaded.features.clone()));
+        }
+        let key = dataset_key(&content);
+        let bytes = store.get(&key).await.map_err(|e| e.context("cannot read the run's dataset"))?;
+        let dataset: Dataset = serde_json::from_slice(&bytes)
+            .map_err(|e| Error::invalid(format!("{key} is damaged: submit the run again")).with_source(e))?;
+        let dataset = Arc::new(dataset);
+        let mut features = Features::default();
+        for key in tables {
+            let record = artifact::committed(store, key).await?.ok_or_else(|| {
+                Error::invalid(format!("the table {} is not committed: submit the run again", key.folder()))
+            })?;
+            let table = Table::read(artifact::read_file(store, &record, table_file::FILE).await?)?;
+            let embeddings = Some(EmbeddingTable::of(table, &dataset));
+            match key.kind {
+                ArtifactKind::VideoTable => features.video = embeddings,
+                ArtifactKind::AudioTable => features.audio = embeddings,
+                other => return Err(Error::invalid(format!("a training job cannot read {} artifacts", other.name()))),
+            }
+        }
+        let features = Arc::new(features);
+        *last = Some(Loaded { content, tables: tables.to_vec(), dataset: dataset.clone(), features: features.clone() });
+        Ok((dataset, features))
+    }
+}
