@@ -11,7 +11,7 @@ use jhalak_common::{Error, Result};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::{State, chosen, origin, path_of, state_of};
+use super::files::{State, chosen, origin, path_of, state_of};
 use crate::console::output::Output;
 
 /// The programs, at the paths where they look for each other.

