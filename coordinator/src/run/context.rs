@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jhalak_common::Result;
 use jhalak_common::queue::Queue;
-use jhalak_common::run::{self, RUN_VERSION, RunState, Stage, run_key};
+use jhalak_common::run::{self, RunState, run_key};
 use jhalak_common::store::ObjectStore;
 use tokio_util::sync::CancellationToken;
 
@@ -58,20 +58,5 @@ impl RunContext {
     /// Writes the state record of a run.
     pub(super) async fn write_state(&self, run: &str, state: &RunState) -> Result<()> {
         run::put_json(self.store.as_ref(), &run_key(run, "state.json"), state).await
-    }
-}
-
-/// The state record of `stage` without any job.
-pub(super) fn state_of(stage: Stage) -> RunState {
-    RunState {
-        version: RUN_VERSION,
-        stage,
-        jobs: 0,
-        committed: 0,
-        quarantined: 0,
-        cancelled: 0,
-        before: 0,
-        since: None,
-        updated: jiff::Timestamp::now(),
     }
 }

@@ -14,7 +14,7 @@ use jhalak_common::{Error, Result};
 
 use crate::console::progress::Bar;
 use crate::plan::Plan;
-use crate::run::context::{Ended, RunContext, state_of};
+use crate::run::context::{Ended, RunContext};
 use crate::run::end_states;
 use crate::run::jobs::Jobs;
 
@@ -87,8 +87,15 @@ pub(crate) async fn run(context: &RunContext, plan: &Plan, work: StageJobs<'_>) 
     let before = all.saturating_sub(jobs.len());
     let since = jiff::Timestamp::now();
     let committed = before.saturating_sub(quarantined);
-    let state =
-        RunState { jobs: all, committed, quarantined, before, since: Some(since), updated: since, ..state_of(stage) };
+    let state = RunState {
+        jobs: all,
+        committed,
+        quarantined,
+        before,
+        since: Some(since),
+        updated: since,
+        ..RunState::of(stage)
+    };
     context.write_state(&plan.spec.id, &state).await?;
     if jobs.is_empty() {
         return Ok(Ended::Completed(0));
@@ -298,7 +305,7 @@ impl Dispatch<'_> {
             cancelled,
             before: self.before,
             since: Some(self.since),
-            ..state_of(self.stage)
+            ..RunState::of(self.stage)
         };
         self.context.write_state(&self.plan.spec.id, &state).await
     }

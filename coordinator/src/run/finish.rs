@@ -13,7 +13,7 @@ use crate::artifacts::fitted_model;
 use crate::plan::Plan;
 use crate::report::{self, Report};
 use crate::run::assemble_report::assemble;
-use crate::run::context::{RunContext, state_of};
+use crate::run::context::RunContext;
 use crate::run::stages::Summary;
 
 /// The outcome of a run that reached its end.
@@ -67,7 +67,7 @@ pub async fn finish(
     fault_point::reach("coordinator-reported");
     let Summary { quarantined, made, .. } = summary;
     let stage = if quarantined.is_empty() { Stage::Done } else { Stage::DoneWithFailures };
-    let state = RunState { quarantined: quarantined.len(), ..state_of(stage) };
+    let state = RunState { quarantined: quarantined.len(), ..RunState::of(stage) };
     context.write_state(&plan.spec.id, &state).await?;
     Ok(Finished { stage, report, page: format!("{url}/{html_key}"), made, model, quarantined })
 }

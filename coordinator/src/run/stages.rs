@@ -15,7 +15,7 @@ use jhalak_common::store::ObjectStore;
 
 use crate::artifacts::embedding_tables::{self, GatheredTable};
 use crate::plan::Plan;
-use crate::run::context::{Ended, RunContext, state_of};
+use crate::run::context::{Ended, RunContext};
 use crate::run::dispatch::{self, StageJobs};
 use crate::run::missing::RecipeSet;
 use crate::run::tasks::CellTasks;
@@ -81,7 +81,7 @@ pub async fn drive(context: &RunContext, plan: &Plan) -> Result<Ended<Summary>> 
     }
     fault_point::reach("coordinator-trained");
     let quarantined = quarantined::records(store, &plan.spec.id).await?;
-    let state = RunState { quarantined: quarantined.len(), ..state_of(Stage::Reporting) };
+    let state = RunState { quarantined: quarantined.len(), ..RunState::of(Stage::Reporting) };
     context.write_state(&plan.spec.id, &state).await?;
     let (cells, model) = (training.cells, training.model);
     Ok(Ended::Completed(Summary { tables, quarantined, made, extracted, cells, model }))
