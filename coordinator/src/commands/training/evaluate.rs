@@ -1,8 +1,6 @@
 //! `jhalak evaluate`: one cell of the evaluation, in this process.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use jhalak_common::dataset::{Dataset, FoldsBy, GivenFolds, read_folds};
@@ -11,6 +9,7 @@ use jhalak_common::evaluation::{CellSpec, FoldResult};
 use jhalak_common::process::{exit, shutdown};
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, store};
+use jhalak_worker::blocking::compute_until;
 use jhalak_worker::recommend::features::embedding::Features;
 use jhalak_worker::recommend::folds::run_folds;
 use serde::Serialize;
@@ -136,25 +135,15 @@ impl Evaluate {
             Some(threads) => threads.max(1),
             None => std::thread::available_parallelism().map_or(1, usize::from),
         };
-        let stop = Arc::new(AtomicBool::new(false));
-        let asked = stop.clone();
         let bar = output.progress.steps("folds", spec.folds);
         let cell = spec.clone();
-        let mut training = tokio::task::spawn_blocking(move || {
+        let results = compute_until(&stopped, move |stop| {
             let step = |fold| bar.step(&format!("fold {fold}"));
-            let results = run_folds(&dataset, &features, &cell, given.as_deref(), threads, &asked, step);
+            let results = run_folds(&dataset, &features, &cell, given.as_deref(), threads, stop, step);
             bar.end();
             results
         });
-        let results = tokio::select! {
-            results = &mut training => results,
-            () = stopped.cancelled() => {
-                stop.store(true, Ordering::Relaxed);
-                training.await
-            }
-        };
-        let results = results.map_err(|e| Error::bug("the evaluation panicked").with_source(e))?;
-        let results = results.map_err(|e| Error::from(e).context(format!("evaluate {}", spec.name())))?;
+        let results = results.await.map_err(|e| e.context(format!("evaluate {}", spec.name())))?;
         let balanced = || {
             let folds: Option<Vec<FoldResult>> = results.iter().map(metrics::balanced).collect();
             folds.map(|folds| metrics::summarise(&folds))

@@ -1,8 +1,6 @@
 //! `jhalak fit`: the final model.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum};
 use jhalak_common::artifact::{self, ArtifactKey, Body};
@@ -12,6 +10,7 @@ use jhalak_common::run::dataset_key;
 use jhalak_common::settings::Settings;
 use jhalak_common::store::{self, ObjectStore};
 use jhalak_common::{Error, Result};
+use jhalak_worker::blocking::compute_until;
 use jhalak_worker::recommend::features::embedding::Features;
 use jhalak_worker::recommend::serving::{Files, FitRequest, fit_all};
 use serde_json::json;
@@ -116,28 +115,19 @@ impl Fit {
         let files = match record {
             Some(record) => read(store.as_ref(), &record).await?,
             None => {
-                let dataset = Arc::new(source.reading.dataset.clone());
-                let stop = Arc::new(AtomicBool::new(false));
-                let (asked, spec, content) = (stop.clone(), spec.clone(), subject.content.to_string());
+                let dataset = source.reading.dataset.clone();
+                let (spec, content) = (spec.clone(), subject.content.to_string());
                 let tables = tables.iter().map(ToString::to_string).collect();
                 let threads = self.threads.map(|n| n.max(1));
                 let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
                 let bar = output.progress.steps("models", spec.parts());
-                let mut fitting = tokio::task::spawn_blocking(move || {
+                let files = compute_until(&stopped, move |stop| {
                     let request = FitRequest { dataset: &dataset, content, features: &features, tables, spec: &spec };
-                    let files = fit_all(&request, threads, &asked, |what| bar.step(what));
+                    let files = fit_all(&request, threads, stop, |what| bar.step(what));
                     bar.end();
                     files
                 });
-                let fitted = tokio::select! {
-                    fitted = &mut fitting => fitted,
-                    () = stopped.cancelled() => {
-                        stop.store(true, Ordering::Relaxed);
-                        fitting.await
-                    }
-                };
-                let fitted = fitted.map_err(|e| Error::bug("the final fit panicked").with_source(e))?;
-                let files = fitted.map_err(|e| Error::from(e).context("fit the final model"))?;
+                let files = files.await.map_err(|e| e.context("fit the final model"))?;
                 let bodies =
                     files.iter().map(|(name, bytes)| (name.as_str(), Body::Bytes(bytes.clone().into()))).collect();
                 artifact::commit(store.as_ref(), &recipe, &subject, bodies, json!({ "fit": recipe.params["fit"] }))

@@ -4,11 +4,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use jhalak_common::process::shutdown;
-use jhalak_common::settings::{DecodeSettings, Settings};
+use jhalak_common::settings::Settings;
 use jhalak_common::{Error, ErrorKind, Result};
+use jhalak_worker::jobs::decode_limits;
 use jhalak_worker::media::frame_visitor::FrameVisitor;
 use jhalak_worker::media::sandbox::{decode_with_detector, decode_with_visitor};
-use jhalak_worker::media::{DecodeLimits, DecodeReport, DecodeRequest, Detector, MediaError, Outcome, sandbox};
+use jhalak_worker::media::{DecodeReport, DecodeRequest, Detector, MediaError, Outcome, sandbox};
 use jhalak_worker::scratch::{JobFolder, Scratch};
 
 use crate::console::output::Output;
@@ -46,8 +47,7 @@ pub(super) async fn decode(
     let name = video.file_stem().unwrap_or_default().to_string_lossy();
     let mut request = DecodeRequest::new(name, plainly_named(video, folder.path())?, folder.path());
     ask(&mut request);
-    let DecodeSettings { memory_mb, cpu_s, wall_s, output_mb } = settings.decode;
-    let limits = DecodeLimits { memory_mb, cpu_s, wall_s, output_mb };
+    let limits = decode_limits(&settings.decode);
     let program = std::env::current_exe().map_err(|e| Error::from(e).context("the path of this program"))?;
     let decoded = match guest {
         Guest::Detector(detector) => decode_with_detector(&program, &request, &limits, &stop, detector).await,
