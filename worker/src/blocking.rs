@@ -49,6 +49,8 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::{Duration, Instant};
+
     use jhalak_common::ErrorKind;
 
     #[tokio::test]
@@ -56,7 +58,11 @@ mod tests {
         let stop = CancellationToken::new();
         stop.cancel();
         let stopped = compute_until(&stop, |flag: &AtomicBool| -> Result<()> {
+            let began = Instant::now();
             while !flag.load(Ordering::Relaxed) {
+                if began.elapsed() > Duration::from_secs(30) {
+                    return Ok(());
+                }
                 std::thread::yield_now();
             }
             Err(Error::cancelled("stopped"))

@@ -216,5 +216,11 @@ fn stored_keys_keep_their_words() {
     let card = model["honest"][0].as_object().expect("one ensemble");
     assert_eq!(card.keys().collect::<Vec<_>>(), ["balance", "inner", "regime"]);
     assert_eq!(card["regime"]["kind"], "movies");
-    assert!(files.contains_key("honest-movies.msgpack"), "the file keeps its name");
+    #[derive(serde::Deserialize)]
+    struct Stored {
+        learned: std::collections::BTreeMap<String, serde::de::IgnoredAny>,
+    }
+    let stored: Stored = rmp_serde::from_slice(&files["honest-movies.msgpack"]).expect("MessagePack");
+    let keys: Vec<&String> = stored.learned.keys().collect();
+    assert_eq!(keys, ["balance", "inner", "members", "names", "seed", "settings"]);
 }
