@@ -113,7 +113,9 @@ impl ArtifactKind {
             // 2: keyframes decoded by libjpeg-turbo and resized as Pillow does.
             ArtifactKind::VideoEmbedding => 2,
             // 2: dislikes are repeated at most up to the count of the rarer other class.
-            ArtifactKind::Cell | ArtifactKind::Model => 2,
+            ArtifactKind::Cell => 2,
+            // 3: the card for people calls the stacked model ensemble.
+            ArtifactKind::Model => 3,
             _ => 1,
         }
     }
