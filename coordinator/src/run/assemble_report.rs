@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind};
 use jhalak_common::dataset::Reading;
 use jhalak_common::evaluation::{CellSpec, FoldResult, UserEmbedding, metrics};
-use jhalak_common::run::job::{CellTask, Job, Task};
+use jhalak_common::run::job::{CellTask, Job, QuarantineRecord, Task};
 use jhalak_common::settings::{Grid, Settings};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result, evaluation};
@@ -202,7 +202,7 @@ async fn cells(store: &dyn ObjectStore, plan: &Plan, summary: &Summary) -> Resul
         if let Some(reason) = left_out.get(&spec.name()) {
             cell.not_run = Some(reason.clone());
         } else if folds.len() < spec.folds {
-            let quarantined = summary.quarantined.iter().find(|record| record.about.contains(&spec.name()));
+            let quarantined = summary.quarantined.iter().find(|record| is_of_cell(record, spec));
             let reason =
                 quarantined.map_or_else(|| "no result is committed".to_string(), |record| record.reason.clone());
             cell.not_run =
@@ -221,6 +221,15 @@ async fn cells(store: &dyn ObjectStore, plan: &Plan, summary: &Summary) -> Resul
         cells.extend(balanced_cell);
     }
     Ok(cells)
+}
+
+/// Whether the quarantined job is a fold of this cell. The message decides: names are for people, and
+/// those in records of older programs may differ.
+fn is_of_cell(record: &QuarantineRecord, spec: &CellSpec) -> bool {
+    match serde_json::from_value::<Job>(record.message.clone()) {
+        Ok(Job { task: Task::Cell(task), .. }) => task.cell == *spec,
+        _ => false,
+    }
 }
 
 async fn result(store: &dyn ObjectStore, task: &CellTask) -> Result<Option<FoldResult>> {
