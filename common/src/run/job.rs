@@ -270,6 +270,13 @@ pub struct QuarantineRecord {
     pub message: Value,
 }
 
+impl QuarantineRecord {
+    /// Returns the quarantined job; None if the message is not one that this program knows.
+    pub fn decode_job(&self) -> Option<Job> {
+        serde_json::from_value(self.message.clone()).ok()
+    }
+}
+
 fn encode(message: &impl Serialize) -> Result<Bytes> {
     serde_json::to_vec(message).map(Bytes::from).map_err(|e| Error::bug("a message does not serialise").with_source(e))
 }

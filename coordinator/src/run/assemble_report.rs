@@ -102,7 +102,7 @@ fn extraction(plan: &Plan, summary: &Summary) -> Option<Extraction> {
     let quarantined: Vec<Quarantined> = summary
         .quarantined
         .iter()
-        .filter_map(|record| match serde_json::from_value::<Job>(record.message.clone()).ok()?.task {
+        .filter_map(|record| match record.decode_job()?.task {
             Task::Extract(task) => Some(Quarantined {
                 movie: task.trailer.subject.id,
                 trailer: task.trailer.key,
@@ -226,10 +226,7 @@ async fn cells(store: &dyn ObjectStore, plan: &Plan, summary: &Summary) -> Resul
 /// Whether the quarantined job is a fold of this cell. The message decides: names are for people, and
 /// those in records of older programs may differ.
 fn is_of_cell(record: &QuarantineRecord, spec: &CellSpec) -> bool {
-    match serde_json::from_value::<Job>(record.message.clone()) {
-        Ok(Job { task: Task::Cell(task), .. }) => task.cell == *spec,
-        _ => false,
-    }
+    matches!(record.decode_job(), Some(Job { task: Task::Cell(task), .. }) if task.cell == *spec)
 }
 
 async fn result(store: &dyn ObjectStore, task: &CellTask) -> Result<Option<FoldResult>> {
@@ -240,4 +237,25 @@ async fn result(store: &dyn ObjectStore, task: &CellTask) -> Result<Option<FoldR
         Error::invalid(format!("the result {} is damaged: delete its folder and repeat the run", key.folder()))
             .with_source(e)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing::plan;
+    use crate::run::testing::record;
+    use crate::run::{jobs::Jobs, tasks};
+
+    #[test]
+    fn a_quarantined_fold_belongs_to_its_cell_whatever_its_record_calls_it() {
+        let plan = plan(0);
+        let cells = tasks::cell_tasks(&plan, &[]).expect("a plan").tasks;
+        let spec = cells[0].cell.clone();
+        let job = Jobs::training(&plan, "file:///store".into(), None, vec![cells[0].clone()]).build(0);
+        let record = QuarantineRecord { about: "a name of an older program".to_owned(), ..record(&job) };
+        assert!(is_of_cell(&record, &spec));
+        let other = CellSpec { seed: spec.seed + 1, ..spec.clone() };
+        assert!(!is_of_cell(&record, &other));
+        assert!(!is_of_cell(&QuarantineRecord { message: json!("no job"), ..record }, &spec));
+    }
 }

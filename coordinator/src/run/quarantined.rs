@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use jhalak_common::run::job::{Job, QuarantineRecord};
+use jhalak_common::run::job::QuarantineRecord;
 use jhalak_common::run::{self, quarantine_folder};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
@@ -23,9 +23,9 @@ pub async fn records(store: &dyn ObjectStore, run: &str) -> Result<Vec<Quarantin
     let keys = keys(store, run).await?;
     let records = stream::iter(keys).map(|key| async move {
         let Some(record) = run::get_json::<QuarantineRecord>(store, &key).await? else { return Ok(None) };
-        let committed = match serde_json::from_value::<Job>(record.message.clone()) {
-            Ok(job) => missing::all_committed(store, &job.task.artifacts()).await?,
-            Err(_) => false,
+        let committed = match record.decode_job() {
+            Some(job) => missing::all_committed(store, &job.task.artifacts()).await?,
+            None => false,
         };
         Ok::<_, Error>((!committed).then_some(record))
     });

@@ -128,19 +128,23 @@ pub(crate) async fn commit(store: &dyn ObjectStore, job: &Job) -> usize {
 
 /// Writes the quarantine record of a job.
 pub(crate) async fn quarantine(store: &dyn ObjectStore, job: &Job) -> Outcome {
-    let reason = "no video".to_string();
-    let record = QuarantineRecord {
+    let record = record(job);
+    run::put_json(store, &quarantine_key(&job.run, &job.id), &record).await.expect("room on disk");
+    Outcome::Quarantined { error: record.error, reason: record.reason }
+}
+
+/// The quarantine record of a job.
+pub(crate) fn record(job: &Job) -> QuarantineRecord {
+    QuarantineRecord {
         version: MESSAGE_VERSION,
         job: job.id.clone(),
         run: job.run.clone(),
         about: about(job),
         error: ErrorKind::InvalidInput,
-        reason: reason.clone(),
+        reason: "no video".to_string(),
         attempts: 1,
         message: serde_json::to_value(job).expect("it serialises"),
-    };
-    run::put_json(store, &quarantine_key(&job.run, &job.id), &record).await.expect("room on disk");
-    Outcome::Quarantined { error: ErrorKind::InvalidInput, reason }
+    }
 }
 
 /// Publishes the result of a job.
