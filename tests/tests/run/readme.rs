@@ -15,7 +15,7 @@ fn commands_of_the_readme_print_what_it_shows_after_make_run() {
     let ran = run(&mut in_checkout(folder.path(), &make_run()));
     assert_eq!(ran.code, Some(0), "make run: {}", ran.err);
     let transcripts = Document::read("README.md").transcripts();
-    assert!(transcripts.len() >= 2, "the examples of README are found");
+    assert!(transcripts.len() >= 3, "the examples of README are found");
     let problems: Vec<String> = transcripts.iter().filter_map(|shown| difference(shown, folder.path())).collect();
     assert!(problems.is_empty(), "{}", problems.join("\n\n"));
 }
