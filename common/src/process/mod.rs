@@ -2,5 +2,8 @@
 
 pub mod exit;
 pub mod fault_point;
+mod identity;
 pub mod shutdown;
 pub mod telemetry;
+
+pub use identity::Identity;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
+pub use jhalak_common::process::Identity as Holder;
 use jhalak_common::run::{self, RUN_VERSION, run_key};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, ErrorKind, Result};
@@ -31,17 +32,6 @@ pub const EXPIRY: Duration = Duration::from_secs(15);
 
 /// How often the record of another holder is read.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
-
-/// The process that holds a lease.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
-    /// The machine or pod.
-    pub host: String,
-    /// The process id on that machine.
-    pub process: u32,
-    /// Tells the process from every other one of that machine: the boot id and the start time.
-    pub born: String,
-}
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Record {
@@ -245,52 +235,6 @@ impl Renewing {
     }
 }
 
-impl Holder {
-    /// This process.
-    pub fn this_process() -> Holder {
-        let process = std::process::id();
-        let born = format!("{}/{}", boot(), start_of(process).unwrap_or_default());
-        Holder { host: host(), process, born }
-    }
-
-    /// Whether the holder was a process of this machine that is gone. A process that cannot be seen
-    /// from here (of another container) is mistaken for dead only when it has this machine's name
-    /// and boot id; two coordinators then drive the run, which does no harm.
-    fn is_dead(&self) -> bool {
-        let same_machine = self.host == host() && self.born.split('/').next() == Some(boot().as_str());
-        let seen = start_of(self.process).unwrap_or_default();
-        same_machine && self.born.rsplit('/').next() != Some(seen.as_str())
-    }
-}
-
-impl std::fmt::Display for Holder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "process {} on {}", self.process, self.host)
-    }
-}
-
-fn read(path: &str) -> Option<String> {
-    std::fs::read_to_string(path).ok().map(|text| text.trim().to_string())
-}
-
-fn host() -> String {
-    read("/proc/sys/kernel/hostname").unwrap_or_else(|| "an unknown host".into())
-}
-
-fn boot() -> String {
-    read("/proc/sys/kernel/random/boot_id").unwrap_or_default()
-}
-
-/// The start time of a live process in clock ticks since the boot; None for a zombie or when there
-/// is no such process.
-fn start_of(process: u32) -> Option<String> {
-    let stat = read(&format!("/proc/{process}/stat"))?;
-    // The name of the program is in parentheses and may hold any character.
-    let mut fields = stat.rsplit(')').next()?.split_whitespace();
-    let state = fields.next()?;
-    fields.nth(18).filter(|_| state != "Z" && state != "X").map(str::to_string)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -322,7 +266,9 @@ mod tests {
     async fn the_lease_of_a_dead_process_of_this_machine_is_taken_over_at_once() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store: Arc<dyn ObjectStore> = Arc::new(LocalStore::open(folder.path()).expect("a folder"));
-        let holder = Holder { born: format!("{}/1", boot()), ..Holder::this_process() };
+        let this = Holder::this_process();
+        let boot = this.born.split('/').next().unwrap_or_default();
+        let holder = Holder { born: format!("{boot}/1"), ..this.clone() };
         let record = Record { version: RUN_VERSION, holder, renewals: 7, released: false };
         run::put_json(store.as_ref(), &key("films", 4), &record).await.expect("room on disk");
         let began = Instant::now();
