@@ -18,6 +18,10 @@ use crate::store::{ObjectStore, PutOutcome, check_key};
 /// The version of the commit record that this program writes and the newest that it reads.
 pub const COMMIT_VERSION: u32 = 1;
 
+/// Files up to this size are created under their own name and only where none exists, which holds
+/// them in memory; larger ones are uploaded in parts under a name of their content.
+const MAX_CONDITIONAL_BYTES: u64 = 32 << 20;
+
 /// The record that makes an artifact exist.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CommitRecord {
@@ -37,8 +41,12 @@ pub struct CommitRecord {
 /// One file of an artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRecord {
-    /// Its name in the artifact's folder.
+    /// Its name, such as `keyframes.tar`.
     pub name: String,
+    /// The name of its object in the artifact's folder, where that is not `name`: another copy of
+    /// the job had put other bytes there, or the file is large. It contains a hash of the bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
     /// Its length in bytes.
     pub size: u64,
     /// The hash of its bytes.
@@ -59,8 +67,15 @@ pub enum Body {
 pub enum Commit {
     /// This call committed the artifact.
     Committed,
-    /// Another worker committed it first, with the same bytes.
+    /// Another worker committed it first.
     LostRace,
+}
+
+impl FileRecord {
+    /// Returns the key of its object in the artifact `key`.
+    pub fn key(&self, key: &ArtifactKey) -> String {
+        key.file(self.object.as_deref().unwrap_or(&self.name))
+    }
 }
 
 /// Writes the files of an artifact, then its commit record unless one exists (invariants 2 and 3 in
@@ -76,19 +91,7 @@ pub async fn commit(
     check_key(&key.commit())?;
     let mut records = Vec::with_capacity(files.len());
     for (name, body) in files {
-        let place = key.file(name);
-        let record = match body {
-            Body::Bytes(bytes) => {
-                let record = FileRecord { name: name.into(), size: bytes.len() as u64, sha256: hash::of_bytes(&bytes) };
-                store.put(&place, bytes).await?;
-                record
-            }
-            Body::File(path) => {
-                let (sha256, size) = hash::of_file(path.clone()).await?;
-                store.upload(&place, &path).await?;
-                FileRecord { name: name.into(), size, sha256 }
-            }
-        };
+        let record = put_file(store, &key, name, body).await?;
         records.push(record);
         fault_point::reach("after-first-put");
     }
@@ -106,6 +109,49 @@ pub async fn commit(
         PutOutcome::Created => Commit::Committed,
         PutOutcome::AlreadyExists => Commit::LostRace,
     })
+}
+
+/// Writes one file of an artifact and never replaces an object: two copies of a job may write
+/// different bytes (the embedding of another type of processor differs in its last bits), and the
+/// later copy must not put its bytes over those that the first one commits.
+async fn put_file(store: &dyn ObjectStore, key: &ArtifactKey, name: &str, body: Body) -> Result<FileRecord> {
+    let (sha256, size) = match &body {
+        Body::Bytes(bytes) => (hash::of_bytes(bytes), bytes.len() as u64),
+        Body::File(path) => hash::of_file(path.clone()).await?,
+    };
+    let mut record = FileRecord { name: name.into(), object: None, size, sha256 };
+    let bytes = match body {
+        Body::Bytes(bytes) => bytes,
+        Body::File(path) if size <= MAX_CONDITIONAL_BYTES => tokio::fs::read(path).await?.into(),
+        Body::File(path) => {
+            record.object = Some(object_name(name, &sha256));
+            store.upload(&record.key(key), &path).await?;
+            return Ok(record);
+        }
+    };
+    let object = record.key(key);
+    if store.put_if_absent(&object, bytes.clone()).await? == PutOutcome::AlreadyExists {
+        let is_same = match store.head(&object).await {
+            Ok(found) => found.size == size && hash::of_bytes(&store.get(&object).await?) == sha256,
+            Err(e) if e.kind() == ErrorKind::NotFound => false,
+            Err(e) => return Err(e),
+        };
+        if !is_same {
+            record.object = Some(object_name(name, &sha256));
+            store.put(&record.key(key), bytes).await?;
+        }
+    }
+    Ok(record)
+}
+
+/// Returns the name of an object that only these bytes ever have: `keyframes.tar` with the hash
+/// `0123...` is `keyframes-0123456789abcdef.tar`.
+fn object_name(name: &str, sha256: &Hash) -> String {
+    let hash = sha256.short();
+    match name.rsplit_once('.') {
+        Some((stem, extension)) => format!("{stem}-{hash}.{extension}"),
+        None => format!("{name}-{hash}"),
+    }
 }
 
 /// Reads the commit record of an artifact; None if it does not exist.
@@ -151,10 +197,10 @@ pub fn check_version(value: &Value, newest: u32, what: &str) -> Result<()> {
 /// Reads the file `name` of a committed artifact and checks its bytes against the record.
 pub async fn read_file(store: &dyn ObjectStore, record: &CommitRecord, name: &str) -> Result<Bytes> {
     let key = ArtifactKey::new(&record.recipe, &record.subject);
-    let place = key.file(name);
     let Some(file) = record.files.iter().find(|f| f.name == name) else {
         return Err(Error::invalid(format!("the artifact {} has no file {name}", key.folder())));
     };
+    let place = file.key(&key);
     let advice = "run `jhalak doctor --store --repair`, then the same run again";
     let bytes = match store.get(&place).await {
         Err(e) if e.kind() == ErrorKind::NotFound => {
@@ -205,4 +251,47 @@ async fn each_committed_below(store: &dyn ObjectStore, folder: &str, mut visit: 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::local::LocalStore;
+    use serde_json::json;
+
+    async fn commit_bytes(store: &dyn ObjectStore, bytes: &'static [u8]) -> Commit {
+        let recipe = Recipe::new(ArtifactKind::Scenes, json!({})).expect("JSON");
+        let subject = Subject { id: "m".into(), content: hash::of_bytes(b"m") };
+        let files = vec![("scenes.csv", Body::Bytes(Bytes::from_static(bytes)))];
+        commit(store, &recipe, &subject, files, json!({})).await.expect("room on disk")
+    }
+
+    #[tokio::test]
+    async fn a_later_copy_with_other_bytes_changes_no_committed_byte() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = LocalStore::open(folder.path()).expect("a folder");
+        assert_eq!(commit_bytes(&store, b"first").await, Commit::Committed);
+        assert_eq!(commit_bytes(&store, b"other").await, Commit::LostRace);
+        let recipe = Recipe::new(ArtifactKind::Scenes, json!({})).expect("JSON");
+        let subject = Subject { id: "m".into(), content: hash::of_bytes(b"m") };
+        let key = ArtifactKey::new(&recipe, &subject);
+        let record = committed(&store, &key).await.expect("readable").expect("a record");
+        assert_eq!(read_file(&store, &record, "scenes.csv").await.expect("intact"), "first");
+        assert_eq!(record.files[0].object, None, "a file has its own name unless that is taken");
+    }
+
+    #[tokio::test]
+    async fn an_artifact_is_committed_beside_the_other_bytes_of_a_copy_that_never_committed() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = LocalStore::open(folder.path()).expect("a folder");
+        let recipe = Recipe::new(ArtifactKind::Scenes, json!({})).expect("JSON");
+        let subject = Subject { id: "m".into(), content: hash::of_bytes(b"m") };
+        let key = ArtifactKey::new(&recipe, &subject);
+        store.put(&key.file("scenes.csv"), Bytes::from_static(b"of a dead worker")).await.expect("room on disk");
+        assert_eq!(commit_bytes(&store, b"first").await, Commit::Committed);
+        let record = committed(&store, &key).await.expect("readable").expect("a record");
+        assert_eq!(read_file(&store, &record, "scenes.csv").await.expect("intact"), "first");
+        let name = record.files[0].object.clone().expect("a name of its content");
+        assert!(name.starts_with("scenes-") && name.ends_with(".csv"), "{name}");
+    }
 }

@@ -111,14 +111,14 @@ async fn check(
         return Ok(Some("the record belongs to another recipe or subject".into()));
     }
     for file in &record.files {
-        let name = &file.name;
+        let name = file.object.as_ref().unwrap_or(&file.name);
         match sizes.get(name) {
             None => return Ok(Some(format!("its file {name} is missing"))),
             Some(size) if *size != file.size => {
                 return Ok(Some(format!("its file {name} has {size} bytes, {} were committed", file.size)));
             }
             Some(_) if bytes => {
-                let place = key.file(name);
+                let place = file.key(&key);
                 let wrong = match store.get(&place).await {
                     Ok(found) => hash::of_bytes(&found) != file.sha256,
                     Err(e) if e.kind() == ErrorKind::NotFound => true,
