@@ -15,8 +15,13 @@ pub enum ErrorKind {
     Usage,
     /// A service, the network or the disk failed temporarily: retry later.
     Transient,
-    /// The service refused the credentials: correct them. A job is quarantined at once.
+    /// The service refused the credentials: correct them.
     Permission,
+    /// This machine or process cannot do the work and another one may: its scratch folder is gone, a
+    /// model is missing, its version differs. Mend it, or leave the work to others.
+    Unable,
+    /// A disk or a store is full: make room, then repeat the command.
+    StorageFull,
     /// The work was asked to stop. This is not a failure and counts as no attempt.
     Cancelled,
     /// The program broke one of its own guarantees: report it.
@@ -29,9 +34,15 @@ impl ErrorKind {
         self == ErrorKind::Transient
     }
 
+    /// Whether the cause is the machine that met the error and not the input: the same work may
+    /// succeed elsewhere, or here once the machine is mended.
+    pub fn is_of_machine(self) -> bool {
+        matches!(self, ErrorKind::Permission | ErrorKind::Unable | ErrorKind::StorageFull)
+    }
+
     /// Whether the error is final for this input, so that the job is quarantined.
     pub fn is_permanent(self) -> bool {
-        !matches!(self, ErrorKind::Transient | ErrorKind::Cancelled)
+        !matches!(self, ErrorKind::Transient | ErrorKind::Cancelled) && !self.is_of_machine()
     }
 }
 
@@ -74,6 +85,11 @@ impl Error {
     /// See [`ErrorKind::Permission`].
     pub fn permission(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Permission, message)
+    }
+
+    /// See [`ErrorKind::Unable`].
+    pub fn unable(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unable, message)
     }
 
     /// See [`ErrorKind::Cancelled`].
@@ -137,14 +153,15 @@ impl StdError for Error {
     }
 }
 
-/// Classifies an I/O error: a full disk, a lost connection and a busy file are transient, a missing
-/// file is not.
+/// Classifies an I/O error: a lost connection and a busy file are transient, a missing file is not,
+/// and a full disk is a kind of its own.
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         use std::io::ErrorKind as Io;
         let kind = match error.kind() {
             Io::NotFound => ErrorKind::NotFound,
             Io::PermissionDenied | Io::ReadOnlyFilesystem => ErrorKind::Permission,
+            Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => ErrorKind::StorageFull,
             Io::InvalidInput | Io::InvalidData | Io::IsADirectory | Io::NotADirectory => ErrorKind::InvalidInput,
             _ => ErrorKind::Transient,
         };

@@ -95,11 +95,20 @@ impl Broker {
 
     /// Deletes a queue over the management API, as an operator would.
     pub fn delete_queue(&self, name: &str) {
+        self.delete("queues", name);
+    }
+
+    /// Deletes an exchange over the management API.
+    pub fn delete_exchange(&self, name: &str) {
+        self.delete("exchanges", name);
+    }
+
+    fn delete(&self, what: &str, name: &str) {
         let user = format!("{}:{}", self.told("RABBITMQ_USER="), self.told("RABBITMQ_PASSWORD="));
-        let url = format!("{}/api/queues/%2f/{name}", self.told("MANAGEMENT_URL="));
+        let url = format!("{}/api/{what}/%2f/{name}", self.told("MANAGEMENT_URL="));
         let mut curl = Command::new("curl");
         curl.args(["-fsS", "-X", "DELETE", "-u", &user, &url]);
-        assert!(curl.status().expect("curl can be run").success(), "the queue {name} could not be deleted");
+        assert!(curl.status().expect("curl can be run").success(), "{what}/{name} could not be deleted");
     }
 
     /// kill -9.

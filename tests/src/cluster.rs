@@ -124,6 +124,11 @@ impl Cluster {
         self.folder.path()
     }
 
+    /// The start of the names of this cluster's queues.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// A command of `program` on this cluster.
     pub fn command(&self, program: &str) -> Command {
         let mut command = settled(command(program, Path::new(&self.place)));
@@ -136,6 +141,7 @@ impl Cluster {
             .env("JHALAK__S3__STALL_TIMEOUT_MS", "3000")
             .env("JHALAK__WORKER__SCRATCH", self.folder.path().join("scratch"))
             .env("JHALAK__WORKER__ATTEMPTS", ATTEMPTS.to_string())
+            .env("JHALAK__WORKER__REDELIVERIES", ATTEMPTS.to_string())
             .env("JHALAK__WORKER__GRACE_MS", "20000");
         command
     }

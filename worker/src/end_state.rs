@@ -4,98 +4,143 @@
 //! Each method records one end state and returns when it is durable. Only then does the job loop
 //! acknowledge the delivery (invariant 3 in ARCHITECTURE.md).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use jhalak_common::artifact::check_version;
 use jhalak_common::hash;
 use jhalak_common::queue::{Channel, Queue};
-use jhalak_common::run::job::{Job, JobResult, MESSAGE_VERSION, Outcome, QuarantineRecord, Task};
-use jhalak_common::run::{self, quarantine_key};
+use jhalak_common::run::job::{Job, JobResult, MAX_MESSAGE_BYTES, MESSAGE_VERSION, Outcome, QuarantineRecord};
+use jhalak_common::run::{self, UNREADABLE_RUN, quarantine_key};
 use jhalak_common::store::{ObjectStore, check_key};
 use jhalak_common::{Error, Result};
 use serde_json::Value;
 
-use crate::jobs::JobStats;
+use crate::jobs::JobProgress;
 
 /// Records the end states of jobs in the store and on the queue.
 pub(crate) struct EndStates {
     store: Arc<dyn ObjectStore>,
     queue: Arc<dyn Queue>,
+    /// The id of this worker.
+    worker: String,
 }
 
+/// The attempt of a job that has ended.
+pub(crate) struct Attempt<'a> {
+    /// Number of attempts before it, crashes included.
+    pub(crate) number: u32,
+    /// What the job reported of itself.
+    pub(crate) progress: &'a JobProgress,
+}
+
+/// Characters of an unreadable message that its record keeps, where the message is too long.
+const KEPT_CHARS: usize = 1_000;
+
 impl EndStates {
-    /// Writes records to `store`, and results and quarantined messages to `queue`.
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, queue: Arc<dyn Queue>) -> Self {
-        EndStates { store, queue }
+    /// Writes records to `store`, and results and quarantined messages to `queue`, in the name of the
+    /// worker with this id.
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, queue: Arc<dyn Queue>, worker: String) -> Self {
+        EndStates { store, queue, worker }
     }
 
-    /// Reports that every artifact of the job exists.
-    pub(crate) async fn commit(&self, job: &Job, stats: JobStats) -> Result<()> {
-        tracing::info!(artifacts = stats.committed, seconds = ?stats.seconds, "job committed");
-        self.publish_result(job, Outcome::Committed { made: stats.committed, seconds: stats.seconds }).await
+    /// Reports that every artifact of the job exists; `made` of them were committed by this attempt.
+    pub(crate) async fn commit(&self, job: &Job, attempt: &Attempt<'_>, made: usize) -> Result<()> {
+        let seconds = attempt.progress.seconds();
+        self.publish_result(job, Some(attempt), Outcome::Committed { made, seconds: seconds.clone() }).await?;
+        tracing::info!(artifacts = made, seconds = seconds.values().sum::<f64>(), steps = ?seconds, "job committed");
+        Ok(())
     }
 
     /// Reports that the job was dropped with its run. This counts as no attempt.
     pub(crate) async fn cancel(&self, job: &Job) -> Result<()> {
+        self.publish_result(job, None, Outcome::Cancelled).await?;
         tracing::info!("job dropped: its run was cancelled");
-        self.publish_result(job, Outcome::Cancelled).await
+        Ok(())
     }
 
     /// Quarantines the job: writes its record to the store, publishes the message to the
     /// quarantine, then the result.
-    pub(crate) async fn quarantine(&self, job: &Job, attempts: u32, error: &Error) -> Result<()> {
-        tracing::error!(error_kind = ?error.kind(), reason = %error.chain(), attempts, "job quarantined");
+    pub(crate) async fn quarantine(&self, job: &Job, attempt: &Attempt<'_>, error: &Error) -> Result<()> {
         let body = job.encode()?;
         let record = QuarantineRecord {
+            seconds: attempt.progress.seconds(),
+            ..self.record(&job.run, &job.id, job.task.about(), error, attempt.number.saturating_add(1), as_json(&body))
+        };
+        run::put_json(self.store.as_ref(), &quarantine_key(&job.run, &job.id), &record).await?;
+        tracing::error!(
+            error_kind = ?error.kind(), reason = %error.chain(), attempts = record.attempts, "job quarantined"
+        );
+        self.queue.publish(&Channel::Quarantine, body).await?;
+        let outcome = Outcome::Quarantined { error: error.kind(), reason: error.chain() };
+        self.publish_result(job, Some(attempt), outcome).await
+    }
+
+    /// Quarantines a message that is not a job, or a job of a newer version. A record is written to
+    /// the run that the message names, or to [`UNREADABLE_RUN`]; the message is kept unchanged unless
+    /// it is too long to be one.
+    pub(crate) async fn quarantine_unreadable(&self, body: &Bytes, redeliveries: u32, error: &Error) -> Result<()> {
+        let is_too_long = body.len() > MAX_MESSAGE_BYTES;
+        let message = match is_too_long {
+            true => Value::from(String::from_utf8_lossy(&body[..KEPT_CHARS]).into_owned()),
+            false => as_json(body),
+        };
+        let field = |name: &str| message.get(name).and_then(Value::as_str).map(str::to_string);
+        let named_run = field("run").filter(|run| is_run_id(run));
+        let job = field("id").unwrap_or_else(|| hash::of_bytes(body).short());
+        let other_version = !is_too_long && check_version(&message, MESSAGE_VERSION, "the job").is_err();
+        let about = match (is_too_long, other_version && message.get("version").is_some()) {
+            (true, _) => "message that is too long",
+            (false, true) => "message of another version",
+            (false, false) => "message that is not a job",
+        };
+        let run = named_run.clone().unwrap_or_else(|| UNREADABLE_RUN.to_string());
+        let record = self.record(&run, &job, about.into(), error, redeliveries.saturating_add(1), message);
+        run::put_json(self.store.as_ref(), &quarantine_key(&run, &job), &record).await?;
+        tracing::error!(run, reason = %error.chain(), "message quarantined");
+        if let Some(run) = named_run {
+            let outcome = Outcome::Quarantined { error: error.kind(), reason: error.chain() };
+            let result = JobResult { worker: Some(self.worker.clone()), ..JobResult::new(job, &run, outcome) };
+            self.queue.publish(&Channel::Results(run), result.encode()?).await?;
+        }
+        match is_too_long {
+            true => Ok(()),
+            false => self.queue.publish(&Channel::Quarantine, body.clone()).await,
+        }
+    }
+
+    fn record(
+        &self,
+        run: &str,
+        job: &str,
+        about: String,
+        error: &Error,
+        attempts: u32,
+        message: Value,
+    ) -> QuarantineRecord {
+        QuarantineRecord {
             version: MESSAGE_VERSION,
-            job: job.id.clone(),
-            run: job.run.clone(),
-            about: about(&job.task),
+            job: job.to_string(),
+            run: run.to_string(),
+            about,
             error: error.kind(),
             reason: error.chain(),
             attempts,
-            message: as_json(&body),
-        };
-        run::put_json(self.store.as_ref(), &quarantine_key(&job.run, &job.id), &record).await?;
-        self.queue.publish(&Channel::Quarantine, body).await?;
-        self.publish_result(job, Outcome::Quarantined { error: error.kind(), reason: error.chain() }).await
-    }
-
-    /// Quarantines a message that is not a job, or a job of a newer version. The message is kept
-    /// unchanged; a record and a result are written where it names a valid run.
-    pub(crate) async fn quarantine_unreadable(&self, body: &Bytes, redeliveries: u32, error: &Error) -> Result<()> {
-        let message = as_json(body);
-        let field = |name: &str| message.get(name).and_then(Value::as_str).map(str::to_string);
-        let run = field("run").filter(|run| is_run_id(run));
-        tracing::error!(run, reason = %error.chain(), "message quarantined");
-        if let Some(run) = run {
-            let job = field("id").unwrap_or_else(|| hash::of_bytes(body).to_string());
-            let other_version = check_version(&message, MESSAGE_VERSION, "the job").is_err();
-            let record = QuarantineRecord {
-                version: MESSAGE_VERSION,
-                about: if other_version { "message of another version" } else { "message that is not a job" }.into(),
-                error: error.kind(),
-                reason: error.chain(),
-                attempts: redeliveries.saturating_add(1),
-                message: message.clone(),
-                job: job.clone(),
-                run: run.clone(),
-            };
-            run::put_json(self.store.as_ref(), &quarantine_key(&run, &job), &record).await?;
-            let result = JobResult {
-                version: MESSAGE_VERSION,
-                job,
-                run: run.clone(),
-                outcome: Outcome::Quarantined { error: error.kind(), reason: error.chain() },
-            };
-            self.queue.publish(&Channel::Results(run), result.encode()?).await?;
+            at: Some(jiff::Timestamp::now()),
+            worker: Some(self.worker.clone()),
+            program: Some(env!("CARGO_PKG_VERSION").into()),
+            seconds: BTreeMap::new(),
+            message,
         }
-        self.queue.publish(&Channel::Quarantine, body.clone()).await
     }
 
-    async fn publish_result(&self, job: &Job, outcome: Outcome) -> Result<()> {
-        let result = JobResult { version: MESSAGE_VERSION, job: job.id.clone(), run: job.run.clone(), outcome };
+    async fn publish_result(&self, job: &Job, attempt: Option<&Attempt<'_>>, outcome: Outcome) -> Result<()> {
+        let result = JobResult {
+            attempt: attempt.map(|attempt| attempt.number),
+            worker: Some(self.worker.clone()),
+            ..JobResult::new(&job.id, &job.run, outcome)
+        };
         self.queue.publish(&Channel::Results(job.run.clone()), result.encode()?).await
     }
 }
@@ -104,15 +149,6 @@ impl EndStates {
 /// may come from anybody.
 pub(crate) fn is_run_id(run: &str) -> bool {
     run.len() <= 200 && !run.contains('/') && check_key(&run::run_key(run, "x")).is_ok()
-}
-
-fn about(task: &Task) -> String {
-    match task {
-        Task::Extract(task) => format!("trailer of {}", task.trailer.subject.id),
-        Task::Cell(task) => format!("cell {}, fold {}", task.cell.name(), task.fold),
-        Task::Probe(_) => "probe".into(),
-        Task::Fit(task) => format!("the final model of {}", task.dataset.id),
-    }
 }
 
 fn as_json(body: &[u8]) -> Value {

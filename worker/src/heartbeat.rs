@@ -15,11 +15,11 @@ const MAX_AGE: Duration = Duration::from_secs(60);
 
 const READY: &str = "ready";
 
-/// Writes the file until `stop` is cancelled: `starting` at first, `ready` once `ready` is
-/// cancelled. Then removes it.
-pub async fn beat(file: &Path, ready: CancellationToken, stop: CancellationToken) {
+/// Writes the file until `stop` is cancelled: `ready` while `is_ready`, else `not ready`. Then
+/// removes it.
+pub async fn beat(file: &Path, is_ready: impl Fn() -> bool, stop: CancellationToken) {
     loop {
-        let state = if ready.is_cancelled() { READY } else { "starting" };
+        let state = if is_ready() { READY } else { "not ready" };
         if let Err(error) = replace(file, state).await {
             tracing::warn!(file = %file.display(), %error, "cannot write the heartbeat file");
         }
@@ -51,7 +51,7 @@ pub fn check(file: &Path, ready: bool) -> Result<()> {
         return Err(Error::transient(format!("the worker has not written its heartbeat for {} s", age.as_secs())));
     }
     if ready && std::fs::read_to_string(file).map_err(named)? != READY {
-        return Err(Error::transient("the worker is still starting and takes no jobs yet"));
+        return Err(Error::transient("the worker takes no jobs: it is starting, or cannot do them (see its log)"));
     }
     Ok(())
 }
@@ -65,12 +65,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("heartbeat");
         assert!(check(&file, false).is_err());
-        std::fs::write(&file, "starting").expect("a file");
+        std::fs::write(&file, "not ready").expect("a file");
         assert!(check(&file, false).is_ok() && check(&file, true).is_err());
-        let (ready, stop) = (CancellationToken::new(), CancellationToken::new());
-        ready.cancel();
+        let stop = CancellationToken::new();
         stop.cancel();
-        beat(&file, ready.clone(), stop).await;
+        beat(&file, || true, stop).await;
         assert!(!file.exists());
         std::fs::write(&file, READY).expect("a file");
         assert!(check(&file, true).is_ok());

@@ -5,57 +5,51 @@
 //! unacknowledged: it comes again and finds what is committed.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use jhalak_common::process::fault_point;
 use jhalak_common::queue::{Channel, Deliveries, Delivery, Queue, WorkKind};
-use jhalak_common::run;
-use jhalak_common::run::job::{Job, Task};
+use jhalak_common::run::job::{Job, MAX_MESSAGE_BYTES};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
-use jhalak_common::{Error, ErrorKind, Result};
-use tokio::sync::Semaphore;
+use jhalak_common::{Error, Result};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
-use crate::cancellation::CancellationWatch;
-use crate::end_state::{EndStates, is_run_id};
-use crate::jobs::{self, Context, JobStats};
+use crate::end_state::is_run_id;
+use crate::job_runner::{JobRunner, RunJob, settle_as};
+use crate::jobs::Context;
+use crate::running_jobs::{HeldJob, Holding, Settlement};
 
-/// How long a worker waits before it hands back a delivery that the store or the broker did not let
-/// it settle.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// How often the limits of a worker are checked.
+const LIMITS_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Runs one job. The job loop settles its delivery.
-#[async_trait]
-pub trait RunJob: Send + Sync {
-    /// Runs `job` until each of its artifacts is committed, or `stop` is cancelled.
-    ///
-    /// # Errors
-    /// Their kind decides: a transient one is tried again, Cancelled hands the job back, every
-    /// other one quarantines it.
-    async fn run_job(&self, job: &Job, stop: CancellationToken) -> Result<JobStats>;
-}
+/// How long the broker may refuse deliveries (a password that is being changed, a virtual host that
+/// is being restored) before the worker ends.
+const MAX_REFUSED: Duration = Duration::from_secs(300);
 
-#[async_trait]
-impl RunJob for Arc<Context> {
-    async fn run_job(&self, job: &Job, stop: CancellationToken) -> Result<JobStats> {
-        jobs::run(self, job, stop).await
-    }
+/// When a worker stops by itself. It then finishes running jobs, as after a signal to stop.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WorkerLimits {
+    /// After it had no job for this long.
+    pub until_idle: Option<Duration>,
+    /// After it took this many jobs.
+    pub max_jobs: Option<u64>,
+    /// After it ran for this long.
+    pub max_age: Option<Duration>,
 }
 
 /// A worker: takes jobs of some kinds and runs them side by side.
 pub struct Worker {
     queue: Arc<dyn Queue>,
-    store: Arc<dyn ObjectStore>,
-    jobs: Box<dyn RunJob>,
-    end_states: EndStates,
-    cancellations: Arc<CancellationWatch>,
+    runner: Arc<JobRunner>,
     slots: usize,
-    attempts: u32,
     grace: Duration,
+    limits: WorkerLimits,
+    /// Jobs taken.
+    taken: AtomicU64,
 }
 
 impl Worker {
@@ -76,38 +70,95 @@ impl Worker {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
+        let runner = Arc::new(JobRunner::new(queue.clone(), store, jobs, slots, &settings.worker));
         Worker {
-            jobs,
-            end_states: EndStates::new(store.clone(), queue.clone()),
-            cancellations: CancellationWatch::new(store.clone()),
             queue,
-            store,
+            runner,
             slots,
-            attempts: settings.worker.attempts,
             grace: Duration::from_millis(settings.worker.grace_ms),
+            limits: WorkerLimits::default(),
+            taken: AtomicU64::new(0),
         }
+    }
+
+    /// Makes the worker stop by itself.
+    pub fn with_limits(self, limits: WorkerLimits) -> Self {
+        Worker { limits, ..self }
+    }
+
+    /// Cancelled when the worker has stopped taking jobs because it cannot do them.
+    pub fn unfit(&self) -> CancellationToken {
+        self.runner.health.unfit.clone()
+    }
+
+    /// Checks that this worker can work: its scratch folder, and that its store takes writes.
+    ///
+    /// # Errors
+    /// Those of the part that does not work.
+    pub async fn check(&self) -> Result<()> {
+        self.runner.check_at_start().await
     }
 
     /// Takes and runs jobs of `kinds` until `stop` is cancelled. Then finishes running jobs within
     /// the grace period, hands the rest back and returns (invariant 6 in ARCHITECTURE.md).
     ///
     /// # Errors
-    /// The queue refuses to deliver.
+    /// The queue refuses to deliver. This worker cannot do the jobs that it takes (its scratch folder
+    /// is gone, a disk is full, its store refuses it, a model is missing): every job was handed back.
     pub async fn run(self: Arc<Self>, kinds: &[WorkKind], stop: CancellationToken) -> Result<()> {
         let slots = Arc::new(Semaphore::new(self.slots));
         // Both sets abort their tasks when this function returns.
-        let mut polling = JoinSet::new();
-        polling.spawn(self.cancellations.clone().poll());
+        let mut helpers = JoinSet::new();
+        helpers.spawn(self.runner.cancellations.clone().poll());
+        helpers.spawn(self.runner.running.clone().report());
+        let stop = stop.child_token();
+        helpers.spawn(self.clone().stop_at_limits(stop.clone()));
         let mut takers = JoinSet::new();
         for &kind in kinds {
             let prefetch = u16::try_from(self.slots).unwrap_or(u16::MAX);
             let deliveries = self.queue.consume(&Channel::Work(kind), prefetch).await?;
             takers.spawn(self.clone().take(deliveries, slots.clone(), stop.clone()));
         }
+        let mut worked = Ok(());
         while let Some(taker) = takers.join_next().await {
-            taker.map_err(|e| Error::bug("a job loop panicked").with_source(e))??;
+            let ended = taker.map_err(|e| Error::bug("a job loop panicked").with_source(e)).flatten();
+            worked = worked.and(ended);
         }
-        Ok(())
+        self.runner.running.remove_records().await;
+        match self.runner.health.reason() {
+            Some(reason) => Err(reason),
+            None => worked,
+        }
+    }
+
+    /// Cancels `stop` when a limit of the worker is reached.
+    async fn stop_at_limits(self: Arc<Self>, stop: CancellationToken) {
+        let began = Instant::now();
+        let mut idle_since = Instant::now();
+        loop {
+            tokio::time::sleep(LIMITS_INTERVAL).await;
+            if !self.runner.running.is_empty() {
+                idle_since = Instant::now();
+            }
+            let WorkerLimits { until_idle, max_jobs, max_age } = self.limits;
+            let reason = if until_idle.is_some_and(|limit| idle_since.elapsed() >= limit) {
+                "it had no job for as long as --until-idle says"
+            } else if max_jobs.is_some_and(|limit| self.taken.load(Ordering::SeqCst) >= limit) {
+                "it took as many jobs as --max-jobs says"
+            } else if max_age.is_some_and(|limit| began.elapsed() >= limit) {
+                "it ran for as long as --max-age says"
+            } else {
+                continue;
+            };
+            tracing::info!(reason, "the worker stops by itself");
+            return stop.cancel();
+        }
+    }
+
+    /// Whether the worker may take one more job.
+    fn takes_another(&self) -> bool {
+        let count = self.taken.fetch_add(1, Ordering::SeqCst);
+        self.limits.max_jobs.is_none_or(|limit| count < limit)
     }
 
     async fn take(
@@ -118,31 +169,67 @@ impl Worker {
     ) -> Result<()> {
         // Cancelled at the end of the grace period.
         let grace_over = CancellationToken::new();
+        let unfit = self.unfit();
         let mut running = JoinSet::new();
+        let mut refused_since: Option<Instant> = None;
         // Takes a delivery before a slot: a kind without work must not hold a slot that another
         // kind could use.
         loop {
             let next = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                next = deliveries.next() => next?,
+                () = unfit.cancelled() => break,
+                next = deliveries.next() => next,
             };
+            let next = match next {
+                Ok(next) => next,
+                // The broker refuses deliveries for now. Asking again asks the broker again.
+                Err(error) if refused_since.get_or_insert_with(Instant::now).elapsed() < MAX_REFUSED => {
+                    tracing::warn!(error = %error.chain(), "the broker delivers no jobs: trying again");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            refused_since = None;
+            while running.try_join_next().is_some() {}
             let Some(delivery) = next else { break };
+            let received = Instant::now();
+            let job = match decode(&delivery.body) {
+                Ok(job) => job,
+                Err(error) => {
+                    let runner = self.runner.clone();
+                    running.spawn(async move { runner.set_aside(delivery, error).await });
+                    continue;
+                }
+            };
+            let held = match self.runner.running.hold(&job) {
+                Holding::First(held) => held,
+                // Needs no slot: nothing is computed for it.
+                Holding::Copy(first) => {
+                    tracing::info!(run = job.run, job = job.id, "this worker has the job already: holding its copy");
+                    running.spawn(settle_copy(delivery, first));
+                    continue;
+                }
+            };
+            if !self.takes_another() {
+                drop(held);
+                delivery.requeue().await?;
+                break;
+            }
             let slot = tokio::select! {
                 biased;
                 () = stop.cancelled() => None,
+                () = unfit.cancelled() => None,
                 slot = slots.clone().acquire_owned() => slot.ok(),
             };
             let Some(slot) = slot else {
+                drop(held);
                 delivery.requeue().await?;
                 break;
             };
-            let (worker, grace_over) = (self.clone(), grace_over.clone());
-            running.spawn(async move {
-                worker.settle(delivery, grace_over).await;
-                drop(slot);
-            });
-            while running.try_join_next().is_some() {}
+            let runner = self.runner.clone();
+            let taken = Taken { job, delivery, held, received, slot };
+            running.spawn(taken.run(runner, grace_over.clone()));
         }
         // Returns prefetched deliveries to the queue, uncounted.
         drop(deliveries);
@@ -159,155 +246,47 @@ impl Worker {
             while running.join_next().await.is_some() {}
         }
     }
+}
 
-    /// Processes one delivery and settles it.
-    async fn settle(&self, delivery: Delivery, grace_over: CancellationToken) {
-        match decode(&delivery.body) {
-            Ok(job) => {
-                let span = job_span(&job, delivery.redeliveries);
-                let settled = async {
-                    let processed = self.process(job, delivery.redeliveries, grace_over).await;
-                    settle_as(delivery, processed).await;
-                };
-                settled.instrument(span).await;
-            }
-            Err(error) => {
-                let quarantined =
-                    self.end_states.quarantine_unreadable(&delivery.body, delivery.redeliveries, &error).await;
-                settle_as(delivery, quarantined.map(|()| Settlement::Acknowledge)).await;
-            }
-        }
-    }
+/// A delivered job with its slot.
+struct Taken {
+    job: Job,
+    delivery: Delivery,
+    held: HeldJob,
+    received: Instant,
+    slot: OwnedSemaphorePermit,
+}
 
-    /// Runs a job and records its end state; returns how its delivery must be settled.
-    ///
-    /// # Errors
-    /// The end state could not be recorded: the store or the broker is unreachable.
-    async fn process(&self, job: Job, redeliveries: u32, grace_over: CancellationToken) -> Result<Settlement> {
-        let attempt = attempt(&job, redeliveries);
-        let watched = self.cancellations.watch(&job.run).await;
-        let cancelled = &watched.cancelled;
-        if cancelled.is_cancelled() {
-            self.end_states.cancel(&job).await?;
-            return Ok(Settlement::Acknowledge);
-        }
-        let outcome = if attempt >= self.attempts {
-            Err(Error::bug(format!("the worker crashed or lost its connection in each of {attempt} attempts")))
-        } else {
-            tracing::info!("job started");
-            self.run_until(&job, &grace_over, cancelled).await
+impl Taken {
+    /// Runs the job and settles its delivery and the copies of it.
+    async fn run(self, runner: Arc<JobRunner>, grace_over: CancellationToken) {
+        let Taken { job, delivery, held, received, slot } = self;
+        let span = runner.span(&job, delivery.redeliveries);
+        let settled = async {
+            let processed = runner.process(job, delivery.redeliveries, received, &held.progress, grace_over).await;
+            if let Some(settlement) = settle_as(delivery, processed).await {
+                held.settled(settlement);
+            }
         };
-        match outcome {
-            Ok(stats) => {
-                self.end_states.commit(&job, stats).await?;
-                fault_point::reach("after-result");
-            }
-            Err(error) if error.kind() == ErrorKind::Cancelled && cancelled.is_cancelled() => {
-                self.end_states.cancel(&job).await?;
-            }
-            Err(error) if error.kind() == ErrorKind::Cancelled => {
-                tracing::info!("job handed back: the worker is stopping");
-                // Uncounted: a shutdown is not an attempt (invariant 4 in ARCHITECTURE.md).
-                return Ok(Settlement::HandBack);
-            }
-            Err(error) if error.kind().is_transient() => self.retry(job, attempt, error).await?,
-            Err(error) => {
-                self.end_states.quarantine(&job, attempt.saturating_add(1).min(self.attempts), &error).await?
-            }
-        }
-        Ok(Settlement::Acknowledge)
-    }
-
-    /// Sends a job that failed with a transient error again later, or quarantines it after its last
-    /// attempt.
-    async fn retry(&self, job: Job, attempt: u32, error: Error) -> Result<()> {
-        // A store that does not answer at all is not this job's failure: hand back uncounted.
-        run::is_cancelled(self.store.as_ref(), &job.run).await.map_err(|away| away.with_source(error.chain()))?;
-        let attempts = attempt.saturating_add(1);
-        if attempts >= self.attempts {
-            return self.end_states.quarantine(&job, attempts, &error).await;
-        }
-        tracing::warn!(attempts, error = %error.chain(), "job failed and will be tried again");
-        let next = Job { attempt: attempts, ..job };
-        let tier = usize::try_from(attempt).unwrap_or(usize::MAX);
-        self.queue.publish_later(next.task.work_kind(), tier, next.encode()?).await
-    }
-
-    /// Runs the job until it ends, the grace period is over, or its run is cancelled.
-    async fn run_until(
-        &self,
-        job: &Job,
-        grace_over: &CancellationToken,
-        cancelled: &CancellationToken,
-    ) -> Result<JobStats> {
-        let stop = CancellationToken::new();
-        let mut running = self.jobs.run_job(job, stop.clone());
-        tokio::select! {
-            ended = &mut running => return ended,
-            () = grace_over.cancelled() => {}
-            () = cancelled.cancelled() => {}
-        }
-        stop.cancel();
-        running.await
+        settled.instrument(span).await;
+        drop((held, slot));
     }
 }
 
-/// How the delivery of a processed job is settled.
-enum Settlement {
-    /// Acknowledge: the job has its end state, or waits in a retry tier.
-    Acknowledge,
-    /// Return to the queue unchanged and uncounted.
-    HandBack,
-}
-
-/// Settles `delivery`. A delivery that cannot be settled comes again.
-async fn settle_as(delivery: Delivery, processed: Result<Settlement>) {
-    let settled = match processed {
-        Ok(Settlement::Acknowledge) => {
-            fault_point::reach("before-ack");
-            match delivery.ack().await {
-                Ok(false) => {
-                    tracing::debug!("acknowledged too late: the job comes again and will be found committed");
-                    Ok(())
-                }
-                other => other.map(drop),
-            }
-        }
-        Ok(Settlement::HandBack) => delivery.requeue().await,
-        // Uncounted: the store or the broker is unreachable, and the job is not the cause.
-        Err(error) if error.kind().is_transient() => {
-            tracing::warn!(error = %error.chain(), "cannot settle the delivery now: handing it back");
-            tokio::time::sleep(RETRY_PAUSE).await;
-            delivery.requeue().await
-        }
-        // Dropped without acknowledgement: comes again, counted.
-        Err(error) => Err(error),
-    };
-    if let Err(error) = settled {
-        tracing::warn!(error = %error.chain(), "cannot settle the delivery: it will come again");
-        tokio::time::sleep(RETRY_PAUSE).await;
-    }
-}
-
-/// The number of attempts before this one, crashes included.
-fn attempt(job: &Job, redeliveries: u32) -> u32 {
-    job.attempt.saturating_add(redeliveries)
-}
-
-/// The span of a job: each log line inside carries its fields. At the level of errors, so that no
-/// filter hides it from them.
-fn job_span(job: &Job, redeliveries: u32) -> Span {
-    let (kind, trailer) = match &job.task {
-        Task::Extract(task) => ("extract", Some(task.trailer.subject.id.as_str())),
-        Task::Cell(_) => ("cell", None),
-        Task::Fit(_) => ("fit", None),
-        Task::Probe(_) => ("probe", None),
-    };
-    let attempt = attempt(job, redeliveries);
-    tracing::error_span!("job", run = job.run, job = job.id, kind, attempt, trailer)
+/// Settles the copy of a job like the first delivery of it. Where that is unknown, the copy goes
+/// back to the queue: it will be found committed, or run.
+async fn settle_copy(copy: Delivery, mut first: watch::Receiver<Option<Settlement>>) {
+    let settlement = first.wait_for(Option::is_some).await.ok().and_then(|settled| *settled);
+    settle_as(copy, Ok(settlement.unwrap_or(Settlement::HandBack))).await;
 }
 
 fn decode(body: &[u8]) -> Result<Job> {
+    if body.len() > MAX_MESSAGE_BYTES {
+        let size = body.len();
+        return Err(Error::invalid(format!(
+            "the message of {size} bytes is longer than {MAX_MESSAGE_BYTES} and not read"
+        )));
+    }
     let job = Job::decode(body)?;
     match is_run_id(&job.run) {
         true => Ok(job),

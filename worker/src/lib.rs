@@ -10,11 +10,14 @@
 pub mod blocking;
 pub mod cancellation;
 mod end_state;
+mod health;
 pub mod heartbeat;
 pub mod job_loop;
 #[cfg(test)]
 mod job_loop_tests;
+pub mod job_runner;
 pub mod jobs;
+mod running_jobs;
 pub mod scratch;
 
 pub use jhalak_media as media;

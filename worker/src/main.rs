@@ -10,10 +10,10 @@ use jhalak_common::models::Registry;
 use jhalak_common::process::telemetry::{self, LogFormat};
 use jhalak_common::process::{exit, shutdown};
 use jhalak_common::queue::{self, Queue, WorkKind};
-use jhalak_common::settings::{Settings, redact_url};
-use jhalak_common::{Error, Result, store};
+use jhalak_common::settings::{Settings, has_password, redact_url};
+use jhalak_common::{Error, ErrorKind, Result, store};
 use jhalak_worker::inference::Models;
-use jhalak_worker::job_loop::Worker;
+use jhalak_worker::job_loop::{Worker, WorkerLimits};
 use jhalak_worker::jobs::Context;
 use jhalak_worker::{heartbeat, media};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 /// Runs until SIGTERM or SIGINT. Then running jobs get a grace period (setting worker.grace_ms) to finish; jobs that do
 /// not finish in time return to the queue. A second signal ends the worker at once.
 ///
-/// Exit codes: 0 success, 1 internal error (a bug), 2 usage error, 3 invalid input, 5 service unreachable, 130 interrupted
+/// Exit codes: 0 success, 1 internal error (a bug), 2 usage error, 3 invalid input, 5 service unreachable, 6 this machine
+/// cannot do the jobs (scratch folder, model, version), 7 disk or store full, 130 interrupted
 #[derive(Parser)]
 #[command(
     name = "jhalak-worker",
@@ -50,6 +51,15 @@ struct Cli {
     /// Number of jobs in parallel [default: one per core]
     #[arg(long, value_name = "N", help_heading = "Work")]
     slots: Option<usize>,
+    /// Stop after SECONDS without a job
+    #[arg(long, value_name = "SECONDS", help_heading = "Work")]
+    until_idle: Option<u64>,
+    /// Stop after taking N jobs
+    #[arg(long, value_name = "N", help_heading = "Work")]
+    max_jobs: Option<u64>,
+    /// Stop after running for SECONDS
+    #[arg(long, value_name = "SECONDS", help_heading = "Work")]
+    max_age: Option<u64>,
     /// Location of artifacts: a path, file:///path or s3://bucket/prefix [default: .local/store]
     #[arg(long, value_name = "URL", help_heading = "Settings")]
     store: Option<String>,
@@ -123,6 +133,14 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<()> {
+    let limits = WorkerLimits {
+        until_idle: cli.until_idle.map(Duration::from_secs),
+        max_jobs: cli.max_jobs,
+        max_age: cli.max_age.map(Duration::from_secs),
+    };
+    if cli.queue.as_deref().is_some_and(has_password) {
+        eprintln!("jhalak-worker: every user of this machine sees the password in --queue: set JHALAK__QUEUE instead");
+    }
     let mut flags = Vec::new();
     flags.extend(cli.store.map(|s| ("store", s)));
     flags.extend(cli.queue.map(|q| ("queue", q)));
@@ -144,17 +162,18 @@ fn run(cli: Cli) -> Result<()> {
             Kind::Train => WorkKind::Train,
         })
         .collect();
-    let worked = runtime.block_on(work(settings, &kinds));
+    let worked = runtime.block_on(work(settings, &kinds, limits));
     // A stopped decode or training may still occupy a thread: do not wait for it.
     runtime.shutdown_background();
     worked
 }
 
-/// How long a worker waits at its start for an unreachable broker.
-const BROKER_WAIT: Duration = Duration::from_secs(300);
+/// How long a worker waits at its start for an unreachable broker, or a store that does not take
+/// writes.
+const START_WAIT: Duration = Duration::from_secs(300);
 
-/// Pause between two tries to reach the broker.
-const BROKER_PAUSE: Duration = Duration::from_secs(2);
+/// Pause between two tries to reach them.
+const START_PAUSE: Duration = Duration::from_secs(2);
 
 /// Opens the queue, waiting for an unreachable broker; None where `stop` is cancelled meanwhile.
 async fn open_queue(settings: &Settings, stop: &CancellationToken) -> Result<Option<Arc<dyn Queue>>> {
@@ -162,18 +181,39 @@ async fn open_queue(settings: &Settings, stop: &CancellationToken) -> Result<Opt
     loop {
         let error = match queue::open(&settings.queue, &settings.rabbitmq).await {
             Ok(queue) => return Ok(Some(queue)),
-            Err(error) if error.kind().is_transient() && began.elapsed() < BROKER_WAIT => error,
+            Err(error) if error.kind().is_transient() && began.elapsed() < START_WAIT => error,
             Err(error) => return Err(error),
         };
         tracing::warn!(error = %error.chain(), "cannot reach the broker yet: trying again");
         tokio::select! {
             () = stop.cancelled() => return Ok(None),
-            () = tokio::time::sleep(BROKER_PAUSE) => {}
+            () = tokio::time::sleep(START_PAUSE) => {}
         }
     }
 }
 
-async fn work(settings: Settings, kinds: &[WorkKind]) -> Result<()> {
+/// Checks that the worker can work, waiting for a store that does not answer or refuses (credentials
+/// are often renewed in minutes). False where `stop` is cancelled meanwhile.
+async fn check(worker: &Worker, stop: &CancellationToken) -> Result<bool> {
+    let began = Instant::now();
+    loop {
+        let error = match worker.check().await {
+            Ok(()) => return Ok(true),
+            Err(error) => error,
+        };
+        let is_of_store = matches!(error.kind(), ErrorKind::Transient | ErrorKind::Permission);
+        if !is_of_store || began.elapsed() > START_WAIT {
+            return Err(error.context("this worker cannot work"));
+        }
+        tracing::warn!(error = %error.chain(), "the store cannot be written yet: trying again");
+        tokio::select! {
+            () = stop.cancelled() => return Ok(false),
+            () = tokio::time::sleep(START_PAUSE) => {}
+        }
+    }
+}
+
+async fn work(settings: Settings, kinds: &[WorkKind], limits: WorkerLimits) -> Result<()> {
     if settings.queue == "memory:" {
         return Err(Error::invalid(
             "jhalak-worker needs a broker: set queue (JHALAK__QUEUE) to amqp://..., or use `jhalak run`, which needs none",
@@ -182,9 +222,12 @@ async fn work(settings: Settings, kinds: &[WorkKind]) -> Result<()> {
     let stop = shutdown::on_signal()?;
     let ready = CancellationToken::new();
     let ended = CancellationToken::new();
+    // Not ready again once the worker has stopped taking jobs.
+    let unfit = CancellationToken::new();
     let beating = settings.worker.heartbeat_file.clone().map(|file| {
-        let (ready, ended) = (ready.clone(), ended.clone());
-        tokio::spawn(async move { heartbeat::beat(&file, ready, ended).await })
+        let (ready, unfit, ended) = (ready.clone(), unfit.clone(), ended.clone());
+        let is_ready = move || ready.is_cancelled() && !unfit.is_cancelled();
+        tokio::spawn(async move { heartbeat::beat(&file, is_ready, ended).await })
     });
     let models = if kinds.contains(&WorkKind::Extract) {
         let registry = Registry::load(settings.models.registry.as_deref())?;
@@ -198,8 +241,17 @@ async fn work(settings: Settings, kinds: &[WorkKind]) -> Result<()> {
     let Some(queue) = open_queue(&settings, &stop).await? else { return Ok(()) };
     tracing::info!(store = %store.url(), queue = %redact_url(&settings.queue), ?kinds, "worker started");
     let context = Arc::new(Context::new(store, settings.clone(), models)?);
-    let worker = Arc::new(Worker::new(queue.clone(), context, &settings));
+    let worker = Arc::new(Worker::new(queue.clone(), context, &settings).with_limits(limits));
+    if !check(&worker, &stop).await? {
+        queue.close().await;
+        return Ok(());
+    }
     ready.cancel();
+    let became_unfit = worker.unfit();
+    tokio::spawn(async move {
+        became_unfit.cancelled().await;
+        unfit.cancel();
+    });
     let worked = worker.run(kinds, stop).await;
     queue.close().await;
     ended.cancel();

@@ -2,10 +2,11 @@
 //! the folder of a killed one.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jhalak_common::{Error, Result};
+use jhalak_common::{Error, ErrorKind, Result};
 use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -16,6 +17,9 @@ const LOCK: &str = "lock";
 /// Reserved for each job in addition to its trailer, in MB (2^20 bytes): keyframes, and sound at 64
 /// kB a second.
 const OUTPUT_MB: u64 = 64;
+
+/// Bytes that [`Scratch::check`] writes.
+const CHECK_BYTES: usize = 1 << 20;
 
 /// A worker's own scratch folder. The lock file inside shows other workers that its owner is alive.
 #[derive(Debug)]
@@ -72,11 +76,34 @@ impl Scratch {
         let wanted = u32::try_from(trailer_mb + OUTPUT_MB).unwrap_or(u32::MAX).min(self.total_mb);
         let reserved = self.free_mb.clone().acquire_many_owned(wanted).await;
         let reserved = reserved.map_err(|e| Error::bug("the scratch space was closed").with_source(e))?;
-        let folder = tempfile::Builder::new()
-            .prefix("job-")
-            .tempdir_in(self.folder.path())
-            .map_err(|e| Error::from(e).context("cannot create a scratch folder for the job"))?;
+        let folder =
+            tempfile::Builder::new().prefix("job-").tempdir_in(self.folder.path()).map_err(|e| self.unable(e))?;
         Ok(JobFolder { folder, _reserved: reserved })
+    }
+
+    /// Checks that files can be written to the scratch folder.
+    ///
+    /// # Errors
+    /// StorageFull when there is no room for a megabyte, else Unable.
+    pub async fn check(&self) -> Result<()> {
+        let folder = self.folder.path().to_path_buf();
+        let probed = tokio::task::spawn_blocking(move || {
+            let mut file = tempfile::Builder::new().prefix("check-").tempfile_in(folder)?;
+            file.write_all(&vec![0; CHECK_BYTES])
+        });
+        let probed = probed.await.map_err(|e| Error::bug("the check of the scratch folder panicked").with_source(e))?;
+        probed.map_err(|e| self.unable(e))
+    }
+
+    /// The error of a worker whose scratch folder does not work.
+    fn unable(&self, error: std::io::Error) -> Error {
+        let folder = self.folder.path().display();
+        let error = Error::from(error);
+        let (kind, advice) = match error.kind() {
+            ErrorKind::StorageFull => (ErrorKind::StorageFull, "make room there"),
+            _ => (ErrorKind::Unable, "set worker.scratch to a folder that no other program cleans up"),
+        };
+        Error::new(kind, format!("the scratch folder {folder} cannot be written ({error}): {advice}"))
     }
 
     /// The folder's path.
@@ -123,6 +150,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_scratch_folder_that_was_removed_is_the_machines_fault() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let scratch = Scratch::create(root.path(), 100).expect("a scratch folder");
+        scratch.check().await.expect("a folder that can be written");
+        fs::remove_dir_all(scratch.path()).expect("a folder");
+        assert_eq!(scratch.check().await.expect_err("it is gone").kind(), ErrorKind::Unable);
+        let error = scratch.job_folder(1).await.expect_err("it is gone");
+        assert!(error.kind() == ErrorKind::Unable && error.chain().contains("worker.scratch"), "{}", error.chain());
+    }
+
+    #[tokio::test]
     async fn jobs_wait_for_scratch_space_and_a_trailer_that_never_fits_is_refused() {
         let root = tempfile::tempdir().expect("a temporary folder");
         let scratch = Scratch::create(root.path(), 100).expect("a scratch folder");
@@ -136,7 +174,7 @@ mod tests {
         // A trailer that leaves no space for its decoded output runs alone.
         drop(scratch.job_folder(100 << 20).await.expect("it fits"));
         let error = scratch.job_folder((100 << 20) + 1).await.expect_err("it never fits");
-        assert_eq!(error.kind(), jhalak_common::ErrorKind::InvalidInput);
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.chain().contains("worker.scratch_mb"), "{}", error.chain());
     }
 }

@@ -16,6 +16,12 @@ pub const INVALID: u8 = 3;
 pub const QUARANTINED: u8 = 4;
 /// A service is unreachable or refuses.
 pub const UNREACHABLE: u8 = 5;
+/// This machine cannot do the work: its scratch folder, a model or its version does not fit.
+pub const UNABLE: u8 = 6;
+/// A disk or a store is full.
+pub const FULL: u8 = 7;
+/// The slot has a run of other settings.
+pub const DIFFERENT: u8 = 8;
 /// Interrupted.
 pub const INTERRUPTED: u8 = 130;
 
@@ -25,6 +31,8 @@ pub fn code(kind: ErrorKind) -> u8 {
         ErrorKind::NotFound | ErrorKind::InvalidInput => INVALID,
         ErrorKind::Usage => USAGE,
         ErrorKind::Transient | ErrorKind::Permission => UNREACHABLE,
+        ErrorKind::Unable => UNABLE,
+        ErrorKind::StorageFull => FULL,
         ErrorKind::Cancelled => INTERRUPTED,
         ErrorKind::Bug => BUG,
     }

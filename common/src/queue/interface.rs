@@ -56,6 +56,24 @@ impl fmt::Display for Channel {
     }
 }
 
+/// The jobs of one kind that no worker holds, and the workers that take them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Backlog {
+    /// Jobs that wait to be delivered.
+    pub ready: u64,
+    /// Jobs that wait in a retry tier.
+    pub delayed: u64,
+    /// Consumers of the work channel: one for each worker process.
+    pub consumers: u32,
+}
+
+impl Backlog {
+    /// Whether no job waits anywhere.
+    pub fn is_empty(&self) -> bool {
+        self.ready + self.delayed == 0
+    }
+}
+
 /// Carries messages. All methods are cancel-safe: a dropped future loses no acknowledged message.
 #[async_trait]
 pub trait Queue: Debug + Send + Sync {
@@ -74,6 +92,14 @@ pub trait Queue: Debug + Send + Sync {
 
     /// Returns the number of messages that wait in `channel`, excluding unacknowledged deliveries.
     async fn depth(&self, channel: &Channel) -> Result<u64>;
+
+    /// Returns what waits for workers of `kind`, and how many workers take it.
+    async fn backlog(&self, kind: WorkKind) -> Result<Backlog>;
+
+    /// Returns the broker's reason if it takes no messages for now: it is short of memory or disk.
+    fn blocked(&self) -> Option<String> {
+        None
+    }
 
     /// Returns unacknowledged deliveries to the queue and closes the connection. Later calls fail.
     async fn close(&self);

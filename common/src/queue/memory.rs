@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::interface::{Channel, Deliveries, Delivery, Queue, Receipt, WorkKind, retry_delays};
+use super::interface::{Backlog, Channel, Deliveries, Delivery, Queue, Receipt, WorkKind, retry_delays};
 use crate::error::{Error, Result};
 use crate::settings::QueueSettings;
 
@@ -50,6 +50,8 @@ struct Messages {
     out: BTreeMap<u64, (u64, Channel, Message)>,
     /// Consumers of each run's results.
     listeners: BTreeMap<String, usize>,
+    /// Consumers of each work channel.
+    consumers: BTreeMap<WorkKind, u32>,
     next_number: u64,
 }
 
@@ -154,8 +156,10 @@ impl Queue for MemoryQueue {
 
     async fn consume(&self, channel: &Channel, prefetch: u16) -> Result<Box<dyn Deliveries>> {
         self.check()?;
-        if let Channel::Results(run) = channel {
-            *self.shared.lock().listeners.entry(run.clone()).or_default() += 1;
+        match channel {
+            Channel::Results(run) => *self.shared.lock().listeners.entry(run.clone()).or_default() += 1,
+            Channel::Work(kind) => *self.shared.lock().consumers.entry(*kind).or_default() += 1,
+            Channel::Quarantine => {}
         }
         Ok(Box::new(MemoryDeliveries {
             shared: self.shared.clone(),
@@ -170,6 +174,14 @@ impl Queue for MemoryQueue {
         let mut messages = self.shared.lock();
         messages.move_due(Instant::now());
         Ok(messages.ready.get(channel).map_or(0, |ready| ready.len() as u64))
+    }
+
+    async fn backlog(&self, kind: WorkKind) -> Result<Backlog> {
+        let ready = self.depth(&Channel::Work(kind)).await?;
+        let messages = self.shared.lock();
+        let delayed = messages.delayed.values().filter(|(of, _)| *of == kind).count() as u64;
+        let consumers = messages.consumers.get(&kind).copied().unwrap_or(0);
+        Ok(Backlog { ready, delayed, consumers })
     }
 
     async fn close(&self) {
@@ -240,6 +252,11 @@ impl Deliveries for MemoryDeliveries {
 
 impl Drop for MemoryDeliveries {
     fn drop(&mut self) {
+        if let Channel::Work(kind) = &self.channel
+            && let Some(consumers) = self.shared.lock().consumers.get_mut(kind)
+        {
+            *consumers -= 1;
+        }
         if let Channel::Results(run) = &self.channel {
             let mut messages = self.shared.lock();
             let listeners = messages.listeners.get_mut(run).map(|count| {

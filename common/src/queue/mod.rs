@@ -10,5 +10,5 @@ pub mod memory;
 mod open;
 pub mod rabbitmq;
 
-pub use interface::{Channel, Deliveries, Delivery, Queue, Receipt, WorkKind, retry_delays};
+pub use interface::{Backlog, Channel, Deliveries, Delivery, Queue, Receipt, WorkKind, retry_delays};
 pub use open::open;

@@ -1,7 +1,7 @@
 //! Jobs and results: the messages on the queue, as JSON with `version` and a tag. `golden/` has a
 //! golden file of every version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -10,11 +10,14 @@ use serde_json::Value;
 use crate::artifact::{ArtifactKey, ArtifactKind, Recipe, Subject, check_version};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluation::{CellSpec, FitSpec};
-use crate::hash::Hash;
+use crate::hash::{self, Hash};
 use crate::queue::WorkKind;
 
 /// The version of the messages that this program writes and the newest that it reads.
 pub const MESSAGE_VERSION: u32 = 1;
+
+/// The longest message that a worker reads, in bytes. A job takes a few thousand.
+pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
 
 /// One unit of work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +33,9 @@ pub struct Job {
     /// Number of earlier attempts, excluding crashes (they count as redeliveries).
     #[serde(default)]
     pub attempt: u32,
+    /// The ids of the workers that failed in those attempts.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub failed_on: BTreeSet<String>,
     /// The task.
     pub task: Task,
 }
@@ -152,7 +158,36 @@ fn table_keys(
     tables.iter().map(|(kind, recipe)| ArtifactKey { kind: *kind, recipe: *recipe, subject: subject(kind) }).collect()
 }
 
+impl Trailer {
+    /// Returns the identity of content that is known by the store's tag alone.
+    pub fn content_of_tag(size: u64, tag: &str) -> Hash {
+        hash::of_json(&serde_json::json!({ "size": size, "tag": tag }))
+    }
+
+    /// Refuses a trailer whose tag is not the one that its content was derived from: such a message
+    /// would commit artifacts of one file in the name of another.
+    pub fn check_tag(&self) -> Result<()> {
+        match &self.tag {
+            Some(tag) if Self::content_of_tag(self.size, tag) != self.subject.content => Err(Error::invalid(format!(
+                "the job of {} contradicts itself: its content does not follow from its size and tag",
+                self.subject.id
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Task {
+    /// Returns a short description for people.
+    pub fn about(&self) -> String {
+        match self {
+            Task::Extract(task) => format!("trailer of {}", task.trailer.subject.id),
+            Task::Cell(task) => format!("cell {}, fold {}", task.cell.name(), task.fold),
+            Task::Probe(_) => "probe".into(),
+            Task::Fit(task) => format!("the final model of {}", task.dataset.id),
+        }
+    }
+
     /// Returns the kind of work, which decides the queue.
     pub fn work_kind(&self) -> WorkKind {
         match self {
@@ -186,6 +221,19 @@ impl Task {
 }
 
 impl Job {
+    /// Creates a job of this version that was never tried.
+    pub fn new(id: impl Into<String>, run: impl Into<String>, store: impl Into<String>, task: Task) -> Job {
+        Job {
+            version: MESSAGE_VERSION,
+            id: id.into(),
+            run: run.into(),
+            store: store.into(),
+            attempt: 0,
+            failed_on: BTreeSet::new(),
+            task,
+        }
+    }
+
     /// Encodes the message.
     pub fn encode(&self) -> Result<Bytes> {
         encode(self)
@@ -210,6 +258,12 @@ pub struct JobResult {
     pub job: String,
     /// Its run.
     pub run: String,
+    /// Number of earlier attempts, crashes included; None from an older worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// The id of the worker; None from an older one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
     /// The end state.
     pub outcome: Outcome,
 }
@@ -238,6 +292,12 @@ pub enum Outcome {
 }
 
 impl JobResult {
+    /// Creates the result of a job of `run`, from a worker that is not named.
+    pub fn new(job: impl Into<String>, run: impl Into<String>, outcome: Outcome) -> JobResult {
+        let (job, run) = (job.into(), run.into());
+        JobResult { version: MESSAGE_VERSION, job, run, attempt: None, worker: None, outcome }
+    }
+
     /// Encodes the message.
     pub fn encode(&self) -> Result<Bytes> {
         encode(self)
@@ -266,6 +326,18 @@ pub struct QuarantineRecord {
     pub reason: String,
     /// Number of attempts, including crashes.
     pub attempts: u32,
+    /// When it was quarantined; None in records of older programs, like the next two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<jiff::Timestamp>,
+    /// The id of the worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+    /// The version of the worker's program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    /// Seconds per step of the last attempt, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub seconds: BTreeMap<String, f64>,
     /// The original message, for `requeue`. Text if it was not JSON.
     pub message: Value,
 }
@@ -293,7 +365,6 @@ fn decode<T: serde::de::DeserializeOwned>(body: &[u8], what: &str) -> Result<T> 
 mod tests {
     use super::*;
     use crate::evaluation::{Modality, Model, Split, UserEmbedding};
-    use crate::hash;
     use serde_json::json;
 
     /// One message of each kind, as written by this version.
@@ -307,6 +378,7 @@ mod tests {
             run: "films-0123456789ab".into(),
             store: "s3://bucket/prefix".into(),
             attempt: 2,
+            failed_on: BTreeSet::new(),
             task,
         };
         let extract = job(Task::Extract(ExtractTask {
@@ -346,7 +418,14 @@ mod tests {
             table_subject: Subject { id: "films".into(), content },
             subjects: BTreeMap::new(),
         })));
-        let result = |outcome| JobResult { version: 1, job: "a-job".into(), run: "films-0123456789ab".into(), outcome };
+        let result = |outcome| JobResult {
+            version: 1,
+            job: "a-job".into(),
+            run: "films-0123456789ab".into(),
+            attempt: None,
+            worker: None,
+            outcome,
+        };
         let seconds = BTreeMap::from([("decode".to_string(), 1.5)]);
         let done = result(Outcome::Committed { made: 3, seconds });
         let dropped = result(Outcome::Cancelled);

@@ -7,10 +7,12 @@
 //! runs/RUN/state.json              its state, for display; derived, may be stale
 //! runs/RUN/cancelled.json          exists if the run was cancelled: its jobs are dropped
 //! runs/RUN/lead/NUMBER.json        leases of coordinators; the highest number is valid
+//! runs/RUN/at-work/WORKER.json     the jobs that a worker holds; a hint, may be stale
 //! runs/RUN/quarantine/JOB.json     quarantined jobs, with their reasons
 //! runs/RUN/report/                 index.html and report.json
 //! ```
 
+mod at_work;
 pub mod job;
 mod records;
 
@@ -24,10 +26,11 @@ use crate::hash::{self, Hash};
 pub use crate::models::ModelFacts;
 use crate::settings::Grid;
 
+pub use at_work::{AT_WORK_INTERVAL_S, AtWork, JobAtWork, at_work_folder, at_work_key};
 use job::Trailer;
 pub use records::{
-    CANCELLED, RUN_VERSION, dataset_key, get_json, is_cancelled, put_json, put_json_once, quarantine_folder,
-    quarantine_key, run_key,
+    CANCELLED, RUN_VERSION, UNREADABLE_RUN, dataset_key, get_json, is_cancelled, put_json, put_json_once,
+    quarantine_folder, quarantine_key, run_key,
 };
 
 /// The specification of a run.
@@ -139,6 +142,9 @@ pub struct RunState {
     /// Jobs of the stage that were committed or quarantined before the current coordinator started.
     #[serde(default)]
     pub before: usize,
+    /// When the last job of the stage ended, or the stage began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progressed: Option<jiff::Timestamp>,
     /// Start of the stage by the current coordinator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<jiff::Timestamp>,
@@ -157,6 +163,7 @@ impl RunState {
             quarantined: 0,
             cancelled: 0,
             before: 0,
+            progressed: None,
             since: None,
             updated: jiff::Timestamp::now(),
         }
@@ -170,8 +177,24 @@ impl RunState {
         (seconds > 0.0 && ended > 0).then(|| ended as f64 / seconds)
     }
 
-    /// Returns the estimated seconds until the end of the stage.
+    /// Returns the seconds without the end of a job, if they are more than the pace of the stage
+    /// explains: the stage has stalled.
+    pub fn stalled_s(&self) -> Option<f64> {
+        /// Jobs end within this time on an idle machine.
+        const PATIENCE_S: f64 = 60.0;
+        /// Times the mean time between two ends.
+        const SLACK: f64 = 5.0;
+        let silent = (self.updated.as_millisecond() - self.progressed?.as_millisecond()) as f64 / 1000.0;
+        let usual = self.rate().map_or(0.0, |rate| SLACK / rate);
+        (silent > PATIENCE_S.max(usual) && !self.stage.is_final()).then_some(silent)
+    }
+
+    /// Returns the estimated seconds until the end of the stage; None while that is unknown or the
+    /// stage has stalled.
     pub fn left_s(&self) -> Option<f64> {
+        if self.stalled_s().is_some() {
+            return None;
+        }
         let open = self.jobs.saturating_sub(self.committed + self.quarantined + self.cancelled);
         self.rate().map(|rate| open as f64 / rate)
     }

@@ -35,6 +35,10 @@ pub async fn is_cancelled(store: &dyn ObjectStore, run: &str) -> Result<bool> {
 /// The name of the record that cancels a run.
 pub const CANCELLED: &str = "cancelled.json";
 
+/// The name under which messages are quarantined that name no run, because they are not jobs. It is
+/// the id of no run: those contain a `-`.
+pub const UNREADABLE_RUN: &str = "unreadable";
+
 /// Returns the folder of a run's quarantine records.
 pub fn quarantine_folder(run: &str) -> String {
     run_key(run, "quarantine/")

@@ -22,7 +22,7 @@ pub use evaluate::{EvaluateSettings, Grid};
 pub use extract::{ExtractSettings, KeyframePosition, Strategy};
 pub use inference::{InferenceSettings, ModelSettings, Provider};
 pub use processes::{CoordinatorSettings, DecodeSettings, WorkerSettings};
-pub use redact::redact_url;
+pub use redact::{has_password, is_unambiguous, redact_url, shown_location};
 pub use services::{QueueSettings, S3Settings};
 
 /// All settings. Each section is one part of the system; names contain units.
@@ -105,6 +105,7 @@ impl Settings {
             .try_parsing(true)
             .list_separator(",")
             .with_list_parse_key("rabbitmq.retry_delays_ms")
+            .with_list_parse_key("worker.sources")
             .with_list_parse_key("extract.also")
             .with_list_parse_key("models.video_also");
         builder = builder.add_source(environment);
@@ -153,6 +154,13 @@ impl Settings {
         self.rabbitmq.check()?;
         self.s3.check()?;
         self.inference.check()?;
+        if self.worker.job_limit_ms >= self.rabbitmq.consumer_timeout_ms {
+            return Err(Error::invalid(format!(
+                "the setting worker.job_limit_ms is {}: it must be less than rabbitmq.consumer_timeout_ms, which is {} (the \
+                 broker's own consumer_timeout)",
+                self.worker.job_limit_ms, self.rabbitmq.consumer_timeout_ms
+            )));
+        }
         self.decode.check()
     }
 }

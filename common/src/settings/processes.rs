@@ -12,13 +12,15 @@ use crate::error::Result;
 #[serde(default, deny_unknown_fields)]
 pub struct CoordinatorSettings {
     /// Maximum number of jobs of one run that are on the queue or with workers at once; the rest
-    /// waits in the store.
+    /// waits in the store. Usually far fewer are: two for each slot of the workers.
     pub window: usize,
+    /// How long `submit` waits at its start for a broker that cannot be reached.
+    pub start_wait_ms: u64,
 }
 
 impl Default for CoordinatorSettings {
     fn default() -> Self {
-        CoordinatorSettings { window: 2_000 }
+        CoordinatorSettings { window: 2_000, start_wait_ms: 60_000 }
     }
 }
 
@@ -37,6 +39,15 @@ pub struct WorkerSettings {
     pub slots: usize,
     /// Attempts of a job before it is quarantined.
     pub attempts: u32,
+    /// Crashes and lost connections of a job's workers before it is quarantined.
+    pub redeliveries: u32,
+    /// Locations of trailers outside the worker's own store that jobs may read, such as
+    /// `s3://bucket/dataset`: everything below them. A worker whose store is on S3 reads no local
+    /// folder. `jhalak run` adds its dataset.
+    pub sources: Vec<String>,
+    /// How long a job may take. An extraction is then quarantined; a training that has saved its
+    /// state goes back to the queue and resumes. Less than rabbitmq.consumer_timeout_ms.
+    pub job_limit_ms: u64,
     /// Grace period after SIGTERM for running jobs, before they are returned to the queue.
     pub grace_ms: u64,
     /// Folder for scratch files; each worker creates and removes its own folder in it.
@@ -56,6 +67,9 @@ impl Default for WorkerSettings {
         WorkerSettings {
             slots: 0,
             attempts: 5,
+            redeliveries: 10,
+            sources: Vec::new(),
+            job_limit_ms: 1_500_000,
             grace_ms: 25_000,
             scratch: std::env::temp_dir(),
             scratch_mb: 4_096,
@@ -69,6 +83,8 @@ impl WorkerSettings {
     /// Checks the ranges of the settings.
     pub(super) fn check(&self) -> Result<()> {
         require(self.attempts >= 1, "worker.attempts", "at least 1")?;
+        require(self.redeliveries >= 1, "worker.redeliveries", "at least 1")?;
+        require(self.job_limit_ms >= 1_000, "worker.job_limit_ms", "at least 1000")?;
         require(self.scratch_mb >= 1, "worker.scratch_mb", "at least 1")?;
         require(self.slots <= 1024, "worker.slots", "0 to 1024")
     }

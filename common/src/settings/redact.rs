@@ -1,13 +1,30 @@
 //! Removing secrets from URLs.
+//!
+//! A URL that is mistyped may hold a password anywhere: of a location that cannot be read as one way
+//! only, nothing after the scheme is shown, and nothing of it is looked up as a host.
+
+/// Whether `url` contains a password.
+pub fn has_password(url: &str) -> bool {
+    url::Url::parse(url).is_ok_and(|parsed| parsed.password().is_some())
+}
+
+/// Whether the user, the password and the host of `url` are where they seem to be. An `@`, `/`, `?` or
+/// `#` of a password must be written as %40, %2F, %3F and %23, or the URL means another host.
+pub fn is_unambiguous(url: &str) -> bool {
+    let Some((_, rest)) = url.split_once("://") else { return false };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
+    authority.matches('@').count() <= 1 && !path.contains('@') && !authority.contains(char::is_whitespace)
+}
 
 /// Returns `url` without user, password and query, for logs and reports.
 pub fn redact_url(url: &str) -> String {
     match url::Url::parse(url) {
-        Ok(mut parsed) if parsed.has_authority() => {
+        Ok(mut parsed) if parsed.has_authority() && is_unambiguous(url) => {
             // Both fail only for URLs that cannot have credentials.
             let _ = parsed.set_username("");
             let _ = parsed.set_password(None);
             parsed.set_query(None);
+            parsed.set_fragment(None);
             parsed.to_string()
         }
         _ if url == "memory:" => url.to_string(),
@@ -15,9 +32,25 @@ pub fn redact_url(url: &str) -> String {
     }
 }
 
+/// Returns a store's or queue's location for a message about a mistake in it: whole if it cannot hold
+/// a secret, else its scheme alone.
+pub fn shown_location(location: &str) -> String {
+    if !location.contains('@') {
+        return location.escape_debug().to_string();
+    }
+    let scheme = location.split(':').next().unwrap_or_default();
+    let is_scheme = scheme.len() < location.len()
+        && ["amqp", "amqps", "s3", "http", "https", "file", "memory"].contains(&scheme.to_ascii_lowercase().as_str());
+    match is_scheme {
+        true => format!("{scheme}:... (the rest may hold a password and is not shown)"),
+        false => "(not shown: it may hold a password)".to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_redacted_url_holds_no_user_password_or_query() {
@@ -28,8 +61,26 @@ mod tests {
             ("amqp:user:s3cret", "(a URL that cannot be read)"),
             ("user:s3cret@broker", "(a URL that cannot be read)"),
             ("", "(a URL that cannot be read)"),
+            // A password with special characters as they are: the host would be another.
+            ("amqp://user:1/s3cret@broker", "(a URL that cannot be read)"),
+            ("amqp://user:s3@cret@broker", "(a URL that cannot be read)"),
+            ("amqp://user:1?s3cret@broker", "(a URL that cannot be read)"),
+            ("amqp://user:1#s3cret@broker", "(a URL that cannot be read)"),
         ] {
             assert_eq!(redact_url(url), expected, "{url}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_part_of_a_password_is_shown(
+            scheme in "(amqp|amqps|s3|http|https|file|)(://|:/|//|:|)",
+            password in "[A-Z]{3}[a-zA-Z0-9@/?#:%\\\\ ]{0,8}[A-Z]{3}",
+        ) {
+            let url = format!("{scheme}user:{password}@broker:5672/x");
+            for shown in [redact_url(&url), shown_location(&url)] {
+                prop_assert!(!shown.contains(&password[..3]) && !shown.contains(&password[password.len() - 3..]), "{shown}");
+            }
         }
     }
 }

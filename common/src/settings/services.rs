@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::range::require;
+use super::range::{one_or_more, require};
 use crate::error::Result;
 
 /// Access to S3 or an S3-compatible server.
@@ -56,6 +56,7 @@ impl S3Settings {
 pub struct QueueSettings {
     /// Delay before each retry, shortest first; the last one applies to all later retries. The
     /// tiers are part of the topology: all processes on one broker must use the same.
+    #[serde(deserialize_with = "one_or_more")]
     pub retry_delays_ms: Vec<u64>,
     /// Deliveries without acknowledgement after which the broker dead-letters a message.
     pub delivery_limit: u32,
@@ -65,6 +66,9 @@ pub struct QueueSettings {
     pub connect_timeout_ms: u64,
     /// How long publishing a message waits for an unavailable broker before it fails.
     pub publish_timeout_ms: u64,
+    /// The broker's consumer_timeout: how long it waits for an acknowledgement before it delivers a
+    /// message again. worker.job_limit_ms must be less.
+    pub consumer_timeout_ms: u64,
     /// The heartbeat of a connection.
     pub heartbeat_s: u16,
     /// Prefix of every exchange and queue, so that several systems can share a broker.
@@ -79,6 +83,7 @@ impl Default for QueueSettings {
             ca_file: None,
             connect_timeout_ms: 10_000,
             publish_timeout_ms: 120_000,
+            consumer_timeout_ms: 1_800_000,
             heartbeat_s: 30,
             prefix: "jhalak".into(),
         }

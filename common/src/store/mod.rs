@@ -12,4 +12,4 @@ pub mod s3;
 
 pub use interface::{ObjectMeta, ObjectStore, PutOutcome};
 pub use key::{check_key, check_prefix};
-pub use open::open;
+pub use open::{open, open_to_read};

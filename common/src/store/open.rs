@@ -6,14 +6,36 @@ use super::interface::ObjectStore;
 use super::local::LocalStore;
 use super::s3::S3Store;
 use crate::error::{Error, Result};
-use crate::settings::S3Settings;
+use crate::settings::{S3Settings, shown_location};
 
 /// Opens the store at `url`: `file:///path`, a plain path, or `s3://bucket/prefix`.
 pub async fn open(url: &str, s3: &S3Settings) -> Result<Arc<dyn ObjectStore>> {
+    open_as(url, s3, |path| LocalStore::open(path)).await
+}
+
+/// Opens the store at `url` that belongs to others, to read: nothing in it is cleaned up.
+pub async fn open_to_read(url: &str, s3: &S3Settings) -> Result<Arc<dyn ObjectStore>> {
+    open_as(url, s3, |path| LocalStore::open_to_read(path)).await
+}
+
+async fn open_as(
+    url: &str,
+    s3: &S3Settings,
+    open_local: fn(&str) -> Result<LocalStore>,
+) -> Result<Arc<dyn ObjectStore>> {
     if let Some(rest) = url.strip_prefix("s3://") {
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() {
-            return Err(Error::invalid(format!("the store `{url}` names no bucket: write s3://bucket/prefix")));
+            return Err(Error::invalid(format!(
+                "the store `{}` names no bucket: write s3://bucket/prefix",
+                shown_location(url)
+            )));
+        }
+        if bucket.contains('@') {
+            return Err(Error::invalid(format!(
+                "the store `{}` names no bucket: write s3://bucket/prefix; credentials come from the AWS environment or profile",
+                shown_location(url)
+            )));
         }
         return Ok(Arc::new(S3Store::open(bucket, prefix, s3).await?));
     }
@@ -21,10 +43,19 @@ pub async fn open(url: &str, s3: &S3Settings) -> Result<Arc<dyn ObjectStore>> {
         Some(path) => path,
         None if url.contains("://") => {
             return Err(Error::invalid(format!(
-                "the store `{url}` has an unknown scheme: use file:///path or s3://bucket/prefix"
+                "the store `{}` has an unknown scheme: use file:///path or s3://bucket/prefix",
+                shown_location(url)
             )));
         }
         None => url,
     };
-    Ok(Arc::new(LocalStore::open(path)?))
+    // A mistyped URL is no path: a folder of that name would be created, and the name may hold a
+    // password.
+    if ["s3:", "file:", "http:", "https:", "amqp:", "amqps:"].iter().any(|scheme| path.starts_with(scheme)) {
+        return Err(Error::invalid(format!(
+            "the store `{}` is neither a path nor a URL: use a path, file:///path or s3://bucket/prefix",
+            shown_location(url)
+        )));
+    }
+    Ok(Arc::new(open_local(path)?))
 }

@@ -18,6 +18,16 @@ pub struct DatasetArgs {
     pub movies: Option<PathBuf>,
 }
 
+/// What happens to a run that was cancelled.
+#[derive(Args)]
+pub struct ResumeArgs {
+    /// Resume the run if it was cancelled
+    ///
+    /// Without this option, a cancelled run stays cancelled until `jhalak retry RUN`.
+    #[arg(long, help_heading = "Execution")]
+    pub resume: bool,
+}
+
 /// Which cells a run evaluates.
 #[derive(Args)]
 pub struct GridArgs {

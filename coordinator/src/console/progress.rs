@@ -170,6 +170,9 @@ impl Meter {
             if rate < 1.0 { format!("{:.1} a minute", rate * 60.0) } else { format!("{rate:.1} a second") }
         }));
         details.extend(state.left_s().filter(|_| done < state.jobs).map(|s| format!("{} left", duration(s))));
+        details.extend(
+            state.stalled_s().map(|s| format!("no job has ended for {} (see `jhalak status --jobs`)", duration(s))),
+        );
         details.extend((state.quarantined > 0).then(|| format!("{} quarantined", state.quarantined)));
         let details = details.join(", ");
         if let Some(bar) = &self.bar {

@@ -34,7 +34,7 @@ enum Location {
 /// movies listed in that file.
 pub async fn read(url: &str, movies: Option<&Path>, settings: &Settings) -> Result<Source> {
     let (files, location): (Box<dyn Files + Send>, Location) = if url.starts_with("s3://") {
-        let store = store::open(url, &settings.s3).await?;
+        let store = store::open_to_read(url, &settings.s3).await?;
         let (files, sizes) = from_store(url, store.as_ref()).await?;
         (Box::new(files), Location::Store { store, sizes })
     } else {
@@ -90,7 +90,7 @@ impl Source {
                     .get(key)
                     .cloned()
                     .ok_or_else(|| Error::bug(format!("{key} was listed and does not exist")))?;
-                let content = hash::of_json(&serde_json::json!({ "size": size, "tag": tag }));
+                let content = Trailer::content_of_tag(size, &tag);
                 Ok(Trailer {
                     subject: Subject { id: id.into(), content },
                     store: store.url(),

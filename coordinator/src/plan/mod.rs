@@ -54,7 +54,7 @@ pub struct Draft {
     /// The plan.
     pub plan: Plan,
     /// The dataset's canonical JSON.
-    dataset: String,
+    pub dataset: String,
 }
 
 /// Plans a run over the dataset. Writes nothing except trailers of a local folder, which are

@@ -93,6 +93,7 @@ pub fn report() -> Report {
             trailers: 12,
             processed: 12,
             committed: 11,
+            out_of_scope: 0,
             quarantined: vec![Quarantined {
                 movie: "tt0000009".to_owned(),
                 trailer: "trailers/tt0000009.mp4".to_owned(),

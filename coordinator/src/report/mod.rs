@@ -116,8 +116,12 @@ pub struct Extraction {
     pub trailers: u64,
     /// Trailers that this run worked on.
     pub processed: u64,
-    /// Trailers whose artifacts are all committed, by this run or before it.
+    /// Trailers whose artifacts are all committed, by this run or before it. The tables of embeddings
+    /// hold those of them that have an embedding.
     pub committed: u64,
+    /// Trailers that the run does not extract (`--only-new`) and that lack artifacts.
+    #[serde(default)]
+    pub out_of_scope: u64,
     /// Quarantined trailers.
     pub quarantined: Vec<Quarantined>,
     /// The movies whose trailers have no sound and therefore no audio embedding.
@@ -171,5 +175,18 @@ impl Report {
             return Err(Error::invalid(format!("{newer}: use the newer program that wrote it")));
         }
         serde_json::from_slice(bytes).map_err(damaged)
+    }
+
+    /// Whether `other` says the same about dataset, trailers, figures and model. It may be of another
+    /// time, and of a drive that found everything done.
+    pub fn says_the_same(&self, other: &Report) -> bool {
+        let trailers = |report: &Report| report.extraction.clone().map(|found| Extraction { processed: 0, ..found });
+        self.dataset == other.dataset
+            && self.recipes == other.recipes
+            && trailers(self) == trailers(other)
+            && self.left_out == other.left_out
+            && self.evaluation == other.evaluation
+            && self.paper == other.paper
+            && self.model == other.model
     }
 }

@@ -50,6 +50,9 @@ fn extraction(report: &Report, lines: &mut Vec<String>) {
         count(extraction.committed),
         count(extraction.quarantined.len() as u64)
     );
+    if extraction.out_of_scope > 0 {
+        line.push_str(&format!(", {} not part of this run", count(extraction.out_of_scope)));
+    }
     if !extraction.without_sound.is_empty() {
         line.push_str(&format!(", {} without sound", count(extraction.without_sound.len() as u64)));
     }

@@ -1,9 +1,9 @@
 //! Builds the report of a run from its plan, its dataset and the results in the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind};
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Subject};
 use jhalak_common::dataset::Reading;
 use jhalak_common::evaluation::{CellSpec, FoldResult, UserEmbedding, metrics};
 use jhalak_common::run::job::{CellTask, Job, QuarantineRecord, Task};
@@ -51,7 +51,7 @@ pub(super) async fn assemble(
         dataset: reading.describe(),
         models: spec.models.iter().filter(|_| !plan.trailers.trailers.is_empty()).map(model_facts).collect(),
         recipes: recipes(plan, summary),
-        extraction: extraction(plan, summary),
+        extraction: extraction(plan, summary)?,
         left_out: left_out(plan, reading),
         evaluation,
         paper,
@@ -94,31 +94,42 @@ fn recipes(plan: &Plan, summary: &Summary) -> Vec<Recipe> {
     found
 }
 
-fn extraction(plan: &Plan, summary: &Summary) -> Option<Extraction> {
+fn extraction(plan: &Plan, summary: &Summary) -> Result<Option<Extraction>> {
     let trailers = plan.trailers.trailers.len() as u64;
     if trailers == 0 {
-        return None;
+        return Ok(None);
     }
+    let in_plan: BTreeSet<&Subject> = plan.trailers.trailers.iter().map(|trailer| &trailer.subject).collect();
     let quarantined: Vec<Quarantined> = summary
         .quarantined
         .iter()
         .filter_map(|record| match record.decode_job()?.task {
-            Task::Extract(task) => Some(Quarantined {
+            Task::Extract(task) if in_plan.contains(&task.trailer.subject) => Some(Quarantined {
                 movie: task.trailer.subject.id,
                 trailer: task.trailer.key,
                 reason: record.reason.clone(),
             }),
-            Task::Cell(_) | Task::Fit(_) | Task::Probe(_) => None,
+            _ => None,
         })
         .collect();
+    let counts = summary.trailers;
+    if quarantined.len() as u64 != counts.missing {
+        return Err(Error::transient(format!(
+            "{} of {trailers} trailers lack artifacts and {} are quarantined: another process changed the store during \
+             the run",
+            counts.missing,
+            quarantined.len()
+        )));
+    }
     let silent = summary.tables.iter().find(|t| t.kind == ArtifactKind::AudioTable).map(|t| t.without.clone());
-    Some(Extraction {
+    Ok(Some(Extraction {
         trailers,
         processed: summary.extracted as u64,
-        committed: trailers - quarantined.len() as u64,
+        committed: counts.committed,
+        out_of_scope: counts.out_of_scope,
         quarantined,
         without_sound: silent.unwrap_or_default(),
-    })
+    }))
 }
 
 fn left_out(plan: &Plan, reading: &Reading) -> Vec<LeftOut> {

@@ -17,19 +17,20 @@ use crate::plan::Plan;
 use crate::run::context::{Ended, RunContext};
 use crate::run::end_states;
 use crate::run::jobs::Jobs;
+use crate::run::lost_jobs::{LOOK_INTERVAL, LostJobs, Workers};
+use crate::run::window::Window;
 
 /// Without a result for this long, the store is checked for end states; doubled after each check
 /// that finds none, up to [`MAX_CHECK_STORE_AFTER`].
 const CHECK_STORE_AFTER: Duration = Duration::from_secs(15);
 const MAX_CHECK_STORE_AFTER: Duration = Duration::from_secs(120);
 
-/// Without progress for this long and with an empty queue, jobs are sent again: their messages were
-/// lost, and the broker did not report it. Longer than any job may take.
-const RESEND_AFTER: Duration = Duration::from_secs(1_800);
-
 /// Delay before a job is sent again that a worker dropped for a cancellation unknown to this
 /// coordinator.
 const RESEND_DROPPED_AFTER: Duration = Duration::from_secs(10);
+
+/// While the broker takes no messages, that is reported this often.
+const BLOCKED_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How often the state record is written.
 const STATE_INTERVAL: Duration = Duration::from_secs(2);
@@ -69,6 +70,12 @@ struct Dispatch<'a> {
     /// Jobs that had their end state before the stage began.
     before: usize,
     since: jiff::Timestamp,
+    /// When the last job ended, or the stage began.
+    progressed: jiff::Timestamp,
+    window: Window,
+    lost: LostJobs,
+    /// Whether jobs may be sent: not while those of an earlier coordinator wait for workers.
+    may_send: bool,
     /// The index of the next job to send.
     next: usize,
     /// The index, by id, of each job that was sent and has no end state.
@@ -92,6 +99,7 @@ pub(crate) async fn run(context: &RunContext, plan: &Plan, work: StageJobs<'_>) 
         committed,
         quarantined,
         before,
+        progressed: Some(since),
         since: Some(since),
         updated: since,
         ..RunState::of(stage)
@@ -112,12 +120,17 @@ pub(crate) async fn run(context: &RunContext, plan: &Plan, work: StageJobs<'_>) 
         all,
         before,
         since,
+        progressed: since,
+        window: Window::new(context.window),
+        lost: LostJobs::new(jobs.kind()),
+        may_send: false,
         next: 0,
         pending: BTreeMap::new(),
         made: 0,
         quarantined,
         dropped: Vec::new(),
     };
+    dispatch.look_at_workers().await?;
     let ended = dispatch.run(&mut *results).await?;
     dispatch.bar.end();
     Ok(ended)
@@ -126,12 +139,13 @@ pub(crate) async fn run(context: &RunContext, plan: &Plan, work: StageJobs<'_>) 
 impl Dispatch<'_> {
     async fn run(&mut self, results: &mut dyn Deliveries) -> Result<Ended<usize>> {
         let mut check_after = CHECK_STORE_AFTER;
-        let (mut last_result, mut last_progress, mut last_state) = (Instant::now(), Instant::now(), Instant::now());
+        let (mut last_result, mut last_look, mut last_state) = (Instant::now(), Instant::now(), Instant::now());
         let mut warned = false;
+        let mut reported_blocked: Option<Instant> = None;
         let mut resend_at: Option<Instant> = None;
         loop {
             self.fill_window().await?;
-            if self.pending.is_empty() {
+            if self.pending.is_empty() && self.next == self.jobs.len() {
                 self.write_state(0).await?;
                 return Ok(Ended::Completed(self.made));
             }
@@ -152,6 +166,7 @@ impl Dispatch<'_> {
                     let delivery = delivery?.ok_or_else(|| Error::transient("the queue was closed"))?;
                     let result = read_result(&delivery.body);
                     delivery.ack().await?;
+                    self.window.note_result();
                     result.into_iter().collect()
                 }
                 Err(_) if last_result.elapsed() >= check_after => {
@@ -172,10 +187,8 @@ impl Dispatch<'_> {
                 }
                 Err(_) => Vec::new(),
             };
-            for (id, outcome) in ended {
-                if self.settle(&id, outcome) {
-                    last_progress = Instant::now();
-                }
+            for result in ended {
+                self.settle(result);
             }
             if last_state.elapsed() >= STATE_INTERVAL {
                 // The record only informs people: the run itself relies on the artifacts in the
@@ -188,24 +201,34 @@ impl Dispatch<'_> {
                 self.context.progress.say("the broker has lost its data: sending the missing jobs again");
                 resend_at = Some(Instant::now());
             }
-            if last_progress.elapsed() > RESEND_AFTER && self.depth().await == 0 {
-                let jobs = self.pending.len();
-                tracing::warn!(jobs, "no progress and an empty queue: sending the missing jobs again");
-                resend_at = Some(Instant::now());
+            if last_look.elapsed() >= LOOK_INTERVAL {
+                ignore_transient(self.look_at_workers().await, "cannot look at the workers")?;
+                last_look = Instant::now();
+            }
+            if let Some(reason) = self.context.queue.blocked() {
+                if reported_blocked.is_none_or(|at| at.elapsed() > BLOCKED_INTERVAL) {
+                    let message = format!("the broker takes no messages ({reason}): waiting until it does");
+                    self.context.progress.say(&message);
+                    reported_blocked = Some(Instant::now());
+                }
+            } else if reported_blocked.take().is_some() {
+                self.context.progress.say("the broker takes messages again");
             }
             if resend_at.is_some_and(|at| at <= Instant::now()) {
                 let sent = ignore_transient(self.resend_lost().await, "cannot send lost jobs again")?;
                 resend_at = sent.is_none().then(|| Instant::now() + CHECK_STORE_AFTER);
-                last_progress = Instant::now();
             }
         }
     }
 
     async fn fill_window(&mut self) -> Result<()> {
-        let window = self.context.window;
+        if self.next == self.jobs.len() || !self.may_send {
+            return Ok(());
+        }
+        let window = self.window.size();
         // Refilled in batches: a single message would wait alone for its confirmation.
-        let batch_fits = self.pending.len() + MAX_CONCURRENT_PUBLISHES.min(window) <= window;
-        if self.next == self.jobs.len() || !(batch_fits || self.pending.is_empty()) {
+        let batch = (window / 8).clamp(1, MAX_CONCURRENT_PUBLISHES);
+        if self.pending.len() + batch > window && !self.pending.is_empty() {
             return Ok(());
         }
         while self.pending.len() < window && self.next < self.jobs.len() {
@@ -231,11 +254,43 @@ impl Dispatch<'_> {
             .await
     }
 
+    /// Looks at the workers: how many jobs they can take, and which jobs are lost. Those are sent
+    /// again.
+    async fn look_at_workers(&mut self) -> Result<()> {
+        let workers = Workers::look(self.store(), &self.plan.spec.id).await?;
+        let backlog = self.context.queue.backlog(self.jobs.kind()).await?;
+        self.window.note_workers(&workers.slots, backlog.consumers as usize);
+        // A coordinator that is started again and again while no worker is up must not pile up copies.
+        if !self.may_send && (backlog.consumers > 0 || backlog.is_empty()) {
+            self.may_send = true;
+        }
+        let lost = self.lost.find(&workers, self.context.queue.as_ref(), &self.pending).await?;
+        let lost: BTreeMap<String, usize> =
+            lost.into_iter().filter_map(|id| self.pending.get(&id).map(|i| (id, *i))).collect();
+        if lost.is_empty() {
+            return Ok(());
+        }
+        for result in end_states::find(self.store(), self.plan, self.jobs, &lost).await? {
+            self.settle(result);
+        }
+        let lost: Vec<usize> =
+            lost.into_iter().filter(|(id, _)| self.pending.contains_key(id)).map(|(_, i)| i).collect();
+        if !lost.is_empty() {
+            let jobs = lost.len();
+            tracing::warn!(jobs, "jobs are neither on the queue nor with a worker: sending them again");
+            self.context
+                .progress
+                .say(&format!("{jobs} jobs are neither on the queue nor with a worker: sending them again"));
+            self.send(lost).await?;
+        }
+        Ok(())
+    }
+
     /// Sends again every job without an end state, on the queue or in the store: its message may be
     /// lost.
     async fn resend_lost(&mut self) -> Result<()> {
-        for (id, outcome) in end_states::find(self.store(), self.plan, self.jobs, &self.pending).await? {
-            self.settle(&id, outcome);
+        for result in end_states::find(self.store(), self.plan, self.jobs, &self.pending).await? {
+            self.settle(result);
         }
         self.send(self.pending.values().copied().collect()).await
     }
@@ -247,22 +302,25 @@ impl Dispatch<'_> {
         self.send(due.into_iter().map(|(_, i)| i).collect()).await
     }
 
-    /// Records the end state of a job. Returns false for a job that has one already or is not of
-    /// this stage.
-    fn settle(&mut self, id: &str, outcome: Outcome) -> bool {
-        let Some(i) = self.pending.remove(id) else { return false };
+    /// Records the end state of a job, unless it has one already or is not of this stage.
+    fn settle(&mut self, result: JobResult) {
+        let JobResult { job: id, attempt, worker, outcome, .. } = result;
+        let id = id.as_str();
+        let Some(i) = self.pending.remove(id) else { return };
         let (kind, about) = (self.jobs.kind().name(), self.jobs.about(i));
         let trailer = self.jobs.trailer(i).map(|t| self.plan.trailers.trailers[t].subject.id.as_str());
-        let _span = tracing::error_span!("job", job = id, kind, trailer).entered();
+        let _span = tracing::error_span!("job", job = id, kind, attempt, trailer, worker).entered();
         match outcome {
             Outcome::Committed { made, .. } => {
                 tracing::debug!(made, "job committed");
+                self.progressed = jiff::Timestamp::now();
                 self.made += made;
                 self.bar.step(&about);
             }
             Outcome::Quarantined { reason, .. } => {
                 tracing::debug!(reason, "job quarantined");
                 self.quarantined += 1;
+                self.progressed = jiff::Timestamp::now();
                 self.bar.quarantined(&about, &reason);
             }
             // Stays pending: the job counts as not started.
@@ -272,7 +330,6 @@ impl Dispatch<'_> {
                 self.pending.insert(id.to_string(), i);
             }
         }
-        true
     }
 
     /// After a cancellation: takes the last results, then writes how many jobs were left.
@@ -281,16 +338,16 @@ impl Dispatch<'_> {
         while cancelled.len() < self.pending.len() {
             let Ok(delivery) = tokio::time::timeout(DRAIN_TIMEOUT, results.next()).await else { break };
             let Some(delivery) = delivery? else { break };
-            if let Some((id, outcome)) = read_result(&delivery.body) {
-                if outcome == Outcome::Cancelled {
-                    cancelled.insert(id.clone());
+            if let Some(result) = read_result(&delivery.body) {
+                if result.outcome == Outcome::Cancelled {
+                    cancelled.insert(result.job.clone());
                 }
-                self.settle(&id, outcome);
+                self.settle(result);
             }
             delivery.ack().await?;
         }
-        for (id, outcome) in end_states::find(self.store(), self.plan, self.jobs, &self.pending).await? {
-            self.settle(&id, outcome);
+        for result in end_states::find(self.store(), self.plan, self.jobs, &self.pending).await? {
+            self.settle(result);
         }
         self.stage = Stage::Cancelled;
         self.write_state(self.open()).await?;
@@ -304,6 +361,7 @@ impl Dispatch<'_> {
             quarantined: self.quarantined,
             cancelled,
             before: self.before,
+            progressed: Some(self.progressed),
             since: Some(self.since),
             ..RunState::of(self.stage)
         };
@@ -336,9 +394,9 @@ fn ignore_transient<T>(outcome: Result<T>, failed: &str) -> Result<Option<T>> {
     }
 }
 
-fn read_result(body: &[u8]) -> Option<(String, Outcome)> {
+fn read_result(body: &[u8]) -> Option<JobResult> {
     match JobResult::decode(body) {
-        Ok(result) => Some((result.job, result.outcome)),
+        Ok(result) => Some(result),
         Err(error) => {
             tracing::warn!(error = %error.chain(), "unreadable result ignored: the store will show the end state");
             None

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use jhalak_common::run::job::{Outcome, QuarantineRecord};
+use jhalak_common::run::job::{JobResult, Outcome, QuarantineRecord};
 use jhalak_common::run::{self, quarantine_key};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
@@ -23,7 +23,7 @@ pub async fn find(
     plan: &Plan,
     jobs: &Jobs<'_>,
     pending: &BTreeMap<String, usize>,
-) -> Result<Vec<(String, Outcome)>> {
+) -> Result<Vec<JobResult>> {
     let quarantined = quarantined::keys(store, &plan.spec.id).await?;
     let extracts = pending.values().next().is_some_and(|&i| jobs.trailer(i).is_some());
     let listed = match extracts && pending.len() > LISTING_THRESHOLD {
@@ -37,14 +37,18 @@ pub async fn find(
             _ => missing::all_committed(store, &jobs.artifacts(i)).await?,
         };
         if committed {
-            return Ok(Some((id.clone(), Outcome::Committed { made: 0, seconds: BTreeMap::new() })));
+            let outcome = Outcome::Committed { made: 0, seconds: BTreeMap::new() };
+            return Ok(Some(JobResult::new(id, &plan.spec.id, outcome)));
         }
         let key = quarantine_key(&plan.spec.id, id);
         if !quarantined.contains(&key) {
             return Ok(None);
         }
         let record: Option<QuarantineRecord> = run::get_json(store, &key).await?;
-        Ok::<_, Error>(record.map(|r| (id.clone(), Outcome::Quarantined { error: r.error, reason: r.reason })))
+        Ok::<_, Error>(record.map(|record| JobResult {
+            worker: record.worker,
+            ..JobResult::new(id, &plan.spec.id, Outcome::Quarantined { error: record.error, reason: record.reason })
+        }))
     });
     states.buffered(MAX_CONCURRENT_REQUESTS).try_filter_map(|found| async move { Ok(found) }).try_collect().await
 }
@@ -65,8 +69,8 @@ mod tests {
         testing::commit(store, &jobs.build(2)).await;
         testing::quarantine(store, &jobs.build(2)).await;
         let pending: BTreeMap<String, usize> = (0..4).map(|i| (jobs.id(i), i)).collect();
-        let found: BTreeMap<_, _> =
-            find(store, &plan, &jobs, &pending).await.expect("a readable store").into_iter().collect();
+        let found = find(store, &plan, &jobs, &pending).await.expect("a readable store");
+        let found: BTreeMap<_, _> = found.into_iter().map(|result| (result.job, result.outcome)).collect();
         assert!(matches!(found[&jobs.id(0)], Outcome::Committed { made: 0, .. }));
         assert!(matches!(found[&jobs.id(1)], Outcome::Quarantined { .. }));
         assert!(matches!(found[&jobs.id(2)], Outcome::Committed { .. }));
@@ -82,7 +86,7 @@ mod tests {
         testing::quarantine(bench.store.as_ref(), &jobs.build(8)).await;
         let pending: BTreeMap<String, usize> = (0..jobs.len()).map(|i| (jobs.id(i), i)).collect();
         let found = find(bench.store.as_ref(), &plan, &jobs, &pending).await.expect("a readable store");
-        let mut ids: Vec<String> = found.into_iter().map(|(id, _)| id).collect();
+        let mut ids: Vec<String> = found.into_iter().map(|result| result.job).collect();
         ids.sort();
         let mut expected = vec![jobs.id(7), jobs.id(8)];
         expected.sort();

@@ -34,7 +34,7 @@ pub struct Finished {
 }
 
 /// Stores the report of a run whose stages have completed, and writes the last state. An existing
-/// report is kept when this drive made nothing new.
+/// report is kept when it says the same about the trailers, the figures and the model.
 pub async fn finish(
     context: &RunContext,
     plan: &Plan,
@@ -54,14 +54,13 @@ pub async fn finish(
         }
         _ => None,
     };
-    let existing = if summary.made == 0 { read(store, &json_key).await? } else { None };
-    let report = match existing {
-        Some(report) => report,
-        None => {
-            let report = assemble(store, plan, reading, &summary, settings, model.clone()).await?;
-            store.put(&html_key, report::render(&report)?.into()).await?;
-            store.put(&json_key, report.to_json()?.into()).await?;
-            report
+    let assembled = assemble(store, plan, reading, &summary, settings, model.clone()).await?;
+    let report = match read(store, &json_key).await? {
+        Some(existing) if existing.says_the_same(&assembled) => existing,
+        _ => {
+            store.put(&html_key, report::render(&assembled)?.into()).await?;
+            store.put(&json_key, assembled.to_json()?.into()).await?;
+            assembled
         }
     };
     fault_point::reach("coordinator-reported");
@@ -74,7 +73,8 @@ pub async fn finish(
 
 async fn read(store: &dyn ObjectStore, key: &str) -> Result<Option<Report>> {
     match store.get(key).await {
-        Ok(bytes) => Report::from_json(&bytes).map(Some),
+        // A report that this program cannot read is written anew.
+        Ok(bytes) => Ok(Report::from_json(&bytes).ok()),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
     }

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use jhalak_common::artifact::{ArtifactKey, Recipe};
 use jhalak_common::evaluation::Model;
 use jhalak_common::queue::WorkKind;
-use jhalak_common::run::job::{CellTask, ExtractTask, FitTask, Job, MESSAGE_VERSION, Task};
+use jhalak_common::run::job::{CellTask, ExtractTask, FitTask, Job, Task};
 
 use crate::plan::Plan;
 use crate::run::missing::RecipeSet;
@@ -138,8 +138,7 @@ impl<'a> Jobs<'a> {
             }),
             List::Training(list) => list[i].1.clone(),
         };
-        let run = self.plan.spec.id.clone();
-        Job { version: MESSAGE_VERSION, id: self.id(i), run, store: self.store.clone(), attempt: 0, task }
+        Job::new(self.id(i), &self.plan.spec.id, &self.store, task)
     }
 }
 

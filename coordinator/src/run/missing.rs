@@ -16,8 +16,8 @@ pub type RecipeSet = u32;
 /// Maximum number of recipes that are listed at once; each listing runs through every trailer.
 const MAX_CONCURRENT_LISTINGS: usize = 3;
 
-/// The recipes whose artifact each trailer lacks, by the trailer's index in the plan. Trailers that
-/// the run does not extract lack nothing.
+/// The recipes whose artifact each trailer lacks, by the trailer's index in the plan, whether or not
+/// the run extracts it.
 pub async fn of_trailers(store: &dyn ObjectStore, plan: &Plan) -> Result<Vec<RecipeSet>> {
     let recipes = &plan.spec.recipes;
     if recipes.len() > RecipeSet::BITS as usize {
@@ -29,11 +29,8 @@ pub async fn of_trailers(store: &dyn ObjectStore, plan: &Plan) -> Result<Vec<Rec
     }
     let all: RecipeSet = (0..recipes.len()).map(|bit| 1 << bit).sum();
     let mut index = BTreeMap::new();
-    let mut missing = vec![0; plan.trailers.trailers.len()];
+    let mut missing = vec![all; plan.trailers.trailers.len()];
     for (i, trailer) in plan.trailers.trailers.iter().enumerate() {
-        if plan.extracts(trailer) {
-            missing[i] = all;
-        }
         index.insert(ArtifactKey::subject_folder(&trailer.subject), i);
     }
     if index.is_empty() {

@@ -9,25 +9,28 @@ pub mod end_states;
 pub mod finish;
 pub mod jobs;
 pub mod lease;
+mod lost_jobs;
 pub mod missing;
 pub mod quarantined;
 pub mod remaining;
 pub mod reprocess;
+pub mod run_integrity;
 pub mod stages;
 pub mod tasks;
 #[cfg(test)]
 mod testing;
+mod window;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jhalak_common::Result;
 use jhalak_common::artifact::ArtifactKind;
 use jhalak_common::dataset::Reading;
 use jhalak_common::queue::Queue;
 use jhalak_common::run::{self, RunState, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
+use jhalak_common::{ErrorKind, Result};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -62,6 +65,8 @@ pub struct RunDriver<'a> {
     pub stop: &'a CancellationToken,
     /// Wait while another coordinator drives the run, instead of returning its holder.
     pub wait: bool,
+    /// Resume the run if it was cancelled.
+    pub resume: bool,
     /// A kind of artifact to make again although it is committed.
     pub reprocess: Option<ArtifactKind>,
 }
@@ -87,9 +92,8 @@ impl RunDriver<'_> {
     async fn run_under_lease(mut self) -> Result<RunOutcome> {
         let run = &self.plan.spec.id;
         let progress = self.progress;
-        // Starting a run again revives an earlier cancellation, except for slot runs. A later
-        // cancellation stands.
-        let mut revive = self.plan.spec.slot.is_none() && run::is_cancelled(self.store.as_ref(), run).await?;
+        // A later cancellation stands.
+        let mut revive = self.resume && run::is_cancelled(self.store.as_ref(), run).await?;
         loop {
             let claim = lease::acquire(&self.store, run, self.wait, self.stop, |holder| {
                 progress.say(&format!("the run {run} is led by {holder}: checking whether that process is alive"));
@@ -102,6 +106,10 @@ impl RunDriver<'_> {
                 progress.say("resuming a cancelled run");
                 self.store.delete(&run_key(run, run::CANCELLED)).await?;
                 revive = false;
+            }
+            let tried_again = quarantined::drop_of_machine(self.store.as_ref(), run).await?;
+            if tried_again > 0 {
+                progress.say(&format!("{tried_again} jobs failed because of a machine and are tried again"));
             }
             let ended = self.drive_through_outages(&lease).await;
             lease.release().await;
@@ -119,7 +127,8 @@ impl RunDriver<'_> {
         loop {
             let began = Instant::now();
             let error = match self.drive(StopSignals::new(self.stop, lease)).await {
-                Err(error) if error.kind().is_transient() => error,
+                // Credentials that expired are renewed by others in minutes.
+                Err(error) if matches!(error.kind(), ErrorKind::Transient | ErrorKind::Permission) => error,
                 other => return other,
             };
             let since = *outage_since.get_or_insert(began);
@@ -189,7 +198,7 @@ mod tests {
         plan
     }
 
-    async fn drive(bench: &Bench, plan: &Plan, wait: bool) -> RunOutcome {
+    async fn drive(bench: &Bench, plan: &Plan, wait: bool, resume: bool) -> RunOutcome {
         let (settings, progress, stop) = (Settings::default(), Progress::new(true), CancellationToken::new());
         let driver = RunDriver {
             plan,
@@ -200,6 +209,7 @@ mod tests {
             progress: &progress,
             stop: &stop,
             wait,
+            resume,
             reprocess: None,
         };
         driver.run().await.expect("a run without errors")
@@ -214,7 +224,7 @@ mod tests {
     #[tokio::test]
     async fn a_run_ends_with_its_report_in_the_store_and_a_released_lease() {
         let (bench, plan) = (Bench::new(), empty_plan());
-        let RunOutcome::Finished(finished) = drive(&bench, &plan, true).await else { panic!("it has no jobs") };
+        let RunOutcome::Finished(finished) = drive(&bench, &plan, true, false).await else { panic!("it has no jobs") };
         assert_eq!((finished.stage, finished.made, &finished.model), (Stage::Done, 0, &None));
         assert!(finished.page.ends_with("/report/index.html"), "{}", finished.page);
         let report = run_key(&plan.spec.id, "report/report.json");
@@ -222,7 +232,7 @@ mod tests {
         assert_eq!(bench.state(&plan).await.stage, Stage::Done);
         assert!(lease::holder(bench.store.as_ref(), &plan.spec.id).await.expect("readable").is_none());
         // A second run makes nothing and keeps the report.
-        assert!(matches!(drive(&bench, &plan, true).await, RunOutcome::Finished(_)));
+        assert!(matches!(drive(&bench, &plan, true, false).await, RunOutcome::Finished(_)));
         assert_eq!(bench.store.get(&report).await.expect("a report"), written);
     }
 
@@ -232,17 +242,16 @@ mod tests {
         let stop = CancellationToken::new();
         let claim = lease::acquire(&bench.store, &plan.spec.id, true, &stop, |_| {}).await.expect("a lease");
         let Claim::Acquired(_lease) = claim else { panic!("it is free") };
-        let outcome = drive(&bench, &plan, false).await;
+        let outcome = drive(&bench, &plan, false, false).await;
         assert!(matches!(outcome, RunOutcome::LedElsewhere(holder) if holder == Holder::this_process()));
     }
 
     #[tokio::test]
-    async fn starting_a_cancelled_run_resumes_it_unless_it_has_a_slot() {
-        let (bench, mut plan) = (Bench::new(), empty_plan());
+    async fn a_cancelled_run_is_resumed_only_on_request() {
+        let (bench, plan) = (Bench::new(), empty_plan());
         cancel(&bench, &plan).await;
-        assert!(matches!(drive(&bench, &plan, true).await, RunOutcome::Finished(_)));
-        plan.spec.slot = Some("2026-11-22".into());
-        cancel(&bench, &plan).await;
-        assert!(matches!(drive(&bench, &plan, true).await, RunOutcome::Cancelled(Some(_))));
+        assert!(matches!(drive(&bench, &plan, true, false).await, RunOutcome::Cancelled(_)));
+        assert!(matches!(drive(&bench, &plan, true, true).await, RunOutcome::Finished(_)));
+        assert!(matches!(drive(&bench, &plan, true, false).await, RunOutcome::Finished(_)));
     }
 }

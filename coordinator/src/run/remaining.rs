@@ -12,7 +12,7 @@ use crate::artifacts::embedding_tables::GatheredTable;
 use crate::plan::Plan;
 use crate::run::jobs::Jobs;
 use crate::run::missing::{self, RecipeSet};
-use crate::run::quarantined;
+use crate::run::quarantined::Quarantined;
 use crate::run::tasks::{self, CellTasks};
 
 /// The extraction that remains.
@@ -20,7 +20,7 @@ pub struct RemainingExtraction<'a> {
     /// The jobs to send.
     pub jobs: Jobs<'a>,
     /// The recipes whose artifact each trailer lacks, by the trailer's index in the plan,
-    /// quarantined jobs included.
+    /// quarantined trailers and those outside the run's scope included.
     pub missing: Vec<RecipeSet>,
     /// The number of trailers that the run extracts, done or not.
     pub all: usize,
@@ -61,7 +61,15 @@ pub async fn extraction<'a>(
             }
         }
     }
-    let mut jobs = Jobs::extractions(plan, store.url(), &missing);
+    let in_scope: Vec<RecipeSet> = plan
+        .trailers
+        .trailers
+        .iter()
+        .zip(&missing)
+        .map(|(trailer, missing)| if plan.extracts(trailer) { *missing } else { 0 })
+        .collect();
+    let mut jobs = Jobs::extractions(plan, store.url(), &in_scope);
+    drop(in_scope);
     let quarantined = leave_out_quarantined(store, plan, &mut jobs).await?;
     check_contracts(plan, jobs.len())?;
     let all = plan.spec.only.as_ref().map_or(plan.trailers.trailers.len(), BTreeSet::len);
@@ -102,10 +110,10 @@ pub async fn training<'a>(
 /// Removes the jobs that this run has quarantined: `jhalak retry` is what sends them again. Returns
 /// their number.
 async fn leave_out_quarantined(store: &dyn ObjectStore, plan: &Plan, jobs: &mut Jobs<'_>) -> Result<usize> {
-    let quarantined = quarantined::keys(store, &plan.spec.id).await?;
+    let quarantined = Quarantined::read(store, &plan.spec.id).await?.standing;
     let before = jobs.len();
     if !quarantined.is_empty() {
-        jobs.retain(|id| !quarantined.contains(&quarantine_key(&plan.spec.id, id)));
+        jobs.retain(|id| !quarantined.contains_key(&quarantine_key(&plan.spec.id, id)));
     }
     Ok(before - jobs.len())
 }

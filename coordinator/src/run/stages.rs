@@ -6,20 +6,21 @@
 
 use std::collections::BTreeSet;
 
-use jhalak_common::Result;
 use jhalak_common::artifact::ArtifactKey;
 use jhalak_common::process::fault_point;
-use jhalak_common::run::job::QuarantineRecord;
+use jhalak_common::run::job::{QuarantineRecord, Trailer};
 use jhalak_common::run::{RunState, Stage};
 use jhalak_common::store::ObjectStore;
+use jhalak_common::{Error, Result};
 
 use crate::artifacts::embedding_tables::{self, GatheredTable};
 use crate::plan::Plan;
 use crate::run::context::{Ended, RunContext};
 use crate::run::dispatch::{self, StageJobs};
 use crate::run::missing::RecipeSet;
+use crate::run::quarantined::Quarantined;
+use crate::run::remaining::{self, RemainingTraining};
 use crate::run::tasks::CellTasks;
-use crate::run::{quarantined, remaining};
 
 /// The outcome of all stages.
 #[derive(Debug, Clone)]
@@ -32,78 +33,198 @@ pub struct Summary {
     pub made: usize,
     /// The number of trailers that this drive sent jobs for.
     pub extracted: usize,
+    /// The trailers of the plan by their state in the store, when the tables were made.
+    pub trailers: TrailerCounts,
     /// The folds of all cells, and the cells that were left out.
     pub cells: CellTasks,
     /// The key of the final model; its job may be quarantined.
     pub model: Option<ArtifactKey>,
 }
 
-/// Runs all stages. Returns when every job is committed or quarantined.
+/// The trailers of a plan by their state in the store. Their sum is the number of trailers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrailerCounts {
+    /// All artifacts are committed.
+    pub committed: u64,
+    /// The run extracts them and they lack artifacts.
+    pub missing: u64,
+    /// The run does not extract them (`--only-new`) and they lack artifacts.
+    pub out_of_scope: u64,
+}
+
+impl TrailerCounts {
+    /// Counts the trailers of `plan`, given the recipes that each lacks.
+    pub fn of(plan: &Plan, missing: &[RecipeSet]) -> TrailerCounts {
+        let mut counts = TrailerCounts { committed: 0, missing: 0, out_of_scope: 0 };
+        for (trailer, missing) in plan.trailers.trailers.iter().zip(missing) {
+            match (missing, plan.extracts(trailer)) {
+                (0, _) => counts.committed += 1,
+                (_, true) => counts.missing += 1,
+                (_, false) => counts.out_of_scope += 1,
+            }
+        }
+        counts
+    }
+}
+
+/// The number of rounds in a row in which workers report every job as done and the store holds none
+/// of their artifacts, after which the run fails.
+const MAX_EMPTY_ROUNDS: u32 = 3;
+
+/// Runs all stages. Returns when the store holds the artifacts of every job, or its quarantine
+/// record (invariant 1 in ARCHITECTURE.md): what workers report never decides.
 pub async fn drive(context: &RunContext, plan: &Plan) -> Result<Ended<Summary>> {
     fault_point::reach("coordinator-planned");
     let store = context.store.as_ref();
-    let nothing_again = BTreeSet::new();
-    let mut made = 0;
-    let extraction = remaining::extraction(store, plan, &nothing_again).await?;
-    let extracted = extraction.jobs.len();
-    let work = StageJobs {
-        stage: Stage::Extracting,
-        jobs: &extraction.jobs,
-        all: extraction.all,
-        quarantined: extraction.quarantined,
-    };
-    match dispatch::run(context, plan, work).await? {
-        Ended::Completed(n) => made += n,
-        Ended::Cancelled => return Ok(Ended::Cancelled),
-        Ended::Superseded => return Ok(Ended::Superseded),
+    let mut work = Work::default();
+    loop {
+        let missing = match extract(context, plan, &mut work).await? {
+            Ended::Completed(missing) => missing,
+            Ended::Cancelled => return Ok(Ended::Cancelled),
+            Ended::Superseded => return Ok(Ended::Superseded),
+        };
+        fault_point::reach("coordinator-extracted");
+        let tables = gather_all(store, plan, &missing).await?;
+        let trailers = TrailerCounts::of(plan, &missing);
+        drop(missing);
+        fault_point::reach("coordinator-gathered");
+        let training = match train(context, plan, &tables, &mut work).await? {
+            Ended::Completed(training) => training,
+            Ended::Cancelled => return Ok(Ended::Cancelled),
+            Ended::Superseded => return Ok(Ended::Superseded),
+        };
+        fault_point::reach("coordinator-trained");
+        let quarantined = Quarantined::read(store, &plan.spec.id).await?;
+        if !quarantined.overruled.is_empty() {
+            // Their artifacts are in no table yet.
+            let jobs = quarantined.overruled.len();
+            context.progress.say(&format!("{jobs} quarantined jobs were committed after all: taking them in"));
+            quarantined.drop_overruled(store).await?;
+            continue;
+        }
+        let quarantined: Vec<QuarantineRecord> = quarantined.standing.into_values().collect();
+        let state = RunState { quarantined: quarantined.len(), ..RunState::of(Stage::Reporting) };
+        context.write_state(&plan.spec.id, &state).await?;
+        let (cells, model) = (training.cells, training.model);
+        let Work { made, extracted } = work;
+        return Ok(Ended::Completed(Summary { tables, quarantined, made, extracted, trailers, cells, model }));
     }
-    // Freed early: the jobs of a hundred thousand trailers take megabytes.
-    drop(extraction.jobs);
-    let missing = extraction.missing;
-    fault_point::reach("coordinator-extracted");
-    // When nothing was sent, the first look at the store still holds. It did not cover trailers
-    // outside the run's scope.
-    let is_current = extracted == 0 && plan.spec.only.is_none();
-    let tables = gather_all(store, plan, is_current.then_some(&missing)).await?;
-    drop(missing);
-    fault_point::reach("coordinator-gathered");
-    let training = remaining::training(store, plan, &tables, &nothing_again).await?;
-    let work = StageJobs {
-        stage: Stage::Training,
-        jobs: &training.jobs,
-        all: training.all,
-        quarantined: training.quarantined,
-    };
-    match dispatch::run(context, plan, work).await? {
-        Ended::Completed(n) => made += n,
-        Ended::Cancelled => return Ok(Ended::Cancelled),
-        Ended::Superseded => return Ok(Ended::Superseded),
+}
+
+/// The work of this drive so far.
+#[derive(Default)]
+struct Work {
+    /// Artifacts made, as workers report them.
+    made: usize,
+    /// Trailers that jobs were sent for.
+    extracted: usize,
+}
+
+/// Extracts until the store holds each trailer's artifacts or its quarantine record. Returns the
+/// recipes that each trailer lacks.
+async fn extract(context: &RunContext, plan: &Plan, work: &mut Work) -> Result<Ended<Vec<RecipeSet>>> {
+    let store = context.store.as_ref();
+    let mut rounds = Rounds::default();
+    loop {
+        Quarantined::read(store, &plan.spec.id).await?.drop_overruled(store).await?;
+        let extraction = remaining::extraction(store, plan, &BTreeSet::new()).await?;
+        rounds.begin(context, extraction.jobs.len())?;
+        let stage = StageJobs {
+            stage: Stage::Extracting,
+            jobs: &extraction.jobs,
+            all: extraction.all,
+            quarantined: extraction.quarantined,
+        };
+        match dispatch::run(context, plan, stage).await? {
+            Ended::Completed(_) if extraction.jobs.is_empty() => return Ok(Ended::Completed(extraction.missing)),
+            Ended::Completed(made) => work.made += made,
+            Ended::Cancelled => return Ok(Ended::Cancelled),
+            Ended::Superseded => return Ok(Ended::Superseded),
+        }
+        if rounds.count == 1 {
+            work.extracted += extraction.jobs.len();
+        }
     }
-    fault_point::reach("coordinator-trained");
-    let quarantined = quarantined::records(store, &plan.spec.id).await?;
-    let state = RunState { quarantined: quarantined.len(), ..RunState::of(Stage::Reporting) };
-    context.write_state(&plan.spec.id, &state).await?;
-    let (cells, model) = (training.cells, training.model);
-    Ok(Ended::Completed(Summary { tables, quarantined, made, extracted, cells, model }))
+}
+
+/// Trains until the store holds the result of each fold and the model, or the quarantine record.
+async fn train<'a>(
+    context: &RunContext,
+    plan: &'a Plan,
+    tables: &[GatheredTable],
+    work: &mut Work,
+) -> Result<Ended<RemainingTraining<'a>>> {
+    let store = context.store.as_ref();
+    let mut rounds = Rounds::default();
+    loop {
+        let training = remaining::training(store, plan, tables, &BTreeSet::new()).await?;
+        rounds.begin(context, training.jobs.len())?;
+        let stage = StageJobs {
+            stage: Stage::Training,
+            jobs: &training.jobs,
+            all: training.all,
+            quarantined: training.quarantined,
+        };
+        match dispatch::run(context, plan, stage).await? {
+            Ended::Completed(_) if training.jobs.is_empty() => return Ok(Ended::Completed(training)),
+            Ended::Completed(made) => work.made += made,
+            Ended::Cancelled => return Ok(Ended::Cancelled),
+            Ended::Superseded => return Ok(Ended::Superseded),
+        }
+    }
+}
+
+/// The rounds of a stage: each sends the jobs that the store still lacks.
+#[derive(Default)]
+struct Rounds {
+    count: u32,
+    /// Jobs of the last round.
+    jobs: usize,
+    /// Rounds in a row after which as many jobs were missing as before.
+    empty: u32,
+}
+
+impl Rounds {
+    /// Begins a round of `jobs`.
+    ///
+    /// # Errors
+    /// InvalidInput when round after round is reported as done and nothing arrives in the store.
+    fn begin(&mut self, context: &RunContext, jobs: usize) -> Result<()> {
+        if self.count > 0 && jobs > 0 {
+            self.empty = if jobs < self.jobs { 0 } else { self.empty + 1 };
+            if self.empty >= MAX_EMPTY_ROUNDS {
+                return Err(Error::invalid(format!(
+                    "workers report {jobs} jobs as done, and {} does not hold their artifacts: check that every worker \
+                     has the same store and s3.endpoint as this command",
+                    context.store.url()
+                )));
+            }
+            let message = format!("{jobs} jobs were reported as done and are not in the store: sending them again");
+            tracing::warn!(jobs, "jobs were reported as done and are not in the store");
+            context.progress.say(&message);
+        }
+        self.count += 1;
+        self.jobs = jobs;
+        Ok(())
+    }
 }
 
 /// Returns the run's tables of embeddings and makes those that are missing. `missing` holds the
-/// recipes that each trailer lacks, where that is known.
-async fn gather_all(
-    store: &dyn ObjectStore,
-    plan: &Plan,
-    missing: Option<&Vec<RecipeSet>>,
-) -> Result<Vec<GatheredTable>> {
+/// recipes that each trailer lacks.
+///
+/// A trailer that the run extracts is in the tables if all its artifacts are committed, so that the
+/// tables hold exactly the trailers that the report counts.
+async fn gather_all(store: &dyn ObjectStore, plan: &Plan, missing: &[RecipeSet]) -> Result<Vec<GatheredTable>> {
     let mut tables = Vec::new();
     for (kind, source) in embedding_tables::sources(plan) {
-        let subjects = match (missing, plan.spec.recipes.iter().position(|recipe| recipe == source)) {
-            (Some(missing), Some(bit)) => {
-                let trailers = plan.trailers.trailers.iter().zip(missing);
-                let committed = trailers.filter(|(_, missing)| *missing & (1 << bit) == 0);
-                committed.map(|(trailer, _)| &trailer.subject).collect()
-            }
-            _ => embedding_tables::committed_subjects(store, plan, source).await?,
+        let bit = plan.spec.recipes.iter().position(|recipe| recipe == source);
+        let bit: RecipeSet = bit.map(|bit| 1 << bit).ok_or_else(|| Error::bug("a table of no recipe of the run"))?;
+        let is_in = |trailer: &Trailer, missing: RecipeSet| match plan.extracts(trailer) {
+            true => missing == 0,
+            false => missing & bit == 0,
         };
+        let trailers = plan.trailers.trailers.iter().zip(missing);
+        let subjects = trailers.filter(|(t, missing)| is_in(t, **missing)).map(|(t, _)| &t.subject).collect();
         tables.extend(embedding_tables::gather_these(store, plan, kind, source, subjects).await?);
     }
     Ok(tables)
@@ -152,6 +273,60 @@ mod tests {
         plan.spec.only = Some([ArtifactKey::subject_folder(&plan.trailers.trailers[1].subject)].into());
         let (summary, _) = bench.drive(&plan).await;
         assert_eq!((summary.extracted, summary.tables[0].rows, summary.tables[1].rows), (0, 3, 2));
+    }
+
+    #[tokio::test]
+    async fn results_are_not_believed_without_the_store() {
+        let bench = Bench::with_workers();
+        bench.lying.store(true, std::sync::atomic::Ordering::SeqCst);
+        let plan = plan(3);
+        let driving = bench.drive(&plan);
+        let mending = async {
+            // Two rounds of lies are not enough to give up.
+            bench.until_sent(3 + 2).await;
+            bench.lying.store(false, std::sync::atomic::Ordering::SeqCst);
+        };
+        let ((summary, _), ()) = tokio::join!(driving, mending);
+        let counts = summary.trailers;
+        assert_eq!((counts.committed, counts.missing, counts.out_of_scope), (3, 0, 0));
+        assert!(summary.tables.iter().all(|table| table.rows == 3), "{:?}", summary.tables);
+    }
+
+    #[tokio::test]
+    async fn a_run_whose_workers_report_without_end_what_the_store_does_not_hold_fails() {
+        let bench = Bench::with_workers();
+        bench.lying.store(true, std::sync::atomic::Ordering::SeqCst);
+        let error = drive(&bench.context(16), &plan(2)).await.expect_err("nothing arrives in the store");
+        assert!(error.chain().contains("s3.endpoint"), "{}", error.chain());
+    }
+
+    #[tokio::test]
+    async fn a_trailer_that_is_committed_after_it_was_quarantined_is_taken_in() {
+        let bench = Bench::with_workers();
+        let plan = plan(3);
+        bench.poisoned.lock().expect("no panic").insert("m1".into());
+        let (summary, _) = bench.drive(&plan).await;
+        assert_eq!((summary.trailers.committed, summary.trailers.missing, summary.tables[0].rows), (2, 1, 2));
+        // A copy of the job ends well after all.
+        let store = bench.store.as_ref();
+        for recipe in &plan.spec.recipes {
+            crate::plan::testing::commit_one(store, recipe, &plan.trailers.trailers[1].subject).await;
+        }
+        let (summary, _) = bench.drive(&plan).await;
+        assert_eq!((summary.trailers.committed, summary.trailers.missing, summary.tables[0].rows), (3, 0, 3));
+        assert!(summary.quarantined.is_empty());
+        assert!(crate::run::quarantined::keys(store, &plan.spec.id).await.expect("readable").is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_quarantined_trailer_is_in_no_table_although_it_has_some_artifacts() {
+        let bench = Bench::with_workers();
+        let plan = plan(3);
+        let store = bench.store.as_ref();
+        crate::plan::testing::commit_one(store, &plan.spec.recipes[1], &plan.trailers.trailers[1].subject).await;
+        bench.poisoned.lock().expect("no panic").insert("m1".into());
+        let (summary, _) = bench.drive(&plan).await;
+        assert!(summary.tables.iter().all(|table| table.rows == 2), "{:?}", summary.tables);
     }
 
     #[tokio::test]

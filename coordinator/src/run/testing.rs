@@ -1,7 +1,8 @@
 //! A store in a temporary folder and an in-memory queue, with workers that commit fixed bytes, for
 //! unit tests.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use jhalak_common::ErrorKind;
@@ -12,11 +13,13 @@ use jhalak_common::run::job::{Job, JobResult, MESSAGE_VERSION, Outcome, Quaranti
 use jhalak_common::run::{self, RunState, quarantine_key, run_key};
 use jhalak_common::settings::QueueSettings;
 use jhalak_common::store::ObjectStore;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::console::progress::Progress;
-use crate::plan::Plan;
+use crate::plan::testing::empty_reading;
 pub(crate) use crate::plan::testing::{commit_one, empty_store, plan};
+use crate::plan::{Draft, Plan};
 use crate::run::context::{Ended, RunContext, StopSignals};
 use crate::run::stages::{self, Summary};
 
@@ -27,7 +30,11 @@ pub(crate) struct Bench {
     pub signals: StopSignals,
     /// Jobs about these subjects are quarantined by the workers.
     pub poisoned: Arc<Mutex<BTreeSet<String>>>,
+    /// The workers report jobs as committed without doing them.
+    pub lying: Arc<AtomicBool>,
     sent: Arc<Mutex<BTreeSet<String>>>,
+    /// The number of jobs that were sent.
+    count: Arc<watch::Sender<usize>>,
     workers: Vec<JoinHandle<()>>,
     _folder: tempfile::TempDir,
 }
@@ -41,7 +48,9 @@ impl Bench {
             queue: MemoryQueue::new(&QueueSettings::default()),
             signals: StopSignals::default(),
             poisoned: Arc::default(),
+            lying: Arc::default(),
             sent: Arc::default(),
+            count: Arc::default(),
             workers: Vec::new(),
             _folder: folder,
         }
@@ -53,13 +62,16 @@ impl Bench {
         for kind in WorkKind::ALL {
             let (queue, store) = (bench.queue.another(), bench.store.clone());
             let (sent, poisoned) = (bench.sent.clone(), bench.poisoned.clone());
+            let (count, lying) = (bench.count.clone(), bench.lying.clone());
             bench.workers.push(tokio::spawn(async move {
                 let mut deliveries = queue.consume(&Channel::Work(kind), 4).await.expect("an open queue");
                 while let Ok(Some(delivery)) = deliveries.next().await {
                     let job = Job::decode(&delivery.body).expect("a job");
                     sent.lock().expect("no panic").insert(job.id.clone());
                     let is_poisoned = poisoned.lock().expect("no panic").iter().any(|id| about(&job) == *id);
+                    count.send_modify(|count| *count += 1);
                     let outcome = match is_poisoned {
+                        _ if lying.load(Ordering::SeqCst) => Outcome::Committed { made: 3, seconds: [].into() },
                         true => quarantine(store.as_ref(), &job).await,
                         false => Outcome::Committed { made: commit(store.as_ref(), &job).await, seconds: [].into() },
                     };
@@ -89,6 +101,23 @@ impl Bench {
             Ended::Completed(summary) => (summary, self.sent.lock().expect("no panic").clone()),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Freezes the run, drives it to its end and writes its report.
+    pub async fn finish(&self, plan: &Plan) {
+        let (_, json) = crate::plan::normal_form(&empty_reading().dataset).expect("a dataset");
+        let draft = Draft { plan: Plan { spec: plan.spec.clone(), trailers: plan.trailers.clone() }, dataset: json };
+        crate::plan::freeze(self.store.as_ref(), draft).await.expect("room on disk");
+        let (summary, _) = self.drive(plan).await;
+        let settings = jhalak_common::settings::Settings::default();
+        crate::run::finish::finish(&self.context(16), plan, &empty_reading(), summary, &settings)
+            .await
+            .expect("room on disk");
+    }
+
+    /// Waits until the workers have received this many jobs.
+    pub async fn until_sent(&self, jobs: usize) {
+        self.count.subscribe().wait_for(|count| *count >= jobs).await.expect("the bench lives");
     }
 
     /// The state record of the run.
@@ -143,13 +172,17 @@ pub(crate) fn record(job: &Job) -> QuarantineRecord {
         error: ErrorKind::InvalidInput,
         reason: "no video".to_string(),
         attempts: 1,
+        at: None,
+        worker: None,
+        program: None,
+        seconds: BTreeMap::new(),
         message: serde_json::to_value(job).expect("it serialises"),
     }
 }
 
 /// Publishes the result of a job.
 pub(crate) async fn publish_result(queue: &MemoryQueue, job: &Job, outcome: Outcome) {
-    let result = JobResult { version: MESSAGE_VERSION, job: job.id.clone(), run: job.run.clone(), outcome };
+    let result = JobResult::new(&job.id, &job.run, outcome);
     let body = result.encode().expect("it serialises");
     queue.publish(&Channel::Results(job.run.clone()), body).await.expect("an open queue");
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use jhalak_common::artifact::{ArtifactKind, Recipe, Subject};
 use jhalak_common::hash;
 use jhalak_common::queue::{self, Channel, WorkKind};
-use jhalak_common::run::job::{Job, MESSAGE_VERSION, ProbeTask, Task};
+use jhalak_common::run::job::{Job, ProbeTask, Task};
 
 use crate::{Bench, Running};
 
@@ -28,8 +28,7 @@ async fn rate(bench: &Bench, name: &str, jobs: usize, commits: bool) -> f64 {
             let id = format!("probe-{n}");
             let subject = Subject { id: id.clone(), content: hash::of_bytes(id.as_bytes()) };
             let task = ProbeTask { workers: WorkKind::Train, subject, recipe: commits.then(|| recipe.clone()) };
-            let (run, store) = (run.clone(), bench.place(name));
-            let job = Job { version: MESSAGE_VERSION, id, run, store, attempt: 0, task: Task::Probe(task) };
+            let job = Job::new(id, &run, bench.place(name), Task::Probe(task));
             let (queue, body) = (&queue, job.encode().expect("it serialises"));
             async move { queue.publish(&Channel::Work(WorkKind::Train), body).await }
         });

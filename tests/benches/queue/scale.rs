@@ -13,7 +13,7 @@ use jhalak_common::artifact::embedding_file;
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body};
 use jhalak_common::evaluation::RESULT_FILE;
 use jhalak_common::queue::{self, Channel, Delivery, Queue, WorkKind};
-use jhalak_common::run::job::{Job, JobResult, MESSAGE_VERSION, Outcome, Task};
+use jhalak_common::run::job::{Job, JobResult, Outcome, Task};
 use jhalak_common::store::ObjectStore;
 use serde_json::json;
 use tokio::sync::{Mutex, Semaphore};
@@ -163,7 +163,7 @@ async fn settle(queue: &dyn Queue, store: &dyn ObjectStore, results: &Results, d
         Task::Probe(_) => {}
     }
     let outcome = Outcome::Committed { made, seconds: BTreeMap::new() };
-    let result = JobResult { version: MESSAGE_VERSION, job: job.id.clone(), run: job.run.clone(), outcome };
+    let result = JobResult::new(&job.id, &job.run, outcome);
     queue.publish(&Channel::Results(job.run.clone()), result.encode()?).await?;
     delivery.ack().await.map(drop)
 }

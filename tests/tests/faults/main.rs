@@ -14,4 +14,5 @@ mod reprocessing;
 mod schedule;
 mod scratch;
 mod store;
+mod trust;
 mod worker;

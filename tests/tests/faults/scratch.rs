@@ -9,7 +9,7 @@ use jhalak_tests::s3_server;
 
 /// A command prefix that gives a process a tiny disk of its own at $SCRATCH; None where this machine allows no such thing.
 fn tiny_disk() -> Option<Vec<&'static str>> {
-    let script = "mount -t tmpfs -o size=48k tmpfs \"$SCRATCH\" && exec \"$@\"";
+    let script = "mount -t tmpfs -o size=512k tmpfs \"$SCRATCH\" && exec \"$@\"";
     for unshare in [vec!["unshare", "--mount"], vec!["unshare", "--user", "--map-root-user", "--mount"]] {
         let mut whole = unshare.clone();
         whole.extend(["sh", "-c", script, "sh"]);
@@ -24,7 +24,7 @@ fn tiny_disk() -> Option<Vec<&'static str>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_full_disk_is_a_transient_fault() {
+async fn a_worker_with_a_full_disk_takes_no_job_and_says_why() {
     let Some(server) = s3_server::from_environment() else { return };
     let Some(prefix) = tiny_disk() else {
         println!("skipped: this machine lets no process mount a file system of its own");
@@ -40,10 +40,9 @@ async fn a_full_disk_is_a_transient_fault() {
     worker.envs(plain.get_envs().filter_map(|(key, value)| Some((key, value?))));
     worker.env("SCRATCH", &full).env("JHALAK__WORKER__SCRATCH", &full);
     let mut worker = cluster.start(worker, "full");
-    worker.until_it_says("No space left on device");
-    worker.until_it_says("will be tried again");
-    worker.terminate();
-    assert_eq!(worker.wait().code, Some(0), "{}", worker.words());
+    let ended = worker.wait();
+    assert_eq!(ended.code, Some(7), "{}", ended.err);
+    assert!(ended.err.contains("No space left on device") && ended.err.contains("make room"), "{}", ended.err);
     let _worker = cluster.worker();
     let ended = submit.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.err);

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use jhalak_common::artifact::Subject;
 use jhalak_common::queue::memory::MemoryQueue;
-use jhalak_common::queue::{Channel, Deliveries, Delivery, Queue, Receipt, WorkKind};
-use jhalak_common::run::job::{Job, JobResult, MESSAGE_VERSION, Outcome, ProbeTask, QuarantineRecord, Task};
-use jhalak_common::run::{get_json, quarantine_key};
+use jhalak_common::queue::{Backlog, Channel, Deliveries, Delivery, Queue, Receipt, WorkKind};
+use jhalak_common::run::job::{Job, JobResult, Outcome, ProbeTask, QuarantineRecord, Task};
+use jhalak_common::run::{get_json, quarantine_folder, quarantine_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::local::LocalStore;
 use jhalak_common::store::{ObjectMeta, ObjectStore, PutOutcome};
@@ -22,8 +22,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::blocking;
-use crate::job_loop::{RunJob, Worker};
-use crate::jobs::JobStats;
+use crate::job_loop::Worker;
+use crate::job_runner::RunJob;
+use crate::jobs::JobProgress;
 
 /// The run of the jobs.
 pub(super) const RUN: &str = "films-0123";
@@ -62,7 +63,7 @@ impl Queue for RecordedQueue {
         }
         self.inner.publish(channel, body.clone()).await?;
         let event = match channel {
-            Channel::Results(_) => Event::Result(JobResult::decode(&body)?.outcome),
+            Channel::Results(_) => Event::Result(without_seconds(JobResult::decode(&body)?.outcome)),
             Channel::Quarantine => Event::Quarantined(body),
             Channel::Work(_) => return Ok(()),
         };
@@ -83,8 +84,20 @@ impl Queue for RecordedQueue {
         self.inner.depth(channel).await
     }
 
+    async fn backlog(&self, kind: WorkKind) -> Result<Backlog> {
+        self.inner.backlog(kind).await
+    }
+
     async fn close(&self) {
         self.inner.close().await;
+    }
+}
+
+/// Seconds differ from run to run.
+fn without_seconds(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Committed { made, .. } => Outcome::Committed { made, seconds: Default::default() },
+        other => other,
     }
 }
 
@@ -166,18 +179,35 @@ pub(super) enum Fake {
     Fails(ErrorKind),
     /// Runs until it is stopped; then reports itself as cancelled.
     RunsUntilStopped(UnboundedSender<Event>),
+    /// Fails, on a machine that does not work.
+    Sick,
+    /// Saves a state, then runs until it is stopped.
+    SavesAndRuns,
     /// Logs a line on an async thread and one on a blocking thread.
     Logs,
 }
 
 #[async_trait]
 impl RunJob for Fake {
-    async fn run_job(&self, _job: &Job, stop: CancellationToken) -> Result<JobStats> {
+    async fn check(&self) -> Result<()> {
         match self {
-            Fake::Commits(committed) => Ok(JobStats { committed: *committed, ..JobStats::default() }),
+            Fake::Sick => Err(Error::unable("the scratch folder is gone")),
+            _ => Ok(()),
+        }
+    }
+
+    async fn run_job(&self, _job: &Job, progress: &Arc<JobProgress>, stop: CancellationToken) -> Result<usize> {
+        match self {
+            Fake::Commits(committed) => Ok(*committed),
             Fake::Fails(kind) => Err(Error::new(*kind, "the reason")),
             Fake::RunsUntilStopped(events) => {
                 let _ = events.send(Event::Started);
+                stop.cancelled().await;
+                Err(Error::cancelled("stopped"))
+            }
+            Fake::Sick => Err(Error::invalid("no such file")),
+            Fake::SavesAndRuns => {
+                progress.note_saved();
                 stop.cancelled().await;
                 Err(Error::cancelled("stopped"))
             }
@@ -188,7 +218,7 @@ impl RunJob for Fake {
                     Ok(())
                 };
                 blocking::compute(log).await?;
-                Ok(JobStats::default())
+                Ok(0)
             }
         }
     }
@@ -201,6 +231,8 @@ pub(super) struct Fixture {
     events: UnboundedReceiver<Event>,
     stop: CancellationToken,
     worker: Option<JoinHandle<Result<()>>>,
+    pub(super) slots: usize,
+    pub(super) limit_ms: u64,
     pub(super) folder: tempfile::TempDir,
 }
 
@@ -213,14 +245,25 @@ impl Fixture {
         let (sender, events) = unbounded_channel();
         let inner = MemoryQueue::new(&settings.rabbitmq);
         let queue = Arc::new(RecordedQueue { inner, events: sender, broken: Mutex::default() });
-        Fixture { queue, store, events, stop: CancellationToken::new(), worker: None, folder }
+        Fixture {
+            queue,
+            store,
+            events,
+            stop: CancellationToken::new(),
+            worker: None,
+            slots: 1,
+            limit_ms: 60_000,
+            folder,
+        }
     }
 
     /// Starts a worker whose jobs end as `fake` prescribes.
     pub(super) fn start(&mut self, fake: Fake) {
         let mut settings = Settings::default();
-        settings.worker.slots = 1;
+        settings.worker.slots = self.slots;
+        settings.worker.job_limit_ms = self.limit_ms;
         settings.worker.attempts = ATTEMPTS;
+        settings.worker.redeliveries = ATTEMPTS;
         settings.worker.grace_ms = 10;
         let worker = Worker::with_jobs(self.queue.clone(), self.store.clone(), Box::new(fake), &settings);
         let stop = self.stop.clone();
@@ -244,6 +287,12 @@ impl Fixture {
         }
     }
 
+    /// Waits until the worker ends by itself.
+    pub(super) async fn ended(&mut self) -> Result<()> {
+        let worker = self.worker.take().expect("it was started");
+        tokio::time::timeout(Duration::from_secs(30), worker).await.expect("it does not end").expect("no panic")
+    }
+
     pub(super) async fn depth(&self) -> u64 {
         self.queue.depth(&Channel::Work(WorkKind::Train)).await.expect("the queue is open")
     }
@@ -253,13 +302,24 @@ impl Fixture {
     }
 }
 
+/// The quarantine records of a run.
+pub(super) async fn records_of(store: &dyn ObjectStore, run: &str) -> Vec<QuarantineRecord> {
+    use futures::TryStreamExt;
+    let keys: Vec<_> = store.list(&quarantine_folder(run)).try_collect().await.expect("readable");
+    let mut records = Vec::new();
+    for object in keys {
+        records.extend(get_json(store, &object.key).await.expect("readable"));
+    }
+    records
+}
+
 pub(super) fn subject() -> Subject {
     Subject { id: "tt0001".into(), content: hash::of_bytes(b"a trailer") }
 }
 
 pub(super) fn job(attempt: u32) -> Job {
     let task = Task::Probe(ProbeTask { workers: WorkKind::Train, subject: subject(), recipe: None });
-    Job { version: MESSAGE_VERSION, id: "a-job".into(), run: RUN.into(), store: "here".into(), attempt, task }
+    Job { attempt, ..Job::new("a-job", RUN, "here", task) }
 }
 
 pub(super) fn encoded(attempt: u32) -> Bytes {

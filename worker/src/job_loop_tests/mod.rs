@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use jhalak_common::ErrorKind;
 use jhalak_common::artifact::{ArtifactKind, Recipe};
+use jhalak_common::process::Identity;
 use jhalak_common::process::telemetry::{self, LogFormat};
 use jhalak_common::queue::{Channel, Queue, WorkKind};
-use jhalak_common::run::job::{ExtractTask, Job, MESSAGE_VERSION, Outcome, Task, Trailer};
-use jhalak_common::run::{CANCELLED, put_json, run_key};
+use jhalak_common::run::job::{ExtractTask, Job, MAX_MESSAGE_BYTES, MESSAGE_VERSION, Outcome, Task, Trailer};
+use jhalak_common::run::{CANCELLED, UNREADABLE_RUN, put_json, run_key};
 use serde_json::{Value, json};
 
-use fixture::{ATTEMPTS, Event, Fake, Fixture, RUN, UnreachableStore, encoded, job, subject};
+use fixture::{ATTEMPTS, Event, Fake, Fixture, RUN, UnreachableStore, encoded, job, records_of, subject};
 
 fn quarantined(error: ErrorKind, reason: &str) -> Event {
     Event::Result(Outcome::Quarantined { error, reason: reason.into() })
@@ -76,7 +77,9 @@ async fn a_transient_error_is_retried_until_the_last_attempt_and_then_quarantine
         assert_eq!(fixture.next().await, Event::Retry(attempt));
         assert_eq!(fixture.next().await, Event::Acknowledged);
     }
-    assert_eq!(fixture.next().await, Event::Quarantined(encoded(ATTEMPTS - 1)));
+    let failed_on = [Identity::this_process().id()].into();
+    let last = Job { failed_on, ..job(ATTEMPTS - 1) }.encode().expect("JSON");
+    assert_eq!(fixture.next().await, Event::Quarantined(last));
     assert_eq!(fixture.next().await, quarantined(ErrorKind::Transient, "the reason"));
     assert_eq!(fixture.next().await, Event::Acknowledged);
     assert_eq!(fixture.quarantine_record("a-job").await.expect("a record").attempts, ATTEMPTS);
@@ -84,7 +87,7 @@ async fn a_transient_error_is_retried_until_the_last_attempt_and_then_quarantine
 }
 
 #[tokio::test]
-async fn crashes_count_as_attempts() {
+async fn a_job_whose_workers_crashed_too_often_is_quarantined() {
     let mut fixture = Fixture::new();
     // A connection that is closed without settling its delivery, as that of a worker that crashes.
     for _ in 0..ATTEMPTS {
@@ -179,7 +182,73 @@ async fn a_message_that_is_not_a_job_is_quarantined_unchanged_and_writes_no_key_
         assert_eq!(fixture.next().await, Event::Acknowledged);
     }
     fixture.stop().await;
-    assert_eq!(std::fs::read_dir(fixture.folder.path()).expect("readable").count(), 0);
+    let runs = fixture.folder.path().join("runs");
+    let names: Vec<_> =
+        std::fs::read_dir(&runs).expect("readable").map(|entry| entry.expect("readable").file_name()).collect();
+    assert_eq!(names, [UNREADABLE_RUN]);
+    assert_eq!(std::fs::read_dir(fixture.folder.path()).expect("readable").count(), 2, "runs and .tmp");
+    assert_eq!(std::fs::read_dir(runs.join(UNREADABLE_RUN).join("quarantine")).expect("readable").count(), 2);
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_to_be_a_job_is_set_aside_unread() {
+    let mut fixture = Fixture::new();
+    fixture.start(Fake::Commits(1));
+    let body = Job { run: "x".repeat(MAX_MESSAGE_BYTES), ..job(0) }.encode().expect("JSON");
+    fixture.send(body).await;
+    assert_eq!(fixture.next().await, Event::Acknowledged);
+    fixture.stop().await;
+    let record = records_of(fixture.store.as_ref(), UNREADABLE_RUN).await.remove(0);
+    assert!(record.reason.contains("is longer than"), "{}", record.reason);
+    assert!(record.message.to_string().len() < 2_000);
+}
+
+#[tokio::test]
+async fn a_second_copy_of_a_running_job_waits_for_the_first_and_is_settled_with_it() {
+    let mut fixture = Fixture::new();
+    fixture.slots = 2;
+    fixture.start(Fake::RunsUntilStopped(fixture.queue.events.clone()));
+    fixture.send(encoded(0)).await;
+    assert_eq!(fixture.next().await, Event::Started);
+    fixture.send(encoded(0)).await;
+    while fixture.depth().await > 0 {
+        tokio::task::yield_now().await;
+    }
+    put_json(fixture.store.as_ref(), &run_key(RUN, CANCELLED), &json!({})).await.expect("written");
+    // Only one of them ran: there is no second start.
+    assert_eq!(fixture.next().await, Event::Result(Outcome::Cancelled));
+    assert_eq!(fixture.next().await, Event::Acknowledged);
+    assert_eq!(fixture.next().await, Event::Acknowledged);
+    fixture.stop().await;
+    assert_eq!(fixture.depth().await, 0);
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_do_three_jobs_in_a_row_hands_them_back_uncounted_and_stops() {
+    let mut fixture = Fixture::new();
+    fixture.start(Fake::Sick);
+    for n in 0..5 {
+        fixture.send(Job { id: format!("job-{n}"), ..job(0) }.encode().expect("JSON")).await;
+    }
+    for _ in 0..3 {
+        assert_eq!(fixture.next().await, Event::HandedBack);
+    }
+    let error = fixture.ended().await.expect_err("it is sick");
+    assert_eq!(error.kind(), ErrorKind::Unable);
+    assert!(error.chain().contains("the scratch folder is gone"), "{}", error.chain());
+    assert_eq!(fixture.depth().await, 5, "every job is there for other workers");
+    assert!(fixture.quarantine_record("job-0").await.is_none());
+}
+
+#[tokio::test]
+async fn a_training_at_its_time_limit_is_handed_back_once_it_has_saved_its_state() {
+    let mut fixture = Fixture::new();
+    fixture.limit_ms = 100;
+    fixture.start(Fake::SavesAndRuns);
+    fixture.send(encoded(0)).await;
+    assert_eq!(fixture.next().await, Event::HandedBack);
+    fixture.stop().await;
+    assert_eq!(fixture.depth().await, 1);
 }
 
 /// Log lines of this process.
@@ -212,6 +281,7 @@ async fn each_log_line_of_a_job_carries_its_run_job_kind_attempt_and_trailer() {
     let log = String::from_utf8(LOG.lock().expect("not poisoned").clone()).expect("UTF-8");
     let expected = json!({
         "name": "job", "run": RUN, "job": "a-logged-job", "kind": "extract", "attempt": 1, "trailer": "tt0001",
+        "worker": Identity::this_process().id(),
     });
     for message in ["job started", "line of an async thread", "line of a blocking thread", "job committed"] {
         let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();

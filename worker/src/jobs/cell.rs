@@ -13,40 +13,46 @@ use tokio_util::sync::CancellationToken;
 
 use super::checkpoints::Checkpoints;
 use super::context::Context;
-use super::stats::{JobStats, StepTimer};
+use super::progress::JobProgress;
 use crate::blocking;
 use jhalak_recommend::cell;
 
 /// Trains and tests the fold, and commits its result.
-pub(super) async fn run(context: &Arc<Context>, task: &CellTask, stop: CancellationToken) -> Result<JobStats> {
-    let mut stats = JobStats::default();
-    let mut timer = StepTimer::start();
+pub(super) async fn run(
+    context: &Arc<Context>,
+    task: &CellTask,
+    progress: &Arc<JobProgress>,
+    stop: CancellationToken,
+) -> Result<usize> {
+    progress.begin("load");
     let store = context.store.as_ref();
     let key = ArtifactKey::new(&task.recipe, &task.dataset);
     if artifact::committed(store, &key).await?.is_some() {
-        return Ok(stats);
+        return Ok(0);
     }
     let (dataset, features) = context.training_inputs.load(store, &task.dataset, &task.table_keys()).await?;
-    timer.end(&mut stats, "load");
+    progress.begin("train");
     let (cell, fold) = (task.cell.clone(), task.fold);
     let interval = Duration::from_millis(context.settings.worker.checkpoint_ms);
-    let checkpoints = Arc::new(Checkpoints::new(context.store.clone(), &key, interval));
+    let checkpoints = Arc::new(Checkpoints::new(context.store.clone(), &key, interval, progress.clone()));
     let resume = checkpoints.clone();
     let result = blocking::compute_until(&stop, move |stop| {
         cell::run_fold_resumed(&dataset, &features, &cell, fold, stop, resume.as_ref())
     })
     .await?;
-    timer.end(&mut stats, "train");
+    progress.begin("commit");
     let json = hash::canonical_json(
         &serde_json::to_value(&result).map_err(|e| Error::bug("a result does not serialise").with_source(e))?,
     );
     let files = vec![(RESULT_FILE, Body::Bytes(json.into()))];
     let facts = json!({ "cell": task.cell, "fold": task.fold });
-    match artifact::commit(store, &task.recipe, &task.dataset, files, facts).await? {
-        Commit::Committed => stats.committed += 1,
-        Commit::LostRace => tracing::info!(cell = %task.cell.name(), fold, "another worker committed the fold first"),
-    }
+    let committed = match artifact::commit(store, &task.recipe, &task.dataset, files, facts).await? {
+        Commit::Committed => 1,
+        Commit::LostRace => {
+            tracing::info!(cell = %task.cell.name(), fold, "another worker committed the fold first");
+            0
+        }
+    };
     checkpoints.remove().await;
-    timer.end(&mut stats, "commit");
-    Ok(stats)
+    Ok(committed)
 }

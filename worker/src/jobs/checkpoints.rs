@@ -17,6 +17,8 @@ use tokio::runtime::Handle;
 
 use jhalak_nn::Resume;
 
+use super::progress::JobProgress;
+
 /// The checkpoints of one fold's trainings.
 pub(super) struct Checkpoints {
     store: Arc<dyn ObjectStore>,
@@ -24,17 +26,23 @@ pub(super) struct Checkpoints {
     folder: String,
     interval: Duration,
     last: Mutex<Instant>,
+    progress: Arc<JobProgress>,
 }
 
 impl Checkpoints {
     /// Checkpoints of the fold whose result is committed at `key`. A new one is due `interval`
-    /// after the last one.
+    /// after the last one. Notes in `progress` that one was written.
     ///
     /// # Panics
     /// Outside of an async runtime.
-    pub(super) fn new(store: Arc<dyn ObjectStore>, key: &ArtifactKey, interval: Duration) -> Self {
+    pub(super) fn new(
+        store: Arc<dyn ObjectStore>,
+        key: &ArtifactKey,
+        interval: Duration,
+        progress: Arc<JobProgress>,
+    ) -> Self {
         let folder = key.checkpoint_folder();
-        Checkpoints { store, runtime: Handle::current(), folder, interval, last: Mutex::new(Instant::now()) }
+        Checkpoints { store, runtime: Handle::current(), folder, interval, last: Mutex::new(Instant::now()), progress }
     }
 
     fn key(&self, stage: &str) -> String {
@@ -77,8 +85,9 @@ impl Resume for Checkpoints {
 
     fn keep(&self, stage: &str, state: Vec<u8>) {
         let key = self.key(stage);
-        if let Err(error) = self.runtime.block_on(self.store.put(&key, Bytes::from(state))) {
-            tracing::warn!(key, %error, "cannot write a checkpoint");
+        match self.runtime.block_on(self.store.put(&key, Bytes::from(state))) {
+            Ok(()) => self.progress.note_saved(),
+            Err(error) => tracing::warn!(key, %error, "cannot write a checkpoint"),
         }
         if let Ok(mut last) = self.last.lock() {
             *last = Instant::now();

@@ -13,6 +13,9 @@ use super::training_inputs::TrainingInputs;
 use crate::scratch::Scratch;
 use jhalak_models::inference::Models;
 
+/// Stores of trailers that are kept open.
+const MAX_SOURCES: usize = 16;
+
 /// What the jobs of one worker share.
 pub struct Context {
     /// The store of the artifacts.
@@ -47,17 +50,72 @@ impl Context {
         })
     }
 
-    /// Returns the store at `url`, which holds trailers: the worker's own or another, opened once.
+    /// Returns the store at `url`, which holds trailers: the worker's own or one that the setting
+    /// worker.sources allows, opened once.
+    ///
+    /// # Errors
+    /// Permission for any other location: a message must not open what the worker alone may read.
     pub(super) async fn source(&self, url: &str) -> Result<Arc<dyn ObjectStore>> {
-        if url == self.store.url() {
+        let own = self.store.url();
+        if url == own {
             return Ok(self.store.clone());
+        }
+        let is_allowed = [&own].into_iter().chain(&self.settings.worker.sources).any(|root| contains(root, url));
+        if !is_allowed || (own.starts_with("s3://") && !url.starts_with("s3://")) {
+            return Err(Error::permission(format!(
+                "the trailer is in {}, which this worker may not read: add the location of the dataset to worker.sources",
+                url.escape_debug()
+            )));
         }
         let mut sources = self.sources.lock().await;
         if let Some(source) = sources.get(url) {
             return Ok(source.clone());
         }
-        let source = store::open(url, &self.settings.s3).await?;
+        let source = store::open_to_read(url, &self.settings.s3).await?;
+        if sources.len() >= MAX_SOURCES {
+            sources.clear();
+        }
         sources.insert(url.to_string(), source.clone());
         Ok(source)
+    }
+}
+
+/// Whether the location `url` is `root` or lies below it. A location with `..` lies nowhere.
+fn contains(root: &str, url: &str) -> bool {
+    let path = |location: &str| location.strip_prefix("file://").unwrap_or(location).trim_end_matches('/').to_string();
+    let (root, url) = (path(root), path(url));
+    let rest = match url.strip_prefix(&root) {
+        Some(rest) if !root.is_empty() => rest,
+        _ => return false,
+    };
+    (rest.is_empty() || rest.starts_with('/')) && !url.split('/').any(|part| part == ".." || part == ".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::contains;
+
+    #[test]
+    fn a_source_contains_what_lies_below_it_alone() {
+        for (root, url) in [
+            ("s3://films/dataset", "s3://films/dataset"),
+            ("s3://films/dataset/", "s3://films/dataset/2026"),
+            ("s3://films", "s3://films/dataset"),
+            ("file:///data", "file:///data/films"),
+            ("/data", "file:///data/films"),
+        ] {
+            assert!(contains(root, url), "{root} {url}");
+        }
+        for (root, url) in [
+            ("s3://films/dataset", "s3://films/dataset2"),
+            ("s3://films/dataset", "s3://films"),
+            ("s3://films", "s3://films-of-others/x"),
+            ("file:///data", "file:///data/../etc"),
+            ("file:///data", "s3://data"),
+            ("", "file:///etc"),
+            ("/", "file:///etc"),
+        ] {
+            assert!(!contains(root, url), "{root} {url}");
+        }
     }
 }

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
-use super::stats::{JobStats, StepTimer};
+use super::progress::JobProgress;
 use crate::blocking;
 use crate::scratch::JobFolder;
 use jhalak_media::keyframes::archive::FILE_NAME as KEYFRAMES_FILE;
@@ -39,9 +39,13 @@ use jhalak_models::inference::Models;
 const OBJECTS_FILE: &str = "objects.json";
 
 /// Makes and commits the task's missing artifacts.
-pub(super) async fn run(context: &Arc<Context>, task: &ExtractTask, stop: CancellationToken) -> Result<JobStats> {
-    let mut stats = JobStats::default();
-    let mut timer = StepTimer::start();
+pub(super) async fn run(
+    context: &Arc<Context>,
+    task: &ExtractTask,
+    progress: &JobProgress,
+    stop: CancellationToken,
+) -> Result<usize> {
+    progress.begin("look");
     let mut missing = Vec::new();
     for recipe in &task.wanted {
         if artifact::committed(context.store.as_ref(), &ArtifactKey::new(recipe, &task.trailer.subject))
@@ -51,14 +55,13 @@ pub(super) async fn run(context: &Arc<Context>, task: &ExtractTask, stop: Cancel
             missing.push(recipe);
         }
     }
-    timer.end(&mut stats, "look");
+    progress.begin("wait");
     let decodes = missing.iter().any(|recipe| recipe.kind != ArtifactKind::VideoEmbedding);
     let folder = tokio::select! {
         folder = context.scratch.job_folder(if decodes { task.trailer.size } else { 0 }) => folder?,
         () = stop.cancelled() => return Err(Error::cancelled("the worker is stopping")),
     };
-    timer.end(&mut stats, "wait");
-    let mut extraction = Extraction { context, task, folder, decoded: None, timer, stats };
+    let mut extraction = Extraction { context, task, folder, decoded: None, progress, committed: 0 };
     if decodes {
         extraction.decode(&missing, &stop).await?;
     }
@@ -68,7 +71,7 @@ pub(super) async fn run(context: &Arc<Context>, task: &ExtractTask, stop: Cancel
         }
         extraction.make(recipe).await?;
     }
-    Ok(extraction.stats)
+    Ok(extraction.committed)
 }
 
 /// The work of one job on one trailer.
@@ -77,8 +80,9 @@ struct Extraction<'a> {
     task: &'a ExtractTask,
     folder: JobFolder,
     decoded: Option<DecodeReport>,
-    timer: StepTimer,
-    stats: JobStats,
+    progress: &'a JobProgress,
+    /// Artifacts that this job committed.
+    committed: usize,
 }
 
 impl Extraction<'_> {
@@ -92,12 +96,13 @@ impl Extraction<'_> {
 
     /// Downloads the trailer and decodes it once for all missing artifacts.
     async fn decode(&mut self, missing: &[&Recipe], stop: &CancellationToken) -> Result<()> {
+        self.progress.begin("fetch");
         let fetching = fetch(self.context, &self.task.trailer, self.folder.path());
         let file = tokio::select! {
             file = fetching => file?,
             () = stop.cancelled() => return Err(Error::cancelled("the worker is stopping")),
         };
-        self.timer.end(&mut self.stats, "fetch");
+        self.progress.begin("decode");
         fault_point::reach("after-download");
         let mut request = DecodeRequest::new(&self.subject().id, file, self.folder.path());
         let mut detector = None;
@@ -128,12 +133,12 @@ impl Extraction<'_> {
             None => jhalak_media::sandbox::decode(program, &request, &limits, stop).await?,
         };
         self.decoded = Some(report);
-        self.timer.end(&mut self.stats, "decode");
         fault_point::reach("after-decode");
         Ok(())
     }
 
     async fn make(&mut self, recipe: &Recipe) -> Result<()> {
+        self.progress.begin(recipe.kind.name());
         let (files, facts) = match recipe.kind {
             ArtifactKind::Keyframes => self.keyframes(&recipe.parse()?)?,
             ArtifactKind::Scenes => self.scenes()?,
@@ -142,17 +147,16 @@ impl Extraction<'_> {
             ArtifactKind::AudioEmbedding => self.audio_embedding(recipe).await?,
             other => return Err(Error::invalid(format!("an extraction job cannot make {} artifacts", other.name()))),
         };
-        self.timer.end(&mut self.stats, recipe.kind.name());
+        self.progress.begin("commit");
         if matches!(recipe.kind, ArtifactKind::VideoEmbedding | ArtifactKind::AudioEmbedding) {
             fault_point::reach("after-embedding");
         }
         match artifact::commit(self.store(), recipe, self.subject(), files, facts).await? {
-            Commit::Committed => self.stats.committed += 1,
+            Commit::Committed => self.committed += 1,
             Commit::LostRace => {
                 tracing::info!(artifact = recipe.kind.name(), "another worker committed the artifact first")
             }
         }
-        self.timer.end(&mut self.stats, "commit");
         fault_point::reach("after-commit");
         Ok(())
     }
@@ -314,11 +318,12 @@ fn set_of(report: &DecodeReport, strategy: Strategy) -> Option<&KeyframeSet> {
 }
 
 fn loaded(context: &Context) -> Result<&Models> {
-    context.models.as_ref().ok_or_else(|| Error::transient("this worker was started without models"))
+    context.models.as_ref().ok_or_else(|| Error::unable("this worker was started without models"))
 }
 
 /// Downloads the trailer to the job's folder and checks that it is the file that was planned.
 async fn fetch(context: &Context, trailer: &Trailer, folder: &Path) -> Result<PathBuf> {
+    trailer.check_tag()?;
     let source = context.source(&trailer.store).await?;
     let extension = Path::new(&trailer.key)
         .extension()

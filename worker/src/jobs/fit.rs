@@ -9,21 +9,25 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
-use super::stats::{JobStats, StepTimer};
+use super::progress::JobProgress;
 use crate::blocking;
 use jhalak_recommend::serving::{FitRequest, fit_all};
 
 /// Fits the models and commits their files.
-pub(super) async fn run(context: &Arc<Context>, task: &FitTask, stop: CancellationToken) -> Result<JobStats> {
-    let mut stats = JobStats::default();
-    let mut timer = StepTimer::start();
+pub(super) async fn run(
+    context: &Arc<Context>,
+    task: &FitTask,
+    progress: &Arc<JobProgress>,
+    stop: CancellationToken,
+) -> Result<usize> {
+    progress.begin("load");
     let store = context.store.as_ref();
     let key = ArtifactKey::new(&task.recipe, &task.dataset);
     if artifact::committed(store, &key).await?.is_some() {
-        return Ok(stats);
+        return Ok(0);
     }
     let (dataset, features) = context.training_inputs.load(store, &task.dataset, &task.table_keys()).await?;
-    timer.end(&mut stats, "load");
+    progress.begin("train");
     let (spec, content) = (task.fit.clone(), task.dataset.content.to_string());
     let tables = task.recipe.upstream.iter().map(ToString::to_string).collect();
     let files = blocking::compute_until(&stop, move |stop| {
@@ -31,13 +35,15 @@ pub(super) async fn run(context: &Arc<Context>, task: &FitTask, stop: Cancellati
         fit_all(&request, 1, stop, |_| {})
     })
     .await?;
-    timer.end(&mut stats, "train");
+    progress.begin("commit");
     let bodies = files.iter().map(|(name, bytes)| (name.as_str(), Body::Bytes(bytes.clone().into()))).collect();
     let facts = json!({ "fit": task.fit });
-    match artifact::commit(store, &task.recipe, &task.dataset, bodies, facts).await? {
-        Commit::Committed => stats.committed += 1,
-        Commit::LostRace => tracing::info!("another worker committed the final model first"),
-    }
-    timer.end(&mut stats, "commit");
-    Ok(stats)
+    let committed = match artifact::commit(store, &task.recipe, &task.dataset, bodies, facts).await? {
+        Commit::Committed => 1,
+        Commit::LostRace => {
+            tracing::info!("another worker committed the final model first");
+            0
+        }
+    };
+    Ok(committed)
 }

@@ -7,7 +7,7 @@ mod context;
 mod extract;
 mod fit;
 mod probe;
-mod stats;
+mod progress;
 mod training_inputs;
 
 use std::sync::Arc;
@@ -18,16 +18,22 @@ use tokio_util::sync::CancellationToken;
 
 pub use context::Context;
 pub use extract::decode_limits;
-pub use stats::JobStats;
+pub use progress::JobProgress;
 
-/// Runs a job until each of its artifacts is committed, or `stop` is cancelled.
+/// Runs a job until each of its artifacts is committed, or `stop` is cancelled. Returns the number of
+/// artifacts that it committed.
 ///
 /// # Errors
-/// Their kind decides: a transient one is tried again, Cancelled hands the job back, every other
-/// one quarantines it.
-pub async fn run(context: &Arc<Context>, job: &Job, stop: CancellationToken) -> Result<JobStats> {
+/// Their kind decides: a transient one is tried again, Cancelled and Unable hand the job back, every
+/// other one quarantines it unless this worker is found to be the cause.
+pub async fn run(
+    context: &Arc<Context>,
+    job: &Job,
+    progress: &Arc<JobProgress>,
+    stop: CancellationToken,
+) -> Result<usize> {
     if job.store != context.store.url() {
-        return Err(Error::transient(format!(
+        return Err(Error::unable(format!(
             "the run is in {} and this worker writes to {}: start workers with the run's store",
             job.store,
             context.store.url()
@@ -35,7 +41,7 @@ pub async fn run(context: &Arc<Context>, job: &Job, stop: CancellationToken) -> 
     }
     // By another contract this worker would commit bytes that do not match the recipe.
     if let Some(recipe) = job.task.recipes().into_iter().find(|recipe| recipe.contract != recipe.kind.contract()) {
-        return Err(Error::transient(format!(
+        return Err(Error::unable(format!(
             "the job asks for contract {} of {} and this worker knows {}: start workers of the coordinator's version",
             recipe.contract,
             recipe.kind.name(),
@@ -43,9 +49,9 @@ pub async fn run(context: &Arc<Context>, job: &Job, stop: CancellationToken) -> 
         )));
     }
     match &job.task {
-        Task::Extract(task) => extract::run(context, task, stop).await,
-        Task::Cell(task) => cell::run(context, task, stop).await,
-        Task::Fit(task) => fit::run(context, task, stop).await,
+        Task::Extract(task) => extract::run(context, task, progress, stop).await,
+        Task::Cell(task) => cell::run(context, task, progress, stop).await,
+        Task::Fit(task) => fit::run(context, task, progress, stop).await,
         Task::Probe(task) => probe::run(context, task).await,
     }
 }
@@ -56,7 +62,7 @@ mod tests {
     use jhalak_common::ErrorKind;
     use jhalak_common::artifact::{self, ArtifactKind, Recipe, Subject};
     use jhalak_common::queue::WorkKind;
-    use jhalak_common::run::job::{ExtractTask, MESSAGE_VERSION, ProbeTask, Trailer};
+    use jhalak_common::run::job::{ExtractTask, ProbeTask, Trailer};
     use jhalak_common::settings::Settings;
     use jhalak_common::store::local::LocalStore;
     use jhalak_common::{hash, store::ObjectStore};
@@ -78,16 +84,15 @@ mod tests {
     }
 
     fn job(context: &Context, task: Task) -> Job {
-        let (id, run, store) = ("one".into(), "run".into(), context.store.url());
-        Job { version: MESSAGE_VERSION, id, run, store, attempt: 0, task }
+        Job::new("one", "run", context.store.url(), task)
     }
 
     fn probe(recipe: Recipe) -> Task {
         Task::Probe(ProbeTask { workers: WorkKind::Train, subject: subject(), recipe: Some(recipe) })
     }
 
-    async fn run_now(context: &Arc<Context>, job: &Job) -> Result<JobStats> {
-        run(context, job, CancellationToken::new()).await
+    async fn run_now(context: &Arc<Context>, job: &Job) -> Result<usize> {
+        run(context, job, &Arc::new(JobProgress::new()), CancellationToken::new()).await
     }
 
     #[tokio::test]
@@ -97,9 +102,9 @@ mod tests {
             |contract: u32| probe(Recipe { contract, ..Recipe::new(ArtifactKind::Probe, json!({})).expect("JSON") });
         let known = ArtifactKind::Probe.contract();
         let error = run_now(&context, &job(&context, probe(known + 1))).await.expect_err("a newer contract");
-        assert_eq!(error.kind(), ErrorKind::Transient, "another worker may know it");
+        assert_eq!(error.kind(), ErrorKind::Unable, "another worker may know it");
         assert!(error.to_string().contains("the coordinator's version"), "{error}");
-        assert_eq!(run_now(&context, &job(&context, probe(known))).await.expect("its own").committed, 1);
+        assert_eq!(run_now(&context, &job(&context, probe(known))).await.expect("its own"), 1);
     }
 
     #[tokio::test]
@@ -108,7 +113,7 @@ mod tests {
         let recipe = Recipe::new(ArtifactKind::Probe, json!({})).expect("JSON");
         let job = Job { store: "s3://other".into(), ..job(&context, probe(recipe)) };
         let error = run_now(&context, &job).await.expect_err("another store");
-        assert_eq!(error.kind(), ErrorKind::Transient);
+        assert_eq!(error.kind(), ErrorKind::Unable);
         assert!(error.to_string().contains("s3://other"), "{error}");
     }
 
@@ -123,6 +128,6 @@ mod tests {
         assert_eq!(run_now(&context, &job).await.expect_err("no trailer").kind(), ErrorKind::NotFound);
         let store: &dyn ObjectStore = context.store.as_ref();
         artifact::commit(store, &scenes, &subject(), Vec::new(), json!({})).await.expect("committed");
-        assert_eq!(run_now(&context, &job).await.expect("nothing is missing").committed, 0);
+        assert_eq!(run_now(&context, &job).await.expect("nothing is missing"), 0);
     }
 }

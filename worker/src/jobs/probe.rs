@@ -6,18 +6,14 @@ use jhalak_common::{Error, Result};
 use serde_json::json;
 
 use super::context::Context;
-use super::stats::JobStats;
 
 /// Commits the probe's record, if it asks for one.
-pub(super) async fn run(context: &Context, task: &ProbeTask) -> Result<JobStats> {
-    let mut stats = JobStats::default();
-    let Some(recipe) = &task.recipe else { return Ok(stats) };
+pub(super) async fn run(context: &Context, task: &ProbeTask) -> Result<usize> {
+    let Some(recipe) = &task.recipe else { return Ok(0) };
     if recipe.kind != artifact::ArtifactKind::Probe {
         return Err(Error::invalid(format!("a probe job cannot make {} artifacts", recipe.kind.name())));
     }
     let store = context.store.as_ref();
-    if artifact::commit(store, recipe, &task.subject, Vec::new(), json!({})).await? == Commit::Committed {
-        stats.committed = 1;
-    }
-    Ok(stats)
+    let commit = artifact::commit(store, recipe, &task.subject, Vec::new(), json!({})).await?;
+    Ok(usize::from(commit == Commit::Committed))
 }

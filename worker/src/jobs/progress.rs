@@ -1,30 +1,81 @@
-//! What a job reports of itself: how many artifacts it committed, and the seconds of its steps.
+//! What a running job reports of itself: its step, the seconds of its steps, and whether it saved a
+//! state to resume from.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// What a job did, for its result and the log.
-#[derive(Debug, Default)]
-pub struct JobStats {
-    /// Artifacts that this job committed.
-    pub committed: usize,
-    /// Seconds of each step, by the step's name.
-    pub seconds: BTreeMap<String, f64>,
+/// What a running job reports of itself, also when it fails.
+#[derive(Debug)]
+pub struct JobProgress {
+    steps: Mutex<Steps>,
+    saved: AtomicBool,
 }
 
-/// Measures the steps of a job.
-pub(super) struct StepTimer(Instant);
+#[derive(Debug)]
+struct Steps {
+    current: String,
+    since: jiff::Timestamp,
+    began: Instant,
+    seconds: BTreeMap<String, f64>,
+}
 
-impl StepTimer {
-    /// Starts the first step.
-    pub(super) fn start() -> Self {
-        StepTimer(Instant::now())
+impl Default for JobProgress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl JobProgress {
+    /// A job that waits for a slot: the step `wait`.
+    pub fn new() -> Self {
+        let steps = Steps {
+            current: "wait".into(),
+            since: jiff::Timestamp::now(),
+            began: Instant::now(),
+            seconds: BTreeMap::new(),
+        };
+        JobProgress { steps: Mutex::new(steps), saved: AtomicBool::new(false) }
     }
 
-    /// Ends a step: adds the time since the end of the last one to `step`.
-    pub(super) fn end(&mut self, stats: &mut JobStats, step: &str) {
+    fn steps(&self) -> MutexGuard<'_, Steps> {
+        // No code that holds the lock can panic halfway through a change.
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the current step and begins `step`.
+    pub fn begin(&self, step: &str) {
+        let mut steps = self.steps();
         let now = Instant::now();
-        *stats.seconds.entry(step.to_string()).or_default() += (now - self.0).as_secs_f64();
-        self.0 = now;
+        let took = (now - steps.began).as_secs_f64();
+        let ended = std::mem::replace(&mut steps.current, step.to_string());
+        *steps.seconds.entry(ended).or_default() += took;
+        (steps.began, steps.since) = (now, jiff::Timestamp::now());
+    }
+
+    /// Returns the current step and when it began.
+    pub fn step(&self) -> (String, jiff::Timestamp) {
+        let steps = self.steps();
+        (steps.current.clone(), steps.since)
+    }
+
+    /// Returns the seconds of each step so far, by the step's name: for the operator, never part of
+    /// an artifact.
+    pub fn seconds(&self) -> BTreeMap<String, f64> {
+        let steps = self.steps();
+        let mut seconds = steps.seconds.clone();
+        *seconds.entry(steps.current.clone()).or_default() += steps.began.elapsed().as_secs_f64();
+        seconds
+    }
+
+    /// Notes that the job has saved a state from which another attempt resumes.
+    pub fn note_saved(&self) {
+        self.saved.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the job has saved such a state.
+    pub fn has_saved(&self) -> bool {
+        self.saved.load(Ordering::SeqCst)
     }
 }

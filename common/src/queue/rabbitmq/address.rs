@@ -13,6 +13,7 @@ use super::fault::{self, Fault};
 use super::session::Session;
 use super::topology::Topology;
 use crate::error::{Error, Result};
+use crate::process::Identity;
 use crate::settings::QueueSettings;
 use crate::settings::ca_file;
 
@@ -53,7 +54,7 @@ impl Address {
     pub(super) async fn connect(&self, role: &'static str, topology: &Topology) -> Result<Session> {
         let limit = self.timeout;
         let properties = ConnectionProperties::default()
-            .with_connection_name(format!("jhalak {role}, process {}", std::process::id()).into());
+            .with_connection_name(format!("jhalak {role}, {}", Identity::this_process().id()).into());
         let opening = async {
             let runtime = lapin::runtime::default_runtime()?;
             let authorities = self.authorities.clone();

@@ -96,6 +96,14 @@ impl Link {
         }
     }
 
+    /// Returns the broker's reason while it takes no messages.
+    pub(super) fn blocked(&self) -> Option<String> {
+        match &*self.state.borrow() {
+            State::Up(session) => session.blocked(),
+            State::Down(_) | State::Stopped => None,
+        }
+    }
+
     /// Closes the connection permanently.
     pub(super) async fn stop(&self) {
         self.stop.cancel();
@@ -158,11 +166,26 @@ impl Supervisor {
     }
 }
 
-/// Waits until the connection is lost.
+/// Waits until the connection is lost. Reports it when the broker takes no messages.
 async fn wait_for_loss(session: &Session) {
     let mut events: BoxStream<'static, Event> = session.connection.events_listener().boxed();
     while !session.is_lost() {
-        // An event only triggers a check.
-        tokio::select! { _ = events.next() => {}, () = sleep(CHECK_INTERVAL) => {}, () = session.lost() => {} }
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = sleep(CHECK_INTERVAL) => None,
+            () = session.lost() => None,
+        };
+        // Every other event only triggers a check.
+        match event {
+            Some(Event::ConnectionBlocked(reason)) => {
+                warn!(reason, "RabbitMQ takes no messages: publishing waits until it has memory and disk again");
+                session.set_blocked(Some(reason));
+            }
+            Some(Event::ConnectionUnblocked) => {
+                info!("RabbitMQ takes messages again");
+                session.set_blocked(None);
+            }
+            _ => {}
+        }
     }
 }

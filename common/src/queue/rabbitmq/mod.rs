@@ -32,7 +32,7 @@ use self::connection::Link;
 use self::consumer::{RabbitDeliveries, Source};
 use self::publisher::Publisher;
 use self::topology::Topology;
-use super::interface::{Channel, Deliveries, Queue, WorkKind};
+use super::interface::{Backlog, Channel, Deliveries, Queue, WorkKind};
 use crate::error::{Error, Result};
 use crate::settings::{QueueSettings, redact_url};
 
@@ -134,6 +134,30 @@ impl Queue for RabbitQueue {
         timeout(REQUEST_TIMEOUT, asking).await.unwrap_or_else(|_| {
             Err(Error::transient(format!("the broker did not report the length of {queue} in time")))
         })
+    }
+
+    async fn backlog(&self, kind: WorkKind) -> Result<Backlog> {
+        self.broker.check(None)?;
+        let topology = &self.broker.topology;
+        let asking = async {
+            let session = self.broker.consuming.session(None).await?;
+            let gone = || Error::transient(format!("a queue of {} jobs no longer exists on the broker", kind.name()));
+            let work = topology.inspect(&session.connection, &Channel::Work(kind)).await?.ok_or_else(gone)?;
+            let mut backlog =
+                Backlog { ready: u64::from(work.message_count()), delayed: 0, consumers: work.consumer_count() };
+            for queue in topology.retry_queues(kind) {
+                let tier = topology.inspect_queue(&session.connection, &queue).await?.ok_or_else(gone)?;
+                backlog.delayed += u64::from(tier.message_count());
+            }
+            Ok(backlog)
+        };
+        timeout(REQUEST_TIMEOUT, asking).await.unwrap_or_else(|_| {
+            Err(Error::transient(format!("the broker did not report the backlog of {} jobs in time", kind.name())))
+        })
+    }
+
+    fn blocked(&self) -> Option<String> {
+        self.broker.publisher.link.blocked()
     }
 
     async fn close(&self) {

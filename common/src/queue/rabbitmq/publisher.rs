@@ -9,7 +9,7 @@ use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Confirmation};
 use tokio::time::{Instant, timeout_at};
-use tracing::debug;
+use tracing::warn;
 
 use super::connection::{Link, RECONNECT_BACKOFF};
 use super::fault;
@@ -53,6 +53,8 @@ impl Publisher {
     ) -> Result<()> {
         let mut backoff = RECONNECT_BACKOFF;
         let mut last = String::from("it did not confirm");
+        let mut warned = false;
+        let mut failed_on: Option<Arc<Session>> = None;
         loop {
             let session = self.link.session(Some(deadline)).await?;
             let answer = tokio::select! {
@@ -74,15 +76,25 @@ impl Publisher {
                 Ok(Err(error)) if error.kind() != ErrorKind::Transient => {
                     return Err(error.context(format!("a message to {}", route.key)));
                 }
-                Ok(Err(error)) => last = error.to_string(),
+                Ok(Err(error)) => {
+                    last = error.to_string();
+                    // Twice on one connection: the exchange was deleted. The next connection declares
+                    // the topology again.
+                    if failed_on.replace(session.clone()).is_some_and(|before| Arc::ptr_eq(&before, &session)) {
+                        session.mark_lost();
+                    }
+                }
                 Err(_) => {
+                    let why = session.blocked().unwrap_or(last);
                     return Err(Error::transient(format!(
-                        "the broker did not accept a message to {} in time: {last}",
+                        "the broker did not accept a message to {} in time: {why}",
                         route.key
                     )));
                 }
             }
-            debug!(to = route.key, why = last, "publishing again");
+            if !std::mem::replace(&mut warned, true) {
+                warn!(to = route.key, why = last, "RabbitMQ did not take a message: publishing it again");
+            }
             backoff.wait().await;
         }
     }

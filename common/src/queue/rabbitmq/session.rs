@@ -1,6 +1,7 @@
 //! One connection from its opening to its loss.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use lapin::Connection;
@@ -18,11 +19,30 @@ pub(super) struct Session {
     lost: CancellationToken,
     confirming: Mutex<BTreeMap<String, lapin::Channel>>,
     pub(super) opened: Instant,
+    /// The broker's reason while it takes no messages on this connection.
+    blocked: std::sync::Mutex<Option<String>>,
 }
 
 impl Session {
     pub(super) fn new(connection: Connection) -> Self {
-        Session { connection, lost: CancellationToken::new(), confirming: Mutex::default(), opened: Instant::now() }
+        Session {
+            connection,
+            lost: CancellationToken::new(),
+            confirming: Mutex::default(),
+            opened: Instant::now(),
+            blocked: std::sync::Mutex::default(),
+        }
+    }
+
+    /// Notes that the broker blocks this connection, or with None that it takes messages again.
+    pub(super) fn set_blocked(&self, reason: Option<String>) {
+        // No code that holds the lock can panic.
+        *self.blocked.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    /// Returns the broker's reason while it takes no messages.
+    pub(super) fn blocked(&self) -> Option<String> {
+        self.blocked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Marks this connection as unusable: the supervisor reconnects.

@@ -141,14 +141,23 @@ impl Topology {
         channel.close(200, "declared".into()).await.map_err(|e| fault::read(&e).error("to close a channel"))
     }
 
+    /// Returns the queues of all retry tiers of `kind`.
+    pub(super) fn retry_queues(&self, kind: WorkKind) -> Vec<String> {
+        (0..self.delays.len()).map(|tier| self.retry_queue(kind, tier)).collect()
+    }
+
     /// Returns the state of the queue of `of`; None if it does not exist.
     pub(super) async fn inspect(&self, connection: &Connection, of: &Channel) -> Result<Option<lapin::Queue>> {
-        let queue = self.queue(of);
+        self.inspect_queue(connection, &self.queue(of)).await
+    }
+
+    /// Returns the state of a queue; None if it does not exist.
+    pub(super) async fn inspect_queue(&self, connection: &Connection, queue: &str) -> Result<Option<lapin::Queue>> {
         let failed = |fault: Fault| fault.error(&format!("to look at the queue {queue}"));
         // A separate channel, because the broker closes it if the queue does not exist.
         let channel = connection.create_channel().await.map_err(|e| failed(fault::read(&e)))?;
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-        match channel.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await {
+        match channel.queue_declare(queue.into(), passive, FieldTable::default()).await {
             Ok(known) => Ok(Some(known)),
             Err(error) => match fault::read(&error) {
                 Fault::NotFound(_) => Ok(None),

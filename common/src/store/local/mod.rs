@@ -46,6 +46,16 @@ impl LocalStore {
     /// # Errors
     /// InvalidInput if `root` is empty or a file.
     pub fn open(root: impl AsRef<Path>) -> Result<LocalStore> {
+        let store = Self::open_to_read(root)?;
+        remove_abandoned(&store.root.join(UNFINISHED), ABANDONED_AFTER);
+        Ok(store)
+    }
+
+    /// Opens a folder that belongs to others: does not remove unfinished writes.
+    ///
+    /// # Errors
+    /// InvalidInput if `root` is empty or a file.
+    pub fn open_to_read(root: impl AsRef<Path>) -> Result<LocalStore> {
         let given = root.as_ref();
         if given.as_os_str().is_empty() {
             return Err(Error::invalid("the store names no folder: write file:///path or a path"));
@@ -55,7 +65,6 @@ impl LocalStore {
         if root.exists() && !root.is_dir() {
             return Err(Error::invalid(format!("the store {} is not a folder: name a folder", root.display())));
         }
-        remove_abandoned(&root.join(UNFINISHED), ABANDONED_AFTER);
         Ok(LocalStore { root: root.into() })
     }
 

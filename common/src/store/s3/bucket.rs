@@ -15,7 +15,7 @@ use super::connect::{Connection, connect};
 use super::errors::{self, Fault};
 use super::operation::Operation;
 use crate::error::{Error, Result};
-use crate::settings::S3Settings;
+use crate::settings::{S3Settings, shown_location};
 use crate::store::interface::ObjectMeta;
 use crate::store::key::check_key;
 
@@ -47,15 +47,17 @@ impl Bucket {
     /// InvalidInput if the bucket's name, the prefix or the endpoint is not valid.
     pub(super) async fn open(bucket: &str, prefix: &str, settings: &S3Settings) -> Result<Bucket> {
         if bucket.is_empty() || !bucket.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
-            return Err(Error::invalid(format!(
-                "`{bucket}` is not a bucket name: write s3://bucket/prefix; credentials come from the environment"
-            )));
+            // It may be the start of a password.
+            return Err(Error::invalid(
+                "the store names no valid bucket: write s3://bucket/prefix; credentials come from the environment",
+            ));
         }
         let prefix = prefix.trim_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         if !prefix.is_empty() {
-            check_key(&prefix[..prefix.len() - 1])
-                .map_err(|e| e.context(format_args!("the store s3://{bucket}/{prefix}")))?;
+            check_key(&prefix[..prefix.len() - 1]).map_err(|e| {
+                e.context(format_args!("the store {}", shown_location(&format!("s3://{bucket}/{prefix}"))))
+            })?;
         }
         let Connection { client, server, aws } = connect(settings).await?;
         Ok(Bucket {

@@ -14,8 +14,8 @@ use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation,
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 
 use crate::error::{Error, Result};
-use crate::settings::S3Settings;
 use crate::settings::ca_file;
+use crate::settings::{S3Settings, is_unambiguous};
 
 /// A client, and facts of its server for errors and listings.
 pub(super) struct Connection {
@@ -92,6 +92,9 @@ fn check_endpoint(endpoint: &str) -> Result<String> {
         Error::invalid(format!("the S3 endpoint (setting s3.endpoint) {why}: write http://host:port or https://host"))
     };
     let url = url::Url::parse(endpoint).map_err(|e| wrong("is not a URL").with_source(e))?;
+    if !is_unambiguous(endpoint) {
+        return Err(wrong("can be read in two ways"));
+    }
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(wrong("is not an http or https URL"));
     }

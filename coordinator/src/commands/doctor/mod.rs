@@ -8,20 +8,21 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use jhalak_common::artifact::{ArtifactKey, ArtifactKind, Recipe, Subject};
 use jhalak_common::process::exit;
-use jhalak_common::run::job::{Job, JobResult, MESSAGE_VERSION, Outcome, ProbeTask, Task};
+use jhalak_common::run::job::{Job, JobResult, Outcome, ProbeTask, Task};
 use jhalak_common::settings::{Settings, redact_url};
 use jhalak_common::{Error, Result, hash, queue, store};
 use serde_json::{Value, json};
 
 use crate::artifacts::integrity;
 use crate::console::output::Output;
+use crate::run::run_integrity;
 
 /// Check store, queue, models and workers, or stored artifacts
 ///
 /// Checks the store, the queue, ONNX Runtime and the models, and exits with 5 if a check fails.
 ///
 /// With --store (alone or with a URL), checks the artifacts in the store instead: reports commit records whose files are
-/// missing or changed, and exits with 3 if any remain unrepaired.
+/// missing or changed, and runs whose report counts other trailers than the store holds. Exits with 3 if any remain.
 #[derive(Args)]
 #[command(after_help = "Examples:
   # Check everything that a run needs
@@ -107,6 +108,10 @@ impl Doctor {
                 store.delete(&damage.commit).await?;
             }
         }
+        let runs = run_integrity::check_runs(store.as_ref()).await?;
+        for run in &runs {
+            text.push_str(&format!("{}: {}\n", run.run, run.why));
+        }
         text.push_str(&format!("{}: {} artifacts are intact", store.url(), found.sound));
         if found.uncommitted > 0 {
             text.push_str(&format!(", {} are uncommitted (never read)", found.uncommitted));
@@ -116,8 +121,9 @@ impl Doctor {
             (n, true) => format!(", {n} were damaged: their records are removed, and the next run makes them again"),
             (n, false) => format!(", {n} are damaged: --repair lets the next run make them again"),
         });
-        output.print(&json!({ "repaired": self.repair, "found": found }), &text)?;
-        Ok(if found.damaged.is_empty() || self.repair { exit::DONE } else { exit::INVALID })
+        output.print(&json!({ "repaired": self.repair, "found": found, "runs": runs }), &text)?;
+        let is_sound = (found.damaged.is_empty() || self.repair) && runs.is_empty();
+        Ok(if is_sound { exit::DONE } else { exit::INVALID })
     }
 }
 
@@ -137,12 +143,21 @@ async fn check_store(settings: &Settings) -> Result<String> {
 
 async fn check_queue(settings: &Settings) -> Result<String> {
     let queue = queue::open(&settings.queue, &settings.rabbitmq).await?;
-    let mut waiting = Vec::new();
-    for kind in queue::WorkKind::ALL {
-        waiting.push(format!("{} {}", queue.depth(&queue::Channel::Work(kind)).await?, kind.name()));
+    let asked = async {
+        let mut waiting = Vec::new();
+        for kind in queue::WorkKind::ALL {
+            let queue::Backlog { ready, delayed, consumers } = queue.backlog(kind).await?;
+            waiting.push(format!("{} {} jobs for {consumers} workers", ready + delayed, kind.name()));
+        }
+        let letters = queue.depth(&queue::Channel::Quarantine).await?;
+        if let Some(reason) = queue.blocked() {
+            return Err(Error::transient(format!("the broker takes no messages: {reason}")));
+        }
+        Ok(format!("reachable; waiting: {}; dead letters: {letters}", waiting.join(", ")))
     }
+    .await;
     queue.close().await;
-    Ok(format!("reachable; waiting jobs: {}", waiting.join(", ")))
+    asked
 }
 
 /// Wait for the answer to a probe; long, since all slots of a worker may be busy.
@@ -158,7 +173,7 @@ async fn probe(settings: &Settings, kind: queue::WorkKind) -> Result<String> {
     let subject = Subject { id: run.clone(), content: hash::of_bytes(run.as_bytes()) };
     let place = ArtifactKey::new(&recipe, &subject).commit();
     let task = Task::Probe(ProbeTask { workers: kind, subject, recipe: Some(recipe) });
-    let job = Job { version: MESSAGE_VERSION, id: run.clone(), run: run.clone(), store: store.url(), attempt: 0, task };
+    let job = Job::new(&run, &run, store.url(), task);
     let began = Instant::now();
     let asked = async {
         let mut results = queue.consume(&queue::Channel::Results(run), 1).await?;

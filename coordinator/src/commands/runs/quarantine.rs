@@ -229,7 +229,7 @@ async fn requeue(chosen: Chosen, store: &dyn ObjectStore, settings: &Settings, o
 /// Returns the job of a record with its attempts reset.
 fn job(record: &QuarantineRecord) -> Option<Job> {
     let job = Job::decode(record.message.to_string().as_bytes()).ok()?;
-    Some(Job { attempt: 0, ..job })
+    Some(Job { attempt: 0, failed_on: BTreeSet::new(), ..job })
 }
 
 /// Removes the dead letters of these jobs from the broker, leaves all others, and returns the number removed.

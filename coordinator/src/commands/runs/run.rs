@@ -1,5 +1,6 @@
 //! `jhalak run`: everything in one process.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use clap::Args;
@@ -14,7 +15,7 @@ use jhalak_worker::jobs::Context;
 use tokio_util::sync::CancellationToken;
 
 use super::outcome;
-use crate::commands::args::{DatasetArgs, GridArgs};
+use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs};
 use crate::console::output::Output;
 use crate::plan::{self, Request, dataset_source};
 use crate::run::RunDriver;
@@ -34,6 +35,8 @@ pub struct Run {
     dataset: DatasetArgs,
     #[command(flatten)]
     grid: GridArgs,
+    #[command(flatten)]
+    resume: ResumeArgs,
 }
 
 impl Run {
@@ -53,8 +56,14 @@ impl Run {
             false => None,
             true => Some(Models::open(&settings, Registry::load(settings.models.registry.as_deref())?)?),
         };
-        let context = Arc::new(Context::new(store.clone(), settings.clone(), models)?);
+        let mut of_worker = settings.clone();
+        of_worker
+            .worker
+            .sources
+            .extend(plan.trailers.trailers.iter().map(|trailer| trailer.store.clone()).collect::<BTreeSet<_>>());
+        let context = Arc::new(Context::new(store.clone(), of_worker, models)?);
         let worker = Arc::new(Worker::new(queue.clone(), context, &settings));
+        worker.check().await?;
         let stop_worker = CancellationToken::new();
         let mut working = tokio::spawn({
             let stop_worker = stop_worker.clone();
@@ -69,6 +78,7 @@ impl Run {
             progress: &output.progress,
             stop: &stop,
             wait: true,
+            resume: self.resume.resume,
             reprocess: None,
         };
         let panicked = |e| Error::bug("the worker panicked").with_source(e);
@@ -83,7 +93,9 @@ impl Run {
                 code
             }
             ended = &mut working => {
-                ended.map_err(panicked)??;
+                ended.map_err(panicked)?.map_err(|e| e.context(format!(
+                    "the run {} stopped: repeat the command to resume it", plan.spec.id
+                )))?;
                 return Err(Error::bug("the worker ended before its work"));
             }
         };

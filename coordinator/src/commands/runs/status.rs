@@ -1,19 +1,29 @@
-//! `jhalak status`: the status of runs.
+//! `jhalak status`: the status of runs, the jobs that workers hold, and what waits on the queue.
+
+use std::time::Duration;
 
 use clap::Args;
 use futures::TryStreamExt;
 use jhalak_common::process::exit;
-use jhalak_common::run::{self, RunState, run_key};
+use jhalak_common::queue::{self, Backlog, Channel, WorkKind};
+use jhalak_common::run::{self, AtWork, RunState, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::{self, ObjectStore};
 use jhalak_common::{Error, Result};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::console::output::Output;
 
+/// How long the broker may take to answer.
+const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A worker's record that is older than this is marked: the worker may be gone.
+const SILENT_S: i64 = 30;
+
 /// Show the status of runs
 ///
-/// Reads the store alone, so it works from any machine and needs no queue.
+/// Reads the store. With --jobs, also asks the broker what waits there, unless the queue is `memory:`.
 #[derive(Args)]
 #[command(after_help = "Examples:
   # Show every run in the store
@@ -25,6 +35,35 @@ pub struct Status {
     ///
     /// [default: every run in the store]
     run: Option<String>,
+    /// Show the jobs that workers hold, the oldest first, and what waits on the queue
+    #[arg(long, help_heading = "Output")]
+    jobs: bool,
+}
+
+/// What waits on the broker.
+#[derive(Serialize)]
+struct Waiting {
+    extract: Backlog,
+    train: Backlog,
+    dead_letters: u64,
+    /// The broker's reason if it takes no messages.
+    blocked: Option<String>,
+}
+
+/// A job that a worker holds.
+#[derive(Serialize)]
+struct Held {
+    job: String,
+    about: String,
+    step: String,
+    /// Seconds since the worker took it, and in its step.
+    held_s: i64,
+    step_s: i64,
+    worker: String,
+    host: String,
+    process: u32,
+    /// Seconds since the worker wrote its record.
+    silent_s: i64,
 }
 
 impl Status {
@@ -47,13 +86,96 @@ impl Status {
                 _ => format!(" (jhalak quarantine ls {run})"),
             };
             text.push_str(&format!("{run}: {}{more}, {:.0}\n", words(&state), state.updated));
-            answer.push(json!({ "run": run, "state": state }));
+            let mut entry = json!({ "run": run, "state": state });
+            if self.jobs {
+                let held = held(store.as_ref(), &run).await?;
+                text.push_str(&held.iter().map(Held::line).collect::<String>());
+                entry["at_work"] = json!(held);
+            }
+            answer.push(entry);
+        }
+        if self.jobs && settings.queue != "memory:" {
+            let waiting = tokio::time::timeout(BROKER_TIMEOUT, Waiting::ask(&settings)).await;
+            let waiting = waiting.unwrap_or_else(|_| Err(Error::transient("the broker does not answer")))?;
+            text.push_str(&waiting.lines());
+            for entry in &mut answer {
+                entry["queue"] = json!(waiting);
+            }
         }
         if answer.is_empty() {
             text = format!("the store {} has no runs yet", store.url());
         }
         output.print(&answer, &text)?;
         Ok(exit::DONE)
+    }
+}
+
+/// The jobs of a run that workers hold, the oldest first.
+async fn held(store: &dyn ObjectStore, run: &str) -> Result<Vec<Held>> {
+    let now = jiff::Timestamp::now().as_second();
+    let mut found = Vec::new();
+    for record in AtWork::of_run(store, run).await? {
+        let (silent_s, AtWork { worker, process, jobs, .. }) = (record.age_s(), record);
+        if process.is_dead() {
+            continue;
+        }
+        found.extend(jobs.into_iter().map(|(job, at_work)| Held {
+            job,
+            about: at_work.about,
+            step: at_work.step,
+            held_s: now - at_work.since.as_second(),
+            step_s: now - at_work.step_since.as_second(),
+            worker: worker.clone(),
+            host: process.host.clone(),
+            process: process.process,
+            silent_s,
+        }));
+    }
+    found.sort_by(|a, b| (b.held_s, &a.job).cmp(&(a.held_s, &b.job)));
+    Ok(found)
+}
+
+impl Held {
+    fn line(&self) -> String {
+        let silent = match self.silent_s > SILENT_S {
+            true => format!(", silent for {} s", self.silent_s),
+            false => String::new(),
+        };
+        format!(
+            "  {:>6} s  {} ({} for {} s)  process {} on {}{silent}\n",
+            self.held_s, self.about, self.step, self.step_s, self.process, self.host
+        )
+    }
+}
+
+impl Waiting {
+    async fn ask(settings: &Settings) -> Result<Waiting> {
+        let queue = queue::open(&settings.queue, &settings.rabbitmq).await?;
+        let asked = async {
+            Ok(Waiting {
+                extract: queue.backlog(WorkKind::Extract).await?,
+                train: queue.backlog(WorkKind::Train).await?,
+                dead_letters: queue.depth(&Channel::Quarantine).await?,
+                blocked: queue.blocked(),
+            })
+        }
+        .await;
+        queue.close().await;
+        asked
+    }
+
+    fn lines(&self) -> String {
+        let line = |kind: WorkKind, backlog: &Backlog| {
+            let Backlog { ready, delayed, consumers } = backlog;
+            let kind = kind.name();
+            format!("queue {kind:8} {ready} waiting, {delayed} waiting for a retry, {consumers} workers\n")
+        };
+        let mut text = line(WorkKind::Extract, &self.extract) + &line(WorkKind::Train, &self.train);
+        text.push_str(&format!("dead letters   {}\n", self.dead_letters));
+        if let Some(reason) = &self.blocked {
+            text.push_str(&format!("the broker takes no messages: {reason}\n"));
+        }
+        text
     }
 }
 

@@ -1,18 +1,22 @@
 //! `jhalak submit`: plans a run and sends its jobs to workers elsewhere.
 
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use jhalak_common::artifact::ArtifactKind;
 use jhalak_common::process::{exit, shutdown};
-use jhalak_common::run::{self, RunState, run_key};
+use jhalak_common::queue::Queue;
+use jhalak_common::run::{self, RunSpec, RunState, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result, queue, store};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::outcome;
-use crate::commands::args::{DatasetArgs, GridArgs};
+use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs};
 use crate::console::output::Output;
 use crate::plan::{self, Plan, Request, dataset_source};
 use crate::run::RunDriver;
@@ -33,6 +37,8 @@ pub struct Submit {
     dataset: DatasetArgs,
     #[command(flatten)]
     grid: GridArgs,
+    #[command(flatten)]
+    resume: ResumeArgs,
     /// Wait until the run has ended, even if another coordinator drives it
     ///
     /// Implied without --slot.
@@ -49,6 +55,11 @@ pub struct Submit {
     /// was stopped. A Kubernetes CronJob passes the name of its Job, which ends in the scheduled minute.
     #[arg(long, env = "JHALAK_SLOT", hide_env_values = true, value_name = "NAME", help_heading = "Execution")]
     slot: Option<String>,
+    /// Accept the existing run of the slot although it was planned with other settings
+    ///
+    /// Without this option, such a submit changes nothing and exits with 8.
+    #[arg(long, help_heading = "Execution")]
+    accept_existing: bool,
     /// Extract only trailers that lack an artifact of some kind
     ///
     /// A changed model or setting alone causes no extraction. Nothing is run if no trailer is new.
@@ -93,13 +104,25 @@ impl Submit {
             return Ok(exit::DONE);
         }
         // A refused or unreachable queue is reported before anything is written.
-        let queue = queue::open(&settings.queue, &settings.rabbitmq).await?;
+        let queue = open_queue(&settings, &stop, &output).await?;
         let asked = draft.plan.spec.dataset.content;
+        let requested = draft.plan.spec.clone();
         let (plan, found) = plan::freeze(store.as_ref(), draft).await?;
         let id = &plan.spec.id;
         output.progress.say(&format!("run {id} in {}", store.url()));
         if found && plan.spec.slot.is_some() {
             output.progress.say(&format!("the slot already has a run, planned at {:.0}", plan.spec.created));
+            let differences = differences(&requested, &plan.spec);
+            if !differences.is_empty() && !self.accept_existing {
+                queue.close().await;
+                let text = format!(
+                    "the run {id} of this slot was planned with another {}: these settings are not used; submit with \
+                     another slot, or accept the existing run with --accept-existing",
+                    differences.join(", ")
+                );
+                output.print(&json!({ "run": id, "found": true, "differs": differences }), &text)?;
+                return Ok(exit::DIFFERENT);
+            }
             if let (false, Some(state)) = (self.wait, ended(store.as_ref(), id).await?) {
                 queue.close().await;
                 let text = format!("the run {id} has ended: {}", state.stage.name());
@@ -126,6 +149,7 @@ impl Submit {
             progress: &output.progress,
             stop: &stop,
             wait: self.wait || self.slot.is_none(),
+            resume: self.resume.resume,
             reprocess: self.reprocess,
         };
         let wait = driver.wait;
@@ -143,6 +167,37 @@ impl Submit {
         output.print(&dry_run, &dry_run.text())?;
         Ok(exit::DONE)
     }
+}
+
+/// Opens the queue, waiting up to coordinator.start_wait_ms for a broker that cannot be reached.
+async fn open_queue(settings: &Settings, stop: &CancellationToken, output: &Output) -> Result<Arc<dyn Queue>> {
+    /// Pause between two tries.
+    const PAUSE: Duration = Duration::from_secs(2);
+    let began = Instant::now();
+    let limit = Duration::from_millis(settings.coordinator.start_wait_ms);
+    loop {
+        let error = match queue::open(&settings.queue, &settings.rabbitmq).await {
+            Err(error) if error.kind().is_transient() && began.elapsed() < limit => error,
+            other => return other,
+        };
+        output.progress.say(&format!("{}: waiting up to {} s for the broker", error.chain(), limit.as_secs()));
+        tokio::select! {
+            () = stop.cancelled() => return Err(Error::cancelled("asked to stop; nothing was sent")),
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+}
+
+/// Returns in which respects two specifications of one slot differ, besides their trailers.
+fn differences(requested: &RunSpec, existing: &RunSpec) -> Vec<&'static str> {
+    let mut found = Vec::new();
+    found.extend((requested.recipes != existing.recipes).then_some("extraction"));
+    let is_same_grid = requested.grid == existing.grid && requested.cells == existing.cells;
+    // A changed dataset changes the cells that it allows; that is reported as such.
+    let is_same_dataset = requested.dataset == existing.dataset;
+    found.extend((is_same_dataset && !is_same_grid).then_some("evaluation"));
+    found.extend((is_same_dataset && requested.fit != existing.fit).then_some("final model"));
+    found
 }
 
 /// The run's state where it has ended.

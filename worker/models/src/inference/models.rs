@@ -58,12 +58,12 @@ impl Models {
         let mut known =
             self.registry.models.iter().filter(|m| m.sha256 == *sha256 && roles.contains(&m.role)).peekable();
         let first = known.peek().map(|m| m.name.clone());
-        // Transient: a worker with the registry of the coordinator may have the model.
+        // Not the job's fault: a worker with the registry of the coordinator may have the model.
         known.find(|m| fits(m)).ok_or_else(|| match first {
-            Some(name) => Error::transient(format!(
+            Some(name) => Error::unable(format!(
                 "this worker feeds or runs the model {name} in another way than the job requires (see its registry, inference.threads, inference.provider): start workers with the settings of the coordinator"
             )),
-            None => Error::transient(format!(
+            None => Error::unable(format!(
                 "the registry of this worker has no {} model with the checksum {sha256} that the job requires",
                 roles.iter().map(|r| r.name()).collect::<Vec<_>>().join(" or ")
             )),

@@ -1,0 +1,104 @@
+//! Whether this worker can work at all. A sick worker fails jobs faster than a sound one does them:
+//! left alone it takes most of a run and spoils it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jhalak_common::{Error, ErrorKind};
+use tokio_util::sync::CancellationToken;
+
+/// After this many jobs in a row that this worker could not do, it stops taking jobs.
+const MAX_IN_A_ROW: u32 = 3;
+
+/// A store that refuses this worker's credentials for this long is not going to accept them.
+/// Expired ones are often renewed in minutes.
+const MAX_REFUSED: Duration = Duration::from_secs(300);
+
+/// Pause before a job that this worker cannot do is handed back, so that other workers get it.
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_WHEN_REFUSED: Duration = Duration::from_secs(5);
+
+/// The health of one worker.
+#[derive(Default)]
+pub(crate) struct Health {
+    state: Mutex<State>,
+    /// Cancelled when the worker must stop taking jobs.
+    pub(crate) unfit: CancellationToken,
+}
+
+#[derive(Default)]
+struct State {
+    in_a_row: u32,
+    refused_since: Option<Instant>,
+    reason: Option<(ErrorKind, String)>,
+}
+
+impl Health {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code that holds the lock can panic halfway through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A job ended, well or by its own fault.
+    pub(crate) fn worked(&self) {
+        *self.state() = State::default();
+    }
+
+    /// This worker could not do a job because of `cause`. Returns the pause before the job is handed
+    /// back.
+    pub(crate) fn failed(&self, cause: &Error) -> Duration {
+        let mut state = self.state();
+        state.in_a_row += 1;
+        let (is_unfit, pause) = match cause.kind() {
+            ErrorKind::Permission => {
+                let since = *state.refused_since.get_or_insert_with(Instant::now);
+                (since.elapsed() > MAX_REFUSED, PAUSE_WHEN_REFUSED)
+            }
+            _ => (state.in_a_row >= MAX_IN_A_ROW, PAUSE),
+        };
+        if is_unfit && state.reason.is_none() {
+            let reason = format!("this worker stops: it could not do {} jobs in a row", state.in_a_row);
+            let reason = format!("{reason}, the last one because {}", cause.chain());
+            tracing::error!(reason, "unfit for work");
+            state.reason = Some((cause.kind(), reason));
+            self.unfit.cancel();
+        }
+        pause
+    }
+
+    /// Returns why the worker stopped taking jobs; None while it is fit.
+    pub(crate) fn reason(&self) -> Option<Error> {
+        self.state().reason.clone().map(|(kind, text)| Error::new(kind, text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_failures_in_a_row_make_a_worker_unfit_and_a_success_between_them_does_not() {
+        let health = Health::default();
+        let gone = Error::unable("the scratch folder is gone");
+        health.failed(&gone);
+        health.failed(&gone);
+        health.worked();
+        health.failed(&gone);
+        health.failed(&gone);
+        assert!(!health.unfit.is_cancelled() && health.reason().is_none());
+        health.failed(&gone);
+        let reason = health.reason().expect("unfit");
+        assert!(health.unfit.is_cancelled());
+        assert_eq!(reason.kind(), ErrorKind::Unable);
+        assert!(reason.chain().contains("3 jobs in a row") && reason.chain().contains("gone"), "{reason}");
+    }
+
+    #[test]
+    fn refused_credentials_are_waited_for() {
+        let health = Health::default();
+        for _ in 0..10 {
+            assert_eq!(health.failed(&Error::permission("403")), PAUSE_WHEN_REFUSED);
+        }
+        assert!(!health.unfit.is_cancelled());
+    }
+}

@@ -1,0 +1,334 @@
+//! Runs one job and brings it to one end state, or back to the queue.
+//!
+//! A failure is a job's own only if this worker is sound: before it blames the job, it checks itself.
+//! What it cannot do goes back to the queue, uncounted.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use jhalak_common::process::fault_point;
+use jhalak_common::queue::{Delivery, Queue};
+use jhalak_common::run::job::{Job, Task};
+use jhalak_common::settings::WorkerSettings;
+use jhalak_common::store::ObjectStore;
+use jhalak_common::{Error, ErrorKind, Result};
+use tokio_util::sync::CancellationToken;
+use tracing::Span;
+
+use crate::cancellation::CancellationWatch;
+use crate::end_state::{Attempt, EndStates};
+use crate::health::Health;
+use crate::jobs::{self, Context, JobProgress};
+use crate::running_jobs::{RunningJobs, Settlement};
+
+/// How long a worker waits before it hands back a delivery that the store or the broker did not let
+/// it settle.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// A job that only one of several workers tried is offered to the others up to this many times its
+/// attempts.
+const MAX_PATIENCE: u32 = 3;
+
+/// Runs one job. The job loop settles its delivery.
+#[async_trait]
+pub trait RunJob: Send + Sync {
+    /// Runs `job` until each of its artifacts is committed, or `stop` is cancelled. Returns the number
+    /// of artifacts that it committed.
+    ///
+    /// # Errors
+    /// Their kind decides: a transient one is tried again, Cancelled and Unable hand the job back,
+    /// every other one quarantines it unless [`RunJob::check`] fails.
+    async fn run_job(&self, job: &Job, progress: &Arc<JobProgress>, stop: CancellationToken) -> Result<usize>;
+
+    /// Checks that this machine can run jobs.
+    ///
+    /// # Errors
+    /// Of a kind that is the machine's, see [`ErrorKind::is_of_machine`].
+    async fn check(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl RunJob for Arc<Context> {
+    async fn run_job(&self, job: &Job, progress: &Arc<JobProgress>, stop: CancellationToken) -> Result<usize> {
+        jobs::run(self, job, progress, stop).await
+    }
+
+    async fn check(&self) -> Result<()> {
+        self.scratch.check().await
+    }
+}
+
+/// Runs jobs and records their end states.
+pub(crate) struct JobRunner {
+    queue: Arc<dyn Queue>,
+    store: Arc<dyn ObjectStore>,
+    jobs: Box<dyn RunJob>,
+    end_states: EndStates,
+    pub(crate) cancellations: Arc<CancellationWatch>,
+    pub(crate) running: Arc<RunningJobs>,
+    pub(crate) health: Health,
+    attempts: u32,
+    redeliveries: u32,
+    limit: Duration,
+}
+
+/// How a job stopped running.
+enum Ended {
+    /// By itself: the number of artifacts committed, or the error.
+    Itself(Result<usize>),
+    /// It was stopped at the time limit.
+    AtLimit,
+}
+
+impl JobRunner {
+    pub(crate) fn new(
+        queue: Arc<dyn Queue>,
+        store: Arc<dyn ObjectStore>,
+        jobs: Box<dyn RunJob>,
+        slots: usize,
+        settings: &WorkerSettings,
+    ) -> Self {
+        let running = RunningJobs::new(store.clone(), slots);
+        JobRunner {
+            jobs,
+            end_states: EndStates::new(store.clone(), queue.clone(), running.identity.id()),
+            cancellations: CancellationWatch::new(store.clone()),
+            running,
+            health: Health::default(),
+            queue,
+            store,
+            attempts: settings.attempts,
+            redeliveries: settings.redeliveries,
+            limit: Duration::from_millis(settings.job_limit_ms),
+        }
+    }
+
+    /// The span of a job: each log line inside carries its fields. At the level of errors, so that no
+    /// filter hides it from them.
+    pub(crate) fn span(&self, job: &Job, redeliveries: u32) -> Span {
+        let (kind, trailer) = match &job.task {
+            Task::Extract(task) => ("extract", Some(task.trailer.subject.id.as_str())),
+            Task::Cell(_) => ("cell", None),
+            Task::Fit(_) => ("fit", None),
+            Task::Probe(_) => ("probe", None),
+        };
+        let (attempt, worker) = (job.attempt.saturating_add(redeliveries), self.running.identity.id());
+        tracing::error_span!("job", run = job.run, job = job.id, kind, attempt, trailer, worker)
+    }
+
+    /// Checks scratch space, and that the store takes writes, before the first job.
+    pub(crate) async fn check_at_start(&self) -> Result<()> {
+        self.jobs.check().await?;
+        let key = format!("doctor/worker-{}.txt", self.running.identity.id());
+        self.store.put(&key, "written by jhalak-worker at its start".into()).await?;
+        self.store.delete(&key).await
+    }
+
+    /// Quarantines a message that is not a job.
+    pub(crate) async fn set_aside(&self, delivery: Delivery, error: Error) {
+        let recorded = self.end_states.quarantine_unreadable(&delivery.body, delivery.redeliveries, &error).await;
+        settle_as(delivery, recorded.map(|()| Settlement::Acknowledge)).await;
+    }
+
+    /// Runs a job and records its end state; returns how its delivery must be settled. `received`:
+    /// when the delivery was taken, from which the broker counts as well.
+    ///
+    /// # Errors
+    /// The end state could not be recorded: the store or the broker is unreachable or refuses.
+    pub(crate) async fn process(
+        &self,
+        job: Job,
+        redeliveries: u32,
+        received: Instant,
+        progress: &Arc<JobProgress>,
+        grace_over: CancellationToken,
+    ) -> Result<Settlement> {
+        let watched = self.cancellations.watch(&job.run).await;
+        let cancelled = &watched.cancelled;
+        if cancelled.is_cancelled() {
+            self.end_states.cancel(&job).await?;
+            return Ok(Settlement::Acknowledge);
+        }
+        if redeliveries > 0 && self.running.is_at_work_elsewhere(&job).await? {
+            tracing::info!("another worker is at work on the job: handing its copy back");
+            return Ok(Settlement::HandBack);
+        }
+        let attempt = Attempt { number: job.attempt.saturating_add(redeliveries), progress };
+        if redeliveries >= self.redeliveries {
+            let error =
+                Error::bug(format!("its worker crashed or lost its connection at each of {redeliveries} deliveries"));
+            // This delivery is no attempt: nothing was run.
+            let last = Attempt { number: attempt.number - 1, progress };
+            self.end_states.quarantine(&job, &last, &error).await?;
+            return Ok(Settlement::Acknowledge);
+        }
+        tracing::info!("job started");
+        match self.run_until(&job, received, progress, &grace_over, cancelled).await {
+            Ended::Itself(Ok(committed)) => {
+                self.health.worked();
+                self.end_states.commit(&job, &attempt, committed).await?;
+                fault_point::reach("after-result");
+                Ok(Settlement::Acknowledge)
+            }
+            Ended::Itself(Err(error)) if error.kind() == ErrorKind::Cancelled && cancelled.is_cancelled() => {
+                self.end_states.cancel(&job).await?;
+                Ok(Settlement::Acknowledge)
+            }
+            Ended::Itself(Err(error)) if error.kind() == ErrorKind::Cancelled => {
+                tracing::info!("job handed back: the worker is stopping");
+                // Uncounted: a shutdown is not an attempt (invariant 4 in ARCHITECTURE.md).
+                Ok(Settlement::HandBack)
+            }
+            Ended::Itself(Err(error)) => self.failed(job, attempt, error).await,
+            Ended::AtLimit if matches!(job.task, Task::Extract(_)) => {
+                let error = Error::invalid(format!(
+                    "it ran longer than {} s: raise worker.job_limit_ms (and above it rabbitmq.consumer_timeout_ms, with the \
+                     broker's consumer_timeout), then `jhalak retry`",
+                    self.limit.as_secs()
+                ));
+                self.end_states.quarantine(&job, &attempt, &error).await?;
+                Ok(Settlement::Acknowledge)
+            }
+            Ended::AtLimit => {
+                tracing::info!("job handed back at its time limit: it resumes from the state that it saved");
+                Ok(Settlement::HandBack)
+            }
+        }
+    }
+
+    /// Decides what becomes of a job that failed.
+    async fn failed(&self, job: Job, attempt: Attempt<'_>, error: Error) -> Result<Settlement> {
+        let cause = match error.kind() {
+            ErrorKind::Unable | ErrorKind::StorageFull => Some(&error),
+            _ => None,
+        };
+        let found = match cause {
+            None => self.check(&job.run).await.err(),
+            Some(_) => None,
+        };
+        match (cause.or(found.as_ref()), found.is_some()) {
+            // A store that does not answer at all is nobody's failure: handed back uncounted.
+            (Some(away), true) if away.kind().is_transient() => {
+                Err(Error::transient(away.chain()).with_source(error.chain()))
+            }
+            (Some(cause), _) => {
+                let pause = self.health.failed(cause);
+                tracing::warn!(cause = %cause.chain(), error = %error.chain(), "this worker cannot do the job: handing it back");
+                tokio::time::sleep(pause).await;
+                Ok(Settlement::HandBack)
+            }
+            (None, _) => {
+                self.health.worked();
+                match error.kind().is_permanent() {
+                    true => self.end_states.quarantine(&job, &attempt, &error).await?,
+                    false => self.retry(job, attempt, error).await?,
+                }
+                Ok(Settlement::Acknowledge)
+            }
+        }
+    }
+
+    /// Checks scratch space, and that the store takes writes of this run.
+    async fn check(&self, run: &str) -> Result<()> {
+        self.jobs.check().await?;
+        self.running.write_record(run).await
+    }
+
+    /// Sends a job that failed with a transient error again later, or quarantines it after its last
+    /// attempt. Where other workers take jobs too, two of them must have failed.
+    async fn retry(&self, mut job: Job, attempt: Attempt<'_>, error: Error) -> Result<()> {
+        let attempts = job.attempt.saturating_add(1);
+        let tier = usize::try_from(job.attempt).unwrap_or(usize::MAX);
+        let kind = job.task.work_kind();
+        let mut failed_on = job.failed_on.clone();
+        failed_on.insert(self.running.identity.id());
+        if attempts >= self.attempts {
+            let only_here = failed_on.len() == 1 && attempts < self.attempts.saturating_mul(MAX_PATIENCE);
+            if !only_here || self.queue.backlog(kind).await.map_or(1, |backlog| backlog.consumers) <= 1 {
+                return self.end_states.quarantine(&job, &attempt, &error).await;
+            }
+        }
+        tracing::warn!(attempts, error = %error.chain(), "job failed and will be tried again");
+        job.attempt = attempts;
+        job.failed_on = failed_on;
+        self.queue.publish_later(kind, tier, job.encode()?).await
+    }
+
+    /// Runs the job until it ends, the grace period is over, its run is cancelled, or its time is up.
+    async fn run_until(
+        &self,
+        job: &Job,
+        received: Instant,
+        progress: &Arc<JobProgress>,
+        grace_over: &CancellationToken,
+        cancelled: &CancellationToken,
+    ) -> Ended {
+        let stop = CancellationToken::new();
+        let mut running = self.jobs.run_job(job, progress, stop.clone());
+        let mut limit = received + self.limit;
+        let mut warned = false;
+        let at_limit = loop {
+            tokio::select! {
+                ended = &mut running => return Ended::Itself(ended),
+                () = grace_over.cancelled() => break false,
+                () = cancelled.cancelled() => break false,
+                () = tokio::time::sleep_until(limit.into()) => {}
+            }
+            // A training without a saved state would begin again: it goes on, and copies of it that
+            // the broker delivers are held here and by other workers.
+            if matches!(job.task, Task::Extract(_)) || progress.has_saved() {
+                break true;
+            }
+            if !std::mem::replace(&mut warned, true) {
+                tracing::warn!(
+                    limit_s = self.limit.as_secs(),
+                    "the job is over its time limit and goes on: it has saved no state"
+                );
+            }
+            limit += self.limit / 4;
+        };
+        stop.cancel();
+        match running.await {
+            // It may have ended at this very moment.
+            Err(error) if at_limit && error.kind() == ErrorKind::Cancelled => Ended::AtLimit,
+            ended => Ended::Itself(ended),
+        }
+    }
+}
+
+/// Settles `delivery`; returns how, or None when that is unknown. A delivery that cannot be settled
+/// comes again.
+pub(crate) async fn settle_as(delivery: Delivery, processed: Result<Settlement>) -> Option<Settlement> {
+    let settled = match processed {
+        Ok(Settlement::Acknowledge) => {
+            fault_point::reach("before-ack");
+            match delivery.ack().await {
+                Ok(false) => {
+                    tracing::debug!("acknowledged too late: the job comes again and will be found committed");
+                    Ok(Settlement::Acknowledge)
+                }
+                other => other.map(|_| Settlement::Acknowledge),
+            }
+        }
+        Ok(Settlement::HandBack) => delivery.requeue().await.map(|()| Settlement::HandBack),
+        // Uncounted: the store or the broker is unreachable or refuses, and the job is not the cause.
+        Err(error) if !error.kind().is_permanent() => {
+            tracing::warn!(error = %error.chain(), "cannot settle the delivery now: handing it back");
+            tokio::time::sleep(RETRY_PAUSE).await;
+            delivery.requeue().await.map(|()| Settlement::HandBack)
+        }
+        // Dropped without acknowledgement: comes again, counted.
+        Err(error) => Err(error),
+    };
+    match settled {
+        Ok(settlement) => Some(settlement),
+        Err(error) => {
+            tracing::warn!(error = %error.chain(), "cannot settle the delivery: it will come again");
+            tokio::time::sleep(RETRY_PAUSE).await;
+            None
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The deliveries that a worker holds: tells a second copy of a job that it holds already, and
+//! writes the records that show others what it is at work on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jhalak_common::process::Identity;
+use jhalak_common::run::job::Job;
+use jhalak_common::run::{AT_WORK_INTERVAL_S, AtWork, JobAtWork, at_work_key, put_json};
+use jhalak_common::store::ObjectStore;
+use jhalak_common::{ErrorKind, Result};
+use tokio::sync::watch;
+
+use crate::jobs::JobProgress;
+
+const INTERVAL: Duration = Duration::from_secs(AT_WORK_INTERVAL_S);
+
+/// How long the record of a run without jobs stays before it is removed.
+const KEEP_IDLE: Duration = Duration::from_secs(30);
+
+/// How a delivery is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settlement {
+    /// Acknowledge: the job has its end state, or waits in a retry tier.
+    Acknowledge,
+    /// Return to the queue unchanged and uncounted.
+    HandBack,
+}
+
+/// Run id and job id.
+type Key = (String, String);
+
+/// The deliveries that this worker holds.
+pub(crate) struct RunningJobs {
+    store: Arc<dyn ObjectStore>,
+    /// This worker.
+    pub(crate) identity: Identity,
+    slots: usize,
+    held: Mutex<BTreeMap<Key, Held>>,
+    /// The runs whose record exists, and when they last had a job.
+    recorded: Mutex<BTreeMap<String, Instant>>,
+}
+
+struct Held {
+    about: String,
+    since: jiff::Timestamp,
+    progress: Arc<JobProgress>,
+    settled: watch::Receiver<Option<Settlement>>,
+}
+
+/// A delivery as seen by [`RunningJobs::hold`].
+pub(crate) enum Holding {
+    /// The only copy here: run it.
+    First(HeldJob),
+    /// This worker holds the job already; reports how the first copy was settled, or closes when
+    /// that is unknown.
+    Copy(watch::Receiver<Option<Settlement>>),
+}
+
+/// A job that this worker holds until this is dropped.
+pub(crate) struct HeldJob {
+    jobs: Arc<RunningJobs>,
+    key: Key,
+    settled: watch::Sender<Option<Settlement>>,
+    /// What the job reports of itself.
+    pub(crate) progress: Arc<JobProgress>,
+}
+
+impl HeldJob {
+    /// Lets copies of the job be settled the same way.
+    pub(crate) fn settled(&self, settlement: Settlement) {
+        self.settled.send_replace(Some(settlement));
+    }
+}
+
+impl Drop for HeldJob {
+    fn drop(&mut self) {
+        self.jobs.held().remove(&self.key);
+    }
+}
+
+impl RunningJobs {
+    /// Writes records to `store` for a worker that runs `slots` jobs at once.
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, slots: usize) -> Arc<Self> {
+        let identity = Identity::this_process();
+        Arc::new(RunningJobs { store, identity, slots, held: Mutex::default(), recorded: Mutex::default() })
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<Key, Held>> {
+        // No code that holds the lock can panic halfway through a change.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn recorded(&self) -> MutexGuard<'_, BTreeMap<String, Instant>> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this worker holds no job.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held().is_empty()
+    }
+
+    /// Takes hold of a delivered job.
+    pub(crate) fn hold(self: &Arc<Self>, job: &Job) -> Holding {
+        let key = (job.run.clone(), job.id.clone());
+        let mut held = self.held();
+        if let Some(first) = held.get(&key) {
+            return Holding::Copy(first.settled.clone());
+        }
+        let (sender, settled) = watch::channel(None);
+        let progress = Arc::new(JobProgress::new());
+        let entry =
+            Held { about: job.task.about(), since: jiff::Timestamp::now(), progress: progress.clone(), settled };
+        held.insert(key.clone(), entry);
+        Holding::First(HeldJob { jobs: self.clone(), key, settled: sender, progress })
+    }
+
+    /// Whether another live worker is at work on the job. Called for a delivery that comes again: the
+    /// broker gave up waiting for a worker that may still be at it. Takes a few seconds where a
+    /// worker of another machine has a record.
+    pub(crate) async fn is_at_work_elsewhere(&self, job: &Job) -> Result<bool> {
+        let worker = self.identity.id();
+        let others = async || -> Result<BTreeMap<String, AtWork>> {
+            let records = AtWork::of_run(self.store.as_ref(), &job.run).await?;
+            let has_job = |record: &AtWork| record.worker != worker && record.jobs.contains_key(&job.id);
+            let alive = records.into_iter().filter(|record| has_job(record) && !record.process.is_dead());
+            Ok(alive.map(|record| (record.worker.clone(), record)).collect())
+        };
+        let before = others().await?;
+        if before.is_empty() {
+            return Ok(false);
+        }
+        // No clocks are compared: a living worker writes its record again.
+        tokio::time::sleep(2 * INTERVAL + Duration::from_secs(1)).await;
+        let after = others().await?;
+        Ok(after.iter().any(|(id, record)| before.get(id).is_none_or(|last| last.updated != record.updated)))
+    }
+
+    /// Writes the record of a run now. Doubles as a check that the store takes writes.
+    pub(crate) async fn write_record(&self, run: &str) -> Result<()> {
+        let mut record = AtWork::new(self.identity.clone(), self.slots);
+        for ((of_run, id), held) in self.held().iter() {
+            if of_run == run {
+                let (step, step_since) = held.progress.step();
+                let job = JobAtWork { about: held.about.clone(), since: held.since, step, step_since };
+                record.jobs.insert(id.clone(), job);
+            }
+        }
+        put_json(self.store.as_ref(), &at_work_key(run, &record.worker), &record).await
+    }
+
+    /// Keeps the records up to date, until dropped.
+    pub(crate) async fn report(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            let busy: BTreeSet<String> = self.held().keys().map(|(run, _)| run.clone()).collect();
+            for run in &busy {
+                self.recorded().insert(run.clone(), Instant::now());
+            }
+            let recorded: Vec<(String, Instant)> =
+                self.recorded().iter().map(|(run, last)| (run.clone(), *last)).collect();
+            for (run, last) in recorded {
+                if busy.contains(&run) || last.elapsed() < KEEP_IDLE {
+                    if let Err(error) = self.write_record(&run).await {
+                        tracing::debug!(run, error = %error.chain(), "cannot write what this worker is at work on");
+                    }
+                } else {
+                    self.remove_record(&run).await;
+                }
+            }
+        }
+    }
+
+    /// Removes the records, at the end of the worker.
+    pub(crate) async fn remove_records(&self) {
+        let runs: Vec<String> = self.recorded().keys().cloned().collect();
+        for run in runs {
+            self.remove_record(&run).await;
+        }
+    }
+
+    async fn remove_record(&self, run: &str) {
+        match self.store.delete(&at_work_key(run, &self.identity.id())).await {
+            Ok(()) => drop(self.recorded().remove(run)),
+            // Tried again at the next interval; a record without a living worker is ignored.
+            Err(error) if error.kind() != ErrorKind::Cancelled => {
+                tracing::debug!(run, error = %error.chain(), "cannot remove the record of an idle run");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jhalak_common::artifact::Subject;
+    use jhalak_common::hash;
+    use jhalak_common::queue::WorkKind;
+    use jhalak_common::run::job::{ProbeTask, Task};
+    use jhalak_common::store::local::LocalStore;
+
+    fn job(id: &str) -> Job {
+        let subject = Subject { id: id.into(), content: hash::of_bytes(id.as_bytes()) };
+        Job::new(id, "films-1", "here", Task::Probe(ProbeTask { workers: WorkKind::Train, subject, recipe: None }))
+    }
+
+    fn jobs() -> (tempfile::TempDir, Arc<RunningJobs>) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Arc::new(LocalStore::open(folder.path()).expect("a folder"));
+        (folder, RunningJobs::new(store, 2))
+    }
+
+    #[tokio::test]
+    async fn a_copy_is_settled_as_the_first_delivery_and_a_later_delivery_is_first_again() {
+        let (_folder, jobs) = jobs();
+        let Holding::First(first) = jobs.hold(&job("a")) else { panic!("nothing is held") };
+        let Holding::Copy(mut copy) = jobs.hold(&job("a")) else { panic!("the job is held") };
+        assert!(matches!(jobs.hold(&job("b")), Holding::First(_)));
+        first.settled(Settlement::Acknowledge);
+        drop(first);
+        let settled = copy.wait_for(Option::is_some).await.expect("it was settled");
+        assert_eq!(*settled, Some(Settlement::Acknowledge));
+        assert!(matches!(jobs.hold(&job("a")), Holding::First(_)));
+    }
+
+    #[tokio::test]
+    async fn the_record_shows_the_held_jobs_of_its_run_with_their_steps() {
+        let (_folder, jobs) = jobs();
+        let Holding::First(held) = jobs.hold(&job("a")) else { panic!("nothing is held") };
+        held.progress.begin("decode");
+        jobs.write_record("films-1").await.expect("room on disk");
+        let records = AtWork::of_run(jobs.store.as_ref(), "films-1").await.expect("readable");
+        assert_eq!((records.len(), records[0].slots, &records[0].worker), (1, 2, &jobs.identity.id()));
+        assert_eq!(records[0].jobs["a"].step, "decode");
+        assert!(AtWork::of_run(jobs.store.as_ref(), "films-2").await.expect("readable").is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_job_in_the_record_of_a_dead_worker_is_not_at_work_elsewhere() {
+        let (_folder, jobs) = jobs();
+        let this = Identity::this_process();
+        let boot = this.born.split('/').next().expect("a boot id").to_string();
+        let dead = Identity { born: format!("{boot}/1"), ..this };
+        let at_work = JobAtWork {
+            about: "probe".into(),
+            since: jiff::Timestamp::now(),
+            step: "decode".into(),
+            step_since: jiff::Timestamp::now(),
+        };
+        let record = AtWork { jobs: BTreeMap::from([("a".into(), at_work)]), ..AtWork::new(dead, 1) };
+        put_json(jobs.store.as_ref(), &at_work_key("films-1", &record.worker), &record).await.expect("room on disk");
+        assert!(!jobs.is_at_work_elsewhere(&job("a")).await.expect("readable"));
+    }
+}
