@@ -7,7 +7,6 @@
 
 pub mod jpeg_decoder;
 pub mod jpeg_encoder;
-mod jpeg_tables;
 pub mod orientation;
 pub mod pixels;
 pub mod resample;
