@@ -15,7 +15,8 @@ use jhalak_worker::recommend::features::embedding::Features;
 use jhalak_worker::recommend::serving::{Files, FitRequest, fit_all};
 use serde_json::json;
 
-use super::cell_args::{NetworkArgs, modalities, models};
+use super::network_args::NetworkArgs;
+use super::option_values::{modalities, models};
 use crate::artifacts::{embeddings, fitted_model};
 use crate::commands::args::DatasetArgs;
 use crate::console::output::Output;
