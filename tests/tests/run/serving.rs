@@ -155,7 +155,7 @@ fn run_fits_the_final_model_and_recommend_uses_it() {
     let ran = json(&run(command("jhalak", &store).args(["run", "--quiet", "--json", "--dataset"]).arg(&data)));
     assert!(ran["model"].as_str().is_some_and(|place| place.contains("artifacts/model/")), "{ran}");
     let predicted = json(&jhalak(folder.path(), &["predict", "--json", "--user", "u03", "--movie", &id(0)]));
-    assert_eq!((&predicted["model"]["kind"], &predicted["rated"].is_string()), (&"honest".into(), &true));
+    assert_eq!((&predicted["model"]["kind"], &predicted["rated"].is_string()), (&"ensemble".into(), &true));
     let network = ["predict", "--json", "--user", "u03", "--movie", &id(0), "--model", "network"];
     assert_eq!(json(&jhalak(folder.path(), &network))["model"]["modality"], "audio+video");
     let silent = jhalak(folder.path(), &["predict", "--user", "u03", "--movie", &id(5), "--model", "network"]);
