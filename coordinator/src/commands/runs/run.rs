@@ -41,7 +41,7 @@ impl Run {
         let settings = self.grid.apply(settings);
         let stop = shutdown::on_signal()?;
         let source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
-        crate::commands::dataset::tell_rejects(&source.reading, &output);
+        crate::commands::dataset::report_rejects(&source.reading, &output);
         let store = store::open(&settings.store, &settings.s3).await?;
         let draft = plan::draft(store.as_ref(), &source, &settings, Request::default(), None).await?;
         let (plan, _) = plan::freeze(store.as_ref(), draft).await?;

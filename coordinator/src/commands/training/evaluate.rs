@@ -105,7 +105,7 @@ impl Evaluate {
             )));
         }
         let source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
-        crate::commands::dataset::tell_rejects(&source.reading, &output);
+        crate::commands::dataset::report_rejects(&source.reading, &output);
         let dataset = source.reading.dataset.clone();
         let (given, given_facts) = match self.cell.given_folds() {
             None => (None, None),
