@@ -47,7 +47,7 @@ impl Run {
         let (plan, _) = plan::freeze(store.as_ref(), draft).await?;
         output.progress.say(&format!("run {} in {}", plan.spec.id, store.url()));
         let queue = queue::open("memory:", &settings.rabbitmq).await?;
-        // A provider that was asked for and is not there is told even where nothing is left to embed.
+        // Opens the models of a GPU provider in any case: a missing provider is an error even if nothing is to embed.
         let needed = !plan.trailers.trailers.is_empty() || !settings.inference.provider.is_cpu();
         let models = match needed {
             false => None,

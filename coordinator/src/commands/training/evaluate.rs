@@ -59,7 +59,7 @@ struct Answer {
     metrics: CellMetrics,
     /// How probabilities became classes: `plain` or `balanced`.
     decision: &'static str,
-    /// The figures under the balanced decision too, where the plain one was asked for and the model fits class weights.
+    /// The figures with class weights, if the plain decision was requested and the model fits class weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     balanced: Option<CellMetrics>,
     /// Folds that were given.
