@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes the demo dataset in the Flickscore layout: cuts the clips and writes the tables beside them.
+"""Makes the demo dataset in the Flickscore layout: cuts the clips and writes the tables.
 
     demo/make_demo.py [--sources .local/demo/sources] [--out .local/demo/dataset]
 
 movies.csv, users.csv, ratings.json, dataset.toml and CREDITS.md have the same bytes on every machine; the clips have
-the same bytes wherever FFmpeg and x264 are of the same version. Nothing is done where the dataset is there
-already and was made from the same files. See README.md beside this file.
+the same bytes with the same versions of FFmpeg and x264. Does nothing if the dataset exists and was made from the same
+files. See demo/README.md.
 """
 
 import argparse
@@ -37,11 +37,11 @@ NOTE = (
 
 
 class DemoError(Exception):
-    """The dataset cannot be made; the message says why."""
+    """The dataset cannot be made; the message gives the reason."""
 
 
 def fingerprint(sources, catalogue):
-    """A hash over everything that the dataset is made from."""
+    """Returns a hash over all inputs of the dataset."""
     digest = hashlib.sha256()
     names = sorted({film["source"] for film in catalogue["film"].values() if "source" in film})
     for path in [*sorted(HERE.glob("*.py")), HERE / "catalogue.toml", *(sources / name for name in names)]:
@@ -53,13 +53,13 @@ def fingerprint(sources, catalogue):
 
 
 def clips(catalogue):
-    """The movies that have a trailer, with their films."""
+    """Returns the movies that have a trailer, with their films."""
     pairs = [(movie, catalogue["film"][movie["film"]]) for movie in catalogue["movie"]]
     return [(movie, film) for movie, film in pairs if "source" in film]
 
 
 def cut(movie, film, sources, trailers):
-    """Encodes one clip: 640 x 360 H.264 and AAC, on one thread and without dates, so that it can be repeated."""
+    """Encodes one clip: 640 x 360 H.264 and AAC, on one thread and without dates, so that the bytes are reproducible."""
     command = ["ffmpeg", "-v", "error", "-nostdin", "-y", "-filter_threads", "1"]
     command += ["-ss", str(movie["start_s"]), "-i", str(sources / film["source"])]
     command += ["-t", f"{movie['end_s'] - movie['start_s']:.3f}", "-map", "0:v:0"]
@@ -97,7 +97,7 @@ def movies_csv(catalogue):
     for movie in catalogue["movie"]:
         film = catalogue["film"][movie["film"]]
         people = [text_list(film[role]) for role in ("writer", "director", "cast")]
-        # No rating: nobody rated these clips, and a made-up number would pass for a real one.
+        # No rating: nobody rated these clips, and an invented number would look real.
         rows.append(
             [movie["id"], movie["about"], text_list(film["language"]), f"{film['released']}T00:00:00.000Z", ""]
             + people + [text_list(movie["genre"]), full_name(movie, film)]
@@ -111,7 +111,7 @@ def users_csv():
 
 
 def ratings_json(feedback):
-    """One viewer a line, as mongoexport writes it; "submit" marks the end of a session and is no rating."""
+    """Formats one viewer per line, like mongoexport. "submit" ends a session and is not a rating."""
     lines = []
     for viewer in viewers.viewer_ids():
         rated = {movie: [str(label)] for who, movie, label in feedback if who == viewer}
@@ -142,7 +142,7 @@ def credits_md(catalogue):
 
 
 def make(catalogue, sources, out):
-    """Makes the whole dataset beside its place and then moves it there."""
+    """Makes the dataset in a temporary folder, then renames it."""
     genres = {movie["id"]: movie["genre"] for movie in catalogue["movie"]}
     unknown = sorted({genre for names in genres.values() for genre in names} - set(GENRES))
     if unknown or len(genres) != len(catalogue["movie"]):
@@ -170,7 +170,7 @@ def make(catalogue, sources, out):
 
 
 def is_made(catalogue, sources, out):
-    """Whether the dataset is there, whole, and made from these files."""
+    """Returns whether the dataset is complete and was made from these files."""
     try:
         stamp = (out / STAMP).read_text().strip()
     except FileNotFoundError:

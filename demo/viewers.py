@@ -1,17 +1,17 @@
-"""The demo's viewers and their feedback: a seeded taste model, so the same on every machine.
+"""The demo's viewers and their feedback: a seeded taste model, the same on every machine.
 
 A viewer's liking of a movie is
 
     liking = mean over the movie's genres of taste(viewer, genre) + 0.5 mood(viewer) + 0.5 appeal(movie) + 0.5 chance
     taste(viewer, genre) = leaning(group of the viewer, genre) + 0.5 own(viewer, genre)
 
-Every term is drawn from the same bell-shaped distribution (mean 0, deviation 1); viewers belong in turn to one of four groups.
+Every term is drawn from one bell-shaped distribution (mean 0, deviation 1). Viewers are assigned to four groups in turn.
 Each viewer rates twelve movies picked at random. All likings are ranked together, and the classes take their shares as in
 the real data: the lowest 11 % are dislikes, the next 47 % neutral, the rest likes.
-So there is something to learn, from the genres most of all, and a part that nobody can predict.
+Genres explain most of the feedback, and a random part cannot be predicted.
 
-Only additions, multiplications and comparisons of the generator's own numbers are used: no library function of the C
-runtime, and none of random's that may change between versions.
+The model only adds, multiplies and compares the generator's uniform numbers: functions of the C runtime, and most of
+module random's, may differ between versions.
 """
 
 import random
@@ -30,7 +30,7 @@ class Draws:
         self.uniform = random.Random(seed).random
 
     def bell(self):
-        """The sum of twelve uniform numbers less six: near a normal distribution, without a logarithm."""
+        """Returns the sum of twelve uniform numbers minus six: nearly normal, without a logarithm."""
         return sum(self.uniform() for _ in range(12)) - 6.0
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs and fetches everything that a run or the tests need, except what is there already.
+# Installs and fetches missing requirements of a run or of the tests.
 #
 #     scripts/setup.sh run    to build Jhalak and run it on the demo dataset
 #     scripts/setup.sh test   also what the tests need: RabbitMQ, an S3 server, manifest checkers
@@ -32,7 +32,7 @@ fi
 scripts/setup/debian.sh "$mode"
 python=$(find_python)
 
-# Two set-ups at once would make the same files: the second waits here and then finds them.
+# Two set-ups at once would make the same files: the second waits here, then finds them.
 mkdir -p .local
 exec 9>.local/setup.lock
 flock 9

@@ -3,7 +3,7 @@
 
     python3 tools/check_model.py DIR        (DIR: what `jhalak fit --out DIR` wrote; needs: pip install onnx onnxruntime)
 
-Prints the largest difference between onnxruntime's probabilities and those in check.json; exit code 1 where it is above 1e-5.
+Prints the largest difference between onnxruntime's probabilities and those in check.json; exit code 1 if it is above 1e-5.
 """
 import json
 import pathlib

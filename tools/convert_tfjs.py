@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Makes an ONNX file of a frozen TensorFlow.js graph model (model.json and its .bin files), with Python's standard library alone.
+"""Converts a frozen TensorFlow.js graph model (model.json and its .bin files) to ONNX. Needs only Python's standard library.
 
     convert_tfjs.py MODEL.json OUTPUT.onnx
 
-The weight files that MODEL.json names lie beside it. Weights stored as float16 become float32 without loss; only their order changes (HWIO
-to OIHW), so the file is the same on every machine. The operators are those of convolutional networks (see `Converter`); another one is
-refused by its name.
+The weight files that MODEL.json names are in its folder. Weights stored as float16 become float32 without loss; only their order changes (HWIO
+to OIHW), so the file is the same on every machine. The operators are those of convolutional networks (see `Converter`); others are
+refused by name.
 
 TensorFlow.js computes on batch, row, column, channel. Here every picture tensor keeps ONNX's order instead (batch, channel, row, column), and a
-transposition of the graph only renames axes: see `Value.axes`. The batch dimension is made free.
+transposition in the graph only renames axes (`Value.axes`). The batch dimension becomes free.
 
-A detector gives several outputs, each [1, rows, width]: those of as many rows are joined side by side, the widest first, and these one below
-the other, the longest first, into one output `output` of [batch, all rows, all widths].
+A detector has several outputs of [1, rows, width]. Those with equal rows are concatenated by width, the widest first. The results are
+concatenated by rows, the longest first, into one output `output` of [batch, all rows, all widths].
 """
 
 import argparse
@@ -27,12 +27,12 @@ from pathlib import Path
 import onnx_writer
 
 OPSET = 17
-NHWC = (0, 2, 3, 1)  # where the axes of a TensorFlow picture stand in ONNX's order
+NHWC = (0, 2, 3, 1)  # position of each axis of a TensorFlow picture in ONNX's order
 DTYPES = {"float32": ("f", 4), "int32": ("i", 4), "bool": ("B", 1), "uint8": ("B", 1)}
 
 
 class GraphError(Exception):
-    """The model cannot be converted; the message says which node, and why."""
+    """The model cannot be converted; the message names the node and the reason."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ class Converter:
         return Value(x.name, x.shape, tuple(x.axes[i] for i in order.values), x.pads, x.pad_value)
 
     def arranged(self, x, axes):
-        """The value with TensorFlow's axes at `axes`; transposed for real where they stand elsewhere."""
+        """The value with TensorFlow's axes at `axes`; transposes the tensor if they are elsewhere."""
         if x.axes == tuple(axes):
             return x
         if any(x.pads):
@@ -337,13 +337,13 @@ class Converter:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", type=Path, help="the model.json; its weights lie beside it")
+    parser.add_argument("model", type=Path, help="the model.json, with its weights in the same folder")
     parser.add_argument("onnx", help="the file to write")
     arguments = parser.parse_args()
     try:
         model = json.loads(arguments.model.read_text(encoding="utf-8"))
         if model.get("format") != "graph-model":
-            raise GraphError("it is no TensorFlow.js graph model")
+            raise GraphError("it is not a TensorFlow.js graph model")
         converted = Converter(model, arguments.model.parent).run()
         partial = f"{arguments.onnx}.{os.getpid()}.part"
         with open(partial, "wb") as file:

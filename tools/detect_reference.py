@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Object detection as a person would write it in Python: OpenCV, numpy and onnxruntime. The peer that Jhalak's detector is compared with.
+"""Object detection with OpenCV, numpy and onnxruntime: the reference for Jhalak's detector.
 
     detect_reference.py REGISTRY MODELS_FOLDER MODEL PICTURE [--threshold T] [--nms T]
 
@@ -96,7 +96,7 @@ def decode(output, entry, classes):
 
 
 def suppress(boxes, scores, classes, overlap):
-    """Places of the boxes that stay, from the highest score down."""
+    """Returns the indices of the boxes that non-maximum suppression keeps, by descending score."""
     shifted = boxes + (classes * 8192)[:, None].astype(np.float64)
     areas = (boxes[:, 2] - boxes[:, 0]).clip(0) * (boxes[:, 3] - boxes[:, 1]).clip(0)
     order, kept = np.argsort(-scores, kind="stable"), []
@@ -139,7 +139,7 @@ class Detector:
         boxes, scores, classes, overlapping = decode(output, self.entry, self.classes)
         above = scores > threshold
         boxes, scores, classes = boxes[above], scores[above], classes[above]
-        # What comes suppressed is only put in order.
+        # Boxes that the model has suppressed are only sorted.
         kept = suppress(boxes, scores, classes, overlap) if overlapping else np.argsort(-scores, kind="stable")
         kept = kept[: how.get("max_objects", 300)]
         rows, columns = bgr.shape[:2]

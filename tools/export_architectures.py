@@ -1,4 +1,4 @@
-"""The networks of the paper's embedders, with official weights or with seeded ones, and what models.toml has to say of each.
+"""The networks of the paper's embedders, with official or seeded weights, and their sections of models.toml.
 
 Runs inside the environment that export_models.py makes.
 """
@@ -21,7 +21,7 @@ FRAME_SAMPLES, HOP_SAMPLES = 400, 320
 
 
 class ExportError(Exception):
-    """A model cannot be made; the message says why."""
+    """A model cannot be made; the message gives the reason."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ def official(name, time_embedding):
     try:
         return _make(name, None, time_embedding)
     except (OSError, RuntimeError, ValueError) as error:
-        raise ExportError(f"the official weights of {name} cannot be had from here: {error}") from error
+        raise ExportError(f"cannot download the official weights of {name}: {error}") from error
 
 
 def seeded(name, size):
@@ -184,8 +184,8 @@ class Features(nn.Module):
 
 
 class FeaturesWithMoments(nn.Module):
-    """The same for an encoder whose first layer normalises each channel over the whole sound (GroupNorm with a group a channel):
-    mean and variance come from outside, [1, 2, channels], so that a chunk of a sound gives what the whole sound gives there."""
+    """An encoder whose first layer normalises each channel over the whole sound (GroupNorm, one group per channel): mean and
+    variance are an input, [1, 2, channels], so that a chunk gives the vectors of the whole sound."""
 
     def __init__(self, encoder):
         super().__init__()

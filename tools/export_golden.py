@@ -1,4 +1,4 @@
-"""Tiny seeded models, a registry of them, and what PyTorch answers: the golden files of worker/tests/seeded.rs."""
+"""Tiny seeded models, a registry of them, and PyTorch's answers: the golden files of worker/tests/seeded.rs."""
 
 import hashlib
 import json
@@ -45,7 +45,7 @@ def edge_cases(folder):
     cases = {
         # One picture at a time: a batch of one is written into the file.
         "fixed-batch": ([1, 3, 8, 8], [1, 3], [mean]),
-        # What a damaged file does: the root of numbers below zero is none.
+        # Like a damaged file: the square root of negative numbers is NaN.
         "not-a-number": (picture, ["batch", 3], [
             helper.make_node("Neg", ["image"], ["below"], name="below"),
             helper.make_node("Sqrt", ["below"], ["root"], name="root"),
@@ -53,7 +53,7 @@ def edge_cases(folder):
         ]),
         # A map that was not pooled.
         "unpooled": (picture, ["batch", 3, 8, 8], [helper.make_node("Neg", ["image"], ["vector"], name="map")]),
-        # Two outputs: the entry has to say which.
+        # Two outputs: the entry must name one.
         "two-outputs": (picture, ["batch", 3], [mean, helper.make_node("Neg", ["vector"], ["other"], name="other")]),
     }
     entries = []

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Makes the paper's embedders as ONNX files, and prints their entries for models.toml.
+"""Exports the paper's embedders to ONNX and prints their entries for models.toml.
 
     tools/export_models.py official resnet50 timesformer-k600 wav2vec2-base --out .local/models
     tools/export_models.py seeded --size tiny --out FOLDER       same architectures, made-up weights (a few KB each)
-    tools/export_models.py golden                                 what the tests compare with: PyTorch's own answers
+    tools/export_models.py golden                                 the golden files of the tests: PyTorch's answers
 
 `official` takes the weights from their official releases (torchvision, the TimeSformer checkpoints, facebook/wav2vec2-base), which
-have to be reachable. `seeded` needs no network: weights are whole numbers from a formula that stands in the ONNX file itself
-and is folded when it is loaded, so that even a full TimeSformer is a file of some 200 KB. Such models serve tests of agreement and
+must be reachable. `seeded` needs no network: weights are integers from a formula in the ONNX file, which is folded on
+loading: a full TimeSformer takes about 200 KB. Such models serve tests of agreement and
 benchmarks of speed; their vectors mean nothing.
 
 The first start makes a virtual environment in the cache folder ($JHALAK_CACHE, else ~/.cache/jhalak): PyTorch is several GB and
-never part of `make setup`. Where an index of smaller CPU builds is reachable, name it: PIP_EXTRA_INDEX_URL, and PIP_FIND_LINKS for a folder.
+never part of `make setup`. To use an index of smaller CPU builds, set PIP_EXTRA_INDEX_URL, and PIP_FIND_LINKS for a folder.
 """
 
 import argparse
@@ -30,7 +30,7 @@ ENVIRONMENT = CACHE / "export-venv"
 
 
 def enter_environment():
-    """Starts this program again inside its virtual environment, which is made where it is not there."""
+    """Restarts this program inside its virtual environment, which it creates if missing."""
     python = ENVIRONMENT / "bin" / "python"
     if Path(sys.prefix).resolve() == ENVIRONMENT.resolve():
         return

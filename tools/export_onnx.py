@@ -13,7 +13,7 @@ OPSET = 17
 
 
 def model_of(made):
-    """The network as an ONNX model whose numbers PyTorch agrees with."""
+    """Returns the network as an ONNX model, checked against PyTorch's numbers."""
     axes = {name: free for name, (_, free) in made.inputs.items()}
     axes[made.output[0]] = made.output[1]
     target = io.BytesIO()
@@ -38,7 +38,7 @@ def model_of(made):
 
 
 def write(made, folder):
-    """Writes the file into `folder` and gives its entry."""
+    """Writes the file into `folder` and returns its entry."""
     content = model_of(made).SerializeToString()
     file = f"{made.name}.onnx"
     (folder / file).write_bytes(content)

@@ -2,7 +2,7 @@
 
 ONNX is a Protocol Buffers format, and the few messages that a frozen network needs are small enough
 to encode here. Nothing is taken from an installed library, so the same graph gives the same bytes on every machine and
-its SHA-256 can stand in models.toml. Field numbers are those of onnx.proto.
+its SHA-256 can be stated in models.toml. Field numbers are those of onnx.proto.
 """
 
 import struct

@@ -19,7 +19,7 @@ STORAGES = {"FloatStorage": (4, 1), "LongStorage": (8, 7)}
 
 
 class CheckpointError(Exception):
-    """The file is no checkpoint of the kind that this module reads."""
+    """The file is not a checkpoint that this module can read."""
 
 
 class Storage:
@@ -32,7 +32,7 @@ class Storage:
 
 
 class Tensor(collections.namedtuple("Tensor", "storage offset shape stride")):
-    """A view of a storage: element (i, j, ...) lies at offset + i * stride[0] + j * stride[1] + ..."""
+    """A view of a storage: element (i, j, ...) is at offset + i * stride[0] + j * stride[1] + ..."""
 
     def raw(self):
         """The elements' bytes, little endian, row-major."""
@@ -47,7 +47,7 @@ class Tensor(collections.namedtuple("Tensor", "storage offset shape stride")):
             raise CheckpointError("a tensor reaches past the end of its storage")
         if not self.shape:
             return source[self.offset : self.offset + 1].tobytes()
-        # Elements are copied a line at a time, along the longest axis, to spare Python's loop.
+        # Copies whole lines along the longest axis: Python's loop is slow.
         longest = max(range(len(self.shape)), key=lambda axis: self.shape[axis])
         others = [axis for axis in range(len(self.shape)) if axis != longest]
         extent, step = self.shape[longest], self.stride[longest]

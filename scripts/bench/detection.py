@@ -60,7 +60,7 @@ def peer():
 
 
 def turns(commands):
-    """The least that each command answered for each of its figures, the commands taking turns."""
+    """Returns the minimum of each figure of each command; the commands take turns."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS")} | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     running = [subprocess.Popen(c, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean) for c in commands]
     least = [{} for _ in commands]

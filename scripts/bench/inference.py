@@ -44,7 +44,7 @@ def enter_environment():
 
 
 def shapes_of(model, session):
-    """A shape for each input: what the file fixes, and what its section says where it is free."""
+    """Returns a shape for each input: the file's fixed extents, and those of its section where the file leaves them free."""
     waveform, sound, windows = model.get("waveform"), model.get("sound"), model.get("windows")
     if waveform:
         length = waveform["frame_samples"] + waveform["hop_samples"] * (16_000 * 5 // waveform["hop_samples"])
@@ -60,7 +60,7 @@ def shapes_of(model, session):
 
 
 class Ours:
-    """Our program, which answers orders."""
+    """Runs our program, which answers requests on its standard input."""
 
     def __init__(self, program, registry, folder, library):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("JHALAK_")} | {
@@ -145,14 +145,14 @@ def main():
     lines, slow = ["| model | input | ours, ms | Python, ms | ratio | least, most |", "|---|---|---|---|---|---|"], []
     for registry, folder in places:
         if not registry.exists():
-            print(f"bench: {registry} is not there: skipped (see tools/export_models.py)", file=sys.stderr)
+            print(f"bench: {registry} does not exist: skipped (see tools/export_models.py)", file=sys.stderr)
             continue
         models = tomllib.loads(registry.read_text())["model"]
         ours = Ours(arguments.program, registry, folder, library)
         for model in models:
             path = folder / model["file"]
             if not path.exists():
-                print(f"bench: {path} is not there: skipped", file=sys.stderr)
+                print(f"bench: {path} does not exist: skipped", file=sys.stderr)
                 continue
             shapes, ratio, least, most, our_ms, their_ms = measure(model, path, ours, arguments.rounds, arguments.seconds)
             given = ", ".join("x".join(map(str, shape)) for shape in shapes)

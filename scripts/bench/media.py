@@ -30,7 +30,7 @@ print(len(manager.get_scene_list(start_in_scene=True)))
 
 
 def cost(command):
-    """CPU seconds of a command and of what it started, and the peak memory in MB of the largest of them."""
+    """Returns the CPU seconds of a command with its children, and the peak memory in MB of the largest process."""
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         words = process.stderr.read()
         _, status, usage = os.wait4(process.pid, 0)

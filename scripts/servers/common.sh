@@ -8,7 +8,7 @@
 #   DIR/log/          what the processes printed
 #
 # A pid alone proves nothing, because the kernel gives it to the next process. Every process is therefore started with
-# JHALAK_SERVER=DIR/NAME in its environment, and is taken for ours only while /proc/PID/environ still says so.
+# JHALAK_SERVER=DIR/NAME in its environment, and counts as ours only while /proc/PID/environ contains it.
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -60,7 +60,7 @@ choose_ports() {
     done
 }
 
-# number_ports BASE NAME...: BASE, BASE+1, ... for those who want to know the ports beforehand.
+# number_ports BASE NAME...: BASE, BASE+1, ... for callers that need fixed ports.
 number_ports() {
     local port=$1 name
     shift
@@ -122,7 +122,7 @@ end() {
     say "stopped $name (pid $pid)$how"
 }
 
-# stop_with PID COMMAND...: run COMMAND when process PID is gone, so that a test suite that is killed leaves no server.
+# stop_with PID COMMAND...: run COMMAND when process PID has ended, so that a killed test suite leaves no server.
 stop_with() {
     local pid=$1
     shift

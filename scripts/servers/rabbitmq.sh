@@ -42,8 +42,8 @@ RABBITMQ_PASSWORD=$password
 ENV
 }
 
-# healthy: the management API, asked with this folder's own password, says that the AMQP port is served. Another broker
-# that won the race for the port would refuse the password.
+# healthy: the management API, called with this folder's password, reports that the AMQP port is served. Another
+# broker that won the race for the port would refuse the password.
 healthy() {
     printf 'user = "%s:%s"\n' "$user" "$password" | curl -fsS -m 5 -K - -o "$DIR/health.json" \
         "http://127.0.0.1:$management/api/health/checks/port-listener/$amqp" 2>"$DIR/log/health.log"
@@ -51,7 +51,7 @@ healthy() {
 
 launch_epmd() {
     launch epmd ERL_EPMD_ADDRESS=127.0.0.1 epmd -port "$epmd"
-    # It ends at once where the port is taken. `-names` asks whoever listens, so ours must live as well.
+    # It exits at once if the port is taken. `-names` queries any listener, so check that ours runs, too.
     while sleep 0.1; do
         starting epmd || return 1
         ERL_EPMD_ADDRESS=127.0.0.1 timeout 2 epmd -port "$epmd" -names >/dev/null 2>&1 && running epmd && return 0
@@ -134,7 +134,7 @@ stop() {
 
 status() {
     open_folder "$1"
-    if [ ! -s "$DIR/ports" ] || [ ! -s "$DIR/credentials" ]; then die "nothing was ever started in $DIR"; fi
+    if [ ! -s "$DIR/ports" ] || [ ! -s "$DIR/credentials" ]; then die "no server was ever started in $DIR"; fi
     source "$DIR/ports"
     source "$DIR/credentials"
     running broker || die "the broker does not run"

@@ -50,8 +50,8 @@ signed() {
         curl -sS -m 5 -K - -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' "${@:1:$#-1}" "http://127.0.0.1:$s3$path" 2>>"$DIR/log/health.log"
 }
 
-# healthy: an object that was really written can really be read. An open port says nothing: the gateway answers long before
-# the volume server can take a byte. Another server that won the race for the port would refuse the signature.
+# healthy: an object that was really written can really be read. An open port proves nothing: the gateway answers long before
+# the volume server accepts data. Another server that won the race for the port would refuse the signature.
 healthy() {
     local bytes
     bytes=$(random_hex 16)
@@ -73,7 +73,7 @@ launch_weed() {
     if [ -s "$DIR/cert.pem" ]; then
         tls=(-s3.port.https="$s3_https" -s3.cert.file="$DIR/cert.pem" -s3.key.file="$DIR/key.pem")
     fi
-    # One volume server holds every bucket: small volumes, many of them, so that a bucket more never finds it full.
+    # One volume server holds every bucket: small volumes, many of them, so that a new bucket always finds space.
     launch weed "$weed" -logtostderr=true -config_dir="$DIR/config" server -dir="$DIR/data" \
         -ip=127.0.0.1 -ip.bind=127.0.0.1 -master.telemetry=false -master.electionTimeout=1s \
         -master.port="$master" -master.port.grpc="$master_grpc" -master.volumeSizeLimitMB=256 \
@@ -135,7 +135,7 @@ start() {
 # read_configuration: for the commands that need a server which was started before.
 read_configuration() {
     open_folder "$1"
-    if [ ! -s "$DIR/ports" ] || [ ! -s "$DIR/credentials" ]; then die "nothing was ever started in $DIR"; fi
+    if [ ! -s "$DIR/ports" ] || [ ! -s "$DIR/credentials" ]; then die "no server was ever started in $DIR"; fi
     source "$DIR/ports"
     source "$DIR/credentials"
     running weed || die "SeaweedFS does not run"
@@ -145,7 +145,7 @@ bucket() {
     [ -n "${2:-}" ] || die "which bucket? usage: ${0##*/} bucket DIR NAME"
     read_configuration "$1"
     create_bucket "$2" || die "failed to create the bucket $2: $(cat "$DIR/log/health.body")"
-    say "bucket $2 is there"
+    say "bucket $2 exists"
 }
 
 stop() {

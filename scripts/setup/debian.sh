@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that are missing, and nothing that is there.
+# Installs missing Debian packages.
 #
 #     scripts/setup/debian.sh run|test
 #
-# Exit codes: 0 everything is there, 2 wrong use, 3 something is missing and this is not root (the line to run is printed).
+# Exit codes: 0 nothing is missing, 2 wrong use, 3 something is missing and this is not root (the line to run is printed).
 set -euo pipefail
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -20,7 +20,7 @@ has_ffmpeg() { command -v ffmpeg && command -v ffprobe; }
 has_rabbitmq() { compgen -G "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server"; }
 
 missing=()
-# need PACKAGE WHY COMMAND...: notes PACKAGE as missing, and says why it is needed, unless COMMAND succeeds.
+# need PACKAGE WHY COMMAND...: lists PACKAGE as missing, with the reason WHY, unless COMMAND succeeds.
 need() {
     local package=$1 why=$2
     shift 2
@@ -29,15 +29,15 @@ need() {
     missing+=("$package")
 }
 
-# What is there is asked of the tool itself where that can be, so that one from elsewhere than Debian counts too.
+# Checks look for the tool itself where possible, so that one from another source than Debian counts.
 find_missing() {
     local library
     need build-essential "C compiler, linker and make" has_compiler
     need pkg-config "finds the FFmpeg libraries" command -v pkg-config
     need clang "reads FFmpeg's headers" command -v clang
     need libclang-dev "reads FFmpeg's headers" has_libclang
-    need cmake "builds libjpeg-turbo, which reads photographs" command -v cmake
-    need nasm "builds libjpeg-turbo, which reads photographs" command -v nasm
+    need cmake "builds libjpeg-turbo, which reads and writes JPEG" command -v cmake
+    need nasm "builds libjpeg-turbo, which reads and writes JPEG" command -v nasm
     for library in avutil avformat avcodec avfilter avdevice swscale swresample postproc; do
         need "lib$library-dev" "FFmpeg, decodes trailers" pkg-config --exists "lib$library"
     done
@@ -50,12 +50,12 @@ find_missing() {
 }
 
 # Debian starts a service when its package is installed, unless /usr/sbin/policy-rc.d forbids it: so it is made to
-# for the time of the installation. A policy that already stands there comes back at the end.
+# for the time of the installation. An existing policy is restored at the end.
 policy=/usr/sbin/policy-rc.d
 kept=$policy.before-jhalak
 marker="for the time of jhalak's set-up"
 forbid_service_starts() {
-    # One of ours is left over where a set-up was killed: not to be kept.
+    # A set-up that was killed leaves ours behind: do not keep it.
     if [[ -e $policy ]] && ! grep -q "$marker" "$policy"; then mv "$policy" "$kept"; fi
     printf '#!/bin/sh\n# %s\nexit 101\n' "$marker" >"$policy"
     chmod 755 "$policy"
@@ -64,7 +64,7 @@ restore_policy() {
     if [[ -e $kept ]]; then mv -f "$kept" "$policy"; else rm -f "$policy"; fi
 }
 
-# A freshly installed service would come up at the next boot. One that was there before is left as it was.
+# A newly installed service would start at the next boot. Services installed earlier stay unchanged.
 keep_off_at_boot() {
     if [[ " $* " == *" rabbitmq-server.service "* && -e /etc/init.d/rabbitmq-server ]]; then
         update-rc.d rabbitmq-server disable >/dev/null 2>&1 || true
@@ -83,8 +83,8 @@ install_missing() {
     forbid_service_starts
     export DEBIAN_FRONTEND=noninteractive
     say "installing ${missing[*]}"
-    # Package lists may be absent or old. One source that does not answer is no reason to stop: the installation will tell.
-    apt-get update -qq >&2 || say "apt-get update failed; trying with the package lists that are there"
+    # Package lists may be absent or old. One unreachable source is not fatal: the installation fails if it was needed.
+    apt-get update -qq >&2 || say "apt-get update failed; trying with the existing package lists"
     apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" >&2
     if [[ ${#fresh[@]} -gt 0 ]]; then keep_off_at_boot "${fresh[@]}"; fi
 }
@@ -97,7 +97,7 @@ main() {
     find_missing "$1"
     if [[ ${#missing[@]} -eq 0 ]]; then return; fi
     if ! command -v apt-get >/dev/null; then
-        say "this is no Debian: install by its own means what Debian calls: ${missing[*]}"
+        say "this is not Debian: install the equivalents of these Debian packages: ${missing[*]}"
         exit 3
     fi
     if [[ $EUID -ne 0 ]]; then

@@ -1,7 +1,7 @@
 """Downloads a Debian source package with apt-get, without root and without touching the machine's apt.
 
 Most machines list binary packages only. So the machine's own sources are copied with their type changed to deb-src, and apt-get gets
-folders of its own for lists and cache: it asks the mirrors that the machine asks, and trusts the keys that the machine trusts.
+folders of its own for lists and cache: it uses the machine's mirrors and trusted keys.
 """
 
 import re
@@ -12,7 +12,7 @@ APT = Path("/etc/apt")
 
 
 class DownloadError(Exception):
-    """apt-get did not bring the package; the message holds what it said."""
+    """apt-get did not download the package; the message holds its output."""
 
 
 def source_lines(text):
@@ -31,7 +31,7 @@ def source_stanzas(text):
 
 
 def write_sources(folder, apt=APT):
-    """Fills `folder` with the machine's sources as deb-src; says whether there were any."""
+    """Fills `folder` with the machine's sources as deb-src; returns whether there were any."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
         old.unlink()

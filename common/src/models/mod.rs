@@ -264,7 +264,7 @@ impl Model {
     }
 
     /// Returns advice for a file that is missing or differs.
-    pub fn way_back(&self) -> &'static str {
+    pub fn advice_if_missing(&self) -> &'static str {
         match self.source {
             Some(_) => "run `jhalak models fetch` or `make setup`",
             None => "put the file of its entry there, or correct sha256 in the entry",

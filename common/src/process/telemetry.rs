@@ -3,8 +3,10 @@
 
 use std::io::IsTerminal;
 
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// The format of the log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -12,8 +14,7 @@ pub enum LogFormat {
     /// Text for people.
     #[default]
     Text,
-    /// One JSON object a line, with the fields of the innermost span in `span` and all spans in
-    /// `spans`, outermost first.
+    /// One JSON object per line, with the fields of its spans in `spans`, outermost first.
     Json,
 }
 
@@ -33,10 +34,61 @@ where
         _ => "info,lapin=off,jhalak=debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     // A second call fails: the first subscriber stays.
     let _ = match format {
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(true).try_init(),
-        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
+        LogFormat::Json => json_lines(filter, writer).try_init(),
+        LogFormat::Text => {
+            let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+            builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).finish().try_init()
+        }
     };
+}
+
+/// Returns the subscriber of [`LogFormat::Json`]. The innermost span stands in the list of spans
+/// only, so that no field is written twice.
+fn json_lines<W>(filter: EnvFilter, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    builder.json().flatten_event(true).with_current_span(false).with_span_list(true).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("no panic while writing").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn json_line_holds_each_field_of_its_spans_once() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = json_lines(EnvFilter::new("info"), move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            let _run = tracing::error_span!("run", run = "r-1").entered();
+            let _job = tracing::error_span!("job", job = "j-2").entered();
+            tracing::warn!(file = "a.mp4", "cannot decode");
+        });
+        let text = String::from_utf8(lines.0.lock().expect("no panic while writing").clone()).expect("UTF-8");
+        for field in ["r-1", "j-2", "a.mp4"] {
+            assert_eq!(text.matches(field).count(), 1, "{field}: {text}");
+        }
+        let line: serde_json::Value = serde_json::from_str(&text).expect("one JSON object");
+        assert_eq!((&line["spans"][0]["run"], &line["spans"][1]["job"]), (&"r-1".into(), &"j-2".into()));
+        assert_eq!((&line["message"], &line["file"]), (&"cannot decode".into(), &"a.mp4".into()));
+    }
 }

@@ -12,7 +12,7 @@ use crate::console::output::Output;
 use crate::plan::dataset_source;
 
 /// Rejected rows that are listed; `dataset check` lists more.
-const TOLD: usize = 5;
+const MAX_LISTED: usize = 5;
 
 /// Check or describe a dataset
 #[derive(Args)]
@@ -70,13 +70,14 @@ impl DatasetCommand {
 }
 
 /// Reports the rows that a reading left out, so that nothing is skipped silently.
-pub(super) fn tell_rejects(reading: &Reading, output: &Output) {
-    for reject in reading.rejects.iter().take(TOLD) {
+pub(super) fn report_rejects(reading: &Reading, output: &Output) {
+    for reject in reading.rejects.iter().take(MAX_LISTED) {
         output.progress.say(&format!("left out: {reject}"));
     }
-    if reading.rejected > TOLD as u64 {
-        output
-            .progress
-            .say(&format!("left out: {} more; `jhalak dataset check` lists them", reading.rejected - TOLD as u64));
+    if reading.rejected > MAX_LISTED as u64 {
+        output.progress.say(&format!(
+            "left out: {} more; `jhalak dataset check` lists them",
+            reading.rejected - MAX_LISTED as u64
+        ));
     }
 }

@@ -5,6 +5,7 @@ pub mod dataset_source;
 pub mod final_model;
 pub mod grid;
 pub mod paper_tables;
+mod printed_tables;
 #[cfg(test)]
 pub(crate) mod testing;
 

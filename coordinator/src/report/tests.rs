@@ -176,14 +176,14 @@ fn paper_strict_and_published_stand_side_by_side() {
         ["51.0<small>Figure 7", "80.0 ± 0.0", "40.0 ± 0.0"].map(|part| row.find(part).expect(part)).to_vec();
     assert!(places.is_sorted(), "{row}");
     assert!(text.contains("the model is classifier, genre, L, with GL: 40.0 ± 0.0 %. The baseline is majority: 33.3 ± 0.0 %; the model is ahead by 6.7 points."));
-    let told = summary(&report);
-    let line = told.lines().find(|line| line.contains("classifier, genre")).expect("the row is there");
+    let text = summary(&report);
+    let line = text.lines().find(|line| line.contains("classifier, genre")).expect("the row is there");
     assert_eq!(line.split_whitespace().skip(5).collect::<Vec<_>>(), ["51.0", "80.0", "/", "80.0", "40.0", "/", "40.0"]);
-    assert!(told.contains("the model is ahead by 6.7 points"), "{told}");
+    assert!(text.contains("the model is ahead by 6.7 points"), "{text}");
 }
 
 #[test]
-fn what_each_part_adds_is_told_once_with_the_number_of_settings_tried() {
+fn gain_of_each_part_is_listed_once_with_the_number_of_settings_tried() {
     let mut report = report();
     assert!(!page(&report).contains("What each part adds"), "no model here has parts");
     let spec = CellSpec::strict(Split::Movies, Modality::Genre, Model::Ensemble, UserEmbedding::Liked, true);
@@ -204,8 +204,8 @@ fn what_each_part_adds_is_told_once_with_the_number_of_settings_tried() {
     let text = page(&report);
     assert_eq!(text.matches("75 settings were tried").count(), 1);
     let section = text.split("What each part adds").nth(1).expect("the section is there");
-    for told in ["strict, unseen movies", "boosting alone", "0.53", "the same without content", "0.654"] {
-        assert!(section.contains(told), "{told}");
+    for expected in ["strict, unseen movies", "boosting alone", "0.53", "the same without content", "0.654"] {
+        assert!(section.contains(expected), "{expected}");
     }
 }
 

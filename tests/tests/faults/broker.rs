@@ -31,7 +31,7 @@ async fn a_broker_restarted_and_killed_in_mid_run_loses_nothing() {
 
 /// The disk is lost with the broker: what was sent is sent again at once, and not after the half hour that a job may be silent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_broker_that_comes_back_with_nothing_is_told_everything_again() {
+async fn broker_that_restarts_empty_receives_every_message_again() {
     let Some(server) = s3_server::from_environment() else { return };
     let _turn = crate::MORTAL.lock().await;
     let broker = tokio::task::spawn_blocking(Broker::mortal).await.expect("it starts");
@@ -49,7 +49,7 @@ async fn a_broker_that_comes_back_with_nothing_is_told_everything_again() {
 /// A kill within seconds of the declaration of a run's own queue: RabbitMQ 3.10 would bring it back without a leader, were it a quorum queue, and every
 /// result would wait until its sender gave up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_broker_killed_as_soon_as_it_has_the_jobs_carries_their_results() {
+async fn broker_killed_after_dispatch_still_delivers_results() {
     let Some(server) = s3_server::from_environment() else { return };
     let _turn = crate::MORTAL.lock().await;
     let broker = tokio::task::spawn_blocking(Broker::mortal).await.expect("it starts");

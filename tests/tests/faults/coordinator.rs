@@ -17,7 +17,7 @@ const STAGES: [&str; 6] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_coordinator_killed_in_each_stage_is_followed_by_the_next() {
+async fn coordinator_killed_in_each_stage_is_replaced_by_the_next() {
     let Some(server) = s3_server::from_environment() else { return };
     let cluster = Cluster::new("stages", Broker::shared(), server).await;
     let _worker = cluster.worker();
@@ -36,7 +36,7 @@ async fn a_coordinator_killed_in_each_stage_is_followed_by_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_two_coordinators_one_leads_and_both_end_well() {
+async fn of_two_coordinators_one_holds_the_lease_and_both_exit_0() {
     let Some(server) = s3_server::from_environment() else { return };
     let cluster = Cluster::new("two", Broker::shared(), server).await;
     let mut first = cluster.submit();

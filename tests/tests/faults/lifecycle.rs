@@ -6,7 +6,7 @@ use jhalak_tests::s3_server;
 use serde_json::Value;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_cancelled_run_ends_its_jobs_and_goes_on_when_told_to() {
+async fn cancelled_run_stops_its_jobs_and_resumes_when_started_again() {
     let Some(server) = s3_server::from_environment() else { return };
     let cluster = Cluster::new("cancel", Broker::shared(), server).await;
     let mut submit = cluster.submit();
@@ -48,7 +48,7 @@ async fn a_cancelled_run_ends_its_jobs_and_goes_on_when_told_to() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_detached_run_is_watched_from_elsewhere() {
+async fn detached_run_can_be_watched_from_another_process() {
     let Some(server) = s3_server::from_environment() else { return };
     let cluster = Cluster::new("watch", Broker::shared(), server).await;
     let left = cluster.submit_with(&["--detach"], &[]).wait();

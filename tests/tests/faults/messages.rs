@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const EXTRACT: Channel = Channel::Work(WorkKind::Extract);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn poison_is_set_aside_a_newer_version_kept_and_a_copy_done_once() {
+async fn poison_is_quarantined_newer_versions_are_kept_and_duplicates_run_once() {
     let Some(server) = s3_server::from_environment() else { return };
     let cluster = Cluster::new("messages", Broker::shared(), server).await;
     let queue = cluster.queue().await;

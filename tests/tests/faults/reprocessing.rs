@@ -11,7 +11,7 @@ fn json(text: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_dry_run_says_why_and_only_what_is_asked_for_is_made_again() {
+async fn dry_run_states_reasons_and_only_named_kinds_are_reprocessed() {
     let Some(server) = s3_server::from_environment() else { return };
     let cluster = Cluster::new("again", Broker::shared(), server).await;
     let explain = |arguments: &[&str], environment: &[(&str, &str)]| {
@@ -57,7 +57,7 @@ async fn a_dry_run_says_why_and_only_what_is_asked_for_is_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn damage_in_the_store_is_found_and_mended() {
+async fn damage_in_the_store_is_found_and_repaired() {
     let Some(server) = s3_server::from_environment() else { return };
     let cluster = Cluster::new("damage", Broker::shared(), server).await;
     let _worker = cluster.worker();
@@ -112,7 +112,7 @@ async fn damage_in_the_store_is_found_and_mended() {
 
 /// A trailer that is no video is given up at once, and tried again when somebody says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_quarantined_job_is_sent_again_or_forgotten() {
+async fn quarantined_job_is_requeued_or_dropped() {
     let Some(server) = s3_server::from_environment() else { return };
     let cluster = Cluster::new("requeue", Broker::shared(), server).await;
     let dataset = cluster.folder().join("films");

@@ -16,7 +16,7 @@ fn at(stage: &'static str) -> impl Fn(&Value) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_store_that_stops_complains_and_cuts_loses_nothing() {
+async fn store_that_stops_throttles_and_disconnects_loses_nothing() {
     if s3_server::from_environment().is_none() {
         return;
     }

@@ -48,7 +48,7 @@ async fn a_worker_killed_in_each_step_loses_and_repeats_nothing() {
 
 /// With one attempt, a single counted one would quarantine its job.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_worker_told_to_stop_under_load_burns_no_attempt() {
+async fn worker_stopped_under_load_uses_no_attempt() {
     let Some(server) = s3_server::from_environment() else { return };
     let cluster = Cluster::new("term", Broker::shared(), server).await;
     let mut submit = cluster.submit();

@@ -7,7 +7,7 @@ use jhalak_common::queue::memory::MemoryQueue;
 use jhalak_common::settings::QueueSettings;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_memory_queue_keeps_every_promise() {
+async fn memory_queue_passes_the_conformance_suite() {
     let settings = QueueSettings { retry_delays_ms: vec![200, 1_500], delivery_limit: 4, ..Default::default() };
     let first = MemoryQueue::new(&settings);
     let open = move || -> Opening {

@@ -33,7 +33,7 @@ fn body(n: usize) -> Bytes {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rabbitmq_keeps_every_promise() {
+async fn rabbitmq_passes_the_conformance_suite() {
     let (url, settings) = (Broker::shared().url(), settings());
     let chosen = settings.clone();
     let open = move || -> Opening {
@@ -45,7 +45,7 @@ async fn rabbitmq_keeps_every_promise() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_queue_with_other_arguments_is_named_with_the_way_out() {
+async fn queue_with_other_arguments_is_refused_with_advice() {
     let (url, first) = (Broker::shared().url(), settings());
     open(&url, &first).await.close().await;
     open(&url, &first).await.close().await;
@@ -61,7 +61,7 @@ async fn a_queue_with_other_arguments_is_named_with_the_way_out() {
 }
 
 #[tokio::test]
-async fn a_broker_that_cannot_be_used_is_told_by_its_kind_and_without_the_password() {
+async fn broker_errors_have_a_kind_and_hide_the_password() {
     let url = Broker::shared().url();
     let settings = QueueSettings { connect_timeout_ms: 2_000, ..settings() };
     let password = url.split(&[':', '@'][..]).nth(2).expect("the URL holds a password").to_string();
@@ -161,7 +161,7 @@ async fn a_broker_killed_in_mid_run_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn publishing_gives_up_on_a_broker_that_stays_away() {
+async fn publishing_fails_while_the_broker_stays_unreachable() {
     let broker = Broker::own();
     let settings = QueueSettings { publish_timeout_ms: 1_500, ..settings() };
     let queue = RabbitQueue::open(&broker.url(), &settings).await.expect("the broker runs");
@@ -201,7 +201,7 @@ async fn a_deleted_queue_is_declared_again() {
 
 /// The coordinator of a run learns that what it had sent is gone, and takes nothing else for that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_that_forgot_a_run_is_told() {
+async fn lost_broker_data_is_reported_once() {
     let (broker, settings) = (Broker::own(), settings());
     let queue = open(&broker.url(), &settings).await;
     let results = Channel::Results("films".into());
@@ -240,7 +240,7 @@ async fn a_broker_that_forgot_a_run_is_told() {
 
 /// `amqps` with a certificate authority that the system trusts, and with one that it does not.
 #[test]
-fn tls_is_spoken_and_certificates_are_checked() {
+fn tls_connects_and_checks_certificates() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port is free").port();
     let mut authority = None;
     let broker = Broker::with(|folder| {
@@ -282,7 +282,7 @@ fn tls_is_spoken_and_certificates_are_checked() {
 }
 
 #[tokio::test]
-#[ignore = "the child of tls_is_spoken_and_certificates_are_checked"]
+#[ignore = "the child of tls_connects_and_checks_certificates"]
 async fn tls_child() {
     let Ok(url) = std::env::var("JHALAK_TEST_URL") else { return };
     match queue::open(&url, &settings()).await {

@@ -9,7 +9,7 @@ fn jhalak(store: &Path, dataset: &Path) -> Ended {
 }
 
 #[test]
-fn a_trailer_that_is_no_video_is_quarantined_and_the_rest_goes_on() {
+fn trailer_that_is_not_a_video_is_quarantined_and_others_continue() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (dataset, store) = (folder.path().join("data"), folder.path().join("store"));
     let made = Made::new(&dataset, true);
@@ -52,7 +52,7 @@ fn a_trailer_that_is_no_video_is_quarantined_and_the_rest_goes_on() {
 }
 
 #[test]
-fn bad_rows_are_left_out_counted_and_told_and_the_rest_goes_on() {
+fn bad_rows_are_skipped_counted_and_reported() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (dataset, store) = (folder.path().join("data"), folder.path().join("store"));
     let made = Made::new(&dataset, false);
@@ -74,7 +74,7 @@ fn bad_rows_are_left_out_counted_and_told_and_the_rest_goes_on() {
 }
 
 #[test]
-fn what_cannot_be_read_at_all_is_an_error_that_names_it() {
+fn unreadable_inputs_are_errors_that_name_them() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = folder.path().join("store");
     let ended = jhalak(&store, &folder.path().join("nothing"));
@@ -152,7 +152,7 @@ fn mixed(user: usize, movie: usize) -> i64 {
 }
 
 #[test]
-fn datasets_that_nothing_can_be_learned_from_are_told_by_every_command() {
+fn unusable_datasets_are_reported_by_every_command() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = |name: &str| folder.path().join(name);
     let all = |made: &Made, name: &str| std::fs::read_to_string(made.folder.join(name)).expect("just written");
@@ -207,7 +207,7 @@ fn datasets_that_nothing_can_be_learned_from_are_told_by_every_command() {
 
 /// Every job of such a run is given up, the final fit too; the report says so.
 #[test]
-fn a_run_over_two_ratings_ends_with_a_report_of_what_could_not_be() {
+fn run_over_two_ratings_reports_the_cells_that_failed() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (dataset, store) = (folder.path().join("data"), folder.path().join("store"));
     plain(&dataset, mixed).write("ratings.csv", "user,movie,label\nu1,m1,1\nu2,m1,-1\n");

@@ -41,7 +41,7 @@ fn person(record: &Value) -> [f64; 4] {
 }
 
 #[test]
-fn pictures_show_the_same_objects_in_every_format_and_turned_as_their_exif_data_says() {
+fn pictures_give_the_same_objects_in_every_format_and_exif_orientation() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let png = detect(&picture(folder.path(), "frame.png", "null"), &[]);
     let upright = person(&png);
@@ -87,7 +87,7 @@ fn a_video_gives_a_record_for_every_nth_frame_and_a_painted_picture() {
 }
 
 #[test]
-fn what_cannot_be_looked_at_is_told_plainly() {
+fn file_that_is_not_a_picture_is_refused_with_its_name() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let words = folder.path().join("words.jpg");
     std::fs::write(&words, "no picture").expect("room on disk");
@@ -107,7 +107,7 @@ fn what_cannot_be_looked_at_is_told_plainly() {
 }
 
 #[test]
-fn a_run_by_scenes_and_objects_commits_what_the_detector_saw() {
+fn run_by_scenes_and_objects_commits_detections() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (dataset, store) = (folder.path().join("data"), folder.path().join("store"));
     Made::new(&dataset, true);
@@ -133,7 +133,7 @@ fn a_run_by_scenes_and_objects_commits_what_the_detector_saw() {
 }
 
 #[test]
-fn the_papers_grid_takes_all_strategies_from_one_decode_and_evaluates_each() {
+fn paper_grid_takes_all_strategies_from_one_decode_and_evaluates_each() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (dataset, store) = (folder.path().join("data"), folder.path().join("store"));
     Made::new(&dataset, true);

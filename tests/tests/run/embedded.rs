@@ -67,7 +67,7 @@ fn a_trailer_without_sound_is_a_success_with_an_empty_result() {
 }
 
 #[test]
-fn a_dataset_without_trailers_runs_what_it_can_and_says_what_is_left_out() {
+fn dataset_without_trailers_runs_possible_cells_and_reports_the_others() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (dataset, store) = (folder.path().join("data"), folder.path().join("store"));
     Made::new(&dataset, false);
@@ -85,7 +85,7 @@ fn a_dataset_without_trailers_runs_what_it_can_and_says_what_is_left_out() {
 }
 
 #[test]
-fn changed_settings_make_only_what_follows_from_them() {
+fn changed_settings_remake_only_dependent_artifacts() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (dataset, store) = (folder.path().join("data"), folder.path().join("store"));
     Made::new(&dataset, true);

@@ -54,7 +54,7 @@ fn a_run_takes_its_embedders_from_the_registry() {
 }
 
 #[test]
-fn answers_that_are_no_numbers_quarantine_the_trailer_with_model_and_node() {
+fn nan_outputs_quarantine_the_trailer_with_model_and_node() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (dataset, store) = (folder.path().join("data"), folder.path().join("store"));
     Made::new(&dataset, true);
@@ -74,7 +74,7 @@ fn answers_that_are_no_numbers_quarantine_the_trailer_with_model_and_node() {
 }
 
 #[test]
-fn a_file_that_is_no_onnx_is_told_by_model_and_path() {
+fn file_that_is_not_onnx_is_reported_with_model_and_path() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (dataset, store, models) =
         (folder.path().join("data"), folder.path().join("store"), folder.path().join("models"));
@@ -107,7 +107,7 @@ fn sha256_of(file: &Path) -> String {
 }
 
 #[test]
-fn a_provider_that_is_not_there_is_an_error_at_start_and_never_the_processor() {
+fn missing_provider_is_an_error_at_start_without_fallback() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (dataset, store) = (folder.path().join("data"), folder.path().join("store"));
     Made::new(&dataset, false);

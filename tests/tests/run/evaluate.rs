@@ -40,7 +40,7 @@ fn check_shape(answer: &Value) {
 }
 
 #[test]
-fn the_json_shape_holds_in_every_protocol_split_and_model_and_the_same_command_gives_the_same_answer() {
+fn json_shape_is_fixed_and_repeated_commands_give_equal_answers() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     Made::new(&folder.path().join("data"), false);
     for args in [
@@ -62,7 +62,7 @@ fn the_json_shape_holds_in_every_protocol_split_and_model_and_the_same_command_g
 }
 
 #[test]
-fn a_modality_without_its_input_and_wrong_use_are_told_with_the_way_out() {
+fn modality_without_its_input_and_wrong_use_are_refused_with_advice() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     Made::new(&folder.path().join("data"), false);
     for (args, code, told) in [
@@ -87,7 +87,7 @@ fn a_modality_without_its_input_and_wrong_use_are_told_with_the_way_out() {
 }
 
 #[test]
-fn folds_that_are_given_are_tested_under_both_protocols() {
+fn given_folds_are_tested_under_both_protocols() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let made = Made::new(&folder.path().join("data"), false);
     let users: String = (0..24).map(|u| format!("u{u:02},{}\n", ["a", "b", "c"][u % 3])).collect();
@@ -125,7 +125,7 @@ fn folds_that_are_given_are_tested_under_both_protocols() {
 }
 
 #[test]
-fn video_and_audio_read_what_a_run_left_in_the_store_with_and_without_the_trailers_at_hand() {
+fn video_and_audio_use_stored_embeddings_with_and_without_local_trailers() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (data, store) = (folder.path().join("data"), folder.path().join("store"));
     Made::new(&data, true);

@@ -21,7 +21,7 @@ fn commits(store: &Path) -> BTreeMap<String, (u64, i64, i64)> {
 }
 
 #[test]
-fn killed_again_and_again_it_comes_to_the_same_artifacts() {
+fn run_killed_repeatedly_reaches_the_same_artifacts() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let dataset = folder.path().join("data");
     Made::new(&dataset, true);
@@ -68,7 +68,7 @@ fn checkpoints(store: &Path) -> usize {
 }
 
 #[test]
-fn a_training_killed_between_epochs_goes_on_and_comes_to_the_same_weights() {
+fn training_killed_between_epochs_resumes_to_the_same_weights() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let dataset = folder.path().join("data");
     Made::new(&dataset, false);

@@ -116,7 +116,7 @@ fn new_viewers_and_new_movies_are_served() {
 }
 
 #[test]
-fn what_cannot_be_answered_is_told_with_the_nearest_and_the_way_out() {
+fn invalid_queries_are_refused_with_near_names_and_advice() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let nothing = jhalak(folder.path(), &["predict", "--user", "u01", "--movie", "x"]);
     assert_eq!(nothing.code, Some(3));
@@ -148,14 +148,14 @@ fn what_cannot_be_answered_is_told_with_the_nearest_and_the_way_out() {
 }
 
 #[test]
-fn a_run_fits_the_final_model_and_it_can_be_asked() {
+fn run_fits_the_final_model_and_recommend_uses_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (data, store) = (folder.path().join("data"), folder.path().join("store"));
     Made::new(&data, true);
     let ran = json(&run(command("jhalak", &store).args(["run", "--quiet", "--json", "--dataset"]).arg(&data)));
     assert!(ran["model"].as_str().is_some_and(|place| place.contains("artifacts/model/")), "{ran}");
     let predicted = json(&jhalak(folder.path(), &["predict", "--json", "--user", "u03", "--movie", &id(0)]));
-    assert_eq!((&predicted["model"]["kind"], &predicted["rated"].is_string()), (&"honest".into(), &true));
+    assert_eq!((&predicted["model"]["kind"], &predicted["rated"].is_string()), (&"ensemble".into(), &true));
     let network = ["predict", "--json", "--user", "u03", "--movie", &id(0), "--model", "network"];
     assert_eq!(json(&jhalak(folder.path(), &network))["model"]["modality"], "audio+video");
     let silent = jhalak(folder.path(), &["predict", "--user", "u03", "--movie", &id(5), "--model", "network"]);
@@ -164,7 +164,7 @@ fn a_run_fits_the_final_model_and_it_can_be_asked() {
 }
 
 #[test]
-fn the_papers_grid_runs_what_it_can_and_names_what_it_cannot() {
+fn paper_grid_runs_possible_cells_and_names_the_others() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (data, store) = (folder.path().join("data"), folder.path().join("store"));
     Made::new(&data, false);

@@ -31,7 +31,7 @@ fn json(text: &str) -> Value {
 }
 
 #[test]
-fn scenes_are_told_as_json_in_the_fixed_shape_and_as_csv() {
+fn scenes_are_printed_as_json_in_the_fixed_shape_and_as_csv() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let video = video(folder.path(), "a b.mp4");
     let ended = run(jhalak(folder.path()).args(["scenes", "--json"]).arg(&video));
@@ -53,7 +53,7 @@ fn scenes_are_told_as_json_in_the_fixed_shape_and_as_csv() {
 }
 
 #[test]
-fn each_strategy_writes_pictures_says_what_they_were_chosen_for_and_fills_up_with_black() {
+fn each_strategy_writes_pictures_with_reasons_and_pads_with_black() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let video = video(folder.path(), "film.mp4");
     for (strategy, found) in [("equal-interval", 16), ("scene-middle", 4)] {
@@ -87,7 +87,7 @@ fn each_strategy_writes_pictures_says_what_they_were_chosen_for_and_fills_up_wit
 }
 
 #[test]
-fn what_is_no_video_ends_with_exit_code_3_and_a_line_that_names_it() {
+fn file_that_is_not_a_video_ends_with_exit_code_3_and_its_name() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = |name: &str, bytes: &[u8]| {
         std::fs::write(folder.path().join(name), bytes).expect("a file");
@@ -111,7 +111,7 @@ fn what_is_no_video_ends_with_exit_code_3_and_a_line_that_names_it() {
 }
 
 #[test]
-fn wrong_use_is_told_apart_from_wrong_input_and_names_need_not_be_utf8() {
+fn wrong_use_differs_from_wrong_input_and_names_need_not_be_utf8() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let odd = folder.path().join(OsStr::from_bytes(b"non\xffutf8.mp4"));
     std::fs::rename(video(folder.path(), "plain.mp4"), &odd).expect("renamed");

@@ -27,7 +27,7 @@ fn check(bytes: &[u8]) -> Result<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readers_never_see_a_part() -> Result<()> {
+async fn readers_never_see_a_partial_object() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let store = LocalStore::open(folder.path().join("store"))?;
     let mut leftovers = 0;
@@ -70,7 +70,7 @@ async fn readers_never_see_a_part() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "the child of readers_never_see_a_part"]
+#[ignore = "the child of readers_never_see_a_partial_object"]
 async fn child_writes_until_killed() -> Result<()> {
     let (Ok(root), Ok(first)) = (std::env::var("STORE"), std::env::var("FIRST")) else { return Ok(()) };
     let store = LocalStore::open(&root)?;

@@ -154,7 +154,7 @@ fn s3_settings_patient(server: &s3_server::Server, proxy: &Proxy) -> jhalak_comm
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_answer_does_not_hide_who_created() -> Result<()> {
+async fn creation_is_recognised_after_a_lost_response() -> Result<()> {
     let Some(server) = s3_server::from_environment() else { return Ok(()) };
     let proxy = Proxy::start(&server.endpoint, first(2, "PUT", Fault::LoseAnswer)).await?;
     let store = server.store("once", Some(&proxy.url)).await?;
@@ -201,7 +201,7 @@ async fn a_multipart_upload_survives_faults_in_each_step() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_multipart_upload_that_fails_is_given_up() -> Result<()> {
+async fn failed_multipart_upload_is_aborted() -> Result<()> {
     let Some(server) = s3_server::from_environment() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let from = folder.path().join("from");
@@ -231,7 +231,7 @@ async fn a_multipart_upload_that_fails_is_given_up() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_is_not_silent() -> Result<()> {
+async fn slow_download_is_not_cut() -> Result<()> {
     let Some(server) = s3_server::from_environment() else { return Ok(()) };
     let proxy = Proxy::start(&server.endpoint, first(99, "PUT", Fault::SlowUpload(8_000_000))).await?;
     let store = server.store("slow", Some(&proxy.url)).await?;
@@ -243,7 +243,7 @@ async fn slow_is_not_silent() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silence_is_cut_and_tried_again() -> Result<()> {
+async fn silent_connection_is_cut_and_retried() -> Result<()> {
     let Some(server) = s3_server::from_environment() else { return Ok(()) };
     let proxy =
         Proxy::start(
@@ -260,7 +260,7 @@ async fn silence_is_cut_and_tried_again() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_pass_is_told_at_once() -> Result<()> {
+async fn permanent_errors_are_reported_without_retries() -> Result<()> {
     let Some(server) = s3_server::from_environment() else { return Ok(()) };
     // A bucket that is not there: found out by a read, also by HEAD, whose answer has no words.
     let proxy = Proxy::start(&server.endpoint, |_| Fault::None).await?;
@@ -300,7 +300,7 @@ async fn what_cannot_pass_is_told_at_once() -> Result<()> {
 
 /// Credentials come from the environment of the process, so each case is a process of its own.
 #[test]
-fn credentials_that_lack_or_fail_are_told() -> Result<()> {
+fn missing_and_refused_credentials_are_reported() -> Result<()> {
     let Some(server) = s3_server::from_environment() else { return Ok(()) };
     let home = tempfile::tempdir()?;
     for (id, word) in [(None, "AWS_ACCESS_KEY_ID"), (Some("nobody"), "InvalidAccessKeyId")] {
@@ -317,7 +317,7 @@ fn credentials_that_lack_or_fail_are_told() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "the child of credentials_that_lack_or_fail_are_told"]
+#[ignore = "the child of missing_and_refused_credentials_are_reported"]
 async fn child_reads_one_object() -> Result<()> {
     let Some(server) = s3_server::from_environment() else { return Ok(()) };
     println!("{:?}", server.store("x", None).await?.get("a").await);

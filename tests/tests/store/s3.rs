@@ -17,7 +17,7 @@ async fn conforms() -> Result<()> {
 
 /// `https` with an authority of one's own: trusted where the setting names it, refused where nothing does.
 #[tokio::test(flavor = "multi_thread")]
-async fn tls_is_spoken_with_an_authority_of_ones_own() -> Result<()> {
+async fn tls_accepts_a_private_certificate_authority() -> Result<()> {
     if s3_server::from_environment().is_none() {
         return Ok(());
     }

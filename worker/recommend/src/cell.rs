@@ -9,7 +9,7 @@ use crate::split::{FoldPairs, fold_pairs, fold_seed};
 use crate::{CLASSES, RecommendError};
 use jhalak_common::dataset::{Dataset, Rating};
 use jhalak_common::evaluation::metrics::{Confusion, predicted_class};
-use jhalak_nn::{History, Resume, StartAgain, seeded, shuffle};
+use jhalak_nn::{History, NoCheckpoints, Resume, seeded, shuffle};
 use std::sync::atomic::AtomicBool;
 
 pub use crate::features::embedding::{EmbeddingTable, Features};
@@ -34,7 +34,7 @@ pub fn run_fold(
     fold: usize,
     stop: &AtomicBool,
 ) -> Result<FoldResult, RecommendError> {
-    run_fold_resumed(dataset, features, spec, fold, stop, &StartAgain)
+    run_fold_resumed(dataset, features, spec, fold, stop, &NoCheckpoints)
 }
 
 /// Runs a fold of a cell with given folds: `test` are the test pairs of the fold, sorted.
@@ -48,7 +48,7 @@ pub fn run_given_fold(
     (fold, test): (usize, &[u32]),
     stop: &AtomicBool,
 ) -> Result<FoldResult, RecommendError> {
-    run(dataset, features, spec, (fold, Some(test)), stop, &StartAgain)
+    run(dataset, features, spec, (fold, Some(test)), stop, &NoCheckpoints)
 }
 
 /// Does the same as [`run_fold`], with training checkpoints in `resume`: an interrupted fold

@@ -152,7 +152,7 @@ def answer(detector, bgr, **more):
 
 
 def lines(answers):
-    """A JSON list, a line an answer."""
+    """A JSON list with one answer per line."""
     return "[\n" + ",\n".join(json.dumps(answer) for answer in answers) + "\n]"
 
 

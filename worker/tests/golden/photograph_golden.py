@@ -2,7 +2,7 @@
 """Small photographs and the pixels that OpenCV reads of them: python3 worker/tests/golden/photograph_golden.py
 
 Needs opencv-python-headless and numpy (tools/requirements-reference.txt). Writes worker/tests/golden/photographs/: pictures of a formula, and
-photographs.json with the size and the SHA-256 of the RGB bytes of each, turned as its EXIF data says.
+photographs.json with the size and the SHA-256 of the RGB bytes of each, rotated by its EXIF orientation.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ WIDTH, HEIGHT = 77, 51
 
 
 def exif(orientation):
-    """A TIFF header with one directory that holds nothing but an orientation."""
+    """A TIFF header with one directory that holds only an orientation."""
     return b"II*\0\x08\0\0\0" + struct.pack("<HHHII", 1, 0x0112, 3, 1, orientation) + b"\0\0\0\0"
 
 

@@ -53,52 +53,53 @@ impl Doctor {
         through_store: bool,
     ) -> Result<u8> {
         if through_store || self.repair || self.quick {
-            return self.look_through(&settings, &output).await;
+            return self.check_artifacts(&settings, &output).await;
         }
-        let mut told = Told { output: &output, answer: Vec::new(), well: true };
-        told.tell("store", &settings.store, check_store(&settings).await)?;
-        told.tell("queue", &redact_url(&settings.queue), check_queue(&settings).await)?;
+        let mut checks = Checks { output: &output, records: Vec::new(), all_pass: true };
+        checks.report("store", &settings.store, check_store(&settings).await)?;
+        checks.report("queue", &redact_url(&settings.queue), check_queue(&settings).await)?;
         if self.workers {
             output.progress.say(&format!("probing the workers; waiting up to {} s for an answer", PROBE.as_secs()));
             let [extract, train] = queue::WorkKind::ALL;
             let (extracts, trains) = tokio::join!(probe(&settings, extract), probe(&settings, train));
-            told.tell("workers", extract.name(), extracts)?;
-            told.tell("workers", train.name(), trains)?;
+            checks.report("workers", extract.name(), extracts)?;
+            checks.report("workers", train.name(), trains)?;
         }
         #[cfg(feature = "local")]
-        for (name, place, found) in models::check(&settings).await {
-            told.tell(&name, &place, found)?;
+        for (name, location, found) in models::check(&settings).await {
+            checks.report(&name, &location, found)?;
         }
         if output.json {
-            output.print(&told.answer, "")?;
+            output.print(&checks.records, "")?;
         }
-        Ok(if told.well { exit::DONE } else { exit::UNREACHABLE })
+        Ok(if checks.all_pass { exit::DONE } else { exit::UNREACHABLE })
     }
 }
 
 /// The checks so far: printed one by one as text, all at the end as JSON.
-struct Told<'a> {
+struct Checks<'a> {
     output: &'a Output,
-    answer: Vec<Value>,
-    well: bool,
+    records: Vec<Value>,
+    all_pass: bool,
 }
 
-impl Told<'_> {
-    fn tell(&mut self, name: &str, place: &str, found: Result<String>) -> Result<()> {
+impl Checks<'_> {
+    fn report(&mut self, name: &str, location: &str, found: Result<String>) -> Result<()> {
         let ok = found.is_ok();
-        let words = found.unwrap_or_else(|error| error.chain());
-        self.well &= ok;
-        let record = json!({ "check": name, "place": place, "ok": ok, "words": words });
+        let message = found.unwrap_or_else(|error| error.chain());
+        self.all_pass &= ok;
+        let record = json!({ "check": name, "place": location, "ok": ok, "words": message });
         if !self.output.json {
-            self.output.print(&record, &format!("{} {name:32} {place}: {words}", if ok { "ok  " } else { "FAIL" }))?;
+            self.output
+                .print(&record, &format!("{} {name:32} {location}: {message}", if ok { "ok  " } else { "FAIL" }))?;
         }
-        self.answer.push(record);
+        self.records.push(record);
         Ok(())
     }
 }
 
 impl Doctor {
-    async fn look_through(&self, settings: &Settings, output: &Output) -> Result<u8> {
+    async fn check_artifacts(&self, settings: &Settings, output: &Output) -> Result<u8> {
         let store = store::open(&settings.store, &settings.s3).await?;
         let found = integrity::check_store(store.as_ref(), !self.quick).await?;
         let mut text: String =
@@ -130,11 +131,11 @@ impl Doctor {
 async fn check_store(settings: &Settings) -> Result<String> {
     let store = store::open(&settings.store, &settings.s3).await?;
     let key = format!("doctor/{}.txt", std::process::id());
-    let words = bytes::Bytes::from_static(b"written by jhalak doctor");
-    store.put(&key, words.clone()).await?;
+    let written = bytes::Bytes::from_static(b"written by jhalak doctor");
+    store.put(&key, written.clone()).await?;
     let read = store.get(&key).await?;
     store.delete(&key).await?;
-    if read == words {
+    if read == written {
         Ok("write, read and delete work".into())
     } else {
         Err(Error::transient("the bytes read differ from the bytes written"))

@@ -36,7 +36,9 @@ pub(super) async fn check(settings: &Settings) -> Vec<Check> {
         let name = format!("{} {}", model.role.name(), model.name);
         let found = match path.is_file() {
             true => look(&models, model, &path).await,
-            false if chosen.contains(&model.name) => Err(Error::invalid(format!("missing: {}", model.way_back()))),
+            false if chosen.contains(&model.name) => {
+                Err(Error::invalid(format!("missing: {}", model.advice_if_missing())))
+            }
             false => Ok("missing, not selected by the settings".into()),
         };
         checks.push((name, path.display().to_string(), found));
@@ -50,7 +52,7 @@ async fn look(models: &Models, model: &Model, path: &std::path::Path) -> Result<
         return Err(Error::invalid(format!(
             "its SHA-256 is {found}, the registry lists {}: {}",
             model.sha256,
-            model.way_back()
+            model.advice_if_missing()
         )));
     }
     let examined = tokio::task::block_in_place(|| {

@@ -83,7 +83,7 @@ async fn verify(settings: &Settings, registry: &Registry, names: &[String], outp
     let (mut answer, mut text, mut wrong): (Vec<Value>, _, Vec<&str>) = (Vec::new(), String::new(), Vec::new());
     for model in chosen(registry, names)? {
         let path = path_of(settings, model);
-        let (state, words) = match state_of(settings, model).await {
+        let (state, message) = match state_of(settings, model).await {
             State::Missing => ("missing", None),
             State::Differs => ("another checksum", None),
             State::Right => match opens(settings, registry, model).await {
@@ -94,11 +94,11 @@ async fn verify(settings: &Settings, registry: &Registry, names: &[String], outp
         if state != "right" {
             wrong.push(&model.name);
         }
-        let told = words.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
-        text.push_str(&format!("{:28} {:16} {}{told}\n", model.name, state, path.display()));
+        let reason = message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+        text.push_str(&format!("{:28} {:16} {}{reason}\n", model.name, state, path.display()));
         let mut line = json!({ "name": model.name, "file": path, "state": state, "sha256": model.sha256 });
-        if let Some(words) = words {
-            line["words"] = words.into();
+        if let Some(message) = message {
+            line["words"] = message.into();
         }
         answer.push(line);
     }

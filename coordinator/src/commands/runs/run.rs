@@ -44,13 +44,13 @@ impl Run {
         let settings = self.grid.apply(settings);
         let stop = shutdown::on_signal()?;
         let source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
-        crate::commands::dataset::tell_rejects(&source.reading, &output);
+        crate::commands::dataset::report_rejects(&source.reading, &output);
         let store = store::open(&settings.store, &settings.s3).await?;
         let draft = plan::draft(store.as_ref(), &source, &settings, Request::default(), None).await?;
         let (plan, _) = plan::freeze(store.as_ref(), draft).await?;
         output.progress.say(&format!("run {} in {}", plan.spec.id, store.url()));
         let queue = queue::open("memory:", &settings.rabbitmq).await?;
-        // A provider that was asked for and is not there is told even where nothing is left to embed.
+        // Opens the models of a GPU provider in any case: a missing provider is an error even if nothing is to embed.
         let needed = !plan.trailers.trailers.is_empty() || !settings.inference.provider.is_cpu();
         let models = match needed {
             false => None,

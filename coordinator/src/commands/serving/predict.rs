@@ -6,7 +6,7 @@ use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
 use serde::Serialize;
 
-use super::viewer_args::{Answer, ModelFacts, ViewerArgs, in_words};
+use super::viewer_args::{Answer, ModelFacts, ViewerArgs, reasons_line};
 use crate::console::output::Output;
 
 /// Predict whether a viewer likes a movie, with reasons
@@ -48,7 +48,7 @@ impl Predict {
                 return Err(Error::usage("no movie given: name it with --movie, or pass one movie in --movie-file"));
             }
         };
-        let probabilities = viewer.asking.predict(&[movie])?;
+        let probabilities = viewer.session.predict(&[movie])?;
         let probabilities = *probabilities.first().ok_or_else(|| Error::bug("the model returned no prediction"))?;
         let answer = viewer.answer(movie, probabilities, self.viewer.reasons)?;
         let user = viewer.id(&self.viewer);
@@ -68,7 +68,7 @@ impl Predict {
         if let Some(rated) = answer.rated {
             text.push_str(&format!("  rated already: {} (not used)\n", rated.name()));
         }
-        text.push_str(&format!("  because: {}\n", in_words(&answer.why)));
+        text.push_str(&format!("  because: {}\n", reasons_line(&answer.why)));
         output.print(&Prediction { user, answer, model: viewer.facts }, &text)?;
         Ok(exit::DONE)
     }

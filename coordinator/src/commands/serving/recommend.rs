@@ -6,7 +6,7 @@ use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
 use serde::Serialize;
 
-use super::viewer_args::{Answer, ModelFacts, ViewerArgs, in_words};
+use super::viewer_args::{Answer, ModelFacts, ViewerArgs, reasons_line};
 use crate::console::output::Output;
 
 /// Recommend movies to a viewer, with reasons
@@ -57,16 +57,16 @@ impl Recommend {
             return Err(Error::usage("--top must be at least 1"));
         }
         let mut viewer = self.viewer.open(&settings).await?;
-        let all = viewer.asking.dataset().movies.len() as u32;
-        let (open, rated): (Vec<u32>, Vec<u32>) = (0..all).partition(|&movie| viewer.asking.rated(movie).is_none());
+        let all = viewer.session.dataset().movies.len() as u32;
+        let (open, rated): (Vec<u32>, Vec<u32>) = (0..all).partition(|&movie| viewer.session.rated(movie).is_none());
         let left_out_rated = if self.include_rated { 0 } else { rated.len() };
         let mut candidates = open;
         if self.include_rated {
             candidates.extend(rated);
         }
-        let asked = candidates.len();
-        candidates.retain(|&movie| viewer.asking.can_predict(movie));
-        let probabilities = viewer.asking.predict(&candidates)?;
+        let considered = candidates.len();
+        candidates.retain(|&movie| viewer.session.can_predict(movie));
+        let probabilities = viewer.session.predict(&candidates)?;
         let mut ranked: Vec<(u32, [f32; 3])> = candidates.iter().copied().zip(probabilities).collect();
         ranked.sort_by(|(m, a), (n, b)| b[2].total_cmp(&a[2]).then(a[0].total_cmp(&b[0])).then(m.cmp(n)));
         ranked.truncate(self.top);
@@ -81,7 +81,7 @@ impl Recommend {
             recommendations,
             candidates: candidates.len(),
             left_out_rated,
-            left_out_without_embedding: asked - candidates.len(),
+            left_out_without_embedding: considered - candidates.len(),
             model: viewer.facts,
         };
         output.print(&answer, &text(&answer))?;
@@ -108,7 +108,7 @@ fn text(answer: &Recommendations) -> String {
             100.0 * answer.probabilities.dislike,
             answer.name,
             answer.movie,
-            in_words(&answer.why)
+            reasons_line(&answer.why)
         ));
     }
     if answer.recommendations.is_empty() {

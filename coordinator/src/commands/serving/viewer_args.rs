@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use jhalak_common::dataset::{Dataset, Label, Movie, NewMovies, read_movies};
+use jhalak_common::evaluation::Model;
 use jhalak_common::evaluation::metrics::{PerClass, predicted_class};
 use jhalak_common::settings::Settings;
 use jhalak_common::store;
@@ -71,30 +72,30 @@ enum ModelArg {
     Network,
 }
 
-/// A model that is asked by one viewer.
+/// A model, queried for one viewer.
 pub struct Viewer {
     /// The model.
-    pub asking: ViewerSession,
-    /// What answers, for people and programs.
+    pub session: ViewerSession,
+    /// Facts about the model, for the output.
     pub facts: ModelFacts,
-    /// New movies, by their places.
+    /// Indices of the new movies.
     pub new: Vec<u32>,
 }
 
-/// What answers.
+/// Facts about the model that predicts.
 #[derive(Serialize)]
 pub struct ModelFacts {
-    /// `honest`, `classifier` or `ann`.
+    /// `ensemble`, `classifier` or `ann`.
     pub kind: &'static str,
-    /// What a network describes movies by.
+    /// The modality of a network.
     pub modality: Option<String>,
-    /// Where it lies.
+    /// Its location: a folder or a key.
     pub place: String,
-    /// Whether it learned from generated feedback.
+    /// Whether it was trained on generated feedback.
     pub synthetic: bool,
 }
 
-/// One movie's answer.
+/// The prediction for one movie.
 #[derive(Serialize)]
 pub struct Answer {
     /// The movie's id.
@@ -107,16 +108,16 @@ pub struct Answer {
     pub probabilities: PerClass<f32>,
     /// The most probable class.
     pub predicted: Label,
-    /// What the viewer said of it: not used in its own prediction.
+    /// The viewer's rating, which is not used in the prediction.
     pub rated: Option<Label>,
     /// Whether it came with --movie-file.
     pub new: bool,
-    /// What carries the prediction.
+    /// The reasons for the prediction.
     pub why: Explanation,
 }
 
 impl ViewerArgs {
-    /// Loads the model and tells it who asks.
+    /// Loads the model and opens the viewer's session.
     pub async fn open(&self, settings: &Settings) -> Result<Viewer> {
         let stored = match &self.model_dir {
             Some(folder) => fitted_model::in_folder(folder)?,
@@ -130,28 +131,28 @@ impl ViewerArgs {
             Some(ModelArg::Ensemble) => ModelKind::Ensemble,
             Some(ModelArg::Network) => ModelKind::Network,
         };
-        let mut newcomers = self.newcomers(&served)?;
+        let mut input = self.session_input(&served)?;
         let network = served.description.network.as_ref();
         let reads_trailers = network.is_some_and(|network| !network.cell.modality.tables().is_empty());
-        if which == ModelKind::Network && reads_trailers && !newcomers.movies.is_empty() {
+        if which == ModelKind::Network && reads_trailers && !input.movies.is_empty() {
             let store = store::open(&settings.store, &settings.s3).await?;
-            for movie in &newcomers.movies {
+            for movie in &input.movies {
                 let found = embeddings::of_movie(store.as_ref(), &movie.id, settings).await?;
-                newcomers.embeddings.insert(movie.id.clone(), found);
+                input.embeddings.insert(movie.id.clone(), found);
             }
         }
         let (kind, modality) = match (which, network) {
             (ModelKind::Network, Some(network)) => (network.cell.model.name(), Some(network.cell.modality.to_string())),
-            _ => ("honest", None),
+            _ => (Model::Ensemble.name(), None),
         };
         let synthetic = served.dataset().synthetic;
         let known = served.dataset().movies.len() as u32;
-        let new = (known..known + newcomers.movies.len() as u32).collect();
-        let asking = served.session(newcomers, which).map_err(|e| within(e.into()))?;
-        Ok(Viewer { asking, facts: ModelFacts { kind, modality, place, synthetic }, new })
+        let new = (known..known + input.movies.len() as u32).collect();
+        let session = served.session(input, which).map_err(|e| within(e.into()))?;
+        Ok(Viewer { session, facts: ModelFacts { kind, modality, place, synthetic }, new })
     }
 
-    fn newcomers(&self, served: &LoadedModel) -> Result<SessionInput> {
+    fn session_input(&self, served: &LoadedModel) -> Result<SessionInput> {
         let dataset = served.dataset();
         let movies = match &self.movie_file {
             None => Vec::new(),
@@ -163,68 +164,67 @@ impl ViewerArgs {
                     tracing::warn!("{name}: ignoring {}", unread.join(", "));
                 }
                 let is_known = |genre: &&String| dataset.genres.contains(genre);
-                let mut strange: Vec<&String> =
+                let mut unknown: Vec<&String> =
                     movies.iter().flat_map(|m| &m.genres).filter(|g| !is_known(g)).collect();
-                strange.sort_unstable();
-                strange.dedup();
-                if !strange.is_empty() {
-                    tracing::warn!("{name}: unknown genres {strange:?}; the model has {:?}", dataset.genres);
+                unknown.sort_unstable();
+                unknown.dedup();
+                if !unknown.is_empty() {
+                    tracing::warn!("{name}: unknown genres {unknown:?}; the model has {:?}", dataset.genres);
                 }
                 movies
             }
         };
         let user = self.user.as_deref().map(|id| user(dataset, id)).transpose()?;
-        let mut said: Vec<(u32, Label)> = Vec::new();
+        let mut new_ratings: Vec<(u32, Label)> = Vec::new();
         for (list, label) in
             [(&self.like, Label::Like), (&self.neutral, Label::Neutral), (&self.dislike, Label::Dislike)]
         {
-            for place in list.iter().map(|words| listed(dataset, &movies, words)).collect::<Result<Vec<_>>>()?.concat()
+            for index in list.iter().map(|names| listed(dataset, &movies, names)).collect::<Result<Vec<_>>>()?.concat()
             {
-                let word =
-                    dataset.movies.iter().chain(&movies).nth(place as usize).map_or("", |movie| movie.id.as_str());
-                if said.iter().any(|(other, _)| *other == place) {
-                    return Err(Error::usage(format!("{word} appears twice in --like, --neutral and --dislike")));
+                let id = dataset.movies.iter().chain(&movies).nth(index as usize).map_or("", |movie| movie.id.as_str());
+                if new_ratings.iter().any(|(other, _)| *other == index) {
+                    return Err(Error::usage(format!("{id} appears twice in --like, --neutral and --dislike")));
                 }
-                said.push((place, label));
+                new_ratings.push((index, label));
             }
         }
-        Ok(SessionInput { movies, user, new_ratings: said, ..SessionInput::default() })
+        Ok(SessionInput { movies, user, new_ratings, ..SessionInput::default() })
     }
 }
 
 impl Viewer {
-    /// The answer for a movie that was predicted.
+    /// Returns the answer for a movie and its predicted probabilities.
     pub fn answer(&mut self, movie: u32, probabilities: [f32; 3], reasons: usize) -> Result<Answer> {
-        let why = self.asking.explain(movie, reasons)?;
-        let of = &self.asking.dataset().movies[movie as usize];
+        let why = self.session.explain(movie, reasons)?;
+        let of = &self.session.dataset().movies[movie as usize];
         Ok(Answer {
             movie: of.id.clone(),
             name: of.name.clone(),
             year: of.year,
             probabilities: probabilities.into(),
             predicted: Label::ALL[predicted_class(&probabilities)],
-            rated: self.asking.rated(movie),
+            rated: self.session.rated(movie),
             new: self.new.contains(&movie),
             why,
         })
     }
 
-    /// The viewer's id; none for a new one.
+    /// Returns the viewer's id, or None for a new viewer.
     pub fn id(&self, args: &ViewerArgs) -> Option<String> {
-        args.user.as_ref().map(|_| self.asking.dataset().users[self.asking.user() as usize].id.clone())
+        args.user.as_ref().map(|_| self.session.dataset().users[self.session.user() as usize].id.clone())
     }
 
-    /// The place of a movie, by id or title.
+    /// Returns the index of a movie, by id or title.
     pub fn movie(&self, word: &str) -> Result<u32> {
-        let (known, new) = self.asking.dataset().movies.split_at(self.asking.dataset().movies.len() - self.new.len());
+        let (known, new) = self.session.dataset().movies.split_at(self.session.dataset().movies.len() - self.new.len());
         find_movie(known, new, word)
     }
 }
 
-/// The place of a user.
+/// Returns the index of a user.
 fn user(dataset: &Dataset, id: &str) -> Result<u32> {
-    if let Some(place) = dataset.user_index(id) {
-        return Ok(place as u32);
+    if let Some(index) = dataset.user_index(id) {
+        return Ok(index as u32);
     }
     let near = nearest(id, dataset.users.iter().map(|user| (user.id.as_str(), user.id.clone())));
     Err(Error::invalid(format!(
@@ -233,23 +233,23 @@ fn user(dataset: &Dataset, id: &str) -> Result<u32> {
     )))
 }
 
-/// The places of the movies in a list, by id or, where only one has it, by title; new movies stand after those of the dataset. A title may have a comma:
-/// the whole is tried first.
-fn listed(dataset: &Dataset, new: &[Movie], words: &str) -> Result<Vec<u32>> {
+/// Returns the indices of the movies in a list, by id or by a title that only one movie has. New
+/// movies follow those of the dataset. A title may contain a comma: the whole text is tried first.
+fn listed(dataset: &Dataset, new: &[Movie], names: &str) -> Result<Vec<u32>> {
     let find = |word: &str| find_movie(&dataset.movies, new, word);
-    match find(words) {
-        Ok(place) => Ok(vec![place]),
-        Err(error) if !words.contains(',') => Err(error),
-        Err(_) => words.split(',').filter(|word| !word.trim().is_empty()).map(find).collect(),
+    match find(names) {
+        Ok(index) => Ok(vec![index]),
+        Err(error) if !names.contains(',') => Err(error),
+        Err(_) => names.split(',').filter(|word| !word.trim().is_empty()).map(find).collect(),
     }
 }
 
 fn find_movie(known: &[Movie], new: &[Movie], word: &str) -> Result<u32> {
     let all = || known.iter().chain(new);
-    let place = |movie: &Movie| all().position(|other| std::ptr::eq(other, movie)).unwrap_or(0) as u32;
+    let index = |movie: &Movie| all().position(|other| std::ptr::eq(other, movie)).unwrap_or(0) as u32;
     let word = word.trim();
     if let Some(found) = all().find(|movie| movie.id == word) {
-        return Ok(place(found));
+        return Ok(index(found));
     }
     let title = word.to_lowercase();
     let mut named: Vec<&Movie> = all().filter(|movie| movie.name.to_lowercase() == title).collect();
@@ -260,7 +260,7 @@ fn find_movie(known: &[Movie], new: &[Movie], word: &str) -> Result<u32> {
         named = all().filter(|movie| movie.year == Some(year) && movie.name.to_lowercase() == name.trim()).collect();
     }
     match named.as_slice() {
-        [one] => Ok(place(one)),
+        [one] => Ok(index(one)),
         [] => {
             let named = |movie: &Movie| format!("{} ({})", movie.id, movie.name);
             let ids = all().map(|movie| (movie.id.as_str(), named(movie)));
@@ -275,19 +275,19 @@ fn find_movie(known: &[Movie], new: &[Movie], word: &str) -> Result<u32> {
     }
 }
 
-/// `; did you mean a, b or c?` of what is most like the word.
+/// Returns `; did you mean a, b or c?` with the most similar candidates, or nothing.
 fn nearest<'a>(word: &str, candidates: impl Iterator<Item = (&'a str, String)>) -> String {
     let word = word.trim().to_lowercase();
-    let likeness = |text: &str| {
+    let similarity = |text: &str| {
         let text = text.to_lowercase();
         let contained = word.len() > 2 && text.contains(&word);
         strsim::jaro_winkler(&word, &text) + if contained { 0.5 } else { 0.0 }
     };
-    let mut scored: Vec<(f64, String)> = candidates.map(|(text, shown)| (likeness(text), shown)).collect();
+    let mut scored: Vec<(f64, String)> = candidates.map(|(text, shown)| (similarity(text), shown)).collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     let mut shown: Vec<String> = Vec::new();
-    for (likeness, candidate) in scored {
-        if shown.len() < SUGGESTED && likeness > 0.6 && !shown.contains(&candidate) {
+    for (similarity, candidate) in scored {
+        if shown.len() < SUGGESTED && similarity > 0.6 && !shown.contains(&candidate) {
             shown.push(candidate);
         }
     }
@@ -298,9 +298,9 @@ fn nearest<'a>(word: &str, candidates: impl Iterator<Item = (&'a str, String)>) 
     }
 }
 
-/// Formats the reasons on one line: other viewers first, who carry most weight where they are many, then genres and
-/// similar movies.
-pub fn in_words(why: &Explanation) -> String {
+/// Formats the reasons on one line: other viewers first, whose ratings weigh most if they are many,
+/// then genres and similar movies.
+pub fn reasons_line(why: &Explanation) -> String {
     let PerClass { dislike, neutral, like } = why.others;
     let mut parts = vec![match dislike + neutral + like {
         0 => "no other viewer rated it".to_owned(),
@@ -348,7 +348,7 @@ mod tests {
         assert!(find("Twin").expect_err("two").to_string().contains("tt3, tt4"));
         let mut years = movies(&[("a", "Chasing Amy"), ("b", "Chasing Amy"), ("c", "Postino, Il")]);
         (years[0].year, years[1].year) = (Some(1995), Some(1997));
-        assert_eq!(find_movie(&years, &[], "Chasing Amy (1997)").expect("the year tells"), 1);
+        assert_eq!(find_movie(&years, &[], "Chasing Amy (1997)").expect("the year decides"), 1);
         assert!(find_movie(&years, &[], "Chasing Amy").expect_err("two").to_string().contains("a (1995), b (1997)"));
         let error = find("Ameli").expect_err("none").to_string();
         assert!(error.contains("did you mean tt1 (Amélie)"), "{error}");
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_viewer_is_told_who_is_near() {
+    fn unknown_viewer_gets_near_ids() {
         let near = nearest("u0012x", ["u0012", "u0013", "bob"].into_iter().map(|id| (id, id.to_owned())));
         assert!(near.starts_with("; did you mean u0012 or u0013?"), "{near}");
         assert_eq!(nearest("q", ["bob"].into_iter().map(|id| (id, id.to_owned()))), "");

@@ -3,16 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use jhalak_common::dataset::{Dataset, FoldsBy, GivenFold, GivenFolds};
-use jhalak_common::evaluation::{
-    Balance, CellSpec, Control, Edition, EmbeddingSource, Errata, GlSettings, Modality, Model, PUBLISHED_UPSAMPLING,
-    Protocol, Split, TrainingSettings, UserEmbedding,
-};
+use jhalak_common::dataset::{Dataset, FoldsBy, GivenFolds};
+use jhalak_common::evaluation::{CellSpec, Control, Errata, Modality, Model, Protocol, Split};
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, hash};
 use jhalak_worker::recommend::split::leave_known;
+
+use super::given_split::{are_whole_users, given_split, middle_known};
+use super::network_args::NetworkArgs;
+use super::option_values::{modalities, models};
 
 /// The cell of the evaluation.
 #[derive(Args)]
@@ -64,51 +64,6 @@ pub struct CellArgs {
     pub ablation: bool,
 }
 
-/// Parses a model, `honest` for `ensemble` included.
-pub(super) fn models() -> impl TypedValueParser<Value = Model> {
-    let value = |name: &'static str, help: &'static str| PossibleValue::new(name).help(help);
-    PossibleValuesParser::new([
-        value("classifier", "Cross-attention classifier of the paper"),
-        value("ann", "ANN baseline of the paper"),
-        value("ensemble", "Stacked ensemble (strict protocol only)").alias("honest"),
-        value("majority", "Most frequent class of the training pairs"),
-        value("user-majority", "Most frequent class of the user"),
-        value("item-majority", "Most frequent class of the movie"),
-        value("bias", "Logistic regression on user and movie"),
-        value("bias-class-weighted", "The bias model with equally weighted classes"),
-        value("matrix-factorisation", "Softmax matrix factorisation with biases"),
-    ])
-    .try_map(|name| match name.as_str() {
-        "ensemble" | "honest" => Ok(Model::Ensemble),
-        other => other.parse(),
-    })
-}
-
-/// Parses a modality.
-pub(super) fn modalities() -> impl TypedValueParser<Value = Modality> {
-    let value = |name: &'static str, help: &'static str| PossibleValue::new(name).help(help);
-    PossibleValuesParser::new([
-        value("video", "Keyframes of the trailer"),
-        value("audio", "Sound of the trailer"),
-        value("audio+video", "Both"),
-        value("genre", "Genres of the movie"),
-        value("metadata", "Description, people, year, languages and genres"),
-    ])
-    .try_map(|name| name.parse())
-}
-
-/// Parses the movies of a user embedding.
-fn user_embeddings() -> impl TypedValueParser<Value = UserEmbedding> {
-    let value = |name: &'static str, help: &'static str| PossibleValue::new(name).help(help);
-    PossibleValuesParser::new([
-        value("L", "Liked movies"),
-        value("L+D", "Liked and disliked movies"),
-        value("L+N", "Liked and neutral movies"),
-        value("L+D+N", "All rated movies"),
-    ])
-    .try_map(|name| name.parse())
-}
-
 /// The number of folds, or the location of given folds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FoldsArg {
@@ -133,48 +88,6 @@ impl FromStr for FoldsArg {
     }
 }
 
-/// How a classifier or an ANN is built and trained.
-#[derive(Args)]
-pub struct NetworkArgs {
-    /// Movies that make up the user embedding
-    #[arg(
-        long,
-        value_parser = user_embeddings(),
-        default_value = "L",
-        value_name = "MOVIES",
-        help_heading = "Network (classifier or ann)"
-    )]
-    pub user_embedding: UserEmbedding,
-    /// Leave out the genre-like score
-    #[arg(long, alias = "without-gl", help_heading = "Network (classifier or ann)")]
-    pub no_gl_score: bool,
-    /// Hyperparameters to use where paper and notebook differ
-    ///
-    /// [default: ours, or notebook under the paper protocol]
-    #[arg(long, alias = "settings", value_enum, value_name = "SET", help_heading = "Network (classifier or ann)")]
-    pub hyperparameters: Option<HyperparametersArg>,
-    /// Source of video and audio embeddings
-    ///
-    /// [default: genre-head]
-    #[arg(long, value_enum, value_name = "SOURCE", help_heading = "Network (classifier or ann)")]
-    pub embedding: Option<EmbeddingArg>,
-    /// Balancing of classes in training
-    ///
-    /// [default: upsample]
-    #[arg(long, alias = "even", value_enum, value_name = "METHOD", help_heading = "Network (classifier or ann)")]
-    pub class_balance: Option<ClassBalanceArg>,
-    /// Maximum number of epochs
-    ///
-    /// [default: setting evaluate.epochs]
-    #[arg(
-        long,
-        value_name = "N",
-        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..),
-        help_heading = "Network (classifier or ann)"
-    )]
-    pub epochs: Option<usize>,
-}
-
 /// See [`Protocol`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ProtocolArg {
@@ -195,17 +108,6 @@ pub enum SplitArg {
     Users,
 }
 
-/// A set of hyperparameters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum HyperparametersArg {
-    /// Text of the paper: Adam at 1e-3, GL-score from 0 to 1, unscaled user embeddings
-    Paper,
-    /// Published notebooks: RMSprop at 1e-5, GL-score times 100, scaled user embeddings
-    Notebook,
-    /// As paper, with scaled user embeddings and inputs standardised on training pairs
-    Ours,
-}
-
 /// See [`Control`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ControlArg {
@@ -213,26 +115,6 @@ pub enum ControlArg {
     PermutedLabels,
     /// Replace every embedding by standard normal numbers (classifier and ann)
     RandomEmbeddings,
-}
-
-/// See [`EmbeddingSource`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum EmbeddingArg {
-    /// Train a genre head in every fold
-    GenreHead,
-    /// Use the stored embeddings
-    Given,
-}
-
-/// See [`Balance`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ClassBalanceArg {
-    /// No balancing
-    None,
-    /// Repeat dislikes, as in the paper
-    Upsample,
-    /// Weight classes equally
-    ClassWeights,
 }
 
 /// See [`Errata`].
@@ -311,8 +193,9 @@ impl CellArgs {
         }
     }
 
-    /// Takes given folds into the cell. What they hold out is what they name: users, movies, or of pairs what [`given_split`] makes of them. Of folds of whole
-    /// users --known leaves some ratings of each out of the test; others are tested as they are listed.
+    /// Puts given folds into the cell. Folds of users or movies hold these out; for folds of pairs,
+    /// [`given_split`] decides. `--known` takes some ratings of each user out of the test of folds
+    /// of whole users.
     ///
     /// # Errors
     /// Wrong use: a --split or --known that contradicts the folds.
@@ -362,94 +245,6 @@ impl CellArgs {
     }
 }
 
-/// Whether every user whom the folds test is tested with all of their pairs.
-fn are_whole_users(given: &GivenFolds, dataset: &Dataset) -> bool {
-    let mut left = vec![0usize; dataset.users.len()];
-    dataset.ratings.iter().for_each(|rating| left[rating.user as usize] += 1);
-    let user = |pair: &u32| dataset.ratings[*pair as usize].user as usize;
-    given
-        .folds
-        .iter()
-        .all(|fold| fold.test.chunk_by(|a, b| user(a) == user(b)).all(|own| left[user(&own[0])] == own.len()))
-}
-
-/// What is new about the pairs that given folds test: the movies where none of them is rated in training; the users where most of them have fewer ratings
-/// in training than in the test; else neither.
-fn given_split(given: &GivenFolds, dataset: &Dataset) -> Split {
-    let unseen = |fold: &GivenFold| {
-        let (mut tested, mut all) = (vec![0; dataset.movies.len()], vec![0; dataset.movies.len()]);
-        dataset.ratings.iter().for_each(|rating| all[rating.movie as usize] += 1);
-        fold.test.iter().for_each(|&pair| tested[dataset.ratings[pair as usize].movie as usize] += 1);
-        tested.iter().zip(&all).all(|(tested, all)| *tested == 0 || tested == all)
-    };
-    match middle_known(given, dataset) {
-        (known, true) => Split::Users { known },
-        _ if given.folds.iter().all(unseen) => Split::Movies,
-        _ => Split::Pairs,
-    }
-}
-
-/// The middle one of the test users' numbers of ratings in training, and whether most of them have fewer there than in the test.
-fn middle_known(given: &GivenFolds, dataset: &Dataset) -> (usize, bool) {
-    let mut all = vec![0usize; dataset.users.len()];
-    dataset.ratings.iter().for_each(|rating| all[rating.user as usize] += 1);
-    let (mut known, mut fewer) = (Vec::new(), 0);
-    for fold in &given.folds {
-        for own in fold.test.chunk_by(|&a, &b| dataset.ratings[a as usize].user == dataset.ratings[b as usize].user) {
-            let left = all[dataset.ratings[own[0] as usize].user as usize] - own.len();
-            known.push(left);
-            fewer += usize::from(left < own.len());
-        }
-    }
-    known.sort_unstable();
-    (known.get(known.len() / 2).copied().unwrap_or(0), 2 * fewer > known.len())
-}
-
-impl NetworkArgs {
-    /// Puts these choices into the cell.
-    pub fn apply(&self, spec: &mut CellSpec, settings: &Settings) -> Result<()> {
-        let (paper, notebook) = (TrainingSettings::paper(), TrainingSettings::notebook());
-        let (published, ours) =
-            (GlSettings { undefined: 0.01, scale: 100.0 }, GlSettings { undefined: 0.5, scale: 1.0 });
-        match self.hyperparameters {
-            None => {}
-            Some(HyperparametersArg::Notebook) => {
-                (spec.training, spec.gl_score) = (notebook, published);
-                (spec.scale_user_embedding, spec.standardise_inputs) = (true, false);
-            }
-            Some(HyperparametersArg::Paper) => {
-                (spec.training, spec.gl_score) = (paper, GlSettings { scale: 1.0, ..published });
-                (spec.scale_user_embedding, spec.standardise_inputs) = (false, false);
-                spec.edition = Edition::Paper;
-            }
-            Some(HyperparametersArg::Ours) => {
-                (spec.training, spec.gl_score) = (paper, ours);
-                (spec.scale_user_embedding, spec.standardise_inputs) = (true, true);
-            }
-        }
-        match self.class_balance {
-            None => {}
-            Some(ClassBalanceArg::None) => spec.training.balance = Balance::None,
-            Some(ClassBalanceArg::Upsample) => spec.training.balance = PUBLISHED_UPSAMPLING,
-            Some(ClassBalanceArg::ClassWeights) => spec.training.balance = Balance::ClassWeights,
-        }
-        spec.training.fit.epochs = self.epochs.unwrap_or(settings.evaluate.epochs);
-        let trailers = !spec.modality.tables().is_empty();
-        if self.embedding.is_some() && !trailers {
-            return Err(Error::usage(format!(
-                "--embedding needs the modality video, audio or audio+video: {} has no genre head",
-                spec.modality
-            )));
-        }
-        spec.embedding = match self.embedding {
-            Some(EmbeddingArg::Given) => EmbeddingSource::Given,
-            _ if trailers && spec.model.is_network() => EmbeddingSource::GenreHead,
-            _ => EmbeddingSource::Given,
-        };
-        Ok(())
-    }
-}
-
 fn errata(list: &[Erratum]) -> Result<Errata> {
     if list.contains(&Erratum::None) && list.len() > 1 {
         return Err(Error::usage("--errata none cannot be combined with other errors"));
@@ -467,6 +262,7 @@ fn errata(list: &[Erratum]) -> Result<Errata> {
 mod tests {
     use super::*;
     use clap::Parser;
+    use jhalak_common::evaluation::{Balance, Edition, EmbeddingSource, TrainingSettings, UserEmbedding};
 
     #[derive(Parser)]
     struct Line {
@@ -494,16 +290,16 @@ mod tests {
 
     #[test]
     fn every_switch_reaches_the_cell() {
-        let mended = spec(
+        let changed = spec(
             "--protocol paper --errata upsampling --hyperparameters paper --class-balance class-weights --seed 7 --folds 3",
         );
-        let mended = mended.expect("valid");
+        let changed = changed.expect("valid");
         let errata = Errata { upsample_before_split: true, ..Errata::none() };
-        assert_eq!(mended.protocol, Protocol::Paper { errata });
-        assert_eq!((mended.seed, mended.folds, mended.training.balance), (7, 3, Balance::ClassWeights));
-        assert_eq!(mended.training.fit, TrainingSettings::paper().fit);
-        assert!(!mended.scale_user_embedding && mended.gl_score.scale == 1.0);
-        assert_eq!(mended.edition, Edition::Paper);
+        assert_eq!(changed.protocol, Protocol::Paper { errata });
+        assert_eq!((changed.seed, changed.folds, changed.training.balance), (7, 3, Balance::ClassWeights));
+        assert_eq!(changed.training.fit, TrainingSettings::paper().fit);
+        assert!(!changed.scale_user_embedding && changed.gl_score.scale == 1.0);
+        assert_eq!(changed.edition, Edition::Paper);
         assert_eq!(spec("--model bias --control permuted-labels").expect("valid").control, Control::PermutedLabels);
         assert!(spec("--model ensemble --ablation").expect("valid").ablation);
         let notebook = spec("--hyperparameters notebook --epochs 3").expect("valid");
@@ -537,7 +333,7 @@ mod tests {
 
     #[test]
     fn options_that_contradict_each_other_are_refused_with_the_way_out() {
-        for (line, told) in [
+        for (line, advice) in [
             ("--protocol paper --split movies", "--protocol strict"),
             ("--errata none", "--protocol paper"),
             ("--known 3", "--split users"),
@@ -548,7 +344,7 @@ mod tests {
             ("--protocol paper --errata none,copies", "combined"),
         ] {
             let error = spec(line).expect_err(line);
-            assert!(error.to_string().contains(told), "{line}: {error}");
+            assert!(error.to_string().contains(advice), "{line}: {error}");
         }
     }
 }

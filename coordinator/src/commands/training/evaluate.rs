@@ -59,7 +59,7 @@ struct Answer {
     metrics: CellMetrics,
     /// How probabilities became classes: `plain` or `balanced`.
     decision: &'static str,
-    /// The figures under the balanced decision too, where the plain one was asked for and the model fits class weights.
+    /// The figures with class weights, if the plain decision was requested and the model fits class weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     balanced: Option<CellMetrics>,
     /// Folds that were given.
@@ -105,7 +105,7 @@ impl Evaluate {
             )));
         }
         let source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
-        crate::commands::dataset::tell_rejects(&source.reading, &output);
+        crate::commands::dataset::report_rejects(&source.reading, &output);
         let dataset = source.reading.dataset.clone();
         let (given, given_facts) = match self.cell.given_folds() {
             None => (None, None),

@@ -15,7 +15,8 @@ use jhalak_worker::recommend::features::embedding::Features;
 use jhalak_worker::recommend::serving::{Files, FitRequest, fit_all};
 use serde_json::json;
 
-use super::cell_args::{NetworkArgs, modalities, models};
+use super::network_args::NetworkArgs;
+use super::option_values::{modalities, models};
 use crate::artifacts::{embeddings, fitted_model};
 use crate::commands::args::DatasetArgs;
 use crate::console::output::Output;
@@ -96,7 +97,7 @@ impl Fit {
         let stopped = shutdown::on_signal()?;
         let spec = self.spec(&settings)?;
         let source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
-        crate::commands::dataset::tell_rejects(&source.reading, &output);
+        crate::commands::dataset::report_rejects(&source.reading, &output);
         let store = store::open(&settings.store, &settings.s3).await?;
         let (subject, json) = plan::normal_form(&source.reading.dataset)?;
         let dataset_bytes = bytes::Bytes::from(json);

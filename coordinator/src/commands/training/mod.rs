@@ -3,3 +3,6 @@
 mod cell_args;
 pub(super) mod evaluate;
 pub(super) mod fit;
+mod given_split;
+mod network_args;
+mod option_values;

@@ -15,7 +15,7 @@ use jhalak_worker::media::picture::jpeg_encoder;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::video_args::{self, Guest};
+use super::video_args::{self, Hook};
 use crate::console::output::Output;
 
 /// Detect objects in an image or in the frames of a video
@@ -107,7 +107,7 @@ impl Detect {
             &self.file,
             &settings,
             |request| request.frames = frames,
-            Guest::Viewer(Box::new(watcher)),
+            Hook::Visitor(Box::new(watcher)),
         )
         .await;
         // The error of the detector has more detail than the error of the decode that it stopped.
@@ -131,7 +131,7 @@ impl Detect {
             true => format!("{objects} objects"),
             false => format!("{objects} objects in {} frames", seen.frames.len()),
         };
-        video_args::tell(&self.file, report, &found, &output);
+        video_args::report_decode(&self.file, report, &found, &output);
         output.print(&answer, &seen.frames.iter().map(|frame| lines(frame, &how)).collect::<String>())?;
         Ok(exit::DONE)
     }

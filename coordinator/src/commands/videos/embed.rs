@@ -89,7 +89,7 @@ impl Embed {
             let report = &decoded[&rate.or(first)].report;
             answers.push(tokio::task::block_in_place(|| answer(model, &models, report))?);
         }
-        self.tell(&answers, &output)?;
+        self.print(&answers, &output)?;
         Ok(exit::DONE)
     }
 
@@ -103,10 +103,10 @@ impl Embed {
             request.keyframes = keyframes;
             request.audio = sample_rate.map(|sample_rate| AudioSettings { sample_rate });
         };
-        super::video_args::decode(&self.file, settings, ask, super::video_args::Guest::Nobody).await
+        super::video_args::decode(&self.file, settings, ask, super::video_args::Hook::None).await
     }
 
-    fn tell(&self, answers: &[Answer], output: &Output) -> Result<()> {
+    fn print(&self, answers: &[Answer], output: &Output) -> Result<()> {
         if let Some(out) = &self.out {
             let mut tensors = Vec::new();
             for answer in answers.iter().filter(|a| a.dimension > 0) {

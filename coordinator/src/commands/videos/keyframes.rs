@@ -14,7 +14,7 @@ use jhalak_worker::media::{
 use serde::Serialize;
 
 use super::scenes::CutArgs;
-use super::video_args::{self, Guest};
+use super::video_args::{self, Hook};
 use crate::console::output::Output;
 
 /// Extract the keyframes of a video as JPEG files
@@ -138,8 +138,8 @@ impl Keyframes {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         self.check()?;
         let detector = match self.strategy {
-            Strategy::SceneObject => Guest::Detector(self.detector(&settings).await?),
-            _ => Guest::Nobody,
+            Strategy::SceneObject => Hook::Detector(self.detector(&settings).await?),
+            _ => Hook::None,
         };
         std::fs::create_dir_all(&self.out).map_err(|e| cannot_write(&self.out, &e))?;
         // Absolute, so that paths in keyframes.json hold from any working directory.
@@ -174,7 +174,7 @@ impl Keyframes {
         let json = serde_json::to_string_pretty(&answer).map_err(|e| Error::bug("keyframes.json").with_source(e))?;
         std::fs::write(&file, json + "\n").map_err(|e| cannot_write(&file, &e))?;
         let found = format!("{} keyframes in {}", answer.keyframes.len(), self.out.display());
-        video_args::tell(&self.video, report, &found, &output);
+        video_args::report_decode(&self.video, report, &found, &output);
         if let Some(shortfall) = &answer.shortfall {
             output.progress.say(&format!("{shortfall}: {} black images added", answer.padding.len()));
         }

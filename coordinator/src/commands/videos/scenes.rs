@@ -10,7 +10,7 @@ use jhalak_worker::media::scenes::list::SceneList;
 use jhalak_worker::media::{Outcome, SceneSettings};
 use serde::Serialize;
 
-use super::video_args::{self, Guest};
+use super::video_args::{self, Hook};
 use crate::console::output::Output;
 
 /// Detect the scenes of a video, as PySceneDetect does
@@ -89,7 +89,7 @@ impl Scenes {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         let asked = self.cuts.settings();
         let decoded =
-            video_args::decode(&self.video, &settings, |request| request.scenes = Some(asked), Guest::Nobody).await?;
+            video_args::decode(&self.video, &settings, |request| request.scenes = Some(asked), Hook::None).await?;
         let report = &decoded.report;
         let files = report.scenes.as_ref().ok_or_else(|| Error::bug("the decode lists no scenes"))?;
         let mut list: SceneList = serde_json::from_slice(&std::fs::read(&files.json)?)
@@ -103,7 +103,7 @@ impl Scenes {
             1 => "1 scene, no cuts".to_string(),
             scenes => format!("{scenes} scenes"),
         };
-        video_args::tell(&self.video, report, &found, &output);
+        video_args::report_decode(&self.video, report, &found, &output);
         output.print(&Answer { list: &list, outcome: &report.outcome, errors: report.errors }, &csv)?;
         Ok(exit::DONE)
     }

@@ -18,19 +18,19 @@ use crate::console::output::Output;
 pub(super) struct Decoded {
     /// What was found and written.
     pub report: DecodeReport,
-    /// Holds what was written; removed when dropped.
+    /// Holds the outputs; removed when dropped.
     _folder: JobFolder,
     _scratch: Scratch,
 }
 
-/// Who looks at pictures while a video is decoded.
-pub(super) enum Guest {
-    /// Nobody.
-    Nobody,
+/// The code that receives pictures during a decode.
+pub(super) enum Hook {
+    /// No hook: the decode writes files only.
+    None,
     /// The detector that scene-object keyframes need.
     Detector(Box<dyn Detector + Send>),
-    /// A viewer of the frames that are asked for.
-    Viewer(Box<dyn FrameVisitor + Send>),
+    /// A visitor of the requested frames.
+    Visitor(Box<dyn FrameVisitor + Send>),
 }
 
 /// Decodes `video` as `ask` says. Interrupted, it leaves nothing behind.
@@ -38,7 +38,7 @@ pub(super) async fn decode(
     video: &Path,
     settings: &Settings,
     ask: impl FnOnce(&mut DecodeRequest),
-    guest: Guest,
+    hook: Hook,
 ) -> Result<Decoded> {
     let stop = shutdown::on_signal()?;
     check(video)?;
@@ -49,12 +49,12 @@ pub(super) async fn decode(
     ask(&mut request);
     let limits = decode_limits(&settings.decode);
     let program = std::env::current_exe().map_err(|e| Error::from(e).context("the path of this program"))?;
-    let decoded = match guest {
-        Guest::Detector(detector) => decode_with_detector(&program, &request, &limits, &stop, detector).await,
-        Guest::Viewer(viewer) => decode_with_visitor(&program, &request, &limits, &stop, viewer).await,
-        Guest::Nobody => sandbox::decode(&program, &request, &limits, &stop).await,
+    let decoded = match hook {
+        Hook::Detector(detector) => decode_with_detector(&program, &request, &limits, &stop, detector).await,
+        Hook::Visitor(viewer) => decode_with_visitor(&program, &request, &limits, &stop, viewer).await,
+        Hook::None => sandbox::decode(&program, &request, &limits, &stop).await,
     };
-    let report = decoded.map_err(|error| told(error, video))?;
+    let report = decoded.map_err(|error| decode_error(error, video))?;
     Ok(Decoded { report, _folder: folder, _scratch: scratch })
 }
 
@@ -97,9 +97,8 @@ fn plainly_named(video: &Path, folder: &Path) -> Result<PathBuf> {
     Ok(link)
 }
 
-/// A failed decode as this program's caller sees it: what the file did to the decoder is the file's fault here, since
-/// nobody tries again.
-fn told(error: MediaError, video: &Path) -> Error {
+/// Returns the error of a failed decode. A crash or a timeout counts as invalid input: nothing retries here.
+fn decode_error(error: MediaError, video: &Path) -> Error {
     let is_the_files = matches!(error, MediaError::Crashed { .. } | MediaError::TimedOut { .. });
     let error = Error::from(error);
     let kind = if is_the_files { ErrorKind::InvalidInput } else { error.kind() };
@@ -107,7 +106,7 @@ fn told(error: MediaError, video: &Path) -> Error {
 }
 
 /// Reports on stderr how the decode ended: complete or short, and the number of damaged packets and frames.
-pub(super) fn tell(video: &Path, report: &DecodeReport, found: &str, output: &Output) {
+pub(super) fn report_decode(video: &Path, report: &DecodeReport, found: &str, output: &Output) {
     let video_info = &report.video;
     let time = match report.is_picture {
         true => String::new(),

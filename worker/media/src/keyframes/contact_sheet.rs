@@ -7,6 +7,7 @@ use crate::picture::Picture;
 use crate::picture::jpeg_decoder;
 use crate::picture::jpeg_encoder;
 use crate::report::{Keyframe, Padding};
+use font8x8::{BASIC_FONTS, UnicodeFonts};
 use serde::Deserialize;
 use std::path::Path;
 
@@ -16,10 +17,10 @@ const COLUMNS: usize = 4;
 const SIDE: u32 = 320;
 /// Pixels between keyframes.
 const GAP: usize = 8;
-/// Pixels per dot of a letter.
-const DOT: usize = 2;
+/// Width and height of a letter in pixels.
+const LETTER: usize = 8;
 /// Height of a line of text in pixels.
-const TEXT: usize = 5 * DOT + GAP;
+const TEXT: usize = LETTER + GAP;
 /// Grey level of the background.
 const BACKGROUND: u8 = 24;
 /// Grey level of the text.
@@ -116,46 +117,19 @@ fn draw(thumbnails: &[(Picture, String)]) -> Picture {
     sheet
 }
 
-/// Prints a line of text, cut off at `right`.
+/// Prints a line of text, cut off at `right`. Letters outside ASCII stay blank.
 fn print(sheet: &mut Picture, text: &str, mut left: usize, top: usize, right: usize) {
     for letter in text.chars() {
-        if left + 3 * DOT > right {
+        if left + LETTER > right {
             return;
         }
-        for (row, dots) in glyph(letter).into_iter().enumerate() {
-            for column in (0..3).filter(|column| dots >> (2 - column) & 1 == 1) {
-                for y in top + row * DOT..top + (row + 1) * DOT {
-                    let at = (y * sheet.width as usize + left + column * DOT) * 3;
-                    sheet.rgb[at..at + 3 * DOT].fill(TEXT_COLOUR);
-                }
+        for (row, dots) in BASIC_FONTS.get(letter).unwrap_or_default().into_iter().enumerate() {
+            for column in (0..LETTER).filter(|column| dots >> column & 1 == 1) {
+                let at = ((top + row) * sheet.width as usize + left + column) * 3;
+                sheet.rgb[at..at + 3].fill(TEXT_COLOUR);
             }
         }
-        left += 4 * DOT;
-    }
-}
-
-/// The letter as five rows of three dots, one number per row; blank for other letters.
-fn glyph(letter: char) -> [u8; 5] {
-    match letter {
-        '0' => [7, 5, 5, 5, 7],
-        '1' => [2, 6, 2, 2, 7],
-        '2' => [7, 1, 7, 4, 7],
-        '3' => [7, 1, 7, 1, 7],
-        '4' => [5, 5, 7, 1, 1],
-        '5' => [7, 4, 7, 1, 7],
-        '6' => [7, 4, 7, 5, 7],
-        '7' => [7, 1, 2, 2, 2],
-        '8' => [7, 5, 7, 5, 7],
-        '9' => [7, 5, 7, 1, 7],
-        '.' => [0, 0, 0, 0, 2],
-        '-' => [0, 0, 7, 0, 0],
-        '#' => [5, 7, 5, 7, 5],
-        'x' => [0, 5, 2, 5, 0],
-        's' => [3, 4, 2, 1, 6],
-        'c' => [0, 3, 4, 4, 3],
-        'e' => [0, 7, 7, 4, 7],
-        'n' => [0, 6, 5, 5, 5],
-        _ => [0; 5],
+        left += LETTER;
     }
 }
 
@@ -178,10 +152,10 @@ mod tests {
         let thumbnail =
             |grey| (Picture { width: 320, height: 180, rgb: vec![grey; 320 * 180 * 3].into() }, "#1 2.5s".to_owned());
         let sheet = draw(&(0..6).map(|n| thumbnail(100 + n)).collect::<Vec<_>>());
-        assert_eq!((sheet.width, sheet.height), (4 * 328 + 8, 2 * (180 + 18 + 8) + 8));
+        assert_eq!((sheet.width, sheet.height), (4 * 328 + 8, 2 * (180 + 16 + 8) + 8));
         let at = |x: usize, y: usize| sheet.rgb[(y * sheet.width as usize + x) * 3];
-        assert_eq!((at(8, 8), at(8 + 328, 8), at(8 + 328, 8 + 206)), (100, 101, 105));
-        assert!((0..10).any(|y| at(8, 8 + 180 + y) == TEXT_COLOUR));
+        assert_eq!((at(8, 8), at(8 + 328, 8), at(8 + 328, 8 + 204)), (100, 101, 105));
+        assert!((0..8).any(|y| (0..8).any(|x| at(8 + x, 8 + 180 + 4 + y) == TEXT_COLOUR)));
         let none = draw(&[]);
         assert_eq!(none.rgb.len(), none.width as usize * none.height as usize * 3);
     }

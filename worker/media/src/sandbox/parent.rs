@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 /// The longest line that is read from the child, in bytes.
 const MAX_REPLY: u64 = 16 << 20;
@@ -106,7 +107,9 @@ async fn run(
     let conversation = async {
         // One thread for all calls: moving a picture to another thread costs more than a small
         // model's inference. The thread ends when the child does.
-        let serve = tokio::task::spawn_blocking(move || serve(BufReader::new(from), to, &request, hooks));
+        let span = Span::current();
+        let serve = move || span.in_scope(|| serve(BufReader::new(from), to, &request, hooks));
+        let serve = tokio::task::spawn_blocking(serve);
         let (served, (), status) = tokio::join!(serve, keep_last(stderr, &mut log), child.wait());
         (served, status)
     };
@@ -298,6 +301,10 @@ fn without_address(line: &str) -> String {
 mod tests {
     use super::*;
     use crate::detector::Object;
+    use crate::frame_visitor::FramePosition;
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::{Arc, Mutex};
+    use tracing::Instrument;
 
     #[test]
     fn messages_are_the_last_three_lines_without_addresses_or_repetition() {
@@ -339,5 +346,38 @@ mod tests {
         let mut kept = Vec::new();
         keep_last(&vec![b'x'; 1 << 20][..], &mut kept).await;
         assert!(kept.len() <= 2 * STDERR_KEPT);
+    }
+    /// A detector's log lines carry the run and job of the caller's span.
+    #[tokio::test]
+    async fn hooks_are_called_inside_the_span_of_the_caller() {
+        struct Watch(Arc<Mutex<Vec<&'static str>>>);
+        impl FrameVisitor for Watch {
+            fn visit(&mut self, _: FramePosition, _: Picture) -> Result<(), MediaError> {
+                let name = Span::current().metadata().map_or("none", |span| span.name());
+                self.0.lock().expect("no panic in a visit").push(name);
+                Ok(())
+            }
+        }
+        // Another test may have set one that also records spans.
+        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let line = |reply: &Reply| [serde_json::to_vec(reply).expect("plain data"), b"\n".to_vec()].concat();
+        let position = FramePosition { frame: 0, time_s: 0.0 };
+        let visit = line(&Reply::Visit { position, width: 1, height: 1 });
+        let error = line(&Reply::Error(MediaError::permanent("no more frames")));
+        let replies = folder.path().join("replies");
+        std::fs::write(&replies, [visit, b"rgb".to_vec(), error].concat()).expect("room on disk");
+        let decoder = folder.path().join("decoder");
+        std::fs::write(&decoder, format!("#!/bin/sh\ncat '{}'\n", replies.display())).expect("room on disk");
+        std::fs::set_permissions(&decoder, std::fs::Permissions::from_mode(0o755)).expect("our file");
+
+        let seen = Arc::default();
+        let visitor = Box::new(Watch(Arc::clone(&seen)));
+        let request = DecodeRequest::new("x", "x.mp4", folder.path());
+        let (limits, cancel) = (DecodeLimits::default(), CancellationToken::new());
+        let decode = decode_with_visitor(&decoder, &request, &limits, &cancel, visitor);
+        let ended = decode.instrument(tracing::error_span!("job", job = "j-1")).await;
+        assert_eq!(ended, Err(MediaError::permanent("no more frames")));
+        assert_eq!(*seen.lock().expect("no panic in a visit"), ["job"]);
     }
 }

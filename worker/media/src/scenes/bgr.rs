@@ -1,16 +1,16 @@
 //! A decoded frame as packed BGR, converted like OpenCV's video reader does.
 //!
 //! OpenCV uses a plain swscale context over the *coded* size, of which the frame is the upper part,
-//! without colour space: always BT.601. ffmpeg-next's wrapper requires equal sizes, hence the
-//! unsafe code.
+//! without colour space: always BT.601. [`assumed_size`] keeps that from reading beyond a frame's
+//! memory, which ffmpeg-next does not expose: hence the unsafe code.
 
 use crate::error::MediaError;
 use crate::picture::check_size;
+use crate::picture::scaler::{Order, Scaler};
 use ffmpeg::ffi;
 use ffmpeg::frame;
 use ffmpeg_next as ffmpeg;
 use std::ffi::c_int;
-use std::ptr;
 
 /// Most rows or columns that a codec may add to the displayed size.
 const MAX_PADDING: u32 = 128;
@@ -57,90 +57,45 @@ fn holds_columns(frame: &frame::Video, width: u32) -> bool {
 }
 
 /// Converts frames to packed BGR. Keeps its context while the shape of the frames stays the same.
+#[derive(Default)]
 pub struct BgrConverter {
-    context: *mut ffi::SwsContext,
-    shape: Option<(u32, u32, c_int)>,
-    stride: usize,
+    scaler: Option<(Shape, Scaler)>,
     bgr: Vec<u8>,
 }
 
-impl Default for BgrConverter {
-    fn default() -> Self {
-        Self { context: ptr::null_mut(), shape: None, stride: 0, bgr: Vec::new() }
-    }
+/// The frame properties that the context depends on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    width: u32,
+    height: u32,
+    format: c_int,
 }
 
-#[expect(unsafe_code, reason = "see the module documentation")]
 impl BgrConverter {
     /// Returns the frame's rows as BGR, and their stride in bytes. `assumed` comes from
     /// [`assumed_size`].
+    #[expect(unsafe_code, reason = "see the module documentation")]
     pub fn convert(&mut self, frame: &frame::Video, assumed: (u32, u32)) -> Result<(&[u8], usize), MediaError> {
         let (width, height) = assumed;
         check_size(width, height)?;
         // SAFETY: the frame is alive; a plain integer is read.
         let format = unsafe { (*frame.as_ptr()).format };
-        if self.shape != Some((width, height, format)) {
-            self.configure(width, height, format)?;
+        let shape = Shape { width, height, format };
+        // Pads rows for vector code that writes beyond the end of a row.
+        let stride = (width as usize * 3).next_multiple_of(64) + 64;
+        if self.scaler.as_ref().is_none_or(|(current, _)| *current != shape) {
+            self.scaler = None;
+            self.scaler = Some((shape, Scaler::new(assumed, format, Order::Bgr, &[])?));
+            self.bgr = vec![0; stride * height as usize + 64];
         }
-        let planes = [self.bgr.as_mut_ptr(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut()];
-        let strides = [self.stride as c_int, 0, 0, 0];
+        let (_, scaler) = self.scaler.as_mut().ok_or_else(|| MediaError::bug("no swscale context"))?;
         // SAFETY: the context was made for this format and for a size of which the frame holds the
         // upper rows in full (`assumed_size`); the target holds `height` rows of `stride` bytes and
-        // what vector code writes beyond.
-        let rows = unsafe {
-            let raw = frame.as_ptr();
-            ffi::sws_scale(
-                self.context,
-                ptr::addr_of!((*raw).data).cast(),
-                ptr::addr_of!((*raw).linesize).cast(),
-                0,
-                frame.height() as c_int,
-                planes.as_ptr(),
-                strides.as_ptr(),
-            )
-        };
+        // 64 bytes more.
+        let rows = unsafe { scaler.convert(frame, &mut self.bgr, stride) };
         if rows < 0 {
             return Err(MediaError::permanent(format!("cannot convert a {width}x{height} frame to BGR")));
         }
-        Ok((&self.bgr, self.stride))
-    }
-
-    fn configure(&mut self, width: u32, height: u32, format: c_int) -> Result<(), MediaError> {
-        self.release();
-        let refused =
-            || MediaError::permanent(format!("cannot convert pixel format {format} at {width}x{height} to BGR"));
-        if !(0..ffi::AVPixelFormat::AV_PIX_FMT_NB as c_int).contains(&format) {
-            return Err(refused());
-        }
-        let (w, h) = (width as c_int, height as c_int);
-        // SAFETY: the format is one of FFmpeg's; sizes are positive and within `check_size`; null
-        // means no filter and no parameters; the context is released by `release`.
-        self.context = unsafe {
-            let format = std::mem::transmute::<c_int, ffi::AVPixelFormat>(format);
-            let target = ffi::AVPixelFormat::AV_PIX_FMT_BGR24;
-            let none = ptr::null_mut();
-            ffi::sws_getContext(w, h, format, w, h, target, ffi::SWS_BICUBIC as c_int, none, none, ptr::null())
-        };
-        if self.context.is_null() {
-            return Err(refused());
-        }
-        // Pads rows for vector code that writes beyond the end of a row.
-        self.stride = (width as usize * 3).next_multiple_of(64) + 64;
-        self.bgr = vec![0; self.stride * height as usize + 64];
-        self.shape = Some((width, height, format));
-        Ok(())
-    }
-
-    fn release(&mut self) {
-        self.shape = None;
-        // SAFETY: null or a context of our own; swscale accepts null.
-        unsafe { ffi::sws_freeContext(self.context) };
-        self.context = ptr::null_mut();
-    }
-}
-
-impl Drop for BgrConverter {
-    fn drop(&mut self) {
-        self.release();
+        Ok((&self.bgr, stride))
     }
 }

@@ -69,7 +69,7 @@ impl Session {
                 "the model {} is not at {}: {}, or set models.folder",
                 model.name,
                 path.display(),
-                model.way_back()
+                model.advice_if_missing()
             ))
             .with_source(e)
         })?;
@@ -80,7 +80,7 @@ impl Session {
                 path.display(),
                 model.name,
                 model.sha256,
-                model.way_back()
+                model.advice_if_missing()
             )));
         }
         model.check_length(bytes.len() as u64)?;

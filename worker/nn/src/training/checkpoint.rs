@@ -25,9 +25,9 @@ pub trait Resume: Sync {
 
 /// Stores no checkpoints: an interrupted training starts from the first epoch.
 #[derive(Clone, Copy, Debug)]
-pub struct StartAgain;
+pub struct NoCheckpoints;
 
-impl Resume for StartAgain {
+impl Resume for NoCheckpoints {
     fn load(&self, _stage: &str) -> Option<Vec<u8>> {
         None
     }

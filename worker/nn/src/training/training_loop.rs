@@ -1,7 +1,7 @@
 //! The training loop: shuffled mini-batches, validation after each epoch, early stopping, the best
 //! weights at the end.
 
-use super::checkpoint::{self, Resume, StartAgain};
+use super::checkpoint::{self, NoCheckpoints, Resume};
 use super::outcome::{History, StopReason, TrainError};
 use super::trainable::Trainable;
 use crate::optimizer::OptimizerState;
@@ -30,7 +30,7 @@ pub fn fit(
     seed: u64,
     stop: &AtomicBool,
 ) -> Result<History, TrainError> {
-    fit_resumed(model, train, validation, settings, seed, stop, (&StartAgain, ""))
+    fit_resumed(model, train, validation, settings, seed, stop, (&NoCheckpoints, ""))
 }
 
 /// Like [`fit`], but resumes an interrupted call with the same arguments if `resume` holds a
@@ -286,7 +286,7 @@ mod tests {
             let run = |model: &mut Parabola, stop: &AtomicBool, resume: &dyn Resume| {
                 fit_resumed(model, &train, &validation, &settings, 3, stop, (resume, "network"))
             };
-            let expected = run(&mut whole, &AtomicBool::new(false), &StartAgain).expect("it trains");
+            let expected = run(&mut whole, &AtomicBool::new(false), &NoCheckpoints).expect("it trains");
             let resume =
                 Interrupting { states: Mutex::default(), left: AtomicUsize::new(3), stop: AtomicBool::new(false) };
             for _ in 0..2 {

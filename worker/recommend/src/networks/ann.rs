@@ -79,17 +79,17 @@ impl Network for Ann {
         self.dense.forward(&self.concat, rows)
     }
 
-    fn backward(&mut self, _batches: &[Batch], dlogits: &[f32], rows: usize, learner: &mut OptimizerState) {
+    fn backward(&mut self, _batches: &[Batch], dlogits: &[f32], rows: usize, optimizer: &mut OptimizerState) {
         let width = 2 * TOWER * self.modalities;
         self.dconcat.resize(rows * width, 0.0);
-        self.dense.backward(&self.concat, dlogits, rows, Some((&mut self.dconcat, false)), learner);
+        self.dense.backward(&self.concat, dlogits, rows, Some((&mut self.dconcat, false)), optimizer);
         self.dtower.resize(rows * self.modalities * TOWER, 0.0);
         for (which, (tower, stacked)) in self.towers.iter_mut().zip(&self.stacked).enumerate() {
             for (i, part) in self.dtower.chunks_exact_mut(TOWER).enumerate() {
                 let start = i % rows * width + (2 * (i / rows) + which) * TOWER;
                 part.copy_from_slice(&self.dconcat[start..start + TOWER]);
             }
-            tower.backward(stacked, &self.dtower, rows * self.modalities, None, learner);
+            tower.backward(stacked, &self.dtower, rows * self.modalities, None, optimizer);
         }
     }
 

@@ -85,20 +85,20 @@ impl Network for Classifier {
         self.dense.forward(&self.hidden, rows)
     }
 
-    fn backward(&mut self, batches: &[Batch], dlogits: &[f32], rows: usize, learner: &mut OptimizerState) {
+    fn backward(&mut self, batches: &[Batch], dlogits: &[f32], rows: usize, optimizer: &mut OptimizerState) {
         let (width, numbers) = (self.width, rows * self.width);
         self.gradient.resize(numbers, 0.0);
         self.dconcat.resize(numbers, 0.0);
-        self.dense.backward(&self.hidden, dlogits, rows, Some((&mut self.dconcat, false)), learner);
-        self.norm.backward(&self.dconcat, width, rows, &mut self.gradient, learner);
+        self.dense.backward(&self.hidden, dlogits, rows, Some((&mut self.dconcat, false)), optimizer);
+        self.norm.backward(&self.dconcat, width, rows, &mut self.gradient, optimizer);
         let dsum = &mut self.dconcat; // the residual connection passes the gradient around the feed-forward layers
         dsum.copy_from_slice(&self.gradient);
-        self.feed_forward.backward(&self.fused, dsum, rows, Some((&mut self.gradient, true)), learner);
-        self.fusion.backward_self(&self.concat, &self.gradient, width, rows, &mut self.dconcat, learner);
+        self.feed_forward.backward(&self.fused, dsum, rows, Some((&mut self.gradient, true)), optimizer);
+        self.fusion.backward_self(&self.concat, &self.gradient, width, rows, &mut self.dconcat, optimizer);
         let mut at = 0;
         for (pair, batch) in self.pairs.iter_mut().zip(batches) {
-            pair.movie_user.backward(&batch.user, &self.dconcat[at..], width, rows, learner);
-            pair.user_movie.backward(&batch.movie, &self.dconcat[at + pair.dim..], width, rows, learner);
+            pair.movie_user.backward(&batch.user, &self.dconcat[at..], width, rows, optimizer);
+            pair.user_movie.backward(&batch.movie, &self.dconcat[at + pair.dim..], width, rows, optimizer);
             at += 2 * pair.dim;
         }
     }

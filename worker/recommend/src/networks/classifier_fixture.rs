@@ -49,7 +49,7 @@ fn loaded(fixture: &Fixture) -> Classifier {
 }
 
 /// One step; returns the mean loss.
-fn step(network: &mut Classifier, fixture: &Fixture, number: usize, learner: &mut OptimizerState) -> f64 {
+fn step(network: &mut Classifier, fixture: &Fixture, number: usize, optimizer: &mut OptimizerState) -> f64 {
     let (batches, labels) = fixture.batch(number);
     let mut logits = network.forward(&batches, 32).to_vec();
     if number == 0 {
@@ -57,8 +57,8 @@ fn step(network: &mut Classifier, fixture: &Fixture, number: usize, learner: &mu
         assert!(off < 2e-6, "logits are {off} off");
     }
     let (sum, weight) = cross_entropy(&mut logits, 3, labels, &[]);
-    learner.begin_step(StepRate { rate: 1e-3, beta1: None });
-    network.backward(&batches, &logits, 32, learner);
+    optimizer.begin_step(StepRate { rate: 1e-3, beta1: None });
+    network.backward(&batches, &logits, 32, optimizer);
     sum / weight
 }
 
@@ -76,9 +76,9 @@ fn agrees(name: &str, optimiser: Optimiser) {
     assert_eq!(seen, fixture.0.keys().filter(|k| k.starts_with("grad.")).count(), "every tensor is compared");
 
     let mut network = loaded(&fixture);
-    let mut learner = OptimizerState::new(optimiser);
+    let mut optimizer = OptimizerState::new(optimiser);
     for (number, want) in fixture.tensor("loss").iter().enumerate() {
-        let loss = step(&mut network, &fixture, number, &mut learner);
+        let loss = step(&mut network, &fixture, number, &mut optimizer);
         let allowed = if number == 0 { 1e-6 } else { 1e-5 };
         assert!((loss - f64::from(*want)).abs() < allowed, "step {number}: loss {loss} for {want}");
     }

@@ -212,18 +212,18 @@ impl GenreHead {
     }
 
     /// Takes the gradient by the logits from `buffers.logits`.
-    fn backward(&mut self, buffers: &mut Buffers, rows: usize, learner: &mut OptimizerState) {
+    fn backward(&mut self, buffers: &mut Buffers, rows: usize, optimizer: &mut OptimizerState) {
         let Buffers { input, normalised, logits, gradient, dhidden, .. } = buffers;
         match self {
             Self::Video(head) => {
                 let VideoHead { first, norm, last } = head.as_mut();
                 gradient.resize(rows * first.outputs(), 0.0);
                 dhidden.resize(rows * first.outputs(), 0.0);
-                last.backward(normalised, logits, rows, Some((gradient, false)), learner);
-                norm.backward(gradient, first.outputs(), rows, dhidden, learner);
-                first.backward(input, dhidden, rows, None, learner);
+                last.backward(normalised, logits, rows, Some((gradient, false)), optimizer);
+                norm.backward(gradient, first.outputs(), rows, dhidden, optimizer);
+                first.backward(input, dhidden, rows, None, optimizer);
             }
-            Self::Audio(layers) => layers.backward(input, logits, rows, None, learner),
+            Self::Audio(layers) => layers.backward(input, logits, rows, None, optimizer),
         }
     }
 }
@@ -238,9 +238,9 @@ struct HeadTraining<'a> {
 }
 
 impl Trainable for HeadTraining<'_> {
-    fn step(&mut self, samples: &[u32], learner: &mut OptimizerState) -> (f64, f64) {
+    fn step(&mut self, samples: &[u32], optimizer: &mut OptimizerState) -> (f64, f64) {
         let sums = self.evaluate(samples); // leaves the gradient in the logits' place
-        self.head.backward(&mut self.buffers, samples.len(), learner);
+        self.head.backward(&mut self.buffers, samples.len(), optimizer);
         sums
     }
 

@@ -20,8 +20,9 @@ const PREDICTION_BATCH: usize = 256;
 pub trait Network: fmt::Debug + Send {
     /// Returns logits, `rows x 3`, for one batch of each modality.
     fn forward(&mut self, batches: &[Batch], rows: usize) -> &[f32];
-    /// Hands the gradients of all parameters to the learner; the last forward pass had the same batches.
-    fn backward(&mut self, batches: &[Batch], dlogits: &[f32], rows: usize, learner: &mut OptimizerState);
+    /// Passes the gradients of all parameters to the optimizer. The last forward pass had the same
+    /// batches.
+    fn backward(&mut self, batches: &[Batch], dlogits: &[f32], rows: usize, optimizer: &mut OptimizerState);
     /// Shows every parameter by name, always in the same order.
     fn parameters(&mut self, visit: &mut dyn FnMut(&str, &mut Parameter));
 }
@@ -63,9 +64,9 @@ impl<'a> PairTraining<'a> {
 }
 
 impl Trainable for PairTraining<'_> {
-    fn step(&mut self, samples: &[u32], learner: &mut OptimizerState) -> (f64, f64) {
+    fn step(&mut self, samples: &[u32], optimizer: &mut OptimizerState) -> (f64, f64) {
         let sums = self.evaluate(samples); // leaves the gradient in the logits' place
-        self.network.backward(&self.batches, &self.logits, samples.len(), learner);
+        self.network.backward(&self.batches, &self.logits, samples.len(), optimizer);
         sums
     }
 

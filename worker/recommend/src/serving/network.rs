@@ -13,7 +13,7 @@ use crate::split::{FoldPairs, stratified, upsample};
 use crate::{CLASSES, RecommendError};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::{CellSpec, EmbeddingSource, Modality, Model, Protocol};
-use jhalak_nn::{History, Parameter, StartAgain, fit, seeded};
+use jhalak_nn::{History, NoCheckpoints, Parameter, fit, seeded};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -186,7 +186,7 @@ fn embed(
             continue;
         };
         let settings = HeadSettings::published(kind, spec.edition);
-        let (mut head, _) = fit_head(&table, &genres, &movies, &settings, spec.seed, stop, (&StartAgain, ""))?;
+        let (mut head, _) = fit_head(&table, &genres, &movies, &settings, spec.seed, stop, (&NoCheckpoints, ""))?;
         let embedded = head.embed(&table);
         embedded.check("head", dataset.movies.len())?;
         tables.push(embedded);

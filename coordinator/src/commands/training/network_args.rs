@@ -1,0 +1,128 @@
+//! How a network is built and trained, on the command line.
+
+use clap::{Args, ValueEnum};
+use jhalak_common::evaluation::{
+    Balance, CellSpec, Edition, EmbeddingSource, GlSettings, PUBLISHED_UPSAMPLING, TrainingSettings, UserEmbedding,
+};
+use jhalak_common::settings::Settings;
+use jhalak_common::{Error, Result};
+
+use super::option_values::user_embeddings;
+
+/// How a classifier or an ANN is built and trained.
+#[derive(Args)]
+pub struct NetworkArgs {
+    /// Movies that make up the user embedding
+    #[arg(
+        long,
+        value_parser = user_embeddings(),
+        default_value = "L",
+        value_name = "MOVIES",
+        help_heading = "Network (classifier or ann)"
+    )]
+    pub user_embedding: UserEmbedding,
+    /// Leave out the genre-like score
+    #[arg(long, alias = "without-gl", help_heading = "Network (classifier or ann)")]
+    pub no_gl_score: bool,
+    /// Hyperparameters to use where paper and notebook differ
+    ///
+    /// [default: ours, or notebook under the paper protocol]
+    #[arg(long, alias = "settings", value_enum, value_name = "SET", help_heading = "Network (classifier or ann)")]
+    pub hyperparameters: Option<HyperparametersArg>,
+    /// Source of video and audio embeddings
+    ///
+    /// [default: genre-head]
+    #[arg(long, value_enum, value_name = "SOURCE", help_heading = "Network (classifier or ann)")]
+    pub embedding: Option<EmbeddingArg>,
+    /// Balancing of classes in training
+    ///
+    /// [default: upsample]
+    #[arg(long, alias = "even", value_enum, value_name = "METHOD", help_heading = "Network (classifier or ann)")]
+    pub class_balance: Option<ClassBalanceArg>,
+    /// Maximum number of epochs
+    ///
+    /// [default: setting evaluate.epochs]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..),
+        help_heading = "Network (classifier or ann)"
+    )]
+    pub epochs: Option<usize>,
+}
+
+/// A set of hyperparameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HyperparametersArg {
+    /// Text of the paper: Adam at 1e-3, GL-score from 0 to 1, unscaled user embeddings
+    Paper,
+    /// Published notebooks: RMSprop at 1e-5, GL-score times 100, scaled user embeddings
+    Notebook,
+    /// As paper, with scaled user embeddings and inputs standardised on training pairs
+    Ours,
+}
+
+/// See [`EmbeddingSource`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EmbeddingArg {
+    /// Train a genre head in every fold
+    GenreHead,
+    /// Use the stored embeddings
+    Given,
+}
+
+/// See [`Balance`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ClassBalanceArg {
+    /// No balancing
+    None,
+    /// Repeat dislikes, as in the paper
+    Upsample,
+    /// Weight classes equally
+    ClassWeights,
+}
+
+impl NetworkArgs {
+    /// Puts these choices into the cell.
+    pub fn apply(&self, spec: &mut CellSpec, settings: &Settings) -> Result<()> {
+        let (paper, notebook) = (TrainingSettings::paper(), TrainingSettings::notebook());
+        let (published, ours) =
+            (GlSettings { undefined: 0.01, scale: 100.0 }, GlSettings { undefined: 0.5, scale: 1.0 });
+        match self.hyperparameters {
+            None => {}
+            Some(HyperparametersArg::Notebook) => {
+                (spec.training, spec.gl_score) = (notebook, published);
+                (spec.scale_user_embedding, spec.standardise_inputs) = (true, false);
+            }
+            Some(HyperparametersArg::Paper) => {
+                (spec.training, spec.gl_score) = (paper, GlSettings { scale: 1.0, ..published });
+                (spec.scale_user_embedding, spec.standardise_inputs) = (false, false);
+                spec.edition = Edition::Paper;
+            }
+            Some(HyperparametersArg::Ours) => {
+                (spec.training, spec.gl_score) = (paper, ours);
+                (spec.scale_user_embedding, spec.standardise_inputs) = (true, true);
+            }
+        }
+        match self.class_balance {
+            None => {}
+            Some(ClassBalanceArg::None) => spec.training.balance = Balance::None,
+            Some(ClassBalanceArg::Upsample) => spec.training.balance = PUBLISHED_UPSAMPLING,
+            Some(ClassBalanceArg::ClassWeights) => spec.training.balance = Balance::ClassWeights,
+        }
+        spec.training.fit.epochs = self.epochs.unwrap_or(settings.evaluate.epochs);
+        let trailers = !spec.modality.tables().is_empty();
+        if self.embedding.is_some() && !trailers {
+            return Err(Error::usage(format!(
+                "--embedding needs the modality video, audio or audio+video: {} has no genre head",
+                spec.modality
+            )));
+        }
+        spec.embedding = match self.embedding {
+            Some(EmbeddingArg::Given) => EmbeddingSource::Given,
+            _ if trailers && spec.model.is_network() => EmbeddingSource::GenreHead,
+            _ => EmbeddingSource::Given,
+        };
+        Ok(())
+    }
+}
