@@ -4,9 +4,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use jhalak_common::process::exit;
 use jhalak_common::process::telemetry::{self, LogFormat};
-use jhalak_common::settings::Settings;
+use jhalak_common::process::{exit, forbid_core_dumps};
+use jhalak_common::settings::{Settings, has_password};
 use jhalak_coordinator::commands::Cli;
 use jhalak_coordinator::console::output::Output;
 use jhalak_coordinator::console::progress::Progress;
@@ -17,7 +17,11 @@ fn main() -> ExitCode {
     if matches!(cli.command, jhalak_coordinator::commands::Command::DecodeChild) {
         return jhalak_worker::media::run_child();
     }
+    forbid_core_dumps();
     let progress = Progress::new(cli.global.quiet);
+    if cli.global.queue.as_deref().is_some_and(has_password) {
+        progress.say("every user of this machine sees the password in --queue: set JHALAK__QUEUE instead");
+    }
     let format = if cli.global.json { LogFormat::Json } else { LogFormat::Text };
     telemetry::start(cli.global.verbose, format, progress.log_writer());
     match run(cli, progress) {

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jhalak_common::queue::{Channel, Deliveries, Delivery, Queue, WorkKind};
-use jhalak_common::run::job::{Job, MAX_MESSAGE_BYTES};
-use jhalak_common::settings::Settings;
+use jhalak_common::run::SigningKey;
+use jhalak_common::run::job::Job;
+use jhalak_common::settings::{OnStop, Settings};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -18,7 +19,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::end_state::is_run_id;
 use crate::job_runner::{JobRunner, RunJob, settle_as};
 use crate::jobs::Context;
 use crate::running_jobs::{HeldJob, Holding, Settlement};
@@ -54,31 +54,36 @@ pub struct Worker {
 
 impl Worker {
     /// A worker on `queue` whose jobs read and write through `context`.
-    pub fn new(queue: Arc<dyn Queue>, context: Arc<Context>, settings: &Settings) -> Self {
+    ///
+    /// # Errors
+    /// The key that rabbitmq.signing_key_file names cannot be read.
+    pub fn new(queue: Arc<dyn Queue>, context: Arc<Context>, settings: &Settings) -> Result<Self> {
         let store = context.store.clone();
         Self::with_jobs(queue, store, Box::new(context), settings)
     }
 
     /// A worker on `queue` that runs its jobs with `jobs` and keeps their records in `store`.
+    ///
+    /// # Errors
+    /// Same as [`Worker::new`].
     pub fn with_jobs(
         queue: Arc<dyn Queue>,
         store: Arc<dyn ObjectStore>,
         jobs: Box<dyn RunJob>,
         settings: &Settings,
-    ) -> Self {
+    ) -> Result<Self> {
         let slots = match settings.worker.slots {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
-        let runner = Arc::new(JobRunner::new(queue.clone(), store, jobs, slots, &settings.worker));
-        Worker {
-            queue,
-            runner,
-            slots,
-            grace: Duration::from_millis(settings.worker.grace_ms),
-            limits: WorkerLimits::default(),
-            taken: AtomicU64::new(0),
-        }
+        let grace = match settings.worker.on_stop {
+            OnStop::Finish => Duration::from_millis(settings.worker.grace_ms),
+            OnStop::HandBack => Duration::ZERO,
+        };
+        let key = SigningKey::load(settings.rabbitmq.signing_key_file.as_deref())?;
+        let runner = Arc::new(JobRunner::new(queue.clone(), store, jobs, slots, &settings.worker, key));
+        let taken = AtomicU64::new(0);
+        Ok(Worker { queue, runner, slots, grace, limits: WorkerLimits::default(), taken })
     }
 
     /// Makes the worker stop by itself.
@@ -194,7 +199,7 @@ impl Worker {
             while running.try_join_next().is_some() {}
             let Some(delivery) = next else { break };
             let received = Instant::now();
-            let job = match decode(&delivery.body) {
+            let job = match self.runner.decode(&delivery.body) {
                 Ok(job) => job,
                 Err(error) => {
                     let runner = self.runner.clone();
@@ -278,18 +283,4 @@ impl Taken {
 async fn settle_copy(copy: Delivery, mut first: watch::Receiver<Option<Settlement>>) {
     let settlement = first.wait_for(Option::is_some).await.ok().and_then(|settled| *settled);
     settle_as(copy, Ok(settlement.unwrap_or(Settlement::HandBack))).await;
-}
-
-fn decode(body: &[u8]) -> Result<Job> {
-    if body.len() > MAX_MESSAGE_BYTES {
-        let size = body.len();
-        return Err(Error::invalid(format!(
-            "the message of {size} bytes is longer than {MAX_MESSAGE_BYTES} and not read"
-        )));
-    }
-    let job = Job::decode(body)?;
-    match is_run_id(&job.run) {
-        true => Ok(job),
-        false => Err(Error::invalid(format!("`{}` is not a valid run id", job.run.escape_debug()))),
-    }
 }

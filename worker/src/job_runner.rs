@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use jhalak_common::process::fault_point;
 use jhalak_common::queue::{Delivery, Queue};
-use jhalak_common::run::job::{Job, Task};
+use jhalak_common::run::job::{Job, MAX_MESSAGE_BYTES, Task};
+use jhalak_common::run::{SigningKey, encode_signed};
 use jhalak_common::settings::WorkerSettings;
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, ErrorKind, Result};
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::cancellation::CancellationWatch;
-use crate::end_state::{Attempt, EndStates};
+use crate::end_state::{Attempt, EndStates, is_run_id};
 use crate::health::Health;
 use crate::jobs::{self, Context, JobProgress};
 use crate::running_jobs::{RunningJobs, Settlement};
@@ -73,6 +74,7 @@ pub(crate) struct JobRunner {
     attempts: u32,
     redeliveries: u32,
     limit: Duration,
+    signing_key: Option<SigningKey>,
 }
 
 /// How a job stopped running.
@@ -90,6 +92,7 @@ impl JobRunner {
         jobs: Box<dyn RunJob>,
         slots: usize,
         settings: &WorkerSettings,
+        signing_key: Option<SigningKey>,
     ) -> Self {
         let running = RunningJobs::new(store.clone(), slots);
         JobRunner {
@@ -103,6 +106,7 @@ impl JobRunner {
             attempts: settings.attempts,
             redeliveries: settings.redeliveries,
             limit: Duration::from_millis(settings.job_limit_ms),
+            signing_key,
         }
     }
 
@@ -117,6 +121,28 @@ impl JobRunner {
         };
         let (attempt, worker) = (job.attempt.saturating_add(redeliveries), self.running.identity.id());
         tracing::error_span!("job", run = job.run, job = job.id, kind, attempt, trailer, worker)
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// InvalidInput for a message that is not a job of this version, is too long, names no valid run,
+    /// or is not signed although this worker has a key.
+    pub(crate) fn decode(&self, body: &[u8]) -> Result<Job> {
+        if body.len() > MAX_MESSAGE_BYTES {
+            let size = body.len();
+            return Err(Error::invalid(format!(
+                "the message of {size} bytes is longer than {MAX_MESSAGE_BYTES} and not read"
+            )));
+        }
+        let job = Job::decode(body)?;
+        if let Some(key) = &self.signing_key {
+            key.verify(&job)?;
+        }
+        match is_run_id(&job.run) {
+            true => Ok(job),
+            false => Err(Error::invalid(format!("`{}` is not a valid run id", job.run.escape_debug()))),
+        }
     }
 
     /// Checks scratch space, and that the store takes writes, before the first job.
@@ -254,7 +280,7 @@ impl JobRunner {
         tracing::warn!(attempts, error = %error.chain(), "job failed and will be tried again");
         job.attempt = attempts;
         job.failed_on = failed_on;
-        self.queue.publish_later(kind, tier, job.encode()?).await
+        self.queue.publish_later(kind, tier, encode_signed(job, self.signing_key.as_ref())?).await
     }
 
     /// Runs the job until it ends, the grace period is over, its run is cancelled, or its time is up.

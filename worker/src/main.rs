@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand, ValueEnum};
 use jhalak_common::models::Registry;
 use jhalak_common::process::telemetry::{self, LogFormat};
-use jhalak_common::process::{exit, shutdown};
+use jhalak_common::process::{exit, forbid_core_dumps, shutdown};
 use jhalak_common::queue::{self, Queue, WorkKind};
 use jhalak_common::settings::{Settings, has_password, redact_url};
 use jhalak_common::{Error, ErrorKind, Result, store};
@@ -124,6 +124,7 @@ fn main() -> ExitCode {
     if matches!(cli.command, Some(Command::DecodeChild)) {
         return media::run_child();
     }
+    forbid_core_dumps();
     let format = if cli.json { LogFormat::Json } else { LogFormat::Text };
     telemetry::start(cli.verbose.max(1), format, std::io::stderr);
     match run(cli) {
@@ -241,7 +242,7 @@ async fn work(settings: Settings, kinds: &[WorkKind], limits: WorkerLimits) -> R
     let Some(queue) = open_queue(&settings, &stop).await? else { return Ok(()) };
     tracing::info!(store = %store.url(), queue = %redact_url(&settings.queue), ?kinds, "worker started");
     let context = Arc::new(Context::new(store, settings.clone(), models)?);
-    let worker = Arc::new(Worker::new(queue.clone(), context, &settings).with_limits(limits));
+    let worker = Arc::new(Worker::new(queue.clone(), context, &settings)?.with_limits(limits));
     if !check(&worker, &stop).await? {
         queue.close().await;
         return Ok(());

@@ -36,6 +36,9 @@ pub struct Job {
     /// The ids of the workers that failed in those attempts.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub failed_on: BTreeSet<String>,
+    /// The signature, where coordinators and workers share a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
     /// The task.
     pub task: Task,
 }
@@ -230,6 +233,7 @@ impl Job {
             store: store.into(),
             attempt: 0,
             failed_on: BTreeSet::new(),
+            signature: None,
             task,
         }
     }
@@ -379,6 +383,7 @@ mod tests {
             store: "s3://bucket/prefix".into(),
             attempt: 2,
             failed_on: BTreeSet::new(),
+            signature: None,
             task,
         };
         let extract = job(Task::Extract(ExtractTask {

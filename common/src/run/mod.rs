@@ -15,6 +15,7 @@
 mod at_work;
 pub mod job;
 mod records;
+mod signature;
 
 use std::collections::BTreeSet;
 
@@ -32,6 +33,7 @@ pub use records::{
     CANCELLED, RUN_VERSION, UNREADABLE_RUN, dataset_key, get_json, is_cancelled, put_json, put_json_once,
     quarantine_folder, quarantine_key, run_key,
 };
+pub use signature::{SigningKey, encode_signed};
 
 /// The specification of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

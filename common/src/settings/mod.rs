@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 pub use evaluate::{EvaluateSettings, Grid};
 pub use extract::{ExtractSettings, KeyframePosition, Strategy};
 pub use inference::{InferenceSettings, ModelSettings, Provider};
-pub use processes::{CoordinatorSettings, DecodeSettings, WorkerSettings};
+pub use processes::{CoordinatorSettings, DecodeSettings, OnStop, WorkerSettings};
 pub use redact::{has_password, is_unambiguous, redact_url, shown_location};
 pub use services::{QueueSettings, S3Settings};
 

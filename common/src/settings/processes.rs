@@ -48,6 +48,9 @@ pub struct WorkerSettings {
     /// How long a job may take. An extraction is then quarantined; a training that has saved its
     /// state goes back to the queue and resumes. Less than rabbitmq.consumer_timeout_ms.
     pub job_limit_ms: u64,
+    /// What becomes of running jobs after SIGTERM: `finish` lets them end within the grace period,
+    /// `hand-back` returns them to the queue at once. A training saves its state in both cases.
+    pub on_stop: OnStop,
     /// Grace period after SIGTERM for running jobs, before they are returned to the queue.
     pub grace_ms: u64,
     /// Folder for scratch files; each worker creates and removes its own folder in it.
@@ -62,6 +65,17 @@ pub struct WorkerSettings {
     pub checkpoint_ms: u64,
 }
 
+/// What becomes of running jobs when a worker is asked to stop.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnStop {
+    /// They may end within the grace period.
+    #[default]
+    Finish,
+    /// They return to the queue at once.
+    HandBack,
+}
+
 impl Default for WorkerSettings {
     fn default() -> Self {
         WorkerSettings {
@@ -70,6 +84,7 @@ impl Default for WorkerSettings {
             redeliveries: 10,
             sources: Vec::new(),
             job_limit_ms: 1_500_000,
+            on_stop: OnStop::Finish,
             grace_ms: 25_000,
             scratch: std::env::temp_dir(),
             scratch_mb: 4_096,

@@ -60,6 +60,9 @@ pub struct QueueSettings {
     pub retry_delays_ms: Vec<u64>,
     /// Deliveries without acknowledgement after which the broker dead-letters a message.
     pub delivery_limit: u32,
+    /// A file with a key that coordinators and workers share: jobs are signed with it, and workers
+    /// run no other. For brokers that others publish to. Default: jobs are not signed.
+    pub signing_key_file: Option<PathBuf>,
     /// Additional certificate authorities (PEM) for `amqps`.
     pub ca_file: Option<PathBuf>,
     /// Timeout of a connection attempt to the broker.
@@ -80,6 +83,7 @@ impl Default for QueueSettings {
         QueueSettings {
             retry_delays_ms: vec![1_000, 10_000, 60_000, 300_000],
             delivery_limit: 20,
+            signing_key_file: None,
             ca_file: None,
             connect_timeout_ms: 10_000,
             publish_timeout_ms: 120_000,

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use jhalak_common::Result;
 use jhalak_common::queue::Queue;
-use jhalak_common::run::{self, RunState, run_key};
+use jhalak_common::run::{self, RunState, SigningKey, run_key};
 use jhalak_common::store::ObjectStore;
 use tokio_util::sync::CancellationToken;
 
 use crate::console::progress::Progress;
 use crate::run::lease::Lease;
+use crate::run::window::Priority;
 
 /// The services of a run and what stops it.
 pub struct RunContext {
@@ -23,6 +24,10 @@ pub struct RunContext {
     pub signals: StopSignals,
     /// Maximum number of jobs that are on the queue or with workers at once.
     pub window: usize,
+    /// Signs jobs; None where workers take unsigned ones.
+    pub signing_key: Option<SigningKey>,
+    /// The share of the workers that the run gets beside others.
+    pub priority: Priority,
 }
 
 /// What stops a run before its end.

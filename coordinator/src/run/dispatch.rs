@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::process::fault_point;
 use jhalak_common::queue::{Channel, Deliveries};
 use jhalak_common::run::job::{JobResult, Outcome};
-use jhalak_common::run::{RunState, Stage};
+use jhalak_common::run::{RunState, Stage, encode_signed};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
 
@@ -121,7 +121,7 @@ pub(crate) async fn run(context: &RunContext, plan: &Plan, work: StageJobs<'_>) 
         before,
         since,
         progressed: since,
-        window: Window::new(context.window),
+        window: Window::new(context.window, context.priority),
         lost: LostJobs::new(jobs.kind()),
         may_send: false,
         next: 0,
@@ -245,11 +245,11 @@ impl Dispatch<'_> {
     async fn send(&self, batch: Vec<usize>) -> Result<()> {
         let channel = Channel::Work(self.jobs.kind());
         let queue = &self.context.queue;
-        let (channel, jobs) = (&channel, self.jobs);
+        let (channel, jobs, key) = (&channel, self.jobs, self.context.signing_key.as_ref());
         stream::iter(batch)
             .map(Ok::<_, Error>)
             .try_for_each_concurrent(MAX_CONCURRENT_PUBLISHES, |i| async move {
-                queue.publish(channel, jobs.build(i).encode()?).await
+                queue.publish(channel, encode_signed(jobs.build(i), key)?).await
             })
             .await
     }
@@ -512,5 +512,47 @@ mod tests {
         let _results = bench.queue.consume(&Channel::Results(plan.spec.id.clone()), 1).await.expect("an open queue");
         let (ended, ()) = tokio::join!(run(&context, &plan, extraction(&jobs)), noise);
         assert!(matches!(ended.expect("a stage"), Ended::Completed(3)));
+    }
+
+    /// A worker of four slots that takes its jobs in the order of the queue, and the runs that they
+    /// are of.
+    async fn in_order(bench: &Bench, until: usize) -> Vec<String> {
+        let mut deliveries = bench.queue.consume(&EXTRACT, 4).await.expect("an open queue");
+        let mut runs = Vec::new();
+        while runs.len() < until {
+            let delivery = deliveries.next().await.expect("an open queue").expect("a message");
+            let job = Job::decode(&delivery.body).expect("a job");
+            runs.push(job.run.clone());
+            let made = testing::commit(bench.store.as_ref(), &job).await;
+            testing::publish_result(&bench.queue, &job, Outcome::Committed { made, seconds: BTreeMap::new() }).await;
+            delivery.ack().await.expect("an open queue");
+            // Jobs take longer than a coordinator needs to send the next ones.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        runs
+    }
+
+    #[tokio::test]
+    async fn a_small_run_behind_a_large_one_gets_its_turn() {
+        let bench = Bench::new();
+        let (large, mut small) = (plan(120), plan(132));
+        // Other trailers: those of the large run are not committed for it.
+        small.spec.id = "small-1".into();
+        small.trailers.trailers.drain(..120);
+        let large_jobs = Jobs::extractions(&large, bench.store.url(), &[0b111; 120]);
+        let small_jobs = Jobs::extractions(&small, bench.store.url(), &[0b111; 12]);
+        let (first, second) = (bench.context(2_000), bench.context(2_000));
+        let later = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            run(&second, &small, extraction(&small_jobs)).await.expect("a stage")
+        };
+        let (worked, _, ended) = tokio::join!(
+            in_order(&bench, 132),
+            async { run(&first, &large, extraction(&large_jobs)).await.expect("a stage") },
+            later
+        );
+        assert!(matches!(ended, Ended::Completed(36)), "{ended:?}");
+        let place = worked.iter().rposition(|run| *run == "small-1").expect("it ran");
+        assert!(place < 80, "the small run ended as number {place} of 132");
     }
 }

@@ -19,7 +19,7 @@ pub mod stages;
 pub mod tasks;
 #[cfg(test)]
 mod testing;
-mod window;
+pub mod window;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use jhalak_common::artifact::ArtifactKind;
 use jhalak_common::dataset::Reading;
 use jhalak_common::queue::Queue;
-use jhalak_common::run::{self, RunState, run_key};
+use jhalak_common::run::{self, RunState, SigningKey, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{ErrorKind, Result};
@@ -39,6 +39,7 @@ use crate::plan::Plan;
 use crate::run::context::{Ended, RunContext, StopSignals};
 use crate::run::finish::Finished;
 use crate::run::lease::{Claim, Holder, Lease};
+use crate::run::window::Priority;
 
 /// How long the store or the broker may be unreachable in the middle of a run before this process
 /// gives up.
@@ -65,6 +66,8 @@ pub struct RunDriver<'a> {
     pub stop: &'a CancellationToken,
     /// Wait while another coordinator drives the run, instead of returning its holder.
     pub wait: bool,
+    /// The share of the workers that the run gets beside others.
+    pub priority: Priority,
     /// Resume the run if it was cancelled.
     pub resume: bool,
     /// A kind of artifact to make again although it is committed.
@@ -166,6 +169,8 @@ impl RunDriver<'_> {
             progress: self.progress.clone(),
             signals,
             window: self.settings.coordinator.window,
+            priority: self.priority,
+            signing_key: SigningKey::load(self.settings.rabbitmq.signing_key_file.as_deref())?,
         };
         match stages::drive(&context, plan).await? {
             Ended::Completed(summary) => {
@@ -209,6 +214,7 @@ mod tests {
             progress: &progress,
             stop: &stop,
             wait,
+            priority: Priority::default(),
             resume,
             reprocess: None,
         };

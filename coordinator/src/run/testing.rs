@@ -91,6 +91,8 @@ impl Bench {
             progress: Progress::new(true),
             signals: self.signals.clone(),
             window,
+            priority: Default::default(),
+            signing_key: None,
         }
     }
 

@@ -13,9 +13,22 @@ const MIN_JOBS: usize = 4;
 /// The time over which the rate of results is measured.
 const RATE_SPAN: Duration = Duration::from_secs(2);
 
+/// The share of the workers that a run gets while other runs want them too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Priority {
+    /// About a quarter of what a normal run gets
+    Low,
+    /// The same as every other normal run
+    #[default]
+    Normal,
+    /// About four times what a normal run gets
+    High,
+}
+
 /// The window of one stage.
 pub(super) struct Window {
     max: usize,
+    priority: Priority,
     /// Slots of all workers, as far as known.
     slots: usize,
     /// When the last results arrived.
@@ -24,8 +37,8 @@ pub(super) struct Window {
 
 impl Window {
     /// A window of at most `max` jobs.
-    pub(super) fn new(max: usize) -> Window {
-        Window { max, slots: 0, results: VecDeque::new() }
+    pub(super) fn new(max: usize, priority: Priority) -> Window {
+        Window { max, priority, slots: 0, results: VecDeque::new() }
     }
 
     /// Notes the slots of workers that are at work on the run (`known`, one for each worker) and the
@@ -51,7 +64,13 @@ impl Window {
             self.results.pop_front();
         }
         let per_second = self.results.len() / RATE_SPAN.as_secs() as usize;
-        (self.slots + self.slots.max(per_second)).max(MIN_JOBS).min(self.max)
+        let normal = (self.slots + self.slots.max(per_second)).max(MIN_JOBS);
+        let size = match self.priority {
+            Priority::Low => normal / 4,
+            Priority::Normal => normal,
+            Priority::High => normal * 4,
+        };
+        size.clamp(1, self.max)
     }
 }
 
@@ -61,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_window_follows_the_slots_of_the_workers_and_the_rate_of_short_jobs() {
-        let mut window = Window::new(100);
+        let mut window = Window::new(100, Priority::Normal);
         assert_eq!(window.size(), MIN_JOBS);
         // Two of three workers are known.
         window.note_workers(&[4, 8], 3);
@@ -74,6 +93,8 @@ mod tests {
         assert_eq!(window.size(), 3 + 45);
         window.note_workers(&[200], 1);
         assert_eq!(window.size(), 100);
-        assert_eq!(Window::new(2).size(), 2);
+        assert_eq!(Window::new(2, Priority::Normal).size(), 2);
+        assert_eq!(Window::new(100, Priority::Low).size(), 1);
+        assert_eq!(Window::new(100, Priority::High).size(), 4 * MIN_JOBS);
     }
 }

@@ -265,7 +265,8 @@ impl Fixture {
         settings.worker.attempts = ATTEMPTS;
         settings.worker.redeliveries = ATTEMPTS;
         settings.worker.grace_ms = 10;
-        let worker = Worker::with_jobs(self.queue.clone(), self.store.clone(), Box::new(fake), &settings);
+        let worker = Worker::with_jobs(self.queue.clone(), self.store.clone(), Box::new(fake), &settings)
+            .expect("no key is needed");
         let stop = self.stop.clone();
         self.worker = Some(tokio::spawn(async move { Arc::new(worker).run(&[WorkKind::Train], stop).await }));
     }

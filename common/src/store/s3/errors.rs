@@ -131,6 +131,7 @@ fn answered(code: Option<&str>, message: Option<&str>, status: u16, bucket: &str
         "NoSuchKey" => return Fault::NotFound(no_such_object(bucket)),
         "NoSuchUpload" => return Fault::NoSuchUpload(Error::transient(said(""))),
         "PreconditionFailed" => return Fault::PreconditionFailed(Error::invalid(said(""))),
+        "XMinioStorageFull" | "QuotaExceeded" | "InsufficientStorage" => return Fault::Permanent(full(&said(""))),
         "RequestTimeTooSkewed" => return Fault::Permanent(Error::permission(said(": set this machine's clock"))),
         "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
             return Fault::Permanent(Error::invalid(said(": set s3.region to the region of the bucket")));
@@ -145,6 +146,7 @@ fn answered(code: Option<&str>, message: Option<&str>, status: u16, bucket: &str
         412 => Fault::PreconditionFailed(Error::invalid(said(""))),
         // Of two concurrent conditional writes, one gets this answer and must retry.
         408 | 409 | 425 | 429 => Fault::Transient(Error::transient(said(""))),
+        507 => Fault::Permanent(full(&said(""))),
         501 => Fault::Permanent(Error::invalid(said(": it lacks a required part of S3"))),
         // Includes errors within an answer that started as a success.
         200..=299 | 500..=599 => Fault::Transient(Error::transient(said(""))),
@@ -179,6 +181,10 @@ fn refused(bucket: &str, said: &str) -> Error {
     Error::permission(format!(
         "{said}; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_PROFILE or the pod's role, and what they may do in bucket {bucket}"
     ))
+}
+
+fn full(said: &str) -> Error {
+    Error::new(ErrorKind::StorageFull, format!("{said}: the store is full; make room, then repeat the command"))
 }
 
 fn no_such_object(bucket: &str) -> Error {
@@ -229,6 +235,8 @@ mod tests {
         for (code, status, kind, word) in [
             ("NoSuchBucket", 404, ErrorKind::InvalidInput, "films"),
             ("AccessDenied", 403, ErrorKind::Permission, "AWS_ACCESS_KEY_ID"),
+            ("XMinioStorageFull", 507, ErrorKind::StorageFull, "make room"),
+            ("", 507, ErrorKind::StorageFull, "make room"),
             ("", 403, ErrorKind::Permission, "AWS_PROFILE"),
             ("ExpiredToken", 400, ErrorKind::Permission, "AWS_SESSION_TOKEN"),
             ("RequestTimeTooSkewed", 403, ErrorKind::Permission, "clock"),

@@ -9,6 +9,7 @@ use clap::Args;
 use jhalak_common::artifact::{ArtifactKey, ArtifactKind, Recipe, Subject};
 use jhalak_common::process::exit;
 use jhalak_common::run::job::{Job, JobResult, Outcome, ProbeTask, Task};
+use jhalak_common::run::{SigningKey, encode_signed};
 use jhalak_common::settings::{Settings, redact_url};
 use jhalak_common::{Error, Result, hash, queue, store};
 use serde_json::{Value, json};
@@ -178,7 +179,8 @@ async fn probe(settings: &Settings, kind: queue::WorkKind) -> Result<String> {
     let began = Instant::now();
     let asked = async {
         let mut results = queue.consume(&queue::Channel::Results(run), 1).await?;
-        queue.publish(&queue::Channel::Work(kind), job.encode()?).await?;
+        let key = SigningKey::load(settings.rabbitmq.signing_key_file.as_deref())?;
+        queue.publish(&queue::Channel::Work(kind), encode_signed(job, key.as_ref())?).await?;
         let delivery = tokio::time::timeout(PROBE, results.next()).await.map_err(|_| {
             Error::transient(format!(
                 "no worker answered within {} s: check that one is running and uses this store",

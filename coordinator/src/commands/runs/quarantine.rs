@@ -8,7 +8,9 @@ use futures::TryStreamExt;
 use jhalak_common::process::exit;
 use jhalak_common::queue::{self, Channel, Queue};
 use jhalak_common::run::job::{Job, QuarantineRecord};
-use jhalak_common::run::{self, CANCELLED, RunState, Stage, quarantine_folder, quarantine_key, run_key};
+use jhalak_common::run::{
+    self, CANCELLED, RunState, SigningKey, Stage, encode_signed, quarantine_folder, quarantine_key, run_key,
+};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::{self, ObjectStore};
 use jhalak_common::{Error, Result};
@@ -198,6 +200,7 @@ async fn requeue(chosen: Chosen, store: &dyn ObjectStore, settings: &Settings, o
     let records = chosen.records(store).await?;
     // Messages of another version cannot be run: their records stay.
     let (jobs, kept): (Vec<_>, Vec<_>) = records.into_iter().partition(|r| job(r).is_some());
+    let key = SigningKey::load(settings.rabbitmq.signing_key_file.as_deref())?;
     let queue = queue::open(&settings.queue, &settings.rabbitmq).await?;
     let sent = async {
         // Sent last: the job may fail again at once, and its new record must stay. If this process ends in between,
@@ -206,7 +209,7 @@ async fn requeue(chosen: Chosen, store: &dyn ObjectStore, settings: &Settings, o
         for record in &jobs {
             let Some(job) = job(record) else { continue };
             store.delete(&quarantine_key(&chosen.run, &record.job)).await?;
-            queue.publish(&Channel::Work(job.task.work_kind()), job.encode()?).await?;
+            queue.publish(&Channel::Work(job.task.work_kind()), encode_signed(job, key.as_ref())?).await?;
         }
         Ok::<_, Error>(letters)
     }
@@ -229,7 +232,7 @@ async fn requeue(chosen: Chosen, store: &dyn ObjectStore, settings: &Settings, o
 /// Returns the job of a record with its attempts reset.
 fn job(record: &QuarantineRecord) -> Option<Job> {
     let job = Job::decode(record.message.to_string().as_bytes()).ok()?;
-    Some(Job { attempt: 0, failed_on: BTreeSet::new(), ..job })
+    Some(Job { attempt: 0, failed_on: BTreeSet::new(), signature: None, ..job })
 }
 
 /// Removes the dead letters of these jobs from the broker, leaves all others, and returns the number removed.

@@ -19,6 +19,7 @@ use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs};
 use crate::console::output::Output;
 use crate::plan::{self, Request, dataset_source};
 use crate::run::RunDriver;
+use crate::run::window::Priority;
 
 /// Run the whole pipeline in this process, without servers
 ///
@@ -62,7 +63,7 @@ impl Run {
             .sources
             .extend(plan.trailers.trailers.iter().map(|trailer| trailer.store.clone()).collect::<BTreeSet<_>>());
         let context = Arc::new(Context::new(store.clone(), of_worker, models)?);
-        let worker = Arc::new(Worker::new(queue.clone(), context, &settings));
+        let worker = Arc::new(Worker::new(queue.clone(), context, &settings)?);
         worker.check().await?;
         let stop_worker = CancellationToken::new();
         let mut working = tokio::spawn({
@@ -78,6 +79,7 @@ impl Run {
             progress: &output.progress,
             stop: &stop,
             wait: true,
+            priority: Priority::default(),
             resume: self.resume.resume,
             reprocess: None,
         };

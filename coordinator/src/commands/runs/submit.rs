@@ -20,6 +20,7 @@ use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs};
 use crate::console::output::Output;
 use crate::plan::{self, Plan, Request, dataset_source};
 use crate::run::RunDriver;
+use crate::run::window::Priority;
 use crate::run::{dry_run, reprocess};
 
 /// Plan a run, send its jobs to workers and wait for the report
@@ -55,6 +56,9 @@ pub struct Submit {
     /// was stopped. A Kubernetes CronJob passes the name of its Job, which ends in the scheduled minute.
     #[arg(long, env = "JHALAK_SLOT", hide_env_values = true, value_name = "NAME", help_heading = "Execution")]
     slot: Option<String>,
+    /// Share of the workers that the run gets while other runs want them too
+    #[arg(long, value_enum, default_value = "normal", help_heading = "Execution")]
+    priority: Priority,
     /// Accept the existing run of the slot although it was planned with other settings
     ///
     /// Without this option, such a submit changes nothing and exits with 8.
@@ -149,6 +153,7 @@ impl Submit {
             progress: &output.progress,
             stop: &stop,
             wait: self.wait || self.slot.is_none(),
+            priority: self.priority,
             resume: self.resume.resume,
             reprocess: self.reprocess,
         };
