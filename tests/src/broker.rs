@@ -103,12 +103,22 @@ impl Broker {
         self.delete("exchanges", name);
     }
 
+    /// The same where the queue may be gone already.
+    pub fn try_delete_queue(&self, name: &str) {
+        let _ = self.deletion("queues", name).stderr(std::process::Stdio::null()).status();
+    }
+
     fn delete(&self, what: &str, name: &str) {
+        let deleted = self.deletion(what, name).status().expect("curl can be run");
+        assert!(deleted.success(), "{what}/{name} could not be deleted");
+    }
+
+    fn deletion(&self, what: &str, name: &str) -> Command {
         let user = format!("{}:{}", self.told("RABBITMQ_USER="), self.told("RABBITMQ_PASSWORD="));
         let url = format!("{}/api/{what}/%2f/{name}", self.told("MANAGEMENT_URL="));
         let mut curl = Command::new("curl");
         curl.args(["-fsS", "-X", "DELETE", "-u", &user, &url]);
-        assert!(curl.status().expect("curl can be run").success(), "{what}/{name} could not be deleted");
+        curl
     }
 
     /// kill -9.

@@ -14,12 +14,27 @@ const INTERVAL: Duration = Duration::from_secs(5);
 const MAX_AGE: Duration = Duration::from_secs(60);
 
 const READY: &str = "ready";
+const STUCK: &str = "stuck";
 
-/// Writes the file until `stop` is cancelled: `ready` while `is_ready`, else `not ready`. Then
-/// removes it.
-pub async fn beat(file: &Path, is_ready: impl Fn() -> bool, stop: CancellationToken) {
+/// What the file says of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It takes jobs.
+    Ready,
+    /// It takes no jobs: it is starting, cannot do them, or does not reach its services.
+    NotReady,
+    /// It should be started again.
+    Stuck,
+}
+
+/// Writes the state to the file until `stop` is cancelled. Then removes it.
+pub async fn beat(file: &Path, state: impl Fn() -> State, stop: CancellationToken) {
     loop {
-        let state = if is_ready() { READY } else { "not ready" };
+        let state = match state() {
+            State::Ready => READY,
+            State::NotReady => "not ready",
+            State::Stuck => STUCK,
+        };
         if let Err(error) = replace(file, state).await {
             tracing::warn!(file = %file.display(), %error, "cannot write the heartbeat file");
         }
@@ -50,8 +65,14 @@ pub fn check(file: &Path, ready: bool) -> Result<()> {
     if age > MAX_AGE {
         return Err(Error::transient(format!("the worker has not written its heartbeat for {} s", age.as_secs())));
     }
-    if ready && std::fs::read_to_string(file).map_err(named)? != READY {
-        return Err(Error::transient("the worker takes no jobs: it is starting, or cannot do them (see its log)"));
+    let state = std::fs::read_to_string(file).map_err(named)?;
+    if state == STUCK {
+        return Err(Error::transient("the worker is stuck: a job does not stop, or its store or broker is gone"));
+    }
+    if ready && state != READY {
+        return Err(Error::transient(
+            "the worker takes no jobs: it is starting, cannot do them, or does not reach its store or broker (see its log)",
+        ));
     }
     Ok(())
 }
@@ -69,8 +90,10 @@ mod tests {
         assert!(check(&file, false).is_ok() && check(&file, true).is_err());
         let stop = CancellationToken::new();
         stop.cancel();
-        beat(&file, || true, stop).await;
+        beat(&file, || State::Ready, stop).await;
         assert!(!file.exists());
+        std::fs::write(&file, STUCK).expect("a file");
+        assert!(check(&file, false).is_err());
         std::fs::write(&file, READY).expect("a file");
         assert!(check(&file, true).is_ok());
         let old = SystemTime::now() - MAX_AGE - Duration::from_secs(1);

@@ -21,6 +21,7 @@ use tracing::Instrument;
 
 use crate::job_runner::{JobRunner, RunJob, settle_as};
 use crate::jobs::Context;
+use crate::reachability::Reachability;
 use crate::running_jobs::{HeldJob, Holding, Settlement};
 
 /// How often the limits of a worker are checked.
@@ -48,6 +49,8 @@ pub struct Worker {
     slots: usize,
     grace: Duration,
     limits: WorkerLimits,
+    store: Arc<dyn ObjectStore>,
+    reachability: Arc<Reachability>,
     /// Jobs taken.
     taken: AtomicU64,
 }
@@ -81,9 +84,18 @@ impl Worker {
             OnStop::HandBack => Duration::ZERO,
         };
         let key = SigningKey::load(settings.rabbitmq.signing_key_file.as_deref())?;
-        let runner = Arc::new(JobRunner::new(queue.clone(), store, jobs, slots, &settings.worker, key));
+        let runner = Arc::new(JobRunner::new(queue.clone(), store.clone(), jobs, slots, &settings.worker, key));
         let taken = AtomicU64::new(0);
-        Ok(Worker { queue, runner, slots, grace, limits: WorkerLimits::default(), taken })
+        Ok(Worker {
+            queue,
+            runner,
+            slots,
+            grace,
+            limits: WorkerLimits::default(),
+            store,
+            reachability: Arc::default(),
+            taken,
+        })
     }
 
     /// Makes the worker stop by itself.
@@ -94,6 +106,21 @@ impl Worker {
     /// Cancelled when the worker has stopped taking jobs because it cannot do them.
     pub fn unfit(&self) -> CancellationToken {
         self.runner.health.unfit.clone()
+    }
+
+    /// Whether the worker takes jobs: it is fit, and store and broker answered within the last minute.
+    pub fn is_ready(&self) -> bool {
+        /// Silence of store or broker after which the worker is not ready.
+        const MAX_SILENCE: Duration = Duration::from_secs(60);
+        !self.unfit().is_cancelled() && self.reachability.silence() < MAX_SILENCE
+    }
+
+    /// Whether a new process would do better: an extraction goes on long after its time limit stopped
+    /// it, or store or broker have not answered for ten minutes.
+    pub fn is_stuck(&self) -> bool {
+        /// Silence of store or broker after which the worker should be started again.
+        const MAX_SILENCE: Duration = Duration::from_secs(600);
+        self.reachability.silence() > MAX_SILENCE || self.runner.has_overdue_job()
     }
 
     /// Checks that this worker can work: its scratch folder, and that its store takes writes.
@@ -116,6 +143,7 @@ impl Worker {
         let mut helpers = JoinSet::new();
         helpers.spawn(self.runner.cancellations.clone().poll());
         helpers.spawn(self.runner.running.clone().report());
+        helpers.spawn(self.reachability.clone().watch(self.store.clone(), self.queue.clone()));
         let stop = stop.child_token();
         helpers.spawn(self.clone().stop_at_limits(stop.clone()));
         let mut takers = JoinSet::new();

@@ -27,6 +27,9 @@ use crate::running_jobs::{RunningJobs, Settlement};
 /// it settle.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
+/// A stopped extraction ends within this time.
+const OVERDUE: Duration = Duration::from_secs(120);
+
 /// A job that only one of several workers tried is offered to the others up to this many times its
 /// attempts.
 const MAX_PATIENCE: u32 = 3;
@@ -121,6 +124,11 @@ impl JobRunner {
         };
         let (attempt, worker) = (job.attempt.saturating_add(redeliveries), self.running.identity.id());
         tracing::error_span!("job", run = job.run, job = job.id, kind, attempt, trailer, worker)
+    }
+
+    /// Whether an extraction is held long after its time limit.
+    pub(crate) fn has_overdue_job(&self) -> bool {
+        self.running.has_extraction_older_than(self.limit + OVERDUE)
     }
 
     /// Reads a message.

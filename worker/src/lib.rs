@@ -17,6 +17,7 @@ pub mod job_loop;
 mod job_loop_tests;
 pub mod job_runner;
 pub mod jobs;
+mod reachability;
 mod running_jobs;
 pub mod scratch;
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -12,6 +12,7 @@ use jhalak_common::process::{exit, forbid_core_dumps, shutdown};
 use jhalak_common::queue::{self, Queue, WorkKind};
 use jhalak_common::settings::{Settings, has_password, redact_url};
 use jhalak_common::{Error, ErrorKind, Result, store};
+use jhalak_worker::heartbeat::State;
 use jhalak_worker::inference::Models;
 use jhalak_worker::job_loop::{Worker, WorkerLimits};
 use jhalak_worker::jobs::Context;
@@ -221,14 +222,17 @@ async fn work(settings: Settings, kinds: &[WorkKind], limits: WorkerLimits) -> R
         ));
     }
     let stop = shutdown::on_signal()?;
-    let ready = CancellationToken::new();
+    // Set once the worker takes jobs.
+    let ready: Arc<OnceLock<Arc<Worker>>> = Arc::default();
     let ended = CancellationToken::new();
-    // Not ready again once the worker has stopped taking jobs.
-    let unfit = CancellationToken::new();
     let beating = settings.worker.heartbeat_file.clone().map(|file| {
-        let (ready, unfit, ended) = (ready.clone(), unfit.clone(), ended.clone());
-        let is_ready = move || ready.is_cancelled() && !unfit.is_cancelled();
-        tokio::spawn(async move { heartbeat::beat(&file, is_ready, ended).await })
+        let (ready, ended) = (ready.clone(), ended.clone());
+        let state = move || match ready.get() {
+            Some(worker) if worker.is_stuck() => State::Stuck,
+            Some(worker) if worker.is_ready() => State::Ready,
+            _ => State::NotReady,
+        };
+        tokio::spawn(async move { heartbeat::beat(&file, state, ended).await })
     });
     let models = if kinds.contains(&WorkKind::Extract) {
         let registry = Registry::load(settings.models.registry.as_deref())?;
@@ -247,12 +251,8 @@ async fn work(settings: Settings, kinds: &[WorkKind], limits: WorkerLimits) -> R
         queue.close().await;
         return Ok(());
     }
-    ready.cancel();
-    let became_unfit = worker.unfit();
-    tokio::spawn(async move {
-        became_unfit.cancelled().await;
-        unfit.cancel();
-    });
+    // Set here alone.
+    let _ = ready.set(worker.clone());
     let worked = worker.run(kinds, stop).await;
     queue.close().await;
     ended.cancel();

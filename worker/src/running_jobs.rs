@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jhalak_common::process::Identity;
-use jhalak_common::run::job::Job;
+use jhalak_common::run::job::{Job, Task};
 use jhalak_common::run::{AT_WORK_INTERVAL_S, AtWork, JobAtWork, at_work_key, put_json};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{ErrorKind, Result};
@@ -44,7 +44,9 @@ pub(crate) struct RunningJobs {
 
 struct Held {
     about: String,
+    is_extraction: bool,
     since: jiff::Timestamp,
+    taken: Instant,
     progress: Arc<JobProgress>,
     settled: watch::Receiver<Option<Settlement>>,
 }
@@ -96,6 +98,11 @@ impl RunningJobs {
         self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether it has held an extraction for longer than this.
+    pub(crate) fn has_extraction_older_than(&self, age: Duration) -> bool {
+        self.held().values().any(|held| held.is_extraction && held.taken.elapsed() > age)
+    }
+
     /// Whether this worker holds no job.
     pub(crate) fn is_empty(&self) -> bool {
         self.held().is_empty()
@@ -110,8 +117,14 @@ impl RunningJobs {
         }
         let (sender, settled) = watch::channel(None);
         let progress = Arc::new(JobProgress::new());
-        let entry =
-            Held { about: job.task.about(), since: jiff::Timestamp::now(), progress: progress.clone(), settled };
+        let entry = Held {
+            about: job.task.about(),
+            is_extraction: matches!(job.task, Task::Extract(_)),
+            since: jiff::Timestamp::now(),
+            taken: Instant::now(),
+            progress: progress.clone(),
+            settled,
+        };
         held.insert(key.clone(), entry);
         Holding::First(HeldJob { jobs: self.clone(), key, settled: sender, progress })
     }
@@ -198,7 +211,7 @@ mod tests {
     use jhalak_common::artifact::Subject;
     use jhalak_common::hash;
     use jhalak_common::queue::WorkKind;
-    use jhalak_common::run::job::{ProbeTask, Task};
+    use jhalak_common::run::job::ProbeTask;
     use jhalak_common::store::local::LocalStore;
 
     fn job(id: &str) -> Job {

@@ -96,6 +96,11 @@ pub trait Queue: Debug + Send + Sync {
     /// Returns what waits for workers of `kind`, and how many workers take it.
     async fn backlog(&self, kind: WorkKind) -> Result<Backlog>;
 
+    /// Whether the connections to the broker are up now.
+    fn is_connected(&self) -> bool {
+        true
+    }
+
     /// Returns the broker's reason if it takes no messages for now: it is short of memory or disk.
     fn blocked(&self) -> Option<String> {
         None

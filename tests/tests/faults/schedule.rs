@@ -82,14 +82,30 @@ async fn one_run(broker: &Broker, server: s3_server::Server, random: &mut Random
     faults
 }
 
-/// The end of a submit. One that lost the broker while it connected for the first time says so and ends; it is started again, as its operator would.
+/// The end of a submit. One that does not reach the broker or the store while it plans says so and ends; it is started again, as its operator would.
 fn ended(cluster: &Cluster, submit: &mut Process) -> Ended {
     let ended = submit.wait();
-    if ended.code == Some(5) && ended.err.starts_with("jhalak: RabbitMQ at") {
+    if ended.code == Some(5) {
         *submit = cluster.submit();
         return submit.wait();
     }
     ended
+}
+
+/// The child processes of a process.
+fn children(parent: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten() {
+        let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        found.extend(text.split_whitespace().filter_map(|id| id.parse::<u32>().ok()));
+    }
+    found
+}
+
+/// kill -9. The process may be gone already.
+fn kill(process: u32) {
+    let mut command = std::process::Command::new("kill");
+    let _ = command.args(["-9", &process.to_string()]).stderr(std::process::Stdio::null()).status();
 }
 
 async fn one_fault(
@@ -100,7 +116,7 @@ async fn one_fault(
     workers: &mut Vec<Process>,
 ) -> &'static str {
     let any = random.below(workers.len() as u64) as usize;
-    match random.below(11) {
+    match random.below(15) {
         0..=2 => {
             workers.swap_remove(any).kill();
             workers.push(cluster.worker());
@@ -130,6 +146,37 @@ async fn one_fault(
         8 => {
             tokio::task::block_in_place(|| broker.again_empty());
             "broker's disk lost"
+        }
+        9 => {
+            // Its job meets the end of its decoder, if it decodes just now.
+            let children = children(workers[any].id());
+            children.iter().for_each(|child| kill(*child));
+            "decoder killed"
+        }
+        10 => {
+            let kind = ["extract", "train"][random.below(2) as usize];
+            broker.try_delete_queue(&format!("{}.work.{kind}", cluster.prefix()));
+            "work queue deleted"
+        }
+        11 => {
+            // A worker whose scratch folder is swept away. It stops by itself, or is stopped with the run.
+            let scratch = cluster.folder().join(format!("swept-{}", random.next()));
+            let mut sick = cluster.worker_with(&[("JHALAK__WORKER__SCRATCH", scratch.to_str().expect("a plain path"))]);
+            let began = Instant::now();
+            while !scratch.exists() && sick.runs() && began.elapsed() < Duration::from_secs(20) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            // Not there when the broker or the store is away.
+            let _ = std::fs::remove_dir_all(&scratch);
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            sick.kill();
+            "sick worker"
+        }
+        12 => {
+            cluster.break_requests(|_| Fault::Answer(403, crate::trust::ACCESS_DENIED));
+            tokio::time::sleep(Duration::from_millis(500 + random.below(8_000))).await;
+            cluster.mend();
+            "credentials refused"
         }
         _ => {
             let kind = random.below(5) as usize;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 const EXTRACT: Channel = Channel::Work(WorkKind::Extract);
 
-const ACCESS_DENIED: &str =
+pub const ACCESS_DENIED: &str =
     "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

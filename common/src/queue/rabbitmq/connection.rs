@@ -96,6 +96,11 @@ impl Link {
         }
     }
 
+    /// Whether the connection is up.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Up(session) if !session.is_lost())
+    }
+
     /// Returns the broker's reason while it takes no messages.
     pub(super) fn blocked(&self) -> Option<String> {
         match &*self.state.borrow() {

@@ -156,6 +156,10 @@ impl Queue for RabbitQueue {
         })
     }
 
+    fn is_connected(&self) -> bool {
+        self.broker.consuming.is_up() && self.broker.publisher.link.is_up()
+    }
+
     fn blocked(&self) -> Option<String> {
         self.broker.publisher.link.blocked()
     }
