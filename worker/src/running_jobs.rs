@@ -10,7 +10,7 @@ use jhalak_common::run::job::{Job, Task};
 use jhalak_common::run::{AT_WORK_INTERVAL_S, AtWork, JobAtWork, at_work_key, put_json};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{ErrorKind, Result};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::jobs::JobProgress;
 
@@ -40,6 +40,8 @@ pub(crate) struct RunningJobs {
     held: Mutex<BTreeMap<Key, Held>>,
     /// The runs whose record exists, and when they last had a job.
     recorded: Mutex<BTreeMap<String, Instant>>,
+    /// Notified at the first job of a run: its coordinator waits for the slots of its workers.
+    new_run: Notify,
 }
 
 struct Held {
@@ -86,7 +88,14 @@ impl RunningJobs {
     /// Writes records to `store` for a worker that runs `slots` jobs at once.
     pub(crate) fn new(store: Arc<dyn ObjectStore>, slots: usize) -> Arc<Self> {
         let identity = Identity::this_process();
-        Arc::new(RunningJobs { store, identity, slots, held: Mutex::default(), recorded: Mutex::default() })
+        Arc::new(RunningJobs {
+            store,
+            identity,
+            slots,
+            held: Mutex::default(),
+            recorded: Mutex::default(),
+            new_run: Notify::new(),
+        })
     }
 
     fn held(&self) -> MutexGuard<'_, BTreeMap<Key, Held>> {
@@ -126,6 +135,9 @@ impl RunningJobs {
             settled,
         };
         held.insert(key.clone(), entry);
+        if !self.recorded().contains_key(&job.run) {
+            self.new_run.notify_one();
+        }
         Holding::First(HeldJob { jobs: self.clone(), key, settled: sender, progress })
     }
 
@@ -166,7 +178,7 @@ impl RunningJobs {
     /// Keeps the records up to date, until dropped.
     pub(crate) async fn report(self: Arc<Self>) {
         loop {
-            tokio::time::sleep(INTERVAL).await;
+            tokio::select! { () = tokio::time::sleep(INTERVAL) => {}, () = self.new_run.notified() => {} }
             let busy: BTreeSet<String> = self.held().keys().map(|(run, _)| run.clone()).collect();
             for run in &busy {
                 self.recorded().insert(run.clone(), Instant::now());

@@ -9,8 +9,8 @@ use jhalak_common::store::ObjectStore;
 use tokio_util::sync::CancellationToken;
 
 use crate::console::progress::Progress;
+use crate::run::dispatch::Priority;
 use crate::run::lease::Lease;
-use crate::run::window::Priority;
 
 /// The services of a run and what stops it.
 pub struct RunContext {

@@ -9,7 +9,6 @@ pub mod end_states;
 pub mod finish;
 pub mod jobs;
 pub mod lease;
-mod lost_jobs;
 pub mod missing;
 pub mod quarantined;
 pub mod remaining;
@@ -19,7 +18,6 @@ pub mod stages;
 pub mod tasks;
 #[cfg(test)]
 mod testing;
-pub mod window;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,9 +35,9 @@ use tracing::Instrument;
 use crate::console::progress::Progress;
 use crate::plan::Plan;
 use crate::run::context::{Ended, RunContext, StopSignals};
+use crate::run::dispatch::Priority;
 use crate::run::finish::Finished;
 use crate::run::lease::{Claim, Holder, Lease};
-use crate::run::window::Priority;
 
 /// How long the store or the broker may be unreachable in the middle of a run before this process
 /// gives up.

@@ -135,8 +135,17 @@ impl Quarantine {
                 let record: Option<QuarantineRecord> = run::get_json(store, &quarantine_key(&run, &job)).await?;
                 let record = record.ok_or_else(|| unknown(&run, &job))?;
                 let message = serde_json::to_string_pretty(&record.message).unwrap_or_default();
+                let seconds = record.seconds.iter().map(|(step, s)| format!("{step} {s:.1} s")).collect::<Vec<_>>();
+                let mut origin = String::new();
+                if let (Some(at), Some(worker)) = (&record.at, &record.worker) {
+                    let program = record.program.as_deref().unwrap_or("of an unknown version");
+                    origin = format!("when      {at:.0}\nworker    {worker}, jhalak-worker {program}\n");
+                    if !seconds.is_empty() {
+                        origin.push_str(&format!("steps     {}\n", seconds.join(", ")));
+                    }
+                }
                 let text = format!(
-                    "job       {}\nrun       {}\nabout     {}\nattempts  {}\nkind      {:?}\nreason    {}\nmessage\n{message}",
+                    "job       {}\nrun       {}\nabout     {}\nattempts  {}\nkind      {:?}\nreason    {}\n{origin}message\n{message}",
                     record.job, record.run, record.about, record.attempts, record.error, record.reason
                 );
                 output.print(&record, &text)?;

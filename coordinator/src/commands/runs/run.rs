@@ -19,7 +19,7 @@ use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs};
 use crate::console::output::Output;
 use crate::plan::{self, Request, dataset_source};
 use crate::run::RunDriver;
-use crate::run::window::Priority;
+use crate::run::dispatch::Priority;
 
 /// Run the whole pipeline in this process, without servers
 ///

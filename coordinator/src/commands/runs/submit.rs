@@ -20,7 +20,7 @@ use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs};
 use crate::console::output::Output;
 use crate::plan::{self, Plan, Request, dataset_source};
 use crate::run::RunDriver;
-use crate::run::window::Priority;
+use crate::run::dispatch::Priority;
 use crate::run::{dry_run, reprocess};
 
 /// Plan a run, send its jobs to workers and wait for the report

@@ -1,12 +1,18 @@
 //! One stage of a run: sends its jobs, a window of them at a time, and waits until each has its end
 //! state.
 
+mod lost_jobs;
+mod observer;
+#[cfg(test)]
+mod tests;
+mod window;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::process::fault_point;
-use jhalak_common::queue::{Channel, Deliveries};
+use jhalak_common::queue::{Backlog, Channel, Deliveries};
 use jhalak_common::run::job::{JobResult, Outcome};
 use jhalak_common::run::{RunState, Stage, encode_signed};
 use jhalak_common::store::ObjectStore;
@@ -17,8 +23,10 @@ use crate::plan::Plan;
 use crate::run::context::{Ended, RunContext};
 use crate::run::end_states;
 use crate::run::jobs::Jobs;
-use crate::run::lost_jobs::{LOOK_INTERVAL, LostJobs, Workers};
-use crate::run::window::Window;
+use lost_jobs::LostJobs;
+use observer::{Observation, Observer};
+pub use window::Priority;
+use window::Window;
 
 /// Without a result for this long, the store is checked for end states; doubled after each check
 /// that finds none, up to [`MAX_CHECK_STORE_AFTER`].
@@ -28,6 +36,9 @@ const MAX_CHECK_STORE_AFTER: Duration = Duration::from_secs(120);
 /// Delay before a job is sent again that a worker dropped for a cancellation unknown to this
 /// coordinator.
 const RESEND_DROPPED_AFTER: Duration = Duration::from_secs(10);
+
+/// How long results are awaited before everything else is looked after.
+const TICK: Duration = Duration::from_millis(500);
 
 /// While the broker takes no messages, that is reported this often.
 const BLOCKED_INTERVAL: Duration = Duration::from_secs(60);
@@ -74,6 +85,8 @@ struct Dispatch<'a> {
     progressed: jiff::Timestamp,
     window: Window,
     lost: LostJobs,
+    /// The backlog of the queue as observed last; None when the broker did not answer.
+    backlog: Option<Backlog>,
     /// Whether jobs may be sent: not while those of an earlier coordinator wait for workers.
     may_send: bool,
     /// The index of the next job to send.
@@ -122,7 +135,8 @@ pub(crate) async fn run(context: &RunContext, plan: &Plan, work: StageJobs<'_>) 
         since,
         progressed: since,
         window: Window::new(context.window, context.priority),
-        lost: LostJobs::new(jobs.kind()),
+        lost: LostJobs::default(),
+        backlog: None,
         may_send: false,
         next: 0,
         pending: BTreeMap::new(),
@@ -130,20 +144,24 @@ pub(crate) async fn run(context: &RunContext, plan: &Plan, work: StageJobs<'_>) 
         quarantined,
         dropped: Vec::new(),
     };
-    dispatch.look_at_workers().await?;
-    let ended = dispatch.run(&mut *results).await?;
+    let (store, queue) = (context.store.clone(), context.queue.clone());
+    let observer = Observer::start(store, queue, plan.spec.id.clone(), jobs.kind()).await;
+    let ended = dispatch.run(&mut *results, observer).await?;
     dispatch.bar.end();
     Ok(ended)
 }
 
 impl Dispatch<'_> {
-    async fn run(&mut self, results: &mut dyn Deliveries) -> Result<Ended<usize>> {
+    async fn run(&mut self, results: &mut dyn Deliveries, mut observer: Observer) -> Result<Ended<usize>> {
         let mut check_after = CHECK_STORE_AFTER;
-        let (mut last_result, mut last_look, mut last_state) = (Instant::now(), Instant::now(), Instant::now());
+        let (mut last_result, mut last_state) = (Instant::now(), Instant::now());
         let mut warned = false;
         let mut reported_blocked: Option<Instant> = None;
         let mut resend_at: Option<Instant> = None;
         loop {
+            if let Some(observation) = observer.news() {
+                ignore_transient(self.take_in(&observation).await, "cannot send lost jobs again")?;
+            }
             self.fill_window().await?;
             if self.pending.is_empty() && self.next == self.jobs.len() {
                 self.write_state(0).await?;
@@ -157,7 +175,7 @@ impl Dispatch<'_> {
                 ))),
                 () = signals.superseded.cancelled() => return Ok(Ended::Superseded),
                 () = signals.cancelled.cancelled() => return self.drain(results).await,
-                next = tokio::time::timeout(STATE_INTERVAL, results.next()) => next,
+                next = tokio::time::timeout(TICK, results.next()) => next,
             };
             let ended = match next {
                 Ok(delivery) => {
@@ -172,7 +190,10 @@ impl Dispatch<'_> {
                 Err(_) if last_result.elapsed() >= check_after => {
                     last_result = Instant::now();
                     // A job that a worker has taken is no longer on the queue.
-                    if !warned && self.made == 0 && self.depth().await >= self.pending.len() as u64 {
+                    if !warned
+                        && self.made == 0
+                        && self.backlog.is_some_and(|backlog| backlog.ready >= self.pending.len() as u64)
+                    {
                         warned = true;
                         let message = "no worker takes the jobs on the queue: is a `jhalak-worker` running?";
                         self.context.progress.say(message);
@@ -200,10 +221,6 @@ impl Dispatch<'_> {
             if results.were_forgotten() {
                 self.context.progress.say("the broker has lost its data: sending the missing jobs again");
                 resend_at = Some(Instant::now());
-            }
-            if last_look.elapsed() >= LOOK_INTERVAL {
-                ignore_transient(self.look_at_workers().await, "cannot look at the workers")?;
-                last_look = Instant::now();
             }
             if let Some(reason) = self.context.queue.blocked() {
                 if reported_blocked.is_none_or(|at| at.elapsed() > BLOCKED_INTERVAL) {
@@ -254,33 +271,30 @@ impl Dispatch<'_> {
             .await
     }
 
-    /// Looks at the workers: how many jobs they can take, and which jobs are lost. Those are sent
-    /// again.
-    async fn look_at_workers(&mut self) -> Result<()> {
-        let workers = Workers::look(self.store(), &self.plan.spec.id).await?;
-        let backlog = self.context.queue.backlog(self.jobs.kind()).await?;
-        self.window.note_workers(&workers.slots, backlog.consumers as usize);
+    /// Takes in what was observed of the workers: how many jobs they can take, and which jobs are
+    /// lost. Those are sent again.
+    async fn take_in(&mut self, observation: &Observation) -> Result<()> {
+        let consumers = observation.backlog.map_or(0, |backlog| backlog.consumers);
+        self.window.note_workers(&observation.slots(), consumers as usize);
         // A coordinator that is started again and again while no worker is up must not pile up copies.
-        if !self.may_send && (backlog.consumers > 0 || backlog.is_empty()) {
-            self.may_send = true;
-        }
-        let lost = self.lost.find(&workers, self.context.queue.as_ref(), &self.pending).await?;
+        self.may_send |= observation.backlog.is_none_or(|backlog| backlog.consumers > 0 || backlog.is_empty());
+        self.backlog = observation.backlog;
+        let lost = self.lost.find(observation, &self.pending);
         let lost: BTreeMap<String, usize> =
-            lost.into_iter().filter_map(|id| self.pending.get(&id).map(|i| (id, *i))).collect();
+            lost.into_iter().filter_map(|id| self.pending.get(&id).map(|i| (id.clone(), *i))).collect();
         if lost.is_empty() {
             return Ok(());
         }
         for result in end_states::find(self.store(), self.plan, self.jobs, &lost).await? {
             self.settle(result);
         }
-        let lost: Vec<usize> =
-            lost.into_iter().filter(|(id, _)| self.pending.contains_key(id)).map(|(_, i)| i).collect();
+        let lost = lost.into_iter().filter(|(id, _)| self.pending.contains_key(id));
+        let lost: Vec<usize> = lost.map(|(_, i)| i).collect();
         if !lost.is_empty() {
             let jobs = lost.len();
             tracing::warn!(jobs, "jobs are neither on the queue nor with a worker: sending them again");
-            self.context
-                .progress
-                .say(&format!("{jobs} jobs are neither on the queue nor with a worker: sending them again"));
+            let message = format!("{jobs} jobs are neither on the queue nor with a worker: sending them again");
+            self.context.progress.say(&message);
             self.send(lost).await?;
         }
         Ok(())
@@ -373,11 +387,6 @@ impl Dispatch<'_> {
         self.pending.len() + self.jobs.len() - self.next
     }
 
-    /// The number of jobs of this kind on the queue; 0 when the broker cannot tell.
-    async fn depth(&self) -> u64 {
-        self.context.queue.depth(&Channel::Work(self.jobs.kind())).await.unwrap_or(0)
-    }
-
     fn store(&self) -> &dyn ObjectStore {
         self.context.store.as_ref()
     }
@@ -401,158 +410,5 @@ fn read_result(body: &[u8]) -> Option<JobResult> {
             tracing::warn!(error = %error.chain(), "unreadable result ignored: the store will show the end state");
             None
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::run::testing::{self, Bench, plan};
-    use jhalak_common::queue::{Queue, WorkKind};
-    use jhalak_common::run::job::Job;
-
-    const EXTRACT: Channel = Channel::Work(WorkKind::Extract);
-
-    fn extraction<'a>(jobs: &'a Jobs<'a>) -> StageJobs<'a> {
-        StageJobs { stage: Stage::Extracting, jobs, all: jobs.len(), quarantined: 0 }
-    }
-
-    #[tokio::test]
-    async fn a_stage_without_jobs_completes_at_once() {
-        let bench = Bench::new();
-        let plan = plan(3);
-        let jobs = Jobs::extractions(&plan, bench.store.url(), &[0, 0, 0]);
-        let work = StageJobs { stage: Stage::Extracting, jobs: &jobs, all: 3, quarantined: 1 };
-        let ended = run(&bench.context(16), &plan, work).await.expect("a stage");
-        assert!(matches!(ended, Ended::Completed(0)), "{ended:?}");
-        let state = bench.state(&plan).await;
-        assert_eq!((state.jobs, state.committed, state.quarantined, state.before), (3, 2, 1, 3));
-    }
-
-    #[tokio::test]
-    async fn a_stage_sends_all_jobs_through_a_small_window_and_counts_what_was_made() {
-        let bench = Bench::with_workers();
-        let plan = plan(9);
-        let jobs = Jobs::extractions(&plan, bench.store.url(), &[0b111; 9]);
-        bench.poisoned.lock().expect("no panic").insert("m4".into());
-        let ended = run(&bench.context(2), &plan, extraction(&jobs)).await.expect("a stage");
-        assert!(matches!(ended, Ended::Completed(24)), "{ended:?}");
-        let state = bench.state(&plan).await;
-        assert_eq!((state.jobs, state.committed, state.quarantined), (9, 8, 1));
-    }
-
-    #[tokio::test]
-    async fn a_stage_has_no_more_jobs_on_the_queue_than_its_window_and_leaves_them_there_when_stopped() {
-        let bench = Bench::new();
-        let plan = plan(9);
-        let jobs = Jobs::extractions(&plan, bench.store.url(), &[0b111; 9]);
-        bench.signals.stop.cancel();
-        let error = run(&bench.context(4), &plan, extraction(&jobs)).await.expect_err("it was stopped");
-        assert_eq!(error.kind(), jhalak_common::ErrorKind::Cancelled);
-        assert_eq!(bench.queue.depth(&EXTRACT).await.expect("an open queue"), 4);
-    }
-
-    #[tokio::test]
-    async fn a_superseded_coordinator_stops_and_sends_nothing_more() {
-        let bench = Bench::new();
-        let plan = plan(9);
-        let jobs = Jobs::extractions(&plan, bench.store.url(), &[0b111; 9]);
-        bench.signals.superseded.cancel();
-        let ended = run(&bench.context(4), &plan, extraction(&jobs)).await.expect("a stage");
-        assert!(matches!(ended, Ended::Superseded), "{ended:?}");
-        assert_eq!(bench.queue.depth(&EXTRACT).await.expect("an open queue"), 4);
-    }
-
-    #[tokio::test]
-    async fn a_cancelled_stage_drains_running_jobs_and_counts_those_left() {
-        let bench = Bench::new();
-        let plan = plan(3);
-        let jobs = Jobs::extractions(&plan, bench.store.url(), &[0b111; 3]);
-        let worker = async {
-            let mut deliveries = bench.queue.consume(&EXTRACT, 4).await.expect("an open queue");
-            for i in 0..3 {
-                let delivery = deliveries.next().await.expect("an open queue").expect("a message");
-                let job = Job::decode(&delivery.body).expect("a job");
-                delivery.ack().await.expect("an open queue");
-                // The first job is running when the run is cancelled, the others are dropped.
-                let outcome = match i {
-                    0 => {
-                        bench.signals.cancelled.cancel();
-                        let made = testing::commit(bench.store.as_ref(), &job).await;
-                        Outcome::Committed { made, seconds: BTreeMap::new() }
-                    }
-                    _ => Outcome::Cancelled,
-                };
-                testing::publish_result(&bench.queue, &job, outcome).await;
-            }
-        };
-        let context = bench.context(16);
-        let (ended, ()) = tokio::join!(run(&context, &plan, extraction(&jobs)), worker);
-        assert!(matches!(ended.expect("a stage"), Ended::Cancelled));
-        let state = bench.state(&plan).await;
-        assert_eq!((state.stage, state.committed, state.cancelled), (Stage::Cancelled, 1, 2));
-    }
-
-    #[tokio::test]
-    async fn results_of_unknown_jobs_and_unreadable_results_are_ignored() {
-        let bench = Bench::with_workers();
-        let plan = plan(2);
-        let jobs = Jobs::extractions(&plan, bench.store.url(), &[0b111, 0]);
-        let other = Jobs::extractions(&plan, bench.store.url(), &[0, 0b111]).build(0);
-        let context = bench.context(16);
-        let noise = async {
-            // Published once the stage consumes: without a consumer results are dropped.
-            tokio::task::yield_now().await;
-            let body = bytes::Bytes::from_static(b"noise");
-            bench.queue.publish(&Channel::Results(plan.spec.id.clone()), body).await.expect("an open queue");
-            let outcome = Outcome::Committed { made: 100, seconds: BTreeMap::new() };
-            testing::publish_result(&bench.queue, &other, outcome).await;
-        };
-        // This consumer keeps the channel from the start.
-        let _results = bench.queue.consume(&Channel::Results(plan.spec.id.clone()), 1).await.expect("an open queue");
-        let (ended, ()) = tokio::join!(run(&context, &plan, extraction(&jobs)), noise);
-        assert!(matches!(ended.expect("a stage"), Ended::Completed(3)));
-    }
-
-    /// A worker of four slots that takes its jobs in the order of the queue, and the runs that they
-    /// are of.
-    async fn in_order(bench: &Bench, until: usize) -> Vec<String> {
-        let mut deliveries = bench.queue.consume(&EXTRACT, 4).await.expect("an open queue");
-        let mut runs = Vec::new();
-        while runs.len() < until {
-            let delivery = deliveries.next().await.expect("an open queue").expect("a message");
-            let job = Job::decode(&delivery.body).expect("a job");
-            runs.push(job.run.clone());
-            let made = testing::commit(bench.store.as_ref(), &job).await;
-            testing::publish_result(&bench.queue, &job, Outcome::Committed { made, seconds: BTreeMap::new() }).await;
-            delivery.ack().await.expect("an open queue");
-            // Jobs take longer than a coordinator needs to send the next ones.
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        runs
-    }
-
-    #[tokio::test]
-    async fn a_small_run_behind_a_large_one_gets_its_turn() {
-        let bench = Bench::new();
-        let (large, mut small) = (plan(120), plan(132));
-        // Other trailers: those of the large run are not committed for it.
-        small.spec.id = "small-1".into();
-        small.trailers.trailers.drain(..120);
-        let large_jobs = Jobs::extractions(&large, bench.store.url(), &[0b111; 120]);
-        let small_jobs = Jobs::extractions(&small, bench.store.url(), &[0b111; 12]);
-        let (first, second) = (bench.context(2_000), bench.context(2_000));
-        let later = async {
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            run(&second, &small, extraction(&small_jobs)).await.expect("a stage")
-        };
-        let (worked, _, ended) = tokio::join!(
-            in_order(&bench, 132),
-            async { run(&first, &large, extraction(&large_jobs)).await.expect("a stage") },
-            later
-        );
-        assert!(matches!(ended, Ended::Completed(36)), "{ended:?}");
-        let place = worked.iter().rposition(|run| *run == "small-1").expect("it ran");
-        assert!(place < 80, "the small run ended as number {place} of 132");
     }
 }
