@@ -53,8 +53,8 @@ impl Label {
 /// A movie as described in the catalogue. Missing fields are empty or `None`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Movie {
-    /// The id in the catalogue, valid as a file name and in an object key: 1 to 128 of
-    /// `A-Z a-z 0-9 . _ -`, starting with a letter, digit or `_`.
+    /// The id in the catalogue, valid as a file name and in an object key: up to 180 bytes of
+    /// letters and digits of any script, blanks and some punctuation.
     pub id: String,
     /// The title; the id if the catalogue has none.
     pub name: String,
@@ -111,7 +111,7 @@ pub struct Dataset {
     pub movies: Vec<Movie>,
     /// Sorted by id, unique; only users with at least one rating.
     pub users: Vec<User>,
-    /// Sorted by user, then movie; one per pair; at least one.
+    /// Sorted by user, then movie; one per pair; none for trailers without ratings.
     pub ratings: Vec<Rating>,
     /// The genre vocabulary, in the order of genre vectors: `genres` of `dataset.toml` if given;
     /// else the paper's 15 ([`PAPER_GENRES`](super::PAPER_GENRES)) if they make up at least 95 % of

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::normal_form::Dataset;
+use super::normal_form::{Dataset, Label};
 use super::readers::layout::Layout;
-use super::readers::reject::Reject;
+use super::readers::reject::{MAX_LISTED, Reject, excerpt};
+use crate::error::{Error, Result};
 
 /// The result of reading a dataset: the dataset, its trailers, and the rejects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,10 +16,16 @@ pub struct Reading {
     pub dataset: Dataset,
     /// The layout that was found.
     pub layout: Layout,
+    /// How the ratings were read: the file, the scale, and what becomes of each value.
+    #[serde(default)]
+    pub read_as: String,
+    /// Columns and files that are there and not read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The note in `dataset.toml`: the source of the data, or how it was generated.
     pub note: Option<String>,
-    /// The trailer file of each movie, as a key relative to the dataset's folder:
-    /// `trailers/tt0240200.mp4`.
+    /// The trailer of each movie: a key relative to the dataset's folder, such as
+    /// `trailers/tt0240200.mp4`, or a location, `file:///path` or `s3://bucket/key`.
     pub trailers: BTreeMap<String, String>,
     /// The rejects in reading order: the first [`MAX_LISTED`](super::MAX_LISTED).
     pub rejects: Vec<Reject>,
@@ -26,4 +33,37 @@ pub struct Reading {
     pub rejected: u64,
     /// Users in the files without a valid rating. They are not in the dataset.
     pub users_without_ratings: u64,
+}
+
+impl Reading {
+    /// Leaves out the trailer of a movie, which becomes a reject.
+    pub fn leave_out_trailer(&mut self, id: &str, reason: impl Into<String>) {
+        if let Some(key) = self.trailers.remove(id) {
+            self.rejected += 1;
+            if self.rejects.len() < MAX_LISTED {
+                let subject = format!("movie {id}, {}", excerpt(&key));
+                self.rejects.push(Reject { file: "trailers".to_owned(), line: None, subject, reason: reason.into() });
+            }
+        }
+    }
+
+    /// Checks that something can be learned from the ratings.
+    ///
+    /// # Errors
+    /// Invalid input if there are no ratings, or all are of one class.
+    pub fn check_trainable(&self) -> Result<()> {
+        let counts = self.dataset.label_counts();
+        let classes: Vec<(Label, u64)> = Label::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect();
+        match classes.as_slice() {
+            [] => Err(Error::invalid(format!("dataset {}: no ratings, so nothing can be learned", self.dataset.name))),
+            [(label, count)] => Err(Error::invalid(format!(
+                "dataset {}: all {count} ratings are a {}, and nothing can be learned from one class: add ratings of \
+                 other classes, or set dataset.scale or the thresholds if this is not what they mean ({})",
+                self.dataset.name,
+                label.name(),
+                self.read_as
+            ))),
+            _ => Ok(()),
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use super::normal_form::Rating;
 use super::readers::json_lines::{Line, Lines};
-use super::readers::reject::{Rejects, excerpt};
+use super::readers::reject::{Kind, Rejects, excerpt};
 use super::reading::Reading;
 use crate::error::{Error, Result};
 
@@ -19,7 +19,7 @@ impl Reading {
     /// # Errors
     /// Invalid input if no id is known or no rating is left, and any error from reading the list.
     pub fn subset(self, list_name: &str, list: impl Read) -> Result<Reading> {
-        let mut rejects = Rejects { listed: self.rejects, count: self.rejected };
+        let mut rejects = Rejects::after(self.rejects, self.rejected);
         let mut wanted = BTreeSet::new();
         let mut lines = Lines::new(list_name, Box::new(list));
         while let Some((number, line)) = lines.next()? {
@@ -32,7 +32,13 @@ impl Reading {
             }
             match self.dataset.movie_index(&text) {
                 Some(index) => drop(wanted.insert(index)),
-                None => rejects.add(list_name, Some(number), excerpt(&text), "the dataset has no movie with this id"),
+                None => rejects.add(
+                    Kind::Other,
+                    list_name,
+                    Some(number),
+                    excerpt(&text),
+                    "the dataset has no movie with this id",
+                ),
             }
         }
         if wanted.is_empty() {

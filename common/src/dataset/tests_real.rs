@@ -1,4 +1,5 @@
-//! The real Flickscore files, if they are next to the checkout. Their counts are published.
+//! The real Flickscore files, whose counts are published, and small files of the forms that people
+//! have, if they are next to the checkout.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -63,4 +64,47 @@ fn the_same_files_always_give_the_same_hash() {
     let hash = whole(&folder).dataset.content_hash();
     assert_eq!(hash, whole(&folder).dataset.content_hash());
     assert_eq!(hash.len(), 64);
+}
+
+/// Reads one of the small cases; `None` after saying that the test is skipped.
+fn case(name: &str) -> Option<crate::error::Result<Reading>> {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/cases")).join(name);
+    if !folder.is_dir() {
+        println!("skipped: no case at {}", folder.display());
+        return None;
+    }
+    Some(read(&Folder::open(&folder).expect("the folder is there"), &ReadSettings::default()))
+}
+
+#[test]
+fn ten_points_are_not_stars() {
+    let Some(reading) = case("ten-point-scale") else { return };
+    let reading = reading.expect("one scale");
+    assert!(reading.read_as.contains("points from 1 to 10: up to 4 is dislike, from 8 like"), "{}", reading.read_as);
+    assert_eq!((reading.dataset.label_counts(), reading.rejected), ([125, 650, 665], 0));
+}
+
+#[test]
+fn delimiters_and_movielens_dat_are_read() {
+    for (name, ratings) in [("delimiters/semicolon", 171), ("delimiters/tabs", 171), ("movielens-dat/ml1m", 171)] {
+        let Some(reading) = case(name) else { return };
+        let reading = reading.expect("one scale");
+        assert!(reading.read_as.contains("read as stars"), "{}", reading.read_as);
+        assert_eq!((reading.dataset.ratings.len(), reading.rejected), (ratings, 0), "{name}");
+        assert!(reading.dataset.movies.len() >= 20 && reading.dataset.movies.iter().all(|movie| movie.year.is_some()));
+    }
+    let Some(reading) = case("movielens-dat/ml1m") else { return };
+    let reading = reading.expect("valid");
+    assert!(reading.dataset.movies.iter().any(|movie| movie.name == "Misérables, Les"));
+    let Some(wide) = case("delimiters/utf16") else { return };
+    assert!(wide.expect_err("UTF-16").to_string().contains("UTF-16: save the file as UTF-8"));
+}
+
+#[test]
+fn genres_as_python_literals_are_read() {
+    let Some(reading) = case("genres-as-python/tmdb") else { return };
+    let reading = reading.expect("valid");
+    assert_eq!(reading.rejected, 0, "{:?}", reading.rejects.first());
+    assert_eq!(reading.dataset.movies[0].genres, ["Action", "Comedy"]);
+    assert!(reading.notes[0].contains("\"vote_average\""), "{:?}", reading.notes);
 }

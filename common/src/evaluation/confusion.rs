@@ -31,7 +31,7 @@ impl<T> From<[T; CLASSES]> for PerClass<T> {
 pub struct Scores {
     /// Share of correct predictions.
     pub accuracy: f64,
-    /// Mean F1 over the classes.
+    /// Mean F1 over the classes that occur, as actual or predicted class.
     pub macro_f1: f64,
     /// Mean F1 over the classes, weighted by their frequency.
     pub weighted_f1: f64,
@@ -49,10 +49,11 @@ pub fn scores(confusion: &Confusion) -> Scores {
     let predicted: [u64; CLASSES] = std::array::from_fn(|c| confusion.iter().map(|row| row[c]).sum());
     let hits: [u64; CLASSES] = std::array::from_fn(|c| confusion[c][c]);
     let total = actual.iter().sum::<u64>();
+    let occur = (0..CLASSES).filter(|&c| actual[c] + predicted[c] > 0).count();
     let f1: [f64; CLASSES] = std::array::from_fn(|c| ratio(2 * hits[c], actual[c] + predicted[c]));
     Scores {
         accuracy: ratio(hits.iter().sum(), total),
-        macro_f1: f1.iter().sum::<f64>() / CLASSES as f64,
+        macro_f1: f1.iter().sum::<f64>() / occur.max(1) as f64,
         weighted_f1: f1.iter().zip(actual).map(|(f1, n)| f1 * ratio(n, total)).sum(),
         precision: std::array::from_fn(|c| ratio(hits[c], predicted[c])).into(),
         recall: std::array::from_fn(|c| ratio(hits[c], actual[c])).into(),
@@ -79,6 +80,12 @@ mod tests {
         let f1 = [0.4, 0.75, 4.0 / 7.0];
         assert!((scores.macro_f1 - (f1[0] + f1[1] + f1[2]) / 3.0).abs() < 1e-12);
         assert!((scores.weighted_f1 - (2.0 * f1[0] + 4.0 * f1[1] + 4.0 * f1[2]) / 10.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn two_classes_are_averaged_over_two() {
+        let scores = scores(&[[3, 0, 1], [0, 0, 0], [1, 0, 3]]);
+        assert_eq!((scores.accuracy, scores.macro_f1), (0.75, 0.75));
     }
 
     #[test]

@@ -2,28 +2,11 @@
 //!
 //! Micro-averaged precision, recall and F1 all equal accuracy, so they are not included.
 
+use super::calibration::Calibration;
 pub use super::confusion::{Confusion, PerClass, Scores, predicted_class, scores};
+pub use super::mean_sd::MeanSd;
 use super::result::{FoldResult, PartKind};
 use serde::{Deserialize, Serialize};
-
-/// Mean over the folds and standard deviation (population, as NumPy's default).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MeanSd {
-    /// Mean.
-    pub mean: f64,
-    /// Standard deviation.
-    pub sd: f64,
-}
-
-impl MeanSd {
-    /// Computes both; zeros for no values.
-    #[must_use]
-    pub fn of(values: &[f64]) -> Self {
-        let n = values.len().max(1) as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        Self { mean, sd: (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt() }
-    }
-}
 
 /// Returns the fold with classes chosen under its class weights ([`FoldResult::balance`]); `None`
 /// if it has none.
@@ -91,6 +74,9 @@ pub struct CellMetrics {
     pub recall: PerClass<f64>,
     /// Mean precision per class.
     pub precision: PerClass<f64>,
+    /// Log loss, Brier score and calibration error; `None` in results without predictions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// Sum of the folds' confusion matrices.
     pub confusion: Confusion,
     /// The parts of the stacked ensemble, in the order of the fold results.
@@ -101,6 +87,21 @@ pub struct CellMetrics {
     pub settings_tried: usize,
     /// The folds, in order.
     pub folds: Vec<FoldMetrics>,
+}
+
+impl CellMetrics {
+    /// Returns the pairs tested, over the folds.
+    #[must_use]
+    pub fn tested_pairs(&self) -> usize {
+        self.folds.iter().map(|fold| fold.test_pairs).sum()
+    }
+
+    /// Returns the pairs left out because their movie has no embedding. Every fold leaves out all
+    /// of them, in training or testing.
+    #[must_use]
+    pub fn left_out_pairs(&self) -> usize {
+        self.folds.iter().map(|fold| fold.left_out_pairs).max().unwrap_or(0)
+    }
 }
 
 /// Combines the folds of one cell, in the order of their numbers.
@@ -122,6 +123,7 @@ pub fn summarise(results: &[FoldResult]) -> CellMetrics {
         weighted_f1: MeanSd::of(&all(|s| s.weighted_f1)),
         recall: [mean(|s| s.recall.dislike), mean(|s| s.recall.neutral), mean(|s| s.recall.like)].into(),
         precision: [mean(|s| s.precision.dislike), mean(|s| s.precision.neutral), mean(|s| s.precision.like)].into(),
+        calibration: Calibration::of(results),
         confusion,
         parts: parts(results),
         settings_tried: results.iter().map(|result| result.settings_tried).max().unwrap_or(0),
@@ -165,15 +167,5 @@ impl From<&FoldResult> for FoldMetrics {
             test_pairs: result.test_pairs,
             left_out_pairs: result.left_out_pairs,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_deviation_is_that_of_the_population() {
-        assert_eq!(MeanSd::of(&[1.0, 3.0]), MeanSd { mean: 2.0, sd: 1.0 });
     }
 }

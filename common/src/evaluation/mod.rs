@@ -3,17 +3,22 @@
 //!
 //! Class vectors, probability rows and confusion matrices have the order dislike, neutral, like.
 
+mod calibration;
 mod confusion;
 mod features;
 mod fit;
+mod mean_sd;
 pub mod metrics;
 mod model;
 mod name;
+pub mod paired;
+pub mod predictions;
 mod protocol;
 mod result;
 mod spec;
 mod training;
 
+pub use calibration::Calibration;
 pub use features::{EmbeddingSource, GlSettings, Modality, Pictures, UserEmbedding};
 pub use fit::FitSpec;
 pub use model::Model;

@@ -1,5 +1,6 @@
 //! Exit codes of the programs.
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 
 use crate::error::{Error, ErrorKind};
@@ -40,6 +41,43 @@ pub fn code(kind: ErrorKind) -> u8 {
 
 /// Prints the error to stderr and returns its exit code.
 pub fn report(program: &str, error: &Error) -> ExitCode {
-    eprintln!("{program}: {}", error.chain());
+    eprintln!("{program}: {}", escape_controls(&error.chain().to_string()));
     ExitCode::from(code(error.kind()))
+}
+
+/// Escapes what a terminal would obey in text from a dataset or a file name: control characters,
+/// except line breaks and tabs, and characters that turn the reading direction.
+pub fn escape_controls(text: &str) -> Cow<'_, str> {
+    let is_obeyed = |c: char| match c {
+        '\n' | '\t' => false,
+        '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => true,
+        other => other.is_control(),
+    };
+    // Carriage returns are those of line breaks.
+    if !text.contains(|c| is_obeyed(c) && c != '\r') && !text.replace("\r\n", "").contains('\r') {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if is_obeyed(c) && !(c == '\r' && chars.peek() == Some(&'\n')) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        for same in ["plain\ttext\n", "a\r\nb", "हिन्दी العربية 🎬"] {
+            assert_eq!(escape_controls(same), same);
+        }
+        assert_eq!(escape_controls("a\u{1b}[31mb\r\u{202E}c"), "a\\u{1b}[31mb\\u{d}\\u{202e}c");
+    }
 }

@@ -228,6 +228,14 @@ impl RunSpec {
             .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
             .take(40)
             .collect();
+        let name = match name.trim_start_matches('-') {
+            // A name without ASCII letters and digits. In a slot, its folder tells datasets apart.
+            "" if self.slot.is_some() => {
+                format!("dataset-{}", &hash::of_bytes(self.dataset_url.as_bytes()).short()[..8])
+            }
+            "" => "dataset".to_owned(),
+            name => name.to_owned(),
+        };
         match &self.slot {
             Some(slot) => format!("{name}-{slot}"),
             None => format!("{name}-{}", &hash::of_json(&asked).short()[..12]),

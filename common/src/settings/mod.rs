@@ -51,8 +51,9 @@ pub struct Settings {
     pub extract: ExtractSettings,
     /// Limits of decoding one trailer, which runs in a child process.
     pub decode: DecodeSettings,
-    /// Reading of datasets: `dataset.dislike_at_most` and `dataset.like_at_least`, the stars that
-    /// map MovieLens to three classes.
+    /// Reading of datasets: `dataset.scale` of the ratings, `dataset.dislike_at_most` and
+    /// `dataset.like_at_least`, the stars that map scales to three classes, and
+    /// `dataset.max_rejected_percent`.
     pub dataset: ReadSettings,
     /// Training and evaluation.
     pub evaluate: EvaluateSettings,

@@ -30,13 +30,16 @@ pub struct DatasetCommand {
 enum Action {
     /// List the rows and files that are left out, each with its reason
     ///
-    /// Exits with 3 if anything is left out.
+    /// The first line says how the ratings were read. Exits with 3 if anything is left out, or nothing can be learned
+    /// from the ratings. Columns and files that are not read are listed too.
     #[command(after_help = "Examples:
   # List what is left out of the demo
   jhalak dataset check --dataset .local/demo/dataset
+  # Decode its trailers too
+  jhalak dataset check --dataset .local/demo/dataset --probe
   # Print it as JSON
   jhalak dataset check --dataset .local/demo/dataset --json")]
-    Check(DatasetArgs),
+    Check(CheckArgs),
     /// Count ratings by class, users, movies, genres and missing values
     #[command(after_help = "Examples:
   # Describe the demo
@@ -46,18 +49,44 @@ enum Action {
     Describe(DatasetArgs),
 }
 
+#[derive(Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    dataset: DatasetArgs,
+    /// Also decode each trailer, and list those that do not open or are damaged
+    #[cfg(feature = "local")]
+    #[arg(long, help_heading = "Input")]
+    probe: bool,
+}
+
 impl DatasetCommand {
     pub(super) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         match self.command {
             Action::Check(args) => {
-                let reading = dataset_source::read(&args.dataset, args.movies.as_deref(), &settings).await?.reading;
-                let mut text: String = reading.rejects.iter().map(|r| format!("{r}\n")).collect();
+                let DatasetArgs { dataset, movies } = &args.dataset;
+                let source = dataset_source::read(dataset, movies.as_deref(), &settings).await?;
+                let reading = &source.reading;
+                let mut found = source.found.clone();
+                if !reading.dataset.ratings.is_empty() {
+                    found.extend(reading.check_trainable().err().iter().map(ToString::to_string));
+                }
+                #[cfg(feature = "local")]
+                if args.probe {
+                    found.extend(probe(&source, &settings, &output).await?);
+                }
+                let mut text = format!("{}\n", reading.read_as);
+                text.extend(reading.rejects.iter().map(|reject| format!("{reject}\n")));
+                text.extend(found.iter().chain(&reading.notes).map(|line| format!("{line}\n")));
                 text.push_str(&match reading.rejected {
                     0 => "nothing was left out".to_string(),
                     n => format!("{n} left out in all"),
                 });
-                output.print(&json!({ "rejected": reading.rejected, "rejects": reading.rejects }), &text)?;
-                Ok(if reading.rejected == 0 { exit::DONE } else { exit::INVALID })
+                let answer = json!({
+                    "read_as": reading.read_as, "rejected": reading.rejected, "rejects": reading.rejects,
+                    "found": found, "unread": reading.notes,
+                });
+                output.print(&answer, &text)?;
+                Ok(if reading.rejected == 0 && found.is_empty() { exit::DONE } else { exit::INVALID })
             }
             Action::Describe(args) => {
                 let reading = dataset_source::read(&args.dataset, args.movies.as_deref(), &settings).await?.reading;
@@ -69,8 +98,35 @@ impl DatasetCommand {
     }
 }
 
-/// Reports the rows that a reading left out, so that nothing is skipped silently.
+/// Opens each local trailer and lists those that do not open.
+#[cfg(feature = "local")]
+async fn probe(source: &dataset_source::Source, settings: &Settings, output: &Output) -> Result<Vec<String>> {
+    let (local, elsewhere) = source.local_trailers()?;
+    if elsewhere > 0 {
+        output.progress.say(&format!("not opened: {elsewhere} trailers in object stores"));
+    }
+    let bar = output.progress.steps("trailers", local.len());
+    let stop = jhalak_common::process::shutdown::on_signal()?;
+    let mut found = Vec::new();
+    for (id, path) in local {
+        match super::videos::opens(&stop, &path, settings).await {
+            Ok(None) => {}
+            Ok(Some(damage)) => found.push(format!("trailers: movie {id}, {}: {damage}", path.display())),
+            Err(error) if error.kind() == jhalak_common::ErrorKind::InvalidInput => {
+                found.push(format!("trailers: movie {id}: {error}"));
+            }
+            Err(error) => return Err(error),
+        }
+        bar.step(&id);
+    }
+    bar.end();
+    Ok(found)
+}
+
+/// Reports how the ratings were read and the rows that were left out, so that nothing happens
+/// silently.
 pub(super) fn report_rejects(reading: &Reading, output: &Output) {
+    output.progress.say(&reading.read_as);
     for reject in reading.rejects.iter().take(MAX_LISTED) {
         output.progress.say(&format!("left out: {reject}"));
     }

@@ -77,6 +77,8 @@ pub enum Command {
     #[cfg(feature = "local")]
     Evaluate(Box<training::evaluate::Evaluate>),
     #[cfg(feature = "local")]
+    Compare(training::compare::Compare),
+    #[cfg(feature = "local")]
     Scenes(videos::scenes::Scenes),
     #[cfg(feature = "local")]
     Keyframes(videos::keyframes::Keyframes),
@@ -125,6 +127,8 @@ impl Command {
             Command::Keyframes(command) => command.execute(settings, output).await,
             #[cfg(feature = "local")]
             Command::Evaluate(command) => command.execute(settings, output).await,
+            #[cfg(feature = "local")]
+            Command::Compare(command) => command.execute(settings, output).await,
             #[cfg(feature = "local")]
             Command::Detect(command) => command.execute(settings, output).await,
             #[cfg(feature = "local")]

@@ -1,5 +1,6 @@
 //! The answer of a command on standard output.
 
+use jhalak_common::process::exit::escape_controls;
 use jhalak_common::{Error, Result};
 use serde::Serialize;
 
@@ -21,7 +22,7 @@ impl Output {
             serde_json::to_string_pretty(value)
                 .map_err(|e| Error::bug("the answer does not serialise").with_source(e))?
         } else {
-            text.trim_end().to_string()
+            escape_controls(text.trim_end()).into_owned()
         };
         match writeln!(std::io::stdout(), "{line}") {
             // The reader closed the pipe (`jhalak ... | head`).

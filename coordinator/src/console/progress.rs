@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use jhalak_common::process::exit::escape_controls;
 
 /// Minimum time between two plain lines.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
@@ -44,9 +45,10 @@ impl Progress {
         if self.quiet {
             return;
         }
+        let line = escape_controls(line);
         match &self.bars {
             // A terminal that was closed shows nothing.
-            Some(bars) => drop(bars.println(line)),
+            Some(bars) => drop(bars.println(&line)),
             None => eprintln!("{line}"),
         }
     }

@@ -67,6 +67,11 @@ pub async fn draft(
     request: Request<'_>,
     share: Option<&dyn ObjectStore>,
 ) -> Result<Draft> {
+    // Trailers without ratings are extracted, and nothing is trained.
+    let trains = !source.reading.dataset.ratings.is_empty();
+    if trains || source.reading.trailers.is_empty() {
+        source.reading.check_trainable()?;
+    }
     let registry = Registry::load(settings.models.registry.as_deref())?;
     let (recipes, models) = artifact::recipes::recipes(settings, &registry)?;
     let dataset = &source.reading.dataset;
@@ -77,8 +82,9 @@ pub async fn draft(
         false => None,
     };
     let available = Available { dataset, trailers: !trailers.is_empty(), recipes: &recipes, models: &models };
-    let cells = grid::cells(&available, &settings.evaluate);
-    let fit = Some(final_model::of_run(dataset, available.trailers, &settings.evaluate)).filter(|fit| fit.parts() > 0);
+    let cells = if trains { grid::cells(&available, &settings.evaluate) } else { Vec::new() };
+    let fit = final_model::of_run(dataset, available.trailers, &settings.evaluate);
+    let fit = Some(fit).filter(|fit| trains && fit.parts() > 0);
     let mut spec = RunSpec {
         version: RUN_VERSION,
         id: String::new(),
@@ -225,6 +231,31 @@ fn subject_id(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn run_ids_can_be_typed_whatever_the_script_of_the_name() {
+        let mut spec = testing::plan(0).spec;
+        for (name, start) in [
+            ("demo", "demo-"),
+            ("My Data_2", "my-data-2-"),
+            ("फिल्म", "dataset-"),
+            ("--", "dataset-"),
+            ("-x", "x-"),
+            ("фильмы 2020", "2020-"),
+        ] {
+            spec.dataset.id = subject_id(name);
+            for slot in [None, Some("week.47".to_owned())] {
+                spec.slot = slot;
+                let id = spec.derive_id();
+                assert!(id.starts_with(start), "{name}: {id}");
+                assert!(id.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c)), "{name}: {id}");
+            }
+        }
+        spec.dataset.id = subject_id("फिल्म");
+        let one = spec.derive_id();
+        spec.dataset_url = "/another".to_owned();
+        assert_ne!(spec.derive_id(), one, "a slot is one of its dataset");
+    }
 
     #[test]
     fn a_slot_is_kept_and_the_minute_of_a_cronjob_becomes_a_time() {

@@ -92,6 +92,8 @@ pub(crate) fn empty_reading() -> Reading {
     Reading {
         dataset,
         layout: Layout::Plain,
+        read_as: String::new(),
+        notes: Vec::new(),
         note: None,
         trailers: Default::default(),
         rejects: Vec::new(),

@@ -1,7 +1,8 @@
 //! One cell of the evaluation: its settings and its metrics, or why it has none.
 
 use jhalak_common::evaluation::metrics::{CellMetrics, MeanSd};
-use jhalak_common::evaluation::{self, CellSpec, EmbeddingSource};
+use jhalak_common::evaluation::paired::Difference;
+use jhalak_common::evaluation::{self, Calibration, CellSpec, EmbeddingSource};
 use serde::{Deserialize, Serialize};
 
 /// One model under one protocol, over all folds.
@@ -31,8 +32,12 @@ pub struct Cell {
     /// The decision rule.
     #[serde(default)]
     pub decision: Decision,
-    /// The metrics.
+    /// The metrics, over all pairs that the model could be tested on.
     pub metrics: Option<CellMetrics>,
+    /// The figures over the pairs that every model of the column was tested on. Only these may be
+    /// compared. `None` if there are no such pairs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Compared>,
     /// The figure that the paper prints for this cell, if any.
     pub published: Option<Published>,
     /// Why there are no metrics.
@@ -70,6 +75,32 @@ pub enum Decision {
     Plain,
     /// By thresholds fitted for macro F1 on inner folds.
     Balanced,
+}
+
+/// The figures of a model over the pairs that every model of its column was tested on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Compared {
+    /// Different pairs of viewer and movie.
+    pub pairs: u64,
+    /// Accuracy over the folds.
+    pub accuracy: MeanSd,
+    /// Macro F1 over the folds.
+    pub macro_f1: MeanSd,
+    /// Log loss, Brier score and calibration error.
+    pub calibration: Option<Calibration>,
+    /// The difference from the most accurate baseline of the column; `None` for that baseline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub versus: Option<Versus>,
+}
+
+/// The difference of a model from a baseline, on the same pairs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Versus {
+    /// The row of the baseline.
+    pub baseline: String,
+    /// The model minus the baseline.
+    #[serde(flatten)]
+    pub difference: Difference,
 }
 
 /// A published figure.
@@ -123,13 +154,14 @@ impl Cell {
             gl,
             decision: Decision::Plain,
             metrics: None,
+            compared: None,
             published,
             not_run: None,
         }
     }
 
     /// The column of the tables: the protocol and what it holds out.
-    pub(super) fn column(&self) -> String {
+    pub(crate) fn column(&self) -> String {
         match (self.protocol, self.split, self.known_ratings) {
             (Protocol::Paper, Split::Pairs, _) => "paper".to_owned(),
             (Protocol::Paper, Split::Movies, _) => "paper, unseen movies".to_owned(),
@@ -142,7 +174,7 @@ impl Cell {
     }
 
     /// The row of the tables: `classifier, genre, L, with GL`.
-    pub(super) fn row(&self) -> String {
+    pub(crate) fn row(&self) -> String {
         let mut name = jhalak_common::evaluation::display_name(&self.model).to_owned();
         let gl = self.gl.map(|gl| if gl { "with GL" } else { "without GL" });
         let balanced = (self.decision == Decision::Balanced).then_some("balanced");
@@ -154,9 +186,17 @@ impl Cell {
         name
     }
 
-    /// The accuracy, if the cell was run.
+    /// The accuracy, if the cell was run: over the pairs that may be compared, if there are any.
     pub(super) fn accuracy(&self) -> Option<MeanSd> {
-        self.metrics.as_ref().map(|metrics| metrics.accuracy)
+        self.figures().map(|(accuracy, _)| accuracy)
+    }
+
+    /// Accuracy and macro F1, if the cell was run: over the pairs that may be compared, if there
+    /// are any.
+    pub(super) fn figures(&self) -> Option<(MeanSd, MeanSd)> {
+        let metrics = self.metrics.as_ref()?;
+        let own = (metrics.accuracy, metrics.macro_f1);
+        Some(self.compared.as_ref().map_or(own, |compared| (compared.accuracy, compared.macro_f1)))
     }
 
     /// Why there are no metrics.

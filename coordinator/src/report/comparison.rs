@@ -4,13 +4,16 @@
 use jhalak_common::evaluation::metrics::MeanSd;
 use serde::Serialize;
 
-use super::number::{mean_sd, percent};
+use super::number::{count, mean_sd, percent};
 use super::{Cell, Report};
 
-/// The evaluation, ordered for a table.
+/// The evaluation, ordered for a table. The figures of a column are of the same pairs, if there are
+/// any that all its models were tested on.
 pub(super) struct Comparison<'a> {
     /// The columns that occur, in the order of their first cell.
     pub columns: Vec<String>,
+    /// The headings of the columns: with the number of pairs.
+    pub headings: Vec<String>,
     pub rows: Vec<Row<'a>>,
 }
 
@@ -43,24 +46,42 @@ impl<'a> Comparison<'a> {
         for row in &mut rows {
             row.cells.resize(columns.len(), None);
         }
-        Comparison { columns, rows }
+        let headings = columns.iter().enumerate().map(|(place, name)| heading(name, place, &rows)).collect();
+        Comparison { columns, headings, rows }
     }
 
     /// Names the most accurate model under `strict` with random pairs and compares it with the best
     /// baseline.
     pub fn headline(&self) -> Option<String> {
         let strict = self.columns.iter().position(|column| column == "strict")?;
+        if pairs(strict, &self.rows) == Pairs::Different {
+            return Some(
+                "Under strict, with random pairs, no pair was tested by every model: their figures may not be compared."
+                    .to_owned(),
+            );
+        }
         let (model, ours, models) = self.best(strict, false)?;
         let begin = if models == 1 { "the model".to_owned() } else { format!("the most accurate of {models} models") };
         let begin = format!("Under strict, with random pairs, {begin} is {}: {} %.", model.name, mean_sd(ours));
         let Some((baseline, theirs, baselines)) = self.best(strict, true) else { return Some(begin) };
-        let points = 100.0 * (ours.mean - theirs.mean);
-        let verdict = if points.abs() <= 100.0 * ours.sd.max(theirs.sd) {
-            "a difference within one standard deviation of the folds".to_owned()
-        } else if points > 0.0 {
-            format!("the model is ahead by {points:.1} points")
-        } else {
-            format!("the model is behind by {:.1} points", -points)
+        let versus = model.cells[strict].and_then(|cell| cell.compared.as_ref()?.versus.as_ref());
+        let points = 100.0 * versus.map_or(ours.mean - theirs.mean, |versus| versus.difference.accuracy.mean);
+        let side = if points < 0.0 { "behind" } else { "ahead" };
+        let verdict = match versus.map(|versus| versus.difference) {
+            None => format!("the model is {side} by {:.1} points", points.abs()),
+            Some(of) => {
+                let [low, high] = [of.accuracy.low, of.accuracy.high].map(|end| format!("{:+.1}", 100.0 * end));
+                let over = format!(
+                    "95 % interval {low} to {high}, over the same {} pairs of {} viewers",
+                    count(of.pairs as u64),
+                    count(of.users as u64)
+                );
+                if of.accuracy.is_told() {
+                    format!("the model is {side} by {:.1} points ({over})", points.abs())
+                } else {
+                    format!("the difference of {points:+.1} points is within chance ({over})")
+                }
+            }
         };
         let of = if baselines == 1 { "baseline" } else { "best baseline" };
         Some(format!("{begin} The {of} is {}: {} %; {verdict}.", baseline.name, mean_sd(theirs)))
@@ -94,6 +115,33 @@ impl Row<'_> {
     /// The published accuracy as a share.
     pub fn published_share(&self) -> Option<f64> {
         self.cells.iter().flatten().find_map(|cell| cell.published.as_ref()).map(|figure| figure.mean)
+    }
+}
+
+/// The pairs that the models of a column were tested on.
+#[derive(PartialEq)]
+enum Pairs {
+    /// As many, the same for all models.
+    Same(u64),
+    /// None that all models were tested on.
+    Different,
+    /// Not recorded, in a report of an older program.
+    Unknown,
+}
+
+fn pairs(column: usize, rows: &[Row<'_>]) -> Pairs {
+    let cells = || rows.iter().filter_map(|row| row.cells[column]).filter(|cell| cell.metrics.is_some());
+    let same = cells().find_map(|cell| cell.compared.as_ref()).map(|compared| Pairs::Same(compared.pairs));
+    let has_predictions = |cell: &Cell| cell.metrics.as_ref().is_some_and(|metrics| metrics.calibration.is_some());
+    let none = || if cells().any(has_predictions) { Pairs::Different } else { Pairs::Unknown };
+    same.unwrap_or_else(none)
+}
+
+fn heading(name: &str, column: usize, rows: &[Row<'_>]) -> String {
+    match pairs(column, rows) {
+        Pairs::Same(count_of) => format!("{name}, {} pairs", count(count_of)),
+        Pairs::Different => format!("{name}, different pairs"),
+        Pairs::Unknown => name.to_owned(),
     }
 }
 
@@ -139,10 +187,8 @@ impl Table {
         let mut reasons: Vec<String> = Vec::new();
         let mut show = |cell: &Option<&Cell>| match cell {
             None => Shown::NotPlanned,
-            Some(cell) => match &cell.metrics {
-                Some(metrics) => {
-                    Shown::Run { accuracy: mean_sd(metrics.accuracy), macro_f1: mean_sd(metrics.macro_f1) }
-                }
+            Some(cell) => match cell.figures() {
+                Some((accuracy, macro_f1)) => Shown::Run { accuracy: mean_sd(accuracy), macro_f1: mean_sd(macro_f1) },
                 None => {
                     let reason = cell.reason();
                     Shown::NotRun { reason: 1 + place(&mut reasons, |known| known == reason, || reason.to_owned()) }
@@ -160,6 +206,6 @@ impl Table {
             })
             .collect();
         let any_published = rows.iter().any(|row| row.published.is_some());
-        Table { columns: comparison.columns.clone(), rows, reasons, any_published }
+        Table { columns: comparison.headings.clone(), rows, reasons, any_published }
     }
 }

@@ -119,6 +119,8 @@ fn description() -> Description {
         synthetic: true,
         note: Some("Ratings drawn from a seeded model of taste.".to_owned()),
         layout: Layout::Flickscore,
+        read_as: "ratings.json read as labels: -1 is dislike, 0 neutral, 1 like".to_owned(),
+        unread: Vec::new(),
         content_hash: "ef".repeat(32),
         users: 40,
         users_without_ratings: 2,

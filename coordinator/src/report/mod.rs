@@ -10,7 +10,7 @@ mod chart;
 mod comparison;
 mod confusion;
 #[cfg(test)]
-mod example;
+pub(crate) mod example;
 mod facts;
 mod number;
 mod page;
@@ -27,7 +27,7 @@ use jhalak_common::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use cell::{Cell, Decision, Protocol, Published, Split};
+pub use cell::{Cell, Compared, Decision, Protocol, Published, Split, Versus};
 pub use page::render;
 pub use paper::{Figures, PaperRow, PaperTable};
 pub use summary::summary;

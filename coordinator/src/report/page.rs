@@ -1,6 +1,7 @@
 //! The HTML page: its texts are built here, and the template only lays them out.
 
 use jhalak_common::dataset::Reject;
+use jhalak_common::evaluation::Calibration;
 use jhalak_common::{Error, Result};
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
@@ -62,6 +63,8 @@ struct Detail {
     macro_f1: String,
     weighted_f1: String,
     recall: [String; 3],
+    /// Log loss, Brier score, calibration error.
+    losses: [String; 3],
     folds: String,
     tested: String,
     left_out: String,
@@ -142,8 +145,9 @@ fn tiles(report: &Report) -> Vec<(String, String)> {
 fn details(report: &Report) -> Vec<Detail> {
     let run = report.evaluation.iter().filter_map(|cell| Some((cell, cell.metrics.as_ref()?)));
     run.map(|(cell, metrics)| {
-        let tested: usize = metrics.folds.iter().map(|fold| fold.test_pairs).sum();
-        let left_out: usize = metrics.folds.iter().map(|fold| fold.left_out_pairs).sum();
+        let calibration = metrics.calibration;
+        let loss =
+            |of: fn(&Calibration) -> f64| calibration.as_ref().map_or("-".to_owned(), |c| format!("{:.3}", of(c)));
         Detail {
             column: cell.column(),
             row: cell.row(),
@@ -153,8 +157,9 @@ fn details(report: &Report) -> Vec<Detail> {
             weighted_f1: mean_sd(metrics.weighted_f1),
             recall: [metrics.recall.dislike, metrics.recall.neutral, metrics.recall.like].map(percent),
             folds: metrics.folds.len().to_string(),
-            tested: count(tested as u64),
-            left_out: count(left_out as u64),
+            losses: [loss(|c| c.log_loss.mean), loss(|c| c.brier.mean), loss(|c| c.ece)],
+            tested: count(metrics.tested_pairs() as u64),
+            left_out: count(metrics.left_out_pairs() as u64),
         }
     })
     .collect()

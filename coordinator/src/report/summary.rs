@@ -78,7 +78,7 @@ fn table(report: &Report, lines: &mut Vec<String>) {
     if any_published {
         header.push("published".to_owned());
     }
-    header.extend(comparison.columns.iter().cloned());
+    header.extend(comparison.headings.iter().cloned());
     grid.push(header);
     let mut reasons: Vec<String> = Vec::new();
     for row in comparison.rows.iter().take(MAX_ROWS) {
@@ -116,8 +116,8 @@ fn table(report: &Report, lines: &mut Vec<String>) {
 }
 
 fn figure(cell: &Cell, reasons: &mut Vec<String>) -> String {
-    match &cell.metrics {
-        Some(metrics) => format!("{} / {}", percent(metrics.accuracy.mean), percent(metrics.macro_f1.mean)),
+    match cell.figures() {
+        Some((accuracy, macro_f1)) => format!("{} / {}", percent(accuracy.mean), percent(macro_f1.mean)),
         None => {
             let reason = printable(cell.reason());
             if !reasons.contains(&reason) {

@@ -159,7 +159,11 @@ fn unusable_datasets_are_reported_by_every_command() {
 
     plain(&data("likes"), |_, _| 1);
     plain(&data("one-dislike"), |u, m| if (u, m) == (0, 1) { -1 } else { ((u + m) / 2 % 2) as i64 });
-    plain(&data("one-movie"), mixed).write("movies.csv", "movie_id,genre,name\nm1,Drama,One\n");
+    plain(&data("lost-movies"), mixed).write("movies.csv", "movie_id,genre,name\nm1,Drama,One\n");
+    let made = plain(&data("one-movie"), mixed);
+    made.write("movies.csv", "movie_id,genre,name\nm1,Drama,One\n");
+    let of_one: String = (0..30).map(|u| format!("u{u},m1,{}\n", mixed(u, 1))).collect();
+    made.write("ratings.csv", &format!("user,movie,label\n{of_one}"));
     plain(&data("no-genres"), mixed)
         .write("movies.csv", &(0..12).fold("movie_id,name\n".to_owned(), |text, m| text + &format!("m{m},M\n")));
     let genres = |m: usize| (0..400).map(|g| format!("G{m}x{g}")).collect::<Vec<_>>().join("|");
@@ -176,10 +180,13 @@ fn unusable_datasets_are_reported_by_every_command() {
     std::fs::write(made.folder.join("movies.csv"), [&[0xFF, 0xFE][..], &wide].concat()).expect("room on disk");
 
     for (command_line, name, code, told) in [
-        ("dataset check", "likes", 0, "nothing was left out"),
-        ("evaluate", "likes", 3, "no rating is a dislike"),
-        ("evaluate --protocol paper", "likes", 3, "no rating is a dislike"),
+        ("dataset check", "likes", 3, "all 180 ratings are a like"),
+        ("run", "likes", 3, "nothing can be learned from one class"),
+        ("fit", "likes", 3, "nothing can be learned from one class"),
+        ("evaluate", "likes", 3, "all 180 ratings are a like"),
+        ("evaluate --protocol paper", "likes", 3, "all 180 ratings are a like"),
         ("evaluate --model bias", "one-dislike", 3, "1 rating is a dislike, but the split needs at least 2"),
+        ("dataset describe", "lost-movies", 3, "165 of 180 rows (92 %) rate a movie that is not in the catalogue"),
         ("evaluate --model majority --split movies", "one-movie", 3, "fewer folds"),
         ("fit --without-network", "one-movie", 3, "too few"),
         ("evaluate", "no-genres", 3, "use another modality"),
@@ -215,5 +222,5 @@ fn run_over_two_ratings_reports_the_cells_that_failed() {
     assert_eq!(ended.code, Some(4), "{}", ended.err);
     let page = files(&store).into_keys().find(|name| name.ends_with("report/index.html")).expect("a report");
     let text = std::fs::read_to_string(store.join(page)).expect("the report");
-    assert!(text.contains("no rating is a neutral"), "{}", ended.out);
+    assert!(text.contains("1 rating is a dislike, but the split needs at least"), "{}", ended.out);
 }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cluster;
+mod datasets;
 mod detect;
 mod embedded;
 mod embedders;

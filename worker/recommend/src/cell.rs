@@ -1,6 +1,7 @@
 //! Runs one fold of one cell of the evaluation grid: from pairs to predictions.
 
 use crate::baseline::{self, CountBy};
+use crate::ensemble::class_weights::weighted;
 use crate::ensemble::linear_baselines::{self, Baseline};
 use crate::ensemble::{self, ColdStart, Settings};
 use crate::features::metadata;
@@ -113,7 +114,9 @@ fn run(
             ModelOutput { train_pairs, probabilities, history: Some(history), ..ModelOutput::default() }
         }
     };
-    let ModelOutput { train_pairs, probabilities, class_weights, history, parts } = output;
+    let ModelOutput { train_pairs, mut probabilities, class_weights, history, parts } = output;
+    let counts = dataset.label_counts();
+    probabilities.iter_mut().for_each(|p| *p = of_classes_that_occur(*p, counts.map(|count| count > 0)));
     let mut predictions = Vec::with_capacity(pairs.test.len());
     for (&pair, &probabilities) in pairs.test.iter().zip(&probabilities) {
         let Rating { user, movie, label } = dataset.ratings[pair as usize];
@@ -240,6 +243,14 @@ struct ModelOutput {
     class_weights: Option<[f32; CLASSES]>,
     history: Option<History>,
     parts: Vec<PartResult>,
+}
+
+/// Sets the probability of classes that no rating has, which smoothing leaves above zero, to zero.
+pub(crate) fn of_classes_that_occur(p: [f32; CLASSES], occurs: [bool; CLASSES]) -> [f32; CLASSES] {
+    if occurs == [true; CLASSES] {
+        return p;
+    }
+    weighted(p, occurs.map(|occurs| f32::from(u8::from(occurs))))
 }
 
 /// Counts actual (rows) and predicted (columns) classes.

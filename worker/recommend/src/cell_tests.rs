@@ -250,6 +250,16 @@ fn invalid_input_is_refused_by_setting_or_table() {
         fails(&one_class, &none, &genre),
         RecommendError::ClassTooSmall { label: Label::Dislike, count: 0, .. }
     ));
+    let mut two_classes = dataset.clone();
+    two_classes.ratings.retain(|rating| rating.label != Label::Neutral);
+    for model in [Model::Bias, Model::Classifier { heads: 4 }] {
+        let mut cell = CellSpec { model, ..genre.clone() };
+        cell.training.fit.epochs = 1;
+        let fold = run_fold(&two_classes, &none, &cell, 0, &AtomicBool::new(false)).expect("two classes are a task");
+        assert!(
+            fold.predictions.iter().all(|p| p.probabilities[1] == 0.0 && p.probabilities.iter().sum::<f32>() > 0.99)
+        );
+    }
     let mut lost = dataset.clone();
     lost.ratings[0].movie = 99;
     assert!(matches!(fails(&lost, &none, &genre), RecommendError::Dataset { .. }));

@@ -68,7 +68,7 @@ fn too_small(label: Label, count: usize, needed: usize) -> String {
     let label = label.name();
     match count {
         0 => format!(
-            "no rating is a {label}, and all three classes must occur (for star ratings, set dataset.dislike_at_most and dataset.like_at_least)"
+            "no rating is a {label}, and at least two classes must occur (set dataset.scale, or dataset.dislike_at_most and dataset.like_at_least)"
         ),
         1 => format!("1 rating is a {label}, but the split needs at least {needed}: use fewer folds or more data"),
         _ => format!(

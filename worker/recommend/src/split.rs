@@ -223,8 +223,11 @@ fn check_classes(dataset: &Dataset, spec: &CellSpec) -> Result<(), RecommendErro
         Protocol::Strict { split: Split::Pairs } if spec.given_folds.is_none() => spec.folds,
         _ => 1,
     };
-    for (class, label) in by_class(dataset, &all).iter().zip([Label::Dislike, Label::Neutral, Label::Like]) {
-        if class.len() < needed {
+    let classes = by_class(dataset, &all);
+    // Two classes are a task; one is not.
+    let may_lack = classes.iter().filter(|class| !class.is_empty()).count() >= 2;
+    for (class, label) in classes.iter().zip(Label::ALL) {
+        if class.len() < needed && !(class.is_empty() && may_lack) {
             return Err(RecommendError::ClassTooSmall { label, count: class.len(), needed });
         }
     }

@@ -1,13 +1,15 @@
 //! Reads the rows of folds from files and folders, whatever their format.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::json;
 use super::natural_order;
 use super::rows::{LocatedRow, MOVIE, Row, USER, is_test};
-use crate::dataset::readers::csv_table::{Format, Row as Cells, Table};
+use crate::dataset::readers::csv_table::{Delimiter, Encoding, Format, Row as Cells, Table};
 use crate::dataset::readers::json_lines::{Line, Lines};
+use crate::dataset::readers::reject::Rejects;
 use crate::error::{Error, Result};
 
 /// Names of the column with the fold of a row.
@@ -45,7 +47,8 @@ pub(super) fn file(path: &Path) -> Result<Vec<(String, Vec<LocatedRow>)>> {
         return Ok(vec![(name.clone(), list_file(&name, &bytes)?)]);
     };
     let mut folds: BTreeMap<String, Vec<LocatedRow>> = BTreeMap::new();
-    while let Some(row) = table.next()? {
+    let mut rejects = Rejects::default();
+    while let Some(row) = table.next(&mut rejects)? {
         let of = row.cell(Some(fold_column)).to_owned();
         if of.is_empty() {
             return Err(Error::invalid(format!("{name} line {}: the row names no fold", row.line)));
@@ -61,9 +64,18 @@ pub(super) fn file(path: &Path) -> Result<Vec<(String, Vec<LocatedRow>)>> {
         };
         folds.entry(of).or_default().push(located);
     }
+    all_are_read(&rejects)?;
     let mut folds: Vec<_> = folds.into_iter().collect();
     folds.sort_by(|a, b| natural_order::order(&a.0, &b.0));
     Ok(folds)
+}
+
+/// Refuses a table with a row that cannot be read: a fold must test exactly what it lists.
+fn all_are_read(rejects: &Rejects) -> Result<()> {
+    match rejects.listed.first() {
+        Some(first) => Err(Error::invalid(first.to_string())),
+        None => Ok(()),
+    }
 }
 
 fn row_of(user: &str, movie: &str, file: &str, line: u64) -> Result<Row> {
@@ -128,6 +140,9 @@ fn list(root: &Path, path: &Path, depth: usize, files: &mut Vec<(String, PathBuf
         if name.starts_with('.') || ["~", ".bak", ".orig", ".swp"].iter().any(|end| name.ends_with(end)) {
             continue;
         }
+        if path.is_file() && !is_table(&path, &name)? {
+            continue;
+        }
         if path.is_dir() && depth < DEPTH {
             list(root, &path, depth + 1, files)?;
         } else if path.is_file() {
@@ -135,6 +150,21 @@ fn list(root: &Path, path: &Path, depth: usize, files: &mut Vec<(String, PathBuf
         }
     }
     Ok(())
+}
+
+/// Whether a file may list a fold: a text, and not one that describes or reads the folds.
+fn is_table(path: &Path, name: &str) -> Result<bool> {
+    const OTHER: [&str; 9] = ["md", "rst", "toml", "yaml", "yml", "py", "ipynb", "log", "html"];
+    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+    let is_other = OTHER.iter().any(|other| extension.eq_ignore_ascii_case(other));
+    let is_about = ["readme", "license", "licence", "source"].contains(&stem.to_ascii_lowercase().as_str());
+    if is_other || is_about {
+        return Ok(false);
+    }
+    let mut start = Vec::new();
+    std::fs::File::open(path)?.take(4096).read_to_end(&mut start)?;
+    // UTF-16 has a byte order mark, and is refused with a reason when it is read.
+    Ok(start.starts_with(b"\xFF\xFE") || start.starts_with(b"\xFE\xFF") || !start.contains(&0))
 }
 
 /// Reads the rows of one fold's file.
@@ -150,7 +180,8 @@ fn list_file(name: &str, bytes: &[u8]) -> Result<Vec<LocatedRow>> {
     let mut table = Table::open(name, Box::new(bytes), format(text, false))?;
     let mut columns: Option<Columns> = None;
     let mut rows = Vec::new();
-    while let Some(row) = table.next()? {
+    let mut rejects = Rejects::default();
+    while let Some(row) = table.next(&mut rejects)? {
         let known = columns.is_some();
         let Columns { user, movie, set, ids } = *columns.get_or_insert_with(|| Columns::of(&row));
         if !known && (user.is_some() || movie.is_some()) && !ids && Columns::is_header(&row) {
@@ -167,6 +198,7 @@ fn list_file(name: &str, bytes: &[u8]) -> Result<Vec<LocatedRow>> {
             push(row_of(row.cell(user), row.cell(movie), name, row.line)?, row.line);
         }
     }
+    all_are_read(&rejects)?;
     Ok(rows)
 }
 
@@ -230,7 +262,7 @@ fn json_lines(name: &str, bytes: &[u8]) -> Result<Vec<(String, Vec<LocatedRow>)>
 fn format(bytes: &[u8], header: bool) -> Format {
     let first = bytes.split(|&byte| byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or(&[]);
     let delimiter = b"\t,;| ".iter().copied().find(|delimiter| first.trim_ascii().contains(delimiter)).unwrap_or(b',');
-    Format { delimiter, header, quotes: true, latin1: false }
+    Format { delimiter: Delimiter::Byte(delimiter), header, quotes: true, encoding: Encoding::Utf8 }
 }
 
 fn file_name(path: &Path) -> String {

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::reject::{Rejects, excerpt, is_movie_id, is_user_id};
+use super::csv_table::Table;
+use super::reject::{Kind, MOVIE_ID_RULE, Rejects, excerpt, is_movie_id, is_user_id};
 use crate::dataset::normal_form::{Label, Movie, Rating, User};
 use crate::error::{Error, Result};
 
@@ -21,6 +22,10 @@ pub(super) struct Assembly {
     ratings: Vec<(Rating, u32)>,
     /// Columns of the catalogue that are not read.
     pub unread_columns: Vec<String>,
+    /// The location of the trailer that a row of the catalogue names, and the row's line, by movie.
+    pub locations: BTreeMap<String, (String, u64)>,
+    /// What is in the files and not read, for people.
+    pub notes: Vec<String>,
 }
 
 /// The result of an assembly.
@@ -30,20 +35,44 @@ pub(super) struct Assembled {
     pub ratings: Vec<Rating>,
     pub users_without_ratings: u64,
     pub rejects: Rejects,
+    pub notes: Vec<String>,
 }
 
 impl Assembly {
-    /// Adds a movie, unless its id is not valid or already present.
-    pub fn movie(&mut self, file: &str, line: u64, movie: Movie) {
+    /// Notes the columns of a table other than `read`, and returns their names.
+    pub fn note_unread(&mut self, file: &str, table: &Table<'_>, read: &[usize]) -> Vec<String> {
+        let names = table.header().iter().enumerate().filter(|(column, _)| !read.contains(column));
+        let names: Vec<String> = names.map(|(_, name)| name.clone()).collect();
+        self.note("columns", file, &names);
+        names
+    }
+
+    /// Notes names of one kind that are not read.
+    pub fn note(&mut self, what: &str, of: &str, names: &[String]) {
+        const SHOWN: usize = 20;
+        if names.is_empty() {
+            return;
+        }
+        let mut shown: Vec<String> = names.iter().take(SHOWN).map(|name| excerpt(name)).collect();
+        if names.len() > SHOWN {
+            shown.push(format!("and {} more", names.len() - SHOWN));
+        }
+        self.notes.push(format!("{of}: {what} not read: {}", shown.join(", ")));
+    }
+
+    /// Adds a movie, unless its id is not valid or already present. Returns whether it was added.
+    pub fn movie(&mut self, file: &str, line: u64, movie: Movie) -> bool {
         if !is_movie_id(&movie.id) {
-            let reason = "the movie id is not valid as a file name: use 1 to 128 of A-Z a-z 0-9 . _ -, not beginning with . or -";
-            self.rejects.add(file, Some(line), format!("movie {}", excerpt(&movie.id)), reason);
+            let reason = MOVIE_ID_RULE;
+            self.rejects.add(Kind::Id, file, Some(line), format!("movie {}", excerpt(&movie.id)), reason);
         } else if let Some((_, first)) = self.movies.get(&movie.id) {
             let reason = format!("a second movie with this id: the one on line {first} is kept");
-            self.rejects.add(file, Some(line), format!("movie {}", movie.id), reason);
+            self.rejects.add(Kind::Other, file, Some(line), format!("movie {}", movie.id), reason);
         } else {
             self.movies.insert(movie.id.clone(), (movie, line));
+            return true;
         }
+        false
     }
 
     /// Ends the movies and assigns their indexes.
@@ -69,7 +98,7 @@ impl Assembly {
         }
         if !is_user_id(id) {
             let reason = "the user id is not valid: use 1 to 256 bytes without control characters";
-            self.rejects.add(file, Some(line), format!("user {}", excerpt(id)), reason);
+            self.rejects.add(Kind::Id, file, Some(line), format!("user {}", excerpt(id)), reason);
             return Ok(None);
         }
         let index =
@@ -84,7 +113,7 @@ impl Assembly {
         let Some(index) = self.user(file, line, id)? else { return Ok(()) };
         if let Some(first) = self.user_rows.get(&index) {
             let reason = format!("a second row of this user: the one on line {first} is kept");
-            self.rejects.add(file, Some(line), format!("user {id}"), reason);
+            self.rejects.add(Kind::Other, file, Some(line), format!("user {id}"), reason);
         } else {
             self.user_rows.insert(index, line);
             self.users[index as usize].attributes = attributes;
@@ -100,8 +129,9 @@ impl Assembly {
             format!("user {}, movie {movie}", assembly.users[user as usize].id)
         };
         match (self.movie_index.get(movie), label) {
-            (_, Err(reason)) => self.rejects.add(file, Some(line), subject(self, movie), reason),
+            (_, Err(reason)) => self.rejects.add(Kind::Value, file, Some(line), subject(self, movie), reason),
             (None, _) => self.rejects.add(
+                Kind::UnknownMovie,
                 file,
                 Some(line),
                 subject(self, movie),
@@ -117,8 +147,14 @@ impl Assembly {
     /// Sorts everything, and drops duplicate ratings and users without ratings.
     ///
     /// # Errors
-    /// Invalid input if no movie or no rating is left.
-    pub fn finish(mut self, ratings_file: &str, movies_file: &str) -> Result<Assembled> {
+    /// Invalid input if no movie is left, no rating is left of a `ratings_file`, or more than `max_rejected_percent` of the
+    /// rows of a file are rejects of one kind.
+    pub fn finish(
+        mut self,
+        ratings_file: Option<&str>,
+        movies_file: &str,
+        max_rejected_percent: f64,
+    ) -> Result<Assembled> {
         if self.movies.is_empty() {
             return Err(self.nothing(movies_file, "movie"));
         }
@@ -137,14 +173,16 @@ impl Assembly {
                     let reason = format!(
                         "rated a second time, {label}: the first rating, {stays} on line {first_line}, is kept"
                     );
-                    self.rejects.add(ratings_file, Some(line.into()), subject, reason);
+                    let kind = if rating.label == first.label { Kind::Other } else { Kind::Contradiction };
+                    self.rejects.add(kind, ratings_file.unwrap_or_default(), Some(line.into()), subject, reason);
                 }
                 _ => kept.push((rating, line)),
             }
         }
-        if kept.is_empty() {
-            return Err(self.nothing(ratings_file, "rating"));
+        if let (true, Some(file)) = (kept.is_empty(), ratings_file) {
+            return Err(self.nothing(file, "rating"));
         }
+        self.rejects.refuse_a_remainder(max_rejected_percent)?;
         let mut rated = vec![false; self.users.len()];
         kept.iter().for_each(|(rating, _)| rated[rating.user as usize] = true);
         let mut order: Vec<usize> = (0..self.users.len()).filter(|&user| rated[user]).collect();
@@ -161,6 +199,7 @@ impl Assembly {
             movies: self.movies.into_values().map(|(movie, _)| movie).collect(),
             ratings,
             rejects: self.rejects,
+            notes: self.notes,
         })
     }
 

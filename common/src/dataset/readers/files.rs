@@ -93,6 +93,10 @@ impl Files for Folder {
 
     fn open(&self, name: &str) -> Result<Box<dyn Read + '_>> {
         let path = self.root.join(name);
+        // A pipe would be waited for without end.
+        if std::fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(Error::invalid(format!("{} is not a regular file", path.display())));
+        }
         let file = File::open(&path).map_err(|e| Error::from(e).context(format!("open {}", path.display())))?;
         Ok(Box::new(file))
     }

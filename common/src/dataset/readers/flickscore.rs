@@ -13,7 +13,9 @@ use serde_json::Value;
 use super::assembly::Assembly;
 use super::files::Files;
 use super::json_lines::{Line, Lines, MAX_LINE};
-use super::reject::excerpt;
+use super::reject::{Kind, excerpt};
+use super::scale::Scale;
+use super::settings::ReadSettings;
 use super::{movies, users};
 use crate::dataset::normal_form::Label;
 use crate::error::Result;
@@ -21,30 +23,35 @@ use crate::error::Result;
 /// The file with the feedback.
 pub(super) const RATINGS: &str = "ratings.json";
 
-/// Reads `movies.csv`, `users.csv` if there, `ratings.json`.
-pub(super) fn read(files: &dyn Files, assembly: &mut Assembly) -> Result<()> {
+/// Reads `movies.csv`, `users.csv` if there, `ratings.json`. Returns how the ratings were read.
+pub(super) fn read(files: &dyn Files, settings: &ReadSettings, assembly: &mut Assembly) -> Result<String> {
+    let scale = settings.scale.unwrap_or(Scale::Labels);
+    let label = |value: &Value| label(value, scale, settings);
     movies::read(files, assembly, false)?;
     users::read(files, assembly)?;
     let mut lines = Lines::new(RATINGS, files.open(RATINGS)?);
     while let Some((number, line)) = lines.next()? {
         let text = match line {
             Line::TooLong => {
-                assembly.rejects.add(RATINGS, Some(number), "line", format!("longer than {} MiB", MAX_LINE >> 20));
+                let reason = format!("longer than {} MiB", MAX_LINE >> 20);
+                assembly.rejects.count_row(RATINGS);
+                assembly.rejects.add(Kind::Row, RATINGS, Some(number), "line", reason);
                 continue;
             }
             Line::Text(text) if text.trim_ascii().is_empty() => continue,
             Line::Text(text) => text,
         };
         match serde_json::from_slice::<Viewer>(text) {
-            Ok(viewer) => viewer.hand_over(number, assembly)?,
+            Ok(viewer) => viewer.hand_over(number, assembly, &label)?,
             Err(error) => {
                 let begin = excerpt(&String::from_utf8_lossy(&text[..text.len().min(240)]));
                 let reason = format!("not a JSON object with _id and rated ({error}): {begin}");
-                assembly.rejects.add(RATINGS, Some(number), "line", reason);
+                assembly.rejects.count_row(RATINGS);
+                assembly.rejects.add(Kind::Row, RATINGS, Some(number), "line", reason);
             }
         }
     }
-    Ok(())
+    Ok(format!("{RATINGS} read as {}", scale.describe(&settings.thresholds())))
 }
 
 /// A line of the file.
@@ -57,15 +64,22 @@ struct Viewer {
 }
 
 impl Viewer {
-    fn hand_over(self, line: u64, assembly: &mut Assembly) -> Result<()> {
+    fn hand_over(
+        self,
+        line: u64,
+        assembly: &mut Assembly,
+        label: &dyn Fn(&Value) -> Result<Label, String>,
+    ) -> Result<()> {
         let Some(id) = plain_text(&self.id) else {
             let subject = format!("user {}", excerpt(&self.id.to_string()));
-            assembly.rejects.add(RATINGS, Some(line), subject, "the _id is neither a text nor a number");
+            assembly.rejects.count_row(RATINGS);
+            assembly.rejects.add(Kind::Id, RATINGS, Some(line), subject, "the _id is neither a text nor a number");
             return Ok(());
         };
         let Some(user) = assembly.user(RATINGS, line, id.trim())? else { return Ok(()) };
         for (movie, value) in self.rated.0 {
             if movie != "submit" {
+                assembly.rejects.count_row(RATINGS);
                 assembly.rating(RATINGS, line, user, movie.trim(), label(&value));
             }
         }
@@ -88,7 +102,7 @@ fn plain_text(value: &Value) -> Option<String> {
 }
 
 /// Reads the label in `["1"]`, `[1]`, `"1"` or `1`; the error is a reason.
-fn label(value: &Value) -> Result<Label, String> {
+fn label(value: &Value, scale: Scale, settings: &ReadSettings) -> Result<Label, String> {
     let inner = match value {
         Value::Array(list) => match list.as_slice() {
             [one] => one,
@@ -100,7 +114,7 @@ fn label(value: &Value) -> Result<Label, String> {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    Label::from_file_value(&text).ok_or_else(|| format!("the label is not -1, 0 or 1: {}", excerpt(&text)))
+    scale.label(&text, false, &settings.thresholds())
 }
 
 /// The entries of `rated` in file order. A map would silently drop the first of two ratings of a

@@ -10,10 +10,14 @@ pub enum Layout {
     Flickscore,
     /// `u.data` and `u.item`.
     Movielens100k,
+    /// `movies.dat` and `ratings.dat`.
+    MovielensDat,
     /// `movies.csv` and `ratings.csv` with a column `rating`.
     MovielensCsv,
     /// `movies.csv` and `ratings.csv` with a column `label`.
     Plain,
+    /// Trailers without ratings, for extraction alone; `movies.csv` if there.
+    Trailers,
 }
 
 impl Layout {
@@ -22,8 +26,10 @@ impl Layout {
         match self {
             Layout::Flickscore => "Flickscore",
             Layout::Movielens100k => "MovieLens 100K",
+            Layout::MovielensDat => "MovieLens 1M",
             Layout::MovielensCsv => "MovieLens CSV",
             Layout::Plain => "plain CSV",
+            Layout::Trailers => "trailers only",
         }
     }
 }

@@ -6,16 +6,19 @@ mod files;
 mod flickscore;
 pub(super) mod json_lines;
 pub(super) mod layout;
+mod lists;
 mod movielens;
 mod movies;
 mod new_movies;
 mod plain;
+mod records;
 pub(super) mod reject;
+mod scale;
 mod settings;
+mod survey;
 mod trailers;
 mod users;
 
-use std::cmp::Ordering;
 use std::io::Read;
 
 use super::genres;
@@ -24,25 +27,28 @@ use super::reading::Reading;
 use crate::error::{Error, Result};
 
 use assembly::Assembly;
-use csv_table::{Format, Table};
 pub use files::{Files, Folder, Memory};
 pub use layout::{Facts, Layout};
 pub use new_movies::{NewMovies, read_movies};
 pub use reject::{MAX_LISTED, Reject};
+pub use scale::Scale;
 pub use settings::ReadSettings;
 pub use trailers::TRAILER_EXTENSIONS;
 
 /// Every file that a reader may open: what a caller fetches from an object store for
 /// [`Memory`](super::Memory).
-pub const TABLE_FILES: [&str; 8] = [
+pub const TABLE_FILES: [&str; 11] = [
     FACTS,
     movies::FILE,
-    "users.csv",
+    users::FILE,
     flickscore::RATINGS,
     plain::RATINGS,
     movielens::U_DATA,
     movielens::U_ITEM,
-    "u.user",
+    movielens::U_USER,
+    movielens::RATINGS_DAT,
+    movielens::MOVIES_DAT,
+    movielens::USERS_DAT,
 ];
 
 const FACTS: &str = "dataset.toml";
@@ -57,34 +63,44 @@ pub fn read(files: &dyn Files, settings: &ReadSettings) -> Result<Reading> {
 }
 
 fn read_files(files: &dyn Files, settings: &ReadSettings) -> Result<Reading> {
-    let ReadSettings { dislike_at_most, like_at_least } = *settings;
-    if dislike_at_most.partial_cmp(&like_at_least) != Some(Ordering::Less) {
-        let thresholds = format!("dislike_at_most = {dislike_at_most} is not below like_at_least = {like_at_least}");
-        return Err(Error::invalid(format!("{thresholds}: set the first below the second")));
-    }
+    settings.check()?;
     let facts = facts(files)?;
     let layout = detect(files)?;
     let mut assembly = Assembly::default();
-    let (ratings_file, movies_file) = match layout {
+    let (read_as, tables) = match layout {
         Layout::Flickscore => {
-            flickscore::read(files, &mut assembly)?;
-            (flickscore::RATINGS, movies::FILE)
+            (flickscore::read(files, settings, &mut assembly)?, [flickscore::RATINGS, movies::FILE, users::FILE])
         }
-        Layout::Movielens100k => {
-            movielens::read_100k(files, settings, &mut assembly)?;
-            (movielens::U_DATA, movielens::U_ITEM)
+        Layout::Movielens100k => (
+            movielens::read_100k(files, settings, &mut assembly)?,
+            [movielens::U_DATA, movielens::U_ITEM, movielens::U_USER],
+        ),
+        Layout::MovielensDat => (
+            movielens::read_dat(files, settings, &mut assembly)?,
+            [movielens::RATINGS_DAT, movielens::MOVIES_DAT, movielens::USERS_DAT],
+        ),
+        Layout::Trailers => {
+            if files.has(movies::FILE) {
+                movies::read(files, &mut assembly, false)?;
+            } else {
+                trailers::add_movies(files.names(), &mut assembly);
+            }
+            let read_as = "no ratings: trailers are extracted, and nothing is trained".to_owned();
+            (read_as, ["", movies::FILE, ""])
         }
-        Layout::MovielensCsv => {
-            movielens::read_csv(files, settings, &mut assembly)?;
-            (plain::RATINGS, movies::FILE)
-        }
-        Layout::Plain => {
-            plain::read(files, &mut assembly)?;
-            (plain::RATINGS, movies::FILE)
+        Layout::MovielensCsv | Layout::Plain => {
+            (plain::read(files, layout, settings, &mut assembly)?, [plain::RATINGS, movies::FILE, users::FILE])
         }
     };
-    let trailers = trailers::assign(files.names(), &mut assembly);
-    let assembled = assembly.finish(ratings_file, movies_file)?;
+    let top = layout == Layout::Trailers && !files.has(movies::FILE);
+    let is_read = |name: &str| name == FACTS || tables.contains(&name) || (top && trailers::is_video(name));
+    let at_the_top = files.names().iter().filter(|name| !name.contains('/'));
+    let unread: Vec<String> = at_the_top.filter(|name| !is_read(name)).cloned().collect();
+    assembly.note("files", "folder", &unread);
+    let [ratings_file, movies_file, _] = tables;
+    let ratings_file = (layout != Layout::Trailers).then_some(ratings_file);
+    let trailers = trailers::assign(files.names(), top, &mut assembly);
+    let assembled = assembly.finish(ratings_file, movies_file, settings.max_rejected_percent)?;
     let folder = files.place().trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
     let dataset = Dataset {
         name: facts.name.unwrap_or_else(|| folder.unwrap_or(layout.name()).to_owned()),
@@ -97,6 +113,8 @@ fn read_files(files: &dyn Files, settings: &ReadSettings) -> Result<Reading> {
     Ok(Reading {
         dataset,
         layout,
+        read_as,
+        notes: assembled.notes,
         note: facts.note,
         trailers,
         rejected: assembled.rejects.count,
@@ -141,19 +159,23 @@ fn detect(files: &dyn Files) -> Result<Layout> {
     if has(movielens::U_DATA) && has(movielens::U_ITEM) {
         found.push((Layout::Movielens100k, movielens::U_DATA));
     }
+    if has(movielens::RATINGS_DAT) && has(movielens::MOVIES_DAT) {
+        found.push((Layout::MovielensDat, movielens::RATINGS_DAT));
+    }
     if has(plain::RATINGS) && has(movies::FILE) {
         found.push((Layout::Plain, plain::RATINGS));
     }
     match found.as_slice() {
-        [(Layout::Plain, _)] => stars_or_labels(files),
+        [(Layout::Plain, _)] => plain::layout(files),
         [(layout, _)] => Ok(*layout),
+        [] if !has(plain::RATINGS) && trailers::any(files.names()) => Ok(Layout::Trailers),
         [] => {
             let tops: Vec<&str> =
                 files.names().iter().map(String::as_str).filter(|name| !name.contains('/')).take(10).collect();
             let there = if tops.is_empty() { "no file".to_owned() } else { tops.join(", ") };
             Err(Error::invalid(format!(
                 "no dataset found. Looked for movies.csv with ratings.json (Flickscore), u.item with u.data (MovieLens 100K), \
-                 movies.csv with ratings.csv (MovieLens, or plain with the columns user,movie,label). Files at the top: {there}"
+                 movies.dat with ratings.dat (MovieLens 1M and 10M), movies.csv with ratings.csv (columns user,movie,rating), or trailers without ratings. Files at the top: {there}"
             )))
         }
         several => {
@@ -162,12 +184,4 @@ fn detect(files: &dyn Files) -> Result<Layout> {
             Err(Error::invalid(format!("two datasets in one folder: {ratings} both hold ratings. Remove one")))
         }
     }
-}
-
-fn stars_or_labels(files: &dyn Files) -> Result<Layout> {
-    let table = Table::open(plain::RATINGS, files.open(plain::RATINGS)?, Format::CSV)?;
-    if table.column(&plain::LABEL).is_some() {
-        return Ok(Layout::Plain);
-    }
-    table.required(&["rating", "label"]).map(|_| Layout::MovielensCsv)
 }

@@ -1,16 +1,15 @@
-//! MovieLens, in the layout of the 100K dataset and in the CSV layout of later ones. Two thresholds
-//! turn stars into labels.
+//! MovieLens in its layouts without headers: 100K (`u.data`), and 1M and 10M (`ratings.dat`).
 
 use std::collections::BTreeMap;
 
 use super::assembly::Assembly;
-use super::csv_table::{Format, Row, Table};
+use super::csv_table::{Delimiter, Encoding, Format, Row, Table};
 use super::files::Files;
-use super::plain::RATINGS as RATINGS_CSV;
-use super::reject::excerpt;
+use super::movies;
+use super::reject::Rejects;
 use super::settings::ReadSettings;
-use super::{movies, users};
-use crate::dataset::normal_form::{Label, Movie};
+use super::survey::{Says, Survey};
+use crate::dataset::normal_form::Movie;
 use crate::error::Result;
 
 /// The feedback of the 100K dataset: user, movie, stars, time, separated by tabs.
@@ -19,7 +18,14 @@ pub(super) const U_DATA: &str = "u.data";
 /// date, URL, 19 genre flags.
 pub(super) const U_ITEM: &str = "u.item";
 /// The users of the 100K dataset: id, age, gender, occupation, zip code.
-const U_USER: &str = "u.user";
+pub(super) const U_USER: &str = "u.user";
+
+/// The feedback of 1M and 10M: user, movie, stars, time, separated by two colons.
+pub(super) const RATINGS_DAT: &str = "ratings.dat";
+/// The catalogue of 1M (ISO 8859-1) and 10M (UTF-8): id, title, genres separated by `|`.
+pub(super) const MOVIES_DAT: &str = "movies.dat";
+/// The users of 1M: id, gender, age, occupation, zip code.
+pub(super) const USERS_DAT: &str = "users.dat";
 
 /// The genres of the flags in `u.item`, in the order of the dataset's `u.genre`. The first,
 /// "unknown", is not a genre.
@@ -45,73 +51,76 @@ const U_GENRES: [&str; 19] = [
     "Western",
 ];
 
-/// Reads `ratings.csv` and `movies.csv`.
-pub(super) fn read_csv(files: &dyn Files, settings: &ReadSettings, assembly: &mut Assembly) -> Result<()> {
-    movies::read(files, assembly, true)?;
-    users::read(files, assembly)?;
-    let mut table = Table::open(RATINGS_CSV, files.open(RATINGS_CSV)?, Format::CSV)?;
-    let user = table.required(&["userid", "user_id", "user"])?;
-    let movie = table.required(&["movieid", "movie_id", "movie", "item_id", "item"])?;
-    let stars = table.required(&["rating"])?;
-    while let Some(row) = table.next()? {
-        take(RATINGS_CSV, row, [user, movie, stars], settings, assembly)?;
+const BARS: Format =
+    Format { delimiter: Delimiter::Byte(b'|'), header: false, quotes: false, encoding: Encoding::Latin1 };
+const TABS: Format =
+    Format { delimiter: Delimiter::Byte(b'\t'), header: false, quotes: false, encoding: Encoding::Utf8 };
+const COLONS: Format =
+    Format { delimiter: Delimiter::Colons, header: false, quotes: false, encoding: Encoding::Utf8OrLatin1 };
+
+/// Reads `u.data`, `u.item` and, if there, `u.user`. Returns how the ratings were read.
+pub(super) fn read_100k(files: &dyn Files, settings: &ReadSettings, to: &mut Assembly) -> Result<String> {
+    catalogue(files, U_ITEM, BARS, to, item)?;
+    users(files, U_USER, BARS, &["age", "gender", "occupation", "zip_code"], to)?;
+    ratings(files, U_DATA, TABS, settings, to)
+}
+
+/// Reads `ratings.dat`, `movies.dat` and, if there, `users.dat`. Returns how the ratings were read.
+pub(super) fn read_dat(files: &dyn Files, settings: &ReadSettings, to: &mut Assembly) -> Result<String> {
+    catalogue(files, MOVIES_DAT, COLONS, to, movie)?;
+    users(files, USERS_DAT, COLONS, &["gender", "age", "occupation", "zip_code"], to)?;
+    ratings(files, RATINGS_DAT, COLONS, settings, to)
+}
+
+fn catalogue(files: &dyn Files, file: &str, format: Format, to: &mut Assembly, of: fn(Row<'_>) -> Movie) -> Result<()> {
+    let mut table = Table::open(file, files.open(file)?, format)?;
+    while let Some(row) = table.next(&mut to.rejects)? {
+        to.movie(file, row.line, of(row));
+    }
+    to.movies_complete();
+    Ok(())
+}
+
+fn users(files: &dyn Files, file: &str, format: Format, names: &[&str], to: &mut Assembly) -> Result<()> {
+    if !files.has(file) {
+        return Ok(());
+    }
+    let mut table = Table::open(file, files.open(file)?, format)?;
+    while let Some(row) = table.next(&mut to.rejects)? {
+        let attributes: BTreeMap<String, String> = names
+            .iter()
+            .zip(1..)
+            .map(|(name, column)| ((*name).to_owned(), row.cell(Some(column)).to_owned()))
+            .filter(|(_, value)| !value.is_empty())
+            .collect();
+        to.user_row(file, row.line, row.cell(Some(0)), attributes)?;
     }
     Ok(())
 }
 
-/// Reads `u.data`, `u.item` and, if there, `u.user`.
-pub(super) fn read_100k(files: &dyn Files, settings: &ReadSettings, assembly: &mut Assembly) -> Result<()> {
-    let bars = Format { delimiter: b'|', header: false, quotes: false, latin1: true };
-    let mut table = Table::open(U_ITEM, files.open(U_ITEM)?, bars)?;
-    while let Some(row) = table.next()? {
-        assembly.movie(U_ITEM, row.line, item(row));
+fn ratings(
+    files: &dyn Files,
+    file: &str,
+    format: Format,
+    settings: &ReadSettings,
+    to: &mut Assembly,
+) -> Result<String> {
+    let mut survey = Survey::default();
+    let mut table = Table::open(file, files.open(file)?, format)?;
+    let mut ignored = Rejects::default();
+    while let Some(row) = table.next(&mut ignored)? {
+        survey.add(row.cell(Some(2)), false);
     }
-    assembly.movies_complete();
-
-    if files.has(U_USER) {
-        let mut table = Table::open(U_USER, files.open(U_USER)?, bars)?;
-        while let Some(row) = table.next()? {
-            let attributes: BTreeMap<String, String> = ["age", "gender", "occupation", "zip_code"]
-                .into_iter()
-                .zip(1..)
-                .map(|(name, column)| (name.to_owned(), row.cell(Some(column)).to_owned()))
-                .filter(|(_, value)| !value.is_empty())
-                .collect();
-            assembly.user_row(U_USER, row.line, row.cell(Some(0)), attributes)?;
+    let scale = survey.decide(file, "3", Says::Stars, settings)?;
+    let mut table = Table::open(file, files.open(file)?, format)?;
+    while let Some(row) = table.next(&mut to.rejects)? {
+        let [user, movie, stars] = [0, 1, 2].map(|column| row.cell(Some(column)));
+        let label = scale.label(stars, false, &settings.thresholds());
+        if let Some(user) = to.user(file, row.line, user)? {
+            to.rating(file, row.line, user, movie, label);
         }
     }
-
-    let tabs = Format { delimiter: b'\t', header: false, quotes: false, latin1: false };
-    let mut table = Table::open(U_DATA, files.open(U_DATA)?, tabs)?;
-    while let Some(row) = table.next()? {
-        take(U_DATA, row, [0, 1, 2], settings, assembly)?;
-    }
-    Ok(())
-}
-
-/// Adds one rating; `columns` are those of the user, the movie and the stars.
-fn take(file: &str, row: Row<'_>, columns: [usize; 3], settings: &ReadSettings, assembly: &mut Assembly) -> Result<()> {
-    let [user, movie, stars] = columns.map(|column| row.cell(Some(column)));
-    if let Some(user) = assembly.user(file, row.line, user)? {
-        assembly.rating(file, row.line, user, movie, label(stars, settings));
-    }
-    Ok(())
-}
-
-/// Returns the label for a number of stars; the error is a reason.
-fn label(stars: &str, settings: &ReadSettings) -> Result<Label, String> {
-    let value: f64 = stars.parse().unwrap_or(f64::NAN);
-    // NaN fails the comparison and is refused with the rest.
-    if !(value > 0.0 && value <= 5.0) {
-        return Err(format!("not a rating above 0 and up to 5 stars: {}", excerpt(stars)));
-    }
-    Ok(if value <= settings.dislike_at_most {
-        Label::Dislike
-    } else if value >= settings.like_at_least {
-        Label::Like
-    } else {
-        Label::Neutral
-    })
+    Ok(format!("{file} read as {}", scale.describe(&settings.thresholds())))
 }
 
 fn item(row: Row<'_>) -> Movie {
@@ -124,6 +133,19 @@ fn item(row: Row<'_>) -> Movie {
         genres: genres.map(|(&genre, _)| genre.to_owned()).collect(),
         year: title_year.or_else(|| movies::year_in(released)),
         released: released.to_owned(),
+        ..Movie::default()
+    }
+}
+
+fn movie(row: Row<'_>) -> Movie {
+    let (id, title, genres) = (row.cell(Some(0)), row.cell(Some(1)), row.cell(Some(2)));
+    let (name, year) = movies::split_year(title).map_or((title, None), |(name, year)| (name, Some(year)));
+    let genres = genres.split('|').map(movies::known).filter(|genre| !genre.is_empty());
+    Movie {
+        id: id.to_owned(),
+        name: if name.is_empty() { id } else { name }.to_owned(),
+        genres: genres.map(str::to_owned).collect(),
+        year,
         ..Movie::default()
     }
 }

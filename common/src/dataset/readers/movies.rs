@@ -1,11 +1,10 @@
 //! `movies.csv`, whose columns have various names.
 
-use serde_json::Value;
-
 use super::assembly::Assembly;
 use super::csv_table::{Format, Table};
 use super::files::Files;
-use super::reject::{Rejects, excerpt};
+use super::lists;
+use super::reject::{Kind, Rejects, excerpt, whole};
 use crate::dataset::normal_form::Movie;
 use crate::error::Result;
 
@@ -32,16 +31,21 @@ const COLUMNS: [&[&str]; 9] = [
     &["cast", "actors"],
 ];
 
+/// Names of the column with the location of the trailer.
+const TRAILER: &[&str] = &["trailer", "trailer_path", "trailer_url", "trailer_file"];
+
 /// Reads the catalogue. `year_in_title`: titles end in ` (1995)`, as MovieLens writes them.
 pub(super) fn read(files: &dyn Files, assembly: &mut Assembly, year_in_title: bool) -> Result<()> {
     let mut table = Table::open(FILE, files.open(FILE)?, Format::CSV)?;
     let id = table.required(ID)?;
     let [name, genre, description, language, released, rating, writer, director, cast] =
         COLUMNS.map(|names| table.column(names));
-    let is_read = |column: &String| COLUMNS.iter().chain([&ID]).any(|names| names.contains(&column.as_str()));
-    assembly.unread_columns = table.header().iter().filter(|column| !is_read(column)).cloned().collect();
-    while let Some(row) = table.next()? {
-        let subject = row.cell(Some(id));
+    let trailer = table.column(TRAILER);
+    let columns = [Some(id), trailer, name, genre, description, language, released, rating, writer, director, cast];
+    let columns: Vec<usize> = columns.into_iter().flatten().collect();
+    assembly.unread_columns = assembly.note_unread(FILE, &table, &columns);
+    while let Some(row) = table.next(&mut assembly.rejects)? {
+        let subject = whole(row.cell(Some(id)));
         let mut cells = Cells { subject, line: row.line, rejects: &mut assembly.rejects };
         let mut title = known(row.cell(name));
         let mut year = cells.year(row.cell(released));
@@ -62,14 +66,18 @@ pub(super) fn read(files: &dyn Files, assembly: &mut Assembly, year_in_title: bo
             cast: cells.list("cast", row.cell(cast)),
             released: known(row.cell(released)).to_owned(),
         };
-        assembly.movie(FILE, row.line, movie);
+        let location = known(row.cell(trailer)).to_owned();
+        let (id, line) = (movie.id.clone(), row.line);
+        if assembly.movie(FILE, line, movie) && !location.is_empty() {
+            assembly.locations.insert(id, (location, line));
+        }
     }
     assembly.movies_complete();
     Ok(())
 }
 
 /// Returns the text of a cell, empty if it means unknown.
-fn known(cell: &str) -> &str {
+pub(super) fn known(cell: &str) -> &str {
     if UNKNOWN.contains(&cell) { "" } else { cell }
 }
 
@@ -81,23 +89,16 @@ struct Cells<'a> {
 }
 
 impl Cells<'_> {
-    fn reject(&mut self, cell: &str, reason: String) {
+    fn reject(&mut self, cell: &'static str, reason: String) {
         let subject = format!("movie {}, cell {cell}", excerpt(self.subject));
-        self.rejects.add(FILE, Some(self.line), subject, reason);
+        self.rejects.add(Kind::Cell(cell), FILE, Some(self.line), subject, reason);
     }
 
-    fn list(&mut self, column: &str, cell: &str) -> Vec<String> {
-        let items = if !cell.starts_with('[') {
-            split_list(known(cell))
-        } else {
-            match json_list(cell) {
-                Some(items) => items,
-                None => {
-                    self.reject(column, format!("not a JSON list of texts: {}", excerpt(cell)));
-                    Vec::new()
-                }
-            }
-        };
+    fn list(&mut self, column: &'static str, cell: &str) -> Vec<String> {
+        let items = lists::list(known(cell)).unwrap_or_else(|| {
+            self.reject(column, format!("not a list of texts, in JSON, Python or separated by |: {}", excerpt(cell)));
+            Vec::new()
+        });
         let mut list: Vec<String> = Vec::with_capacity(items.len());
         for item in items {
             let item = known(item.trim());
@@ -129,22 +130,6 @@ impl Cells<'_> {
     }
 }
 
-fn json_list(cell: &str) -> Option<Vec<String>> {
-    let text = |value: Value| match value {
-        Value::String(text) => Some(text),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Null => Some(String::new()),
-        _ => None,
-    };
-    serde_json::from_str::<Vec<Value>>(cell).ok()?.into_iter().map(text).collect()
-}
-
-/// Splits a list that is not JSON: at `|` if there is one, else at `;`, else at `,`.
-fn split_list(cell: &str) -> Vec<String> {
-    let mark = ['|', ';'].into_iter().find(|&mark| cell.contains(mark)).unwrap_or(',');
-    cell.split(mark).map(str::to_owned).collect()
-}
-
 /// Returns the first number of exactly four digits, from 1870 to 2100, in a date of any format.
 pub(super) fn year_in(text: &str) -> Option<i32> {
     text.split(|c: char| !c.is_ascii_digit())
@@ -153,12 +138,15 @@ pub(super) fn year_in(text: &str) -> Option<i32> {
         .find(|year| (1870..=2100).contains(year))
 }
 
-/// Splits `Toy Story (1995)` into name and year.
+/// Splits `Toy Story (1995)` into name and year; of a series, `Fawlty Towers (1975-1979)` or
+/// `(2016- )`, the first year.
 pub(super) fn split_year(title: &str) -> Option<(&str, i32)> {
     let (bare, rest) = title.trim_end().rsplit_once('(')?;
-    let digits = rest.strip_suffix(')')?;
-    if digits.len() != 4 {
+    let years = rest.strip_suffix(')')?;
+    let (first, last) = years.split_once(['-', '\u{2013}']).unwrap_or((years, ""));
+    let (first, last) = (first.trim(), last.trim());
+    if first.len() != 4 || !(last.is_empty() || (last.len() == 4 && year_in(last).is_some())) {
         return None;
     }
-    Some((bare.trim_end(), year_in(digits)?))
+    Some((bare.trim_end(), year_in(first)?))
 }

@@ -1,34 +1,65 @@
-//! Plain CSV: `ratings.csv` with the columns user, movie and label, and `movies.csv`.
+//! CSV: `ratings.csv` with a user, a movie and a rating, and `movies.csv`.
 
 use super::assembly::Assembly;
 use super::csv_table::{Format, Table};
 use super::files::Files;
-use super::reject::excerpt;
+use super::layout::Layout;
+use super::reject::{Rejects, whole};
+use super::settings::ReadSettings;
+use super::survey::{Decided, Says, Survey};
 use super::{movies, users};
-use crate::dataset::normal_form::Label;
 use crate::error::Result;
 
 /// The file with the feedback.
 pub(super) const RATINGS: &str = "ratings.csv";
 
-/// Names of the label column. They distinguish this layout from MovieLens, which has `rating`.
-pub(super) const LABEL: [&str; 3] = ["label", "feedback", "class"];
+/// Names of a column of labels. They distinguish this layout from MovieLens, which has `rating`.
+const LABEL: [&str; 3] = ["label", "feedback", "class"];
 
-/// Reads `movies.csv`, `users.csv` if there, `ratings.csv`.
-pub(super) fn read(files: &dyn Files, assembly: &mut Assembly) -> Result<()> {
-    movies::read(files, assembly, false)?;
-    users::read(files, assembly)?;
-    let mut table = Table::open(RATINGS, files.open(RATINGS)?, Format::CSV)?;
+/// Names of the column of ratings, with those of MovieLens.
+const RATING: [&str; 7] = ["label", "feedback", "class", "rating", "ratings", "stars", "score"];
+
+const MOVIE: [&str; 5] = ["movie_id", "movieid", "movie", "item_id", "item"];
+
+/// Returns the layout by the name of the column of ratings. The values decide how it is read.
+///
+/// # Errors
+/// Invalid input if there is no such column.
+pub(super) fn layout(files: &dyn Files) -> Result<Layout> {
+    let table = Table::open(RATINGS, files.open(RATINGS)?, Format::CSV)?;
+    if table.column(&LABEL).is_some() {
+        return Ok(Layout::Plain);
+    }
+    table.required(&["rating", "label", "ratings", "stars", "score"]).map(|_| Layout::MovielensCsv)
+}
+
+/// Reads `movies.csv`, `users.csv` if there, `ratings.csv`. Returns how the ratings were read.
+pub(super) fn read(files: &dyn Files, layout: Layout, settings: &ReadSettings, to: &mut Assembly) -> Result<String> {
+    movies::read(files, to, layout == Layout::MovielensCsv)?;
+    users::read(files, to)?;
+    let open = || Table::open(RATINGS, files.open(RATINGS)?, Format::CSV);
+    let mut table = open()?;
     let user = table.required(&users::ID)?;
-    let movie = table.required(&["movie_id", "movieid", "movie", "item_id", "item"])?;
-    let value = table.required(&LABEL)?;
-    while let Some(row) = table.next()? {
+    let movie = table.required(&MOVIE)?;
+    let value = table.required(&RATING)?;
+    let decimal_comma = table.has_decimal_commas();
+    let mut survey = Survey::default();
+    let mut ignored = Rejects::default();
+    while let Some(row) = table.next(&mut ignored)? {
+        survey.add(row.cell(Some(value)), decimal_comma);
+    }
+    let column = table.header()[value].clone();
+    let says = if LABEL.contains(&column.as_str()) { Says::Labels } else { Says::Rating };
+    let decided = Decided { scale: survey.decide(RATINGS, &column, says, settings)?, decimal_comma };
+
+    let mut table = open()?;
+    to.note_unread(RATINGS, &table, &[user, movie, value]);
+    while let Some(row) = table.next(&mut to.rejects)? {
         let [user, movie, value] = [user, movie, value].map(|column| row.cell(Some(column)));
-        let label = Label::from_file_value(value)
-            .ok_or_else(|| format!("the label is not -1, 0, 1, dislike, neutral or like: {}", excerpt(value)));
-        if let Some(user) = assembly.user(RATINGS, row.line, user)? {
-            assembly.rating(RATINGS, row.line, user, movie, label);
+        let label = decided.scale.label(value, decided.decimal_comma, &settings.thresholds());
+        if let Some(user) = to.user(RATINGS, row.line, whole(user))? {
+            to.rating(RATINGS, row.line, user, whole(movie), label);
         }
     }
-    Ok(())
+    Ok(format!("column {column} of {RATINGS} read as {}", decided.scale.describe(&settings.thresholds())))
 }

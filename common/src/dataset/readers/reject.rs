@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
+
 /// The maximum number of listed rejects, which bounds memory for bad files of any size. All rejects
 /// are counted.
 pub const MAX_LISTED: usize = 10_000;
@@ -29,19 +31,121 @@ impl std::fmt::Display for Reject {
     }
 }
 
+/// What is wrong with a reject. Too many of one kind in one file refuse the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::dataset) enum Kind {
+    /// A row that cannot be read.
+    Row,
+    /// An id that is not valid.
+    Id,
+    /// A rating that is not on the scale.
+    Value,
+    /// A rating of a movie that is not in the catalogue.
+    UnknownMovie,
+    /// A second, different rating of a pair.
+    Contradiction,
+    /// A cell of this column that cannot be read.
+    Cell(&'static str),
+    /// Anything else: any number of them is left out.
+    Other,
+}
+
+impl Kind {
+    fn describe(self) -> String {
+        match self {
+            Kind::Row => "cannot be read".to_owned(),
+            Kind::Id => "have an id that is not valid".to_owned(),
+            Kind::Value => "have a rating that is not on the scale".to_owned(),
+            Kind::UnknownMovie => "rate a movie that is not in the catalogue".to_owned(),
+            Kind::Contradiction => "rate a movie a second time, differently".to_owned(),
+            Kind::Cell(column) => format!("have a cell {column} that cannot be read"),
+            Kind::Other => "are left out".to_owned(),
+        }
+    }
+}
+
+/// The rejects of one kind in one file.
+#[derive(Debug)]
+struct Group {
+    file: String,
+    kind: Kind,
+    count: u64,
+    first: Reject,
+}
+
 /// The rejects of a reading so far.
 #[derive(Debug, Default)]
 pub(in crate::dataset) struct Rejects {
     pub listed: Vec<Reject>,
     pub count: u64,
+    groups: Vec<Group>,
+    /// The rows of each file, good and bad.
+    rows: Vec<(String, u64)>,
 }
 
 impl Rejects {
-    pub fn add(&mut self, file: &str, line: Option<u64>, subject: impl Into<String>, reason: impl Into<String>) {
-        self.count += 1;
-        if self.listed.len() < MAX_LISTED {
-            self.listed.push(Reject { file: file.to_owned(), line, subject: subject.into(), reason: reason.into() });
+    /// Continues the rejects of a reading.
+    pub fn after(listed: Vec<Reject>, count: u64) -> Rejects {
+        Rejects { listed, count, ..Rejects::default() }
+    }
+
+    /// Counts a row of a file.
+    pub fn count_row(&mut self, file: &str) {
+        match self.rows.iter_mut().find(|(known, _)| known == file) {
+            Some((_, rows)) => *rows += 1,
+            None => self.rows.push((file.to_owned(), 1)),
         }
+    }
+
+    pub fn add(
+        &mut self,
+        kind: Kind,
+        file: &str,
+        line: Option<u64>,
+        subject: impl Into<String>,
+        reason: impl Into<String>,
+    ) {
+        let make = || Reject { file: file.to_owned(), line, subject: subject.into(), reason: reason.into() };
+        self.count += 1;
+        let group = self.groups.iter_mut().find(|group| group.kind == kind && group.file == file);
+        match group {
+            Some(group) => {
+                group.count += 1;
+                if self.listed.len() < MAX_LISTED {
+                    self.listed.push(make());
+                }
+            }
+            None => {
+                let first = make();
+                if self.listed.len() < MAX_LISTED {
+                    self.listed.push(first.clone());
+                }
+                self.groups.push(Group { file: file.to_owned(), kind, count: 1, first });
+            }
+        }
+    }
+
+    /// Refuses the file with the largest share of rejects of one kind, if it is above
+    /// `max_percent`. Up to nine rejects are accepted if they are not more than half of the rows.
+    ///
+    /// # Errors
+    /// Invalid input with the share, the first reject and the way out.
+    pub fn refuse_a_remainder(&self, max_percent: f64) -> Result<()> {
+        /// Rejects that are accepted in files of any size.
+        const FEW: u64 = 9;
+        let rows = |file: &str| self.rows.iter().find(|(known, _)| known == file).map_or(0, |(_, rows)| *rows);
+        let share = |group: &Group| group.count as f64 / (rows(&group.file).max(group.count)) as f64;
+        let too_many = |group: &&Group| {
+            group.kind != Kind::Other && 100.0 * share(group) > max_percent && (group.count > FEW || share(group) > 0.5)
+        };
+        let worst = self.groups.iter().filter(too_many).max_by(|a, b| share(a).total_cmp(&share(b)));
+        let Some(group) = worst else { return Ok(()) };
+        let Group { file, kind, count, first } = group;
+        let (what, rows, percent) = (kind.describe(), rows(file).max(*count), (100.0 * share(group)).round());
+        Err(Error::invalid(format!(
+            "{file}: {count} of {rows} rows ({percent} %) {what}, the first: {first}. Correct the file, or set \
+             dataset.max_rejected_percent above {max_percent} to leave them out"
+        )))
     }
 }
 
@@ -60,14 +164,45 @@ pub(in crate::dataset) fn excerpt(text: &str) -> String {
     out
 }
 
+/// The rule of [`is_movie_id`], for messages.
+pub(in crate::dataset) const MOVIE_ID_RULE: &str = "the movie id is not valid as a file name: use 1 to 180 bytes of \
+     letters and digits of any script, blanks and . _ - ( ) , ' & + !, beginning with a letter, a digit or _";
+
 /// Whether an id is valid as a file name and in an object key.
+///
+/// Keys put `@` after an id and folders around it, and file systems allow 255 bytes for a name.
+/// Characters that are not seen, or turn the reading direction, would make two ids look the same.
 pub(in crate::dataset) fn is_movie_id(id: &str) -> bool {
-    let allowed = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
-    let first = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
-    id.len() <= 128 && id.bytes().next().is_some_and(first) && id.bytes().all(allowed)
+    let unseen = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{00AD}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}')
+            || matches!(c, '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF0}'..='\u{FFFF}')
+            || (c.is_whitespace() && c != ' ')
+    };
+    let allowed = |c: char| match c.is_ascii() {
+        true => c.is_ascii_alphanumeric() || " ._-(),'&+!".contains(c),
+        false => !unseen(c),
+    };
+    let first = |c: char| c.is_ascii_alphanumeric() || c == '_' || (!c.is_ascii() && allowed(c));
+    id.len() <= 180 && id.chars().next().is_some_and(first) && id.chars().all(allowed) && !id.ends_with(' ')
 }
 
 /// Whether an id is valid for a user: short text without control characters.
 pub(in crate::dataset) fn is_user_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= 256 && !id.chars().any(char::is_control)
+}
+
+/// Returns an id without the decimals that data frames add to whole numbers: `7` for `7.0`.
+pub(in crate::dataset) fn whole(id: &str) -> &str {
+    match id.split_once('.') {
+        Some((number, zeros))
+            if !number.is_empty()
+                && number.bytes().all(|c| c.is_ascii_digit())
+                && !zeros.is_empty()
+                && zeros.bytes().all(|c| c == b'0') =>
+        {
+            number
+        }
+        _ => id,
+    }
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::assembly::Assembly;
 use super::csv_table::{Format, Table};
 use super::files::Files;
+use super::reject::whole;
 use crate::error::Result;
 
-const FILE: &str = "users.csv";
+pub(super) const FILE: &str = "users.csv";
 
 /// Names of the id column.
 pub(super) const ID: [&str; 5] = ["user_id", "userid", "_id", "user", "id"];
@@ -21,9 +22,12 @@ pub(super) fn read(files: &dyn Files, assembly: &mut Assembly) -> Result<()> {
     let mut table = Table::open(FILE, files.open(FILE)?, Format::CSV)?;
     let id = table.required(&ID)?;
     let header = table.header().to_vec();
-    while let Some(row) = table.next()? {
+    // A data frame's row numbers are no attribute of a viewer.
+    let is_index = |name: &str| name.is_empty() || name.starts_with("unnamed:");
+    let attribute = |(column, name): &(usize, &String)| *column != id && !is_index(name);
+    while let Some(row) = table.next(&mut assembly.rejects)? {
         let mut attributes = BTreeMap::new();
-        for (column, name) in header.iter().enumerate().filter(|(column, _)| *column != id) {
+        for (column, name) in header.iter().enumerate().filter(attribute) {
             let cell = row.cell(Some(column));
             let list = if cell.starts_with('[') { serde_json::from_str::<Vec<String>>(cell).ok() } else { None };
             let value = list.map_or_else(|| cell.to_owned(), |list| list.join(", "));
@@ -31,7 +35,7 @@ pub(super) fn read(files: &dyn Files, assembly: &mut Assembly) -> Result<()> {
                 attributes.insert(name.clone(), value);
             }
         }
-        assembly.user_row(FILE, row.line, row.cell(Some(id)), attributes)?;
+        assembly.user_row(FILE, row.line, whole(row.cell(Some(id))), attributes)?;
     }
     Ok(())
 }

@@ -98,6 +98,7 @@ impl Fit {
         let spec = self.spec(&settings)?;
         let source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
         crate::commands::dataset::report_rejects(&source.reading, &output);
+        source.reading.check_trainable()?;
         let store = store::open(&settings.store, &settings.s3).await?;
         let (subject, json) = plan::normal_form(&source.reading.dataset)?;
         let dataset_bytes = bytes::Bytes::from(json);

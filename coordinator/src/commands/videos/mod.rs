@@ -5,3 +5,25 @@ pub(super) mod embed;
 pub(super) mod keyframes;
 pub(super) mod scenes;
 mod video_args;
+
+use std::path::Path;
+
+use jhalak_common::Result;
+use jhalak_common::settings::Settings;
+use jhalak_worker::media::{DecodeRequest, Outcome, SceneSettings};
+use tokio_util::sync::CancellationToken;
+
+/// Decodes a video to its end. Returns what is damaged, if anything.
+///
+/// # Errors
+/// Invalid input if the file does not open as a video.
+pub(super) async fn opens(stop: &CancellationToken, video: &Path, settings: &Settings) -> Result<Option<String>> {
+    let asked = SceneSettings::default();
+    let ask = |request: &mut DecodeRequest| request.scenes = Some(asked);
+    let decoded = video_args::decode_until(stop, video, settings, ask, video_args::Hook::None).await?;
+    if let Outcome::Short { reason } = &decoded.report.outcome {
+        return Ok(Some(format!("cut short: {reason}")));
+    }
+    let errors = decoded.report.errors;
+    Ok((errors > 0).then(|| format!("damaged: the decoder rejected {errors} packets or frames")))
+}

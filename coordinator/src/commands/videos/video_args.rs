@@ -11,6 +11,7 @@ use jhalak_worker::media::frame_visitor::FrameVisitor;
 use jhalak_worker::media::sandbox::{decode_with_detector, decode_with_visitor};
 use jhalak_worker::media::{DecodeReport, DecodeRequest, Detector, MediaError, Outcome, sandbox};
 use jhalak_worker::scratch::{JobFolder, Scratch};
+use tokio_util::sync::CancellationToken;
 
 use crate::console::output::Output;
 
@@ -40,7 +41,17 @@ pub(super) async fn decode(
     ask: impl FnOnce(&mut DecodeRequest),
     hook: Hook,
 ) -> Result<Decoded> {
-    let stop = shutdown::on_signal()?;
+    decode_until(&shutdown::on_signal()?, video, settings, ask, hook).await
+}
+
+/// Does the same until `stop`.
+pub(super) async fn decode_until(
+    stop: &CancellationToken,
+    video: &Path,
+    settings: &Settings,
+    ask: impl FnOnce(&mut DecodeRequest),
+    hook: Hook,
+) -> Result<Decoded> {
     check(video)?;
     let scratch = Scratch::create(&settings.worker.scratch, settings.worker.scratch_mb)?;
     let folder = scratch.job_folder(0).await?;
@@ -50,9 +61,9 @@ pub(super) async fn decode(
     let limits = decode_limits(&settings.decode);
     let program = std::env::current_exe().map_err(|e| Error::from(e).context("the path of this program"))?;
     let decoded = match hook {
-        Hook::Detector(detector) => decode_with_detector(&program, &request, &limits, &stop, detector).await,
-        Hook::Visitor(viewer) => decode_with_visitor(&program, &request, &limits, &stop, viewer).await,
-        Hook::None => sandbox::decode(&program, &request, &limits, &stop).await,
+        Hook::Detector(detector) => decode_with_detector(&program, &request, &limits, stop, detector).await,
+        Hook::Visitor(viewer) => decode_with_visitor(&program, &request, &limits, stop, viewer).await,
+        Hook::None => sandbox::decode(&program, &request, &limits, stop).await,
     };
     let report = decoded.map_err(|error| decode_error(error, video))?;
     Ok(Decoded { report, _folder: folder, _scratch: scratch })

@@ -1,0 +1,217 @@
+//! The forms of files that people have: scales, layouts, bad rows, trailers anywhere.
+
+use super::tests::{MOVIES, RATINGS, memory, read_all, reasons, refused};
+use super::{Layout, ReadSettings, Scale, read};
+
+#[test]
+fn a_bad_row_is_one_reject_and_never_the_whole_file() {
+    let with = |movies: &[u8]| {
+        let files = [("movies.csv", movies), ("ratings.json", RATINGS.as_bytes())];
+        let reading = read(&memory(&files, &[]), &ReadSettings { max_rejected_percent: 100.0, ..Default::default() });
+        let reading = reading.expect("the rest is valid");
+        let ids: Vec<String> = reading.dataset.movies.iter().map(|movie| movie.id.clone()).collect();
+        (ids.join(" "), reasons(&reading).first().cloned().unwrap_or_default())
+    };
+    for (movies, ids, told) in [
+        (
+            &b"id,name\r\ntt1,One\r\ntt2\r\ntt3,Three\r\n"[..],
+            "tt1 tt3",
+            "line 3: row: 1 cells where the first line has 2",
+        ),
+        (b"\n\nid,name\n\"tt1\",\"One\n1\"\n\n\ntt2,2,2\ntt3,3,,\n", "tt1 tt3", "line 8: row: 3 cells"),
+        (b"id,name\ntt1,One\ntt2,\"Two\ntt3,Three\n", "tt1 tt3", "line 3: row: a quote on this line"),
+        (b"id,name\ntt1,One\ntt2,\"Two\ntt3,\"Three, a\"\n", "tt1 tt3", "line 3: row: a quote on this line"),
+        (b"id,name\ntt1,One\ntt2,\"Two\ntt3,Three\ntt4,\"\"\ntt5,\",5\"\n", "tt1 tt3 tt4 tt5", "line 3: row"),
+        (b"id,name\ntt1,ok\ntt2,caf\xE9\ntt3,x\n", "tt1 tt3", "line 3: row: cell 2 is not UTF-8"),
+    ] {
+        let (found, first) = with(movies);
+        assert_eq!(found, ids, "{first}");
+        assert!(first.contains(told), "{told} is not in {first}");
+    }
+    let (found, first) = with(format!("id,name\ntt1,{}\ntt2,x\n", "x".repeat(9 << 20)).as_bytes());
+    assert_eq!(found, "tt2");
+    assert!(first.contains("line 2: row: a line above 8 MiB"), "{first}");
+}
+
+#[test]
+fn a_file_is_refused_in_one_sentence_rather_than_read_in_part() {
+    let ids = |from: usize, to: usize| (from..to).map(|n| format!("u{n},tt1,1\n")).collect::<String>();
+    let with = |ratings: String, max: f64| {
+        let ratings = format!("user,movie,label\n{ratings}v1,tt2,-1\n");
+        let files = [("movies.csv", MOVIES.as_bytes()), ("ratings.csv", ratings.as_bytes())];
+        let settings = ReadSettings { max_rejected_percent: max, scale: Some(Scale::Labels), ..Default::default() };
+        read(&memory(&files, &[]), &settings).map_err(|error| error.to_string())
+    };
+    let bad = |what: &str, count: usize| (0..count).map(|n| what.replace('N', &n.to_string())).collect::<String>();
+    for (row, told) in [
+        ("wN,tt1,7\n", "20 of 121 rows (17 %) have a rating that is not on the scale, the first: ratings.csv line 102"),
+        ("wN,tt9,1\n", "rate a movie that is not in the catalogue"),
+        ("wN,tt1\n", "cannot be read"),
+        ("uN,tt1,0\n", "rate a movie a second time, differently"),
+        (",tt1,0\n", "an id that is not valid"),
+    ] {
+        let told_all = with(ids(0, 100) + &bad(row, 20), 5.0).expect_err(row);
+        assert!(told_all.contains(told) && told_all.contains("dataset.max_rejected_percent"), "{told_all}");
+        assert_eq!(with(ids(0, 100) + &bad(row, 20), 50.0).expect("raised").rejected, 20);
+        assert_eq!(with(ids(0, 100) + &bad(row, 5), 5.0).expect("few").rejected, 5);
+    }
+    assert_eq!(with(ids(0, 100) + &bad("uN,tt1,1\n", 20), 5.0).expect("nothing is lost").rejected, 20);
+
+    let movies: String = (0..40).map(|n| format!("m{n},\"[{{'id': 1, \"\n")).collect();
+    let ratings = [
+        ("movies.csv", format!("id,genres\n{movies}")),
+        ("ratings.csv", "user,movie,label\na,m1,1\nb,m1,0\nc,m1,-1\n".to_owned()),
+    ];
+    let told = refused(&ratings.each_ref().map(|(name, text)| (*name, text.as_str())));
+    assert!(told.contains("movies.csv: 40 of 40 rows (100 %) have a cell genre that cannot be read"), "{told}");
+}
+
+#[test]
+fn the_header_does_not_decide_the_scale() {
+    for column in ["rating", "label", "Score"] {
+        let with = |values: [&str; 4]| {
+            let rows: String = values.iter().zip(0..).map(|(v, n)| format!("u{n},tt1,{v}\n")).collect();
+            let reading = read_all(&[("movies.csv", MOVIES), ("ratings.csv", &format!("user,movie,{column}\n{rows}"))]);
+            let reading = reading.expect("one scale");
+            (reading.dataset.label_counts(), reading.read_as.clone(), reading)
+        };
+        let (counts, told, _) = with(["-1", "0", "1", "1"]);
+        assert_eq!((counts, told.contains("read as labels")), ([1, 1, 2], true), "{told}");
+        let (counts, told, reading) = with(["1", "3.5", "4", "5"]);
+        assert_eq!((counts, told.contains("read as stars")), ([1, 1, 2], true), "{told}");
+        assert!(reading.describe().to_string().starts_with(&told), "{told}");
+        let (counts, told, _) = with(["4", "7", "8", "10"]);
+        assert_eq!((counts, told.contains("points from 1 to 10: up to 4")), ([1, 1, 2], true), "{told}");
+        let (counts, told, _) = with(["0", "50", "80", "100"]);
+        assert_eq!((counts, told.contains("points from 0 to 100: up to 40")), ([1, 1, 2], true), "{told}");
+        let (counts, _, reading) = with(["like", "dislike", "like", "like"]);
+        assert_eq!((counts, reading.check_trainable().is_ok()), ([1, 0, 3], true));
+        let (_, _, reading) = with(["like", "like", "like", "like"]);
+        let told = reading.check_trainable().expect_err("one class").to_string();
+        assert!(told.contains("all 4 ratings are a like"), "{told}");
+    }
+    for values in ["0\nu2,tt1,1", "1\nu2,tt1,1", "1\nu2,tt1,3"] {
+        let told =
+            refused(&[("movies.csv", MOVIES), ("ratings.csv", &format!("user,movie,rating\nu1,tt1,{values}\n"))]);
+        assert!(told.contains("dataset.scale") && told.contains("the column rating"), "{told}");
+    }
+}
+
+#[test]
+fn layouts_of_other_tools_give_the_same_dataset() {
+    let movies =
+        "movieId,title,genres\n7,Toy Story (1995),Animation|Comedy\n8,Fawlty Towers (1975-1979),(no genres listed)\n";
+    let ratings = "userId,movieId,rating,timestamp\n1,7,5,9\n1,8,3,9\n2,7,1,9\n";
+    let expected = read_all(&[("movies.csv", movies), ("ratings.csv", ratings)]).expect("valid").dataset;
+    assert_eq!((expected.movies[1].name.as_str(), expected.movies[1].year), ("Fawlty Towers", Some(1975)));
+    let semicolons = |text: &str| text.replace(',', ";");
+    let whole = |text: &str| {
+        let row = |(number, line): (usize, &str)| {
+            format!("{},{line}\n", if number == 0 { String::new() } else { number.to_string() })
+        };
+        text.lines().enumerate().map(row).collect::<String>()
+    };
+    let python =
+        movies.replace("Animation|Comedy", "\"[{'id': 1, 'name': 'Animation'}, {'id': 2, 'name': 'Comedy'}]\"");
+    let floats = ratings.replace("1,7,", "1.0,7.0,").replace("1,8,3", "1.0,8.0,3,0");
+    let floats = floats.replace(",3,0", ",3.0");
+    for (movies, ratings) in [
+        (semicolons(movies), semicolons(ratings).replace(";3;", ";3,0;")),
+        (movies.replace(',', "\t"), ratings.replace(',', "\t")),
+        (whole(movies), whole(ratings)),
+        (python.replace("(no genres listed)", "[]"), ratings.to_owned()),
+        (movies.replace("\n7,", "\n7.0,"), floats),
+        (movies.replace("movieId", "Movie ID"), ratings.replace("userId,movieId", "User-ID,Movie ID")),
+    ] {
+        let reading = read_all(&[("movies.csv", &movies), ("ratings.csv", &ratings)]).expect("valid");
+        assert_eq!(reading.dataset, expected, "{movies}{ratings}");
+        assert_eq!(reading.rejected, 0);
+    }
+    let dat = |text: &str| text.lines().skip(1).map(|line| line.replace(',', "::") + "\n").collect::<String>();
+    let reading = read_all(&[
+        ("movies.dat", &dat(movies)),
+        ("ratings.dat", &dat(ratings)),
+        ("users.dat", "1::F::25::10::48067\n"),
+    ]);
+    let reading = reading.expect("valid");
+    assert_eq!((reading.layout, &reading.dataset.movies), (Layout::MovielensDat, &expected.movies));
+    assert_eq!(reading.dataset.ratings, expected.ratings);
+    assert_eq!(reading.dataset.users[0].attributes["gender"], "F");
+}
+
+#[test]
+fn columns_and_files_that_are_not_read_are_noted() {
+    let movies = "movieId,title,genres,poster\n1,A,B,x\n";
+    let ratings = "userId,movieId,rating,timestamp\n1,1,5,9\n";
+    let reading = read_all(&[("movies.csv", movies), ("ratings.csv", ratings), ("links.csv", "x\n")]).expect("valid");
+    assert_eq!(
+        reading.notes,
+        [
+            "movies.csv: columns not read: \"poster\"",
+            "ratings.csv: columns not read: \"timestamp\"",
+            "folder: files not read: \"links.csv\""
+        ]
+    );
+}
+
+#[test]
+fn the_catalogue_names_trailers_anywhere() {
+    let movies = "id,trailer\nm1,video/a.ts\nm2,/data/b.mp4\nm3,s3://bucket/c d.mkv\nm4,file:///e.webm\nm5,https://h/f.mp4\n\
+                  m6,../g.mp4\nm7,trailers/m1.mp4\nm8,\nm9,ftp://x\nm10,s3://bucket\n";
+    let ratings = "user,movie,label\na,m1,1\na,m2,-1\n";
+    let files = memory(
+        &[("movies.csv", movies.as_bytes()), ("ratings.csv", ratings.as_bytes())],
+        &["trailers/m1.mp4", "trailers/m2.mp4", "trailers/m8.mp4"],
+    );
+    let reading = read(&files, &ReadSettings::default()).expect("valid");
+    let found: Vec<(&str, &str)> = reading.trailers.iter().map(|(id, key)| (id.as_str(), key.as_str())).collect();
+    assert_eq!(
+        found,
+        [
+            ("m1", "video/a.ts"),
+            ("m2", "file:///data/b.mp4"),
+            ("m3", "s3://bucket/c d.mkv"),
+            ("m4", "file:///e.webm"),
+            ("m7", "trailers/m1.mp4"),
+            ("m8", "trailers/m8.mp4"),
+        ]
+    );
+    let told = reasons(&reading).join("\n");
+    for part in [
+        "\"m5\", cell trailer: only paths, file:/// and s3:// are read",
+        "\"m6\", cell trailer: a path outside",
+        "\"m9\", cell trailer: only paths",
+        "\"m10\", cell trailer: not a location: write s3://bucket/key",
+        "\"m2.mp4\": a second trailer of this movie: file:///data/b.mp4 is kept",
+    ] {
+        assert!(told.contains(part), "{part} is not in\n{told}");
+    }
+    assert_eq!(reading.rejected, 5, "{told}");
+}
+
+#[test]
+fn trailers_alone_are_a_catalogue() {
+    for names in [&["a b.mp4", "फिल्म.mkv", "notes.txt"][..], &["trailers/a b.mp4", "trailers/फिल्म.mkv"]]
+    {
+        let reading = read(&memory(&[], names), &ReadSettings::default()).expect("trailers");
+        let ids: Vec<&str> = reading.trailers.keys().map(String::as_str).collect();
+        assert_eq!((ids, reading.layout), (vec!["a b", "फिल्म"], Layout::Trailers));
+        assert_eq!((reading.dataset.movies.len(), reading.dataset.ratings.len(), reading.rejected), (2, 0, 0));
+        assert!(reading.check_trainable().expect_err("no ratings").to_string().contains("no ratings"));
+    }
+}
+
+#[test]
+fn movie_ids_may_be_of_any_script_and_must_be_seen() {
+    let valid = super::readers::reject::is_movie_id;
+    for id in ["tt1", "_x", "a.b-c", "फिल्म 1", "シン・ゴジラ", "Amélie (2001)", "كفرناحوم", "🎬", "don't, look"]
+    {
+        assert!(valid(id), "{id}");
+    }
+    for id in
+        ["", ".x", "-x", "a/b", "a\\b", "a@b", "a\u{202E}b", "a\u{200B}", " a", "a ", "a\tb", "a\u{1b}", "a:b", "a*"]
+    {
+        assert!(!valid(id), "{id:?}");
+    }
+    assert!(valid(&"अ".repeat(60)) && !valid(&"अ".repeat(61)));
+}

@@ -1,0 +1,136 @@
+//! `jhalak compare`: two models on the pairs that both predicted.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use jhalak_common::evaluation::FoldResult;
+use jhalak_common::evaluation::metrics::{self, CellMetrics};
+use jhalak_common::evaluation::paired::{self, Interval};
+use jhalak_common::evaluation::predictions::{self, Row};
+use jhalak_common::process::exit;
+use jhalak_common::settings::Settings;
+use jhalak_common::{Error, Result};
+use serde_json::json;
+
+use crate::console::output::Output;
+use crate::plan::dataset_source;
+
+/// Compare the predictions of two models on the same pairs
+///
+/// Prints the difference of accuracy and log loss over the pairs that both files predict, with 95 % intervals: a
+/// bootstrap over users.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  # Compare two files that `jhalak evaluate --predictions FILE` wrote
+  jhalak compare ensemble.parquet bias.parquet
+  # Compare files of other programs, without actual classes
+  jhalak compare ours.parquet theirs.parquet --dataset .local/demo/dataset")]
+pub struct Compare {
+    /// Predictions of the first model (Parquet)
+    #[arg(value_name = "A")]
+    first: PathBuf,
+    /// Predictions of the second model
+    #[arg(value_name = "B")]
+    second: PathBuf,
+    /// Dataset with the classes of the pairs, for files without the column `actual`
+    #[arg(long, value_name = "DIR", help_heading = "Input")]
+    dataset: Option<String>,
+    /// Seed of the bootstrap
+    ///
+    /// [default: setting evaluate.seed]
+    #[arg(long, help_heading = "Execution")]
+    seed: Option<u64>,
+}
+
+impl Compare {
+    pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
+        let names = [&self.first, &self.second].map(|path| path.display().to_string());
+        let rows = [read_file(&self.first)?, read_file(&self.second)?];
+        let [first, second] = match &self.dataset {
+            Some(url) => {
+                let source = dataset_source::read(url, None, &settings).await?;
+                let dataset = &source.reading.dataset;
+                let of = |i: usize| predictions::matched(&names[i], &rows[i], dataset).map(|found| found.folds);
+                [of(0)?, of(1)?]
+            }
+            None => {
+                let mut ids = Default::default();
+                let mut of = |i: usize| predictions::unmatched(&names[i], &rows[i], &mut ids);
+                [of(0)?, of(1)?]
+            }
+        };
+        check_classes(&names, &first, &second)?;
+        let seed = self.seed.unwrap_or(settings.evaluate.seed);
+        let [a, b] = [first.as_slice().into(), second.as_slice().into()];
+        let Some(difference) = paired::difference(a, b, seed) else {
+            return Err(Error::invalid(format!(
+                "{} and {} predict no pair of user and movie in common: evaluate both on the same dataset",
+                names[0], names[1]
+            )));
+        };
+        let common = &paired::tested_pairs(&first) & &paired::tested_pairs(&second);
+        let figures = [a, b].map(|model| metrics::summarise(&paired::on_pairs(model, &common)));
+        let all = [&first, &second].map(|folds| paired::tested_pairs(folds).len());
+        let mut lines = vec![format!("{} pairs of {} users, predicted by both", difference.pairs, difference.users)];
+        for (letter, ((name, all), of)) in ["A", "B"].iter().zip(names.iter().zip(all).zip(&figures)) {
+            lines.push(format!("{letter} {}: {name} ({all} pairs)", one(of)));
+        }
+        let in_percent = |of: Interval| interval(of, 100.0, 1);
+        lines.push(format!(
+            "A - B  accuracy {} points; {}",
+            in_percent(difference.accuracy),
+            verdict(difference.accuracy)
+        ));
+        lines.push(format!(
+            "       log loss {}; {}",
+            interval(difference.log_loss, 1.0, 3),
+            verdict(difference.log_loss)
+        ));
+        lines.push(format!("95 % intervals, bootstrap over users, seed {seed}"));
+        let answer = json!({
+            "first": names[0], "second": names[1], "difference": difference, "metrics": figures, "seed": seed,
+        });
+        output.print(&answer, &lines.join("\n"))?;
+        Ok(exit::DONE)
+    }
+}
+
+/// Reads a file of predictions.
+pub(super) fn read_file(path: &Path) -> Result<Vec<Row>> {
+    let bytes = std::fs::read(path).map_err(|e| Error::from(e).context(format!("read {}", path.display())))?;
+    predictions::read(&path.display().to_string(), bytes.into())
+}
+
+/// Refuses files that give a pair different classes: they are of different datasets.
+fn check_classes(names: &[String; 2], first: &[FoldResult], second: &[FoldResult]) -> Result<()> {
+    let all = |folds: &[FoldResult]| folds.iter().flat_map(|fold| fold.predictions.clone()).collect::<Vec<_>>();
+    let classes: std::collections::BTreeMap<_, _> =
+        all(first).into_iter().map(|one| ((one.user, one.movie), one.actual)).collect();
+    let differ =
+        |actual: &jhalak_common::dataset::Label, one: &jhalak_common::evaluation::Prediction| *actual != one.actual;
+    let wrong = all(second)
+        .iter()
+        .filter(|one| classes.get(&(one.user, one.movie)).is_some_and(|actual| differ(actual, one)))
+        .count();
+    if wrong == 0 {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{} and {} give {wrong} pairs different classes: they are of different datasets or scales",
+        names[0], names[1]
+    )))
+}
+
+fn one(of: &CellMetrics) -> String {
+    let loss = of.calibration.map_or_else(String::new, |c| format!(", log loss {:.3}", c.log_loss.mean));
+    format!("accuracy {:.1} %, macro F1 {:.1} %{loss}", 100.0 * of.accuracy.mean, 100.0 * of.macro_f1.mean)
+}
+
+fn interval(of: Interval, times: f64, decimals: usize) -> String {
+    let [mean, low, high] = [of.mean, of.low, of.high].map(|x| format!("{:+.decimals$}", times * x));
+    format!("{mean} ({low} to {high})")
+}
+
+fn verdict(of: Interval) -> &'static str {
+    if of.is_told() { "not by chance" } else { "within chance" }
+}

@@ -1,0 +1,83 @@
+//! Datasets as people have them, and predictions that go out and come in.
+
+use std::path::Path;
+use std::process::Command;
+
+use jhalak_tests::dataset::{Made, id};
+use jhalak_tests::programs::{command, files, run};
+
+fn jhalak(store: &Path, dataset: &Path, args: &[&str]) -> jhalak_tests::programs::Ended {
+    run(command("jhalak", store).args(args).arg("--dataset").arg(dataset))
+}
+
+/// A catalogue may name a trailer anywhere; what is no file is left out instead of being waited for.
+#[test]
+fn trailers_alone_are_extracted_wherever_they_are() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (whole, store) = (folder.path().join("whole"), folder.path().join("store"));
+    Made::new(&whole, true);
+    let trailer = |movie: usize| whole.join(format!("trailers/{}.mp4", id(movie)));
+    let data = folder.path().join("data");
+    std::fs::create_dir_all(data.join("more")).expect("a new folder");
+    std::fs::copy(trailer(0), data.join("more/clip.bin")).expect("room on disk");
+    let made = Made { folder: data.clone() };
+    made.write(
+        "movies.csv",
+        &format!("id,trailer\nफिल्म 1,more/clip.bin\nm2,{}\nm3,gone.mp4\nm4,pipe\n", trailer(1).display()),
+    );
+    assert!(Command::new("mkfifo").arg(data.join("pipe")).status().expect("mkfifo").success());
+    std::fs::create_dir(data.join("trailers")).expect("a new folder");
+    std::os::unix::fs::symlink("/nowhere", data.join("trailers/m5.mp4")).expect("a link");
+
+    let check = jhalak(&store, &data, &["dataset", "check"]);
+    assert_eq!(check.code, Some(3), "{}", check.err);
+    for told in
+        ["no ratings: trailers are extracted", "movie m3, \"gone.mp4\"", "a pipe, not a file", "3 left out in all"]
+    {
+        assert!(check.out.contains(told), "{told} is missing in:\n{}", check.out);
+    }
+    let ended = jhalak(&store, &data, &["run"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let made: Vec<String> = files(&store).into_keys().filter(|key| key.ends_with("keyframes.tar")).collect();
+    assert_eq!(made.len(), 2, "{made:?}");
+    assert!(made.iter().any(|key| key.contains("/फिल्म 1@")), "{made:?}");
+    let fit = jhalak(&store, &data, &["fit"]);
+    assert!(fit.code == Some(3) && fit.err.contains("no ratings"), "{}", fit.err);
+}
+
+/// Predictions that are written are judged as they were measured, and compared with themselves.
+#[test]
+fn predictions_go_out_and_come_in_with_ids() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (data, store) = (folder.path().join("data"), folder.path().join("store"));
+    Made::new(&data, false);
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let json = |args: &[&str]| {
+        let ended = jhalak(&store, &data, args);
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        serde_json::from_str::<serde_json::Value>(&ended.out).expect("JSON")
+    };
+    let evaluate = |model: &str, out: &str| json(&["evaluate", "--model", model, "--json", "--predictions", out]);
+    let (bias, majority) = (file("bias.parquet"), file("majority.parquet"));
+    let measured = evaluate("bias", &bias);
+    evaluate("majority", &majority);
+    let scored = json(&["evaluate", "--json", "--score", &bias]);
+    for figure in ["accuracy", "macro_f1", "calibration"] {
+        assert_eq!(scored["metrics"][figure], measured[figure], "{figure}");
+    }
+    let compare = |a: &str, b: &str| {
+        let ended = run(command("jhalak", &store).args(["compare", a, b, "--json"]));
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        serde_json::from_str::<serde_json::Value>(&ended.out).expect("JSON")
+    };
+    let same = compare(&bias, &bias);
+    assert_eq!(
+        (&same["difference"]["accuracy"]["low"], &same["difference"]["accuracy"]["high"]),
+        (&0.0.into(), &0.0.into())
+    );
+    let other = compare(&bias, &majority);
+    assert_eq!(other["difference"]["pairs"], same["difference"]["pairs"]);
+    let gap = other["metrics"][0]["accuracy"]["mean"].as_f64().expect("a number")
+        - other["metrics"][1]["accuracy"]["mean"].as_f64().expect("a number");
+    assert!((other["difference"]["accuracy"]["mean"].as_f64().expect("a number") - gap).abs() < 0.02);
+}
