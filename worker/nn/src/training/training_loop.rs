@@ -117,11 +117,11 @@ pub fn fit_resumed(
         if resume.is_enabled() {
             let progress = (epoch + 1, best.loss, &history, ended);
             unsaved = checkpoint::encode(model, &optimizer, &best.weights, &fingerprint, progress);
-            if resume.due() || (ended && kept) {
-                if let Some(state) = unsaved.take() {
-                    resume.keep(stage, state);
-                    kept = true;
-                }
+            if (resume.due() || (ended && kept))
+                && let Some(state) = unsaved.take()
+            {
+                resume.keep(stage, state);
+                kept = true;
             }
         }
     }
