@@ -177,6 +177,8 @@ impl Extraction<'_> {
             let objects = params.objects.ok_or_else(|| Error::bug("keyframes without objects need no detector"))?;
             let model = models.by_checksum(&sha256, &[Role::Detector], |m| objects.fits(m, models.inference()))?;
             let detector = ObjectDetector::open(models, model)?;
+            // The file may name other classes than its entry lets one expect.
+            detector.check_for_scenes()?;
             // Objects below the thresholds do not count: the detector need not report them.
             Ok(detector.with(Thresholds { score: objects.confidence, overlap: objects.detector.nms }))
         })

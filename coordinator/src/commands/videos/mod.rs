@@ -4,4 +4,4 @@ pub(super) mod detect;
 pub(super) mod embed;
 pub(super) mod keyframes;
 pub(super) mod scenes;
-mod video_args;
+pub(super) mod video_args;

@@ -15,7 +15,7 @@ use jhalak_worker::scratch::{JobFolder, Scratch};
 use crate::console::output::Output;
 
 /// A decoded video.
-pub(super) struct Decoded {
+pub(in crate::commands) struct Decoded {
     /// What was found and written.
     pub report: DecodeReport,
     /// Holds the outputs; removed when dropped.
@@ -24,7 +24,7 @@ pub(super) struct Decoded {
 }
 
 /// The code that receives pictures during a decode.
-pub(super) enum Hook {
+pub(in crate::commands) enum Hook {
     /// No hook: the decode writes files only.
     None,
     /// The detector that scene-object keyframes need.
@@ -34,7 +34,7 @@ pub(super) enum Hook {
 }
 
 /// Decodes `video` as `ask` says. Interrupted, it leaves nothing behind.
-pub(super) async fn decode(
+pub(in crate::commands) async fn decode(
     video: &Path,
     settings: &Settings,
     ask: impl FnOnce(&mut DecodeRequest),
@@ -59,7 +59,7 @@ pub(super) async fn decode(
 }
 
 /// Checks that `video` is a readable regular file, so that a wrong path gets a clear error before any decoding.
-pub(super) fn check(video: &Path) -> Result<()> {
+pub(in crate::commands) fn check(video: &Path) -> Result<()> {
     let shown = video.display();
     let is_address = video.to_str().and_then(|name| name.split_once("://")).is_some_and(|(scheme, _)| {
         !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
