@@ -7,7 +7,10 @@ use super::reject::{excerpt, is_movie_id};
 
 /// File extensions of trailers, in lower or upper case. The contents are checked when a trailer is
 /// opened.
-pub const TRAILER_EXTENSIONS: [&str; 8] = ["mp4", "webm", "mkv", "mov", "avi", "mpg", "mpeg", "m4v"];
+pub const TRAILER_EXTENSIONS: [&str; 29] = [
+    "mp4", "webm", "mkv", "mov", "avi", "mpg", "mpeg", "m4v", "ts", "m2ts", "mts", "ogv", "ogg", "flv", "f4v", "wmv",
+    "asf", "3gp", "3g2", "mxf", "vob", "m2v", "dv", "rm", "rmvb", "nut", "gif", "apng", "y4m",
+];
 
 /// Assigns the trailers among `names`, which are sorted, so that the first of two for one movie is
 /// always the same file.

@@ -124,6 +124,9 @@ pub(super) fn report_decode(video: &Path, report: &DecodeReport, found: &str, ou
         video_info.width,
         video_info.height
     ));
+    if video_info.rate_varies && !report.is_picture {
+        output.progress.say("the frame rate varies: times from frame numbers at the average rate are not those shown");
+    }
     if let Outcome::Short { reason } = &report.outcome {
         output.progress.say(&format!("cut short: {reason}"));
     }
