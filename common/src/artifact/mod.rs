@@ -116,8 +116,9 @@ impl ArtifactKind {
             ArtifactKind::Objects => 2,
             // 2: a model that takes the whole sound at once also gets its last samples.
             ArtifactKind::AudioEmbedding => 2,
-            // 2: keyframes decoded by libjpeg-turbo and resized as Pillow does.
-            ArtifactKind::VideoEmbedding => 2,
+            // 2: keyframes decoded by libjpeg-turbo and resized as Pillow does. 3: without keyframes,
+            // the vector of a clip of zeros.
+            ArtifactKind::VideoEmbedding => 3,
             // 2: dislikes are repeated at most up to the count of the rarer other class.
             ArtifactKind::Cell => 2,
             // 3: the card for people calls the stacked model ensemble.

@@ -233,10 +233,11 @@ impl Extraction<'_> {
             video::embed(&keyframes, model, models.session(model)?.as_ref())
         })
         .await?;
-        let Some(embedded) = embedded else {
-            return Ok((Vec::new(), json!({ "dim": 0, "frames": 0, "without": "there is no keyframe" })));
-        };
-        let facts = json!({ "dim": embedded.mean.len(), "frames": embedded.seen });
+        let mut facts = json!({ "dim": embedded.mean.len(), "frames": embedded.seen });
+        if embedded.seen == 0 {
+            facts["zero_clip"] =
+                "no keyframe was chosen: the vector is that of a clip of zeros, as in the paper".into();
+        }
         let bytes = embedding_file::encode(&embedded.mean, embedded.frames.as_deref())?;
         Ok((vec![(embedding_file::FILE, Body::Bytes(bytes))], facts))
     }
