@@ -19,8 +19,9 @@ use jhalak_onnx::message::{
 };
 use prost::Message;
 
-/// Element type of int32 tensors.
+/// Element types of integers.
 const INT32: i32 = 6;
+const INT64: i32 = 7;
 
 /// Returns settings with models in `folder`; prints why the test is skipped without ONNX Runtime.
 fn settings(folder: &Path, registry: Option<PathBuf>) -> Option<Settings> {
@@ -115,8 +116,10 @@ const NAMES: (&str, &str) = ("names", "{0: 'a', 1: 'b', 2: \"c's\"}");
 const CENTRE: [f32; 4] = [48.0, 48.0, 24.0, 36.0];
 const EDGES: [f32; 4] = [36.0, 30.0, 60.0, 66.0];
 
-/// The layouts that are read: name, outputs, metadata, and the entry's detector section.
-fn layouts() -> Vec<(&'static str, Vec<Fixed>, Vec<(&'static str, &'static str)>, &'static str)> {
+/// A layout that is read: name, outputs, metadata, and the entry's detector section.
+type Form = (&'static str, Vec<Fixed>, Vec<(&'static str, &'static str)>, &'static str);
+
+fn layouts() -> Vec<Form> {
     let share = |edges: [f32; 4]| edges.map(|edge| edge / 96.0);
     let other = [10.0, 10.0, 8.0, 8.0];
     let list = |first: &[f32], other: &[f32], boxes| rows(boxes, first, other);
@@ -300,7 +303,7 @@ fn files_that_cannot_be_read_one_way_are_refused_with_the_way_out() {
             of("pose").1,
             of("pose").2,
             "decode = \"yolov8\", labels = \"coco\"",
-            &["51 that are not read", "names 1 class (b)"],
+            &["detector.labels is `coco`", "names 1 class (b)"],
         ),
         (of("efficient-nms").1, vec![NAMES], "decode = \"yolov8\"", &["looks like `efficient-nms`"]),
         (of("yolo-nas").1, vec![NAMES], "decode = \"yolov8\"", &["looks like `yolo-nas`"]),
@@ -322,6 +325,42 @@ fn files_that_cannot_be_read_one_way_are_refused_with_the_way_out() {
         let error = error.unwrap_or_else(|| panic!("{detector} with {metadata:?} was taken")).chain();
         assert!(words.iter().all(|word| error.contains(word)), "{detector}: {error}");
     }
+}
+
+#[test]
+fn newer_files_and_attention_masks_are_refused_with_the_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = folder.path().join("models.toml");
+    let Some(settings) = settings(folder.path(), Some(registry.clone())) else { return };
+    let vectors = fixed("vectors", &[1, 10, 4], vec![0.0; 40]);
+    let mut model = Model::decode(&file(&[vectors], &[])[..]).unwrap();
+    let refused = |model: &Model| {
+        let bytes = model.encode_to_vec();
+        std::fs::write(folder.path().join("sound.onnx"), &bytes).unwrap();
+        let entry = format!(
+            "version = 1\n[[model]]\nname = \"sound\"\nrole = \"audio-embedding\"\nfile = \"sound.onnx\"\nsha256 = \"{}\"\n\
+             waveform = {{ sample_rate_hz = 16000, frame_samples = 400, hop_samples = 320 }}\n",
+            jhalak_common::hash::of_bytes(&bytes)
+        );
+        std::fs::write(&registry, entry).unwrap();
+        let registry = Registry::load(settings.models.registry.as_deref()).unwrap();
+        let entry = registry.models[0].clone();
+        Models::open(&settings, registry).unwrap().session(&entry).err().map(|e| e.chain()).unwrap_or_default()
+    };
+    let graph = model.graph.as_mut().unwrap();
+    graph.input.push(value("attention_mask", INT64, &[1, 3]));
+    let error = refused(&model);
+    for words in ["`attention_mask`", "nothing here is padded", "first input alone"] {
+        assert!(error.contains(words), "{error}");
+    }
+    model.ir_version = 99;
+    let error = refused(&model);
+    for words in ["IR version 99", "takes up to", "m.ir_version = ", "models.onnxruntime"] {
+        assert!(error.contains(words), "{error}");
+    }
+    (model.ir_version, model.opset_import[0].version) = (IR_VERSION, 999);
+    let error = refused(&model);
+    assert!(error.contains("opset 999") && error.contains("opset_version=17"), "{error}");
 }
 
 /// The folder of a case in ../shared/cases; prints why the test is skipped if it is missing.

@@ -66,7 +66,7 @@ fn the_same_packets_give_the_same_frames_in_every_container() {
     for (name, extension, arguments) in sources {
         let source = made(files.path(), &format!("{name}.{extension}"), &arguments);
         let mut all = vec![source.clone()];
-        for (container, more) in [("mp4", ""), ("mkv", ""), ("avi", ""), ("ts", ""), ("flv", "-an"), ("nut", "")] {
+        for (container, more) in [("mp4", ""), ("mkv", ""), ("avi", ""), ("ts", ""), ("flv", "-an")] {
             let takes = container != "flv" || name.starts_with("h264");
             let annex_b = name.starts_with("h264") && container == "avi";
             let more = if annex_b { "-bsf:v h264_mp4toannexb" } else { more };
@@ -84,7 +84,8 @@ fn the_same_packets_give_the_same_frames_in_every_container() {
                 let (sought, ..) = seen(video, position, false);
                 assert_eq!(sought.keyframes, expected.keyframes, "{}", video.display());
                 let (list, first) = (list.unwrap(), &report.keyframes[0]);
-                assert!(!list.rate_varies && list.shown_s[0][0] == 0.0 && first.time_s == 0.0, "{}", video.display());
+                assert!(!list.rate_varies && list.shown_s[0][0] == 0.0, "{}", video.display());
+                assert!(position == Position::Middle || first.time_s == 0.0, "{}: {first:?}", video.display());
                 assert!((report.video.duration_s - real).abs() < 0.005, "{}: {report:?}", video.display());
             }
         }

@@ -51,7 +51,7 @@ enum Action {
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
-    /// Look at the ONNX file of a detector and print its entry for models.toml
+    /// Recognise the ONNX file of a detector and print its entry
     ///
     /// Recognises the layout of the output from the file's shapes and metadata, tries it on a picture, and prints an
     /// entry to copy. Nothing is changed or copied.

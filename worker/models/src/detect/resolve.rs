@@ -62,15 +62,17 @@ pub(super) fn resolve(
                 return done(how.clone(), fit(how)?, Vec::new());
             }
             let remove = "remove detector.labels to use those of the file";
-            let rest = fit(how).map_err(|e| Error::invalid(format!("{e}; {}: {remove}", listed(names))))?;
-            let count = stated.count();
-            if fit(&of_file).is_ok() && (count != names.len() || matches!(stated, Labels::Named(_))) {
+            let (count, fits_file) = (stated.count(), fit(&of_file).is_ok());
+            let rest = fit(how);
+            let is_certain = rest.is_err() || count != names.len() || matches!(stated, Labels::Named(_));
+            if fits_file && is_certain {
                 let stated = if stated.is_coco() { "`coco`".into() } else { format!("{count} names") };
                 return Err(Error::invalid(format!(
-                    "detector.labels is {stated}, but {}: {remove}, or list the names of all its classes",
+                    "detector.labels is {stated}, but {}, as its output does: {remove}, or list the names of all its classes",
                     listed(names)
                 )));
             }
+            let rest = rest.map_err(|e| Error::invalid(format!("{e}; {}", listed(names))))?;
             let note = format!("{}, and detector.labels differs: the labels of the entry are used", listed(names));
             done(how.clone(), rest, vec![note])
         }
@@ -194,6 +196,7 @@ mod tests {
             ("decode = \"end-to-end\"\nlabels = [\"x\"]", &[THREE], &[1, 300, 6], "detector.labels is 1 names, but"),
             ("decode = \"end-to-end\"\nlabels = \"coco\"", &[THREE], &[1, 300, 6], "detector.labels is `coco`, but"),
             ("decode = \"yolov8\"\nlabels = [\"x\"]", &[THREE], &[1, 7, 8_400], "remove detector.labels"),
+            ("decode = \"yolov8\"\nlabels = [\"x\"]", &[THREE], &[1, 9, 8_400], "names 3 classes (a, b, c)"),
             ("decode = \"yolov8\"\ntask = \"pose\"", &[("task", "detect")], &[1, 84, 8_400], "detector.task is pose"),
             ("decode = \"yolov8\"", &[("names", "many")], &[1, 84, 8_400], "cannot be read"),
         ] {
