@@ -19,7 +19,7 @@ use crate::scenes::score::FrameScorer;
 /// Scores frames for the scene list and for both scene strategies.
 pub struct ScenePass<'a> {
     scorer: FrameScorer,
-    seconds_per_tick: f64,
+    track: VideoTrack,
     recorder: Option<SceneRecorder>,
     middle: Option<SceneMiddle>,
     object: Option<SceneObject<'a>>,
@@ -57,7 +57,7 @@ impl<'a> ScenePass<'a> {
         };
         Ok(Some(Self {
             scorer: FrameScorer::new(track.opencv_orientation),
-            seconds_per_tick: track.seconds(1),
+            track: track.clone(),
             recorder: request.scenes.as_ref().map(|settings| SceneRecorder::new(file, fps, settings)),
             middle: request.scene_middle.as_ref().map(|settings| SceneMiddle::new(settings, &store)),
             object,
@@ -68,7 +68,7 @@ impl<'a> ScenePass<'a> {
     pub fn show(&mut self, decoded: &DecodedFrame, coded: (u32, u32)) -> Result<(), MediaError> {
         let score = self.scorer.score(&decoded.frame, coded)?;
         if let Some(recorder) = &mut self.recorder {
-            recorder.push(score, self.seconds_per_tick * decoded.ticks as f64);
+            recorder.push(score, self.track.seconds(decoded.ticks));
         }
         if let Some(middle) = &mut self.middle {
             middle.show(decoded, score)?;
