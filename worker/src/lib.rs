@@ -22,6 +22,6 @@ mod running_jobs;
 pub mod scratch;
 
 pub use jhalak_media as media;
-pub use jhalak_models::{detect, embed, inference};
+pub use jhalak_models::{detect, embed, inference, onnx};
 pub use jhalak_nn as nn;
 pub use jhalak_recommend as recommend;

@@ -12,6 +12,7 @@ use jhalak_common::process::{exit, forbid_core_dumps, shutdown};
 use jhalak_common::queue::{self, Queue, WorkKind};
 use jhalak_common::settings::{Settings, has_password, redact_url};
 use jhalak_common::{Error, ErrorKind, Result, store};
+use jhalak_worker::detect::trial;
 use jhalak_worker::heartbeat::State;
 use jhalak_worker::inference::Models;
 use jhalak_worker::job_loop::{Worker, WorkerLimits};
@@ -237,7 +238,7 @@ async fn work(settings: Settings, kinds: &[WorkKind], limits: WorkerLimits) -> R
     let models = if kinds.contains(&WorkKind::Extract) {
         let registry = Registry::load(settings.models.registry.as_deref())?;
         let models = Models::open(&settings, registry)?;
-        models.load_chosen(&settings)?;
+        trial::try_chosen(&models, &settings)?;
         Some(models)
     } else {
         None

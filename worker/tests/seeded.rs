@@ -196,7 +196,7 @@ fn clips_are_laid_out_as_the_entry_says_and_missing_frames_are_zero() {
         let model = named(&models, name);
         video::embed(&keyframes(frames, padding), model, &models.session(model).unwrap()).unwrap()
     };
-    let embed = |name: &str, frames: usize| embed_padded(name, frames, 0).unwrap();
+    let embed = |name: &str, frames: usize| embed_padded(name, frames, 0);
     let (time, channel) = ("seeded-tiny-timesformer-k600", "seeded-tiny-timesformer-k600-ncthw");
     for frames in [1, 3, 4, 6] {
         let (one, other) = (embed(time, frames), embed(channel, frames));
@@ -208,8 +208,15 @@ fn clips_are_laid_out_as_the_entry_says_and_missing_frames_are_zero() {
     // Each picture alone, then the mean.
     let each = embed("seeded-tiny-resnet50", 3);
     for name in [time, "seeded-tiny-resnet50"] {
-        assert_eq!(embed_padded(name, 3, 1).unwrap().mean, embed(name, 3).mean, "{name}: padding is not a picture");
-        assert_eq!(embed_padded(name, 0, 4), None, "{name}: nothing but padding");
+        assert_eq!(embed_padded(name, 3, 1).mean, embed(name, 3).mean, "{name}: padding is not a picture");
+        let zeros = embed_padded(name, 0, 4);
+        assert_eq!((zeros.seen, zeros.mean.len()), (0, embed(name, 3).mean.len()), "{name}: a clip of zeros");
+        let zero = named(&models, name).picture.clone().unwrap();
+        let clip = named(&models, name).clip.as_ref().map_or(vec![1, 3], |clip| clip.clip_shape(&zero)[..3].to_vec());
+        let shape: Vec<usize> = clip.into_iter().chain([zero.height as usize, zero.width as usize]).collect();
+        let data = vec![0.0; shape.iter().product()];
+        let session = models.session(named(&models, name)).unwrap();
+        assert_eq!(zeros.mean, session.run(Tensor { shape, data }).unwrap().data, "{name}");
     }
     assert_eq!((each.seen, each.mean.len(), each.frames.unwrap().len()), (3, 2_048, 3 * 2_048));
 }

@@ -106,12 +106,19 @@ impl ArtifactKind {
     /// other bytes, so that older artifacts count as missing.
     pub fn contract(self) -> u32 {
         match self {
-            // 2: JPEG from an encoder of this program. 3: JPEG from libjpeg-turbo.
-            ArtifactKind::Keyframes => 3,
+            // 2: JPEG from an encoder of this program. 3: JPEG from libjpeg-turbo. 4: times from the
+            // first frame shown, spread over the length that the packets show; detectors held to
+            // what their files state.
+            ArtifactKind::Keyframes => 4,
+            // 2: real times in addition to PySceneDetect's.
+            ArtifactKind::Scenes => 2,
+            // 2: times from the first frame shown; detectors held to what their files state.
+            ArtifactKind::Objects => 2,
             // 2: a model that takes the whole sound at once also gets its last samples.
             ArtifactKind::AudioEmbedding => 2,
-            // 2: keyframes decoded by libjpeg-turbo and resized as Pillow does.
-            ArtifactKind::VideoEmbedding => 2,
+            // 2: keyframes decoded by libjpeg-turbo and resized as Pillow does. 3: without keyframes,
+            // the vector of a clip of zeros.
+            ArtifactKind::VideoEmbedding => 3,
             // 2: dislikes are repeated at most up to the count of the rarer other class.
             ArtifactKind::Cell => 2,
             // 3: the card for people calls the stacked model ensemble.

@@ -11,8 +11,15 @@ use crate::error::{Error, Result};
 pub struct DetectorOutput {
     /// The output layout.
     pub decode: Decode,
-    /// The names of the classes, in the model's order.
-    #[serde(default, skip_serializing_if = "Labels::is_coco")]
+    /// The unit of the boxes. Default: shares for `rt-detr`, pixels for all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boxes: Option<BoxUnit>,
+    /// The task that the file was exported for. Default: the file's metadata or shapes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<DetectorTask>,
+    /// The names of the classes, in the model's order. Default: those of the file's metadata, else
+    /// COCO's.
+    #[serde(default, skip_serializing_if = "Labels::is_unstated")]
     pub labels: Labels,
     /// Pixels of the input from one grid cell to the next, for each grid in the order of the
     /// output; for layouts with grids.
@@ -45,6 +52,10 @@ pub enum Decode {
     /// Box, one score per class. YOLOv8, YOLOv9, YOLO11, YOLO12 exports: 1 x 84 x 8400.
     #[serde(alias = "yolov9", alias = "yolo11", alias = "yolo12")]
     Yolov8,
+    /// As `yolov8` in rows, without NMS; boxes are shares of the input. RT-DETR as Ultralytics
+    /// exports it: 1 x 300 x 84.
+    #[serde(alias = "rtdetr")]
+    RtDetr,
     /// As `yolov5`, boxes relative to their cell: (xy + cell) x stride, exp(wh) x stride. YOLOX
     /// exports: 1 x 3549 x 85.
     Yolox,
@@ -56,7 +67,57 @@ pub enum Decode {
     /// Left, top, right, bottom, score, class, after NMS. YOLOv10, YOLO26, exports with NMS
     /// included: 1 x 300 x 6. Rows of seven are picture, left, top, right, bottom, class, score, as
     /// YOLOv7 exports them.
+    #[serde(alias = "yolov10", alias = "yolo26")]
     EndToEnd,
+    /// Two outputs: left, top, right, bottom (1 x 8400 x 4), and one score per class
+    /// (1 x 8400 x 80). YOLO-NAS.
+    YoloNas,
+    /// Four outputs, after NMS: number of boxes (1 x 1), left, top, right, bottom (1 x 100 x 4),
+    /// scores (1 x 100) and classes (1 x 100). TensorRT's EfficientNMS plugin and its ONNX twins.
+    EfficientNms,
+}
+
+/// The unit of a detector's boxes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BoxUnit {
+    /// Pixels of the input.
+    Pixels,
+    /// Shares of the input's width and height, 0 to 1.
+    Shares,
+}
+
+impl BoxUnit {
+    /// Returns the name used in the registry.
+    pub fn name(self) -> &'static str {
+        match self {
+            BoxUnit::Pixels => "pixels",
+            BoxUnit::Shares => "shares",
+        }
+    }
+}
+
+/// The task that a detector's file was exported for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DetectorTask {
+    /// Boxes alone.
+    Detect,
+    /// Boxes and, after the scores, keypoints, which are ignored.
+    Pose,
+    /// Boxes and, after the scores, coefficients of masks, which are ignored.
+    Segment,
+}
+
+impl DetectorTask {
+    /// Returns the name used in the registry.
+    pub fn name(self) -> &'static str {
+        match self {
+            DetectorTask::Detect => "detect",
+            DetectorTask::Pose => "pose",
+            DetectorTask::Segment => "segment",
+        }
+    }
 }
 
 impl Decode {
@@ -69,7 +130,15 @@ impl Decode {
             Decode::YoloxDecoded => "yolox-decoded",
             Decode::Nanodet => "nanodet",
             Decode::EndToEnd => "end-to-end",
+            Decode::RtDetr => "rt-detr",
+            Decode::YoloNas => "yolo-nas",
+            Decode::EfficientNms => "efficient-nms",
         }
+    }
+
+    /// Whether the boxes are final: no NMS follows.
+    pub fn is_final(self) -> bool {
+        matches!(self, Decode::EndToEnd | Decode::RtDetr | Decode::EfficientNms)
     }
 
     /// Whether the output's rows are the cells of grids, so that their number follows from the
@@ -80,26 +149,28 @@ impl Decode {
 }
 
 /// The names of a detector's classes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Labels {
+    /// Not stated: those of the file's metadata, else COCO's.
+    #[default]
+    Unstated,
     /// A known set of names: `coco`.
     Named(String),
     /// A list of names.
     List(Vec<String>),
 }
 
-impl Default for Labels {
-    fn default() -> Self {
-        Labels::Named("coco".into())
-    }
-}
-
 impl Labels {
-    /// Whether these are COCO's.
+    /// Whether the entry states none.
+    pub fn is_unstated(&self) -> bool {
+        *self == Labels::Unstated
+    }
+
+    /// Whether these are COCO's, as far as the entry says.
     pub fn is_coco(&self) -> bool {
         match self {
-            Labels::Named(_) => true,
+            Labels::Unstated | Labels::Named(_) => true,
             Labels::List(names) => names.iter().eq(COCO.iter()),
         }
     }
@@ -107,7 +178,7 @@ impl Labels {
     /// Returns their number.
     pub fn count(&self) -> usize {
         match self {
-            Labels::Named(_) => COCO.len(),
+            Labels::Unstated | Labels::Named(_) => COCO.len(),
             Labels::List(names) => names.len(),
         }
     }
@@ -115,7 +186,7 @@ impl Labels {
     /// Returns the name of `class`, or its number if it has no name.
     pub fn name(&self, class: usize) -> String {
         let name = match self {
-            Labels::Named(_) => COCO.get(class).copied(),
+            Labels::Unstated | Labels::Named(_) => COCO.get(class).copied(),
             Labels::List(names) => names.get(class).map(String::as_str),
         };
         name.map_or_else(|| class.to_string(), str::to_owned)
@@ -135,6 +206,12 @@ impl DetectorOutput {
                 require((1..=10_000).contains(&labels.count()), "detector.labels must hold 1 to 10000 names".into())?
             }
         }
+        if self.decode.has_grids() && self.boxes == Some(BoxUnit::Shares) {
+            return Err(Error::invalid(format!(
+                "detector.boxes is `shares`, but boxes of `{}` are relative to cells: remove detector.boxes",
+                self.decode.name()
+            )));
+        }
         let share = |value: f32| (0.0..=1.0).contains(&value);
         require(share(self.threshold), format!("detector.threshold is {} and must be 0 to 1", self.threshold))?;
         require(share(self.nms), format!("detector.nms is {} and must be 0 to 1", self.nms))?;
@@ -147,6 +224,12 @@ impl DetectorOutput {
             (1..=16).contains(&self.strides.len()) && self.strides.iter().all(|s| (1..=1024).contains(s)),
             format!("detector.strides is {:?} and must be 1 to 16 numbers from 1 to 1024", self.strides),
         )
+    }
+
+    /// Returns the unit of the boxes.
+    pub fn box_unit(&self) -> BoxUnit {
+        let usual = if self.decode == Decode::RtDetr { BoxUnit::Shares } else { BoxUnit::Pixels };
+        self.boxes.unwrap_or(usual)
     }
 
     /// Returns the number of cells of all grids over an input of this size.

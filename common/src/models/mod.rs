@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::hash::Hash;
 
 pub use coco::COCO;
-pub use detector::{Decode, DetectorOutput, Labels};
+pub use detector::{BoxUnit, Decode, DetectorOutput, DetectorTask, Labels};
 pub use embedder::{ClipInput, ClipLayout, Normalise, WaveformInput};
 use input::within;
 pub use input::{Channels, Filter, Layout, PictureInput, Resize, SoundInput, WindowInput};

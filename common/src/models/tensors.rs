@@ -62,6 +62,10 @@ pub enum NumberKind {
     Float32,
     /// IEEE half precision.
     Float16,
+    /// 32-bit integers; outputs of detectors only.
+    Int32,
+    /// 64-bit integers; outputs of detectors only.
+    Int64,
 }
 
 impl NumberKind {
@@ -70,6 +74,8 @@ impl NumberKind {
         match self {
             NumberKind::Float32 => "float32",
             NumberKind::Float16 => "float16",
+            NumberKind::Int32 => "int32",
+            NumberKind::Int64 => "int64",
         }
     }
 }

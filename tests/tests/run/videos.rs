@@ -44,12 +44,14 @@ fn scenes_are_printed_as_json_in_the_fixed_shape_and_as_csv() {
     assert_eq!(told["file"], video.display().to_string());
     assert_eq!(told["scores"].as_array().map(Vec::len), Some(150));
     assert_eq!(told["outcome"]["state"], "complete");
+    assert_eq!(told["shown_s"], serde_json::json!([[0.0, 1.4], [1.4, 2.8], [2.8, 4.2], [4.2, 6.0]]));
+    assert_eq!(told["rate_varies"], false);
 
     let csv = run(jhalak(folder.path()).args(["scenes", "--min-scene-len", "20", "--threshold", "20"]).arg(&video));
     let lines: Vec<&str> = csv.out.lines().collect();
     assert_eq!(lines[0], "Timecode List:,00:00:01.400,00:00:02.800,00:00:04.200", "{}", csv.out);
     assert!(lines[1].starts_with("Scene Number,Start Frame,Start Timecode"));
-    assert_eq!(lines[3], "2,36,00:00:01.400,1.400,70,00:00:02.800,2.800,35,00:00:01.400,1.400");
+    assert_eq!(lines[3], "2,36,00:00:01.400,1.400,70,00:00:02.800,2.800,35,00:00:01.400,1.400,1.400,2.800,1.400");
 }
 
 #[test]

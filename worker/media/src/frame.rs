@@ -9,7 +9,7 @@ use std::rc::Rc;
 pub struct DecodedFrame {
     /// 0-based number in presentation order.
     pub number: u64,
-    /// Presentation time in ticks of the stream's time base, from the start of the stream.
+    /// Presentation time in ticks of the stream's time base, from the first frame.
     pub ticks: i64,
     /// The frame as stored: not rotated, in its own pixel format.
     pub frame: Rc<frame::Video>,
@@ -52,4 +52,9 @@ pub trait FrameSink {
     /// Ticks at which the last frame ends; none before the first frame and for sinks that do not
     /// track time.
     fn end(&self) -> Option<i64>;
+
+    /// Ticks from the start of the stream to the first frame.
+    fn lead(&self) -> i64 {
+        0
+    }
 }

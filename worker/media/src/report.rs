@@ -80,13 +80,16 @@ pub struct VideoInfo {
     pub height: u32,
     /// Average frames per second, 0 if unknown.
     pub fps: f64,
-    /// Seconds that the keyframes are spread over: the declared duration, or the real one if the
-    /// two differ much.
+    /// Seconds from the first frame to the end of the last one, as the packets show; keyframes are
+    /// spread over them.
     pub duration_s: f64,
     /// Declared duration in seconds, if there is one.
     pub announced_s: Option<f64>,
     /// Frames in the video; absent if the video was not decoded.
     pub frames: Option<u64>,
+    /// Whether the frame rate varies: `fps` is an average, and frame numbers are not times.
+    #[serde(default)]
+    pub rate_varies: bool,
 }
 
 /// Whether a file was read to its declared end.
@@ -109,9 +112,9 @@ pub struct Keyframe {
     pub index: u32,
     /// 0-based number of the frame in presentation order.
     pub frame: u64,
-    /// Target time in seconds from the start of the video stream.
+    /// Target time in seconds from the first frame of the video.
     pub target_s: f64,
-    /// Presentation time in seconds from the start of the video stream.
+    /// Presentation time in seconds from the first frame of the video.
     pub time_s: f64,
     /// Its JPEG in the archive.
     pub file: String,

@@ -14,3 +14,5 @@ pub mod detect;
 pub mod embed;
 pub mod inference;
 mod resize_filter;
+
+pub use jhalak_onnx as onnx;

@@ -177,6 +177,8 @@ impl Extraction<'_> {
             let objects = params.objects.ok_or_else(|| Error::bug("keyframes without objects need no detector"))?;
             let model = models.by_checksum(&sha256, &[Role::Detector], |m| objects.fits(m, models.inference()))?;
             let detector = ObjectDetector::open(models, model)?;
+            // The file may name other classes than its entry lets one expect.
+            detector.check_for_scenes()?;
             // Objects below the thresholds do not count: the detector need not report them.
             Ok(detector.with(Thresholds { score: objects.confidence, overlap: objects.detector.nms }))
         })
@@ -231,10 +233,11 @@ impl Extraction<'_> {
             video::embed(&keyframes, model, models.session(model)?.as_ref())
         })
         .await?;
-        let Some(embedded) = embedded else {
-            return Ok((Vec::new(), json!({ "dim": 0, "frames": 0, "without": "there is no keyframe" })));
-        };
-        let facts = json!({ "dim": embedded.mean.len(), "frames": embedded.seen });
+        let mut facts = json!({ "dim": embedded.mean.len(), "frames": embedded.seen });
+        if embedded.seen == 0 {
+            facts["zero_clip"] =
+                "no keyframe was chosen: the vector is that of a clip of zeros, as in the paper".into();
+        }
         let bytes = embedding_file::encode(&embedded.mean, embedded.frames.as_deref())?;
         Ok((vec![(embedding_file::FILE, Body::Bytes(bytes))], facts))
     }

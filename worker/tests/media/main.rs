@@ -13,3 +13,4 @@ mod seeking;
 mod sound;
 mod strategies;
 mod support;
+mod time;

@@ -54,6 +54,7 @@ fn track() -> VideoTrack {
         height: 16,
         orientation: Default::default(),
         is_picture: false,
+        has_durations: true,
         opencv_orientation: Default::default(),
     }
 }
@@ -187,7 +188,7 @@ proptest! {
     ) {
         let position = if middle { Position::Middle } else { Position::Start };
         let times: Vec<i64> = steps.iter().scan(0, |at, step| { *at += step; Some(*at) }).collect();
-        let range = TimeRange { from: 0, length }.beginning_with(times[0], count);
+        let range = TimeRange { length };
         let mut picker = EqualInterval::new(count, position, range);
         let mut chosen = Vec::new();
         let mut choose = |index: u32, _: i64, frame: &usize| -> Result<(), Infallible> {

@@ -10,7 +10,10 @@ use crate::dataset::normal_form::Movie;
 
 /// File extensions of trailers, in lower or upper case. The contents are checked when a trailer is
 /// opened. Locations in the catalogue may have any.
-pub const TRAILER_EXTENSIONS: [&str; 8] = ["mp4", "webm", "mkv", "mov", "avi", "mpg", "mpeg", "m4v"];
+pub const TRAILER_EXTENSIONS: [&str; 29] = [
+    "mp4", "webm", "mkv", "mov", "avi", "mpg", "mpeg", "m4v", "ts", "m2ts", "mts", "ogv", "ogg", "flv", "f4v", "wmv",
+    "asf", "3gp", "3g2", "mxf", "vob", "m2v", "dv", "rm", "rmvb", "nut", "gif", "apng", "y4m",
+];
 
 /// Whether a file has the extension of a trailer.
 pub(super) fn is_video(name: &str) -> bool {

@@ -4,6 +4,7 @@
 use jhalak_common::models::{Model, Registry};
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, hash};
+use jhalak_worker::detect::trial;
 use jhalak_worker::inference::{ModelDiagnostics, Models, library_version};
 
 /// Name, location and result of a check.
@@ -55,11 +56,11 @@ async fn look(models: &Models, model: &Model, path: &std::path::Path) -> Result<
             model.advice_if_missing()
         )));
     }
-    let examined = tokio::task::block_in_place(|| {
-        models.session(model)?;
-        models.diagnose(model)
+    let (notes, examined) = tokio::task::block_in_place(|| {
+        let notes = trial::try_model(models, model)?;
+        Ok::<_, Error>((notes, models.diagnose(model)?))
     })?;
-    Ok(words(&examined))
+    Ok(std::iter::once(words(&examined)).chain(notes).collect::<Vec<_>>().join("; "))
 }
 
 fn words(examined: &ModelDiagnostics) -> String {

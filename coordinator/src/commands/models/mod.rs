@@ -1,5 +1,7 @@
 //! `jhalak models`: the model registry and its files.
 
+#[cfg(feature = "local")]
+mod add;
 mod fetch;
 mod files;
 
@@ -49,7 +51,20 @@ enum Action {
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
+    /// Recognise the ONNX file of a detector and print its entry
+    ///
+    /// Recognises the layout of the output from the file's shapes and metadata, tries it on a picture, and prints an
+    /// entry to copy. Nothing is changed or copied.
+    #[cfg(feature = "local")]
+    #[command(after_help = "Examples:
+  # Print the entry of an export
+  jhalak models add .local/models/nanodet-g.onnx
+  # Name the entry, and list the objects in a picture of your own
+  jhalak models add yolo11n.onnx --name my-yolo --picture street.jpg")]
+    Add(add::Add),
     /// Verify the checksums, inputs and outputs of model files
+    ///
+    /// Also tries each detector on a picture, and refuses scores and boxes that cannot be right.
     #[command(after_help = "Examples:
   # Verify every model
   jhalak models verify
@@ -73,6 +88,8 @@ impl ModelsCommand {
                 output.print(&registry.models, &registry.models.iter().map(line).collect::<String>())?;
                 Ok(exit::DONE)
             }
+            #[cfg(feature = "local")]
+            Action::Add(add) => add.execute(&settings, &output).await,
             Action::Fetch { names } => fetch::fetch(&settings, &registry, &names, &output).await,
             Action::Verify { names } => verify(&settings, &registry, &names, &output).await,
         }
@@ -87,7 +104,8 @@ async fn verify(settings: &Settings, registry: &Registry, names: &[String], outp
             State::Missing => ("missing", None),
             State::Differs => ("another checksum", None),
             State::Right => match opens(settings, registry, model).await {
-                Ok(()) => ("right", None),
+                Ok(notes) if notes.is_empty() => ("right", None),
+                Ok(notes) => ("right", Some(notes.join("; "))),
                 Err(error) => ("does not fit", Some(error.chain())),
             },
         };
@@ -112,24 +130,18 @@ async fn verify(settings: &Settings, registry: &Registry, names: &[String], outp
     )))
 }
 
-/// Loads the file and compares its inputs and outputs with its entry.
+/// Loads the file, compares its inputs and outputs with its entry, and tries a detector on a picture. Returns what the
+/// entry and the file state differently.
 #[cfg(feature = "local")]
-async fn opens(settings: &Settings, registry: &Registry, model: &Model) -> Result<()> {
-    use jhalak_common::models::Role;
-    use jhalak_worker::detect::ObjectDetector;
+async fn opens(settings: &Settings, registry: &Registry, model: &Model) -> Result<Vec<String>> {
+    use jhalak_worker::detect::trial;
     use jhalak_worker::inference::Models;
     let (settings, registry, model) = (settings.clone(), registry.clone(), model.clone());
-    let open = move || {
-        let models = Models::open(&settings, registry)?;
-        match model.role {
-            Role::Detector => ObjectDetector::open(&models, &model).map(drop),
-            _ => models.session(&model).map(drop),
-        }
-    };
+    let open = move || trial::try_model(&Models::open(&settings, registry)?, &model);
     tokio::task::spawn_blocking(open).await.map_err(|e| Error::bug("loading a model panicked").with_source(e))?
 }
 
 #[cfg(not(feature = "local"))]
-async fn opens(_settings: &Settings, _registry: &Registry, _model: &Model) -> Result<()> {
-    Ok(())
+async fn opens(_settings: &Settings, _registry: &Registry, _model: &Model) -> Result<Vec<String>> {
+    Ok(Vec::new())
 }

@@ -101,6 +101,9 @@ impl Detect {
         })
         .await?;
         let how = detector.how().clone();
+        for note in detector.notes() {
+            output.progress.say(&format!("the model {name}: {note}"));
+        }
         let (watcher, watching) = frames::spawn(detector, settings.inference.batch)?;
         let frames = Some(FrameSettings { stride: self.stride });
         let decoded = video_args::decode(

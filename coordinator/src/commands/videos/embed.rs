@@ -15,17 +15,18 @@ use jhalak_common::settings::{KeyframePosition, Settings};
 use jhalak_common::{Error, Result};
 use jhalak_worker::embed::{audio, video};
 use jhalak_worker::inference::Models;
+use jhalak_worker::media::ffmpeg::source::NO_VIDEO;
 use jhalak_worker::media::{AudioSettings, AudioTrack, DecodeReport, DecodeRequest, KeyframeSettings, Position};
 use serde::Serialize;
 
 use super::video_args::Decoded;
 use crate::console::output::Output;
 
-/// Compute the video and audio embeddings of one video
+/// Compute the embeddings of one video or sound file
 ///
 /// Runs the keyframes through the video model and the sound through the audio model. With --json, prints {"file",
-/// "embeddings": [{"modality", "model", "sha256", "dimension", "parts", "vector": [...]}]}. Without sound, the audio
-/// embedding has dimension 0, and "without" gives the reason.
+/// "embeddings": [{"modality", "model", "sha256", "dimension", "parts", "vector": [...]}]}. An embedding
+/// of a video without sound, or of a sound file without video, has dimension 0, and "without" gives the reason.
 #[derive(Args)]
 #[command(after_help = "Examples:
   # Embed a clip with the models of the settings
@@ -34,8 +35,8 @@ use crate::console::output::Output;
   jhalak embed .local/demo/dataset/trailers/tt9900001.mp4 \\
     --model speech-embedding --out .local/sound.safetensors")]
 pub struct Embed {
-    /// Video file
-    #[arg(value_name = "VIDEO")]
+    /// Video or sound file
+    #[arg(value_name = "VIDEO|SOUND")]
     file: PathBuf,
     /// Name of a model, as listed by `jhalak models ls`; repeatable
     ///
@@ -80,7 +81,14 @@ impl Embed {
         // One decode covers keyframes and sound; each further sample rate needs another.
         let first = sounds.first().copied();
         let pictures = rates.contains(&None).then(|| keyframe_settings(&settings));
-        let mut decoded = BTreeMap::from([(first, self.decode(&settings, pictures, first).await?)]);
+        let both = match self.decode(&settings, pictures, first).await {
+            // The models of the settings: a file of sound alone has an audio embedding.
+            Err(error) if self.model.is_empty() && error.to_string().contains(NO_VIDEO) => {
+                self.decode(&settings, None, first).await?
+            }
+            other => other?,
+        };
+        let mut decoded = BTreeMap::from([(first, both)]);
         for &rate in sounds.iter().skip(1) {
             decoded.insert(Some(rate), self.decode(&settings, None, Some(rate)).await?);
         }
@@ -176,12 +184,11 @@ fn answer(model: &Model, models: &Models, report: &DecodeReport) -> Result<Answe
         rows: None,
     };
     match (modality, &report.audio) {
+        ("video", _) if report.video.codec.is_empty() => answer.without = Some(NO_VIDEO.into()),
         ("video", _) => {
             let tar = report.keyframes_tar.as_ref().ok_or_else(|| Error::bug("no keyframes were cut"))?;
-            match video::embed(&std::fs::read(tar)?, model, models.session(model)?.as_ref())? {
-                Some(found) => (answer.parts, answer.vector, answer.rows) = (found.seen, found.mean, found.frames),
-                None => answer.without = Some("the video has no keyframe".into()),
-            }
+            let found = video::embed(&std::fs::read(tar)?, model, models.session(model)?.as_ref())?;
+            (answer.parts, answer.vector, answer.rows) = (found.seen, found.mean, found.frames);
         }
         (_, Some(AudioTrack::Present { file, .. })) => {
             match audio::embed(BufReader::new(File::open(file)?), model, models)? {

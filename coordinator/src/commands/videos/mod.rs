@@ -4,7 +4,7 @@ pub(super) mod detect;
 pub(super) mod embed;
 pub(super) mod keyframes;
 pub(super) mod scenes;
-mod video_args;
+pub(super) mod video_args;
 
 use std::path::Path;
 

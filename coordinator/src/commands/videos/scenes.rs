@@ -18,8 +18,12 @@ use crate::console::output::Output;
 /// Computes the scores and cuts of PySceneDetect's ContentDetector and prints the CSV of its list-scenes command. The
 /// end of a scene is the frame after its last. A damaged file is read as far as possible.
 ///
+/// PySceneDetect's times are frame numbers divided by the average frame rate. The last three columns are the times at
+/// which the frames are really shown: they differ if the frame rate varies, which is reported.
+///
 /// With --json, adds the score of every frame: {"file", "frames", "fps", "threshold", "min_scene_len", "cuts": [frame],
-/// "scenes": [[start, end]], "scores": [...], "outcome", "errors"}. "outcome" gives the reason if the file is cut short.
+/// "scenes": [[start, end]], "shown_s": [[start, end]], "rate_varies", "scores": [...], "outcome", "errors"}. "shown_s"
+/// are real times, "fps" gives PySceneDetect's. "outcome" gives the reason if the file is cut short.
 #[derive(Args)]
 #[command(after_help = "Examples:
   # List the scenes of a clip as CSV

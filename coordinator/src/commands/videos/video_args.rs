@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::console::output::Output;
 
 /// A decoded video.
-pub(super) struct Decoded {
+pub(in crate::commands) struct Decoded {
     /// What was found and written.
     pub report: DecodeReport,
     /// Holds the outputs; removed when dropped.
@@ -25,7 +25,7 @@ pub(super) struct Decoded {
 }
 
 /// The code that receives pictures during a decode.
-pub(super) enum Hook {
+pub(in crate::commands) enum Hook {
     /// No hook: the decode writes files only.
     None,
     /// The detector that scene-object keyframes need.
@@ -35,7 +35,7 @@ pub(super) enum Hook {
 }
 
 /// Decodes `video` as `ask` says. Interrupted, it leaves nothing behind.
-pub(super) async fn decode(
+pub(in crate::commands) async fn decode(
     video: &Path,
     settings: &Settings,
     ask: impl FnOnce(&mut DecodeRequest),
@@ -70,7 +70,7 @@ pub(super) async fn decode_until(
 }
 
 /// Checks that `video` is a readable regular file, so that a wrong path gets a clear error before any decoding.
-pub(super) fn check(video: &Path) -> Result<()> {
+pub(in crate::commands) fn check(video: &Path) -> Result<()> {
     let shown = video.display();
     let is_address = video.to_str().and_then(|name| name.split_once("://")).is_some_and(|(scheme, _)| {
         !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
@@ -135,6 +135,9 @@ pub(super) fn report_decode(video: &Path, report: &DecodeReport, found: &str, ou
         video_info.width,
         video_info.height
     ));
+    if video_info.rate_varies && !report.is_picture {
+        output.progress.say("the frame rate varies: times from frame numbers at the average rate are not those shown");
+    }
     if let Outcome::Short { reason } = &report.outcome {
         output.progress.say(&format!("cut short: {reason}"));
     }

@@ -5,12 +5,13 @@ use crate::error::MediaError;
 use crate::ffmpeg::audio::SoundWriter;
 use crate::ffmpeg::demux::DecodeStats;
 use crate::ffmpeg::source::{DeclaredDuration, VideoTrack};
+use crate::ffmpeg::timeline::Timeline;
 use crate::keyframes::equal_interval_writer::ChosenKeyframes;
 use crate::report::{AudioTrack, DecodeReport, Outcome, Usage, VideoInfo};
 use crate::request::DecodeRequest;
 use crate::usage;
 
-/// A declared duration is wrong if it is off by more than this share ...
+/// A length is wrong if it is off by more than this share ...
 const SHARE_OFF: f64 = 0.02;
 /// ... and by more than these seconds. Headers are rarely exact.
 const SECONDS_OFF: f64 = 0.5;
@@ -25,8 +26,8 @@ pub struct Findings<'a> {
     pub declared: DeclaredDuration,
     /// Counts and faults of the pass.
     pub stats: &'a DecodeStats,
-    /// Ticks that the keyframes are spread over.
-    pub length: i64,
+    /// The video's length, and whether its frame rate varies.
+    pub timeline: Timeline,
     /// Whether the video was decoded.
     pub is_video_decoded: bool,
     /// Keyframes at equal intervals.
@@ -40,8 +41,8 @@ pub struct Findings<'a> {
 impl Findings<'_> {
     /// Closes the sound file and builds the report.
     pub fn report(self) -> Result<DecodeReport, MediaError> {
-        let Self { request, track, declared, stats, length, is_video_decoded, chosen, scenes, sound } = self;
-        let used = chosen.as_ref().map_or(length, |chosen| chosen.range.length);
+        let Self { request, track, declared, stats, timeline, is_video_decoded, chosen, scenes, sound } = self;
+        let used = chosen.as_ref().map_or(timeline.length, |chosen| chosen.length);
         let (keyframes_tar, keyframes) = chosen.map_or((None, Vec::new()), |c| (Some(c.archive), c.keyframes));
         let (width, height) = track.orientation.shown_size(track.width, track.height);
         Ok(DecodeReport {
@@ -53,6 +54,7 @@ impl Findings<'_> {
                 duration_s: track.seconds(used),
                 announced_s: declared.ticks().map(|ticks| track.seconds(ticks)),
                 frames: is_video_decoded.then_some(stats.frames),
+                rate_varies: timeline.rate_varies,
             },
             is_picture: track.is_picture,
             outcome: outcome(track, declared, stats),
@@ -71,13 +73,13 @@ impl Findings<'_> {
     }
 }
 
-/// Returns the real length of the video in ticks if it differs much from the declared duration:
-/// truncated files, concatenated files, containers whose sound outlasts the picture.
-pub fn corrected_length(track: &VideoTrack, declared: DeclaredDuration, stats: &DecodeStats) -> Option<i64> {
-    let declared = track.seconds(declared.ticks()?);
+/// Returns the length of what could be decoded, in ticks, if it differs much from `length`, which
+/// the packets show.
+pub fn corrected_length(track: &VideoTrack, length: i64, stats: &DecodeStats) -> Option<i64> {
+    let length = track.seconds(length);
     let is_off = |end: i64| {
-        let off = (declared - track.seconds(end)).abs();
-        off > SECONDS_OFF && off > SHARE_OFF * declared
+        let off = (length - track.seconds(end)).abs();
+        off > SECONDS_OFF && off > SHARE_OFF * length
     };
     stats.video_end.filter(|&end| end > 0 && is_off(end))
 }
@@ -85,9 +87,10 @@ pub fn corrected_length(track: &VideoTrack, declared: DeclaredDuration, stats: &
 /// Returns the seconds missing at the end, if there are more of them than headers are usually
 /// inexact.
 fn missing_s(track: &VideoTrack, declared: DeclaredDuration, stats: &DecodeStats) -> Option<f64> {
+    let video_end = stats.video_end.map(|end| end.saturating_add(stats.video_lead));
     let reached = match declared {
-        DeclaredDuration::Stream(_) => stats.video_end,
-        DeclaredDuration::Container(_) => stats.video_end.max(stats.container_end),
+        DeclaredDuration::Stream(_) => video_end,
+        DeclaredDuration::Container(_) => video_end.max(stats.container_end),
         DeclaredDuration::Unknown => return None,
     };
     let declared = track.seconds(declared.ticks()?);

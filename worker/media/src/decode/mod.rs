@@ -1,8 +1,8 @@
 //! Decodes one trailer in this process. See [`crate::sandbox`] for the same in a child process.
 //!
 //! One call may open the file several times: to index its packets, to decode by seeking, to read it
-//! as a JPEG, to decode it completely, and to decode it again with the real duration or for frames
-//! that were not kept. Each step runs only if the request allows it and the steps before it did not
+//! as a JPEG, to decode it completely, and to decode it again where much of it was damaged or for
+//! frames that were not kept. Each step runs only if the request allows it and the steps before it did not
 //! give an exact result.
 
 pub mod findings;
@@ -16,12 +16,12 @@ use crate::detector::Detector;
 use crate::error::MediaError;
 use crate::ffmpeg::audio::SoundWriter;
 use crate::ffmpeg::decode_loop::decode_once;
-use crate::ffmpeg::demux::{DecodeStats, length_by_packets};
+use crate::ffmpeg::demux::DecodeStats;
 use crate::ffmpeg::packet_index::PacketIndex;
-use crate::ffmpeg::source::{DeclaredDuration, Source};
+use crate::ffmpeg::source::Source;
+use crate::ffmpeg::timeline::Timeline;
 use crate::frame::FrameSink;
 use crate::frame_visitor::{FrameSampler, FrameVisitor};
-use crate::keyframes::equal_interval::TimeRange;
 use crate::keyframes::equal_interval_writer::EqualIntervalWriter;
 use crate::keyframes::seek::KeyframeSeeker;
 use crate::keyframes::writer::Observer;
@@ -109,11 +109,11 @@ fn jpeg_image(request: &DecodeRequest, hooks: &mut Hooks<'_>) -> Result<JpegOutc
     let (declared, track) = (source.declared, &source.video);
     FrameSampler::new(settings, track, &request.video, &mut **visitor).show_image(picture)?;
     let length = declared.ticks().unwrap_or(track.ticks_a_frame());
-    let end = Some(length);
+    let (end, timeline) = (Some(length), Timeline::of_length(length));
     let stats =
         &DecodeStats { frames: 1, frames_decoded: 1, video_end: end, container_end: end, ..DecodeStats::default() };
     let scenes = SceneResults::default();
-    Findings { request, track, declared, stats, length, is_video_decoded: true, chosen: None, scenes, sound: None }
+    Findings { request, track, declared, stats, timeline, is_video_decoded: true, chosen: None, scenes, sound: None }
         .report()
         .map(|report| JpegOutcome::Visited(Box::new(report)))
 }
@@ -128,16 +128,17 @@ fn by_seeking(
     let mut source = Source::open(&request.video)?;
     let Some(index) = PacketIndex::read(&mut source)? else { return Ok(None) };
     let (declared, track) = (source.declared, source.video.clone());
-    let Some(end) = index.end(track.ticks_a_frame()) else { return Ok(None) };
-    let end = end.saturating_sub(track.start.unwrap_or_else(|| index.pts(0)));
-    let mut stats = DecodeStats { frames: index.frames() as u64, video_end: Some(end), ..DecodeStats::default() };
+    let timeline = index.timeline(&track);
+    if index.frames() == 0 {
+        return Ok(None);
+    }
+    let mut stats =
+        DecodeStats { frames: index.frames() as u64, video_end: Some(timeline.length), ..DecodeStats::default() };
+    stats.video_lead = track.start.map_or(0, |start| index.pts(0).saturating_sub(start)).max(0);
     stats.container_end = index.stats.container_end;
-    let corrected = corrected_length(&track, declared, &stats);
-    let length = corrected.or(declared.ticks()).unwrap_or(end);
 
     let writer = EqualIntervalWriter::writer(request, settings, &track, observe)?;
-    let range = TimeRange { from: 0, length };
-    let mut seeker = KeyframeSeeker::new(&index, settings, &track, range, writer);
+    let mut seeker = KeyframeSeeker::new(&index, settings, &track, timeline, writer);
     let mut sound = sound_writer(request, &source)?;
     let mut source = Source::open(&request.video)?;
     let seen = decode_once(&mut source, Some(&mut seeker), sound.as_mut())?;
@@ -148,7 +149,7 @@ fn by_seeking(
     (stats.audio_faults, stats.frames_decoded) = (seen.audio_faults, seen.frames_decoded);
     let scenes = SceneResults::default();
     let (stats, track) = (&stats, &track);
-    Findings { request, track, declared, stats, length, is_video_decoded: true, chosen, scenes, sound }
+    Findings { request, track, declared, stats, timeline, is_video_decoded: true, chosen, scenes, sound }
         .report()
         .map(Some)
 }
@@ -163,18 +164,19 @@ fn whole(
 ) -> Result<DecodeReport, MediaError> {
     let mut source = open(request)?;
     let declared = source.declared;
-    let range = |length| TimeRange { from: 0, length };
-    let mut length = declared.ticks().unwrap_or(0);
-    if declared == DeclaredDuration::Unknown && request.keyframes.is_some() {
-        // Without a duration the targets are unknown. Reading all packets once costs no decoding.
-        length = length_by_packets(&mut source)?;
+    let mut timeline = Timeline::of_length(source.video.ticks_a_frame());
+    if !source.video.is_picture && (request.keyframes.is_some() || request.needs_scenes() || request.frames.is_some()) {
+        // Reading all packets once costs no decoding.
+        timeline = Timeline::read(&mut source)?;
         source = open(request)?;
+    } else if let Some(ticks) = declared.ticks() {
+        timeline = Timeline::of_length(ticks);
     }
     let track = source.video.clone();
 
     let mut pass = VideoPass::new(&track);
     if let Some(settings) = &request.keyframes {
-        pass.equal_interval = Some(EqualIntervalWriter::new(request, settings, &track, range(length), observe)?);
+        pass.equal_interval = Some(EqualIntervalWriter::new(request, settings, &track, timeline, observe)?);
     }
     // Lets the hooks' lifetimes shrink.
     let detector = hooks.detector.map(|detector| detector as &mut dyn Detector);
@@ -197,25 +199,36 @@ fn whole(
             format!("no frame of the {} video could be decoded{}", track.codec, suffix(&stats.video_faults.last));
         return Err(MediaError::permanent(message));
     }
-    let scenes = pass.scenes.map(|scenes| scenes.finish(request, &track, observe)).transpose()?.unwrap_or_default();
+    let end = (track.seconds(stats.video_end.unwrap_or(0)), timeline.rate_varies);
+    let scenes =
+        pass.scenes.map(|scenes| scenes.finish(request, &track, end, observe)).transpose()?.unwrap_or_default();
     let mut chosen = pass.equal_interval.map(EqualIntervalWriter::finish).transpose()?;
-    let corrected = corrected_length(&track, declared, &stats);
-    length = corrected.unwrap_or(length);
-    if let (Some(end), Some(settings)) = (corrected, &request.keyframes) {
-        // The declared duration is wrong: spread the targets over what the file contains.
+    let corrected = corrected_length(&track, timeline.length, &stats).filter(|_| is_video_decoded);
+    if let Some(end) = corrected {
+        timeline = timeline.cut_to(end);
+    }
+    if let (Some(_), Some(settings)) = (corrected, &request.keyframes) {
+        // Much of the video cannot be decoded: spread the targets over what can.
         let mut again = open(request)?;
         let mut pass = VideoPass::new(&track);
-        pass.equal_interval = Some(EqualIntervalWriter::new(request, settings, &track, range(end), observe)?);
+        pass.equal_interval = Some(EqualIntervalWriter::new(request, settings, &track, timeline, observe)?);
         decode_once(&mut again, Some(&mut pass), None)?;
         chosen = pass.equal_interval.map(EqualIntervalWriter::finish).transpose()?;
     }
     let (stats, track) = (&stats, &track);
-    Findings { request, track, declared, stats, length, is_video_decoded, chosen, scenes, sound }.report()
+    Findings { request, track, declared, stats, timeline, is_video_decoded, chosen, scenes, sound }.report()
 }
 
-/// Opens the request's file: a video, or also a picture if frames are requested.
+/// Opens the request's file: a video, or also a picture if frames are requested, or also a sound
+/// file if only sound is.
 fn open(request: &DecodeRequest) -> Result<Source, MediaError> {
-    if request.frames.is_some() { Source::open_video_or_picture(&request.video) } else { Source::open(&request.video) }
+    if request.frames.is_some() {
+        return Source::open_video_or_picture(&request.video);
+    }
+    match request.keyframes.is_none() && !request.needs_scenes() {
+        true => Source::open_video_or_sound(&request.video),
+        false => Source::open(&request.video),
+    }
 }
 
 fn sound_writer(request: &DecodeRequest, source: &Source) -> Result<Option<SoundWriter>, MediaError> {

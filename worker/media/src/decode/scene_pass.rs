@@ -19,6 +19,7 @@ use crate::scenes::score::FrameScorer;
 /// Scores frames for the scene list and for both scene strategies.
 pub struct ScenePass<'a> {
     scorer: FrameScorer,
+    track: VideoTrack,
     recorder: Option<SceneRecorder>,
     middle: Option<SceneMiddle>,
     object: Option<SceneObject<'a>>,
@@ -56,6 +57,7 @@ impl<'a> ScenePass<'a> {
         };
         Ok(Some(Self {
             scorer: FrameScorer::new(track.opencv_orientation),
+            track: track.clone(),
             recorder: request.scenes.as_ref().map(|settings| SceneRecorder::new(file, fps, settings)),
             middle: request.scene_middle.as_ref().map(|settings| SceneMiddle::new(settings, &store)),
             object,
@@ -66,7 +68,7 @@ impl<'a> ScenePass<'a> {
     pub fn show(&mut self, decoded: &DecodedFrame, coded: (u32, u32)) -> Result<(), MediaError> {
         let score = self.scorer.score(&decoded.frame, coded)?;
         if let Some(recorder) = &mut self.recorder {
-            recorder.push(score);
+            recorder.push(score, self.track.seconds(decoded.ticks));
         }
         if let Some(middle) = &mut self.middle {
             middle.show(decoded, score)?;
@@ -77,16 +79,17 @@ impl<'a> ScenePass<'a> {
         }
     }
 
-    /// Writes the list and the keyframes.
+    /// Writes the list and the keyframes. The last frame ends at `end_s` seconds.
     pub fn finish(
         self,
         request: &DecodeRequest,
         track: &VideoTrack,
+        (end_s, rate_varies): (f64, bool),
         observe: &Observer<'_>,
     ) -> Result<SceneResults, MediaError> {
         let mut results = SceneResults::default();
         if let Some(recorder) = self.recorder {
-            let list = recorder.finish();
+            let list = recorder.finish(end_s, rate_varies);
             let (csv, json) = list.write(&request.out_dir)?;
             results.list = Some(SceneReport { csv, json, scenes: list.scenes.len() as u64 });
         }

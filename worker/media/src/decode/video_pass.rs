@@ -54,4 +54,8 @@ impl FrameSink for VideoPass<'_> {
     fn end(&self) -> Option<i64> {
         self.stamper.end()
     }
+
+    fn lead(&self) -> i64 {
+        self.stamper.lead()
+    }
 }

@@ -68,6 +68,7 @@ pub fn decode_once(
         stats.frames = sink.frames();
         stats.frames_decoded = sink.frames();
         stats.video_end = sink.end();
+        stats.video_lead = sink.lead();
     }
     if let Some((decoder, _, sound)) = &mut audio {
         let push = |frame: frame::Audio, _: &Opened| sound.push(&frame);

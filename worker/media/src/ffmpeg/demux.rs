@@ -16,9 +16,11 @@ pub struct DecodeStats {
     pub frames: u64,
     /// Frames returned by the video decoder.
     pub frames_decoded: u64,
-    /// End of the last frame (of the last packet, if the video is not decoded), in ticks from the
-    /// start of the video stream.
+    /// End of the last frame, in ticks from the first one; if the video is not decoded, end of the
+    /// last packet, in ticks from the start of the video stream.
     pub video_end: Option<i64>,
+    /// Ticks from the start of the video stream to the first frame.
+    pub video_lead: i64,
     /// End of the last packet of any stream, in the same ticks.
     pub container_end: Option<i64>,
     /// Faults of the demuxer and of the video decoder.
@@ -62,24 +64,4 @@ pub fn note_end(source: &Source, packet: &Packet, stats: &mut DecodeStats) {
     if packet.stream() == source.video.index {
         stats.video_end = stats.video_end.max(end);
     }
-}
-
-/// Measures the video in ticks by its packets' timestamps, or by their number if they have none.
-pub fn length_by_packets(source: &mut Source) -> Result<i64, MediaError> {
-    let (index, ticks_a_frame) = (source.video.index, source.video.ticks_a_frame());
-    let mut start = source.video.start;
-    let (mut end, mut packets) = (0i64, 0i64);
-    let mut stats = DecodeStats::default();
-    while let Some(packet) = next_packet(source, &mut stats)? {
-        if packet.stream() != index {
-            continue;
-        }
-        packets += 1;
-        if let Some(from) = packet.pts().or(packet.dts()) {
-            let from = from.saturating_sub(*start.get_or_insert(from));
-            let length = if packet.duration() > 0 { packet.duration() } else { ticks_a_frame };
-            end = end.max(from.saturating_add(length));
-        }
-    }
-    Ok(if end > 0 { end } else { packets.saturating_mul(ticks_a_frame) })
 }

@@ -6,5 +6,8 @@ pub mod decoder;
 pub mod demux;
 pub mod nal;
 pub mod packet_index;
+pub mod packet_syntax;
+pub mod picture_file;
 pub mod source;
+pub mod timeline;
 pub mod timestamps;

@@ -2,11 +2,11 @@
 
 use crate::error::MediaError;
 use crate::ffmpeg::demux::{DecodeStats, next_packet, note_end};
-use crate::ffmpeg::nal;
-use crate::ffmpeg::source::Source;
+use crate::ffmpeg::packet_syntax::{PacketSyntax, is_discarded};
+use crate::ffmpeg::source::{Source, VideoTrack};
+use crate::ffmpeg::timeline::Timeline;
 use ffmpeg::codec::packet::side_data::Type;
-use ffmpeg::ffi;
-use ffmpeg::packet::{Packet, Ref};
+use ffmpeg::packet::Packet;
 use ffmpeg_next as ffmpeg;
 
 /// Codecs in which every displayed packet is one frame, and in which frames displayed after a key
@@ -39,7 +39,7 @@ impl PacketIndex {
         if !CODECS.contains(&source.video.codec.as_str()) {
             return Ok(None);
         }
-        let syntax = Syntax::of(source);
+        let syntax = PacketSyntax::of(source);
         let mut index = Self { packets: Vec::new(), frames: Vec::new(), stats: DecodeStats::default() };
         let mut decoded_before = i64::MIN;
         let (mut key_before_last, mut last_key) = (i64::MIN, i64::MIN);
@@ -88,11 +88,10 @@ impl PacketIndex {
         self.packet(frame).pts
     }
 
-    /// Returns the timestamp at which the last frame ends. `ticks_a_frame` is the length of a frame
-    /// without a duration.
-    pub fn end(&self, ticks_a_frame: i64) -> Option<i64> {
-        let last = self.packet(self.frames.len().checked_sub(1)?);
-        Some(last.pts.saturating_add(if last.duration > 0 { last.duration } else { ticks_a_frame }))
+    /// Returns the length of the video and the spacing of its frames.
+    pub fn timeline(&self, track: &VideoTrack) -> Timeline {
+        let last = self.frames.last().map_or(0, |&at| self.packets[at as usize].duration);
+        Timeline::of_frames((0..self.frames.len()).map(|frame| self.pts(frame)).collect(), last, track)
     }
 
     /// Returns the packets to decode for a frame: from the last key packet that is neither decoded
@@ -110,56 +109,8 @@ impl PacketIndex {
 }
 
 /// Whether a packet is damaged, is not displayed, or changes the decoder's settings.
-#[expect(unsafe_code, reason = "ffmpeg-next does not expose the flag for packets that are not displayed")]
 fn is_special(packet: &Packet) -> bool {
-    // SAFETY: the packet is alive; a plain integer is read.
-    let flags = unsafe { (*packet.as_ptr()).flags };
-    flags & (ffi::AV_PKT_FLAG_DISCARD | ffi::AV_PKT_FLAG_CORRUPT) != 0
+    is_discarded(packet)
+        || packet.is_corrupt()
         || packet.side_data().any(|side| matches!(side.kind(), Type::NewExtraData | Type::ParamChange))
-}
-
-/// How to read the headers of a codec's packets.
-enum Syntax {
-    H264(nal::Framing),
-    Hevc(nal::Framing),
-    Vp8,
-    Vp9,
-    Other,
-}
-
-impl Syntax {
-    fn of(source: &Source) -> Self {
-        match source.video.codec.as_str() {
-            "h264" => Self::H264(nal::Framing::of_h264(&source.video_extradata())),
-            "hevc" => Self::Hevc(nal::Framing::of_hevc(&source.video_extradata())),
-            "vp8" => Self::Vp8,
-            "vp9" => Self::Vp9,
-            _ => Self::Other,
-        }
-    }
-
-    /// Whether a packet becomes a frame; none if unknown.
-    fn is_shown(&self, data: &[u8]) -> Option<bool> {
-        match self {
-            Self::Vp8 => Some(data[0] & 0x10 != 0),
-            Self::Vp9 => {
-                let is_superframe = data[data.len() - 1] & 0xe0 == 0xc0;
-                let shows_older = data[0] & 0x08 != 0;
-                let is_profile_3 = data[0] & 0x30 == 0x30;
-                (!is_profile_3).then_some(is_superframe || shows_older || data[0] & 0x02 != 0)
-            }
-            _ => Some(true),
-        }
-    }
-
-    /// Whether decoding can start at a packet that the container marks as key: H.264 also marks
-    /// recovery points, after which pictures become correct only gradually.
-    fn is_random_access(&self, data: &[u8]) -> bool {
-        match self {
-            Self::H264(framing) => framing.units(data).any(|unit| unit[0] & 0x1f == 5),
-            Self::Hevc(framing) => framing.units(data).any(|unit| (16..=21).contains(&(unit[0] >> 1 & 0x3f))),
-            Self::Vp8 => data[0] & 1 == 0,
-            _ => true,
-        }
-    }
 }

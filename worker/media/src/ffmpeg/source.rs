@@ -1,6 +1,7 @@
 //! An opened trailer: the streams in use and the declared duration.
 
 use crate::error::MediaError;
+use crate::ffmpeg::picture_file;
 use crate::picture::check_size;
 use crate::picture::orientation::Orientation;
 use ffmpeg::format::context::Input;
@@ -15,16 +16,12 @@ use std::path::Path;
 /// Accepted containers. Playlists, image sequences, scripts and everything else that names further
 /// files or addresses are excluded.
 const CONTAINERS: &str = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut,ivf,obu,h264,hevc,m4v,mpegvideo,mjpeg,\
-                          vc1,dv,rm,gxf,wtv,swf,gif,yuv4mpegpipe,mp3,aac,wav,flac";
-/// Accepted image formats where frames are requested: the first bytes, and the demuxer for a single
-/// image. FFmpeg's own choice by file name could read a sequence of files.
-const PICTURES: [(&[u8], &std::ffi::CStr); 5] = [
-    (b"\xff\xd8\xff", c"jpeg_pipe"),
-    (b"\x89PNG\r\n\x1a\n", c"png_pipe"),
-    (b"BM", c"bmp_pipe"),
-    (b"II*\0", c"tiff_pipe"),
-    (b"MM\0*", c"tiff_pipe"),
-];
+                          vc1,vc1test,dv,rm,gxf,wtv,swf,gif,apng,yuv4mpegpipe,nsv,nuv,dirac,cavsvideo,h261,h263,lxf,\
+                          smk,bink,roq,mp3,aac,wav,flac,aiff,caf,ac3,eac3,amr,ape,w64,au,tta,wv,dts,truehd";
+/// Containers that state how long each frame is shown.
+const WITH_DURATIONS: [&str; 5] = ["mov", "matroska", "gif", "apng", "webp"];
+/// The message about a file without video.
+pub const NO_VIDEO: &str = "the file has no video stream";
 /// Most streams that a file may have: far more than any trailer has, and each costs memory.
 const MAX_STREAMS: u32 = 64;
 /// Declared durations above this (30 years) are ignored.
@@ -73,6 +70,8 @@ pub struct VideoTrack {
     pub orientation: Orientation,
     /// Whether the file is an image.
     pub is_picture: bool,
+    /// Whether the container states how long each frame is shown.
+    pub has_durations: bool,
     /// Rotation as OpenCV's video reader applies it: without mirroring.
     pub opencv_orientation: Orientation,
 }
@@ -85,6 +84,23 @@ impl VideoTrack {
         let (n, d) = (i64::from(rate.denominator()), i64::from(rate.numerator()));
         let (bn, bd) = (i64::from(self.time_base.numerator()), i64::from(self.time_base.denominator()));
         i64::try_from(i128::from(n * bd) / i128::from(d * bn)).unwrap_or(i64::MAX).max(1)
+    }
+
+    /// The track of a file without video.
+    fn none() -> Self {
+        Self {
+            index: usize::MAX,
+            time_base: Rational(1, 1_000),
+            start: None,
+            frame_rate: None,
+            codec: String::new(),
+            width: 0,
+            height: 0,
+            orientation: Orientation::default(),
+            is_picture: false,
+            has_durations: false,
+            opencv_orientation: Orientation::default(),
+        }
     }
 
     /// Converts ticks of this stream to seconds.
@@ -109,15 +125,21 @@ impl Source {
     /// Opens a video: a regular local file. Permanent errors carry FFmpeg's message; no other file
     /// is ever opened.
     pub fn open(path: &Path) -> Result<Self, MediaError> {
-        Self::open_as(path, None)
+        Self::open_as(path, None, true)
+    }
+
+    /// Like [`open`](Self::open), but the file may also have sound alone: its video track then has
+    /// no codec and no size.
+    pub fn open_video_or_sound(path: &Path) -> Result<Self, MediaError> {
+        Self::open_as(path, None, false)
     }
 
     /// Like [`open`](Self::open), but the file may also be an image.
     pub fn open_video_or_picture(path: &Path) -> Result<Self, MediaError> {
-        Self::open_as(path, picture_demuxer(path))
+        Self::open_as(path, picture_file::demuxer(path)?, true)
     }
 
-    fn open_as(path: &Path, picture: Option<ffmpeg::format::Input>) -> Result<Self, MediaError> {
+    fn open_as(path: &Path, picture: Option<ffmpeg::format::Input>, needs_video: bool) -> Result<Self, MediaError> {
         let shown = path.display();
         let metadata = std::fs::metadata(path).map_err(|error| {
             let message = format!("cannot read {shown}: {error}");
@@ -148,11 +170,12 @@ impl Source {
                 ffmpeg::format::input_with_dictionary(&name, options)
             }
         };
-        let opened = opened.map_err(|error| match picture_demuxer(path) {
-            Some(_) if !is_picture => MediaError::permanent(format!("{shown} is an image, not a video")),
+        let opened = opened.map_err(|error| match picture_file::demuxer(path) {
+            Err(refused) => refused,
+            Ok(Some(_)) if !is_picture => MediaError::permanent(format!("{shown} is an image, not a video")),
             _ => MediaError::from_ffmpeg(&format!("cannot open {what}"), error),
         })?;
-        let mut source = Self::choose_streams(opened)?;
+        let mut source = Self::choose_streams(opened, needs_video)?;
         source.video.is_picture = is_picture;
         Ok(source)
     }
@@ -176,7 +199,7 @@ impl Source {
     /// Chooses the first video stream, like OpenCV (and so PySceneDetect) and `-map 0:v:0`; cover
     /// art does not count. Chooses audio like the `ffmpeg` program: by default flag, then by
     /// channels, then the first.
-    fn choose_streams(input: Input) -> Result<Self, MediaError> {
+    fn choose_streams(input: Input, needs_video: bool) -> Result<Self, MediaError> {
         if input.nb_streams() > MAX_STREAMS {
             let message = format!("the file has {} streams, more than {MAX_STREAMS}", input.nb_streams());
             return Err(MediaError::permanent(message));
@@ -185,13 +208,19 @@ impl Source {
         let is_video = |s: &Stream<'_>| {
             s.parameters().medium() == Type::Video && !s.disposition().contains(Disposition::ATTACHED_PIC)
         };
-        let video =
-            input.streams().find(is_video).ok_or_else(|| MediaError::permanent("the file has no video stream"))?;
         let audio = input
             .streams()
             .filter(|s| s.parameters().medium() == Type::Audio)
             .min_by_key(|s| (Reverse(is_default(s)), Reverse(stream_shape(s).channels), s.index()))
             .map(|s| s.index());
+        let Some(video) = input.streams().find(is_video) else {
+            return match audio {
+                Some(_) if !needs_video => {
+                    Ok(Self { input, video: VideoTrack::none(), audio, declared: DeclaredDuration::Unknown })
+                }
+                _ => Err(MediaError::permanent(NO_VIDEO)),
+            };
+        };
         let time_base = video.time_base();
         if time_base.numerator() <= 0 || time_base.denominator() <= 0 {
             return Err(MediaError::permanent(format!("the video stream's time base is {time_base}")));
@@ -209,6 +238,7 @@ impl Source {
             height: shape.height,
             orientation: Orientation::of_stream(&video),
             is_picture: false,
+            has_durations: WITH_DURATIONS.iter().any(|name| input.format().name().contains(name)),
             opencv_orientation: Orientation::unmirrored_of_stream(&video),
         };
         let declared = declared_duration(&input, &video);
@@ -233,22 +263,6 @@ fn declared_duration(input: &Input, video: &Stream<'_>) -> DeclaredDuration {
         Some(ticks) if sane(ticks) => DeclaredDuration::Container(ticks),
         _ => DeclaredDuration::Unknown,
     }
-}
-
-/// Returns the demuxer for a file that begins like an image.
-#[expect(unsafe_code, reason = "ffmpeg-next cannot look a demuxer up by its name")]
-fn picture_demuxer(path: &Path) -> Option<ffmpeg::format::Input> {
-    let mut head = [0; 12];
-    let mut file = std::fs::File::open(path).ok()?;
-    let read = std::io::Read::read(&mut file, &mut head).ok()?;
-    let head = &head[..read];
-    let is_webp = head.starts_with(b"RIFF") && head.ends_with(b"WEBP");
-    let known = PICTURES.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, name)| *name);
-    let name = if is_webp { c"webp_pipe" } else { known? };
-    // SAFETY: the name ends in a zero; the demuxer that is found is static and never freed.
-    let format = unsafe { ffi::av_find_input_format(name.as_ptr()) };
-    // SAFETY: as above; the wrapper only reads.
-    (!format.is_null()).then(|| unsafe { ffmpeg::format::Input::wrap(format.cast_mut()) })
 }
 
 /// Maps FFmpeg's "no value" to none.

@@ -7,28 +7,14 @@
 
 use crate::request::Position;
 
-/// The part of a stream that the targets are spread over, in ticks of the stream's time base.
+/// The length that the targets are spread over: ticks of the stream's time base, or frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeRange {
-    /// Start, counted from the start of the stream.
-    pub from: i64,
     /// Length, D.
     pub length: i64,
 }
 
 impl TimeRange {
-    /// Returns the range for a first frame at `first`. Some containers declare a start long before
-    /// the first frame. If the first frame would then be chosen for more than one of `count`
-    /// targets, the range starts at the first frame.
-    pub fn beginning_with(self, first: i64, count: u32) -> Self {
-        let late = first.saturating_sub(self.from);
-        if late > self.length / i64::from(count) && late < self.length {
-            Self { from: first, length: self.length - late }
-        } else {
-            self
-        }
-    }
-
     /// Returns the ticks of target `index` of `count`, rounded down.
     pub fn target(self, index: u32, count: u32, position: Position) -> i64 {
         let offset = match position {
@@ -36,7 +22,7 @@ impl TimeRange {
             Position::Middle => 1,
         };
         let part = (2 * i128::from(index) + offset) * i128::from(self.length) / (2 * i128::from(count));
-        self.from.saturating_add(i64::try_from(part).unwrap_or(i64::MAX))
+        i64::try_from(part).unwrap_or(i64::MAX)
     }
 }
 
@@ -54,7 +40,7 @@ impl<F> EqualInterval<F> {
         Self { targets, next: 0, held: None }
     }
 
-    /// Takes the next frame in presentation order, `ticks` after the start of the stream. Calls
+    /// Takes the next frame in presentation order, at `ticks` of the range's unit. Calls
     /// `choose` with the index of every target at which the previous frame was displayed. Targets
     /// before the first frame get the first frame.
     pub fn show<E>(
@@ -95,8 +81,8 @@ mod tests {
     use super::*;
     use std::convert::Infallible;
 
-    fn picked(count: u32, position: Position, range: (i64, i64), frames: &[i64]) -> Vec<i64> {
-        let mut picker = EqualInterval::new(count, position, TimeRange { from: range.0, length: range.1 });
+    fn picked(count: u32, position: Position, length: i64, frames: &[i64]) -> Vec<i64> {
+        let mut picker = EqualInterval::new(count, position, TimeRange { length });
         let mut chosen = Vec::new();
         let mut keep = |index: u32, _: i64, frame: &i64| -> Result<(), Infallible> {
             assert_eq!(index as usize, chosen.len());
@@ -114,14 +100,14 @@ mod tests {
     fn a_target_exactly_on_a_frame_takes_that_frame() {
         let frames: Vec<i64> = (0..250).map(|n| n * 512).collect();
         let expected: Vec<i64> = (0..16).map(|i| i * 250 / 16 * 512).collect();
-        assert_eq!(picked(16, Position::Start, (0, 128_000), &frames), expected);
+        assert_eq!(picked(16, Position::Start, 128_000, &frames), expected);
     }
 
     #[test]
     fn every_target_gets_the_last_frame_at_or_before_it_at_any_frame_rate() {
         let frames = [0, 7, 8, 9, 40, 41, 90];
         for (position, offset) in [(Position::Start, 0.0), (Position::Middle, 0.5)] {
-            let chosen = picked(7, position, (0, 100), &frames);
+            let chosen = picked(7, position, 100, &frames);
             for (i, &got) in chosen.iter().enumerate() {
                 let target = (i as f64 + offset) * 100.0 / 7.0;
                 let expected = frames.iter().rev().find(|&&t| t as f64 <= target);
@@ -132,26 +118,16 @@ mod tests {
 
     #[test]
     fn the_first_frame_fills_the_targets_before_it_and_a_single_frame_fills_all() {
-        assert_eq!(picked(4, Position::Start, (0, 8), &[3, 5]), [3, 3, 3, 5]);
-        assert_eq!(picked(4, Position::Start, (0, 8), &[6]), [6; 4]);
-        assert_eq!(picked(4, Position::Start, (0, 8), &[-1, 0, 1]), [0, 1, 1, 1]);
-        assert_eq!(picked(3, Position::Start, (0, 0), &[0, 1]), [0; 3]);
-        assert!(picked(4, Position::Start, (0, 8), &[]).is_empty());
-    }
-
-    #[test]
-    fn the_range_starts_at_a_first_frame_later_than_one_interval() {
-        let declared = TimeRange { from: 0, length: 1600 };
-        assert_eq!(declared.beginning_with(100, 16), declared);
-        assert_eq!(declared.beginning_with(-40, 16), declared);
-        assert_eq!(declared.beginning_with(800, 16), TimeRange { from: 800, length: 800 });
-        assert_eq!(declared.beginning_with(1600, 16), declared);
+        assert_eq!(picked(4, Position::Start, 8, &[3, 5]), [3, 3, 3, 5]);
+        assert_eq!(picked(4, Position::Start, 8, &[6]), [6; 4]);
+        assert_eq!(picked(4, Position::Start, 8, &[-1, 0, 1]), [0, 1, 1, 1]);
+        assert_eq!(picked(3, Position::Start, 0, &[0, 1]), [0; 3]);
+        assert!(picked(4, Position::Start, 8, &[]).is_empty());
     }
 
     #[test]
     fn the_longest_range_does_not_overflow() {
-        let all = TimeRange { from: 0, length: i64::MAX };
+        let all = TimeRange { length: i64::MAX };
         assert_eq!(all.target(255, 256, Position::Middle), (i128::from(i64::MAX) * 511 / 512) as i64);
-        assert_eq!(TimeRange { from: i64::MAX, length: i64::MAX }.target(255, 256, Position::Start), i64::MAX);
     }
 }

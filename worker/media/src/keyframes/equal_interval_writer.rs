@@ -3,6 +3,7 @@
 
 use crate::error::MediaError;
 use crate::ffmpeg::source::VideoTrack;
+use crate::ffmpeg::timeline::Timeline;
 use crate::frame::DecodedFrame;
 use crate::keyframes::archive;
 use crate::keyframes::equal_interval::{EqualInterval, TimeRange};
@@ -15,9 +16,8 @@ use std::path::PathBuf;
 pub struct EqualIntervalWriter<'a> {
     settings: KeyframeSettings,
     track: VideoTrack,
-    range: TimeRange,
-    /// Created at the first frame.
-    picker: Option<EqualInterval<DecodedFrame>>,
+    timeline: Timeline,
+    picker: EqualInterval<DecodedFrame>,
     writer: KeyframeWriter<'a>,
 }
 
@@ -27,21 +27,22 @@ pub struct ChosenKeyframes {
     pub archive: PathBuf,
     /// Its keyframes.
     pub keyframes: Vec<Keyframe>,
-    /// The range that the targets were spread over.
-    pub range: TimeRange,
+    /// Ticks that the targets were spread over.
+    pub length: i64,
 }
 
 impl<'a> EqualIntervalWriter<'a> {
-    /// Creates the archive; the targets are spread over `declared`.
+    /// Creates the archive; the targets are spread over `timeline`.
     pub fn new(
         request: &DecodeRequest,
         settings: &KeyframeSettings,
         track: &VideoTrack,
-        declared: TimeRange,
+        timeline: Timeline,
         observe: &'a Observer<'a>,
     ) -> Result<Self, MediaError> {
         let writer = Self::writer(request, settings, track, observe)?;
-        Ok(Self { settings: settings.clone(), track: track.clone(), range: declared, picker: None, writer })
+        let picker = EqualInterval::new(settings.count, settings.position, TimeRange { length: timeline.places() });
+        Ok(Self { settings: settings.clone(), track: track.clone(), timeline, picker, writer })
     }
 
     /// Creates the archive.
@@ -57,22 +58,16 @@ impl<'a> EqualIntervalWriter<'a> {
 
     /// Takes the next frame in presentation order.
     pub fn show(&mut self, decoded: &DecodedFrame) -> Result<(), MediaError> {
-        let KeyframeSettings { count, position, .. } = self.settings;
-        let picker = self.picker.get_or_insert_with(|| {
-            self.range = self.range.beginning_with(decoded.ticks, count);
-            EqualInterval::new(count, position, self.range)
-        });
-        let write = writing(&mut self.writer, &self.settings, &self.track, self.range);
-        picker.show(decoded.ticks, decoded.clone(), write)
+        let write = writing(&mut self.writer, &self.settings, &self.track, self.timeline.length);
+        self.picker.show(self.timeline.place(decoded.ticks), decoded.clone(), write)
     }
 
     /// Ends the video: fills the remaining targets and closes the archive.
     pub fn finish(mut self) -> Result<ChosenKeyframes, MediaError> {
-        if let Some(picker) = self.picker {
-            picker.finish(writing(&mut self.writer, &self.settings, &self.track, self.range))?;
-        }
+        let length = self.timeline.length;
+        self.picker.finish(writing(&mut self.writer, &self.settings, &self.track, length))?;
         let (archive, keyframes) = self.writer.finish()?;
-        Ok(ChosenKeyframes { archive, keyframes, range: self.range })
+        Ok(ChosenKeyframes { archive, keyframes, length })
     }
 }
 
@@ -81,10 +76,10 @@ fn writing<'w>(
     writer: &'w mut KeyframeWriter<'_>,
     settings: &'w KeyframeSettings,
     track: &'w VideoTrack,
-    range: TimeRange,
+    length: i64,
 ) -> impl FnMut(u32, i64, &DecodedFrame) -> Result<(), MediaError> + 'w {
     move |index, _, decoded| {
-        let target = range.target(index, settings.count, settings.position);
+        let target = TimeRange { length }.target(index, settings.count, settings.position);
         writer.write(decoded, Reason { target_s: Some(track.seconds(target)), ..Reason::default() })
     }
 }

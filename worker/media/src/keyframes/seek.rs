@@ -15,6 +15,7 @@
 use crate::error::MediaError;
 use crate::ffmpeg::packet_index::PacketIndex;
 use crate::ffmpeg::source::VideoTrack;
+use crate::ffmpeg::timeline::Timeline;
 use crate::frame::{DecodedFrame, FrameSink, PacketAction};
 use crate::keyframes::equal_interval::{EqualInterval, TimeRange};
 use crate::keyframes::equal_interval_writer::ChosenKeyframes;
@@ -81,7 +82,7 @@ struct Target {
 /// Decodes only what the targets need and writes the keyframes to the archive.
 pub struct KeyframeSeeker<'a> {
     settings: KeyframeSettings,
-    range: TimeRange,
+    length: i64,
     track: VideoTrack,
     writer: KeyframeWriter<'a>,
     /// By timestamp.
@@ -94,17 +95,16 @@ pub struct KeyframeSeeker<'a> {
 }
 
 impl<'a> KeyframeSeeker<'a> {
-    /// Plans `settings.count` targets spread over `declared`.
+    /// Plans `settings.count` targets spread over `timeline`.
     pub fn new(
         index: &PacketIndex,
         settings: &KeyframeSettings,
         track: &VideoTrack,
-        declared: TimeRange,
+        timeline: Timeline,
         writer: KeyframeWriter<'a>,
     ) -> Self {
-        let start = track.start.unwrap_or_else(|| index.pts(0));
-        let ticks = |frame: usize| index.pts(frame).saturating_sub(start);
-        let range = declared.beginning_with(ticks(0), settings.count);
+        let ticks = |frame: usize| index.pts(frame).saturating_sub(index.pts(0));
+        let range = TimeRange { length: timeline.places() };
         let (mut targets, mut runs) = (BTreeMap::<i64, Target>::new(), BTreeMap::new());
         let mut choose = |keyframe: u32, _: i64, &frame: &usize| -> Result<(), Infallible> {
             let (pts, number, ticks) = (index.pts(frame), frame as u64, ticks(frame));
@@ -115,18 +115,18 @@ impl<'a> KeyframeSeeker<'a> {
         };
         let mut picker = EqualInterval::new(settings.count, settings.position, range);
         for frame in 0..index.frames() {
-            picker.show(ticks(frame), frame, &mut choose).unwrap_or_else(|never| match never {});
+            picker.show(timeline.place(ticks(frame)), frame, &mut choose).unwrap_or_else(|never| match never {});
         }
         picker.finish(&mut choose).unwrap_or_else(|never| match never {});
         let (settings, track, plan) = (settings.clone(), track.clone(), SeekPlan::new(runs));
-        Self { settings, range, track, writer, targets, plan, frames: 0, is_out_of_order: false }
+        Self { settings, length: timeline.length, track, writer, targets, plan, frames: 0, is_out_of_order: false }
     }
 
     /// Closes the archive. Returns the keyframes if every target's frame arrived, in order.
     pub fn finish(self) -> Result<Option<ChosenKeyframes>, MediaError> {
         let is_exact = self.plan.is_complete() && !self.is_out_of_order;
         let (archive, keyframes) = self.writer.finish()?;
-        Ok(is_exact.then_some(ChosenKeyframes { archive, keyframes, range: self.range }))
+        Ok(is_exact.then_some(ChosenKeyframes { archive, keyframes, length: self.length }))
     }
 }
 
@@ -142,7 +142,11 @@ impl FrameSink for KeyframeSeeker<'_> {
         let decoded = DecodedFrame { number: target.number, ticks: target.ticks, frame: Rc::new(frame) };
         for index in target.keyframes {
             self.is_out_of_order |= index as usize != self.writer.written();
-            let target_s = self.track.seconds(self.range.target(index, self.settings.count, self.settings.position));
+            let target_s = self.track.seconds(TimeRange { length: self.length }.target(
+                index,
+                self.settings.count,
+                self.settings.position,
+            ));
             self.writer.write(&decoded, Reason { target_s: Some(target_s), ..Reason::default() })?;
         }
         Ok(())

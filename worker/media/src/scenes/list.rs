@@ -32,6 +32,14 @@ pub struct SceneList {
     pub cuts: Vec<u64>,
     /// First frame of each scene and the frame after its last.
     pub scenes: Vec<[u64; 2]>,
+    /// Seconds from the first frame of the video at which each scene is really shown: its first
+    /// frame, and the end of its last. `fps` gives PySceneDetect's times, which are other ones if
+    /// the frame rate varies.
+    #[serde(default)]
+    pub shown_s: Vec<[f64; 2]>,
+    /// Whether the frame rate varies.
+    #[serde(default)]
+    pub rate_varies: bool,
     /// Each frame's score (PySceneDetect's `content_val`).
     pub scores: Vec<f64>,
 }
@@ -40,6 +48,8 @@ pub struct SceneList {
 pub struct SceneRecorder {
     list: SceneList,
     finder: CutFinder,
+    /// Seconds at which each frame is shown.
+    times_s: Vec<f64>,
 }
 
 impl SceneRecorder {
@@ -47,20 +57,26 @@ impl SceneRecorder {
     pub fn new(file: String, fps: f64, settings: &SceneSettings) -> Self {
         let SceneSettings { threshold, min_scene_len } = *settings;
         let (cuts, scenes, scores) = (Vec::new(), Vec::new(), Vec::new());
-        let list = SceneList { file, frames: 0, fps, threshold, min_scene_len, cuts, scenes, scores };
-        Self { list, finder: CutFinder::new(settings) }
+        let (shown_s, rate_varies) = (Vec::new(), false);
+        let list =
+            SceneList { file, frames: 0, fps, threshold, min_scene_len, cuts, scenes, shown_s, rate_varies, scores };
+        Self { list, finder: CutFinder::new(settings), times_s: Vec::new() }
     }
 
-    /// Takes the next frame's score.
-    pub fn push(&mut self, score: f64) {
+    /// Takes the next frame's score and the seconds at which it is shown.
+    pub fn push(&mut self, score: f64, time_s: f64) {
         self.list.frames += 1;
+        self.times_s.push(time_s);
         self.list.scores.push(score);
         self.list.cuts.extend(self.finder.push(score));
     }
 
-    /// Ends the video and returns the list.
-    pub fn finish(mut self) -> SceneList {
+    /// Ends the video, whose last frame ends at `end_s`, and returns the list.
+    pub fn finish(mut self, end_s: f64, rate_varies: bool) -> SceneList {
         self.list.scenes = between_cuts(&self.list.cuts, self.list.frames);
+        let time = |frame: u64| self.times_s.get(frame as usize).copied().unwrap_or(end_s);
+        self.list.shown_s = self.list.scenes.iter().map(|&[start, end]| [time(start), time(end)]).collect();
+        self.list.rate_varies = rate_varies;
         self.list
     }
 }
@@ -80,7 +96,8 @@ impl SceneList {
 
     /// Returns the CSV: a line with the time of each cut, the column names, one line per scene.
     /// Scenes and frames count from 1, so the last frame of a scene is its end. Without cuts the
-    /// first line is empty, as in PySceneDetect.
+    /// first line is empty, as in PySceneDetect. PySceneDetect's columns come first: their times are
+    /// frame numbers divided by the average rate. The last columns are the real times.
     pub fn csv(&self) -> String {
         let mut csv = String::new();
         if !self.cuts.is_empty() {
@@ -92,12 +109,15 @@ impl SceneList {
         }
         csv.push_str(
             "\nScene Number,Start Frame,Start Timecode,Start Time (seconds),End Frame,End Timecode,\
-             End Time (seconds),Length (frames),Length (timecode),Length (seconds)\n",
+             End Time (seconds),Length (frames),Length (timecode),Length (seconds),\
+             Real Start Time (seconds),Real End Time (seconds),Real Length (seconds)\n",
         );
         for (index, &[start, end]) in self.scenes.iter().enumerate() {
             let time = |frames: u64| format!("{},{:.3}", timecode(self.seconds(frames)), self.seconds(frames));
             let (from, to, length) = (time(start), time(end), time(end - start));
-            let _ = writeln!(csv, "{},{},{from},{end},{to},{},{length}", index + 1, start + 1, end - start);
+            let [shown, until] = self.shown_s.get(index).copied().unwrap_or_default();
+            let real = format!("{shown:.3},{until:.3},{:.3}", until - shown);
+            let _ = writeln!(csv, "{},{},{from},{end},{to},{},{length},{real}", index + 1, start + 1, end - start);
         }
         csv
     }
@@ -131,20 +151,22 @@ mod tests {
     use super::*;
 
     /// 172 frames at 1032/73 a second, as `scenedetect -m 15 detect-content list-scenes` writes
-    /// them.
+    /// them, and shown ten a second.
     const CSV: &str = "\
 Timecode List:,00:00:02.829,00:00:10.823
 Scene Number,Start Frame,Start Timecode,Start Time (seconds),End Frame,End Timecode,End Time (seconds),\
-Length (frames),Length (timecode),Length (seconds)
-1,1,00:00:00.000,0.000,40,00:00:02.829,2.829,40,00:00:02.829,2.829
-2,41,00:00:02.829,2.829,153,00:00:10.823,10.823,113,00:00:07.993,7.993
-3,154,00:00:10.823,10.823,172,00:00:12.167,12.167,19,00:00:01.344,1.344
+Length (frames),Length (timecode),Length (seconds),\
+Real Start Time (seconds),Real End Time (seconds),Real Length (seconds)
+1,1,00:00:00.000,0.000,40,00:00:02.829,2.829,40,00:00:02.829,2.829,0.000,4.000,4.000
+2,41,00:00:02.829,2.829,153,00:00:10.823,10.823,113,00:00:07.993,7.993,4.000,15.300,11.300
+3,154,00:00:10.823,10.823,172,00:00:12.167,12.167,19,00:00:01.344,1.344,15.300,17.250,1.950
 ";
 
     fn recorded(frames: u64, above: &[u64]) -> SceneList {
         let mut recorder = SceneRecorder::new("x.mp4".to_owned(), 1032.0 / 73.0, &SceneSettings::default());
-        (0..frames).for_each(|frame| recorder.push(if above.contains(&frame) { 30.0 } else { 1.0 }));
-        recorder.finish()
+        let score = |frame| if above.contains(&frame) { 30.0 } else { 1.0 };
+        (0..frames).for_each(|frame| recorder.push(score(frame), frame as f64 / 10.0));
+        recorder.finish(frames as f64 / 10.0 + 0.05, true)
     }
 
     #[test]
@@ -153,7 +175,9 @@ Length (frames),Length (timecode),Length (seconds)
         let uncut = recorded(10, &[]).csv();
         assert!(
             uncut.starts_with("\nScene Number")
-                && uncut.ends_with("\n1,1,00:00:00.000,0.000,10,00:00:00.707,0.707,10,00:00:00.707,0.707\n")
+                && uncut.ends_with(
+                    "\n1,1,00:00:00.000,0.000,10,00:00:00.707,0.707,10,00:00:00.707,0.707,0.000,1.050,1.050\n"
+                )
         );
     }
 
@@ -163,6 +187,10 @@ Length (frames),Length (timecode),Length (seconds)
         let json = serde_json::to_value(&list).unwrap_or_default();
         assert_eq!(json["cuts"], serde_json::json!([20]));
         assert_eq!(json["scenes"], serde_json::json!([[0, 20], [20, 60]]));
+        assert_eq!(
+            (&json["shown_s"], &json["rate_varies"]),
+            (&serde_json::json!([[0.0, 2.0], [2.0, 6.05]]), &true.into())
+        );
         assert_eq!(json["scores"].as_array().map(Vec::len), Some(60));
         assert_eq!((&json["frames"], &json["min_scene_len"]), (&60.into(), &15.into()));
     }

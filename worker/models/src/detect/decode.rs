@@ -1,6 +1,6 @@
 //! Decodes the output of a detector to boxes in input pixels, for all output layouts.
 
-use jhalak_common::models::{Decode, DetectorOutput};
+use jhalak_common::models::{BoxUnit, Decode, DetectorOutput};
 
 use super::output_layout::OutputLayout;
 
@@ -26,6 +26,25 @@ pub fn candidates(
     input: (u32, u32),
     threshold: f32,
 ) -> Vec<Candidate> {
+    let mut found = as_stated(output, layout, how, input, threshold);
+    if how.box_unit() == BoxUnit::Shares {
+        let sides = [input.0 as f32, input.1 as f32, input.0 as f32, input.1 as f32];
+        let scale = |candidate: &mut Candidate| {
+            candidate.edges.iter_mut().zip(sides).for_each(|(edge, side)| *edge *= side);
+        };
+        found.iter_mut().for_each(scale);
+    }
+    found
+}
+
+/// Returns the boxes in the unit of the file.
+fn as_stated(
+    output: &[f32],
+    layout: &OutputLayout,
+    how: &DetectorOutput,
+    input: (u32, u32),
+    threshold: f32,
+) -> Vec<Candidate> {
     let rows;
     // Only `yolov8` is decoded in columns: few boxes are left once the scores are known.
     let output = if layout.are_rows || how.decode == Decode::Yolov8 {
@@ -43,10 +62,11 @@ pub fn candidates(
                 [(x + column) * stride, (y + row) * stride, w.exp() * stride, h.exp() * stride]
             })
         }
-        Decode::Yolov8 if layout.are_rows => boxes_in_rows(output, layout, threshold),
-        Decode::Yolov8 => boxes_in_columns(output, layout, threshold),
+        Decode::Yolov8 if !layout.are_rows => boxes_in_columns(output, layout, threshold),
+        Decode::Yolov8 | Decode::RtDetr => boxes_in_rows(output, layout, threshold, from_center),
+        Decode::YoloNas => boxes_in_rows(output, layout, threshold, |edges| edges),
         Decode::Nanodet => boxes_of_distances(output, layout, how, input, threshold),
-        Decode::EndToEnd => boxes_end_to_end(output, layout, threshold),
+        Decode::EndToEnd | Decode::EfficientNms => boxes_end_to_end(output, layout, threshold),
     }
 }
 
@@ -72,7 +92,7 @@ fn boxes_with_objectness(
         if objectness <= threshold {
             continue;
         }
-        let (class, best) = best_of(&row[5..]);
+        let (class, best) = best_of(&row[5..layout.values - layout.rest]);
         let score = objectness * best;
         if score > threshold {
             let edges = from_center(place_box(index, [row[0], row[1], row[2], row[3]]));
@@ -82,24 +102,31 @@ fn boxes_with_objectness(
     found
 }
 
-fn boxes_in_rows(output: &[f32], layout: &OutputLayout, threshold: f32) -> Vec<Candidate> {
-    let rows = output.chunks_exact(layout.values).filter(|row| highest(&row[4..]) > threshold);
+fn boxes_in_rows(
+    output: &[f32],
+    layout: &OutputLayout,
+    threshold: f32,
+    edges: impl Fn([f32; 4]) -> [f32; 4],
+) -> Vec<Candidate> {
+    let scores = 4..layout.values - layout.rest;
+    let rows = output.chunks_exact(layout.values).filter(|row| highest(&row[scores.clone()]) > threshold);
     let candidate = |row: &[f32]| {
-        let (class, score) = best_of(&row[4..]);
-        Candidate { edges: from_center([row[0], row[1], row[2], row[3]]), score, class }
+        let (class, score) = best_of(&row[scores.clone()]);
+        Candidate { edges: edges([row[0], row[1], row[2], row[3]]), score, class }
     };
     rows.map(candidate).collect()
 }
 
 fn boxes_in_columns(output: &[f32], layout: &OutputLayout, threshold: f32) -> Vec<Candidate> {
+    let classes = 4..layout.values - layout.rest;
     let column = |value: usize| &output[value * layout.boxes..(value + 1) * layout.boxes];
     let mut best = column(4).to_vec();
-    for class in 5..layout.values {
+    for class in classes.clone().skip(1) {
         best.iter_mut().zip(column(class)).for_each(|(best, &score)| *best = best.max(score));
     }
     let above = best.iter().enumerate().filter(|(_, score)| **score > threshold);
     let candidate = |(index, &score): (usize, &f32)| {
-        let class = (4..layout.values).position(|class| column(class)[index] == score).unwrap_or_default();
+        let class = classes.clone().position(|class| column(class)[index] == score).unwrap_or_default();
         Candidate { edges: from_center([0, 1, 2, 3].map(|value| column(value)[index])), score, class }
     };
     above.map(candidate).collect()
@@ -152,7 +179,9 @@ fn mean_bin(bins: &[f32]) -> f32 {
 fn boxes_end_to_end(output: &[f32], layout: &OutputLayout, threshold: f32) -> Vec<Candidate> {
     let candidate = |row: &[f32]| {
         let (edges, class, score) = match *row {
-            [_, left, top, right, bottom, class, score] => ([left, top, right, bottom], class, score),
+            [_, left, top, right, bottom, class, score] if layout.rest == 0 => {
+                ([left, top, right, bottom], class, score)
+            }
             _ => ([row[0], row[1], row[2], row[3]], row[5], row[4]),
         };
         // Empty rows have a score of 0, and in some exports a class of -1.

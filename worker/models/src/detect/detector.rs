@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use jhalak_common::models::{Decode, DetectorOutput, Layout, Model, PictureInput, Role};
+use jhalak_common::models::{Decode, DetectorOutput, Layout, Model, Role};
 use jhalak_common::{Error, ErrorKind, Result};
 
 use super::decode;
 use super::input::InputWriter;
 use super::letterbox::Letterbox;
-use super::nms;
-use super::output_layout::OutputLayout;
+use super::metadata::Metadata;
+use super::output_layout::{OutputLayout, Rest};
+use super::values::{self, Problem};
+use super::{nms, outputs, resolve};
 use crate::inference::{Models, Session, Tensor};
 use jhalak_media::detector::{Bounds, CLASSES, Detector, Object};
 use jhalak_media::error::MediaError;
@@ -37,7 +39,10 @@ pub struct ObjectDetector {
     name: String,
     output: String,
     session: Arc<Session>,
+    /// The detector section of the entry, completed by the file.
     how: DetectorOutput,
+    rest: Rest,
+    notes: Vec<String>,
     input_layout: Layout,
     size: (u32, u32),
     thresholds: Thresholds,
@@ -55,28 +60,27 @@ impl ObjectDetector {
         let (Some(picture), Some(how), Role::Detector) = (&model.picture, &model.detector, model.role) else {
             return Err(Error::bug(format!("the model {} is not a detector", model.name)));
         };
-        let (inputs, outputs) = (&session.contract().inputs, &session.contract().outputs);
-        let ([input], [output]) = (inputs.as_slice(), outputs.as_slice()) else {
-            return Err(named(Error::invalid(format!(
-                "a detector must have one input and one output, but this entry has {} and {}",
-                inputs.len(),
-                outputs.len()
-            ))));
+        let (inputs, read) = (&session.contract().inputs, &session.contract().outputs);
+        let [input] = inputs.as_slice() else {
+            return Err(named(Error::invalid(format!("a detector must have one input, but it has {}", inputs.len()))));
         };
-        let picture = sized(picture, &input.name, &input.shape).map_err(named)?;
+        let metadata = Metadata::of(&session.facts().metadata).map_err(named)?;
+        let picture = resolve::sized(picture, &metadata, &input.name, &input.shape).map_err(named)?;
         let size = (picture.width, picture.height);
+        let output = read.iter().map(|output| output.name.as_str()).collect::<Vec<_>>().join("`, `");
         // The file may state no output shape: the first picture then decides.
-        if !output.shape.is_empty() {
-            OutputLayout::of(&output.shape, how, size)
-                .map_err(|e| named(e.context(format!("the output `{}`", output.name))))?;
-        }
+        let shape = outputs::joined_shape(how.decode, read);
+        let resolved = resolve::resolve(how, &metadata, &shape, &session.facts().outputs, size)
+            .map_err(|e| named(e.context(format!("the output `{output}`"))))?;
         Ok(ObjectDetector {
             name: model.name.clone(),
-            output: output.name.clone(),
-            how: how.clone(),
+            output,
+            thresholds: Thresholds::of(&resolved.how),
+            how: resolved.how,
+            rest: resolved.rest,
+            notes: resolved.notes,
             input_layout: picture.layout,
             size,
-            thresholds: Thresholds::of(how),
             writer: InputWriter::new(&picture),
             session: session.clone(),
         })
@@ -91,17 +95,31 @@ impl ObjectDetector {
     /// Checks that the detector has the 80 classes of COCO, which the histogram of scene-object
     /// keyframes needs.
     pub fn check_for_scenes(&self) -> Result<()> {
-        if self.how.labels.count() == CLASSES {
+        if self.how.labels.is_coco() {
             return Ok(());
         }
         Err(Error::invalid(format!(
-            "the model {} has {} classes, but scene-object keyframes need the {CLASSES} classes of COCO",
+            "the model {} has {} classes ({}, ...), but scene-object keyframes need the {CLASSES} classes of COCO",
             self.name,
-            self.how.labels.count()
+            self.how.labels.count(),
+            self.how.labels.name(0)
         )))
     }
 
-    /// Returns the detector section of the registry entry.
+    /// Returns what the entry and the file state differently; the entry holds.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Returns the largest absolute value of a box in the raw output for `picture`: at most 1 for
+    /// shares, about the input's size for pixels.
+    pub fn largest_box_value(&mut self, picture: &Picture) -> Result<f32> {
+        let (output, ..) = self.infer(std::slice::from_ref(picture))?;
+        let layout = self.output_layout(&output, 1)?;
+        Ok(values::largest_box_value(&output.data, &layout, &self.how))
+    }
+
+    /// Returns the detector section of the registry entry, completed by the file.
     pub fn how(&self) -> &DetectorOutput {
         &self.how
     }
@@ -116,6 +134,23 @@ impl ObjectDetector {
         if self.how.decode == Decode::EndToEnd && pictures.len() > 1 {
             return pictures.chunks(1).map(|one| Ok(self.detect(one)?.remove(0))).collect();
         }
+        if pictures.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (output, letterboxes) = self.infer(pictures)?;
+        let each = output.data.len() / pictures.len();
+        let output_layout = self.output_layout(&output, pictures.len())?;
+        let answers = (0..pictures.len()).map(|n| &output.data[n * each..(n + 1) * each]);
+        answers
+            .zip(pictures)
+            .zip(&letterboxes)
+            .map(|((values, picture), letterbox)| self.objects(values, &output_layout, picture, letterbox))
+            .collect()
+    }
+
+    /// Runs the model and returns its output, of [pictures, boxes, values] or transposed, and the
+    /// location of each picture in the input.
+    fn infer(&mut self, pictures: &[Picture]) -> Result<(Tensor, Vec<Letterbox>)> {
         let length = self.writer.len();
         let mut input = vec![0.0; length * pictures.len()];
         let mut letterboxes = Vec::with_capacity(pictures.len());
@@ -127,24 +162,16 @@ impl ObjectDetector {
             Layout::Nchw => vec![pictures.len(), 3, height, width],
             Layout::Nhwc => vec![pictures.len(), height, width, 3],
         };
-        if pictures.is_empty() {
-            return Ok(Vec::new());
-        }
-        let output = self.session.run(Tensor { shape, data: input })?;
-        let each = output.data.len() / pictures.len();
-        let output_layout = self.output_layout(&output, pictures.len())?;
-        let answers = (0..pictures.len()).map(|n| &output.data[n * each..(n + 1) * each]);
-        answers
-            .zip(pictures)
-            .zip(&letterboxes)
-            .map(|((values, picture), letterbox)| self.objects(values, &output_layout, picture, letterbox))
-            .collect()
+        let outputs = self.session.run_all(vec![Tensor { shape, data: input }])?;
+        let output = outputs::join(self.how.decode, outputs)
+            .map_err(|e| e.context(format!("the model {}, output `{}`", self.name, self.output)))?;
+        Ok((output, letterboxes))
     }
 
     fn output_layout(&self, output: &Tensor, pictures: usize) -> Result<OutputLayout> {
         let named = |e: Error| e.context(format!("the model {}, output `{}`", self.name, self.output));
         let shape: Vec<i64> = output.shape.iter().map(|&n| i64::try_from(n).unwrap_or(i64::MAX)).collect();
-        let output_layout = OutputLayout::of(&shape, &self.how, self.size).map_err(named)?;
+        let output_layout = OutputLayout::of(&shape, &self.how, self.rest, self.size).map_err(named)?;
         if output_layout.boxes * output_layout.values * pictures == output.data.len() {
             return Ok(output_layout);
         }
@@ -162,11 +189,13 @@ impl ObjectDetector {
         picture: &Picture,
         letterbox: &Letterbox,
     ) -> Result<Vec<Object>> {
+        let unfit =
+            |problem: Problem| Error::invalid(format!("the model {}, output `{}`: {problem}", self.name, self.output));
+        values::check_output(values, output_layout, &self.how).map_err(unfit)?;
         let candidates = decode::candidates(values, output_layout, &self.how, self.size, self.thresholds.score);
-        let kept = match self.how.decode {
-            Decode::EndToEnd => nms::non_maximum_suppression(candidates, f32::INFINITY, self.how.max_objects),
-            _ => nms::non_maximum_suppression(candidates, self.thresholds.overlap, self.how.max_objects),
-        };
+        values::check_candidates(&candidates, &self.how, self.size).map_err(unfit)?;
+        let overlap = if self.how.decode.is_final() { f32::INFINITY } else { self.thresholds.overlap };
+        let kept = nms::non_maximum_suppression(candidates, overlap, self.how.max_objects);
         let classes = self.how.labels.count();
         if let Some(other) = kept.iter().find(|c| c.class >= classes) {
             return Err(Error::invalid(format!(
@@ -201,42 +230,4 @@ impl Detector for ObjectDetector {
             _ => MediaError::permanent(error.chain()),
         })
     }
-}
-
-/// Returns the picture section of the entry, completed with the sizes of the file.
-fn sized(picture: &PictureInput, input: &str, shape: &[i64]) -> Result<PictureInput> {
-    let &[_, second, third, fourth] = shape else {
-        return Err(Error::invalid(format!(
-            "the input `{input}` has the shape {shape:?}, but a picture input must have 4 dimensions"
-        )));
-    };
-    let (channels, height, width, other) = match picture.layout {
-        Layout::Nchw => (second, third, fourth, fourth),
-        Layout::Nhwc => (fourth, second, third, second),
-    };
-    if channels >= 0 && channels != 3 {
-        let hint = if other == 3 { ": set the other picture.layout (nchw, nhwc)" } else { "" };
-        let layout = match picture.layout {
-            Layout::Nchw => "nchw",
-            Layout::Nhwc => "nhwc",
-        };
-        return Err(Error::invalid(format!(
-            "the input `{input}` of shape {shape:?} has {channels} channels as {layout}, but a picture has 3{hint}"
-        )));
-    }
-    let side = |field: &str, stated: u32, file: i64| match (stated, u32::try_from(file)) {
-        (0, Ok(file @ 1..=4096)) => Ok(file),
-        (0, _) => {
-            Err(Error::invalid(format!("the input `{input}` of shape {shape:?} accepts any size: set picture.{field}")))
-        }
-        (stated, Ok(file)) if stated != file => Err(Error::invalid(format!(
-            "picture.{field} is {stated} in the entry, but the input `{input}` is {shape:?} in the file"
-        ))),
-        (stated, _) => Ok(stated),
-    };
-    Ok(PictureInput {
-        width: side("width", picture.width, width)?,
-        height: side("height", picture.height, height)?,
-        ..picture.clone()
-    })
 }

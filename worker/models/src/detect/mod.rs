@@ -1,5 +1,7 @@
 //! Objects in pictures, through a detector of the registry: picture to input ([`input`]), output to
 //! boxes ([`decode`]), one box for each object ([`nms`]), and the mapping back to picture pixels.
+//! What a file states about itself ([`metadata`]) completes its entry, and what it
+//! returns is held to its meaning ([`values`]).
 
 pub mod bilinear;
 pub mod decode;
@@ -8,7 +10,13 @@ pub mod draw;
 pub mod frames;
 pub mod input;
 pub mod letterbox;
+pub mod metadata;
 pub mod nms;
 pub mod output_layout;
+mod outputs;
+mod resolve;
+pub mod suggest;
+pub mod trial;
+pub mod values;
 
 pub use detector::{ObjectDetector, Thresholds};

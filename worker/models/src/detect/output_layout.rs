@@ -1,7 +1,7 @@
 //! Checks that the output of a detector fits its registry entry: rows, columns and classes, before
 //! the first picture.
 
-use jhalak_common::models::{Decode, DetectorOutput};
+use jhalak_common::models::{Decode, DetectorOutput, DetectorTask};
 use jhalak_common::{Error, Result};
 
 /// The layout of boxes in the output of one picture.
@@ -15,6 +15,31 @@ pub struct OutputLayout {
     pub are_rows: bool,
     /// Bins per distance distribution, for [`Decode::Nanodet`].
     pub bins: usize,
+    /// Values at the end of each box that are not read: keypoints or coefficients of masks.
+    pub rest: usize,
+}
+
+/// The values that may follow box and scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// None.
+    Nothing,
+    /// Exactly this many.
+    Values(usize),
+    /// Any number of them, at least one: those of a model for this task.
+    Any(DetectorTask),
+}
+
+impl Rest {
+    fn fits(self, rest: i64) -> bool {
+        match self {
+            Rest::Nothing => rest == 0,
+            Rest::Values(values) => usize::try_from(rest) == Ok(values),
+            // Keypoints have two or three values.
+            Rest::Any(DetectorTask::Pose) => rest >= 2 && (rest % 2 == 0 || rest % 3 == 0),
+            Rest::Any(_) => rest >= 1,
+        }
+    }
 }
 
 impl OutputLayout {
@@ -23,7 +48,7 @@ impl OutputLayout {
     /// # Errors
     /// InvalidInput, with the shape of the file and the expectation of the entry, if they do not
     /// fit.
-    pub fn of(shape: &[i64], how: &DetectorOutput, input: (u32, u32)) -> Result<OutputLayout> {
+    pub fn of(shape: &[i64], how: &DetectorOutput, rest: Rest, input: (u32, u32)) -> Result<OutputLayout> {
         let classes = how.labels.count();
         let refuse = |reason: String| {
             let name = how.decode.name();
@@ -46,13 +71,23 @@ impl OutputLayout {
         };
         let wanted = match how.decode {
             Decode::Yolov5 | Decode::Yolox | Decode::YoloxDecoded => 5 + classes as i64,
-            Decode::Yolov8 => 4 + classes as i64,
-            Decode::EndToEnd if second == 7 => 7,
-            Decode::EndToEnd => 6,
+            Decode::Yolov8 | Decode::RtDetr | Decode::YoloNas => 4 + classes as i64,
+            Decode::EndToEnd if second == 7 && rest == Rest::Nothing => 7,
+            Decode::EndToEnd | Decode::EfficientNms => 6,
             Decode::Nanodet => return Self::of_distributions(first, second, how, input, refuse),
         };
+        let has = |values: i64, others: i64| {
+            // A longer dimension holds the boxes, not the values of one.
+            let is_shorter = others < 0 || values <= others || !matches!(rest, Rest::Any(_));
+            values >= wanted && rest.fits(values - wanted) && is_shorter
+        };
+        let expected = || match rest {
+            Rest::Nothing => format!("{wanted} values"),
+            Rest::Values(n) => format!("{wanted} values and {n} that are not read"),
+            Rest::Any(task) => format!("{wanted} values and those of the task `{}`", task.name()),
+        };
         let columns_first = how.decode == Decode::Yolov8;
-        let are_rows = match (first == wanted, second == wanted) {
+        let are_rows = match (has(first, second), has(second, first)) {
             (true, true) => !columns_first,
             (true, false) => false,
             (false, true) => true,
@@ -60,7 +95,8 @@ impl OutputLayout {
                 let free = first < 0 || second < 0;
                 if !free {
                     return Err(refuse(format!(
-                        "a box has {wanted} values; {}",
+                        "a box has {}; {}",
+                        expected(),
                         advice(how.decode, first, second, classes)
                     )));
                 }
@@ -70,10 +106,12 @@ impl OutputLayout {
             }
         };
         let (boxes, values) = if are_rows { (first, second) } else { (second, first) };
-        if values >= 0 && values != wanted && boxes >= 0 {
-            return Err(refuse(format!("a box has {wanted} values; {}", advice(how.decode, first, second, classes))));
+        if values >= 0 && !has(values, boxes) && boxes >= 0 {
+            return Err(refuse(format!("a box has {}; {}", expected(), advice(how.decode, first, second, classes))));
         }
-        let layout = OutputLayout { boxes: count(boxes), values: wanted as usize, are_rows, bins: 0 };
+        let values = if has(values, boxes) { values } else { wanted };
+        let (values, rest) = (values as usize, (values - wanted) as usize);
+        let layout = OutputLayout { boxes: count(boxes), values, are_rows, bins: 0, rest };
         layout.check_grids(how, input, refuse)
     }
 
@@ -98,7 +136,7 @@ impl OutputLayout {
                 "a box has one score per class and four distributions of at least 2 values, {classes} + 4 x n, and not {values}: set detector.labels"
             )));
         };
-        let layout = OutputLayout { boxes: count(boxes), values: values as usize, are_rows, bins };
+        let layout = OutputLayout { boxes: count(boxes), values: values as usize, are_rows, bins, rest: 0 };
         layout.check_grids(how, input, refuse)
     }
 
@@ -130,7 +168,21 @@ fn advice(decode: Decode, first: i64, second: i64, classes: usize) -> String {
     let meant = |classes: i64| format!("for {classes} classes set detector.labels to {classes} names");
     match decode {
         // Exports with NMS give rows.
-        _ if second == 6 || second == 7 => "this looks like `end-to-end`".into(),
+        Decode::Yolov5 | Decode::Yolov8 | Decode::Yolox | Decode::YoloxDecoded | Decode::RtDetr
+            if second == 6 || second == 7 =>
+        {
+            "this looks like `end-to-end`".into()
+        }
+        Decode::Yolov8 | Decode::RtDetr if values == 5 + classes as i64 && second != values => {
+            format!("{}; if it is an OBB model, its rotated boxes are not read", meant(values - 4))
+        }
+        Decode::Yolov8 if values == 56 => format!(
+            "{}, or for a pose model of 1 class and 17 keypoints detector.task = \"pose\" and detector.labels = [\"person\"]",
+            meant(52)
+        ),
+        Decode::Yolov8 if values == 36 + classes as i64 => {
+            format!("{}, or for a segmentation model detector.task = \"segment\"", meant(values - 4))
+        }
         // Exports with objectness give rows.
         Decode::Yolov8 if second == values && values == 5 + classes as i64 => {
             "this looks like `yolov5` or `yolox`".into()
@@ -138,7 +190,8 @@ fn advice(decode: Decode, first: i64, second: i64, classes: usize) -> String {
         Decode::Yolov5 | Decode::Yolox | Decode::YoloxDecoded if values == 4 + classes as i64 => {
             "this looks like `yolov8`".into()
         }
-        Decode::Yolov8 if values > 4 => meant(values - 4),
+        Decode::Yolov8 | Decode::RtDetr if values > 4 => meant(values - 4),
+        Decode::YoloNas if second > 4 => meant(second - 4),
         Decode::Yolov5 | Decode::Yolox | Decode::YoloxDecoded if values > 5 => meant(values - 5),
         _ => "another `decode` may fit".into(),
     }
@@ -154,7 +207,8 @@ mod tests {
     }
 
     fn layout_of(shape: &[i64], decode: &str, more: &str, side: u32) -> Result<(usize, usize, bool)> {
-        OutputLayout::of(shape, &how(decode, more), (side, side)).map(|f| (f.boxes, f.values, f.are_rows))
+        OutputLayout::of(shape, &how(decode, more), Rest::Nothing, (side, side))
+            .map(|f| (f.boxes, f.values, f.are_rows))
     }
 
     #[test]
@@ -180,6 +234,26 @@ mod tests {
     }
 
     #[test]
+    fn values_of_other_tasks_follow_box_and_scores() {
+        let person = how("yolov8", "labels = [\"person\"]");
+        let of = |shape: &[i64], how: &DetectorOutput, rest| OutputLayout::of(shape, how, rest, (640, 640));
+        for (shape, rest) in [
+            (&[1, 56, 8_400], Rest::Values(51)),
+            (&[1, 8_400, 56], Rest::Any(DetectorTask::Pose)),
+            (&[1, 56, -1], Rest::Values(51)),
+        ] {
+            let found = of(shape, &person, rest).expect("a layout");
+            assert_eq!((found.values, found.rest), (56, 51), "{shape:?}");
+        }
+        let found = of(&[1, 25_200, 117], &how("yolov5", ""), Rest::Any(DetectorTask::Segment)).expect("a layout");
+        assert_eq!((found.values, found.rest), (117, 32));
+        let found = of(&[1, 300, 57], &how("end-to-end", ""), Rest::Values(51)).expect("a layout");
+        assert_eq!((found.values, found.rest, found.are_rows), (57, 51, true));
+        let error = of(&[1, 56, 8_400], &person, Rest::Values(34)).expect_err("refused").chain();
+        assert!(error.contains("5 values and 34 that are not read"), "{error}");
+    }
+
+    #[test]
     fn impossible_shapes_are_refused_with_advice() {
         for (shape, decode, more, side, expected) in [
             (&[1, 84, 8_400][..], "yolov5", "", 640, "looks like `yolov8`"),
@@ -189,6 +263,9 @@ mod tests {
             (&[1, 8_400, 85], "yolox", "", 416, "give 3549 boxes, but it has 8400"),
             (&[1, 3_549, 125], "nanodet", "", 416, "80 + 4 x n, and not 125"),
             (&[1, 1_000], "yolov5", "", 640, "[pictures, boxes, values]"),
+            (&[1, 56, 8_400], "yolov8", "", 640, "for a pose model"),
+            (&[1, 116, 8_400], "yolov8", "", 640, "for a segmentation model"),
+            (&[1, 85, 8_400], "yolov8", "", 640, "OBB"),
         ] {
             let error = layout_of(shape, decode, more, side).expect_err("refused");
             assert!(error.chain().contains(expected), "{shape:?} as {decode}: {error}");

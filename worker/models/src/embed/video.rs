@@ -20,23 +20,20 @@ pub struct VideoEmbedding {
     pub mean: Vec<f32>,
     /// One row per keyframe; none for a clip model.
     pub frames: Option<Vec<f32>>,
-    /// Number of keyframes used.
+    /// Number of keyframes used; 0 for the vector of a clip of zeros.
     pub seen: usize,
 }
 
 /// Embeds the keyframes in the tar `keyframes`, in their order. Skips black pictures that only pad
-/// the archive. Returns None if no keyframe is left.
-pub fn embed(keyframes: &[u8], model: &Model, session: &Session) -> Result<Option<VideoEmbedding>> {
+/// the archive. If no keyframe is left, as in a trailer without objects, embeds zeros like the
+/// paper, whose clip then stays zero.
+pub fn embed(keyframes: &[u8], model: &Model, session: &Session) -> Result<VideoEmbedding> {
     let jpegs = pictures(keyframes)?;
-    if jpegs.is_empty() {
-        return Ok(None);
-    }
     let pictures = jpegs.iter().map(|jpeg| jpeg_decoder::decode(jpeg).map_err(Error::from));
     match &model.clip {
         Some(clip) => embed_clip(pictures, clip, model, session),
         None => embed_each(pictures, model, session),
     }
-    .map(Some)
 }
 
 /// Embeds each picture; the mean is the embedding of the trailer.
@@ -53,14 +50,19 @@ fn embed_each(
         data.resize(start + area, 0.0);
         picture_input::write(&picture?, how, &mut data[start..])?;
     }
-    let count = data.len() / area;
+    let seen = data.len() / area;
+    if seen == 0 {
+        data.resize(area, 0.0);
+    }
+    let count = seen.max(1);
     let (width, height) = (how.width as usize, how.height as usize);
     let shape = match how.layout {
         Layout::Nchw => vec![count, 3, height, width],
         Layout::Nhwc => vec![count, height, width, 3],
     };
     let frames = vectors(session.run(Tensor { shape, data })?, count, model)?;
-    Ok(VideoEmbedding { mean: mean_of_rows(&frames, frames.len() / count), frames: Some(frames), seen: count })
+    let mean = mean_of_rows(&frames, frames.len() / count);
+    Ok(VideoEmbedding { mean, frames: (seen > 0).then_some(frames), seen })
 }
 
 /// Embeds all pictures as one clip; missing frames are zero, as in section 3 of the paper.

@@ -5,6 +5,7 @@ use std::path::Path;
 use jhalak_common::settings::InferenceSettings;
 use jhalak_common::{Error, Result};
 use jhalak_onnx::external_weights::weights_outside;
+use jhalak_onnx::file_facts;
 use ort::environment::Environment;
 use ort::session::builder::GraphOptimizationLevel;
 
@@ -40,5 +41,60 @@ pub(super) fn build(
         None => builder,
     };
     let mut builder = provider::apply(builder, inference)?;
-    refused(builder.commit_from_memory(bytes))
+    builder.commit_from_memory(bytes).map_err(|e| refusal(&e.to_string(), bytes))
+}
+
+/// Returns the error of ONNX Runtime about a file. About a version that it does not know, adds the
+/// file's versions and the way to lower them.
+fn refusal(message: &str, bytes: &[u8]) -> Error {
+    let message = message.trim();
+    let lower = message.to_ascii_lowercase();
+    let is_format = lower.contains("ir version") || lower.contains("ir_version");
+    let is_opset = lower.contains("opset");
+    let Some(facts) = file_facts::of(bytes).filter(|_| is_format || is_opset) else {
+        return Error::invalid(message);
+    };
+    // "... Unsupported model IR version: 14, max supported IR version: 13"
+    let taken = lower.rsplit_once("max supported").and_then(|(_, rest)| {
+        rest.split(|c: char| !c.is_ascii_digit()).find(|digits| !digits.is_empty()).map(str::to_owned)
+    });
+    let up_to = taken.as_ref().map(|n| format!(", and this ONNX Runtime takes up to {n}")).unwrap_or_default();
+    let newer = "or set models.onnxruntime to a newer ONNX Runtime";
+    let way = match taken.filter(|_| is_format) {
+        Some(n) => format!(
+            "the file has IR version {}{up_to}: export it with a lower opset, or state the older version (the graph stays the same): \
+             python3 -c 'import onnx; m = onnx.load(\"OLD.onnx\"); m.ir_version = {n}; onnx.save(m, \"NEW.onnx\")', {newer}",
+            facts.ir_version
+        ),
+        None => format!(
+            "the file has opset {} and IR version {}{up_to}: export it with a lower opset (opset_version=17), {newer}",
+            facts.opset, facts.ir_version
+        ),
+    };
+    Error::invalid(way).with_source(message.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jhalak_onnx::message::{Graph, Model, OperatorSet};
+    use prost::Message;
+
+    #[test]
+    fn a_newer_version_is_refused_with_both_versions_and_the_way_out() {
+        let file = Model {
+            ir_version: 14,
+            graph: Some(Graph::default()),
+            opset_import: vec![OperatorSet { domain: String::new(), version: 27 }],
+            ..Model::default()
+        };
+        let bytes = file.encode_to_vec();
+        let error = refusal("Unsupported model IR version: 14, max supported IR version: 13", &bytes).chain();
+        for word in ["IR version 14", "up to 13", "m.ir_version = 13", "models.onnxruntime"] {
+            assert!(error.contains(word), "{error}");
+        }
+        let error = refusal("Opset 27 is under development ... max supported opset is 26", &bytes).chain();
+        assert!(error.contains("opset 27") && error.contains("opset_version=17"), "{error}");
+        assert_eq!(refusal("broken", &bytes).chain(), "broken");
+    }
 }

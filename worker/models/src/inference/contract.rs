@@ -1,9 +1,11 @@
 //! The inputs and outputs of a model file, compared with its registry entry: what the entry states
 //! must hold, and the rest is read from the file.
 
-use jhalak_common::models::{Model, NumberKind, TensorFacts, Tensors};
+use jhalak_common::models::{Decode, Model, NumberKind, Role, TensorFacts, Tensors};
 use jhalak_common::{Error, Result};
 use ort::value::{Outlet, TensorElementType, ValueType};
+
+use super::detector_outputs;
 
 /// The inputs and outputs of a model, in the order in which callers pass and receive them.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,14 +39,21 @@ pub enum Rows {
 }
 
 impl Contract {
-    /// Compares the tensors of the file with the entry of `model`.
+    /// Compares the tensors of the file with the entry of `model`. Of several outputs, a detector
+    /// reads those of its layout.
     ///
     /// # Errors
     /// InvalidInput; the message names the entry, the field and the tensors of the file.
     pub(super) fn of(model: &Model, inputs: &[Outlet], outputs: &[Outlet]) -> Result<Contract> {
         let named = |e: Error| e.context(format!("the model {} ({})", model.name, model.file.display()));
-        let inputs = resolve("input", &model.input, inputs).map_err(named)?;
-        let outputs = resolve("output", &model.output, outputs).map_err(named)?;
+        let kinds = if model.role == Role::Detector { &ANY_NUMBER[..] } else { &FLOATS[..] };
+        refuse_other_inputs(model, inputs).map_err(named)?;
+        let inputs = resolve("input", &model.input, inputs, &FLOATS).map_err(named)?;
+        let chosen = match &model.detector {
+            Some(how) if model.output.0.is_empty() => outputs_of_detector(how.decode, outputs).map_err(named)?,
+            _ => model.output.clone(),
+        };
+        let outputs = resolve("output", &chosen, outputs, kinds).map_err(named)?;
         let wanted = if model.waveform.as_ref().is_some_and(|w| w.moments.is_some()) { 2 } else { 1 };
         if inputs.len() != wanted {
             return Err(named(Error::invalid(format!(
@@ -92,7 +101,45 @@ fn list(tensors: &[TensorShape]) -> String {
     tensors.iter().map(|t| format!("`{}` {:?}", t.name, t.shape)).collect::<Vec<_>>().join(", ")
 }
 
-fn resolve(field: &str, stated: &Tensors, outlets: &[Outlet]) -> Result<Vec<TensorShape>> {
+/// Types of numbers that callers pass and receive.
+const FLOATS: [NumberKind; 2] = [NumberKind::Float32, NumberKind::Float16];
+/// Types of the outputs of detectors: numbers of boxes and classes may be integers.
+const ANY_NUMBER: [NumberKind; 4] = [NumberKind::Float32, NumberKind::Float16, NumberKind::Int32, NumberKind::Int64];
+
+/// Returns the outputs that a detector with this layout reads.
+fn outputs_of_detector(decode: Decode, outlets: &[Outlet]) -> Result<Tensors> {
+    let shape = |outlet: &Outlet| match outlet.dtype() {
+        ValueType::Tensor { shape, .. } => shape.iter().copied().collect(),
+        _ => Vec::new(),
+    };
+    let all: Vec<_> = outlets.iter().map(|o| (o.name().to_owned(), shape(o))).collect();
+    detector_outputs::choose(decode, &all)
+}
+
+/// Refuses inputs that nothing here can fill, with the way to export the model without them.
+fn refuse_other_inputs(model: &Model, inputs: &[Outlet]) -> Result<()> {
+    let has = |word: &str| inputs.iter().map(Outlet::name).find(|name| name.contains(word));
+    let is_several = inputs.len() > 1;
+    if let Some(name) = has("mask").filter(|_| is_several) {
+        return Err(Error::invalid(format!(
+            "it has a second input, `{name}`, which marks padding; nothing here is padded: export the model with its first input alone (in PyTorch: torch.onnx.export(model, (values,), ..., input_names=[\"{}\"]))",
+            inputs[0].name()
+        )));
+    }
+    if let Some(name) = has("input_ids") {
+        return Err(Error::invalid(format!(
+            "it takes text (`{name}`), but only pictures and sound are embedded: export its picture or sound part alone"
+        )));
+    }
+    if let Some(name) = has("orig_target_sizes").or(has("im_shape")).filter(|_| model.role == Role::Detector) {
+        return Err(Error::invalid(format!(
+            "its input `{name}` takes the size of the picture, as in exports of RT-DETR and D-FINE with postprocessing, which are not read: export it through Ultralytics (1 x 300 x 84), or without postprocessing and with boxes and sigmoid scores joined to one output"
+        )));
+    }
+    Ok(())
+}
+
+fn resolve(field: &str, stated: &Tensors, outlets: &[Outlet], kinds: &[NumberKind]) -> Result<Vec<TensorShape>> {
     let has = || {
         let all: Vec<String> = outlets.iter().map(|o| format!("`{}` {}", o.name(), o.dtype())).collect();
         format!("the file has {}", if all.is_empty() { "none".into() } else { all.join(", ") })
@@ -101,7 +148,7 @@ fn resolve(field: &str, stated: &Tensors, outlets: &[Outlet]) -> Result<Vec<Tens
         if field == "output" && outlets.len() > 1 {
             return Err(Error::invalid(format!("set output.name to the output to read: {}", has())));
         }
-        return outlets.iter().map(|o| shape_of(field, &TensorFacts::default(), o)).collect();
+        return outlets.iter().map(|o| shape_of(field, &TensorFacts::default(), o, kinds)).collect();
     }
     if field == "input" && stated.0.len() < outlets.len() {
         return Err(Error::invalid(format!("the entry lists {} inputs, but {}", stated.0.len(), has())));
@@ -116,16 +163,16 @@ fn resolve(field: &str, stated: &Tensors, outlets: &[Outlet]) -> Result<Vec<Tens
             None if stated.0.len() == outlets.len() => &outlets[index],
             None => return Err(Error::invalid(format!("set {field}.name: {}", has()))),
         };
-        found.push(shape_of(field, facts, outlet)?);
+        found.push(shape_of(field, facts, outlet, kinds)?);
     }
     Ok(found)
 }
 
-fn shape_of(field: &str, stated: &TensorFacts, outlet: &Outlet) -> Result<TensorShape> {
+fn shape_of(field: &str, stated: &TensorFacts, outlet: &Outlet, kinds: &[NumberKind]) -> Result<TensorShape> {
     let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
         return Err(Error::invalid(format!("the {field} `{}` is not a tensor but {}", outlet.name(), outlet.dtype())));
     };
-    let Some(kind) = kind_of(*ty) else {
+    let Some(kind) = kind_of(*ty).filter(|kind| kinds.contains(kind)) else {
         return Err(Error::invalid(format!(
             "the {field} `{}` has the type {ty}, but only float32 and float16 are supported: export the model with inputs and outputs of these types",
             outlet.name()
@@ -165,6 +212,8 @@ fn kind_of(element: TensorElementType) -> Option<NumberKind> {
     match element {
         TensorElementType::Float32 => Some(NumberKind::Float32),
         TensorElementType::Float16 => Some(NumberKind::Float16),
+        TensorElementType::Int32 => Some(NumberKind::Int32),
+        TensorElementType::Int64 => Some(NumberKind::Int64),
         _ => None,
     }
 }

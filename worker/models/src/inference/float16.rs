@@ -1,5 +1,5 @@
-//! Conversion between f32, which callers use, and the float16 inputs and outputs of some files, as
-//! in many exports of YOLO.
+//! Conversion between f32, which callers use, and the numbers of files: float16 inputs and outputs,
+//! as in many exports of YOLO, and outputs that are integers.
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -23,19 +23,33 @@ pub(super) fn to_value<'v>(
             halves.convert_from_f32_slice(data);
             Ok(ort::value::Tensor::from_array((shape.to_vec(), halves))?.into())
         }
+        // Contracts have no such inputs.
+        NumberKind::Int32 | NumberKind::Int64 => Err(ort::Error::new("an input of integers")),
     }
 }
 
 /// Returns the shape and the values of an output.
 ///
 /// # Errors
-/// The output is not a tensor of float32 or float16.
+/// The output is not a tensor of float32, float16, int32 or int64.
 pub(super) fn from_value(value: &DynValue) -> Result<(Vec<usize>, Vec<f32>), ort::Error> {
     let lengths = |shape: &[i64]| shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
-    if value.dtype().tensor_type() == Some(TensorElementType::Float16) {
-        let (shape, halves) = value.try_extract_tensor::<f16>()?;
-        return Ok((lengths(shape), halves.to_f32_vec()));
+    match value.dtype().tensor_type() {
+        Some(TensorElementType::Float16) => {
+            let (shape, halves) = value.try_extract_tensor::<f16>()?;
+            Ok((lengths(shape), halves.to_f32_vec()))
+        }
+        Some(TensorElementType::Int32) => {
+            let (shape, data) = value.try_extract_tensor::<i32>()?;
+            Ok((lengths(shape), data.iter().map(|&n| n as f32).collect()))
+        }
+        Some(TensorElementType::Int64) => {
+            let (shape, data) = value.try_extract_tensor::<i64>()?;
+            Ok((lengths(shape), data.iter().map(|&n| n as f32).collect()))
+        }
+        _ => {
+            let (shape, data) = value.try_extract_tensor::<f32>()?;
+            Ok((lengths(shape), data.to_vec()))
+        }
     }
-    let (shape, data) = value.try_extract_tensor::<f32>()?;
-    Ok((lengths(shape), data.to_vec()))
 }

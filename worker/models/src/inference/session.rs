@@ -15,6 +15,7 @@ use jhalak_common::hash;
 use jhalak_common::models::Model;
 use jhalak_common::settings::InferenceSettings;
 use jhalak_common::{Error, Result};
+use jhalak_onnx::file_facts::{self, FileFacts};
 use ort::environment::Environment;
 use ort::session::SessionInputValue;
 use tokio::sync::oneshot;
@@ -47,6 +48,7 @@ impl Request {
 pub struct Session {
     name: String,
     contract: Contract,
+    facts: FileFacts,
     requests: SyncSender<Request>,
     inferences: Arc<AtomicU64>,
 }
@@ -86,6 +88,7 @@ impl Session {
         model.check_length(bytes.len() as u64)?;
         let session = build(environment, &bytes, inference, None)
             .map_err(|e| e.context(format!("the model {} ({}) cannot be loaded", model.name, path.display())))?;
+        let facts = file_facts::of(&bytes).unwrap_or_default();
         let contract = Contract::of(model, session.inputs(), session.outputs())?;
         let (requests, inbox) = sync_channel(MAX_QUEUED);
         let inferences = Arc::new(AtomicU64::new(0));
@@ -107,12 +110,17 @@ impl Session {
             .name(format!("model {}", model.name))
             .spawn(move || session_thread.serve(&inbox))
             .map_err(|e| Error::from(e).context("cannot start the thread of a model"))?;
-        Ok(Session { name: model.name.clone(), contract, requests, inferences })
+        Ok(Session { name: model.name.clone(), contract, facts, requests, inferences })
     }
 
     /// Returns the inputs and outputs of the model.
     pub fn contract(&self) -> &Contract {
         &self.contract
+    }
+
+    /// Returns what the file states about itself.
+    pub fn facts(&self) -> &FileFacts {
+        &self.facts
     }
 
     /// Returns the number of inferences: fewer than requests if some were batched.

@@ -1,0 +1,333 @@
+//! Recognises a detector from its ONNX file alone: the layout of its output, its input, and how
+//! pictures usually get there.
+
+use std::path::PathBuf;
+
+use jhalak_common::hash::Hash;
+use jhalak_common::models::{
+    BoxUnit, COCO, Channels, Decode, DetectorOutput, Filter, Labels, Layout, Model, PictureInput, Registry, Resize,
+    Role, Tensors,
+};
+use jhalak_common::settings::Settings;
+use jhalak_common::{Error, Result};
+use jhalak_onnx::file_facts::{Edge, FileFacts};
+
+use super::detector::ObjectDetector;
+use super::metadata::Metadata;
+use super::trial;
+use crate::inference::Models;
+
+/// Size of an input that accepts any.
+const USUAL_SIZE: u32 = 640;
+
+/// An entry for a file, and what it assumes.
+pub struct Suggestion {
+    /// The entry.
+    pub model: Model,
+    /// The detector, opened with this entry.
+    pub detector: ObjectDetector,
+    /// What the file does not state and the entry assumes.
+    pub assumptions: Vec<String>,
+}
+
+/// Returns an entry `name` for the file `file` in the models folder of `settings`, tried on a
+/// picture.
+///
+/// # Errors
+/// InvalidInput if the file is not a detector of a known layout; the message says what it is.
+pub fn suggest(settings: &Settings, name: &str, file: PathBuf, sha256: Hash, facts: &FileFacts) -> Result<Suggestion> {
+    let metadata = Metadata::of(&facts.metadata)?;
+    let mut assumptions = Vec::new();
+    let input = picture_edge(&facts.inputs)?;
+    let (layout, width, height) = input_size(input, &metadata, &mut assumptions);
+    let guess = guess(facts, &metadata, (width, height))?;
+    let labels = labels(&metadata, guess.classes, &mut assumptions);
+    let model = Model {
+        name: name.to_owned(),
+        role: Role::Detector,
+        file,
+        sha256,
+        bytes: None,
+        licence: "not stated".into(),
+        licence_note: String::new(),
+        dimension: None,
+        source: None,
+        input: Tensors::default(),
+        output: Tensors::default(),
+        picture: Some(picture_section(guess.decode, layout, input, (width, height), &mut assumptions)),
+        sound: None,
+        windows: None,
+        clip: None,
+        waveform: None,
+        detector: Some(section(guess.decode, labels, guess.strides)?),
+    };
+    adjusted(settings, model, assumptions)
+}
+
+/// Opens the detector, and changes what only its answer to a picture can say: the unit of the
+/// boxes, and whether a YOLOX is decoded.
+fn adjusted(settings: &Settings, mut model: Model, mut assumptions: Vec<String>) -> Result<Suggestion> {
+    let open = |model: &Model| {
+        let registry = Registry { version: 1, models: vec![model.clone()] };
+        ObjectDetector::open(&Models::open(settings, registry)?, model)
+    };
+    let mut detector = open(&model)?;
+    let picture = trial::picture();
+    let largest = detector.largest_box_value(&picture)?;
+    let Some(how) = &mut model.detector else { return Err(Error::bug("the entry of a detector has no section")) };
+    let decode = how.decode;
+    if decode == Decode::YoloxDecoded && largest < 32.0 {
+        how.decode = Decode::Yolox;
+    } else if largest > 1.5 && decode == Decode::RtDetr {
+        how.boxes = Some(BoxUnit::Pixels);
+    } else if largest > 0.0 && largest <= 1.5 && decode != Decode::RtDetr && !decode.has_grids() {
+        how.boxes = Some(BoxUnit::Shares);
+    }
+    if how.decode != decode || how.boxes.is_some() {
+        detector = open(&model)?;
+    }
+    detector.detect(&[picture])?;
+    if largest == 0.0 && decode != Decode::Nanodet {
+        assumptions
+            .push("no box was found in the trial picture: whether boxes are pixels or shares is not known".into());
+    }
+    assumptions.extend(detector.notes().iter().cloned());
+    Ok(Suggestion { model, detector, assumptions })
+}
+
+fn section(decode: Decode, labels: Labels, strides: Option<Vec<u32>>) -> Result<DetectorOutput> {
+    let read = serde_json::from_value(serde_json::json!({ "decode": decode }));
+    let plain: DetectorOutput = read.map_err(|e| Error::bug("a plain detector section").with_source(e))?;
+    let strides = strides.unwrap_or_else(|| plain.strides.clone());
+    Ok(DetectorOutput { labels, strides, ..plain })
+}
+
+fn listed(edges: &[Edge]) -> String {
+    edges.iter().map(|edge| format!("`{}` {:?}", edge.name, edge.shape)).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the input for pictures.
+fn picture_edge(inputs: &[Edge]) -> Result<&Edge> {
+    match inputs.iter().filter(|input| input.shape.len() == 4).collect::<Vec<_>>()[..] {
+        [one] => Ok(one),
+        _ => Err(Error::invalid(format!(
+            "it is not a detector: its inputs are {}, and a detector has one of [N, 3, height, width]; for embedders see the head of models.toml",
+            listed(inputs)
+        ))),
+    }
+}
+
+fn input_size(input: &Edge, metadata: &Metadata, assumptions: &mut Vec<String>) -> (Layout, u32, u32) {
+    let [_, second, third, fourth] = input.shape[..] else { return (Layout::Nchw, USUAL_SIZE, USUAL_SIZE) };
+    let layout = if fourth == 3 && second != 3 { Layout::Nhwc } else { Layout::Nchw };
+    let (height, width) = if layout == Layout::Nhwc { (second, third) } else { (third, fourth) };
+    let fixed = |n: i64| u32::try_from(n).ok().filter(|n| (1..=4_096).contains(n));
+    let mut side = |of_file: Option<u32>, usual: Option<u32>| {
+        of_file.or(usual).unwrap_or_else(|| {
+            let text = format!("the file accepts any size and does not state its own: {USUAL_SIZE} is assumed");
+            if !assumptions.contains(&text) {
+                assumptions.push(text);
+            }
+            USUAL_SIZE
+        })
+    };
+    let width = side(fixed(width), metadata.size.map(|size| size.0));
+    (layout, width, side(fixed(height), metadata.size.map(|size| size.1)))
+}
+
+/// A layout that fits the outputs.
+struct Guess {
+    decode: Decode,
+    /// Number of classes, where the shape says it.
+    classes: Option<usize>,
+    strides: Option<Vec<u32>>,
+}
+
+fn guess(facts: &FileFacts, metadata: &Metadata, size: (u32, u32)) -> Result<Guess> {
+    let outputs = &facts.outputs;
+    let plain = |decode, classes: i64| Guess { decode, classes: usize::try_from(classes).ok(), strides: None };
+    let has = |word: &str| outputs.iter().any(|output| output.name.to_ascii_lowercase().contains(word));
+    if outputs.len() == 4 && has("num") && has("box") && has("score") {
+        return Ok(Guess { decode: Decode::EfficientNms, classes: None, strides: None });
+    }
+    if let [one, other] = &outputs[..]
+        && let ([_, _, a], [_, _, b]) = (&one.shape[..], &other.shape[..])
+        && (*a == 4) != (*b == 4)
+        && !has("logits")
+    {
+        return Ok(plain(Decode::YoloNas, if *a == 4 { *b } else { *a }));
+    }
+    let inner = |edge: &Edge| edge.shape.iter().skip(1).copied().filter(|&n| n != 1).collect::<Vec<_>>();
+    let lists: Vec<Vec<i64>> = outputs.iter().map(inner).filter(|inner| inner.len() == 2).collect();
+    let unknown = || {
+        let names = metadata.names.as_ref().map(|names| format!(" (its metadata names {} classes)", names.len()));
+        Error::invalid(format!(
+            "its outputs are those of no known detector{}: {}; the head of models.toml lists the layouts that are read",
+            names.unwrap_or_default(),
+            listed(outputs)
+        ))
+    };
+    let (first, second) = match (&lists[..], &outputs[..]) {
+        ([list], _) => (list[0], list[1]),
+        ([], [one]) if one.shape.len() == 2 && one.shape[1] == 7 => return Ok(plain(Decode::EndToEnd, -1)),
+        _ if outputs.iter().filter(|output| inner(output).len() == 4).count() >= 2 => {
+            return Err(Error::invalid(format!(
+                "these are the heads of a YOLOv5 before decoding, which are not read: export it with its decoding; the file has {}",
+                listed(outputs)
+            )));
+        }
+        _ => return Err(unknown()),
+    };
+    let names = metadata.names.as_ref().map(|names| names.len() as i64);
+    let masks = outputs.iter().filter(|output| output.shape.len() == 4 && outputs.len() > 1);
+    let masks = masks.map(|output| output.shape[1]).find(|&n| n > 1).unwrap_or(0);
+    let keypoints = metadata.keypoint_values.map_or(0, |n| n as i64);
+    let rest = masks.max(keypoints);
+    let cells =
+        |strides: &[u32]| strides.iter().map(|s| (size.0.div_ceil(*s) * size.1.div_ceil(*s)) as i64).sum::<i64>();
+    let (three, four) = (cells(&[8, 16, 32]), cells(&[8, 16, 32, 64]));
+    let is_count = |n: i64| [three, 3 * three, four, 3 * four].contains(&n);
+    // The values of one box are the shorter dimension, unless the other is no number of cells.
+    let are_columns = match (first >= 0, second >= 0) {
+        (true, true) => !is_count(first) && (is_count(second) || first < second),
+        (is_fixed, _) => is_fixed,
+    };
+    let (boxes, values) = if are_columns { (second, first) } else { (first, second) };
+    let is_final = values == 6 || (values == 6 + rest && rest > 0) || (values == 7 && names != Some(3));
+    if !are_columns && is_final && !is_count(boxes) {
+        return Ok(plain(Decode::EndToEnd, -1));
+    }
+    let wide = Some(vec![8, 16, 32, 64]);
+    Ok(match () {
+        () if are_columns => plain(Decode::Yolov8, values - 4 - rest),
+        () if metadata.is_rt_detr || (boxes > 0 && boxes <= 1_000 && !is_count(boxes)) => {
+            plain(Decode::RtDetr, values - 4 - rest)
+        }
+        () if boxes == 3 * three || boxes == 3 * four => plain(Decode::Yolov5, values - 5 - rest),
+        // Without names: 80 classes and four distributions.
+        () if names.is_none() && (boxes == three || boxes == four) && [112, 124].contains(&values) => {
+            Guess { decode: Decode::Nanodet, classes: Some(80), strides: wide.filter(|_| boxes == four) }
+        }
+        () if boxes == three && names.unwrap_or(80) == values - 5 => plain(Decode::YoloxDecoded, values - 5),
+        () if names.unwrap_or(80) == values - 4 - rest => plain(Decode::Yolov8, values - 4 - rest),
+        () if boxes < 0 && names.unwrap_or(80) == values - 5 - rest => plain(Decode::Yolov5, values - 5 - rest),
+        () => return Err(unknown()),
+    })
+}
+
+fn labels(metadata: &Metadata, classes: Option<usize>, assumptions: &mut Vec<String>) -> Labels {
+    let named = metadata.names.as_ref().map(Vec::len);
+    if named.is_some() && (classes.is_none() || classes == named) {
+        return Labels::Unstated;
+    }
+    if let Some(named) = named {
+        assumptions.push(format!(
+            "the file's metadata names {named} classes, but its output has {}",
+            classes.unwrap_or_default()
+        ));
+    }
+    match classes {
+        None | Some(80) => {
+            assumptions.push("the file does not name its classes: the 80 of COCO are assumed".into());
+            Labels::Named("coco".into())
+        }
+        Some(classes) => {
+            assumptions.push("the file does not name its classes: write their names into detector.labels".into());
+            Labels::List((0..classes.min(COCO.len() * 100)).map(|n| format!("class{n}")).collect())
+        }
+    }
+}
+
+/// Returns how a picture usually becomes the input of such a detector.
+fn picture_section(
+    decode: Decode,
+    layout: Layout,
+    input: &Edge,
+    (width, height): (u32, u32),
+    assumptions: &mut Vec<String>,
+) -> PictureInput {
+    let is_free = input.shape.iter().skip(1).any(|&n| n < 0);
+    let stated = |side: u32| if is_free { side } else { 0 };
+    let plain = PictureInput {
+        width: stated(width),
+        height: stated(height),
+        resize: Resize::Letterbox,
+        filter: Filter::TwoTap,
+        channels: Channels::Rgb,
+        layout,
+        divide_by: Some(255.0),
+        mean: [0.0; 3],
+        std: [1.0; 3],
+        pad: None,
+    };
+    let mut assume = |family: &str| {
+        assumptions.push(format!("the file does not state how pictures become its input: picture is that of {family}"));
+    };
+    match decode {
+        Decode::Yolov5 | Decode::Yolov8 | Decode::EndToEnd | Decode::EfficientNms => {
+            assume("YOLOv5 and its successors (letterbox, RGB, values from 0 to 1)");
+            plain
+        }
+        Decode::RtDetr => {
+            assume("RT-DETR (both sides stretched, RGB, values from 0 to 1)");
+            PictureInput { resize: Resize::Stretch, ..plain }
+        }
+        Decode::YoloNas => {
+            assume("YOLO-NAS (letterbox, BGR, values from 0 to 1)");
+            PictureInput { channels: Channels::Bgr, ..plain }
+        }
+        Decode::Yolox | Decode::YoloxDecoded => {
+            assume("YOLOX (letterbox at the top left, BGR, values from 0 to 255)");
+            PictureInput { resize: Resize::LetterboxTopLeft, channels: Channels::Bgr, divide_by: None, ..plain }
+        }
+        Decode::Nanodet => {
+            assume("NanoDet (letterbox, BGR, mean and std of ImageNet)");
+            let (mean, std) = ([103.53, 116.28, 123.675], [57.375, 57.12, 58.395]);
+            PictureInput { channels: Channels::Bgr, divide_by: None, pad: Some(0), mean, std, ..plain }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn guessed(outputs: &[(&str, &[i64])], metadata: &[(&str, &str)], size: u32) -> Result<(Decode, Option<usize>)> {
+        let metadata: BTreeMap<_, _> =
+            metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let outputs = outputs.iter().map(|(name, shape)| Edge { name: (*name).into(), shape: shape.to_vec() });
+        let facts = FileFacts { metadata, outputs: outputs.collect(), ..FileFacts::default() };
+        let found = guess(&facts, &Metadata::of(&facts.metadata)?, (size, size))?;
+        Ok((found.decode, found.classes))
+    }
+
+    #[test]
+    fn usual_exports_are_recognised() {
+        let head = ("head", "RTDETRDecoder");
+        let pose = [("task", "pose"), ("names", "{0: 'person'}"), ("kpt_shape", "[17, 3]")];
+        for (outputs, metadata, size, expected) in [
+            (&[("output0", &[1, 84, 8_400][..])][..], &[][..], 640, (Decode::Yolov8, Some(80))),
+            (&[("output0", &[1, 84, -1])], &[], 640, (Decode::Yolov8, Some(80))),
+            (&[("output0", &[1, 84, 189])], &[], 96, (Decode::Yolov8, Some(80))),
+            (&[("output0", &[1, 8_400, 84])], &[], 640, (Decode::Yolov8, Some(80))),
+            (&[("output0", &[1, 25_200, 85])], &[], 640, (Decode::Yolov5, Some(80))),
+            (&[("output0", &[1, 8_400, 85])], &[], 640, (Decode::YoloxDecoded, Some(80))),
+            (&[("output0", &[1, 300, 84])], &[head], 640, (Decode::RtDetr, Some(80))),
+            (&[("output0", &[1, 300, 84])], &[], 640, (Decode::RtDetr, Some(80))),
+            (&[("output0", &[1, 300, 6])], &[], 640, (Decode::EndToEnd, None)),
+            (&[("output", &[-1, 7])], &[], 640, (Decode::EndToEnd, None)),
+            (&[("output0", &[1, 56, 8_400])], &pose, 640, (Decode::Yolov8, Some(1))),
+            (&[("o", &[1, 116, 8_400]), ("p", &[1, 32, 160, 160])], &[], 640, (Decode::Yolov8, Some(80))),
+            (&[("904", &[1, 8_400, 4]), ("913", &[1, 8_400, 20])], &[], 640, (Decode::YoloNas, Some(20))),
+            (&[("output", &[-1, 3_549, 124])], &[], 416, (Decode::Nanodet, Some(80))),
+            (&[("output", &[1, 3_598, 112])], &[], 416, (Decode::Nanodet, Some(80))),
+        ] {
+            let found = guessed(outputs, metadata, size).unwrap_or_else(|e| panic!("{outputs:?}: {}", e.chain()));
+            assert_eq!(found, expected, "{outputs:?}");
+        }
+        for outputs in [&[("logits", &[1, 1_000][..])][..], &[("a", &[1, 4, 4, 4, 4])]] {
+            assert!(guessed(outputs, &[], 640).is_err());
+        }
+    }
+}

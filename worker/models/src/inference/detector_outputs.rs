@@ -1,0 +1,114 @@
+//! Detectors with several outputs: which of them hold boxes and scores.
+
+use jhalak_common::models::{Decode, TensorFacts, Tensors};
+use jhalak_common::{Error, Result};
+
+/// Name and shape of an output.
+pub(super) type NamedShape = (String, Vec<i64>);
+
+/// Chooses the outputs that `decode` reads, by name and shape. Returns no names for a file with a
+/// single output.
+///
+/// # Errors
+/// InvalidInput if the outputs are not those of the layout; the message names the layout that they
+/// look like.
+pub(super) fn choose(decode: Decode, outputs: &[NamedShape]) -> Result<Tensors> {
+    let named = |found: &[&NamedShape]| {
+        let facts = |output: &&NamedShape| TensorFacts { name: Some(output.0.clone()), ..TensorFacts::default() };
+        Tensors(found.iter().map(facts).collect())
+    };
+    let listed = || outputs.iter().map(|o| format!("`{}` {:?}", o.0, o.1)).collect::<Vec<_>>().join(", ");
+    let refuse = |problem: String| Err(Error::invalid(format!("{problem}; the file has {}", listed())));
+    match (decode, efficient_nms(outputs), yolo_nas(outputs)) {
+        (Decode::EfficientNms, Some(found), _) => Ok(named(&found)),
+        (Decode::EfficientNms, None, _) => refuse(
+            "detector.decode is `efficient-nms`, which needs the outputs num_dets, det_boxes, det_scores, det_classes"
+                .into(),
+        ),
+        (Decode::YoloNas, _, Some(found)) => Ok(named(&found)),
+        (Decode::YoloNas, ..) => refuse(
+            "detector.decode is `yolo-nas`, which needs two outputs, [N, boxes, 4] and [N, boxes, classes]".into(),
+        ),
+        (_, Some(_), _) => refuse("this looks like `efficient-nms`: set detector.decode".into()),
+        (_, _, Some(_)) if outputs.len() > 1 => {
+            let is_detr = outputs.iter().any(|o| o.0.contains("logits") || o.0.contains("pred_"));
+            match is_detr {
+                true => refuse("this is a DETR with logits and boxes as separate outputs, which is not read: export it through Ultralytics, or join boxes and sigmoid scores to one output".into()),
+                false => refuse("this looks like `yolo-nas`: set detector.decode".into()),
+            }
+        }
+        _ if outputs.len() == 1 => Ok(Tensors::default()),
+        _ => {
+            let lists: Vec<&NamedShape> = outputs.iter().filter(|o| inner_lengths(&o.1) == 2).collect();
+            match lists[..] {
+                [one] => Ok(named(&[one])),
+                [] if outputs.iter().filter(|o| inner_lengths(&o.1) == 4).count() >= 2 => refuse(
+                    "these are the heads of a YOLOv5 before decoding, which are not read: export it with its decoding (`export.py` without --train)".into(),
+                ),
+                _ => refuse("set output.name to the output with the boxes".into()),
+            }
+        }
+    }
+}
+
+/// Number of dimensions after the batch, without those of length 1.
+fn inner_lengths(shape: &[i64]) -> usize {
+    shape.iter().skip(1).filter(|&&n| n != 1).count()
+}
+
+/// Returns number, boxes, scores and classes.
+fn efficient_nms(outputs: &[NamedShape]) -> Option<[&NamedShape; 4]> {
+    let by = |words: &[&str]| {
+        let mut fitting = outputs.iter().filter(|o| words.iter().any(|word| o.0.to_ascii_lowercase().contains(word)));
+        fitting.next().filter(|_| fitting.next().is_none())
+    };
+    let found = [by(&["num"])?, by(&["box"])?, by(&["score"])?, by(&["class", "label"])?];
+    (outputs.len() == 4).then_some(found)
+}
+
+/// Returns boxes and scores.
+fn yolo_nas(outputs: &[NamedShape]) -> Option<[&NamedShape; 2]> {
+    let [one, other] = outputs else { return None };
+    let is_list = |o: &NamedShape| o.1.len() == 3;
+    let are_boxes = |o: &NamedShape| is_list(o) && o.1[2] == 4;
+    match (are_boxes(one), are_boxes(other)) {
+        (true, false) if is_list(other) => Some([one, other]),
+        (false, true) if is_list(one) => Some([other, one]),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(decode: Decode, all: &[(&str, &[i64])]) -> Result<Vec<String>> {
+        let outputs: Vec<NamedShape> = all.iter().map(|(name, shape)| ((*name).into(), shape.to_vec())).collect();
+        choose(decode, &outputs).map(|chosen| chosen.0.into_iter().filter_map(|facts| facts.name).collect())
+    }
+
+    const EFFICIENT: [(&str, &[i64]); 4] =
+        [("det_boxes", &[1, 100, 4]), ("num_dets", &[1, 1]), ("det_classes", &[1, 100]), ("det_scores", &[1, 100])];
+
+    #[test]
+    fn the_outputs_of_each_layout_are_chosen() {
+        let found = names(Decode::EfficientNms, &EFFICIENT).expect("four outputs");
+        assert_eq!(found, ["num_dets", "det_boxes", "det_scores", "det_classes"]);
+        let nas: [(&str, &[i64]); 2] = [("913", &[1, 8400, 80]), ("904", &[1, 8400, 4])];
+        assert_eq!(names(Decode::YoloNas, &nas).expect("two outputs"), ["904", "913"]);
+        let segment: [(&str, &[i64]); 2] = [("output0", &[1, 116, 8400]), ("output1", &[1, 32, 160, 160])];
+        assert_eq!(names(Decode::Yolov8, &segment).expect("the boxes"), ["output0"]);
+        let heads: [(&str, &[i64]); 2] = [("p3", &[1, 3, 80, 80, 85]), ("p4", &[1, 3, 40, 40, 85])];
+        let detr: [(&str, &[i64]); 2] = [("logits", &[1, 300, 80]), ("pred_boxes", &[1, 300, 4])];
+        for (decode, all, expected) in [
+            (Decode::Yolov8, &EFFICIENT[..], "looks like `efficient-nms`"),
+            (Decode::Yolov8, &nas, "looks like `yolo-nas`"),
+            (Decode::EfficientNms, &nas, "num_dets"),
+            (Decode::Yolov5, &heads, "before decoding"),
+            (Decode::Yolov8, &detr, "DETR"),
+        ] {
+            let error = names(decode, all).expect_err("refused").chain();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}
