@@ -33,7 +33,24 @@ pub struct Damage {
     pub commit: String,
     /// The difference.
     pub why: String,
+    /// The object whose bytes differ from the record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
 }
+
+impl Damage {
+    /// Removes the object with the wrong bytes, then the commit record, so that the next run makes the
+    /// artifact again under the usual names.
+    pub async fn repair(&self, store: &dyn ObjectStore) -> Result<()> {
+        if let Some(object) = &self.object {
+            store.delete(object).await?;
+        }
+        store.delete(&self.commit).await
+    }
+}
+
+/// A difference, and the object whose bytes differ.
+type Difference = (String, Option<String>);
 
 /// Checks every artifact: each file of the record must exist with the recorded size and, with
 /// `bytes`, the recorded hash.
@@ -53,7 +70,7 @@ pub async fn check_store(store: &dyn ObjectStore, bytes: bool) -> Result<Found> 
         match checked {
             None => found.uncommitted += 1,
             Some((_, None)) => found.sound += 1,
-            Some((commit, Some(why))) => found.damaged.push(Damage { commit, why }),
+            Some((commit, Some((why, object)))) => found.damaged.push(Damage { commit, why, object }),
         }
     }
     Ok(found)
@@ -90,7 +107,8 @@ async fn check(
     folder: &str,
     sizes: &BTreeMap<String, u64>,
     bytes: bool,
-) -> Result<Option<String>> {
+) -> Result<Option<Difference>> {
+    let of_record = |why: &str| Ok(Some((why.to_string(), None)));
     let commit = format!("{folder}/{COMMIT_FILE}");
     let text = match store.get(&commit).await {
         Ok(text) => text,
@@ -99,23 +117,24 @@ async fn check(
         Err(e) => return Err(e),
     };
     let Ok(value) = serde_json::from_slice::<Value>(&text) else {
-        return Ok(Some("the record is not valid JSON".into()));
+        return of_record("the record is not valid JSON");
     };
     // A record of a newer program is an error, not damage.
     check_version(&value, COMMIT_VERSION, &commit)?;
     let Ok(record) = serde_json::from_value::<CommitRecord>(value) else {
-        return Ok(Some("the record does not match its version".into()));
+        return of_record("the record does not match its version");
     };
     let key = ArtifactKey::new(&record.recipe, &record.subject);
     if key.commit() != commit {
-        return Ok(Some("the record belongs to another recipe or subject".into()));
+        return of_record("the record belongs to another recipe or subject");
     }
     for file in &record.files {
         let name = file.object.as_ref().unwrap_or(&file.name);
         match sizes.get(name) {
-            None => return Ok(Some(format!("its file {name} is missing"))),
+            None => return of_record(&format!("its file {name} is missing")),
             Some(size) if *size != file.size => {
-                return Ok(Some(format!("its file {name} has {size} bytes, {} were committed", file.size)));
+                let why = format!("its file {name} has {size} bytes, {} were committed", file.size);
+                return Ok(Some((why, Some(file.key(&key)))));
             }
             Some(_) if bytes => {
                 let place = file.key(&key);
@@ -125,7 +144,7 @@ async fn check(
                     Err(e) => return Err(e),
                 };
                 if wrong {
-                    return Ok(Some(format!("its file {name} holds other bytes than were committed")));
+                    return Ok(Some((format!("its file {name} holds other bytes than were committed"), Some(place))));
                 }
             }
             Some(_) => {}

@@ -31,7 +31,7 @@ use crate::run::run_integrity;
   # Check the artifacts in the configured store
   jhalak doctor --store")]
 pub struct Doctor {
-    /// Remove the commit records of damaged artifacts
+    /// Remove the damaged files and commit records of artifacts
     ///
     /// The next `run` or `submit` makes these artifacts again. Implies a check of the store.
     #[arg(long, help_heading = "Store check")]
@@ -105,12 +105,13 @@ impl Doctor {
         let found = integrity::check_store(store.as_ref(), !self.quick).await?;
         let mut text: String =
             found.damaged.iter().map(|damage| format!("{}: {}\n", damage.commit, damage.why)).collect();
+        // Before the repair, which removes records that reports count.
+        let runs = run_integrity::check_runs(store.as_ref()).await?;
         if self.repair {
             for damage in &found.damaged {
-                store.delete(&damage.commit).await?;
+                damage.repair(store.as_ref()).await?;
             }
         }
-        let runs = run_integrity::check_runs(store.as_ref()).await?;
         for run in &runs {
             text.push_str(&format!("{}: {}\n", run.run, run.why));
         }
