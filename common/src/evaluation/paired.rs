@@ -73,6 +73,17 @@ pub struct Difference {
     pub log_loss: Interval,
 }
 
+/// With fewer users a bootstrap over users says nothing.
+pub const MIN_USERS: usize = 5;
+
+impl Difference {
+    /// Whether an interval of this difference excludes zero, and enough users stand behind it.
+    #[must_use]
+    pub fn tells(&self, of: &Interval) -> bool {
+        self.users >= MIN_USERS && of.is_told()
+    }
+}
+
 /// What a model made of one pair, over the folds that tested it.
 #[derive(Clone, Copy, Default)]
 struct Outcome {

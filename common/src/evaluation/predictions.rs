@@ -63,7 +63,12 @@ pub fn write(path: &Path, dataset: &Dataset, results: &[FoldResult]) -> Result<(
         .set_statistics_enabled(EnabledStatistics::None)
         .set_offset_index_disabled(true)
         .build();
-    let file = File::create(path).map_err(|e| Error::from(e).context(format!("create {}", path.display())))?;
+    let file = File::create_new(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            Error::invalid(format!("{} exists: remove it, or name another file", path.display()))
+        }
+        _ => Error::from(e).context(format!("create {}", path.display())),
+    })?;
     let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties)).map_err(failed)?;
     let mut group = writer.next_row_group().map_err(failed)?;
     let text = |text: &str| ByteArray::from(text);

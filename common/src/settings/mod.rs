@@ -22,7 +22,7 @@ pub use evaluate::{EvaluateSettings, Grid};
 pub use extract::{ExtractSettings, KeyframePosition, Strategy};
 pub use inference::{InferenceSettings, ModelSettings, Provider};
 pub use processes::{CoordinatorSettings, DecodeSettings, OnStop, WorkerSettings};
-pub use redact::{has_password, is_unambiguous, redact_url, shown_location};
+pub use redact::{has_password, is_path, is_unambiguous, redact_text, redact_url, shown_location};
 pub use services::{QueueSettings, S3Settings};
 
 /// All settings. Each section is one part of the system; names contain units.
@@ -115,9 +115,12 @@ impl Settings {
                 .set_override(*key, value.as_str())
                 .map_err(|e| Error::invalid(format!("setting {key}: {e}")))?;
         }
-        let merged = builder.build().map_err(|e| Error::invalid(format!("the configuration cannot be read: {e}")))?;
-        let settings: Settings =
-            merged.try_deserialize().map_err(|e| Error::invalid(format!("the configuration is not valid: {e}")))?;
+        let merged = builder.build().map_err(|e| {
+            Error::invalid(format!("the configuration cannot be read: {}", redact_text(&e.to_string())))
+        })?;
+        let settings: Settings = merged
+            .try_deserialize()
+            .map_err(|e| Error::invalid(format!("the configuration is not valid: {}", redact_text(&e.to_string()))))?;
         settings.check()?;
         Ok(settings)
     }

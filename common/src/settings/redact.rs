@@ -35,7 +35,14 @@ pub fn redact_url(url: &str) -> String {
 /// Returns a store's or queue's location for a message about a mistake in it: whole if it cannot hold
 /// a secret, else its scheme alone.
 pub fn shown_location(location: &str) -> String {
-    if !location.contains('@') {
+    // A path, or a location of an object: nothing in it separates a user from a password.
+    let plain = |text: &str| !text.contains(['@', ':', '?', '#', '=']) && !text.trim_start_matches('/').contains("//");
+    let is_plain = match location.split_once("://") {
+        Some(("s3" | "file", rest)) => plain(rest),
+        Some(_) => false,
+        None => plain(location),
+    };
+    if is_plain {
         return location.escape_debug().to_string();
     }
     let scheme = location.split(':').next().unwrap_or_default();
@@ -45,6 +52,23 @@ pub fn shown_location(location: &str) -> String {
         true => format!("{scheme}:... (the rest may hold a password and is not shown)"),
         false => "(not shown: it may hold a password)".to_string(),
     }
+}
+
+/// Whether a location without a scheme can only be meant as a path: a mistyped URL would become a
+/// folder whose name holds a password.
+pub fn is_path(location: &str) -> bool {
+    location.starts_with(['/', '.', '~'])
+        || !(location.contains(':') || location.contains('@') || location.contains("//"))
+}
+
+/// Returns a text of another program, such as a parser that quotes its input, without words that may
+/// hold a password.
+pub fn redact_text(text: &str) -> String {
+    let hide = |word: &str| word.contains('@') || word.contains("://");
+    let hidden =
+        |word: &str| if hide(word) { "(not shown: it may hold a password)".to_string() } else { word.to_string() };
+    let lines = text.lines().map(|line| line.split(' ').map(hidden).collect::<Vec<_>>().join(" "));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -69,6 +93,29 @@ mod tests {
         ] {
             assert_eq!(redact_url(url), expected, "{url}");
         }
+    }
+
+    #[test]
+    fn plain_locations_are_shown_and_mistyped_ones_are_not() {
+        for location in ["/data/films", ".local/store", "films", "s3://bucket/prefix", "file:///data/films"] {
+            assert_eq!(shown_location(location), location);
+        }
+        for location in [
+            "amqp//user:s3cret",
+            "memory:s3cret",
+            "S3://bucket?secret=s3cret",
+            "s3://AKIA:s3cret",
+            "minio:s3cret",
+            "s3//key:s3cret",
+            "https://u:s3cret@h/x",
+            "file://key:s3cret@/x",
+        ] {
+            assert!(!shown_location(location).contains("s3cret"), "{location}");
+            assert!(!is_path(location) || location.contains("://"), "{location}");
+        }
+        assert!(is_path("/data/a:b") && is_path("films") && is_path("./a@b"));
+        let shown = redact_text("invalid type: string \"amqp://u:s3cret@h\", expected a map");
+        assert!(!shown.contains("s3cret") && shown.contains("expected a map"), "{shown}");
     }
 
     proptest! {

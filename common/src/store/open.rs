@@ -6,7 +6,7 @@ use super::interface::ObjectStore;
 use super::local::LocalStore;
 use super::s3::S3Store;
 use crate::error::{Error, Result};
-use crate::settings::{S3Settings, shown_location};
+use crate::settings::{S3Settings, is_path, shown_location};
 
 /// Opens the store at `url`: `file:///path`, a plain path, or `s3://bucket/prefix`.
 pub async fn open(url: &str, s3: &S3Settings) -> Result<Arc<dyn ObjectStore>> {
@@ -49,9 +49,7 @@ async fn open_as(
         }
         None => url,
     };
-    // A mistyped URL is no path: a folder of that name would be created, and the name may hold a
-    // password.
-    if ["s3:", "file:", "http:", "https:", "amqp:", "amqps:"].iter().any(|scheme| path.starts_with(scheme)) {
+    if !is_path(path) || (path.len() < url.len() && !path.starts_with('/')) {
         return Err(Error::invalid(format!(
             "the store `{}` is neither a path nor a URL: use a path, file:///path or s3://bucket/prefix",
             shown_location(url)

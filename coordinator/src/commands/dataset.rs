@@ -126,12 +126,12 @@ async fn probe(source: &dataset_source::Source, settings: &Settings, output: &Ou
 /// Reports how the ratings were read and the rows that were left out, so that nothing happens
 /// silently.
 pub(super) fn report_rejects(reading: &Reading, output: &Output) {
-    output.progress.say(&reading.read_as);
+    output.progress.warn(&reading.read_as);
     for reject in reading.rejects.iter().take(MAX_LISTED) {
-        output.progress.say(&format!("left out: {reject}"));
+        output.progress.warn(&format!("left out: {reject}"));
     }
     if reading.rejected > MAX_LISTED as u64 {
-        output.progress.say(&format!(
+        output.progress.warn(&format!(
             "left out: {} more; `jhalak dataset check` lists them",
             reading.rejected - MAX_LISTED as u64
         ));

@@ -53,6 +53,14 @@ impl Progress {
         }
     }
 
+    /// Prints one line, also when quiet: what a command leaves out never passes in silence.
+    pub fn warn(&self, line: &str) {
+        match self.quiet {
+            true => eprintln!("{}", escape_controls(line)),
+            false => self.say(line),
+        }
+    }
+
     /// Starts the bar of a stage of `all` jobs, of which `done` have their end state already.
     pub fn stage(&self, name: &'static str, all: usize, done: usize) -> Bar {
         let bar = self.bars.as_ref().map(|bars| {

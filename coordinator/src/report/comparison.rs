@@ -76,7 +76,7 @@ impl<'a> Comparison<'a> {
                     count(of.pairs as u64),
                     count(of.users as u64)
                 );
-                if of.accuracy.is_told() {
+                if of.tells(&of.accuracy) {
                     format!("the model is {side} by {:.1} points ({over})", points.abs())
                 } else {
                     format!("the difference of {points:+.1} points is within chance ({over})")

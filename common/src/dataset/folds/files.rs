@@ -44,14 +44,22 @@ pub(super) fn file(path: &Path) -> Result<Vec<(String, Vec<LocatedRow>)>> {
                 table.header().iter().take(20).cloned().collect::<Vec<_>>().join(", ")
             )));
         }
+        if user.is_some() || movie.is_some() {
+            check_columns(&name, table.header())?;
+        }
         return Ok(vec![(name.clone(), list_file(&name, &bytes)?)]);
     };
     let mut folds: BTreeMap<String, Vec<LocatedRow>> = BTreeMap::new();
     let mut rejects = Rejects::default();
     while let Some(row) = table.next(&mut rejects)? {
         let of = row.cell(Some(fold_column)).to_owned();
-        if of.is_empty() {
-            return Err(Error::invalid(format!("{name} line {}: the row names no fold", row.line)));
+        let is_number = of.parse::<f64>();
+        if of.is_empty() || is_number.is_ok_and(|number| number.is_nan() || number < 0.0) {
+            return Err(Error::invalid(format!(
+                "{name} line {}: `{}` names no fold: write `train` in rows that no fold tests",
+                row.line,
+                of.escape_debug()
+            )));
         }
         // `train` and `test` are not folds: the rows marked test form the only one.
         if is_test(&of) == Some(false) || set.is_some_and(|set| is_test(row.cell(Some(set))) == Some(false)) {
@@ -65,9 +73,51 @@ pub(super) fn file(path: &Path) -> Result<Vec<(String, Vec<LocatedRow>)>> {
         folds.entry(of).or_default().push(located);
     }
     all_are_read(&rejects)?;
+    let is_split = table.header().get(fold_column).is_some_and(|name| name == "split");
+    if is_split && folds.len() == 2 && folds.keys().all(|name| name == "0" || name == "1") {
+        return Err(Error::invalid(format!(
+            "{name}: the column split holds 0 and 1, two folds or train and test: name it `fold`, or write train and test"
+        )));
+    }
     let mut folds: Vec<_> = folds.into_iter().collect();
     folds.sort_by(|a, b| natural_order::order(&a.0, &b.0));
     Ok(folds)
+}
+
+/// Refuses a list of tested rows with a column of an unknown meaning: it may say which rows are
+/// tested.
+fn check_columns(file: &str, header: &[String]) -> Result<()> {
+    /// Columns that a list of pairs may have beside user and movie.
+    const HARMLESS: [&str; 16] = [
+        "",
+        "rating",
+        "label",
+        "score",
+        "stars",
+        "feedback",
+        "class",
+        "timestamp",
+        "time",
+        "date",
+        "title",
+        "name",
+        "genre",
+        "genres",
+        "index",
+        "weight",
+    ];
+    let known = |name: &str| {
+        let lists: [&[&str]; 4] = [&USER, &MOVIE, &SET, &HARMLESS];
+        lists.iter().any(|list| list.contains(&name)) || name.starts_with("unnamed")
+    };
+    match header.iter().find(|name| !known(name)) {
+        Some(name) => Err(Error::invalid(format!(
+            "{file}: the column `{}` may say which rows are tested: name it `fold` (a fold's number or name) or `set` (train \
+             or test), or remove it",
+            name.escape_debug()
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a table with a row that cannot be read: a fold must test exactly what it lists.

@@ -72,6 +72,14 @@ impl<'a> Table<'a> {
             let cells = (0..table.record.len()).filter_map(|cell| table.record.get(cell));
             table.header = cells.map(|cell| cell.trim().to_lowercase()).collect();
             table.width = Some(table.header.len());
+            let twice =
+                table.header.iter().enumerate().find(|(i, name)| !name.is_empty() && table.header[..*i].contains(name));
+            if let Some((_, name)) = twice {
+                return Err(Error::invalid(format!(
+                    "{file} line 1: two columns are named {}: rename or remove one",
+                    excerpt(name)
+                )));
+            }
         }
         Ok(table)
     }

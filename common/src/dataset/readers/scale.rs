@@ -163,6 +163,10 @@ impl FromStr for Scale {
         let hyphen = text.get(from..).and_then(|rest| rest.find('-')).ok_or_else(wrong)? + from;
         let value = |part: &str| number(part.trim(), false);
         match (value(&text[..hyphen]), value(&text[hyphen + 1..])) {
+            // Of two values, none would be neutral and the lower one would not be a dislike.
+            (Some(low), Some(high)) if low > 0.0 && high - low <= 1.0 => {
+                Err(format!("{} has two values: write 0 and 1 (or dislike and like) and use binary", excerpt(text)))
+            }
             (Some(low), Some(high)) if low < high => Ok(Scale::Points { low, high }),
             _ => Err(wrong()),
         }

@@ -102,34 +102,54 @@ impl Survey {
             return refuse(format!("values up to {highest}"), "the lowest and the highest value, such as \"1-1000\"");
         }
         if !few(beyond_10) {
+            if !few(self.zero) {
+                return self.zeros(all, "100", refuse);
+            }
+            // A scale whose upper fifth no one uses is another one: 10 to 50, 0 to 20.
+            if highest <= 80.0 {
+                let range = format!("\"0-{highest}\", \"0-100\", or the lowest and the highest value that it has");
+                return refuse(format!("no value is above {highest}"), &range);
+            }
             if many(beyond_10) {
                 return Ok(Scale::Points { low: 0.0, high: 100.0 });
             }
             let what = format!("{beyond_10} of {all} values above 10");
             return refuse(what, "\"0-100\" if it goes up to 100, or to \"1-10\" or \"stars\" to leave them out");
         }
-        let zeros = |name: &str| {
-            let what = format!("{} of {all} values are 0, the lowest mark or no rating,", self.zero);
-            refuse(what, &format!("\"0-{name}\" if 0 is a mark, or remove these rows"))
-        };
         let beyond_5 = self.to_10 + beyond_10;
         if !few(beyond_5) {
             if !many(beyond_5) {
                 let what = format!("{beyond_5} of {all} values above 5");
                 return refuse(what, "\"1-10\" if it goes up to 10, or to \"stars\" to leave them out");
             }
-            return if few(self.zero) { Ok(Scale::Points { low: 1.0, high: 10.0 }) } else { zeros("10") };
+            if !few(self.zero) {
+                return self.zeros(all, "10", refuse);
+            }
+            if highest <= 8.0 {
+                let range = format!("\"1-{highest}\", \"1-10\", or the lowest and the highest value that it has");
+                return refuse(format!("no value is above {highest}"), &range);
+            }
+            return Ok(Scale::Points { low: 1.0, high: 10.0 });
         }
         if !few(self.zero) {
-            return zeros("5");
+            return self.zeros(all, &format!("{}", highest.ceil()), refuse);
         }
         if self.to_5 > 0 || says == Says::Stars {
             return Ok(Scale::Stars);
         }
         let top = if highest > 5.0 { 4.0 } else { highest };
-        let range =
-            format!("\"stars\" if it goes up to 5, or to the lowest and the highest value, such as \"1-{top}\"");
+        let low = if top <= 1.0 { 0 } else { 1 };
+        let range = format!(
+            "\"stars\" if it goes up to 5, or to the lowest and the highest value, such as \"{low}-{}\"",
+            top.ceil()
+        );
         refuse(format!("no value is above {top}"), &range)
+    }
+
+    /// Refuses a column with many zeros, given the highest mark.
+    fn zeros(&self, all: u64, highest: &str, refuse: impl Fn(String, &str) -> Result<Scale>) -> Result<Scale> {
+        let what = format!("{} of {all} values are 0, the lowest mark or no rating,", self.zero);
+        refuse(what, &format!("\"0-{highest}\" if 0 is a mark, or remove these rows"))
     }
 
     /// Decides over values that are all 0 or 1.
@@ -170,8 +190,8 @@ mod tests {
             (&(times("1 2 3 4 5 ", 20) + "-1 7 NaN x"), "stars"),
             ("3 5 7 8 9", "1-10"),
             ("10 1 8 6", "1-10"),
-            ("0 20 55 90 100", "0-100"),
             ("3.7 8.1 9.9", "1-10"),
+            ("20 55 90 100", "0-100"),
         ] {
             for says in [Says::Rating, Says::Labels] {
                 assert_eq!(decide(values, says).as_deref(), Ok(scale), "{values}");
@@ -195,7 +215,11 @@ mod tests {
             ("0 1 2 3 4 5 0 1 2 3", "0-5"),
             ("-10 -3 7 10", "-10-10"),
             ("100 900 500", "1-1000"),
-            ("0.1 0.9 0.5", "no value is above 0.9"),
+            ("0.1 0.9 0.5", "\"0-1\""),
+            ("1 2 3 4 5 6 7", "1-7"),
+            ("10 20 30 40 50", "0-50"),
+            ("0 0 50 90 100", "0-100"),
+            ("0 1 2 3 4 0 1 2", "0-4"),
         ] {
             let error = decide(values, Says::Rating).expect_err(values);
             assert!(error.contains("dataset.scale") && error.contains(told), "{values}: {error}");

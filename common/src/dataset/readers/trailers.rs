@@ -7,6 +7,7 @@ use super::assembly::Assembly;
 use super::movies;
 use super::reject::{Kind, excerpt, is_movie_id};
 use crate::dataset::normal_form::Movie;
+use crate::settings::shown_location;
 
 /// File extensions of trailers, in lower or upper case. The contents are checked when a trailer is
 /// opened. Locations in the catalogue may have any.
@@ -51,7 +52,7 @@ pub(super) fn assign(names: &[String], top: bool, assembly: &mut Assembly) -> BT
             }
             Err(reason) => {
                 let subject = format!("movie {}, cell trailer", excerpt(&id));
-                let reason = format!("{reason}: {}", excerpt(&cell));
+                let reason = format!("{reason}: {}", excerpt(&shown_location(&cell)));
                 assembly.rejects.add(Kind::Cell("trailer"), movies::FILE, Some(line), subject, reason);
             }
         }
@@ -93,6 +94,9 @@ fn location(cell: &str) -> Result<String, &'static str> {
         return Err("not a location: it has a control character or a backslash");
     }
     if let Some((scheme, rest)) = cell.split_once("://") {
+        if rest.contains('@') || rest.contains('?') {
+            return Err("not a location: it may hold credentials, which come from the environment");
+        }
         return match scheme {
             "file" if rest.starts_with('/') => Ok(cell.to_owned()),
             "s3" if rest.split_once('/').is_some_and(|(bucket, key)| !bucket.is_empty() && !key.is_empty()) => {

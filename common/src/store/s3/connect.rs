@@ -6,6 +6,7 @@ use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::imds::region::ImdsRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -37,14 +38,6 @@ pub(super) async fn connect(settings: &S3Settings) -> Result<Connection> {
         .or_else(|| environment("AWS_ENDPOINT_URL"));
     let server = endpoint.as_deref().map(check_endpoint).transpose()?;
 
-    let mut region = RegionProviderChain::first_try(settings.region.clone().map(Region::new))
-        .or_else(EnvironmentVariableRegionProvider::new())
-        .or_else(ProfileFileRegionProvider::new());
-    if endpoint.is_none() {
-        region = region.or_else(ImdsRegionProvider::builder().build());
-    }
-    let region = region.or_else(Region::new("us-east-1")).region().await.unwrap_or_else(|| Region::new("us-east-1"));
-
     // Certificate authorities of the operating system or SSL_CERT_FILE, and the additional ones.
     let mut trusted = TrustStore::default();
     if let Some(file) = &settings.ca_file {
@@ -54,6 +47,17 @@ pub(super) async fn connect(settings: &S3Settings) -> Result<Connection> {
     let context = context.map_err(|e| Error::bug("the TLS settings cannot be used").with_source(e))?;
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
     let http = http.tls_context(context).build_https();
+
+    let mut region = RegionProviderChain::first_try(settings.region.clone().map(Region::new))
+        .or_else(EnvironmentVariableRegionProvider::new())
+        .or_else(ProfileFileRegionProvider::new());
+    if endpoint.is_none() {
+        // Without a client of its own it panics.
+        let machine = ProviderConfig::without_region().with_http_client(http.clone());
+        region = region.or_else(ImdsRegionProvider::builder().configure(&machine).build());
+    }
+    let region = region.or_else(Region::new("us-east-1")).region().await.unwrap_or_else(|| Region::new("us-east-1"));
+
     let timeouts =
         TimeoutConfig::builder().connect_timeout(Duration::from_millis(settings.connect_timeout_ms.max(1))).build();
     let shared = aws_config::defaults(BehaviorVersion::latest())

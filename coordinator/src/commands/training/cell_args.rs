@@ -10,7 +10,7 @@ use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, hash};
 use jhalak_worker::recommend::split::leave_known;
 
-use super::given_split::{are_whole_users, given_split, middle_known};
+use super::given_split::{are_whole_users, given_split};
 use super::network_args::NetworkArgs;
 use super::option_values::{modalities, models};
 
@@ -231,8 +231,15 @@ impl CellArgs {
                 (FoldsBy::Movies, None | Some(SplitArg::Movies)) => Split::Movies,
                 (FoldsBy::Pairs, None) => given_split(given, dataset),
                 (FoldsBy::Pairs, Some(SplitArg::Pairs)) => Split::Pairs,
-                (FoldsBy::Pairs, Some(SplitArg::Movies)) => Split::Movies,
-                (FoldsBy::Pairs, Some(SplitArg::Users)) => Split::Users { known: middle_known(given, dataset).0 },
+                (FoldsBy::Pairs, Some(asked)) => match (asked, given_split(given, dataset)) {
+                    (SplitArg::Movies, Split::Movies) => Split::Movies,
+                    (SplitArg::Users, Split::Users { known }) => Split::Users { known },
+                    _ => {
+                        return Err(Error::usage(
+                            "the folds hold out pairs of users and movies that are in training too: remove --split",
+                        ));
+                    }
+                },
                 (by @ (FoldsBy::Users | FoldsBy::Movies), Some(_)) => {
                     return Err(Error::usage(format!("the folds hold out {}: remove --split", by.name())));
                 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use jhalak_common::evaluation::FoldResult;
 use jhalak_common::evaluation::metrics::{self, CellMetrics};
-use jhalak_common::evaluation::paired::{self, Interval};
+use jhalak_common::evaluation::paired::{self, Difference, Interval};
 use jhalak_common::evaluation::predictions::{self, Row};
 use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
@@ -79,12 +79,12 @@ impl Compare {
         lines.push(format!(
             "A - B  accuracy {} points; {}",
             in_percent(difference.accuracy),
-            verdict(difference.accuracy)
+            verdict(&difference, difference.accuracy)
         ));
         lines.push(format!(
             "       log loss {}; {}",
             interval(difference.log_loss, 1.0, 3),
-            verdict(difference.log_loss)
+            verdict(&difference, difference.log_loss)
         ));
         lines.push(format!("95 % intervals, bootstrap over users, seed {seed}"));
         let answer = json!({
@@ -131,6 +131,10 @@ fn interval(of: Interval, times: f64, decimals: usize) -> String {
     format!("{mean} ({low} to {high})")
 }
 
-fn verdict(of: Interval) -> &'static str {
-    if of.is_told() { "not by chance" } else { "within chance" }
+fn verdict(difference: &Difference, of: Interval) -> &'static str {
+    match difference.users < paired::MIN_USERS {
+        true => "too few users to tell it from chance",
+        false if difference.tells(&of) => "not by chance",
+        false => "within chance",
+    }
 }

@@ -57,7 +57,7 @@ pub struct Evaluate {
     ///
     /// FILE needs the columns user, movie, p_dislike, p_neutral and p_like, and may have fold. The classes are those of
     /// the dataset.
-    #[arg(long, value_name = "FILE", help_heading = "Input", conflicts_with_all = ["predictions", "balanced"])]
+    #[arg(long, value_name = "FILE", help_heading = "Input", conflicts_with_all = ["predictions", "balanced", "model", "split", "folds", "control", "protocol"])]
     score: Option<PathBuf>,
     /// Number of trainings in parallel
     ///
