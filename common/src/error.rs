@@ -15,6 +15,8 @@ pub enum ErrorKind {
     Usage,
     /// A service, the network or the disk failed temporarily: retry later.
     Transient,
+    /// A service throttles its callers: retry later. Nobody's fault, so that it counts as no attempt.
+    Throttled,
     /// The service refused the credentials: correct them.
     Permission,
     /// This machine or process cannot do the work and another one may: its scratch folder is gone, a
@@ -31,7 +33,7 @@ pub enum ErrorKind {
 impl ErrorKind {
     /// Whether the same operation may succeed later without a change.
     pub fn is_transient(self) -> bool {
-        self == ErrorKind::Transient
+        matches!(self, ErrorKind::Transient | ErrorKind::Throttled)
     }
 
     /// Whether the cause is the machine that met the error and not the input: the same work may
@@ -42,7 +44,7 @@ impl ErrorKind {
 
     /// Whether the error is final for this input, so that the job is quarantined.
     pub fn is_permanent(self) -> bool {
-        !matches!(self, ErrorKind::Transient | ErrorKind::Cancelled) && !self.is_of_machine()
+        !self.is_transient() && self != ErrorKind::Cancelled && !self.is_of_machine()
     }
 }
 

@@ -87,10 +87,13 @@ impl EndStates {
             false => as_json(body),
         };
         let field = |name: &str| message.get(name).and_then(Value::as_str).map(str::to_string);
-        let named_run = field("run").filter(|run| is_run_id(run));
+        // What a job says that is not signed, or wrongly, is not believed: it writes to no run.
+        let is_forged = !is_too_long && Job::decode(body).is_ok();
+        let named_run = field("run").filter(|run| is_run_id(run) && !is_forged);
         let job = field("id").unwrap_or_else(|| hash::of_bytes(body).short());
         let other_version = !is_too_long && check_version(&message, MESSAGE_VERSION, "the job").is_err();
         let about = match (is_too_long, other_version && message.get("version").is_some()) {
+            _ if is_forged => "job without a valid signature or run",
             (true, _) => "message that is too long",
             (false, true) => "message of another version",
             (false, false) => "message that is not a job",

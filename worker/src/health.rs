@@ -1,6 +1,7 @@
 //! Whether this worker can work at all. A sick worker fails jobs faster than a sound one does them:
 //! left alone it takes most of a run and spoils it.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,8 @@ pub(crate) struct Health {
 struct State {
     in_a_row: u32,
     refused_since: Option<Instant>,
+    /// Jobs in a row that asked for what this worker does not have.
+    misfits: BTreeSet<String>,
     reason: Option<(ErrorKind, String)>,
 }
 
@@ -66,6 +69,22 @@ impl Health {
         pause
     }
 
+    /// A job asks for what this worker does not have (another store, version or model), and no other
+    /// worker takes jobs. Three different ones in a row are not one odd message.
+    pub(crate) fn misfit(&self, job: &str, cause: &Error) {
+        let mut state = self.state();
+        state.misfits.insert(job.to_string());
+        if state.misfits.len() >= MAX_IN_A_ROW as usize && state.reason.is_none() {
+            let reason = format!(
+                "this worker stops: it cannot do the jobs on the queue, and no other worker takes them: {}",
+                cause.chain()
+            );
+            tracing::error!(reason, "unfit for work");
+            state.reason = Some((cause.kind(), reason));
+            self.unfit.cancel();
+        }
+    }
+
     /// Returns why the worker stopped taking jobs; None while it is fit.
     pub(crate) fn reason(&self) -> Option<Error> {
         self.state().reason.clone().map(|(kind, text)| Error::new(kind, text))
@@ -91,6 +110,21 @@ mod tests {
         assert!(health.unfit.is_cancelled());
         assert_eq!(reason.kind(), ErrorKind::Unable);
         assert!(reason.chain().contains("3 jobs in a row") && reason.chain().contains("gone"), "{reason}");
+    }
+
+    #[test]
+    fn one_odd_job_stops_no_worker_and_three_different_ones_in_a_row_do() {
+        let (health, error) = (Health::default(), Error::unable("the job asks for contract 999"));
+        for _ in 0..10 {
+            health.misfit("odd", &error);
+        }
+        health.misfit("second", &error);
+        health.worked();
+        health.misfit("third", &error);
+        assert!(!health.unfit.is_cancelled());
+        health.misfit("odd", &error);
+        health.misfit("second", &error);
+        assert!(health.reason().is_some_and(|reason| reason.chain().contains("contract 999")));
     }
 
     #[test]

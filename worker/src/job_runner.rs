@@ -27,6 +27,10 @@ use crate::running_jobs::{RunningJobs, Settlement};
 /// it settle.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
+/// The retry tier of a job that does not fit this worker: long enough that other workers meet it, and
+/// that it keeps nobody busy.
+const MISFIT_TIER: usize = 1;
+
 /// A stopped extraction ends within this time.
 const OVERDUE: Duration = Duration::from_secs(120);
 
@@ -144,13 +148,16 @@ impl JobRunner {
             )));
         }
         let job = Job::decode(body)?;
-        if let Some(key) = &self.signing_key {
-            key.verify(&job)?;
+        if !is_run_id(&job.run) {
+            return Err(Error::invalid(format!("`{}` is not a valid run id", job.run.escape_debug())));
         }
-        match is_run_id(&job.run) {
-            true => Ok(job),
-            false => Err(Error::invalid(format!("`{}` is not a valid run id", job.run.escape_debug()))),
+        if let Some(key) = &self.signing_key
+            && let Err(error) = key.verify(&job)
+        {
+            self.running.note_unable(&job.run, &error.chain());
+            return Err(error);
         }
+        Ok(job)
     }
 
     /// Checks scratch space, and that the store takes writes, before the first job.
@@ -235,8 +242,25 @@ impl JobRunner {
 
     /// Decides what becomes of a job that failed.
     async fn failed(&self, job: Job, attempt: Attempt<'_>, error: Error) -> Result<Settlement> {
+        if error.kind() == ErrorKind::Throttled {
+            return Err(error);
+        }
         let cause = match error.kind() {
-            ErrorKind::Unable | ErrorKind::StorageFull => Some(&error),
+            ErrorKind::StorageFull => Some(&error),
+            // What the job asks for does not fit this worker: another store, version or model. Another
+            // worker may do it, and this one does other jobs.
+            ErrorKind::Unable if self.check(&job.run).await.is_ok() => {
+                self.running.note_unable(&job.run, &error.chain());
+                tracing::warn!(error = %error.chain(), "this worker cannot do the job: leaving it to others");
+                let kind = job.task.work_kind();
+                if self.queue.backlog(kind).await.map_or(1, |backlog| backlog.consumers) <= 1 {
+                    self.health.misfit(&job.id, &error);
+                }
+                let body = encode_signed(job, self.signing_key.as_ref())?;
+                self.queue.publish_later(kind, MISFIT_TIER, body).await?;
+                return Ok(Settlement::Acknowledge);
+            }
+            ErrorKind::Unable => Some(&error),
             _ => None,
         };
         let found = match cause {

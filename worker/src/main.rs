@@ -204,7 +204,7 @@ async fn check(worker: &Worker, stop: &CancellationToken) -> Result<bool> {
             Ok(()) => return Ok(true),
             Err(error) => error,
         };
-        let is_of_store = matches!(error.kind(), ErrorKind::Transient | ErrorKind::Permission);
+        let is_of_store = error.kind().is_transient() || error.kind() == ErrorKind::Permission;
         if !is_of_store || began.elapsed() > START_WAIT {
             return Err(error.context("this worker cannot work"));
         }

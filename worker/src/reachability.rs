@@ -42,7 +42,7 @@ impl Reachability {
             }
             // An answer of any kind but a refusal.
             match store.head(ABSENT).await {
-                Err(e) if matches!(e.kind(), ErrorKind::Transient | ErrorKind::Permission) => {}
+                Err(e) if e.kind().is_transient() || e.kind() == ErrorKind::Permission => {}
                 _ => note(&self.store),
             }
             tokio::time::sleep(INTERVAL).await;

@@ -40,6 +40,8 @@ pub(crate) struct RunningJobs {
     held: Mutex<BTreeMap<Key, Held>>,
     /// The runs whose record exists, and when they last had a job.
     recorded: Mutex<BTreeMap<String, Instant>>,
+    /// Why this worker cannot do jobs of a run, by run.
+    unable: Mutex<BTreeMap<String, String>>,
     /// Notified at the first job of a run: its coordinator waits for the slots of its workers.
     new_run: Notify,
 }
@@ -94,6 +96,7 @@ impl RunningJobs {
             slots,
             held: Mutex::default(),
             recorded: Mutex::default(),
+            unable: Mutex::default(),
             new_run: Notify::new(),
         })
     }
@@ -110,6 +113,18 @@ impl RunningJobs {
     /// Whether it has held an extraction for longer than this.
     pub(crate) fn has_extraction_older_than(&self, age: Duration) -> bool {
         self.held().values().any(|held| held.is_extraction && held.taken.elapsed() > age)
+    }
+
+    /// Notes in the record of a run why this worker cannot do its jobs.
+    pub(crate) fn note_unable(&self, run: &str, reason: &str) {
+        /// Runs that are remembered: a message may name any.
+        const MAX_RUNS: usize = 100;
+        let mut unable = self.unable.lock().unwrap_or_else(PoisonError::into_inner);
+        if unable.len() < MAX_RUNS || unable.contains_key(run) {
+            unable.insert(run.to_string(), reason.to_string());
+            drop(unable);
+            self.recorded().insert(run.to_string(), Instant::now());
+        }
     }
 
     /// Whether this worker holds no job.
@@ -165,6 +180,7 @@ impl RunningJobs {
     /// Writes the record of a run now. Doubles as a check that the store takes writes.
     pub(crate) async fn write_record(&self, run: &str) -> Result<()> {
         let mut record = AtWork::new(self.identity.clone(), self.slots);
+        record.unable = self.unable.lock().unwrap_or_else(PoisonError::into_inner).get(run).cloned();
         for ((of_run, id), held) in self.held().iter() {
             if of_run == run {
                 let (step, step_since) = held.progress.step();
@@ -207,7 +223,10 @@ impl RunningJobs {
 
     async fn remove_record(&self, run: &str) {
         match self.store.delete(&at_work_key(run, &self.identity.id())).await {
-            Ok(()) => drop(self.recorded().remove(run)),
+            Ok(()) => {
+                self.recorded().remove(run);
+                self.unable.lock().unwrap_or_else(PoisonError::into_inner).remove(run);
+            }
             // Tried again at the next interval; a record without a living worker is ignored.
             Err(error) if error.kind() != ErrorKind::Cancelled => {
                 tracing::debug!(run, error = %error.chain(), "cannot remove the record of an idle run");

@@ -31,7 +31,7 @@ pub fn code(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::NotFound | ErrorKind::InvalidInput => INVALID,
         ErrorKind::Usage => USAGE,
-        ErrorKind::Transient | ErrorKind::Permission => UNREACHABLE,
+        ErrorKind::Transient | ErrorKind::Throttled | ErrorKind::Permission => UNREACHABLE,
         ErrorKind::Unable => UNABLE,
         ErrorKind::StorageFull => FULL,
         ErrorKind::Cancelled => INTERRUPTED,

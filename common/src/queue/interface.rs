@@ -96,6 +96,12 @@ pub trait Queue: Debug + Send + Sync {
     /// Returns what waits for workers of `kind`, and how many workers take it.
     async fn backlog(&self, kind: WorkKind) -> Result<Backlog>;
 
+    /// Declares again whatever is missing of the topology and of `channel`: an operator may have deleted
+    /// a queue or an exchange.
+    async fn heal(&self, _channel: &Channel) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether the connections to the broker are up now.
     fn is_connected(&self) -> bool {
         true

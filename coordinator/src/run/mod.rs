@@ -129,7 +129,7 @@ impl RunDriver<'_> {
             let began = Instant::now();
             let error = match self.drive(StopSignals::new(self.stop, lease)).await {
                 // Credentials that expired are renewed by others in minutes.
-                Err(error) if matches!(error.kind(), ErrorKind::Transient | ErrorKind::Permission) => error,
+                Err(error) if error.kind().is_transient() || error.kind() == ErrorKind::Permission => error,
                 other => return other,
             };
             let since = *outage_since.get_or_insert(began);

@@ -106,7 +106,7 @@ fn pairs_and_movies_are_read_and_unknown_rows_are_counted() {
 
 #[test]
 fn folds_that_are_not_valid_are_refused_with_file_and_line() {
-    let cases: [(Files, &str, &str); 11] = [
+    let cases: [(Files, &str, &str); 15] = [
         (&[("f.csv", "user,fold\nu1,1\nu1,2\n")], "f.csv", "already tested by the fold \"1\""),
         (&[("f.csv", "user,fold\nx1,1\nx2,2\n")], "f.csv", "user u1, movie m1"),
         (&[("f.csv", "user,fold\nu1,1\nx2,2\n")], "f.csv", "the fold \"2\" tests nothing"),

@@ -141,18 +141,37 @@ impl Queue for RabbitQueue {
         let topology = &self.broker.topology;
         let asking = async {
             let session = self.broker.consuming.session(None).await?;
-            let gone = || Error::transient(format!("a queue of {} jobs no longer exists on the broker", kind.name()));
-            let work = topology.inspect(&session.connection, &Channel::Work(kind)).await?.ok_or_else(gone)?;
-            let mut backlog =
-                Backlog { ready: u64::from(work.message_count()), delayed: 0, consumers: work.consumer_count() };
+            let work = topology.inspect(&session.connection, &Channel::Work(kind)).await?;
+            let mut backlog = work.map_or_else(Backlog::default, |work| Backlog {
+                ready: u64::from(work.message_count()),
+                delayed: 0,
+                consumers: work.consumer_count(),
+            });
             for queue in topology.retry_queues(kind) {
-                let tier = topology.inspect_queue(&session.connection, &queue).await?.ok_or_else(gone)?;
-                backlog.delayed += u64::from(tier.message_count());
+                // A tier that was deleted holds nothing.
+                let tier = topology.inspect_queue(&session.connection, &queue).await?;
+                backlog.delayed += tier.map_or(0, |tier| u64::from(tier.message_count()));
             }
             Ok(backlog)
         };
         timeout(REQUEST_TIMEOUT, asking).await.unwrap_or_else(|_| {
             Err(Error::transient(format!("the broker did not report the backlog of {} jobs in time", kind.name())))
+        })
+    }
+
+    async fn heal(&self, channel: &Channel) -> Result<()> {
+        self.broker.check(Some(channel))?;
+        let topology = &self.broker.topology;
+        let healing = async {
+            let session = self.broker.consuming.session(None).await?;
+            topology.declare(&session.connection).await?;
+            let failed = |e: lapin::Error| fault::read(&e).error("to open a channel");
+            let opened = session.connection.create_channel().await.map_err(failed)?;
+            topology.declare_queue(&opened, channel).await?;
+            opened.close(200, "declared".into()).await.map_err(failed)
+        };
+        timeout(REQUEST_TIMEOUT, healing).await.unwrap_or_else(|_| {
+            Err(Error::transient("the broker did not answer the declaration of its queues in time"))
         })
     }
 

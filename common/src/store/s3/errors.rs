@@ -136,6 +136,11 @@ fn answered(code: Option<&str>, message: Option<&str>, status: u16, bucket: &str
         "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
             return Fault::Permanent(Error::invalid(said(": set s3.region to the region of the bucket")));
         }
+        "SlowDown" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "TooManyRequestsException" => {
+            return Fault::Transient(throttled(&said("")));
+        }
+        // An answer to HEAD has no body: expired credentials give 400 and no code.
+        "" if status == 400 => return Fault::Permanent(refused(bucket, &said(""))),
         _ if TRANSIENT_CODES.contains(&code) => return Fault::Transient(Error::transient(said(""))),
         _ if CREDENTIAL_CODES.contains(&code) => return Fault::Permanent(refused(bucket, &said(""))),
         _ => {}
@@ -145,7 +150,8 @@ fn answered(code: Option<&str>, message: Option<&str>, status: u16, bucket: &str
         404 => Fault::NotFound(no_such_object(bucket)),
         412 => Fault::PreconditionFailed(Error::invalid(said(""))),
         // Of two concurrent conditional writes, one gets this answer and must retry.
-        408 | 409 | 425 | 429 => Fault::Transient(Error::transient(said(""))),
+        429 | 503 => Fault::Transient(throttled(&said(""))),
+        408 | 409 | 425 => Fault::Transient(Error::transient(said(""))),
         507 => Fault::Permanent(full(&said(""))),
         501 => Fault::Permanent(Error::invalid(said(": it lacks a required part of S3"))),
         // Includes errors within an answer that started as a success.
@@ -181,6 +187,10 @@ fn refused(bucket: &str, said: &str) -> Error {
     Error::permission(format!(
         "{said}; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_PROFILE or the pod's role, and what they may do in bucket {bucket}"
     ))
+}
+
+fn throttled(said: &str) -> Error {
+    Error::new(ErrorKind::Throttled, said)
 }
 
 fn full(said: &str) -> Error {

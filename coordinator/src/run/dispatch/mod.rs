@@ -85,6 +85,8 @@ struct Dispatch<'a> {
     progressed: jiff::Timestamp,
     window: Window,
     lost: LostJobs,
+    /// Why workers cannot do jobs of this run, as reported.
+    unable: BTreeSet<String>,
     /// The backlog of the queue as observed last; None when the broker did not answer.
     backlog: Option<Backlog>,
     /// Whether jobs may be sent: not while those of an earlier coordinator wait for workers.
@@ -136,6 +138,7 @@ pub(crate) async fn run(context: &RunContext, plan: &Plan, work: StageJobs<'_>) 
         progressed: since,
         window: Window::new(context.window, context.priority),
         lost: LostJobs::default(),
+        unable: BTreeSet::new(),
         backlog: None,
         may_send: false,
         next: 0,
@@ -279,6 +282,14 @@ impl Dispatch<'_> {
         // A coordinator that is started again and again while no worker is up must not pile up copies.
         self.may_send |= observation.backlog.is_none_or(|backlog| backlog.consumers > 0 || backlog.is_empty());
         self.backlog = observation.backlog;
+        for worker in observation.workers.iter().flatten() {
+            if let Some(reason) = &worker.unable
+                && self.unable.insert(reason.clone())
+            {
+                let message = format!("a worker ({}) cannot do jobs of this run: {reason}", worker.process);
+                self.context.progress.say(&message);
+            }
+        }
         let lost = self.lost.find(observation, &self.pending);
         let lost: BTreeMap<String, usize> =
             lost.into_iter().filter_map(|id| self.pending.get(&id).map(|i| (id.clone(), *i))).collect();

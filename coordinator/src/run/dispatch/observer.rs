@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jhalak_common::queue::{Backlog, Queue, WorkKind};
+use jhalak_common::queue::{Backlog, Channel, Queue, WorkKind};
 use jhalak_common::run::{AT_WORK_INTERVAL_S, AtWork};
 use jhalak_common::store::ObjectStore;
 use tokio::sync::watch;
@@ -17,6 +17,9 @@ const INTERVAL: Duration = Duration::from_secs(AT_WORK_INTERVAL_S);
 /// At the start of a stage they are looked at more often, to learn how many slots they have.
 const FIRST_LOOKS: Duration = Duration::from_secs(10);
 const FIRST_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often the queues are declared again, should an operator have deleted one.
+const HEAL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long store and broker may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -75,10 +78,19 @@ impl Observer {
         let (publish, mut latest) = watch::channel(first);
         latest.mark_changed();
         let began = Instant::now();
+        let results = Channel::Results(run.clone());
         let looking = async move {
+            let mut healed = Instant::now();
             loop {
                 let interval = if began.elapsed() < FIRST_LOOKS { FIRST_INTERVAL } else { INTERVAL };
                 tokio::time::sleep(interval).await;
+                if healed.elapsed() > HEAL_INTERVAL {
+                    // Results that nobody is bound for are found in the store, slowly.
+                    if let Ok(Err(error)) = tokio::time::timeout(TIMEOUT, queue.heal(&results)).await {
+                        tracing::debug!(error = %error.chain(), "cannot declare the queues again now");
+                    }
+                    healed = Instant::now();
+                }
                 let observation = Observation::look(store.as_ref(), queue.as_ref(), &run, kind).await;
                 publish.send_replace(observation);
             }
