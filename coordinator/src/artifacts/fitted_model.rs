@@ -109,6 +109,14 @@ pub fn in_folder(folder: &Path) -> Result<Stored> {
 pub fn write_folder(folder: &Path, files: &BTreeMap<String, Vec<u8>>, dataset: &[u8]) -> Result<()> {
     let within = |e: std::io::Error| Error::from(e).context(format!("write the model to {}", folder.display()));
     std::fs::create_dir_all(folder).map_err(within)?;
+    let mut entries = std::fs::read_dir(folder).map_err(within)?;
+    // An earlier model is replaced; the files of others are not.
+    if entries.next().is_some() && !folder.join(DATASET_FILE).is_file() {
+        return Err(Error::invalid(format!(
+            "{} holds other files than a model: name an empty folder",
+            folder.display()
+        )));
+    }
     for (name, bytes) in files {
         std::fs::write(folder.join(name), bytes).map_err(within)?;
     }

@@ -39,7 +39,7 @@ pub(super) async fn assemble(
     };
     Ok(Report {
         version: report::VERSION,
-        title: format!("{}: what viewers like", reading.dataset.name),
+        title: format!("{}: preference report", reading.dataset.name),
         run: Run {
             id: spec.id.clone(),
             started: format!("{:.0}", spec.created),

@@ -209,7 +209,7 @@ async fn failed_multipart_upload_is_aborted() -> Result<()> {
     let proxy = Proxy::start(&server.endpoint, first(99, "partNumber=3", Fault::Answer(503, SLOW_DOWN))).await?;
     let store = server.store("abort", Some(&proxy.url)).await?;
     let failed = store.upload("film", &from).await.expect_err("part 3 never arrives");
-    assert_eq!(failed.kind(), ErrorKind::Transient, "{failed:?}");
+    assert_eq!(failed.kind(), ErrorKind::Throttled, "{failed:?}");
     assert_eq!(proxy.count("DELETE"), 1, "the parts are removed");
     assert_eq!(store.head("film").await.expect_err("nothing was joined").kind(), ErrorKind::NotFound);
 

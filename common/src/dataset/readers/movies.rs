@@ -11,8 +11,11 @@ use crate::error::Result;
 /// The file's name.
 pub(super) const FILE: &str = "movies.csv";
 
-/// Cells that mean unknown.
-const UNKNOWN: [&str; 7] = ["", "NA", "N/A", "nan", "NaN", "null", "(no genres listed)"];
+/// Cells that mean unknown, in lower case: as spreadsheets, pandas, databases and IMDb write them.
+const UNKNOWN: [&str; 10] = ["", "na", "n/a", "nan", "null", "none", "\\n", "-", "?", "(no genres listed)"];
+
+/// Titles that mean unknown.
+const TITLE_UNKNOWN: [&str; 6] = ["", "NA", "N/A", "nan", "NaN", "null"];
 
 /// Names of the id column.
 const ID: &[&str] = &["movie_id", "movieid", "_id", "id", "imdb_id", "tconst", "movie"];
@@ -47,7 +50,8 @@ pub(super) fn read(files: &dyn Files, assembly: &mut Assembly, year_in_title: bo
     while let Some(row) = table.next(&mut assembly.rejects)? {
         let subject = whole(row.cell(Some(id)));
         let mut cells = Cells { subject, line: row.line, rejects: &mut assembly.rejects };
-        let mut title = known(row.cell(name));
+        // A film may be called None or ?: a title is unknown where a data frame says so.
+        let mut title = Some(row.cell(name)).filter(|title| !TITLE_UNKNOWN.contains(title)).unwrap_or_default();
         let mut year = cells.year(row.cell(released));
         if year_in_title && let Some((bare, in_title)) = split_year(title) {
             title = bare;
@@ -78,7 +82,7 @@ pub(super) fn read(files: &dyn Files, assembly: &mut Assembly, year_in_title: bo
 
 /// Returns the text of a cell, empty if it means unknown.
 pub(super) fn known(cell: &str) -> &str {
-    if UNKNOWN.contains(&cell) { "" } else { cell }
+    if UNKNOWN.contains(&cell.to_lowercase().as_str()) { "" } else { cell }
 }
 
 /// Reads the cells of one movie. A cell that cannot be read is a reject and counts as missing.

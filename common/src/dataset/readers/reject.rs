@@ -189,7 +189,9 @@ pub(in crate::dataset) fn is_movie_id(id: &str) -> bool {
 
 /// Whether an id is valid for a user: short text without control characters.
 pub(in crate::dataset) fn is_user_id(id: &str) -> bool {
-    !id.is_empty() && id.len() <= 256 && !id.chars().any(char::is_control)
+    // What data frames write where there is no user.
+    let is_missing = ["nan", "none", "null", "undefined", "<na>", "\\n"].contains(&id.to_lowercase().as_str());
+    !id.is_empty() && !is_missing && id.len() <= 256 && !id.chars().any(char::is_control)
 }
 
 /// Returns an id without the decimals that data frames add to whole numbers: `7` for `7.0`.
