@@ -264,6 +264,7 @@ impl Worker {
             let taken = Taken { job, delivery, held, received, slot };
             running.spawn(taken.run(runner, grace_over.clone()));
         }
+        self.runner.running.ask_to_save();
         // Returns prefetched deliveries to the queue, uncounted.
         drop(deliveries);
         self.drain(running, grace_over).await;

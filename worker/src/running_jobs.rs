@@ -127,6 +127,11 @@ impl RunningJobs {
         }
     }
 
+    /// Asks every job to save its state: this worker is stopping.
+    pub(crate) fn ask_to_save(&self) {
+        self.held().values().for_each(|held| held.progress.ask_to_save());
+    }
+
     /// Whether this worker holds no job.
     pub(crate) fn is_empty(&self) -> bool {
         self.held().is_empty()

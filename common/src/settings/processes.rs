@@ -49,7 +49,8 @@ pub struct WorkerSettings {
     /// state goes back to the queue and resumes. Less than rabbitmq.consumer_timeout_ms.
     pub job_limit_ms: u64,
     /// What becomes of running jobs after SIGTERM: `finish` lets them end within the grace period,
-    /// `hand-back` returns them to the queue at once. A training saves its state in both cases.
+    /// `hand-back` returns them to the queue at once. A training saves its state after its current
+    /// epoch, if the grace period lasts that long.
     pub on_stop: OnStop,
     /// Grace period after SIGTERM for running jobs, before they are returned to the queue.
     pub grace_ms: u64,

@@ -80,7 +80,7 @@ impl Resume for Checkpoints {
     }
 
     fn due(&self) -> bool {
-        self.last.lock().is_ok_and(|last| last.elapsed() >= self.interval)
+        self.progress.takes_save_request() || self.last.lock().is_ok_and(|last| last.elapsed() >= self.interval)
     }
 
     fn keep(&self, stage: &str, state: Vec<u8>) {

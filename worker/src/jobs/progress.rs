@@ -11,6 +11,7 @@ use std::time::Instant;
 pub struct JobProgress {
     steps: Mutex<Steps>,
     saved: AtomicBool,
+    stopping: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl JobProgress {
             began: Instant::now(),
             seconds: BTreeMap::new(),
         };
-        JobProgress { steps: Mutex::new(steps), saved: AtomicBool::new(false) }
+        JobProgress { steps: Mutex::new(steps), saved: AtomicBool::new(false), stopping: AtomicBool::new(false) }
     }
 
     fn steps(&self) -> MutexGuard<'_, Steps> {
@@ -72,6 +73,16 @@ impl JobProgress {
     /// Notes that the job has saved a state from which another attempt resumes.
     pub fn note_saved(&self) {
         self.saved.store(true, Ordering::SeqCst);
+    }
+
+    /// Asks the job to save a state soon: the worker is stopping.
+    pub fn ask_to_save(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a state is to be saved at the next occasion; false from then on.
+    pub fn takes_save_request(&self) -> bool {
+        self.stopping.swap(false, Ordering::SeqCst)
     }
 
     /// Whether the job has saved such a state.

@@ -17,10 +17,6 @@ use std::collections::{BTreeMap, HashMap};
 pub trait Resume: Sync {
     /// Returns the last checkpoint, if any.
     fn load(&self, stage: &str) -> Option<Vec<u8>>;
-    /// Whether states are kept at all.
-    fn is_enabled(&self) -> bool {
-        true
-    }
     /// Whether the next checkpoint is due. Called after each epoch.
     fn due(&self) -> bool;
     /// Replaces the checkpoint.
@@ -34,9 +30,6 @@ pub struct NoCheckpoints;
 impl Resume for NoCheckpoints {
     fn load(&self, _stage: &str) -> Option<Vec<u8>> {
         None
-    }
-    fn is_enabled(&self) -> bool {
-        false
     }
     fn due(&self) -> bool {
         false

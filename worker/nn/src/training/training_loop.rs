@@ -58,9 +58,6 @@ pub fn fit_resumed(
     let diverged = |epoch| TrainError::Diverged { epoch: epoch + 1, rate: settings.schedule.highest().to_string() };
     let fingerprint = checkpoint::fingerprint(settings, seed, train, validation);
     let (mut first, mut ended, mut kept) = (0, false, false);
-    // The state after the last epoch, where the store does not hold it: a training that is stopped
-    // loses at most the epoch that it is in.
-    let mut unsaved: Option<Vec<u8>> = None;
     if let Some(state) = resume.load(stage) {
         match checkpoint::decode(&state, model, &mut optimizer, &mut best.weights, &fingerprint) {
             Some(progress) => {
@@ -83,9 +80,6 @@ pub fn fit_resumed(
         let (mut loss, mut weight) = (0.0, 0.0);
         for (i, samples) in order.chunks(settings.batch).enumerate() {
             if stop.load(Ordering::Relaxed) {
-                if let Some(state) = unsaved {
-                    resume.keep(stage, state);
-                }
                 return Err(TrainError::Stopped);
             }
             optimizer.begin_step(settings.schedule.at(epoch, epoch * steps + i, settings.epochs * steps));
@@ -114,12 +108,9 @@ pub fn fit_resumed(
         ended |= epoch + 1 == settings.epochs;
         // A training with a checkpoint also gets one at its end: a later training of the fold may
         // be interrupted.
-        if resume.is_enabled() {
+        if resume.due() || (ended && kept) {
             let progress = (epoch + 1, best.loss, &history, ended);
-            unsaved = checkpoint::encode(model, &optimizer, &best.weights, &fingerprint, progress);
-            if (resume.due() || (ended && kept))
-                && let Some(state) = unsaved.take()
-            {
+            if let Some(state) = checkpoint::encode(model, &optimizer, &best.weights, &fingerprint, progress) {
                 resume.keep(stage, state);
                 kept = true;
             }
