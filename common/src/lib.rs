@@ -19,6 +19,7 @@ pub mod hash;
 pub mod models;
 pub mod process;
 pub mod queue;
+pub mod random;
 pub mod run;
 pub mod settings;
 pub mod store;

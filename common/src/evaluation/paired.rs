@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::calibration::log_loss;
 use super::confusion::{Confusion, predicted_class};
 use super::result::{FoldResult, Prediction};
+use crate::random::SplitMix;
 
 /// Resamples of the bootstrap.
 const RESAMPLES: usize = 2_000;
@@ -52,7 +53,7 @@ pub struct Interval {
 impl Interval {
     /// Whether the interval excludes zero.
     #[must_use]
-    pub fn is_told(&self) -> bool {
+    pub fn excludes_zero(&self) -> bool {
         self.low > 0.0 || self.high < 0.0
     }
 }
@@ -80,7 +81,7 @@ impl Difference {
     /// Whether an interval of this difference excludes zero, and enough users stand behind it.
     #[must_use]
     pub fn tells(&self, of: &Interval) -> bool {
-        self.users >= MIN_USERS && of.is_told()
+        self.users >= MIN_USERS && of.excludes_zero()
     }
 }
 
@@ -152,10 +153,10 @@ pub fn difference(first: Judged<'_>, second: Judged<'_>, seed: u64) -> Option<Di
         [total[1] / total[0], total[2] / total[0]]
     };
     let mean = total(&mut (0..sums.len()));
-    let mut random = SplitMix(seed);
+    let mut random = SplitMix::new(seed);
     let mut resampled = [Vec::with_capacity(RESAMPLES), Vec::with_capacity(RESAMPLES)];
     for _ in 0..RESAMPLES {
-        let drawn = total(&mut (0..sums.len()).map(|_| random.below(sums.len())));
+        let drawn = total(&mut (0..sums.len()).map(|_| below(&mut random, sums.len())));
         resampled.iter_mut().zip(drawn).for_each(|(values, value)| values.push(value));
     }
     let interval = |which: usize, values: &mut Vec<f64>| {
@@ -172,22 +173,9 @@ pub fn difference(first: Judged<'_>, second: Judged<'_>, seed: u64) -> Option<Di
     })
 }
 
-/// The generator SplitMix64.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A number from 0 to below `n`.
-    fn below(&mut self, n: usize) -> usize {
-        ((u128::from(self.next()) * n as u128) >> 64) as usize
-    }
+/// Draws a number from 0 to below `n`.
+fn below(random: &mut SplitMix, n: usize) -> usize {
+    ((u128::from(random.draw()) * n as u128) >> 64) as usize
 }
 
 #[cfg(test)]
@@ -237,10 +225,10 @@ mod tests {
         let (weak, strong) = (folds(40, |user| 4 + user % 3), folds(40, |user| 6 + user % 3));
         let same = difference(&weak, &weak, 1).expect("common pairs");
         assert_eq!((same.accuracy.mean, same.accuracy.low, same.accuracy.high), (0.0, 0.0, 0.0));
-        assert!(!same.accuracy.is_told());
+        assert!(!same.accuracy.excludes_zero());
         let better = difference(&strong, &weak, 1).expect("common pairs");
         assert_eq!((better.pairs, better.users), (400, 40));
-        assert!((better.accuracy.mean - 0.2).abs() < 1e-9 && better.accuracy.is_told(), "{better:?}");
+        assert!((better.accuracy.mean - 0.2).abs() < 1e-9 && better.accuracy.excludes_zero(), "{better:?}");
         assert!(better.log_loss.high < 0.0, "{better:?}");
         assert_eq!(difference(&strong, &weak, 1), Some(better));
     }
@@ -250,7 +238,7 @@ mod tests {
     fn one_user_is_one_observation() {
         let (even, odd) = (folds(20, |_| 5), folds(20, |user| if user == 0 { 10 } else { 5 }));
         let found = difference(&odd, &even, 3).expect("common pairs");
-        assert!(found.accuracy.mean > 0.02 && !found.accuracy.is_told(), "{found:?}");
+        assert!(found.accuracy.mean > 0.02 && !found.accuracy.excludes_zero(), "{found:?}");
     }
 
     #[test]

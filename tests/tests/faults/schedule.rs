@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use jhalak_common::random::SplitMix;
 use jhalak_tests::broker::Broker;
 use jhalak_tests::cluster::{Cluster, PATIENCE, Process};
 use jhalak_tests::fault_proxy::{Fault, SLOW_DOWN};
@@ -11,20 +12,12 @@ use jhalak_tests::s3_server;
 /// How long a schedule goes on in `make test`.
 const SECONDS: u64 = 40;
 
-/// SplitMix64: the same seed, the same schedule of faults. When each is met still depends on the machine.
-struct Random(u64);
+/// The same seed, the same schedule of faults. When each is met still depends on the machine.
+struct Random(SplitMix);
 
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
     fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
+        self.0.draw() % n
     }
 }
 
@@ -41,7 +34,7 @@ async fn a_random_schedule_of_faults_loses_and_repeats_nothing() {
     });
     // Told before anything can fail.
     eprintln!("schedule: seed {seed}, {seconds} s; the same again: make soak SECONDS={seconds} SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = Random(SplitMix::new(seed));
     let _turn = crate::MORTAL.lock().await;
     let broker = tokio::task::spawn_blocking(Broker::mortal).await.expect("it starts");
     let began = Instant::now();
@@ -160,7 +153,7 @@ async fn one_fault(
         }
         11 => {
             // A worker whose scratch folder is swept away. It stops by itself, or is stopped with the run.
-            let scratch = cluster.folder().join(format!("swept-{}", random.next()));
+            let scratch = cluster.folder().join(format!("swept-{}", random.0.draw()));
             let mut sick = cluster.worker_with(&[("JHALAK__WORKER__SCRATCH", scratch.to_str().expect("a plain path"))]);
             let began = Instant::now();
             while !scratch.exists() && sick.runs() && began.elapsed() < Duration::from_secs(20) {

@@ -3,6 +3,7 @@
 
 use crate::support::{EXE, PICTURE, TONE, folder, made, real_videos, request};
 use futures::{StreamExt, stream};
+use jhalak_common::random::SplitMix;
 use jhalak_worker::media::{DecodeLimits, DecodeReport, DecodeRequest, MediaError, Outcome, sandbox};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,19 +11,11 @@ use std::path::{Path, PathBuf};
 /// Bytes taken from a real file: enough for damage to take effect.
 const REAL_BYTES: usize = 400_000;
 
-/// SplitMix64.
-struct Dice(u64);
+struct Dice(SplitMix);
 
 impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
     fn below(&mut self, bound: usize) -> usize {
-        (self.roll() % bound.max(1) as u64) as usize
+        (self.0.draw() % bound.max(1) as u64) as usize
     }
 }
 
@@ -67,22 +60,22 @@ fn corrupt(bytes: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
         if bytes.is_empty() {
             return;
         }
-        let reach = if dice.roll().is_multiple_of(2) { bytes.len().min(2048) } else { bytes.len() };
+        let reach = if dice.0.draw().is_multiple_of(2) { bytes.len().min(2048) } else { bytes.len() };
         let at = dice.below(reach);
         let longest = 1 << dice.below(13);
         let length = 1 + dice.below(longest);
         let end = (at + length).min(bytes.len());
         match dice.below(9) {
             0 => bytes[at] ^= 1 << dice.below(8),
-            1 => bytes[at] = dice.roll() as u8,
+            1 => bytes[at] = dice.0.draw() as u8,
             2 => {
                 // Numbers that break lengths and counts.
                 let number = [0u32, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0xffff, 0x00ff_ffff][dice.below(7)];
-                let number = if dice.roll().is_multiple_of(2) { number.to_be_bytes() } else { number.to_le_bytes() };
+                let number = if dice.0.draw().is_multiple_of(2) { number.to_be_bytes() } else { number.to_le_bytes() };
                 let end = (at + 4).min(bytes.len());
                 bytes[at..end].copy_from_slice(&number[..end - at]);
             }
-            3 => bytes[at..end].iter_mut().for_each(|byte| *byte = dice.roll() as u8),
+            3 => bytes[at..end].iter_mut().for_each(|byte| *byte = dice.0.draw() as u8),
             4 => bytes[at..end].fill([0, 0xff][dice.below(2)]),
             5 => drop(bytes.drain(at..end)),
             6 => {
@@ -132,7 +125,7 @@ async fn survive(numbers: std::ops::Range<u64>) -> BTreeMap<&'static str, usize>
     let limits = DecodeLimits { memory_mb: 512, cpu_s: 20, wall_s: 120, output_mb: 64 };
     let (seeds, limits) = (&seeds, &limits);
     let outcomes = stream::iter(numbers).map(|number| async move {
-        let mut dice = Dice(number);
+        let mut dice = Dice(SplitMix::new(number));
         let (seed, whole) = &seeds[dice.below(seeds.len())];
         let mut bytes = whole.clone();
         corrupt(&mut bytes, &seeds[dice.below(seeds.len())].1, &mut dice);
@@ -140,7 +133,7 @@ async fn survive(numbers: std::ops::Range<u64>) -> BTreeMap<&'static str, usize>
         let (video, out) = (work.path().join(seed), work.path().join("out"));
         std::fs::create_dir(&out).unwrap();
         std::fs::write(&video, &bytes).unwrap();
-        let request = asked(&video, &out, dice.roll().is_multiple_of(2));
+        let request = asked(&video, &out, dice.0.draw().is_multiple_of(2));
         let result = sandbox::decode(Path::new(EXE), &request, limits, &Default::default()).await;
         let name = name(&result);
         let left: Vec<PathBuf> = work.path().read_dir().unwrap().flatten().map(|entry| entry.path()).collect();
