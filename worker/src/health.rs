@@ -59,12 +59,9 @@ impl Health {
             }
             _ => (state.in_a_row >= MAX_IN_A_ROW, PAUSE),
         };
-        if is_unfit && state.reason.is_none() {
-            let reason = format!("this worker stops: it could not do {} jobs in a row", state.in_a_row);
-            let reason = format!("{reason}, the last one because {}", cause.chain());
-            tracing::error!(reason, "unfit for work");
-            state.reason = Some((cause.kind(), reason));
-            self.unfit.cancel();
+        if is_unfit {
+            let why = format!("it could not do {} jobs in a row, the last one because", state.in_a_row);
+            self.stop_taking(&mut state, &why, cause);
         }
         pause
     }
@@ -74,11 +71,15 @@ impl Health {
     pub(crate) fn misfit(&self, job: &str, cause: &Error) {
         let mut state = self.state();
         state.misfits.insert(job.to_string());
-        if state.misfits.len() >= MAX_IN_A_ROW as usize && state.reason.is_none() {
-            let reason = format!(
-                "this worker stops: it cannot do the jobs on the queue, and no other worker takes them: {}",
-                cause.chain()
-            );
+        if state.misfits.len() >= MAX_IN_A_ROW as usize {
+            let why = "it cannot do the jobs on the queue, and no other worker takes them:";
+            self.stop_taking(&mut state, why, cause);
+        }
+    }
+
+    fn stop_taking(&self, state: &mut State, why: &str, cause: &Error) {
+        if state.reason.is_none() {
+            let reason = format!("this worker stops: {why} {}", cause.chain());
             tracing::error!(reason, "unfit for work");
             state.reason = Some((cause.kind(), reason));
             self.unfit.cancel();

@@ -104,7 +104,7 @@ impl Worker {
     }
 
     /// Cancelled when the worker has stopped taking jobs because it cannot do them.
-    pub fn unfit(&self) -> CancellationToken {
+    fn unfit(&self) -> CancellationToken {
         self.runner.health.unfit.clone()
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jhalak_common::process::fault_point;
-use jhalak_common::queue::{Delivery, Queue};
+use jhalak_common::queue::{Delivery, Queue, WorkKind};
 use jhalak_common::run::job::{Job, MAX_MESSAGE_BYTES, Task};
 use jhalak_common::run::{SigningKey, encode_signed};
 use jhalak_common::settings::WorkerSettings;
@@ -242,43 +242,18 @@ impl JobRunner {
 
     /// Decides what becomes of a job that failed.
     async fn failed(&self, job: Job, attempt: Attempt<'_>, error: Error) -> Result<Settlement> {
-        if error.kind() == ErrorKind::Throttled {
-            return Err(error);
+        match error.kind() {
+            ErrorKind::Throttled => return Err(error),
+            ErrorKind::StorageFull => return Ok(self.hand_back(&error, &error).await),
+            _ => {}
         }
-        let cause = match error.kind() {
-            ErrorKind::StorageFull => Some(&error),
-            // What the job asks for does not fit this worker: another store, version or model. Another
-            // worker may do it, and this one does other jobs.
-            ErrorKind::Unable if self.check(&job.run).await.is_ok() => {
-                self.running.note_unable(&job.run, &error.chain());
-                tracing::warn!(error = %error.chain(), "this worker cannot do the job: leaving it to others");
-                let kind = job.task.work_kind();
-                if self.queue.backlog(kind).await.map_or(1, |backlog| backlog.consumers) <= 1 {
-                    self.health.misfit(&job.id, &error);
-                }
-                let body = encode_signed(job, self.signing_key.as_ref())?;
-                self.queue.publish_later(kind, MISFIT_TIER, body).await?;
-                return Ok(Settlement::Acknowledge);
-            }
-            ErrorKind::Unable => Some(&error),
-            _ => None,
-        };
-        let found = match cause {
-            None => self.check(&job.run).await.err(),
-            Some(_) => None,
-        };
-        match (cause.or(found.as_ref()), found.is_some()) {
+        match self.check(&job.run).await {
+            Ok(()) if error.kind() == ErrorKind::Unable => self.leave_to_others(job, error).await,
+            Err(_) if error.kind() == ErrorKind::Unable => Ok(self.hand_back(&error, &error).await),
             // A store that does not answer at all is nobody's failure: handed back uncounted.
-            (Some(away), true) if away.kind().is_transient() => {
-                Err(Error::transient(away.chain()).with_source(error.chain()))
-            }
-            (Some(cause), _) => {
-                let pause = self.health.failed(cause);
-                tracing::warn!(cause = %cause.chain(), error = %error.chain(), "this worker cannot do the job: handing it back");
-                tokio::time::sleep(pause).await;
-                Ok(Settlement::HandBack)
-            }
-            (None, _) => {
+            Err(away) if away.kind().is_transient() => Err(Error::transient(away.chain()).with_source(error.chain())),
+            Err(cause) => Ok(self.hand_back(&cause, &error).await),
+            Ok(()) => {
                 self.health.worked();
                 match error.kind().is_permanent() {
                     true => self.end_states.quarantine(&job, &attempt, &error).await?,
@@ -287,6 +262,35 @@ impl JobRunner {
                 Ok(Settlement::Acknowledge)
             }
         }
+    }
+
+    /// Returns a job to the queue that failed with `error` because this worker is sick of `cause`.
+    async fn hand_back(&self, cause: &Error, error: &Error) -> Settlement {
+        let pause = self.health.failed(cause);
+        tracing::warn!(
+            cause = %cause.chain(), error = %error.chain(), "this worker cannot do the job: handing it back"
+        );
+        tokio::time::sleep(pause).await;
+        Settlement::HandBack
+    }
+
+    /// Sends a job again later, uncounted, that asks for what this worker does not have: another store,
+    /// version or model. Another worker may do it, and this one does other jobs.
+    async fn leave_to_others(&self, job: Job, error: Error) -> Result<Settlement> {
+        self.running.note_unable(&job.run, &error.chain());
+        tracing::warn!(error = %error.chain(), "this worker cannot do the job: leaving it to others");
+        let kind = job.task.work_kind();
+        if self.is_only_worker(kind).await {
+            self.health.misfit(&job.id, &error);
+        }
+        let body = encode_signed(job, self.signing_key.as_ref())?;
+        self.queue.publish_later(kind, MISFIT_TIER, body).await?;
+        Ok(Settlement::Acknowledge)
+    }
+
+    /// Whether no other worker takes jobs of this kind, as far as the broker can tell.
+    async fn is_only_worker(&self, kind: WorkKind) -> bool {
+        self.queue.backlog(kind).await.map_or(1, |backlog| backlog.consumers) <= 1
     }
 
     /// Checks scratch space, and that the store takes writes of this run.
@@ -305,7 +309,7 @@ impl JobRunner {
         failed_on.insert(self.running.identity.id());
         if attempts >= self.attempts {
             let only_here = failed_on.len() == 1 && attempts < self.attempts.saturating_mul(MAX_PATIENCE);
-            if !only_here || self.queue.backlog(kind).await.map_or(1, |backlog| backlog.consumers) <= 1 {
+            if !only_here || self.is_only_worker(kind).await {
                 return self.end_states.quarantine(&job, &attempt, &error).await;
             }
         }

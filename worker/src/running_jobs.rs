@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jhalak_common::Result;
 use jhalak_common::process::Identity;
 use jhalak_common::run::job::{Job, Task};
 use jhalak_common::run::{AT_WORK_INTERVAL_S, AtWork, JobAtWork, at_work_key, put_json};
 use jhalak_common::store::ObjectStore;
-use jhalak_common::{ErrorKind, Result};
 use tokio::sync::{Notify, watch};
 
 use crate::jobs::JobProgress;
@@ -38,12 +38,17 @@ pub(crate) struct RunningJobs {
     pub(crate) identity: Identity,
     slots: usize,
     held: Mutex<BTreeMap<Key, Held>>,
-    /// The runs whose record exists, and when they last had a job.
-    recorded: Mutex<BTreeMap<String, Instant>>,
-    /// Why this worker cannot do jobs of a run, by run.
-    unable: Mutex<BTreeMap<String, String>>,
+    /// The runs whose record exists.
+    recorded: Mutex<BTreeMap<String, Recorded>>,
     /// Notified at the first job of a run: its coordinator waits for the slots of its workers.
     new_run: Notify,
+}
+
+struct Recorded {
+    /// When the run last had a delivery.
+    last: Instant,
+    /// Why this worker cannot do a job of the run.
+    unable: Option<String>,
 }
 
 struct Held {
@@ -96,7 +101,6 @@ impl RunningJobs {
             slots,
             held: Mutex::default(),
             recorded: Mutex::default(),
-            unable: Mutex::default(),
             new_run: Notify::new(),
         })
     }
@@ -106,7 +110,7 @@ impl RunningJobs {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn recorded(&self) -> MutexGuard<'_, BTreeMap<String, Instant>> {
+    fn recorded(&self) -> MutexGuard<'_, BTreeMap<String, Recorded>> {
         self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -119,11 +123,11 @@ impl RunningJobs {
     pub(crate) fn note_unable(&self, run: &str, reason: &str) {
         /// Runs that are remembered: a message may name any.
         const MAX_RUNS: usize = 100;
-        let mut unable = self.unable.lock().unwrap_or_else(PoisonError::into_inner);
-        if unable.len() < MAX_RUNS || unable.contains_key(run) {
-            unable.insert(run.to_string(), reason.to_string());
-            drop(unable);
-            self.recorded().insert(run.to_string(), Instant::now());
+        let mut recorded = self.recorded();
+        let refused = recorded.values().filter(|recorded| recorded.unable.is_some()).count();
+        if refused < MAX_RUNS || recorded.get(run).is_some_and(|recorded| recorded.unable.is_some()) {
+            let unable = Some(reason.to_string());
+            recorded.insert(run.to_string(), Recorded { last: Instant::now(), unable });
         }
     }
 
@@ -185,7 +189,7 @@ impl RunningJobs {
     /// Writes the record of a run now. Doubles as a check that the store takes writes.
     pub(crate) async fn write_record(&self, run: &str) -> Result<()> {
         let mut record = AtWork::new(self.identity.clone(), self.slots);
-        record.unable = self.unable.lock().unwrap_or_else(PoisonError::into_inner).get(run).cloned();
+        record.unable = self.recorded().get(run).and_then(|recorded| recorded.unable.clone());
         for ((of_run, id), held) in self.held().iter() {
             if of_run == run {
                 let (step, step_since) = held.progress.step();
@@ -201,13 +205,16 @@ impl RunningJobs {
         loop {
             tokio::select! { () = tokio::time::sleep(INTERVAL) => {}, () = self.new_run.notified() => {} }
             let busy: BTreeSet<String> = self.held().keys().map(|(run, _)| run.clone()).collect();
-            for run in &busy {
-                self.recorded().insert(run.clone(), Instant::now());
-            }
-            let recorded: Vec<(String, Instant)> =
-                self.recorded().iter().map(|(run, last)| (run.clone(), *last)).collect();
+            let recorded: Vec<(String, Instant)> = {
+                let mut recorded = self.recorded();
+                for run in busy {
+                    let now = Instant::now();
+                    recorded.entry(run).or_insert(Recorded { last: now, unable: None }).last = now;
+                }
+                recorded.iter().map(|(run, recorded)| (run.clone(), recorded.last)).collect()
+            };
             for (run, last) in recorded {
-                if busy.contains(&run) || last.elapsed() < KEEP_IDLE {
+                if last.elapsed() < KEEP_IDLE {
                     if let Err(error) = self.write_record(&run).await {
                         tracing::debug!(run, error = %error.chain(), "cannot write what this worker is at work on");
                     }
@@ -228,15 +235,9 @@ impl RunningJobs {
 
     async fn remove_record(&self, run: &str) {
         match self.store.delete(&at_work_key(run, &self.identity.id())).await {
-            Ok(()) => {
-                self.recorded().remove(run);
-                self.unable.lock().unwrap_or_else(PoisonError::into_inner).remove(run);
-            }
+            Ok(()) => drop(self.recorded().remove(run)),
             // Tried again at the next interval; a record without a living worker is ignored.
-            Err(error) if error.kind() != ErrorKind::Cancelled => {
-                tracing::debug!(run, error = %error.chain(), "cannot remove the record of an idle run");
-            }
-            Err(_) => {}
+            Err(error) => tracing::debug!(run, error = %error.chain(), "cannot remove the record of an idle run"),
         }
     }
 }
