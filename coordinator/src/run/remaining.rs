@@ -26,6 +26,8 @@ pub struct RemainingExtraction<'a> {
     pub all: usize,
     /// The number of jobs that are not sent because an earlier attempt quarantined them.
     pub quarantined: usize,
+    /// The quarantine records of the run.
+    pub records: Quarantined,
 }
 
 /// The training that remains.
@@ -70,10 +72,11 @@ pub async fn extraction<'a>(
         .collect();
     let mut jobs = Jobs::extractions(plan, store.url(), &in_scope);
     drop(in_scope);
-    let quarantined = leave_out_quarantined(store, plan, &mut jobs).await?;
+    let records = Quarantined::read(store, &plan.spec.id).await?;
+    let quarantined = leave_out_quarantined(plan, &records, &mut jobs);
     check_contracts(plan, jobs.len())?;
     let all = plan.spec.only.as_ref().map_or(plan.trailers.trailers.len(), BTreeSet::len);
-    Ok(RemainingExtraction { jobs, missing, all, quarantined })
+    Ok(RemainingExtraction { jobs, missing, all, quarantined, records })
 }
 
 /// Returns the training that remains over these tables. Artifacts in `again` count as missing
@@ -103,19 +106,19 @@ pub async fn training<'a>(
         }
     }
     let mut jobs = Jobs::training(plan, store.url(), fit, open);
-    let quarantined = leave_out_quarantined(store, plan, &mut jobs).await?;
+    let records = Quarantined::read(store, &plan.spec.id).await?;
+    let quarantined = leave_out_quarantined(plan, &records, &mut jobs);
     Ok(RemainingTraining { jobs, all, quarantined, cells, committed, model })
 }
 
 /// Removes the jobs that this run has quarantined: `jhalak retry` is what sends them again. Returns
 /// their number.
-async fn leave_out_quarantined(store: &dyn ObjectStore, plan: &Plan, jobs: &mut Jobs<'_>) -> Result<usize> {
-    let quarantined = Quarantined::read(store, &plan.spec.id).await?.standing;
+fn leave_out_quarantined(plan: &Plan, records: &Quarantined, jobs: &mut Jobs<'_>) -> usize {
     let before = jobs.len();
-    if !quarantined.is_empty() {
-        jobs.retain(|id| !quarantined.contains_key(&quarantine_key(&plan.spec.id, id)));
+    if !records.standing.is_empty() {
+        jobs.retain(|id| !records.standing.contains_key(&quarantine_key(&plan.spec.id, id)));
     }
-    Ok(before - jobs.len())
+    before - jobs.len()
 }
 
 /// Refuses to extract for a slot's run that another version of this program planned: its committed

@@ -126,8 +126,8 @@ async fn extract(context: &RunContext, plan: &Plan, work: &mut Work) -> Result<E
     let store = context.store.as_ref();
     let mut rounds = Rounds::default();
     loop {
-        Quarantined::read(store, &plan.spec.id).await?.drop_overruled(store).await?;
         let extraction = remaining::extraction(store, plan, &BTreeSet::new()).await?;
+        extraction.records.drop_overruled(store).await?;
         rounds.begin(context, extraction.jobs.len())?;
         let stage = StageJobs {
             stage: Stage::Extracting,
