@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use jhalak_common::models::Registry;
 use jhalak_common::process::telemetry::{self, LogFormat};
 use jhalak_common::process::{exit, forbid_core_dumps, shutdown};
-use jhalak_common::queue::{self, Queue, WorkKind};
+use jhalak_common::queue::{self, WorkKind};
 use jhalak_common::settings::{Settings, has_password, redact_url};
 use jhalak_common::{Error, ErrorKind, Result, store};
 use jhalak_worker::detect::trial;
@@ -178,23 +178,6 @@ const START_WAIT: Duration = Duration::from_secs(300);
 /// Pause between two tries to reach them.
 const START_PAUSE: Duration = Duration::from_secs(2);
 
-/// Opens the queue, waiting for an unreachable broker; None where `stop` is cancelled meanwhile.
-async fn open_queue(settings: &Settings, stop: &CancellationToken) -> Result<Option<Arc<dyn Queue>>> {
-    let began = Instant::now();
-    loop {
-        let error = match queue::open(&settings.queue, &settings.rabbitmq).await {
-            Ok(queue) => return Ok(Some(queue)),
-            Err(error) if error.kind().is_transient() && began.elapsed() < START_WAIT => error,
-            Err(error) => return Err(error),
-        };
-        tracing::warn!(error = %error.chain(), "cannot reach the broker yet: trying again");
-        tokio::select! {
-            () = stop.cancelled() => return Ok(None),
-            () = tokio::time::sleep(START_PAUSE) => {}
-        }
-    }
-}
-
 /// Checks that the worker can work, waiting for a store that does not answer or refuses (credentials
 /// are often renewed in minutes). False where `stop` is cancelled meanwhile.
 async fn check(worker: &Worker, stop: &CancellationToken) -> Result<bool> {
@@ -244,7 +227,11 @@ async fn work(settings: Settings, kinds: &[WorkKind], limits: WorkerLimits) -> R
         None
     };
     let store = store::open(&settings.store, &settings.s3).await?;
-    let Some(queue) = open_queue(&settings, &stop).await? else { return Ok(()) };
+    let waits = |error: &Error| tracing::warn!(error = %error.chain(), "cannot reach the broker yet: trying again");
+    let queue = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        queue = queue::open_within(&settings.queue, &settings.rabbitmq, START_WAIT, waits) => queue?,
+    };
     tracing::info!(store = %store.url(), queue = %redact_url(&settings.queue), ?kinds, "worker started");
     let context = Arc::new(Context::new(store, settings.clone(), models)?);
     let worker = Arc::new(Worker::new(queue.clone(), context, &settings)?.with_limits(limits));

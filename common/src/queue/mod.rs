@@ -11,4 +11,4 @@ mod open;
 pub mod rabbitmq;
 
 pub use interface::{Backlog, Channel, Deliveries, Delivery, Queue, Receipt, WorkKind, retry_delays};
-pub use open::open;
+pub use open::{open, open_within};

@@ -1,19 +1,16 @@
 //! `jhalak submit`: plans a run and sends its jobs to workers elsewhere.
 
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use jhalak_common::artifact::ArtifactKind;
 use jhalak_common::process::{exit, shutdown};
-use jhalak_common::queue::Queue;
 use jhalak_common::run::{self, RunSpec, RunState, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result, queue, store};
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use super::outcome;
 use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs};
@@ -108,7 +105,15 @@ impl Submit {
             return Ok(exit::DONE);
         }
         // A refused or unreachable queue is reported before anything is written.
-        let queue = open_queue(&settings, &stop, &output).await?;
+        let limit = Duration::from_millis(settings.coordinator.start_wait_ms);
+        let waits = |error: &Error| {
+            let message = format!("{}: waiting up to {} s for the broker", error.chain(), limit.as_secs());
+            output.progress.say(&message);
+        };
+        let queue = tokio::select! {
+            () = stop.cancelled() => return Err(Error::cancelled("asked to stop; nothing was sent")),
+            queue = queue::open_within(&settings.queue, &settings.rabbitmq, limit, waits) => queue?,
+        };
         let asked = draft.plan.spec.dataset.content;
         let requested = draft.plan.spec.clone();
         let (plan, found) = plan::freeze(store.as_ref(), draft).await?;
@@ -171,25 +176,6 @@ impl Submit {
         let dry_run = dry_run::describe(store, plan, &again).await?;
         output.print(&dry_run, &dry_run.text())?;
         Ok(exit::DONE)
-    }
-}
-
-/// Opens the queue, waiting up to coordinator.start_wait_ms for a broker that cannot be reached.
-async fn open_queue(settings: &Settings, stop: &CancellationToken, output: &Output) -> Result<Arc<dyn Queue>> {
-    /// Pause between two tries.
-    const PAUSE: Duration = Duration::from_secs(2);
-    let began = Instant::now();
-    let limit = Duration::from_millis(settings.coordinator.start_wait_ms);
-    loop {
-        let error = match queue::open(&settings.queue, &settings.rabbitmq).await {
-            Err(error) if error.kind().is_transient() && began.elapsed() < limit => error,
-            other => return other,
-        };
-        output.progress.say(&format!("{}: waiting up to {} s for the broker", error.chain(), limit.as_secs()));
-        tokio::select! {
-            () = stop.cancelled() => return Err(Error::cancelled("asked to stop; nothing was sent")),
-            () = tokio::time::sleep(PAUSE) => {}
-        }
     }
 }
 
