@@ -50,7 +50,7 @@ impl Reading {
     /// Checks that something can be learned from the ratings.
     ///
     /// # Errors
-    /// Invalid input if there are no ratings, or all are of one class.
+    /// InvalidInput without ratings, and where all ratings are of one class.
     pub fn check_trainable(&self) -> Result<()> {
         let counts = self.dataset.label_counts();
         let classes: Vec<(Label, u64)> = Label::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect();

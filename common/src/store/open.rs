@@ -31,25 +31,19 @@ async fn open_as(
                 shown_location(url)
             )));
         }
-        if bucket.contains('@') {
-            return Err(Error::invalid(format!(
-                "the store `{}` names no bucket: write s3://bucket/prefix; credentials come from the AWS environment or profile",
-                shown_location(url)
-            )));
-        }
         return Ok(Arc::new(S3Store::open(bucket, prefix, s3).await?));
     }
-    let path = match url.strip_prefix("file://") {
-        Some(path) => path,
+    let (path, is_clear) = match url.strip_prefix("file://") {
+        Some(path) => (path, path.starts_with('/')),
         None if url.contains("://") => {
             return Err(Error::invalid(format!(
                 "the store `{}` has an unknown scheme: use file:///path or s3://bucket/prefix",
                 shown_location(url)
             )));
         }
-        None => url,
+        None => (url, is_path(url)),
     };
-    if !is_path(path) || (path.len() < url.len() && !path.starts_with('/')) {
+    if !is_clear {
         return Err(Error::invalid(format!(
             "the store `{}` is neither a path nor a URL: use a path, file:///path or s3://bucket/prefix",
             shown_location(url)

@@ -24,7 +24,7 @@ const MOVIE: [&str; 5] = ["movie_id", "movieid", "movie", "item_id", "item"];
 /// Returns the layout by the name of the column of ratings. The values decide how it is read.
 ///
 /// # Errors
-/// Invalid input if there is no such column.
+/// InvalidInput if the header has none of these columns.
 pub(super) fn layout(files: &dyn Files) -> Result<Layout> {
     let table = Table::open(RATINGS, files.open(RATINGS)?, Format::CSV)?;
     if table.column(&LABEL).is_some() {

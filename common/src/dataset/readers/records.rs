@@ -125,8 +125,9 @@ impl<'a> Records<'a> {
             }
         }
         if first.starts_with(&[0xFF, 0xFE]) || first.starts_with(&[0xFE, 0xFF]) || first.contains(&0) {
-            let told = if first.len() > 1 && first[0].max(first[1]) == 0xFF { "is UTF-16" } else { "holds NUL bytes" };
-            return Err(Error::invalid(format!("{} line 1: the file {told}: save the file as UTF-8", self.file)));
+            let problem =
+                if first.len() > 1 && first[0].max(first[1]) == 0xFF { "is UTF-16" } else { "holds NUL bytes" };
+            return Err(Error::invalid(format!("{} line 1: the file {problem}: save the file as UTF-8", self.file)));
         }
         if first.starts_with(b"\xEF\xBB\xBF") {
             first.drain(..3);

@@ -189,7 +189,7 @@ pub(in crate::dataset) fn is_movie_id(id: &str) -> bool {
 
 /// Whether an id is valid for a user: short text without control characters.
 pub(in crate::dataset) fn is_user_id(id: &str) -> bool {
-    // What data frames write where there is no user.
+    // Written by data frames in place of a missing user.
     let is_missing = ["nan", "none", "null", "undefined", "<na>", "\\n"].contains(&id.to_lowercase().as_str());
     !id.is_empty() && !is_missing && id.len() <= 256 && !id.chars().any(char::is_control)
 }

@@ -22,7 +22,7 @@ pub(super) fn read(files: &dyn Files, assembly: &mut Assembly) -> Result<()> {
     let mut table = Table::open(FILE, files.open(FILE)?, Format::CSV)?;
     let id = table.required(&ID)?;
     let header = table.header().to_vec();
-    // A data frame's row numbers are no attribute of a viewer.
+    // The row numbers of a data frame do not describe a viewer.
     let is_index = |name: &str| name.is_empty() || name.starts_with("unnamed:");
     let attribute = |(column, name): &(usize, &String)| *column != id && !is_index(name);
     while let Some(row) = table.next(&mut assembly.rejects)? {
