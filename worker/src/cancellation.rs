@@ -1,12 +1,12 @@
-//! Which runs are cancelled: looked up before a job starts, and at intervals while jobs of the run
-//! are running.
+//! Which runs exist and which are cancelled: looked up before a job starts, and at intervals while jobs
+//! of the run are running.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use jhalak_common::run;
 use jhalak_common::store::ObjectStore;
+use jhalak_common::{Error, run};
 use tokio_util::sync::CancellationToken;
 
 /// How long a lookup stays valid, and the interval between lookups of runs with jobs.
@@ -15,14 +15,16 @@ const MAX_AGE: Duration = Duration::from_secs(2);
 /// How long a run without jobs is remembered.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
 
-/// The runs that this worker has jobs of, and whether they are cancelled.
-pub struct CancellationWatch {
+/// The runs that this worker has jobs of: whether they exist, and whether they are cancelled.
+pub struct RunWatch {
     store: Arc<dyn ObjectStore>,
     runs: Mutex<BTreeMap<String, Run>>,
 }
 
 struct Run {
     cancelled: CancellationToken,
+    /// Whether its specification is in the store; None while that is unknown.
+    planned: Option<bool>,
     checked: Option<Instant>,
     jobs: usize,
 }
@@ -31,14 +33,16 @@ struct Run {
 pub struct WatchedRun {
     /// Cancelled when the run is.
     pub cancelled: CancellationToken,
-    watch: Arc<CancellationWatch>,
+    /// No coordinator has planned this run in the store: a message names it that anybody may have sent.
+    pub is_unknown: bool,
+    watch: Arc<RunWatch>,
     run: String,
 }
 
-impl CancellationWatch {
+impl RunWatch {
     /// Watches runs whose records are in `store`.
     pub fn new(store: Arc<dyn ObjectStore>) -> Arc<Self> {
-        Arc::new(CancellationWatch { store, runs: Mutex::default() })
+        Arc::new(RunWatch { store, runs: Mutex::default() })
     }
 
     fn runs(&self) -> MutexGuard<'_, BTreeMap<String, Run>> {
@@ -56,12 +60,14 @@ impl CancellationWatch {
             // A cancelled run is always looked up again: it may have been resumed.
             !known.cancelled.is_cancelled() && known.checked.is_some_and(|at| at.elapsed() < MAX_AGE)
         };
-        let mut watched = WatchedRun { cancelled: CancellationToken::new(), watch: self.clone(), run: run.to_string() };
+        let cancelled = CancellationToken::new();
+        let mut watched = WatchedRun { cancelled, is_unknown: false, watch: self.clone(), run: run.to_string() };
         if !valid {
             self.check(run).await;
         }
         if let Some(known) = self.runs().get(run) {
             watched.cancelled = known.cancelled.clone();
+            watched.is_unknown = known.planned == Some(false);
         }
         watched
     }
@@ -82,15 +88,23 @@ impl CancellationWatch {
     }
 
     async fn check(&self, run: &str) {
-        let cancelled = match run::is_cancelled(self.store.as_ref(), run).await {
-            Ok(cancelled) => cancelled,
+        // A specification is never removed: one look is enough.
+        let is_planned = self.runs().get(run).is_some_and(|known| known.planned == Some(true));
+        let store = self.store.as_ref();
+        let found = async {
+            let planned = is_planned || run::is_planned(store, run).await?;
+            Ok::<_, Error>((planned, run::is_cancelled(store, run).await?))
+        };
+        let (planned, cancelled) = match found.await {
+            Ok(found) => found,
             Err(error) => {
                 // An unreachable store fails the job itself, which reports it.
-                tracing::debug!(run, error = %error.chain(), "cannot check now whether the run is cancelled");
+                tracing::debug!(run, error = %error.chain(), "cannot look the run up now");
                 return;
             }
         };
         if let Some(known) = self.runs().get_mut(run) {
+            known.planned = Some(planned);
             known.checked = Some(Instant::now());
             match (cancelled, known.cancelled.is_cancelled()) {
                 (true, false) => {
@@ -107,7 +121,7 @@ impl CancellationWatch {
 
 impl Run {
     fn new() -> Self {
-        Run { cancelled: CancellationToken::new(), checked: None, jobs: 0 }
+        Run { cancelled: CancellationToken::new(), planned: None, checked: None, jobs: 0 }
     }
 }
 
@@ -123,13 +137,13 @@ impl Drop for WatchedRun {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use jhalak_common::run::{CANCELLED, run_key};
+    use jhalak_common::run::{CANCELLED, SPECIFICATION, run_key};
     use jhalak_common::store::local::LocalStore;
 
-    fn watch() -> (tempfile::TempDir, Arc<LocalStore>, Arc<CancellationWatch>) {
+    fn watch() -> (tempfile::TempDir, Arc<LocalStore>, Arc<RunWatch>) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = Arc::new(LocalStore::open(folder.path()).expect("a folder"));
-        let watch = CancellationWatch::new(store.clone());
+        let watch = RunWatch::new(store.clone());
         (folder, store, watch)
     }
 
@@ -142,6 +156,15 @@ mod tests {
         assert!(!watch.watch("other").await.cancelled.is_cancelled());
         store.delete(&record).await.expect("deleted");
         assert!(!watch.watch("one").await.cancelled.is_cancelled(), "a cancelled run is looked up each time");
+    }
+
+    #[tokio::test]
+    async fn a_run_is_unknown_until_its_specification_is_in_the_store() {
+        let (_folder, store, watch) = watch();
+        assert!(watch.watch("one").await.is_unknown);
+        store.put(&run_key("one", SPECIFICATION), Bytes::from_static(b"{}")).await.expect("written");
+        watch.runs().clear();
+        assert!(!watch.watch("one").await.is_unknown);
     }
 
     #[tokio::test]
@@ -159,7 +182,7 @@ mod tests {
     #[tokio::test]
     async fn a_run_counts_its_jobs_until_they_end() {
         let (_folder, _store, watch) = watch();
-        let jobs = |watch: &CancellationWatch| watch.runs().get("one").map(|r| r.jobs);
+        let jobs = |watch: &RunWatch| watch.runs().get("one").map(|r| r.jobs);
         let (first, second) = (watch.watch("one").await, watch.watch("one").await);
         assert_eq!(jobs(&watch), Some(2));
         drop((first, second));

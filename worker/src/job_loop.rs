@@ -19,10 +19,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::job_runner::{JobRunner, RunJob, settle_as};
+use crate::job_runner::{JobRunner, RunJob};
 use crate::jobs::Context;
 use crate::reachability::Reachability;
-use crate::running_jobs::{HeldJob, Holding, Settlement};
+use crate::running_jobs::{HeldJob, Holding};
+use crate::settlement::{Settlement, settle_as};
 
 /// How often the limits of a worker are checked.
 const LIMITS_INTERVAL: Duration = Duration::from_millis(200);
@@ -141,7 +142,7 @@ impl Worker {
         let slots = Arc::new(Semaphore::new(self.slots));
         // Both sets abort their tasks when this function returns.
         let mut helpers = JoinSet::new();
-        helpers.spawn(self.runner.cancellations.clone().poll());
+        helpers.spawn(self.runner.runs.clone().poll());
         helpers.spawn(self.runner.running.clone().report());
         helpers.spawn(self.reachability.clone().watch(self.store.clone(), self.queue.clone()));
         let stop = stop.child_token();
@@ -150,7 +151,7 @@ impl Worker {
         for &kind in kinds {
             let prefetch = u16::try_from(self.slots).unwrap_or(u16::MAX);
             let deliveries = self.queue.consume(&Channel::Work(kind), prefetch).await?;
-            takers.spawn(self.clone().take(deliveries, slots.clone(), stop.clone()));
+            takers.spawn(self.clone().take(kind, deliveries, slots.clone(), stop.clone()));
         }
         let mut worked = Ok(());
         while let Some(taker) = takers.join_next().await {
@@ -196,6 +197,7 @@ impl Worker {
 
     async fn take(
         self: Arc<Self>,
+        kind: WorkKind,
         mut deliveries: Box<dyn Deliveries>,
         slots: Arc<Semaphore>,
         stop: CancellationToken,
@@ -231,7 +233,7 @@ impl Worker {
                 Ok(job) => job,
                 Err(error) => {
                     let runner = self.runner.clone();
-                    running.spawn(async move { runner.set_aside(delivery, error).await });
+                    running.spawn(async move { runner.set_aside(delivery, kind, error).await });
                     continue;
                 }
             };

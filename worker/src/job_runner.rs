@@ -7,25 +7,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use jhalak_common::process::fault_point;
 use jhalak_common::queue::{Delivery, Queue, WorkKind};
-use jhalak_common::run::job::{Job, MAX_MESSAGE_BYTES, Task};
-use jhalak_common::run::{SigningKey, encode_signed};
+use jhalak_common::run::job::{Envelope, Job, MAX_MESSAGE_BYTES, Task};
+use jhalak_common::run::{self, SigningKey, UNREADABLE_RUN, encode_signed};
 use jhalak_common::settings::WorkerSettings;
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, ErrorKind, Result};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use crate::cancellation::CancellationWatch;
 use crate::end_state::{Attempt, EndStates, is_run_id};
 use crate::health::Health;
 use crate::jobs::{self, Context, JobProgress};
-use crate::running_jobs::{RunningJobs, Settlement};
-
-/// How long a worker waits before it hands back a delivery that the store or the broker did not let
-/// it settle.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
+use crate::run_watch::RunWatch;
+use crate::running_jobs::RunningJobs;
+use crate::settlement::{Settlement, settle_as};
 
 /// The retry tier of a job that does not fit this worker: long enough that other workers meet it, and
 /// that it keeps nobody busy.
@@ -75,7 +73,7 @@ pub(crate) struct JobRunner {
     store: Arc<dyn ObjectStore>,
     jobs: Box<dyn RunJob>,
     end_states: EndStates,
-    pub(crate) cancellations: Arc<CancellationWatch>,
+    pub(crate) runs: Arc<RunWatch>,
     pub(crate) running: Arc<RunningJobs>,
     pub(crate) health: Health,
     attempts: u32,
@@ -105,7 +103,7 @@ impl JobRunner {
         JobRunner {
             jobs,
             end_states: EndStates::new(store.clone(), queue.clone(), running.identity.id()),
-            cancellations: CancellationWatch::new(store.clone()),
+            runs: RunWatch::new(store.clone()),
             running,
             health: Health::default(),
             queue,
@@ -168,10 +166,33 @@ impl JobRunner {
         self.store.delete(&key).await
     }
 
-    /// Quarantines a message that is not a job.
-    pub(crate) async fn set_aside(&self, delivery: Delivery, error: Error) {
-        let recorded = self.end_states.quarantine_unreadable(&delivery.body, delivery.redeliveries, &error).await;
-        settle_as(delivery, recorded.map(|()| Settlement::Acknowledge)).await;
+    /// Settles a message of the `kind` queue that this program cannot read because of `error`: one of a
+    /// newer version is left to other workers, any other is quarantined.
+    pub(crate) async fn set_aside(&self, delivery: Delivery, kind: WorkKind, error: Error) {
+        let body = &delivery.body;
+        let set_aside = async {
+            match Envelope::of_newer_job(body) {
+                Some(newer) if self.waits_for_newer_workers(&newer).await? => {
+                    let error =
+                        Error::unable(format!("{}, or start workers of the coordinator's version", error.chain()));
+                    self.send_to_others(kind, &newer.run, &newer.id, body.clone(), &error).await?;
+                }
+                _ => self.end_states.quarantine_unreadable(body, delivery.redeliveries, &error).await?,
+            }
+            Ok(Settlement::Acknowledge)
+        };
+        let settlement = set_aside.await;
+        settle_as(delivery, settlement).await;
+    }
+
+    /// Whether a job of a newer version is one of a run that goes on.
+    async fn waits_for_newer_workers(&self, newer: &Envelope) -> Result<bool> {
+        if !is_run_id(&newer.run) {
+            return Ok(false);
+        }
+        let store = self.store.as_ref();
+        Ok(newer.store != store.url()
+            || run::is_planned(store, &newer.run).await? && !run::is_cancelled(store, &newer.run).await?)
     }
 
     /// Runs a job and records its end state; returns how its delivery must be settled. `received`:
@@ -187,10 +208,19 @@ impl JobRunner {
         progress: &Arc<JobProgress>,
         grace_over: CancellationToken,
     ) -> Result<Settlement> {
-        let watched = self.cancellations.watch(&job.run).await;
+        let watched = self.runs.watch(&job.run).await;
         let cancelled = &watched.cancelled;
         if cancelled.is_cancelled() {
             self.end_states.cancel(&job).await?;
+            return Ok(Settlement::Acknowledge);
+        }
+        if watched.is_unknown && self.commits_to_its_run(&job) {
+            let error = Error::invalid(format!(
+                "the run `{}` is not planned in {}: its jobs are not done (remove the message: `jhalak quarantine drop \
+                 {UNREADABLE_RUN}`)",
+                job.run, job.store
+            ));
+            self.end_states.quarantine_unreadable(&job.encode()?, redeliveries, &error).await?;
             return Ok(Settlement::Acknowledge);
         }
         if redeliveries > 0 && self.running.is_at_work_elsewhere(&job).await? {
@@ -240,6 +270,12 @@ impl JobRunner {
         }
     }
 
+    /// Whether the job belongs to a run of this worker's store. A probe belongs to none, and jobs of
+    /// other stores are refused when they run.
+    fn commits_to_its_run(&self, job: &Job) -> bool {
+        !matches!(job.task, Task::Probe(_)) && job.store == self.store.url()
+    }
+
     /// Decides what becomes of a job that failed.
     async fn failed(&self, job: Job, attempt: Attempt<'_>, error: Error) -> Result<Settlement> {
         match error.kind() {
@@ -277,15 +313,19 @@ impl JobRunner {
     /// Sends a job again later, uncounted, that asks for what this worker does not have: another store,
     /// version or model. Another worker may do it, and this one does other jobs.
     async fn leave_to_others(&self, job: Job, error: Error) -> Result<Settlement> {
-        self.running.note_unable(&job.run, &error.chain());
-        tracing::warn!(error = %error.chain(), "this worker cannot do the job: leaving it to others");
-        let kind = job.task.work_kind();
-        if self.is_only_worker(kind).await {
-            self.health.misfit(&job.id, &error);
-        }
+        let (kind, run, id) = (job.task.work_kind(), job.run.clone(), job.id.clone());
         let body = encode_signed(job, self.signing_key.as_ref())?;
-        self.queue.publish_later(kind, MISFIT_TIER, body).await?;
+        self.send_to_others(kind, &run, &id, body, &error).await?;
         Ok(Settlement::Acknowledge)
+    }
+
+    async fn send_to_others(&self, kind: WorkKind, run: &str, id: &str, body: Bytes, error: &Error) -> Result<()> {
+        self.running.note_unable(run, &error.chain());
+        tracing::warn!(run, job = id, error = %error.chain(), "this worker cannot do the job: leaving it to others");
+        if self.is_only_worker(kind).await {
+            self.health.misfit(id, error);
+        }
+        self.queue.publish_later(kind, MISFIT_TIER, body).await
     }
 
     /// Whether no other worker takes jobs of this kind, as far as the broker can tell.
@@ -357,40 +397,6 @@ impl JobRunner {
             // It may have ended at this very moment.
             Err(error) if at_limit && error.kind() == ErrorKind::Cancelled => Ended::AtLimit,
             ended => Ended::Itself(ended),
-        }
-    }
-}
-
-/// Settles `delivery`; returns how, or None when that is unknown. A delivery that cannot be settled
-/// comes again.
-pub(crate) async fn settle_as(delivery: Delivery, processed: Result<Settlement>) -> Option<Settlement> {
-    let settled = match processed {
-        Ok(Settlement::Acknowledge) => {
-            fault_point::reach("before-ack");
-            match delivery.ack().await {
-                Ok(false) => {
-                    tracing::debug!("acknowledged too late: the job comes again and will be found committed");
-                    Ok(Settlement::Acknowledge)
-                }
-                other => other.map(|_| Settlement::Acknowledge),
-            }
-        }
-        Ok(Settlement::HandBack) => delivery.requeue().await.map(|()| Settlement::HandBack),
-        // Uncounted: the store or the broker is unreachable or refuses, and the job is not the cause.
-        Err(error) if !error.kind().is_permanent() => {
-            tracing::warn!(error = %error.chain(), "cannot settle the delivery now: handing it back");
-            tokio::time::sleep(RETRY_PAUSE).await;
-            delivery.requeue().await.map(|()| Settlement::HandBack)
-        }
-        // Dropped without acknowledgement: comes again, counted.
-        Err(error) => Err(error),
-    };
-    match settled {
-        Ok(settlement) => Some(settlement),
-        Err(error) => {
-            tracing::warn!(error = %error.chain(), "cannot settle the delivery: it will come again");
-            tokio::time::sleep(RETRY_PAUSE).await;
-            None
         }
     }
 }

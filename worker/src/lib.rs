@@ -8,7 +8,6 @@
 //! Start reading in [`job_loop`], then [`jobs`].
 
 pub mod blocking;
-pub mod cancellation;
 mod end_state;
 mod health;
 pub mod heartbeat;
@@ -18,8 +17,10 @@ mod job_loop_tests;
 pub mod job_runner;
 pub mod jobs;
 mod reachability;
+mod run_watch;
 mod running_jobs;
 pub mod scratch;
+mod settlement;
 
 pub use jhalak_media as media;
 pub use jhalak_models::{detect, embed, inference, onnx};

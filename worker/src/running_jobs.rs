@@ -13,20 +13,12 @@ use jhalak_common::store::ObjectStore;
 use tokio::sync::{Notify, watch};
 
 use crate::jobs::JobProgress;
+use crate::settlement::Settlement;
 
 const INTERVAL: Duration = Duration::from_secs(AT_WORK_INTERVAL_S);
 
 /// How long the record of a run without jobs stays before it is removed.
 const KEEP_IDLE: Duration = Duration::from_secs(30);
-
-/// How a delivery is settled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Settlement {
-    /// Acknowledge: the job has its end state, or waits in a retry tier.
-    Acknowledge,
-    /// Return to the queue unchanged and uncounted.
-    HandBack,
-}
 
 /// Run id and job id.
 type Key = (String, String);

@@ -249,10 +249,31 @@ impl Job {
     /// Decodes a message.
     ///
     /// # Errors
-    /// InvalidInput, with advice, for a message that is not a job or has a newer version: such a
-    /// message is quarantined.
+    /// InvalidInput, with advice, for a message that is not a job or has a newer version, see
+    /// [`Envelope::of_newer_job`].
     pub fn decode(body: &[u8]) -> Result<Job> {
         decode(body, "the job")
+    }
+}
+
+/// The fields that jobs of every version have.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Envelope {
+    version: u64,
+    /// The job's id within its run.
+    pub id: String,
+    /// Its run.
+    pub run: String,
+    /// The store that the run lives in.
+    pub store: String,
+}
+
+impl Envelope {
+    /// Reads these fields of a job of a newer version than this program knows; None for every other
+    /// message.
+    pub fn of_newer_job(body: &[u8]) -> Option<Envelope> {
+        let envelope: Envelope = serde_json::from_slice(body).ok()?;
+        (envelope.version > u64::from(MESSAGE_VERSION)).then_some(envelope)
     }
 }
 

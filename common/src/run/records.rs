@@ -23,14 +23,26 @@ pub fn run_key(run: &str, name: &str) -> String {
     format!("runs/{run}/{name}")
 }
 
+/// Whether a coordinator has planned the run in this store.
+pub async fn is_planned(store: &dyn ObjectStore, run: &str) -> Result<bool> {
+    exists(store, &run_key(run, SPECIFICATION)).await
+}
+
 /// Whether the run was cancelled.
 pub async fn is_cancelled(store: &dyn ObjectStore, run: &str) -> Result<bool> {
-    match store.head(&run_key(run, CANCELLED)).await {
+    exists(store, &run_key(run, CANCELLED)).await
+}
+
+async fn exists(store: &dyn ObjectStore, key: &str) -> Result<bool> {
+    match store.head(key).await {
         Ok(_) => Ok(true),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e),
     }
 }
+
+/// The name of a run's specification, written before its first job is sent.
+pub const SPECIFICATION: &str = "spec.json";
 
 /// The name of the record that cancels a run.
 pub const CANCELLED: &str = "cancelled.json";

@@ -12,7 +12,7 @@ use jhalak_common::artifact::Subject;
 use jhalak_common::queue::memory::MemoryQueue;
 use jhalak_common::queue::{Backlog, Channel, Deliveries, Delivery, Queue, Receipt, WorkKind};
 use jhalak_common::run::job::{Job, JobResult, Outcome, ProbeTask, QuarantineRecord, Task};
-use jhalak_common::run::{get_json, quarantine_folder, quarantine_key};
+use jhalak_common::run::{SPECIFICATION, get_json, quarantine_folder, quarantine_key, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::local::LocalStore;
 use jhalak_common::store::{ObjectMeta, ObjectStore, PutOutcome};
@@ -71,7 +71,7 @@ impl Queue for RecordedQueue {
     }
 
     async fn publish_later(&self, kind: WorkKind, tier: usize, body: Bytes) -> Result<()> {
-        let _ = self.events.send(Event::Retry(Job::decode(&body)?.attempt));
+        let _ = self.events.send(Event::Retry(Job::decode(&body).map_or(0, |job| job.attempt)));
         self.inner.publish_later(kind, tier, body).await
     }
 
@@ -292,6 +292,12 @@ impl Fixture {
     pub(super) async fn ended(&mut self) -> Result<()> {
         let worker = self.worker.take().expect("it was started");
         tokio::time::timeout(Duration::from_secs(30), worker).await.expect("it does not end").expect("no panic")
+    }
+
+    /// Plans the run of the jobs.
+    pub(super) async fn plan(&self) {
+        let specification = run_key(RUN, SPECIFICATION);
+        self.store.put(&specification, Bytes::from_static(b"{}")).await.expect("room on disk");
     }
 
     pub(super) async fn depth(&self) -> u64 {

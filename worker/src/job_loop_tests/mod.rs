@@ -13,7 +13,7 @@ use jhalak_common::process::Identity;
 use jhalak_common::process::telemetry::{self, LogFormat};
 use jhalak_common::queue::{Channel, Queue, WorkKind};
 use jhalak_common::run::job::{ExtractTask, Job, MAX_MESSAGE_BYTES, MESSAGE_VERSION, Outcome, Task, Trailer};
-use jhalak_common::run::{CANCELLED, UNREADABLE_RUN, put_json, run_key};
+use jhalak_common::run::{AtWork, CANCELLED, UNREADABLE_RUN, put_json, run_key};
 use serde_json::{Value, json};
 
 use fixture::{ATTEMPTS, Event, Fake, Fixture, RUN, UnreachableStore, encoded, job, records_of, subject};
@@ -158,11 +158,64 @@ async fn a_stopping_worker_hands_back_running_jobs_uncounted() {
     assert_eq!((delivery.redeliveries, &delivery.body), (0, &encoded(0)));
 }
 
+fn newer_job(store: &str) -> Value {
+    let version = MESSAGE_VERSION + 1;
+    json!({ "version": version, "id": "newer", "run": RUN, "store": store, "task": { "kind": "unknown" } })
+}
+
 #[tokio::test]
-async fn a_job_of_a_newer_version_is_quarantined_unchanged_with_advice() {
+async fn a_job_of_a_newer_version_waits_for_newer_workers_unchanged_and_its_run_can_say_so() {
+    let mut fixture = Fixture::new();
+    fixture.plan().await;
+    fixture.start(Fake::Commits(1));
+    let newer = newer_job(&fixture.store.url()).to_string();
+    fixture.send(newer.clone().into()).await;
+    assert_eq!(fixture.next().await, Event::Retry(0));
+    assert_eq!(fixture.next().await, Event::Acknowledged);
+    // It comes back, and goes back.
+    assert_eq!(fixture.next().await, Event::Retry(0));
+    assert!(fixture.quarantine_record("newer").await.is_none());
+    let unable = async || AtWork::of_run(fixture.store.as_ref(), RUN).await.expect("readable").pop()?.unable;
+    let reason = loop {
+        if let Some(reason) = unable().await {
+            break reason;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(reason.contains("workers of the coordinator's version"), "{reason}");
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_of_a_run_that_nobody_planned_is_quarantined_and_not_run() {
     let mut fixture = Fixture::new();
     fixture.start(Fake::Commits(1));
-    let newer = json!({ "version": MESSAGE_VERSION + 1, "id": "newer", "run": RUN, "task": { "kind": "unknown" } });
+    let forged = |store: String| {
+        let trailer = Trailer { subject: subject(), store: store.clone(), key: "a.mp4".into(), size: 1, tag: None };
+        let task = Task::Extract(ExtractTask { trailer, wanted: Vec::new() });
+        Job::new("forged", RUN, store, task).encode().expect("JSON")
+    };
+    let body = forged(fixture.store.url());
+    fixture.send(body.clone()).await;
+    assert_eq!(fixture.next().await, Event::Quarantined(body.clone()));
+    assert_eq!(fixture.next().await, Event::Acknowledged);
+    let records = records_of(fixture.store.as_ref(), UNREADABLE_RUN).await;
+    assert!(records[0].reason.contains("not planned"), "{}", records[0].reason);
+    fixture.stop().await;
+    // The same job of a planned run is done.
+    let mut fixture = Fixture::new();
+    fixture.plan().await;
+    fixture.start(Fake::Commits(1));
+    fixture.send(forged(fixture.store.url())).await;
+    assert!(matches!(fixture.next().await, Event::Result(Outcome::Committed { made: 1, .. })));
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_of_a_newer_version_and_of_an_unknown_run_is_quarantined_unchanged_with_advice() {
+    let mut fixture = Fixture::new();
+    fixture.start(Fake::Commits(1));
+    let newer = newer_job(&fixture.store.url());
     fixture.send(newer.to_string().into()).await;
     let Event::Result(Outcome::Quarantined { error, reason }) = fixture.next().await else { panic!("no result") };
     assert!(error == ErrorKind::InvalidInput && reason.contains("upgrade"), "{reason}");

@@ -12,6 +12,7 @@ use jhalak_common::hash;
 use jhalak_common::queue::memory::MemoryQueue;
 use jhalak_common::queue::{Channel, Queue, WorkKind};
 use jhalak_common::run::job::{Job, JobResult, Outcome, ProbeTask, Task};
+use jhalak_common::run::{SPECIFICATION, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
 use jhalak_common::store::local::LocalStore;
@@ -129,6 +130,11 @@ async fn mutated_messages_end_no_worker_and_change_nothing() {
     let scenes = Recipe::new(ArtifactKind::Scenes, json!({})).expect("JSON");
     let body = Body::Bytes(Bytes::from_static(b"committed"));
     artifact::commit(store.as_ref(), &scenes, &subject, vec![("scenes.csv", body)], json!({})).await.expect("room");
+    for golden in GOLDEN {
+        let golden: Value = serde_json::from_str(golden).expect("JSON");
+        let specification = run_key(golden["run"].as_str().expect("a run"), SPECIFICATION);
+        store.put(&specification, Bytes::from_static(b"{}")).await.expect("room on disk");
+    }
     let artifacts = folder.path().join("store/artifacts");
     let (before, private) = (files(&artifacts), files(&victim));
 
