@@ -14,6 +14,7 @@ use super::attempts::{Attempts, Progress};
 use super::connect::{Connection, connect};
 use super::errors::{self, Fault};
 use super::operation::Operation;
+use super::throttle::Throttle;
 use crate::error::{Error, Result};
 use crate::settings::{S3Settings, shown_location};
 use crate::store::interface::ObjectMeta;
@@ -35,6 +36,7 @@ pub(super) struct Bucket {
     pub(super) stall_timeout: Duration,
     pub(super) attempts: u32,
     pub(super) part_size: u64,
+    throttle: Throttle,
     /// Whether the bucket is known to exist, so that a bare "404" is about the object.
     bucket_seen: AtomicBool,
 }
@@ -69,6 +71,7 @@ impl Bucket {
             stall_timeout: Duration::from_millis(settings.stall_timeout_ms.max(1)),
             attempts: settings.attempts.max(1),
             part_size: settings.part_size_bytes.max(5 << 20),
+            throttle: Throttle::new(),
             bucket_seen: AtomicBool::new(false),
         })
     }
@@ -149,15 +152,22 @@ impl Bucket {
     {
         let mut attempts = Attempts::new(operation, self.attempts);
         loop {
+            self.throttle.turn().await;
             let progress = Progress::start();
             let sending = request(progress.clone());
             let fault = tokio::select! {
                 answer = sending => match answer {
-                    Ok(answer) => return Ok(answer),
+                    Ok(answer) => {
+                        self.throttle.accepted();
+                        return Ok(answer);
+                    }
                     Err(e) => errors::classify(e, &self.name, &self.server),
                 },
                 () = progress.silent_for(silence) => self.silent(silence),
             };
+            if fault.is_throttled() {
+                self.throttle.slow_down();
+            }
             attempts.failed(fault).await.map_err(|fault| fault.context(operation))?;
         }
     }

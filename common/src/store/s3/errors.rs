@@ -36,6 +36,11 @@ impl Fault {
         }
     }
 
+    /// Whether the server asked for fewer requests.
+    pub fn is_throttled(&self) -> bool {
+        matches!(self, Fault::Transient(error) if error.kind() == ErrorKind::Throttled)
+    }
+
     /// Adds the operation to the error.
     pub fn context(self, operation: Operation<'_>) -> Self {
         match self {

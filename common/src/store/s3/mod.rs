@@ -11,6 +11,7 @@ mod connect;
 mod errors;
 mod listing;
 mod operation;
+mod throttle;
 mod transfer;
 
 use std::fmt;
