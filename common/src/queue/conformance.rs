@@ -181,6 +181,11 @@ async fn poison(bench: &Bench) -> Result<()> {
     let mut deliveries = queue.consume(&Channel::Quarantine, 1).await?;
     let delivery = arrives(&mut *deliveries).await?;
     ensure(delivery.body == body(66), "another message is in quarantine")?;
+    ensure(delivery.is_dead_letter, "a dead letter does not say so")?;
+    delivery.ack().await?;
+    queue.publish(&Channel::Quarantine, body(2)).await?;
+    let delivery = arrives(&mut *deliveries).await?;
+    ensure(!delivery.is_dead_letter, "a worker's copy is called a dead letter")?;
     delivery.ack().await?;
     finish(deliveries, &*queue).await
 }

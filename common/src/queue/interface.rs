@@ -141,6 +141,9 @@ pub struct Delivery {
     /// Number of earlier deliveries without acknowledgement: the consumer crashed or lost its
     /// connection.
     pub redeliveries: u32,
+    /// Whether the broker moved the message to the quarantine, because it was delivered too often; false
+    /// for one that a worker sent there.
+    pub is_dead_letter: bool,
     receipt: Box<dyn Receipt>,
 }
 
@@ -157,7 +160,12 @@ pub trait Receipt: Send + Sync {
 impl Delivery {
     /// Creates a delivery of `body` that `receipt` settles.
     pub fn new(body: Bytes, redeliveries: u32, receipt: Box<dyn Receipt>) -> Self {
-        Delivery { body, redeliveries, receipt }
+        Delivery { body, redeliveries, is_dead_letter: false, receipt }
+    }
+
+    /// Notes that the broker moved the message to the quarantine.
+    pub fn as_dead_letter(self, is_dead_letter: bool) -> Self {
+        Delivery { is_dead_letter, ..self }
     }
 
     /// Removes the message. False if it came too late (the connection was lost) and the message is

@@ -39,6 +39,7 @@ struct Connection {
 struct Message {
     body: Bytes,
     redeliveries: u32,
+    is_dead_letter: bool,
 }
 
 #[derive(Default)]
@@ -99,6 +100,7 @@ impl Shared {
             Channel::Results(run) if !messages.listeners.contains_key(run) => {}
             Channel::Work(_) if message.redeliveries > self.delivery_limit => {
                 message.redeliveries = 0;
+                message.is_dead_letter = true;
                 messages.ready.entry(Channel::Quarantine).or_default().push_back(message);
             }
             _ => messages.ready.entry(channel).or_default().push_front(message),
@@ -138,7 +140,11 @@ impl Queue for MemoryQueue {
         {
             return Ok(());
         }
-        messages.ready.entry(channel.clone()).or_default().push_back(Message { body, redeliveries: 0 });
+        messages.ready.entry(channel.clone()).or_default().push_back(Message {
+            body,
+            redeliveries: 0,
+            is_dead_letter: false,
+        });
         self.shared.changed.send_replace(());
         Ok(())
     }
@@ -149,7 +155,9 @@ impl Queue for MemoryQueue {
         let delay = self.shared.delays.get(tier.min(last)).copied().unwrap_or_default();
         let mut messages = self.shared.lock();
         let number = messages.number();
-        messages.delayed.insert((Instant::now() + delay, number), (kind, Message { body, redeliveries: 0 }));
+        messages
+            .delayed
+            .insert((Instant::now() + delay, number), (kind, Message { body, redeliveries: 0, is_dead_letter: false }));
         self.shared.changed.send_replace(());
         Ok(())
     }
@@ -237,7 +245,8 @@ impl Deliveries for MemoryDeliveries {
                     let number = messages.number();
                     messages.out.insert(number, (self.connection.number, self.channel.clone(), message.clone()));
                     let receipt = MemoryReceipt { shared: self.shared.clone(), number, _permit: permit };
-                    return Ok(Some(Delivery::new(message.body, message.redeliveries, Box::new(receipt))));
+                    let delivery = Delivery::new(message.body, message.redeliveries, Box::new(receipt));
+                    return Ok(Some(delivery.as_dead_letter(message.is_dead_letter)));
                 }
                 messages.delayed.first_key_value().map(|(&(due, _), _)| due)
             };

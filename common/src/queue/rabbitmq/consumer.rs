@@ -267,7 +267,10 @@ impl Source {
             body: body.clone(),
             redeliveries,
         };
+        // The broker adds this header to messages that it moves, and workers add none.
+        let was_moved = headers.as_ref().is_some_and(|h| h.inner().contains_key("x-death"));
         Delivery::new(body, redeliveries, Box::new(receipt))
+            .as_dead_letter(self.from == Channel::Quarantine && was_moved)
     }
 
     /// Ends the consumer: messages that were not passed on are returned uncounted, and a results

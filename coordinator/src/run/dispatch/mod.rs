@@ -1,6 +1,7 @@
 //! One stage of a run: sends its jobs, a window of them at a time, and waits until each has its end
 //! state.
 
+mod dead_letters;
 mod lost_jobs;
 mod observer;
 #[cfg(test)]
@@ -298,6 +299,11 @@ impl Dispatch<'_> {
         }
         for result in end_states::find(self.store(), self.plan, self.jobs, &lost).await? {
             self.settle(result);
+        }
+        let run = &self.plan.spec.id;
+        let lost: BTreeMap<_, _> = lost.into_iter().filter(|(id, _)| self.pending.contains_key(id)).collect();
+        for (id, outcome) in dead_letters::quarantine(self.context.queue.as_ref(), self.store(), run, &lost).await? {
+            self.settle(JobResult::new(id, run, outcome));
         }
         let lost = lost.into_iter().filter(|(id, _)| self.pending.contains_key(id));
         let lost: Vec<usize> = lost.map(|(_, i)| i).collect();
