@@ -16,7 +16,9 @@ use jhalak_common::dataset::Dataset;
 use jhalak_common::hash::{self, Hash};
 use jhalak_common::models::Registry;
 use jhalak_common::run::job::Trailer;
-use jhalak_common::run::{self, RUN_VERSION, RunSpec, RunState, Stage, TrailerList, dataset_key, run_key};
+use jhalak_common::run::{
+    self, RUN_VERSION, RunSpec, RunState, SPECIFICATION, Stage, TrailerList, dataset_key, run_key,
+};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::{ObjectStore, PutOutcome};
 use jhalak_common::{Error, ErrorKind, Result};
@@ -116,7 +118,7 @@ pub fn normal_form(dataset: &Dataset) -> Result<(Subject, String)> {
 pub async fn freeze(store: &dyn ObjectStore, draft: Draft) -> Result<(Plan, bool)> {
     let Draft { plan, dataset } = draft;
     let Plan { spec, trailers } = &plan;
-    if store_has(store, &run_key(&spec.id, "spec.json")).await? {
+    if store_has(store, &run_key(&spec.id, SPECIFICATION)).await? {
         // Frees the list before the stored one is read: with a hundred thousand trailers each takes
         // megabytes.
         let id = spec.id.clone();
@@ -133,7 +135,7 @@ pub async fn freeze(store: &dyn ObjectStore, draft: Draft) -> Result<(Plan, bool
     list.push_str(&format!(",\"version\":{}}}", trailers.version));
     let ours = store.put_if_absent(&run_key(&spec.id, "trailers.json"), list.into()).await? == PutOutcome::Created;
     // Written last: a run exists once its specification does.
-    run::put_json_once(store, &run_key(&spec.id, "spec.json"), spec).await?;
+    run::put_json_once(store, &run_key(&spec.id, SPECIFICATION), spec).await?;
     // Another coordinator may have planned the same run concurrently: the stored one counts.
     let stored: RunSpec = load_spec(store, &spec.id).await?;
     if ours && stored.trailers == spec.trailers {
@@ -158,6 +160,14 @@ async fn store_has(store: &dyn ObjectStore, key: &str) -> Result<bool> {
     }
 }
 
+/// Loads the frozen run `id`; None if nobody has planned it.
+pub async fn find(store: &dyn ObjectStore, id: &str) -> Result<Option<Plan>> {
+    match run::is_planned(store, id).await? {
+        true => load(store, id).await.map(Some),
+        false => Ok(None),
+    }
+}
+
 /// Loads the frozen run `id`.
 pub async fn load(store: &dyn ObjectStore, id: &str) -> Result<Plan> {
     let spec = load_spec(store, id).await?;
@@ -166,7 +176,7 @@ pub async fn load(store: &dyn ObjectStore, id: &str) -> Result<Plan> {
 }
 
 async fn load_spec(store: &dyn ObjectStore, id: &str) -> Result<RunSpec> {
-    run::get_json(store, &run_key(id, "spec.json")).await?.ok_or_else(|| unknown(store, id))
+    run::get_json(store, &run_key(id, SPECIFICATION)).await?.ok_or_else(|| unknown(store, id))
 }
 
 fn unknown(store: &dyn ObjectStore, id: &str) -> Error {

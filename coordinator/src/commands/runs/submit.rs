@@ -16,8 +16,8 @@ use super::outcome;
 use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs};
 use crate::console::output::Output;
 use crate::plan::{self, Plan, Request, dataset_source};
-use crate::run::RunDriver;
 use crate::run::dispatch::Priority;
+use crate::run::{RunDriver, RunOutcome};
 use crate::run::{dry_run, reprocess};
 
 /// Plan a run, send its jobs to workers and wait for the report
@@ -98,7 +98,7 @@ impl Submit {
         let share = (!self.dry_run).then_some(store.as_ref());
         let draft = plan::draft(store.as_ref(), &source, &settings, request, share).await?;
         if self.dry_run {
-            return self.describe(store.as_ref(), &draft.plan, &output).await;
+            return self.describe(store.as_ref(), draft.plan, &output).await;
         }
         if draft.plan.spec.only.as_ref().is_some_and(|only| only.is_empty()) {
             output.print(&json!({ "run": null, "new": 0 }), "no new trailers: nothing to run")?;
@@ -121,15 +121,8 @@ impl Submit {
         output.progress.say(&format!("run {id} in {}", store.url()));
         if found && plan.spec.slot.is_some() {
             output.progress.say(&format!("the slot already has a run, planned at {:.0}", plan.spec.created));
-            let differences = differences(&requested, &plan.spec);
-            if !differences.is_empty() && !self.accept_existing {
+            if self.refuses(&requested, &plan.spec, &output)? {
                 queue.close().await;
-                let text = format!(
-                    "the run {id} of this slot was planned with another {}: these settings are not used; submit with \
-                     another slot, or accept the existing run with --accept-existing",
-                    differences.join(", ")
-                );
-                output.print(&json!({ "run": id, "found": true, "differs": differences }), &text)?;
                 return Ok(exit::DIFFERENT);
             }
             if let (false, Some(state)) = (self.wait, ended(store.as_ref(), id).await?) {
@@ -165,10 +158,51 @@ impl Submit {
         let wait = driver.wait;
         let ended = driver.run().await;
         queue.close().await;
-        outcome::print(ended?, &plan, wait, &output)
+        let ended = ended?;
+        let is_led_elsewhere = matches!(ended, RunOutcome::LedElsewhere(_));
+        let code = outcome::print(ended, &plan, wait, &output)?;
+        let unused = [("--reprocess", self.reprocess.is_some()), ("--priority", self.priority != Priority::Normal)];
+        let unused: Vec<_> =
+            unused.iter().filter(|(_, given)| is_led_elsewhere && *given).map(|(name, _)| *name).collect();
+        if unused.is_empty() {
+            return Ok(code);
+        }
+        output.progress.say(&format!(
+            "not used: {}. The other coordinator decides what runs; submit again with --wait, or when it has ended",
+            unused.join(", ")
+        ));
+        Ok(exit::DIFFERENT)
     }
 
-    async fn describe(&self, store: &dyn ObjectStore, plan: &Plan, output: &Output) -> Result<u8> {
+    /// Whether the run of a slot was planned with other settings than those requested, and that is not
+    /// accepted. Says so.
+    fn refuses(&self, requested: &RunSpec, existing: &RunSpec, output: &Output) -> Result<bool> {
+        let differences = differences(requested, existing);
+        if differences.is_empty() || self.accept_existing {
+            return Ok(false);
+        }
+        let id = &existing.id;
+        let text = format!(
+            "the run {id} of this slot was planned with another {}: these settings are not used; submit with another \
+             slot, or accept the existing run with --accept-existing",
+            differences.join(", ")
+        );
+        output.print(&json!({ "run": id, "found": true, "differs": differences }), &text)?;
+        Ok(true)
+    }
+
+    async fn describe(&self, store: &dyn ObjectStore, mut plan: Plan, output: &Output) -> Result<u8> {
+        // The run of a slot is what it was planned as.
+        if plan.spec.slot.is_some()
+            && let Some(existing) = plan::find(store, &plan.spec.id).await?
+        {
+            output.progress.say(&format!("the slot already has a run, planned at {:.0}", existing.spec.created));
+            if self.refuses(&plan.spec, &existing.spec, output)? {
+                return Ok(exit::DIFFERENT);
+            }
+            plan = existing;
+        }
+        let plan = &plan;
         let again = match self.reprocess {
             Some(kind) => reprocess::select(store, plan, kind).await?,
             None => Vec::new(),
