@@ -37,7 +37,7 @@ soak: setup-test ## Run random faults for SECONDS (600), drawn from SEED (printe
 bench-queue: setup-test ## Measure the cost of distribution: rates, cluster against embedded, 100,000 trailers
 	scripts/bench_queue.sh
 
-.PHONY: setup-test soak bench-queue
+.PHONY: setup-test soak bench-queue fuzz-messages
 setup-test:
 	scripts/setup.sh test
 
@@ -76,6 +76,9 @@ bench-inference: setup ## Measure the inference of each model against Python's o
 
 fuzz-media: ## Decode 10,000 damaged videos in the sandbox (MUTATIONS=FROM..TO for others)
 	cargo test --locked --workspace --test media -- --ignored --nocapture ten_thousand_damaged_files
+
+fuzz-messages: setup-test ## Send MESSAGES (10000) mutated messages, drawn from SEED (13), to live workers
+	JHALAK_MUTATIONS=$(or $(MESSAGES),10000) JHALAK_MUTATION_SEED=$(or $(SEED),13) scripts/test.sh --test faults mutated -- --nocapture
 
 clean-local: ## Remove .local (models, demo dataset, store, logs); downloads stay in the cache
 	rm -rf .local

@@ -7,6 +7,7 @@ pub mod dataset;
 #[expect(missing_docs, reason = "names that say it")]
 pub mod fault_proxy;
 pub mod markdown;
+pub mod mutated_messages;
 pub mod programs;
 #[expect(missing_docs, reason = "names that say it")]
 pub mod s3_server;

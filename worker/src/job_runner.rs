@@ -11,7 +11,7 @@ use bytes::Bytes;
 use jhalak_common::process::fault_point;
 use jhalak_common::queue::{Delivery, Queue, WorkKind};
 use jhalak_common::run::job::{Envelope, Job, MAX_MESSAGE_BYTES, Task};
-use jhalak_common::run::{self, SigningKey, UNREADABLE_RUN, encode_signed};
+use jhalak_common::run::{self, RunState, SigningKey, UNREADABLE_RUN, encode_signed, run_key};
 use jhalak_common::settings::WorkerSettings;
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, ErrorKind, Result};
@@ -191,8 +191,14 @@ impl JobRunner {
             return Ok(false);
         }
         let store = self.store.as_ref();
-        Ok(newer.store != store.url()
-            || run::is_planned(store, &newer.run).await? && !run::is_cancelled(store, &newer.run).await?)
+        if newer.store != store.url() {
+            return Ok(true);
+        }
+        if !run::is_planned(store, &newer.run).await? || run::is_cancelled(store, &newer.run).await? {
+            return Ok(false);
+        }
+        let state: Option<RunState> = run::get_json(store, &run_key(&newer.run, "state.json")).await?;
+        Ok(!state.is_some_and(|state| state.stage.is_final()))
     }
 
     /// Runs a job and records its end state; returns how its delivery must be settled. `received`:

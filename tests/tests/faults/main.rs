@@ -10,6 +10,7 @@ mod broker;
 mod coordinator;
 mod lifecycle;
 mod messages;
+mod mutated;
 mod reprocessing;
 mod schedule;
 mod scratch;

@@ -2,7 +2,6 @@
 //! which order.
 
 mod fixture;
-mod mutated;
 
 use std::sync::{Arc, Mutex};
 
