@@ -10,6 +10,17 @@ pub struct Broker {
     _keep: Option<tempfile::TempDir>,
 }
 
+/// What the management API says of a queue.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct QueueCounts {
+    /// Messages that wait.
+    pub ready: usize,
+    /// Messages that consumers hold.
+    pub unacknowledged: usize,
+    /// Deliveries of messages that had been delivered before.
+    pub redelivered: usize,
+}
+
 fn script() -> PathBuf {
     match std::env::var_os("JHALAK_SCRIPTS") {
         Some(folder) => Path::new(&folder).join("servers/rabbitmq.sh"),
@@ -114,11 +125,32 @@ impl Broker {
     }
 
     fn deletion(&self, what: &str, name: &str) -> Command {
+        let mut curl = self.management(what, name);
+        curl.args(["-X", "DELETE"]);
+        curl
+    }
+
+    /// A request to the management API.
+    fn management(&self, what: &str, name: &str) -> Command {
         let user = format!("{}:{}", self.told("RABBITMQ_USER="), self.told("RABBITMQ_PASSWORD="));
         let url = format!("{}/api/{what}/%2f/{name}", self.told("MANAGEMENT_URL="));
         let mut curl = Command::new("curl");
-        curl.args(["-fsS", "-X", "DELETE", "-u", &user, &url]);
+        curl.args(["-fsS", "-u", &user, &url]);
         curl
+    }
+
+    /// The counts of a queue over the management API, as an autoscaler asks for them. None while there is no such queue,
+    /// or nothing was counted yet.
+    pub fn queue_counts(&self, name: &str) -> Option<QueueCounts> {
+        let answer =
+            self.management("queues", name).stderr(std::process::Stdio::null()).output().expect("curl can be run");
+        let queue: serde_json::Value = serde_json::from_slice(&answer.stdout).ok()?;
+        let count = |value: &serde_json::Value| value.as_u64().and_then(|n| usize::try_from(n).ok());
+        Some(QueueCounts {
+            ready: count(&queue["messages_ready"])?,
+            unacknowledged: count(&queue["messages_unacknowledged"])?,
+            redelivered: count(&queue["message_stats"]["redeliver"]).unwrap_or(0),
+        })
     }
 
     /// kill -9.

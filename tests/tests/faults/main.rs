@@ -12,6 +12,7 @@ mod lifecycle;
 mod messages;
 mod mutated;
 mod reprocessing;
+mod scaling;
 mod schedule;
 mod scratch;
 mod store;
