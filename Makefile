@@ -34,10 +34,13 @@ cluster-down: ## Stop exactly what `make cluster` started
 soak: setup-test ## Run random faults for SECONDS (600), drawn from SEED (printed; random by default)
 	JHALAK_SOAK_SECONDS=$(or $(SECONDS),600) JHALAK_SOAK_SEED=$(SEED) scripts/test.sh --test faults schedule -- --nocapture
 
+image-test: setup-test build ## Build the image of k8s/ and run a whole small run in it (root; Debian's buildah and others)
+	scripts/image_test.sh
+
 bench-queue: setup-test ## Measure the cost of distribution: rates, cluster against embedded, 100,000 trailers
 	scripts/bench_queue.sh
 
-.PHONY: setup-test soak bench-queue fuzz-messages
+.PHONY: setup-test soak bench-queue fuzz-messages image-test
 setup-test:
 	scripts/setup.sh test
 
