@@ -1,0 +1,1 @@
+"""The parts of check.py, one file for each topic."""
