@@ -119,10 +119,11 @@ impl ArtifactKind {
             // 2: keyframes decoded by libjpeg-turbo and resized as Pillow does. 3: without keyframes,
             // the vector of a clip of zeros.
             ArtifactKind::VideoEmbedding => 3,
-            // 2: dislikes are repeated at most up to the count of the rarer other class.
-            ArtifactKind::Cell => 2,
-            // 3: the card for people calls the stacked model ensemble.
-            ArtifactKind::Model => 3,
+            // 2: dislikes are repeated at most up to the count of the rarer other class. 3: a factorisation
+            // machine and likeness by shared viewers in the ensemble.
+            ArtifactKind::Cell => 3,
+            // 3: the card for people calls the stacked model ensemble. 4: as cells of contract 3.
+            ArtifactKind::Model => 4,
             _ => 1,
         }
     }

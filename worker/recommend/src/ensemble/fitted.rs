@@ -2,7 +2,7 @@
 
 use super::class_weights::fit_class_weights;
 use super::features::knowledge::{Catalogue, Knowledge};
-use super::features::pair_features;
+use super::features::pair_features::{self, Pair};
 use super::linear::softmax;
 use super::members::Members;
 use super::rows::{RowBuilder, Rows, sorted_pairs};
@@ -81,7 +81,9 @@ pub fn fit(
     inner.push(inner_score("stack", 1.0, &stacked, &labels));
     let knowledge = Knowledge::learn(dataset, &catalogue, &train, settings, seed);
     let mut names = Vec::new();
-    pair_features::row(&catalogue, &knowledge, settings, 0, 0, Some(&mut names));
+    let machine = knowledge.machine.as_ref().map(|machine| machine.predict(0, 0));
+    let first = Pair { user: 0, movie: 0, shared: &Default::default(), machine };
+    pair_features::row(&catalogue, &knowledge, settings, &first, Some(&mut names));
     let learned = Learned { settings: settings.clone(), seed, members, class_weights, inner, names };
     Ok(FittedEnsemble { learned, catalogue, knowledge })
 }
@@ -139,12 +141,9 @@ impl FittedEnsemble {
 
     /// Builds unlabelled rows of these pairs.
     pub(super) fn rows(&self, pairs: &[(u32, u32)]) -> Result<Rows, RecommendError> {
-        let mut rows = Rows::default();
-        for &(user, movie) in pairs {
-            self.check_pair(user, movie)?;
-            rows.push(&self.catalogue, &self.knowledge, &self.learned.settings, user as usize, movie as usize);
-        }
-        Ok(rows)
+        pairs.iter().try_for_each(|&(user, movie)| self.check_pair(user, movie))?;
+        let pairs: Vec<_> = pairs.iter().map(|&(user, movie)| (user as usize, movie as usize)).collect();
+        Ok(Rows::of(&self.catalogue, &self.knowledge, &self.learned.settings, &pairs))
     }
 
     /// Returns the weights of dislike, neutral and like under which the most probable class has the

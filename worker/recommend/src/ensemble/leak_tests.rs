@@ -2,6 +2,7 @@
 
 use super::features::knowledge::Catalogue;
 use super::rows::{RowBuilder, Rows, Trial};
+use super::settings::FactorisationSettings;
 use super::views::{OutOfFoldView, out_of_fold_views};
 use super::*;
 use crate::RecommendError;
@@ -47,6 +48,7 @@ fn split(cold_start: ColdStart, taste: Taste) -> (Dataset, Vec<u32>, Vec<u32>) {
 fn quick(cold_start: ColdStart) -> Settings {
     let mut settings = Settings { profile_folds: 3, stack_folds: 2, known_rounds: 1, ..Settings::new(cold_start) };
     settings.factors = 2;
+    settings.factorisation = FactorisationSettings { factors: 2, sweeps: 6 };
     settings.text_dims = 2;
     settings.boosting.rounds = 8;
     settings.extra_trees.trees = 5;
@@ -92,7 +94,7 @@ fn leaks(dataset: &Dataset, views: &[OutOfFoldView], settings: &Settings) -> boo
             let catalogue = Catalogue::new(dataset, &train, settings, 1);
             let builder = RowBuilder { dataset, catalogue: &catalogue, settings, seed: 1, stop: &GO };
             let rows = builder.rows(&view.known, &[pair]).expect("not stopped");
-            (rows.features.values.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), rows.hierarchical)
+            (rows.features.values.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), rows.hierarchical, rows.machine)
         };
         row(dataset) != row(&changed)
     })
@@ -100,10 +102,10 @@ fn leaks(dataset: &Dataset, views: &[OutOfFoldView], settings: &Settings) -> boo
 
 /// Returns settings with one kind of feature each, so that one leak cannot hide behind another.
 fn each_part() -> Vec<(Part, Settings)> {
-    let features = &Part::ALL[..11];
+    let features = &Part::ALL[..13];
     let only = |part: Part| {
         let without = features.iter().copied().filter(|&other| other != part).collect();
-        let members = [Part::ExtraTrees, Part::Logistic, Part::HierarchicalAlone];
+        let members = [Part::ExtraTrees, Part::Logistic, Part::HierarchicalAlone, Part::FactorisationAlone];
         Settings { without: [without, members.to_vec()].concat(), ..quick(ColdStart::None) }
     };
     features.iter().map(|&part| (part, only(part))).collect()

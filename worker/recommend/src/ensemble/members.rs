@@ -25,6 +25,7 @@ pub struct Members {
     extra_trees: Option<ExtraTrees>,
     logistic: Option<Logistic>,
     hierarchical: bool,
+    machine: bool,
     stack: Stack,
 }
 
@@ -87,6 +88,7 @@ impl Members {
             extra_trees: settings.has(Part::ExtraTrees).then(forest),
             logistic: settings.has(Part::Logistic).then(|| Logistic::fit(features, labels, settings.logistic_l2)),
             hierarchical: settings.has(Part::HierarchicalAlone),
+            machine: settings.has(Part::FactorisationAlone),
             stack: Stack { weights: Vec::new(), constants: [0.0; CLASSES] },
         }
     }
@@ -98,7 +100,8 @@ impl Members {
         let forest = self.extra_trees.as_ref().map(|model| model.predict(features));
         let logistic = self.logistic.as_ref().map(|model| model.predict(features));
         let alone = self.hierarchical.then(|| rows.hierarchical.clone());
-        [boosting, forest, logistic, alone].into_iter().flatten().collect()
+        let machine = self.machine.then(|| rows.machine.clone());
+        [boosting, forest, logistic, alone, machine].into_iter().flatten().collect()
     }
 
     /// Returns the probabilities of the stack.
@@ -113,6 +116,7 @@ impl Members {
             (self.extra_trees.is_some(), "extra trees"),
             (self.logistic.is_some(), "logistic"),
             (self.hierarchical, "hierarchical"),
+            (self.machine, "factorisation machine"),
         ]
         .into_iter()
         .filter_map(|(fitted, name)| fitted.then_some(name))

@@ -1,8 +1,8 @@
 //! Rows of features: what the members of the stack are fitted on and predict from.
 
 use super::features::knowledge::{Catalogue, Knowledge, labelled_pair};
-use super::features::pair_features;
-use super::settings::Settings;
+use super::features::pair_features::{self, Pair};
+use super::settings::{Part, Settings};
 use super::trees::bins::Matrix;
 use super::views::{OutOfFoldView, out_of_fold_views};
 use crate::{CLASSES, RecommendError};
@@ -21,33 +21,41 @@ pub struct Rows {
     pub features: Matrix,
     /// Class probabilities of the hierarchical model alone, one a pair.
     pub hierarchical: Vec<[f32; CLASSES]>,
+    /// Class probabilities of the factorisation machine alone, one a pair.
+    pub machine: Vec<[f32; CLASSES]>,
     /// Class indexes; empty for pairs to predict.
     pub labels: Vec<u8>,
 }
 
 impl Rows {
-    /// Appends the features of a pair.
-    pub fn push(
-        &mut self,
-        catalogue: &Catalogue,
-        knowledge: &Knowledge,
-        settings: &Settings,
-        user: usize,
-        movie: usize,
-    ) {
-        let row = pair_features::row(catalogue, knowledge, settings, user, movie, None);
-        self.features.columns = row.len();
-        self.features.values.extend(row);
-        if let Some(model) = &knowledge.hierarchical {
-            let p = model.probabilities(&catalogue.side_info(settings), user, movie);
-            self.hierarchical.push(p.map(|p| p as f32));
+    /// Computes the features of pairs of (user, movie).
+    pub fn of(catalogue: &Catalogue, knowledge: &Knowledge, settings: &Settings, pairs: &[(usize, usize)]) -> Self {
+        let mut rows = Self::default();
+        let shared = if settings.has(Part::SharedViewers) {
+            knowledge.shared_viewers.attention(knowledge, pairs)
+        } else {
+            vec![Default::default(); pairs.len()]
+        };
+        for (&(user, movie), shared) in pairs.iter().zip(&shared) {
+            let machine = knowledge.machine.as_ref().map(|machine| machine.predict(user, movie));
+            let pair = Pair { user, movie, shared, machine };
+            let row = pair_features::row(catalogue, knowledge, settings, &pair, None);
+            rows.features.columns = row.len();
+            rows.features.values.extend(row);
+            if let Some(model) = &knowledge.hierarchical {
+                let p = model.probabilities(&catalogue.side_info(settings), user, movie);
+                rows.hierarchical.push(p.map(|p| p as f32));
+            }
+            rows.machine.extend(machine.map(|machine| machine.probabilities.map(|p| p as f32)));
         }
+        rows
     }
 
     fn extend(&mut self, other: Rows) {
         self.features.columns = other.features.columns;
         self.features.values.extend(other.features.values);
         self.hierarchical.extend(other.hierarchical);
+        self.machine.extend(other.machine);
         self.labels.extend(other.labels);
     }
 }
@@ -81,13 +89,17 @@ impl RowBuilder<'_> {
         out_of_fold_views(self.dataset, train, self.settings.cold_start, folds, rounds, random)
     }
 
-    /// Runs the feature procedure with each stack fold held out.
+    /// Runs the feature procedure with each stack fold held out, until enough pairs were.
     ///
     /// # Errors
     /// [`RecommendError::Stopped`].
     pub fn trials(&self, train: &[u32]) -> Result<Vec<Trial>, RecommendError> {
-        let mut trials = Vec::new();
+        let (mut trials, mut held_out) = (Vec::new(), 0);
         for view in self.views(train, self.settings.stack_folds, 1, TRIALS) {
+            if held_out >= self.settings.stack_pairs {
+                break;
+            }
+            held_out += view.held_out.len();
             let fit = self.out_of_fold(&view.known, 1 + view.fold as u64)?;
             if !fit.labels.is_empty() {
                 trials.push(Trial { fit, held_out: self.rows(&view.known, &view.held_out)? });
@@ -115,13 +127,10 @@ impl RowBuilder<'_> {
     pub fn rows(&self, known: &[u32], held_out: &[u32]) -> Result<Rows, RecommendError> {
         check_stop(self.stop)?;
         let knowledge = Knowledge::learn(self.dataset, self.catalogue, known, self.settings, self.seed);
-        let mut rows = Rows::default();
-        for &pair in held_out {
-            let pair = labelled_pair(self.dataset, pair);
-            rows.labels.push(pair.label);
-            rows.push(self.catalogue, &knowledge, self.settings, pair.user as usize, pair.movie as usize);
-        }
-        Ok(rows)
+        let held_out: Vec<_> = held_out.iter().map(|&pair| labelled_pair(self.dataset, pair)).collect();
+        let pairs: Vec<_> = held_out.iter().map(|pair| (pair.user as usize, pair.movie as usize)).collect();
+        let rows = Rows::of(self.catalogue, &knowledge, self.settings, &pairs);
+        Ok(Rows { labels: held_out.iter().map(|pair| pair.label).collect(), ..rows })
     }
 }
 

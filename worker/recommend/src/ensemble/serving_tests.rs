@@ -71,9 +71,9 @@ fn a_stored_ensemble_predicts_the_same_and_refuses_other_data() {
     assert_eq!((restored.class_weights(), restored.inner()), (fitted.class_weights(), fitted.inner()));
     dataset.movies[0].year = Some(1999);
     assert!(read().restore(&dataset).expect_err("other content").to_string().contains("fit again"));
-    let newer = stored.replace("\"version\":1", "\"version\":2");
+    let newer = stored.replace("\"version\":2", "\"version\":3");
     let newer: StoredEnsemble = serde_json::from_str(&newer).expect("still readable");
-    assert!(newer.restore(&dataset).expect_err("unknown").to_string().contains("version 2"));
+    assert!(newer.restore(&dataset).expect_err("unknown").to_string().contains("version 3"));
 }
 
 #[test]

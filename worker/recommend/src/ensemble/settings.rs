@@ -65,6 +65,10 @@ pub enum Part {
     Neighbours,
     /// Features: attributes of the user (age, job...).
     Attributes,
+    /// Features: probabilities, mean and spread of the score of the Bayesian factorisation machine.
+    FactorisationMachine,
+    /// Features: attention over the user's rated movies by similarity of their viewers.
+    SharedViewers,
     /// Member of the stack: gradient boosting.
     Boosting,
     /// Member of the stack: extremely randomised trees.
@@ -73,11 +77,13 @@ pub enum Part {
     Logistic,
     /// Member of the stack: the hierarchical model alone.
     HierarchicalAlone,
+    /// Member of the stack: the Bayesian factorisation machine alone.
+    FactorisationAlone,
 }
 
 impl Part {
     /// Every part, in the order of reports.
-    pub const ALL: [Part; 15] = [
+    pub const ALL: [Part; 18] = [
         Part::Rates,
         Part::Bias,
         Part::Factors,
@@ -89,10 +95,13 @@ impl Part {
         Part::Attention,
         Part::Neighbours,
         Part::Attributes,
+        Part::FactorisationMachine,
+        Part::SharedViewers,
         Part::Boosting,
         Part::ExtraTrees,
         Part::Logistic,
         Part::HierarchicalAlone,
+        Part::FactorisationAlone,
     ];
 }
 
@@ -129,6 +138,16 @@ pub struct ExtraTreesSettings {
     pub features: f64,
 }
 
+/// Settings of the Bayesian factorisation machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FactorisationSettings {
+    /// Number of factors of users and movies.
+    pub factors: usize,
+    /// Number of Gibbs sweeps; the first part is dropped.
+    pub sweeps: usize,
+}
+
 /// Penalties of the mixed logit model's terms: the inverse of each term's prior variance.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -162,14 +181,19 @@ pub struct Settings {
     pub known_rounds: usize,
     /// Number of folds that boosting rounds, stack and class weights are fitted on, at least 2.
     pub stack_folds: usize,
+    /// Held-out pairs that are enough to fit them: further folds are left out. One fold is always
+    /// used.
+    pub stack_pairs: usize,
     /// Strength, in pairs, with which rates are shrunk towards the mean.
     pub smoothing: f64,
     /// Penalties of the bias model and of the factor model.
     pub bias: TermPenalties,
     /// Penalties of the hierarchical model.
     pub hierarchical: TermPenalties,
-    /// Number of user and movie factors.
+    /// Number of user and movie factors of the factor model.
     pub factors: usize,
+    /// Settings of the Bayesian factorisation machine.
+    pub factorisation: FactorisationSettings,
     /// Dimensions that a movie's text, and its people, are reduced to.
     pub text_dims: usize,
     /// Settings of gradient boosting.
@@ -191,6 +215,7 @@ impl Settings {
             profile_folds: 6,
             known_rounds: 2,
             stack_folds: 4,
+            stack_pairs: 15_000,
             smoothing: 4.0,
             bias,
             hierarchical: TermPenalties {
@@ -202,6 +227,7 @@ impl Settings {
                 factor: 6.0,
             },
             factors: 6,
+            factorisation: FactorisationSettings { factors: 8, sweeps: 120 },
             text_dims: 8,
             boosting: BoostingSettings {
                 rounds: 300,
@@ -230,7 +256,8 @@ impl Settings {
     pub fn check(&self) -> Result<(), SettingError> {
         let fail = |setting, reason: &str| Err(SettingError { setting, reason: reason.to_owned() });
         let share = |x: f64| x > 0.0 && x <= 1.0;
-        let members = [Part::Boosting, Part::ExtraTrees, Part::Logistic, Part::HierarchicalAlone];
+        let members =
+            [Part::Boosting, Part::ExtraTrees, Part::Logistic, Part::HierarchicalAlone, Part::FactorisationAlone];
         if !members.iter().any(|&member| self.has(member)) {
             return fail("ensemble.without", "leaves out every member of the stack: keep at least one");
         }
@@ -253,6 +280,9 @@ impl Settings {
         }
         if self.factors > 256 || self.text_dims > 256 {
             return fail("ensemble.factors, ensemble.text_dims", "must be at most 256");
+        }
+        if self.factorisation.factors > 256 || !(2..=10_000).contains(&self.factorisation.sweeps) {
+            return fail("ensemble.factorisation", "factors must be at most 256 and sweeps lie in 2..=10000");
         }
         let b = &self.boosting;
         if !(1..=10_000).contains(&b.rounds) || !(2..=1024).contains(&b.leaves) {

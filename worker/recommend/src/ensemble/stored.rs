@@ -12,7 +12,7 @@ use jhalak_common::dataset::Dataset;
 use serde::{Deserialize, Serialize};
 
 /// Version of [`StoredEnsemble`]. Other versions are refused.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A fitted ensemble without its dataset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

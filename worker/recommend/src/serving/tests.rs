@@ -199,7 +199,7 @@ fn damaged_newer_or_foreign_models_are_refused_with_advice() {
     assert!(refused(&flipped, &dataset).contains("not what was fitted"));
     let mut newer = files.clone();
     let text = String::from_utf8(files["model.json"].clone()).expect("JSON");
-    newer.insert("model.json".into(), text.replacen("\"version\": 2", "\"version\": 3", 1).into_bytes());
+    newer.insert("model.json".into(), text.replacen("\"version\": 3", "\"version\": 4", 1).into_bytes());
     assert!(refused(&newer, &dataset).contains("newer program"));
     assert!(refused(&files, &example(30, 13, 6, Taste::Genre, 3)).contains("another catalogue"));
     let served = LoadedModel::read(&files, dataset.clone()).expect("just written");

@@ -1,8 +1,10 @@
 //! What one out-of-fold view learns from its known pairs.
 
 use super::people::People;
+use super::shared_viewers::SharedViewers;
 use super::user_attributes::{UserAttributes, UserEncoder};
 use crate::CLASSES;
+use crate::ensemble::factorisation::FactorisationMachine;
 use crate::ensemble::linear::mixed_logit::{LabelledPair, MixedLogit, SideInfo};
 use crate::ensemble::settings::{Part, Settings};
 use crate::features::movie_content::{MovieContent, MovieEncoder, SIMILARITIES};
@@ -13,6 +15,8 @@ use jhalak_nn::seeded;
 const LEANING: f64 = 2.0;
 /// Streams of the seed.
 const FACTORS: u64 = 11;
+/// The class of each level.
+const LEVELS: [usize; CLASSES] = [0, 1, 2];
 
 /// What all views share: users and movies as numbers, with vocabularies, scales and reductions
 /// learned from the users and movies of the training pairs. Reads no label.
@@ -113,6 +117,10 @@ pub struct Knowledge {
     pub factors: Option<MixedLogit>,
     /// The bias model with content.
     pub hierarchical: Option<MixedLogit>,
+    /// The Bayesian factorisation machine.
+    pub machine: Option<FactorisationMachine>,
+    /// The viewers of each movie.
+    pub shared_viewers: SharedViewers,
     /// Class counts of each person over the movies.
     pub people_counts: Vec<[f64; CLASSES]>,
     /// Movie terms averaged over similar movies: movies x similarities.
@@ -148,6 +156,12 @@ impl Knowledge {
         let wanted = settings.has(Part::Hierarchical) || settings.has(Part::HierarchicalAlone);
         let hierarchical = wanted.then(|| fit(&full, 0, &settings.hierarchical, FACTORS + 2));
 
+        let wanted = settings.has(Part::FactorisationMachine) || settings.has(Part::FactorisationAlone);
+        let machine = wanted.then(|| {
+            let random = &mut seeded(seed, FACTORS + 3);
+            FactorisationMachine::fit(&pairs, &LEVELS, &full, &settings.factorisation, random)
+        });
+
         let mut genre_sums = vec![0.0; users * CLASSES * genres];
         let mut genre_residuals = vec![[0.0; CLASSES + 1]; users * genres];
         let mut residuals = Vec::with_capacity(pairs.len());
@@ -165,6 +179,8 @@ impl Knowledge {
         }
         let neighbours =
             if settings.has(Part::Neighbours) { neighbours(content, &bias, &movie_counts) } else { Vec::new() };
+        let viewed = pairs.iter().map(|pair| (pair.user, pair.movie));
+        let shared_viewers = SharedViewers::learn(movies, viewed, &residuals);
         let people_counts = catalogue.people.counts(&pairs);
         Self {
             pairs,
@@ -178,6 +194,8 @@ impl Knowledge {
             bias,
             factors,
             hierarchical,
+            machine,
+            shared_viewers,
             people_counts,
             neighbours,
         }
@@ -200,7 +218,7 @@ impl Knowledge {
 /// Returns the pair at this index of the ratings.
 pub fn labelled_pair(dataset: &Dataset, pair: u32) -> LabelledPair {
     let rating = dataset.ratings[pair as usize];
-    LabelledPair { user: rating.user, movie: rating.movie, label: rating.label as u8 }
+    LabelledPair { user: rating.user, movie: rating.movie, label: rating.label as u8, level: rating.label as u8 }
 }
 
 /// Averages the bias model's movie terms over the other movies, weighted by squared similarity.

@@ -3,4 +3,5 @@
 pub mod knowledge;
 pub mod pair_features;
 mod people;
+pub mod shared_viewers;
 mod user_attributes;

@@ -2,7 +2,9 @@
 
 use super::knowledge::{Catalogue, Knowledge};
 use super::people::ROLES;
+use super::shared_viewers::Attention;
 use crate::CLASSES;
+use crate::ensemble::factorisation::Prediction;
 use crate::ensemble::linear::softmax::smoothed;
 use crate::ensemble::settings::{Part, Settings};
 use crate::features::genre_like::gl_score;
@@ -36,17 +38,30 @@ impl Row<'_> {
     }
 }
 
+/// A pair, with what is computed for many pairs at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair<'a> {
+    /// Index of the user.
+    pub user: usize,
+    /// Index of the movie.
+    pub movie: usize,
+    /// Attention by shared viewers.
+    pub shared: &'a Attention,
+    /// Prediction of the factorisation machine, if it is in use.
+    pub machine: Option<Prediction>,
+}
+
 /// Returns the feature row of a pair. Its columns depend on the catalogue and the settings alone.
 pub fn row(
     catalogue: &Catalogue,
     knowledge: &Knowledge,
     settings: &Settings,
-    user: usize,
-    movie: usize,
+    pair: &Pair<'_>,
     names: Option<&mut Vec<(Part, String)>>,
 ) -> Vec<f32> {
     let mut row = Row { values: Vec::with_capacity(160), names };
     let k = knowledge;
+    let &Pair { user, movie, .. } = pair;
     let plain = catalogue.plain();
     if settings.has(Part::Rates) {
         rates(&mut row, k, settings, user, movie);
@@ -94,6 +109,17 @@ pub fn row(
         for (value, name) in catalogue.attributes.raw(user).iter().zip(&catalogue.attributes.names) {
             row.push(Part::Attributes, f64::from(*value), || name.clone());
         }
+    }
+    if let Some(machine) = pair.machine.filter(|_| settings.has(Part::FactorisationMachine)) {
+        row.push_classes(Part::FactorisationMachine, machine.probabilities, "factorisation machine");
+        row.push(Part::FactorisationMachine, machine.mean, || "score of the factorisation machine".to_owned());
+        row.push(Part::FactorisationMachine, machine.spread, || "spread of that score".to_owned());
+    }
+    if settings.has(Part::SharedViewers) {
+        let [dislike, neutral, like, weight, signed] = *pair.shared;
+        row.push_classes(Part::SharedViewers, [dislike, neutral, like], "attention by shared viewers");
+        row.push(Part::SharedViewers, weight, || "attention by shared viewers, all".to_owned());
+        row.push(Part::SharedViewers, signed, || "attention by shared viewers, signed".to_owned());
     }
     row.values
 }
