@@ -28,7 +28,7 @@ fn dataset() -> Dataset {
             1 => Label::Dislike,
             _ => Label::Neutral,
         };
-        Rating { user, movie, label }
+        Rating { user, movie, label, half_stars: None }
     };
     let rated = |user: u32| (0..30).filter(move |movie| (user * 5 + movie * 3) % 7 < 3).map(move |m| rating(user, m));
     Dataset {

@@ -37,7 +37,8 @@ impl Dataset {
         for rating in &self.ratings {
             hash.0.update(rating.user.to_le_bytes());
             hash.0.update(rating.movie.to_le_bytes());
-            hash.0.update([rating.label as u8]);
+            // One byte holds both: labels alone keep the hash that they had before stars were kept.
+            hash.0.update([rating.label as u8 | rating.half_stars.map_or(0, |half| half + 1) << 2]);
         }
         hex::encode(hash.0.finalize())
     }

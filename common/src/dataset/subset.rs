@@ -58,7 +58,7 @@ impl Reading {
             *rating = Rating {
                 user: user_places[rating.user as usize],
                 movie: movie_places[rating.movie as usize],
-                label: rating.label,
+                ..*rating
             };
         }
         let users_before = dataset.users.len();

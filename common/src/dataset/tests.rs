@@ -69,9 +69,9 @@ fn flickscore_files_become_the_normal_form() {
     assert_eq!(
         dataset.ratings,
         [
-            Rating { user: 0, movie: 1, label: Label::Neutral },
-            Rating { user: 1, movie: 0, label: Label::Dislike },
-            Rating { user: 1, movie: 1, label: Label::Like },
+            Rating { user: 0, movie: 1, label: Label::Neutral, half_stars: None },
+            Rating { user: 1, movie: 0, label: Label::Dislike, half_stars: None },
+            Rating { user: 1, movie: 1, label: Label::Like, half_stars: None },
         ]
     );
     assert_eq!((reading.users_without_ratings, reading.rejected), (1, 0));
@@ -314,7 +314,7 @@ fn a_subset_keeps_the_vocabulary_and_drops_what_hangs_on_other_movies() {
     let whole = read(&files, &ReadSettings::default()).expect("valid");
     let part = whole.clone().subset("ids.txt", "# mine\r\n\r\ntt1\r\ntt77\r\n".as_bytes()).expect("valid");
     assert_eq!((part.dataset.movies.len(), part.dataset.users.len(), part.users_without_ratings), (1, 1, 2));
-    assert_eq!(part.dataset.ratings, [Rating { user: 0, movie: 0, label: Label::Dislike }]);
+    assert_eq!(part.dataset.ratings, [Rating { user: 0, movie: 0, label: Label::Dislike, half_stars: None }]);
     assert_eq!((part.dataset.users[0].id.as_str(), part.trailers.len()), ("u2", 1));
     assert_eq!(part.dataset.genres, whole.dataset.genres);
     assert_eq!(reasons(&part), ["ids.txt line 4: \"tt77\": the dataset has no movie with this id"]);

@@ -302,8 +302,8 @@ mod tests {
             movies: ["7", "m2"].map(|id| Movie { id: id.into(), ..Movie::default() }).into(),
             users: vec![user("a"), user("b")],
             ratings: vec![
-                Rating { user: 0, movie: 0, label: Label::Like },
-                Rating { user: 1, movie: 1, label: Label::Dislike },
+                Rating { user: 0, movie: 0, label: Label::Like, half_stars: None },
+                Rating { user: 1, movie: 1, label: Label::Dislike, half_stars: None },
             ],
             genres: Vec::new(),
         }

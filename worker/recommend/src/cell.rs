@@ -119,7 +119,7 @@ fn run(
     probabilities.iter_mut().for_each(|p| *p = of_classes_that_occur(*p, counts.map(|count| count > 0)));
     let mut predictions = Vec::with_capacity(pairs.test.len());
     for (&pair, &probabilities) in pairs.test.iter().zip(&probabilities) {
-        let Rating { user, movie, label } = dataset.ratings[pair as usize];
+        let Rating { user, movie, label, .. } = dataset.ratings[pair as usize];
         predictions.push(Prediction { user, movie, actual: label, probabilities });
     }
     let (epochs, best_epoch) = history.as_ref().map_or((0, 0), |h| (h.train_losses.len(), h.best_epoch));
@@ -222,10 +222,12 @@ impl CellFold<'_> {
 /// Returns the dataset with its labels shuffled over all pairs, which leaves only the class
 /// frequencies to learn.
 fn permuted_labels(dataset: &Dataset, seed: u64) -> Dataset {
-    let mut labels: Vec<_> = dataset.ratings.iter().map(|rating| rating.label).collect();
-    shuffle(&mut labels, &mut seeded(seed, LABELS));
+    let mut opinions: Vec<_> = dataset.ratings.iter().map(|rating| (rating.label, rating.half_stars)).collect();
+    shuffle(&mut opinions, &mut seeded(seed, LABELS));
     let mut permuted = dataset.clone();
-    permuted.ratings.iter_mut().zip(labels).for_each(|(rating, label)| rating.label = label);
+    for (rating, opinion) in permuted.ratings.iter_mut().zip(opinions) {
+        (rating.label, rating.half_stars) = opinion;
+    }
     permuted
 }
 

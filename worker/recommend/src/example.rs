@@ -41,7 +41,7 @@ pub(super) fn example(users: usize, movies: usize, each: usize, taste: Taste, se
                 Taste::Genre => Label::Neutral,
                 Taste::Chance => by_chance(random),
             };
-            ratings.push(Rating { user: number(user), movie: number(movie), label });
+            ratings.push(Rating { user: number(user), movie: number(movie), label, half_stars: None });
         }
     }
     let users = (0..users).map(|i| User { id: format!("u{i:04}"), ..User::default() }).collect();

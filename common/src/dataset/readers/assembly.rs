@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::csv_table::Table;
 use super::reject::{Kind, MOVIE_ID_RULE, Rejects, excerpt, is_movie_id, is_user_id};
-use crate::dataset::normal_form::{Label, Movie, Rating, User};
+use super::scale::Opinion;
+use crate::dataset::normal_form::{Movie, Rating, User};
 use crate::error::{Error, Result};
 
 /// A dataset under construction. Movies are added first, then users, then ratings.
@@ -121,14 +122,14 @@ impl Assembly {
         Ok(())
     }
 
-    /// Adds a rating by a user from [`Assembly::user`], unless the movie is unknown or `label` is
+    /// Adds a rating by a user from [`Assembly::user`], unless the movie is unknown or `opinion` is
     /// an error.
-    pub fn rating(&mut self, file: &str, line: u64, user: u32, movie: &str, label: Result<Label, String>) {
+    pub fn rating(&mut self, file: &str, line: u64, user: u32, movie: &str, opinion: Result<Opinion, String>) {
         let subject = |assembly: &Assembly, movie: &str| {
             let movie = if is_movie_id(movie) { movie.to_owned() } else { excerpt(movie) };
             format!("user {}, movie {movie}", assembly.users[user as usize].id)
         };
-        match (self.movie_index.get(movie), label) {
+        match (self.movie_index.get(movie), opinion) {
             (_, Err(reason)) => self.rejects.add(Kind::Value, file, Some(line), subject(self, movie), reason),
             (None, _) => self.rejects.add(
                 Kind::UnknownMovie,
@@ -137,9 +138,9 @@ impl Assembly {
                 subject(self, movie),
                 "a rating of a movie that is not in the catalogue",
             ),
-            (Some(&movie), Ok(label)) => {
+            (Some(&movie), Ok(Opinion { label, half_stars })) => {
                 // The line is only used in a message: it may saturate.
-                self.ratings.push((Rating { user, movie, label }, u32::try_from(line).unwrap_or(u32::MAX)));
+                self.ratings.push((Rating { user, movie, label, half_stars }, u32::try_from(line).unwrap_or(u32::MAX)));
             }
         }
     }

@@ -14,10 +14,9 @@ use super::assembly::Assembly;
 use super::files::Files;
 use super::json_lines::{Line, Lines, MAX_LINE};
 use super::reject::{Kind, excerpt};
-use super::scale::Scale;
+use super::scale::{Opinion, Scale};
 use super::settings::ReadSettings;
 use super::{movies, users};
-use crate::dataset::normal_form::Label;
 use crate::error::Result;
 
 /// The file with the feedback.
@@ -68,7 +67,7 @@ impl Viewer {
         self,
         line: u64,
         assembly: &mut Assembly,
-        label: &dyn Fn(&Value) -> Result<Label, String>,
+        label: &dyn Fn(&Value) -> Result<Opinion, String>,
     ) -> Result<()> {
         let Some(id) = plain_text(&self.id) else {
             let subject = format!("user {}", excerpt(&self.id.to_string()));
@@ -102,7 +101,7 @@ fn plain_text(value: &Value) -> Option<String> {
 }
 
 /// Reads the label in `["1"]`, `[1]`, `"1"` or `1`; the error is a reason.
-fn label(value: &Value, scale: Scale, settings: &ReadSettings) -> Result<Label, String> {
+fn label(value: &Value, scale: Scale, settings: &ReadSettings) -> Result<Opinion, String> {
     let inner = match value {
         Value::Array(list) => match list.as_slice() {
             [one] => one,
@@ -114,7 +113,7 @@ fn label(value: &Value, scale: Scale, settings: &ReadSettings) -> Result<Label, 
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    scale.label(&text, false, &settings.thresholds())
+    scale.opinion(&text, false, &settings.thresholds())
 }
 
 /// The entries of `rated` in file order. A map would silently drop the first of two ratings of a

@@ -115,9 +115,9 @@ fn ratings(
     let mut table = Table::open(file, files.open(file)?, format)?;
     while let Some(row) = table.next(&mut to.rejects)? {
         let [user, movie, stars] = [0, 1, 2].map(|column| row.cell(Some(column)));
-        let label = scale.label(stars, false, &settings.thresholds());
+        let opinion = scale.opinion(stars, false, &settings.thresholds());
         if let Some(user) = to.user(file, row.line, user)? {
-            to.rating(file, row.line, user, movie, label);
+            to.rating(file, row.line, user, movie, opinion);
         }
     }
     Ok(format!("{file} read as {}", scale.describe(&settings.thresholds())))

@@ -56,9 +56,9 @@ pub(super) fn read(files: &dyn Files, layout: Layout, settings: &ReadSettings, t
     to.note_unread(RATINGS, &table, &[user, movie, value]);
     while let Some(row) = table.next(&mut to.rejects)? {
         let [user, movie, value] = [user, movie, value].map(|column| row.cell(Some(column)));
-        let label = decided.scale.label(value, decided.decimal_comma, &settings.thresholds());
+        let opinion = decided.scale.opinion(value, decided.decimal_comma, &settings.thresholds());
         if let Some(user) = to.user(RATINGS, row.line, whole(user))? {
-            to.rating(RATINGS, row.line, user, whole(movie), label);
+            to.rating(RATINGS, row.line, user, whole(movie), opinion);
         }
     }
     Ok(format!("column {column} of {RATINGS} read as {}", decided.scale.describe(&settings.thresholds())))

@@ -52,12 +52,38 @@ impl Thresholds {
     }
 }
 
+/// What a value in a file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Opinion {
+    /// Its class.
+    pub label: Label,
+    /// Half stars, from 0 to 10; `None` on a scale of labels.
+    pub half_stars: Option<u8>,
+}
+
 impl Scale {
+    /// Returns the label and the half stars of a value in a file.
+    ///
+    /// # Errors
+    /// As [`Scale::label`].
+    pub(super) fn opinion(
+        self,
+        text: &str,
+        decimal_comma: bool,
+        thresholds: &Thresholds,
+    ) -> Result<Opinion, String> {
+        let label = self.label(text, decimal_comma, thresholds)?;
+        let value = number(text, decimal_comma).filter(|_| !matches!(self, Scale::Labels | Scale::Binary));
+        let (base, star) = self.stars();
+        let half_stars = value.map(|value| (2.0 * (value - base) / star).round().clamp(0.0, 10.0) as u8);
+        Ok(Opinion { label, half_stars })
+    }
+
     /// Returns the label of a value in a file. With `decimal_comma`, `4,5` is a number.
     ///
     /// # Errors
     /// A reason if the value is not on the scale.
-    pub(super) fn label(self, text: &str, decimal_comma: bool, thresholds: &Thresholds) -> Result<Label, String> {
+    fn label(self, text: &str, decimal_comma: bool, thresholds: &Thresholds) -> Result<Label, String> {
         if self == Scale::Labels {
             let by_number = || match number(text, decimal_comma)? {
                 -1.0 => Some(Label::Dislike),
@@ -204,6 +230,21 @@ mod tests {
             for (value, class) in classes {
                 assert_eq!(label(scale, value), class, "{value} of {scale}");
             }
+        }
+        let half_stars = |scale: &str, value: &str| {
+            let thresholds = Thresholds { dislike_at_most: 2.0, like_at_least: 4.0 };
+            scale.parse::<Scale>().expect("a scale").opinion(value, true, &thresholds).expect("on the scale").half_stars
+        };
+        for (scale, value, expected) in [
+            ("stars", "3,5", Some(7)),
+            ("stars", "0.5", Some(1)),
+            ("1-10", "7", Some(7)),
+            ("0-100", "41", Some(4)),
+            ("-10-10", "10", Some(10)),
+            ("labels", "1", None),
+            ("binary", "like", None),
+        ] {
+            assert_eq!(half_stars(scale, value), expected, "{value} of {scale}");
         }
         for wrong in ["", "10", "10-1", "five", "1-", "-", "1-inf", "é-1"] {
             assert!(wrong.parse::<Scale>().is_err(), "{wrong}");

@@ -40,7 +40,7 @@ fn a_new_user_is_predicted_from_a_few_ratings_also_for_an_unrated_movie() {
     let only = |these: &[u32], not: &[u32]| these.iter().copied().filter(|m| !not.contains(m)).collect::<Vec<_>>();
     let (liked, disliked) = (only(&comedies, &actions), only(&actions, &comedies));
     for (movies, label) in [(&liked[..4], Label::Like), (&disliked[..4], Label::Dislike)] {
-        movies.iter().for_each(|&movie| dataset.ratings.push(Rating { user, movie, label }));
+        movies.iter().for_each(|&movie| dataset.ratings.push(Rating { user, movie, label, half_stars: None }));
     }
     dataset.ratings.sort_unstable();
     let movie = dataset.movies.len() as u32;

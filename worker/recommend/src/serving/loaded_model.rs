@@ -109,7 +109,7 @@ fn extended(dataset: &Dataset, input: &SessionInput) -> Result<(Dataset, u32), R
             return fail(format!("movie {movie} does not exist"));
         }
         now.ratings.retain(|rating| (rating.user, rating.movie) != (user, movie));
-        now.ratings.push(Rating { user, movie, label });
+        now.ratings.push(Rating { user, movie, label, half_stars: None });
     }
     now.ratings.sort_unstable();
     Ok((now, user))

@@ -14,6 +14,7 @@
 //! that a draw of the other side needs (Rendle 2013, "Scaling factorization machines to relational
 //! data"), so a sweep costs time in proportion to the ratings.
 
+mod levels;
 mod normal;
 mod side;
 mod thresholds;
@@ -25,6 +26,8 @@ use jhalak_nn::Random;
 use normal::{cumulative, quantile};
 use side::{Dimension, Features};
 use thresholds::Thresholds;
+
+pub use levels::Levels;
 
 /// Draws that are kept for predictions.
 const KEPT: usize = 32;
@@ -63,24 +66,16 @@ pub struct Prediction {
 }
 
 impl FactorisationMachine {
-    /// Fits on `pairs`. `classes` has the class of each level, ascending; a pair's level is an index
-    /// into it. Levels that do not occur are dropped.
+    /// Fits on `pairs`, whose levels are given in their order.
     pub fn fit(
         pairs: &[LabelledPair],
-        classes: &[usize],
+        levels: &Levels,
         side_info: &SideInfo<'_>,
         settings: &FactorisationSettings,
         random: &mut Random,
     ) -> Self {
-        let mut counts = vec![0.0; classes.len()];
-        pairs.iter().for_each(|pair| counts[usize::from(pair.level)] += 1.0);
-        let occurring: Vec<usize> = (0..classes.len()).filter(|&level| counts[level] > 0.0).collect();
-        let mut dense_level = vec![0_u8; classes.len()];
-        occurring.iter().zip(0..).for_each(|(&level, i)| dense_level[level] = i);
-        let levels: Vec<u8> = pairs.iter().map(|pair| dense_level[usize::from(pair.level)]).collect();
-        let counts: Vec<f64> = occurring.iter().map(|&level| counts[level]).collect();
-        let classes = occurring.iter().map(|&level| classes[level]).collect();
-
+        let mut counts = vec![0.0; levels.classes.len()];
+        levels.of.iter().for_each(|&level| counts[usize::from(level)] += 1.0);
         let (user_features, movie_features) = features(pairs, side_info);
         let dimensions = |features: &Features, random: &mut Random| -> Vec<Dimension> {
             let spread = |k: usize| if k == 0 { 0.0 } else { START };
@@ -88,7 +83,7 @@ impl FactorisationMachine {
         };
         let mut users = dimensions(&user_features, random);
         let mut movies = dimensions(&movie_features, random);
-        let mut model = Self { width: settings.factors + 1, classes, draws: Vec::new() };
+        let mut model = Self { width: settings.factors + 1, classes: levels.classes.clone(), draws: Vec::new() };
         let mut thresholds = Thresholds::of_counts(&counts);
         let mut scores = vec![0.0; pairs.len()];
         let mut residuals = vec![0.0; pairs.len()];
@@ -98,8 +93,8 @@ impl FactorisationMachine {
         let of_movie: Vec<u32> = pairs.iter().map(|pair| pair.movie).collect();
         let mut room = Room::default();
         for sweep in 0..sweeps {
-            thresholds.step(&scores, &levels);
-            draw_latent(&thresholds, &scores, &levels, &mut residuals, random);
+            thresholds.step(&scores, &levels.of);
+            draw_latent(&thresholds, &scores, &levels.of, &mut residuals, random);
             let before = residuals.clone();
             for k in 0..=settings.factors {
                 let other = if k == 0 { &ones } else { &movies[k].sums };
@@ -240,11 +235,13 @@ mod tests {
     use jhalak_nn::seeded;
 
     const SETTINGS: FactorisationSettings = FactorisationSettings { factors: 2, sweeps: 60 };
+    /// The class of each level.
+    const CLASS: [usize; 5] = [0, 0, 1, 2, 2];
     const PLAIN: SideInfo<'_> =
         SideInfo { users: 60, movies: 40, content: &[], content_dim: 0, attributes: &[], attribute_dim: 0 };
 
     /// Five levels by a planted taste: users and movies are of two kinds, and like their own.
-    fn pairs() -> (Vec<LabelledPair>, Vec<LabelledPair>) {
+    fn pairs() -> (Vec<(LabelledPair, u8)>, Vec<(LabelledPair, u8)>) {
         let random = &mut seeded(1, 0);
         let (mut train, mut test) = (Vec::new(), Vec::new());
         for user in 0..PLAIN.users as u32 {
@@ -252,49 +249,55 @@ mod tests {
                 let own = if user % 2 == movie % 2 { 1.2 } else { -1.2 };
                 let latent = own + f64::from(random.normal());
                 let level = [-1.5, -0.5, 0.5, 1.5].iter().filter(|t| **t < latent).count() as u8;
-                let pair = LabelledPair { user, movie, label: [0, 0, 1, 2, 2][usize::from(level)], level };
+                let pair = (LabelledPair { user, movie, label: CLASS[usize::from(level)] as u8 }, level);
                 if random.below(3) == 0 { test.push(pair) } else { train.push(pair) }
             }
         }
         (train, test)
     }
 
+    fn fit(train: &[(LabelledPair, u8)], info: &SideInfo<'_>, seed: u64) -> FactorisationMachine {
+        let (pairs, of): (Vec<_>, Vec<_>) = train.iter().copied().unzip();
+        let levels = Levels { of, classes: CLASS.to_vec() };
+        FactorisationMachine::fit(&pairs, &levels, info, &SETTINGS, &mut seeded(seed, 0))
+    }
+
     #[test]
     fn a_taste_that_only_factors_can_express_is_learned() {
         let (train, test) = pairs();
-        let fit = |seed| FactorisationMachine::fit(&train, &[0, 0, 1, 2, 2], &PLAIN, &SETTINGS, &mut seeded(seed, 0));
-        let model = fit(1);
-        let likely = |pair: &&LabelledPair| {
+        let model = fit(&train, &PLAIN, 1);
+        let likely = |(pair, _): &&(LabelledPair, u8)| {
             let p = model.predict(pair.user as usize, pair.movie as usize).probabilities;
             assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-9);
             (p[2] > p[0]) == (pair.user % 2 == pair.movie % 2)
         };
         let right = test.iter().filter(likely).count();
         assert!(right * 100 > test.len() * 97, "{right} of {}", test.len());
-        let again = fit(1);
+        let again = fit(&train, &PLAIN, 1);
         assert_eq!(model.predict(0, 0), again.predict(0, 0), "the same seed gives the same numbers");
-        assert_ne!(model.predict(0, 0), fit(2).predict(0, 0));
+        assert_ne!(model.predict(0, 0), fit(&train, &PLAIN, 2).predict(0, 0));
     }
 
     #[test]
     fn side_information_describes_users_and_movies_without_pairs() {
         let (mut train, _) = pairs();
-        train.retain(|pair| pair.user > 1 && pair.movie > 1);
+        train.retain(|(pair, _)| pair.user > 1 && pair.movie > 1);
         let kind = |n: usize| (0..n).map(|i| if i % 2 == 0 { 1.0 } else { -1.0 }).collect::<Vec<f64>>();
         let (content, attributes) = (kind(PLAIN.movies), kind(PLAIN.users));
         let info = SideInfo { content: &content, content_dim: 1, attributes: &attributes, attribute_dim: 1, ..PLAIN };
-        let model = FactorisationMachine::fit(&train, &[0, 0, 1, 2, 2], &info, &SETTINGS, &mut seeded(1, 0));
+        let model = fit(&train, &info, 1);
         let like = |user, movie| model.predict(user, movie).probabilities[2];
         assert!(like(0, 0) > 0.5 && like(0, 1) < 0.3 && like(1, 1) > 0.5, "{} {}", like(0, 0), like(0, 1));
     }
 
     #[test]
-    fn levels_that_do_not_occur_are_dropped() {
-        let (mut train, _) = pairs();
-        train.retain(|pair| pair.level == 3);
-        let model = FactorisationMachine::fit(&train, &[0, 0, 1, 2, 2], &PLAIN, &SETTINGS, &mut seeded(1, 0));
-        assert_eq!(model.predict(0, 0).probabilities, [0.0, 0.0, 1.0]);
-        let none = FactorisationMachine::fit(&[], &[0, 1, 2], &PLAIN, &SETTINGS, &mut seeded(1, 0));
-        assert!(none.predict(0, 0).probabilities.iter().all(|p| p.is_finite()));
+    fn one_level_and_no_pairs_give_probabilities() {
+        let (train, _) = pairs();
+        let pairs: Vec<_> = train.iter().map(|(pair, _)| *pair).collect();
+        let fit = |pairs: &[LabelledPair], levels: Levels| {
+            FactorisationMachine::fit(pairs, &levels, &PLAIN, &SETTINGS, &mut seeded(1, 0)).predict(0, 0).probabilities
+        };
+        assert_eq!(fit(&pairs, Levels { of: vec![0; pairs.len()], classes: vec![2] }), [0.0, 0.0, 1.0]);
+        assert!(fit(&[], Levels { of: vec![], classes: vec![] }).iter().all(|p| p.is_finite()));
     }
 }

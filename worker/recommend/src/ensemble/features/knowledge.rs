@@ -4,7 +4,7 @@ use super::people::People;
 use super::shared_viewers::SharedViewers;
 use super::user_attributes::{UserAttributes, UserEncoder};
 use crate::CLASSES;
-use crate::ensemble::factorisation::FactorisationMachine;
+use crate::ensemble::factorisation::{FactorisationMachine, Levels};
 use crate::ensemble::linear::mixed_logit::{LabelledPair, MixedLogit, SideInfo};
 use crate::ensemble::settings::{Part, Settings};
 use crate::features::movie_content::{MovieContent, MovieEncoder, SIMILARITIES};
@@ -15,8 +15,6 @@ use jhalak_nn::seeded;
 const LEANING: f64 = 2.0;
 /// Streams of the seed.
 const FACTORS: u64 = 11;
-/// The class of each level.
-const LEVELS: [usize; CLASSES] = [0, 1, 2];
 
 /// What all views share: users and movies as numbers, with vocabularies, scales and reductions
 /// learned from the users and movies of the training pairs. Reads no label.
@@ -159,7 +157,8 @@ impl Knowledge {
         let wanted = settings.has(Part::FactorisationMachine) || settings.has(Part::FactorisationAlone);
         let machine = wanted.then(|| {
             let random = &mut seeded(seed, FACTORS + 3);
-            FactorisationMachine::fit(&pairs, &LEVELS, &full, &settings.factorisation, random)
+            let levels = Levels::of(known.iter().map(|&pair| dataset.ratings[pair as usize]));
+            FactorisationMachine::fit(&pairs, &levels, &full, &settings.factorisation, random)
         });
 
         let mut genre_sums = vec![0.0; users * CLASSES * genres];
@@ -218,7 +217,7 @@ impl Knowledge {
 /// Returns the pair at this index of the ratings.
 pub fn labelled_pair(dataset: &Dataset, pair: u32) -> LabelledPair {
     let rating = dataset.ratings[pair as usize];
-    LabelledPair { user: rating.user, movie: rating.movie, label: rating.label as u8, level: rating.label as u8 }
+    LabelledPair { user: rating.user, movie: rating.movie, label: rating.label as u8 }
 }
 
 /// Averages the bias model's movie terms over the other movies, weighted by squared similarity.

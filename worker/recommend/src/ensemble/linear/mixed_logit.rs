@@ -35,8 +35,6 @@ pub struct LabelledPair {
     pub movie: u32,
     /// Index of the class.
     pub label: u8,
-    /// Index of the level of the rating: a class has one or more.
-    pub level: u8,
 }
 
 /// Side information on users and movies, row-major; a width of 0 leaves the terms out.
@@ -373,7 +371,7 @@ mod tests {
             attribute_dim: 3,
         };
         let pairs: Vec<LabelledPair> =
-            (0..14).map(|i| LabelledPair { user: i / 4, movie: i % 5, label: (i * i % 3) as u8, level: 0 }).collect();
+            (0..14).map(|i| LabelledPair { user: i / 4, movie: i % 5, label: (i * i % 3) as u8 }).collect();
         let layout = Layout::new(&side_info, 2, &PENALTIES);
         let mut p = numbers(layout.len, random);
         let mut gradient = vec![0.0; layout.len];
@@ -403,7 +401,7 @@ mod tests {
         for user in 0..3 {
             for movie in 0..5 {
                 let liked = (content[movie as usize] > 0.0) == (user == 0);
-                pairs.push(LabelledPair { user, movie, label: if liked { 2 } else { 0 }, level: 0 });
+                pairs.push(LabelledPair { user, movie, label: if liked { 2 } else { 0 } });
             }
         }
         let model = MixedLogit::fit(&pairs, &side_info, 0, &PENALTIES, [1.0; 3], &mut seeded(1, 0));
