@@ -21,6 +21,25 @@ pub enum Modality {
     Metadata,
 }
 
+/// A column of the catalogue that the ensemble reads only on request: a shortcut to the crowd's
+/// verdict, or to the source of a movie's record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ContentColumn {
+    /// The public's rating of the movie.
+    Rating,
+    /// The digits of the movie's id.
+    IdNumber,
+    /// The length of the release date's text, which differs between sources.
+    ReleaseDateLength,
+}
+
+impl ContentColumn {
+    /// Every column.
+    pub const ALL: [ContentColumn; 3] =
+        [ContentColumn::Rating, ContentColumn::IdNumber, ContentColumn::ReleaseDateLength];
+}
+
 /// Identifies one of the video embeddings of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

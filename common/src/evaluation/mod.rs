@@ -19,7 +19,7 @@ mod spec;
 mod training;
 
 pub use calibration::Calibration;
-pub use features::{EmbeddingSource, GlSettings, Modality, Pictures, UserEmbedding};
+pub use features::{ContentColumn, EmbeddingSource, GlSettings, Modality, Pictures, UserEmbedding};
 pub use fit::FitSpec;
 pub use model::Model;
 pub use name::display_name;

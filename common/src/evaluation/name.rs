@@ -98,9 +98,11 @@ impl CellSpec {
             Control::None => "",
             Control::PermutedLabels => ", labels permuted",
             Control::RandomEmbeddings => ", random embeddings",
+            Control::ShuffledEmbeddings => ", shuffled embeddings",
         };
         if !self.model.is_network() {
-            return format!("{start}{}{end}", self.model.name());
+            let trailers = if self.reads_trailers() { format!(" with {}", self.modality) } else { String::new() };
+            return format!("{start}{}{trailers}{end}", self.model.name());
         }
         let user = self.user_embedding.name();
         let pictures =

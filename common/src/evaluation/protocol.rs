@@ -31,8 +31,11 @@ pub enum Control {
     None,
     /// Labels are shuffled over all pairs before any other step.
     PermutedLabels,
-    /// Every embedding is replaced by standard normal numbers. Networks only.
+    /// Every embedding is replaced by standard normal numbers. Networks, and the ensemble where it
+    /// reads trailers.
     RandomEmbeddings,
+    /// The embeddings are shuffled over the movies that have one. For the same models.
+    ShuffledEmbeddings,
 }
 
 /// How pairs are split and which pairs the features are computed from.

@@ -1,7 +1,7 @@
 //! The specification of one cell of the evaluation grid. It is part of the messages and results of
 //! jobs.
 
-use super::features::{EmbeddingSource, GlSettings, Modality, Pictures, UserEmbedding};
+use super::features::{ContentColumn, EmbeddingSource, GlSettings, Modality, Pictures, UserEmbedding};
 use super::model::Model;
 use super::protocol::{Control, Edition, Errata, Protocol, Split};
 use super::training::{Balance, TrainingSettings};
@@ -64,6 +64,9 @@ pub struct CellSpec {
     /// ([`super::PartResult`]).
     #[serde(default, skip_serializing_if = "is_default")]
     pub ablation: bool,
+    /// Shortcuts of the catalogue that the ensemble reads as content.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub content_columns: Vec<ContentColumn>,
     /// Hash of the given folds, if the folds are not drawn.
     #[serde(default, skip_serializing_if = "is_default")]
     pub given_folds: Option<Hash>,
@@ -76,6 +79,13 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl CellSpec {
+    /// Whether the ensemble reads the trailers' embeddings as content: in the modalities of
+    /// trailers.
+    #[must_use]
+    pub fn reads_trailers(&self) -> bool {
+        self.model == Model::Ensemble && !self.modality.tables().is_empty()
+    }
+
     /// Creates a cell as published, with the notebooks' settings.
     #[must_use]
     pub fn published(modality: Modality, model: Model, user_embedding: UserEmbedding, gl: bool) -> Self {
@@ -96,6 +106,7 @@ impl CellSpec {
             edition: Edition::Notebook,
             control: Control::None,
             ablation: false,
+            content_columns: Vec::new(),
             given_folds: None,
         }
     }
@@ -165,8 +176,15 @@ impl CellSpec {
         if matches!(self.model, Model::Classifier { heads: 0 }) {
             return fail("model.heads", "must be at least 1");
         }
-        if self.control == Control::RandomEmbeddings && !self.model.is_network() {
-            return fail("control", "only the classifier and the ANN read embeddings: use `permuted_labels`");
+        let of_embeddings = matches!(self.control, Control::RandomEmbeddings | Control::ShuffledEmbeddings);
+        if of_embeddings && !self.model.is_network() && !self.reads_trailers() {
+            return fail(
+                "control",
+                "only the classifier, the ANN and, with a modality of trailers, the ensemble read embeddings: use `permuted_labels`",
+            );
+        }
+        if !self.content_columns.is_empty() && self.model != Model::Ensemble {
+            return fail("content_columns", "only the stacked ensemble has them: leave it out");
         }
         if self.model == Model::Ensemble && matches!(self.protocol, Protocol::Paper { .. }) {
             return fail("model", "the stacked ensemble has no leaks: evaluate it under the strict protocol");

@@ -5,6 +5,7 @@ use crate::ensemble::class_weights::weighted;
 use crate::ensemble::linear_baselines::{self, Baseline};
 use crate::ensemble::{self, ColdStart, Settings};
 use crate::features::metadata;
+use crate::features::principal_components::Track;
 use crate::networks::fold::NetworkFold;
 use crate::split::{FoldPairs, fold_pairs, fold_seed};
 use crate::{CLASSES, RecommendError};
@@ -84,7 +85,7 @@ fn run(
             permuted = permuted_labels(dataset, spec.seed);
             &permuted
         }
-        Control::None | Control::RandomEmbeddings => dataset,
+        Control::None | Control::RandomEmbeddings | Control::ShuffledEmbeddings => dataset,
     };
     let drawn = fold_pairs(dataset, spec, fold, given)?;
     let mut tables = match spec.modality {
@@ -97,7 +98,12 @@ fn run(
     if spec.control == Control::RandomEmbeddings {
         tables.iter_mut().enumerate().for_each(|(i, table)| randomise(table, spec.seed, i as u64));
     }
-    let (pairs, left_out_pairs) = with_embeddings(dataset, &tables, &drawn);
+    if spec.control == Control::ShuffledEmbeddings {
+        tables.iter_mut().enumerate().for_each(|(i, table)| shuffle_rows(table, spec.seed, i as u64));
+    }
+    // The ensemble reads a movie without an embedding as one whose trailer is unknown.
+    let needed = if spec.model == Model::Ensemble { &[] } else { tables.as_slice() };
+    let (pairs, left_out_pairs) = with_embeddings(dataset, needed, &drawn);
     let cell_fold = CellFold { dataset, spec, fold, pairs: &pairs, stop };
     let output = match spec.model {
         Model::Majority => cell_fold.majority(CountBy::All),
@@ -106,7 +112,7 @@ fn run(
         Model::Bias => cell_fold.linear_baseline(Baseline::Bias)?,
         Model::BiasClassWeighted => cell_fold.linear_baseline(Baseline::BiasClassWeighted)?,
         Model::MatrixFactorisation => cell_fold.linear_baseline(Baseline::MatrixFactorisation)?,
-        Model::Ensemble => cell_fold.ensemble()?,
+        Model::Ensemble => cell_fold.ensemble(&tables)?,
         Model::Classifier { .. } | Model::Ann => {
             let training = NetworkFold { dataset, spec, fold, stop, resume };
             let tables = training.embed(tables, &pairs)?;
@@ -187,11 +193,19 @@ impl CellFold<'_> {
         Ok(ModelOutput { train_pairs: train.len(), probabilities, class_weights, ..ModelOutput::default() })
     }
 
-    fn ensemble(&self) -> Result<ModelOutput, RecommendError> {
+    /// `tables` are those of the modality's tracks, video before audio; empty for other modalities.
+    fn ensemble(&self, tables: &[EmbeddingTable]) -> Result<ModelOutput, RecommendError> {
         let &Self { dataset, spec, fold, stop, .. } = self;
         let train = self.train();
-        let settings = Settings::new(self.cold_start());
-        let fitted = ensemble::fit(dataset, &train, &settings, fold_seed(spec, fold), stop)?;
+        let settings = Settings { content_columns: spec.content_columns.clone(), ..Settings::new(self.cold_start()) };
+        let tracks: &[Track] = match spec.modality {
+            Modality::Video => &[Track::Video],
+            Modality::Audio => &[Track::Audio],
+            Modality::AudioVideo => &[Track::Video, Track::Audio],
+            Modality::Genre | Modality::Metadata => &[],
+        };
+        let trailers: Vec<_> = tracks.iter().copied().zip(tables).collect();
+        let fitted = ensemble::fit(dataset, &train, &trailers, &settings, fold_seed(spec, fold), stop)?;
         let test = self.test();
         let probabilities = fitted.predict(&test)?;
         let mut parts = Vec::new();
@@ -235,6 +249,13 @@ fn permuted_labels(dataset: &Dataset, seed: u64) -> Dataset {
 fn randomise(table: &mut EmbeddingTable, seed: u64, index: u64) {
     let random = &mut seeded(seed, NOISE + index);
     table.rows.iter_mut().flatten().flatten().for_each(|x| *x = random.normal());
+}
+
+/// Deals the rows anew to the movies that have one.
+fn shuffle_rows(table: &mut EmbeddingTable, seed: u64, index: u64) {
+    let mut rows: Vec<_> = table.rows.iter().flatten().cloned().collect();
+    shuffle(&mut rows, &mut seeded(seed, NOISE + index));
+    table.rows.iter_mut().flatten().zip(rows).for_each(|(to, row)| *to = row);
 }
 
 /// The predictions of a model for the test pairs.

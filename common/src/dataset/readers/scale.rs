@@ -66,12 +66,7 @@ impl Scale {
     ///
     /// # Errors
     /// As [`Scale::label`].
-    pub(super) fn opinion(
-        self,
-        text: &str,
-        decimal_comma: bool,
-        thresholds: &Thresholds,
-    ) -> Result<Opinion, String> {
+    pub(super) fn opinion(self, text: &str, decimal_comma: bool, thresholds: &Thresholds) -> Result<Opinion, String> {
         let label = self.label(text, decimal_comma, thresholds)?;
         let value = number(text, decimal_comma).filter(|_| !matches!(self, Scale::Labels | Scale::Binary));
         let (base, star) = self.stars();

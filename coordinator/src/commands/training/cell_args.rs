@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use jhalak_common::dataset::{Dataset, FoldsBy, GivenFolds};
-use jhalak_common::evaluation::{CellSpec, Control, Errata, Modality, Model, Protocol, Split};
+use jhalak_common::evaluation::{CellSpec, ContentColumn, Control, Errata, Modality, Model, Protocol, Split};
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, hash};
 use jhalak_worker::recommend::split::leave_known;
@@ -20,7 +20,7 @@ pub struct CellArgs {
     /// Model to evaluate
     #[arg(long, value_parser = models(), default_value = "classifier", help_heading = "Model")]
     pub model: Model,
-    /// Movie features; the ensemble and the baselines ignore them
+    /// Movie features; the baselines ignore them, and the ensemble reads those of trailers as content
     #[arg(long, value_parser = modalities(), default_value = "genre", help_heading = "Model")]
     pub modality: Modality,
     #[command(flatten)]
@@ -62,6 +62,32 @@ pub struct CellArgs {
     /// Also evaluate without each group of features (--model ensemble)
     #[arg(long, help_heading = "Evaluation")]
     pub ablation: bool,
+    /// Columns of the catalogue that the ensemble also reads, separated by commas
+    ///
+    /// They hint at the crowd's verdict or at the source of a record, so they are left out by default.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "COLUMN", help_heading = "Model")]
+    pub content_columns: Vec<ContentColumnArg>,
+}
+
+/// See [`ContentColumn`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ContentColumnArg {
+    /// The public's rating of the movie
+    Rating,
+    /// The digits of the movie's id
+    IdNumber,
+    /// The length of the release date's text
+    ReleaseDateLength,
+}
+
+impl ContentColumnArg {
+    fn column(self) -> ContentColumn {
+        match self {
+            Self::Rating => ContentColumn::Rating,
+            Self::IdNumber => ContentColumn::IdNumber,
+            Self::ReleaseDateLength => ContentColumn::ReleaseDateLength,
+        }
+    }
 }
 
 /// The number of folds, or the location of given folds.
@@ -113,8 +139,10 @@ pub enum SplitArg {
 pub enum ControlArg {
     /// Shuffle labels over all pairs
     PermutedLabels,
-    /// Replace every embedding by standard normal numbers (classifier and ann)
+    /// Replace every embedding by standard normal numbers
     RandomEmbeddings,
+    /// Shuffle the embeddings over the movies
+    ShuffledEmbeddings,
 }
 
 /// See [`Errata`].
@@ -174,8 +202,12 @@ impl CellArgs {
             None => Control::None,
             Some(ControlArg::PermutedLabels) => Control::PermutedLabels,
             Some(ControlArg::RandomEmbeddings) => Control::RandomEmbeddings,
+            Some(ControlArg::ShuffledEmbeddings) => Control::ShuffledEmbeddings,
         };
         spec.ablation = self.ablation;
+        spec.content_columns = self.content_columns.iter().map(|column| column.column()).collect();
+        spec.content_columns.sort_unstable();
+        spec.content_columns.dedup();
         spec.seed = self.seed.unwrap_or(settings.evaluate.seed);
         spec.folds = match self.folds {
             Some(FoldsArg::Count(folds)) => folds,

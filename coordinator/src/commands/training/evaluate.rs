@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::cell_args::CellArgs;
 use super::figures::{by_class, figure, figures};
+use super::given_embeddings::{self, GivenEmbeddings};
 use super::score;
 use crate::artifacts::embeddings;
 use crate::commands::args::DatasetArgs;
@@ -42,6 +43,12 @@ pub struct Evaluate {
     dataset: DatasetArgs,
     #[command(flatten)]
     cell: CellArgs,
+    /// Read the trailers' embeddings from a file instead of the store; repeatable
+    ///
+    /// FILE is Parquet or CSV with a column of movie ids, or NumPy (.npy) with the ids in NAME.ids.txt, one per line. For
+    /// --modality audio+video, give video=FILE and audio=FILE. The ensemble keeps the pairs of movies without a row.
+    #[arg(long, value_name = "[MODALITY=]FILE", help_heading = "Input", conflicts_with = "score")]
+    embeddings: Vec<String>,
     /// Report the class-weighted decision instead of the most probable class
     ///
     /// Chooses classes with the weights that give the highest macro F1 on inner folds. For ensemble, bias,
@@ -82,6 +89,9 @@ struct Answer {
     /// Folds that were given.
     #[serde(skip_serializing_if = "Option::is_none")]
     given_folds: Option<FoldsFacts>,
+    /// Embeddings that were given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    given_embeddings: Vec<GivenEmbeddings>,
     cell: CellSpec,
     dataset: DatasetFacts,
 }
@@ -137,7 +147,12 @@ impl Evaluate {
                 (Some(given.folds.into_iter().map(|fold| fold.test).collect::<Vec<_>>()), Some(facts))
             }
         };
-        let features = if spec.model.is_network() {
+        let mut given_embeddings = Vec::new();
+        let features = if !self.embeddings.is_empty() {
+            let features;
+            (features, given_embeddings) = given_embeddings::read(&self.embeddings, spec.modality, &dataset, &output)?;
+            features
+        } else if spec.model.is_network() || spec.reads_trailers() {
             let store = store::open(&settings.store, &settings.s3).await?;
             embeddings::read(store.as_ref(), &source, spec.modality, &settings).await?.features
         } else {
@@ -180,6 +195,7 @@ impl Evaluate {
             decision: if self.balanced { "balanced" } else { "plain" },
             balanced,
             given_folds: given_facts,
+            given_embeddings,
             cell: spec,
             dataset: facts,
         };

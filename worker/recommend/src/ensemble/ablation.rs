@@ -19,7 +19,7 @@ use std::sync::atomic::AtomicBool;
 const BOOSTING: u64 = 5 << 32;
 
 /// Feature groups, in the order of reports.
-pub const GROUPS: [(&str, &[Part]); 9] = [
+pub const GROUPS: [(&str, &[Part]); 11] = [
     ("user and movie rates and biases", &[Part::Rates, Part::Bias, Part::Factors]),
     ("GL-score and genre leaning", &[Part::Gl, Part::GenreLeaning]),
     ("content and people", &[Part::Content, Part::People]),
@@ -29,6 +29,8 @@ pub const GROUPS: [(&str, &[Part]); 9] = [
     ("what is known of the user", &[Part::Attributes]),
     ("factorisation machine", &[Part::FactorisationMachine]),
     ("likeness by shared viewers", &[Part::SharedViewers]),
+    ("trailer pictures", &[Part::Video]),
+    ("trailer sound", &[Part::Audio]),
 ];
 
 /// The group left out, and the probabilities without it.

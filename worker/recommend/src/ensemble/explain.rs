@@ -1,7 +1,6 @@
 //! Explains a prediction by genres and by the user's rated movies.
 
 use super::FittedEnsemble;
-use crate::features::movie_content::SIMILARITIES;
 use crate::{CLASSES, RecommendError};
 use jhalak_common::dataset::Label;
 use serde::{Deserialize, Serialize};
@@ -35,8 +34,8 @@ pub struct SimilarMovie {
     pub movie: u32,
     /// The user's rating of it.
     pub label: Label,
-    /// Similarity to the predicted movie, from 0 to 1: the mean over text, people, genres, years
-    /// and all.
+    /// Similarity to the predicted movie, from 0 to 1: the mean over text, people, genres, years,
+    /// all and the trailers, if they were read.
     #[serde(rename = "likeness")]
     pub similarity: f64,
 }
@@ -66,7 +65,11 @@ impl FittedEnsemble {
             .map(|(pair, _)| {
                 let similarity: f64 = self.catalogue.content.similarity(movie, pair.movie as usize).iter().sum();
                 let label = Label::ALL[usize::from(pair.label)];
-                SimilarMovie { movie: pair.movie, label, similarity: similarity / SIMILARITIES.len() as f64 }
+                SimilarMovie {
+                    movie: pair.movie,
+                    label,
+                    similarity: similarity / self.catalogue.content.kinds.len() as f64,
+                }
             })
             .collect();
         similar.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));

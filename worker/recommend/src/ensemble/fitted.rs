@@ -7,6 +7,8 @@ use super::linear::softmax;
 use super::members::Members;
 use super::rows::{RowBuilder, Rows, sorted_pairs};
 use super::settings::{Part, Settings};
+use crate::features::embedding::EmbeddingTable;
+use crate::features::principal_components::{Components, Track};
 use crate::{CLASSES, RecommendError};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::metrics::{Confusion, Scores, predicted_class, scores};
@@ -49,7 +51,7 @@ pub(super) struct Learned {
 }
 
 /// Fits the ensemble on the pairs `train` (indexes into the dataset's ratings). Reads no other
-/// label.
+/// label. `trailers` are embeddings of the movies' trailers; movies without one keep their pairs.
 ///
 /// # Errors
 /// [`RecommendError`]: settings that cannot be used, indexes without a rating, too few pairs to
@@ -57,13 +59,17 @@ pub(super) struct Learned {
 pub fn fit(
     dataset: &Dataset,
     train: &[u32],
+    trailers: &[(Track, &EmbeddingTable)],
     settings: &Settings,
     seed: u64,
     stop: &AtomicBool,
 ) -> Result<FittedEnsemble, RecommendError> {
     settings.check()?;
     let train = sorted_pairs(dataset, train)?;
-    let catalogue = Catalogue::new(dataset, &train, settings, seed);
+    let mut movies = vec![false; dataset.movies.len()];
+    train.iter().for_each(|&pair| movies[dataset.ratings[pair as usize].movie as usize] = true);
+    let trailers = trailers.iter().map(|&(track, table)| Components::learn(track, table, &movies, seed)).collect();
+    let catalogue = Catalogue::new(dataset, &train, trailers, settings, seed);
     let builder = RowBuilder { dataset, catalogue: &catalogue, settings, seed, stop };
     let trials = builder.trials(&train)?;
     if trials.is_empty() {

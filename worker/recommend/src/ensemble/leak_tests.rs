@@ -73,7 +73,7 @@ fn labels_of_test_pairs_change_nothing() {
         let mut changed = dataset.clone();
         test.iter()
             .for_each(|&pair| changed.ratings[pair as usize].label = other(dataset.ratings[pair as usize].label));
-        let fitted = |dataset: &Dataset| fit(dataset, &train, &quick(cold_start), 1, &GO).expect("it fits");
+        let fitted = |dataset: &Dataset| fit(dataset, &train, &[], &quick(cold_start), 1, &GO).expect("it fits");
         let (a, b) = (fitted(&dataset), fitted(&changed));
         let pairs = user_movie(&dataset, &test);
         assert_eq!(a.predict(&pairs).expect("known"), b.predict(&pairs).expect("known"), "{cold_start:?}");
@@ -91,7 +91,7 @@ fn leaks(dataset: &Dataset, views: &[OutOfFoldView], settings: &Settings) -> boo
         let label = &mut changed.ratings[pair as usize].label;
         *label = other(*label);
         let row = |dataset: &Dataset| {
-            let catalogue = Catalogue::new(dataset, &train, settings, 1);
+            let catalogue = Catalogue::new(dataset, &train, Vec::new(), settings, 1);
             let builder = RowBuilder { dataset, catalogue: &catalogue, settings, seed: 1, stop: &GO };
             let rows = builder.rows(&view.known, &[pair]).expect("not stopped");
             (rows.features.values.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), rows.hierarchical, rows.machine)
@@ -124,7 +124,7 @@ fn no_feature_of_a_training_pair_depends_on_its_own_label() {
 
 /// Returns the rows that members are fitted on, and the trials that they are scored on.
 fn rows(dataset: &Dataset, train: &[u32], settings: &Settings) -> (Rows, Vec<Trial>) {
-    let catalogue = Catalogue::new(dataset, train, settings, 1);
+    let catalogue = Catalogue::new(dataset, train, Vec::new(), settings, 1);
     let builder = RowBuilder { dataset, catalogue: &catalogue, settings, seed: 1, stop: &GO };
     (builder.out_of_fold(train, 0).expect("not stopped"), builder.trials(train).expect("not stopped"))
 }
@@ -186,7 +186,7 @@ fn a_planted_leak_is_detected_in_every_part_that_reads_labels() {
 fn the_same_seed_gives_the_same_bytes_and_another_seed_does_not() {
     let (dataset, train, test) = split(ColdStart::None, Taste::Genre);
     let predict = |seed| {
-        let fitted = fit(&dataset, &train, &quick(ColdStart::None), seed, &GO).expect("it fits");
+        let fitted = fit(&dataset, &train, &[], &quick(ColdStart::None), seed, &GO).expect("it fits");
         fitted.predict(&user_movie(&dataset, &test)).expect("known")
     };
     assert_eq!(predict(1), predict(1));
@@ -197,7 +197,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_does_not() {
 fn preferences_are_learned_and_random_labels_are_not() {
     let right = |taste| {
         let (dataset, train, test) = split(ColdStart::None, taste);
-        let fitted = fit(&dataset, &train, &quick(ColdStart::None), 1, &GO).expect("it fits");
+        let fitted = fit(&dataset, &train, &[], &quick(ColdStart::None), 1, &GO).expect("it fits");
         let predicted = fitted.predict(&user_movie(&dataset, &test)).expect("known");
         let hit = |(p, pair): (&[f32; 3], &u32)| predicted_class(p) == dataset.ratings[*pair as usize].label.index();
         predicted.iter().zip(&test).filter(|&both| hit(both)).count() as f64 / test.len() as f64
@@ -211,7 +211,7 @@ fn preferences_are_learned_and_random_labels_are_not() {
 fn invalid_settings_and_pairs_are_refused_by_name() {
     let (dataset, train, _) = split(ColdStart::None, Taste::Chance);
     let fails = |train: &[u32], settings: &Settings| {
-        fit(&dataset, train, settings, 1, &GO).map(|_| ()).expect_err("it must be refused").to_string()
+        fit(&dataset, train, &[], settings, 1, &GO).map(|_| ()).expect_err("it must be refused").to_string()
     };
     assert!(fails(&[], &quick(ColdStart::None)).contains("too few"));
     assert!(fails(&train[..1], &quick(ColdStart::None)).contains("too few"));
@@ -219,7 +219,7 @@ fn invalid_settings_and_pairs_are_refused_by_name() {
     let mut settings = quick(ColdStart::None);
     settings.boosting.rate = f64::NAN;
     assert!(fails(&train, &settings).contains("ensemble.boosting"));
-    let fitted = fit(&dataset, &train, &quick(ColdStart::None), 1, &GO).expect("it fits");
+    let fitted = fit(&dataset, &train, &[], &quick(ColdStart::None), 1, &GO).expect("it fits");
     assert!(fitted.predict(&[(0, 999)]).is_err());
     assert_eq!(fitted.predict(&[]).expect("nothing to do"), Vec::<[f32; 3]>::new());
 }
@@ -229,7 +229,7 @@ fn users_with_one_class_and_movies_without_metadata_are_predicted() {
     let (mut dataset, train, test) = split(ColdStart::User { known: 0 }, Taste::Genre);
     dataset.ratings.iter_mut().for_each(|rating| rating.label = Label::Like);
     dataset.movies.iter_mut().for_each(|movie| movie.genres.clear());
-    let fitted = fit(&dataset, &train, &quick(ColdStart::User { known: 0 }), 1, &GO).expect("it fits");
+    let fitted = fit(&dataset, &train, &[], &quick(ColdStart::User { known: 0 }), 1, &GO).expect("it fits");
     let predicted = fitted.predict(&user_movie(&dataset, &test)).expect("known");
     assert!(predicted.iter().all(|p| p[2] > 0.8 && p.iter().all(|x| x.is_finite())), "{:?}", predicted[0]);
 }
@@ -238,6 +238,6 @@ fn users_with_one_class_and_movies_without_metadata_are_predicted() {
 fn a_stopped_fit_returns_stopped() {
     let (dataset, train, _) = split(ColdStart::None, Taste::Chance);
     let stop = AtomicBool::new(true);
-    let stopped = fit(&dataset, &train, &quick(ColdStart::None), 1, &stop).map(|_| ());
+    let stopped = fit(&dataset, &train, &[], &quick(ColdStart::None), 1, &stop).map(|_| ());
     assert_eq!(stopped, Err(RecommendError::Stopped));
 }

@@ -23,7 +23,7 @@ fn all(dataset: &Dataset) -> Vec<u32> {
 /// Forty users who like one genre and dislike another, and an ensemble fitted on them.
 fn fitted(cold_start: ColdStart) -> (Dataset, FittedEnsemble) {
     let dataset = example(40, 24, 9, Taste::Genre, 3);
-    let fitted = fit(&dataset, &all(&dataset), &quick(cold_start), 1, &GO).expect("it fits");
+    let fitted = fit(&dataset, &all(&dataset), &[], &quick(cold_start), 1, &GO).expect("it fits");
     (dataset, fitted)
 }
 

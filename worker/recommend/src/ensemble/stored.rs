@@ -8,6 +8,7 @@ use super::fitted::{FittedEnsemble, Learned};
 use super::rows::sorted_pairs;
 use super::settings::ColdStart;
 use crate::RecommendError;
+use crate::features::principal_components::Components;
 use jhalak_common::dataset::Dataset;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,9 @@ pub struct StoredEnsemble {
     dataset: String,
     /// Indexes of the training pairs.
     train: Vec<u32>,
+    /// Reduced embeddings of the movies' trailers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    trailers: Vec<Components>,
     learned: Learned,
 }
 
@@ -34,6 +38,7 @@ impl FittedEnsemble {
             version: VERSION,
             dataset: dataset.content_hash(),
             train: train.to_vec(),
+            trailers: self.catalogue.content.trailers.clone(),
             learned: self.learned.clone(),
         }
     }
@@ -86,7 +91,7 @@ impl StoredEnsemble {
             return fail("the stored model was fitted on other content: use that dataset, or fit again".to_owned());
         }
         let (learned, train) = (self.learned, sorted_pairs(dataset, &self.train)?);
-        let catalogue = Catalogue::new(dataset, &train, &learned.settings, learned.seed);
+        let catalogue = Catalogue::new(dataset, &train, self.trailers, &learned.settings, learned.seed);
         Ok((learned, train, catalogue))
     }
 }

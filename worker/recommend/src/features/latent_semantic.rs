@@ -102,7 +102,7 @@ fn times(row: &[(u32, f32)], vector: &[f64]) -> f64 {
 }
 
 /// Gram-Schmidt, run twice for accuracy. Vectors that depend on earlier ones become zero.
-fn orthonormalise(basis: &mut [Vec<f64>]) {
+pub(super) fn orthonormalise(basis: &mut [Vec<f64>]) {
     for i in 0..basis.len() {
         let (done, rest) = basis.split_at_mut(i);
         let vector = &mut rest[0];

@@ -6,7 +6,7 @@
 //! of training pairs alone. A missing value is 0, the mean.
 
 use super::embedding::EmbeddingTable;
-use super::movie_content::MovieEncoder;
+use super::movie_content::{Extras, MovieEncoder};
 use crate::RecommendError;
 use jhalak_common::dataset::{Dataset, Movie};
 use jhalak_common::evaluation::Modality;
@@ -25,7 +25,7 @@ pub fn table(dataset: &Dataset, train: &[u32], seed: u64) -> Result<EmbeddingTab
     }
     let mut fitted = vec![false; dataset.movies.len()];
     train.iter().for_each(|&pair| fitted[dataset.ratings[pair as usize].movie as usize] = true);
-    let content = MovieEncoder::learn(dataset, &fitted, DIMS, seed).encode(&dataset.movies);
+    let content = MovieEncoder::learn(dataset, &fitted, &Extras::all_columns(), DIMS, seed).encode(&dataset.movies);
     let row = |row: &[f64]| Some(row.iter().map(|&x| x as f32).collect());
     let table = EmbeddingTable { dim: content.dims, rows: content.dense.chunks_exact(content.dims).map(row).collect() };
     table.check("metadata", dataset.movies.len()).map(|()| table)

@@ -6,6 +6,7 @@ pub mod inputs;
 pub(crate) mod latent_semantic;
 pub mod metadata;
 pub(crate) mod movie_content;
+pub mod principal_components;
 pub mod profile;
 pub(crate) mod standardise;
 pub mod user_embedding;

@@ -1,8 +1,10 @@
 //! Encodes movies as numbers, from the catalogue alone.
 
 use super::latent_semantic::{Basis, Rows, Terms, cosine};
+use super::principal_components::{Components, Track};
 use super::standardise::Scale;
 use jhalak_common::dataset::{Dataset, Movie};
+use jhalak_common::evaluation::ContentColumn;
 use jhalak_nn::seeded;
 use std::collections::BTreeMap;
 
@@ -16,11 +18,29 @@ const YEARS: f64 = 6.0;
 /// How fast the similarity over all columns falls with the mean squared distance of a column.
 const SHARPNESS: f64 = 2.0;
 
-/// Catalogues of up to this many movies keep all similarities in memory: at most 125 MB.
+/// Catalogues of up to this many movies keep all similarities in memory: at most 88 MB.
 const MAX_CACHED: usize = 2_500;
 
 /// Kinds of similarity between two movies.
-pub const SIMILARITIES: [&str; 5] = ["text", "people", "genres", "years", "all"];
+pub const SIMILARITIES: [&str; 7] = ["text", "people", "genres", "years", "all", "video", "audio"];
+/// The kinds that every catalogue has; the others need trailer embeddings.
+const CATALOGUE_KINDS: usize = 5;
+
+/// What a movie is described by beyond the plain catalogue.
+#[derive(Clone, Debug, Default)]
+pub struct Extras {
+    /// Columns that are left out unless they are named.
+    pub columns: Vec<ContentColumn>,
+    /// Reduced trailer embeddings, one for each track at most.
+    pub trailers: Vec<Components>,
+}
+
+impl Extras {
+    /// Returns every column, and no trailers.
+    pub fn all_columns() -> Self {
+        Self { columns: ContentColumn::ALL.to_vec(), trailers: Vec::new() }
+    }
+}
 
 /// Turns movies into numbers. Learns from the movies of the known pairs only.
 #[derive(Debug)]
@@ -35,6 +55,10 @@ pub struct MovieEncoder {
     text_basis: Basis,
     people_basis: Basis,
     text_dims: usize,
+    /// Indexes into [`COLUMNS`].
+    columns: Vec<usize>,
+    /// Reduced trailer embeddings.
+    pub trailers: Vec<Components>,
     scales: Vec<Scale>,
     scales_with_square: Vec<Scale>,
 }
@@ -60,14 +84,18 @@ pub struct MovieContent {
     text: Rows,
     people: Rows,
     years: Vec<Option<i32>>,
+    /// Reduced trailer embeddings.
+    pub trailers: Vec<Components>,
+    /// Indexes of the [`SIMILARITIES`] that this catalogue has.
+    pub kinds: Vec<usize>,
     /// Similarities of all pairs of movies, the lower triangle row by row; empty for large
     /// catalogues.
-    similarities: Vec<[f64; SIMILARITIES.len()]>,
+    similarities: Vec<[f32; SIMILARITIES.len()]>,
 }
 
 impl MovieEncoder {
     /// Learns vocabularies, reductions and scales from the `fitted` movies.
-    pub fn learn(dataset: &Dataset, fitted: &[bool], text_dims: usize, seed: u64) -> Self {
+    pub fn learn(dataset: &Dataset, fitted: &[bool], extras: &Extras, text_dims: usize, seed: u64) -> Self {
         let movies = &dataset.movies;
         let (texts, people_bags) = (bags(movies, |movie| words(&movie.description)), bags(movies, all_people));
         let text = Terms::learn(&texts, fitted, COMMON);
@@ -77,7 +105,9 @@ impl MovieEncoder {
         };
         let (text_basis, people_basis) = (basis(&text, &texts, 1), basis(&people, &people_bags, 2));
         let languages = most_common(movies, fitted);
-        let mut names: Vec<String> = COLUMNS.map(str::to_owned).to_vec();
+        let wanted = |column: &usize| shortcut(*column).is_none_or(|column| extras.columns.contains(&column));
+        let columns: Vec<usize> = (0..COLUMNS.len()).filter(wanted).collect();
+        let mut names: Vec<String> = columns.iter().map(|&column| COLUMNS[column].to_owned()).collect();
         names.extend(languages.iter().map(|language| format!("language {language}")));
         names.extend(dataset.genres.iter().map(|genre| format!("genre {genre}")));
         let genres = dataset.genres.clone();
@@ -91,6 +121,8 @@ impl MovieEncoder {
             text_basis,
             people_basis,
             text_dims,
+            columns,
+            trailers: extras.trailers.clone(),
             scales,
             scales_with_square,
         };
@@ -109,13 +141,20 @@ impl MovieEncoder {
         // All reduced columns together weigh as much as two plain ones: they are many, and each
         // says little.
         let weight = 1.0 / (self.text_dims.max(1) as f64 / 2.0).sqrt();
+        let reduced = self.names.len() + 1..self.names.len() + 1 + 2 * self.text_dims;
         for row in content.dense.chunks_exact_mut(content.dims) {
-            row[self.names.len() + 1..].iter_mut().for_each(|x| *x *= weight);
+            row[reduced.clone()].iter_mut().for_each(|x| *x *= weight);
+            let mut at = reduced.end;
+            for trailer in &self.trailers {
+                let weight = 1.0 / (trailer.dim.max(1) as f64 / 2.0).sqrt();
+                row[at..at + trailer.dim].iter_mut().for_each(|x| *x *= weight);
+                at += trailer.dim;
+            }
         }
         if movies.len() <= MAX_CACHED {
             content.similarities = (0..movies.len())
                 .flat_map(|a| (0..=a).map(move |b| (a, b)))
-                .map(|(a, b)| content.compare(a, b))
+                .map(|(a, b)| content.compare(a, b).map(|x| x as f32))
                 .collect();
         }
         content
@@ -124,13 +163,15 @@ impl MovieEncoder {
     fn unscaled(&self, movies: &[Movie]) -> MovieContent {
         let text = self.text.rows(&bags(movies, |movie| words(&movie.description)));
         let people = self.people.rows(&bags(movies, all_people));
-        let (reduced_dims, dims) = (2 * self.text_dims, self.names.len() + 1 + 2 * self.text_dims);
+        let trailer_dims: usize = self.trailers.iter().map(|trailer| trailer.dim).sum();
+        let (reduced_dims, dims) = (2 * self.text_dims, self.names.len() + 1 + 2 * self.text_dims + trailer_dims);
         let hot = |there: bool| f32::from(u8::from(there));
         let (mut raw, mut dense, mut genres, mut reduced) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for ((movie, text), people) in movies.iter().zip(&text).zip(&people) {
+        for (index, ((movie, text), people)) in movies.iter().zip(&text).zip(&people).enumerate() {
             let start = raw.len();
             let own: Vec<f32> = self.genres.iter().map(|genre| hot(movie.genres.contains(genre))).collect();
-            raw.extend(columns(movie));
+            let all = columns(movie);
+            raw.extend(self.columns.iter().map(|&column| all[column]));
             raw.extend(self.languages.iter().map(|language| hot(movie.languages.contains(language))));
             raw.extend(&own);
             genres.extend(own);
@@ -139,6 +180,12 @@ impl MovieEncoder {
             dense.push(0.0);
             dense.extend(&both);
             reduced.extend(both);
+            for trailer in &self.trailers {
+                match trailer.row(index) {
+                    Some(row) => dense.extend(row.iter().map(|&x| f64::from(x))),
+                    None => dense.extend(std::iter::repeat_n(f64::NAN, trailer.dim)),
+                }
+            }
         }
         let years = movies.iter().map(|movie| movie.year).collect();
         let (names, genre_count) = (self.names.clone(), self.genres.len());
@@ -154,6 +201,8 @@ impl MovieEncoder {
             text,
             people,
             years,
+            trailers: self.trailers.clone(),
+            kinds: (0..CATALOGUE_KINDS).chain(self.trailers.iter().map(|trailer| kind(trailer.track))).collect(),
             similarities: Vec::new(),
         }
     }
@@ -187,7 +236,7 @@ impl MovieContent {
     pub fn similarity(&self, a: usize, b: usize) -> [f64; SIMILARITIES.len()] {
         let (low, high) = (a.min(b), a.max(b));
         match self.similarities.get(high * (high + 1) / 2 + low) {
-            Some(known) => *known,
+            Some(known) => known.map(f64::from),
             None => self.compare(high, low),
         }
     }
@@ -203,13 +252,48 @@ impl MovieContent {
         };
         let of = |m: usize| &self.dense[m * self.dims..(m + 1) * self.dims];
         let distance: f64 = of(a).iter().zip(of(b)).map(|(x, y)| (x - y) * (x - y)).sum();
+        let mut trailers = [0.0; SIMILARITIES.len() - CATALOGUE_KINDS];
+        for trailer in &self.trailers {
+            if let (Some(a), Some(b)) = (trailer.row(a), trailer.row(b)) {
+                trailers[kind(trailer.track) - CATALOGUE_KINDS] = direction_shared(a, b);
+            }
+        }
+        let [video, audio] = trailers;
         [
             f64::from(cosine(&self.text[a], &self.text[b])),
             f64::from(cosine(&self.people[a], &self.people[b])),
             if either > 0.0 { f64::from(both / either) } else { 0.0 },
             years,
             (-SHARPNESS * distance / self.dims as f64).exp(),
+            video,
+            audio,
         ]
+    }
+}
+
+/// Returns the index into [`SIMILARITIES`].
+fn kind(track: Track) -> usize {
+    match track {
+        Track::Video => CATALOGUE_KINDS,
+        Track::Audio => CATALOGUE_KINDS + 1,
+    }
+}
+
+/// Returns the cosine of two rows, or 0 if they point apart.
+fn direction_shared(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+    let length = (dot(a, a) * dot(b, b)).sqrt();
+    if length > 0.0 { (dot(a, b) / length).max(0.0) } else { 0.0 }
+}
+
+/// Returns the name under which a column must be asked for: it hints at the crowd's verdict, or at
+/// the source of the movie's record, which a trailer of an unreleased film does not have.
+fn shortcut(column: usize) -> Option<ContentColumn> {
+    match COLUMNS[column] {
+        "rating" => Some(ContentColumn::Rating),
+        "id number" => Some(ContentColumn::IdNumber),
+        "length of the release date" => Some(ContentColumn::ReleaseDateLength),
+        _ => None,
     }
 }
 

@@ -57,7 +57,7 @@ pub fn fit_all(
         }
         let settings = Settings::new(spec.honest[part - networks].into());
         let all: Vec<u32> = (0..dataset.ratings.len() as u32).collect();
-        let fitted = ensemble::fit(dataset, &all, &settings, spec.seed, stop)?;
+        let fitted = ensemble::fit(dataset, &all, &[], &settings, spec.seed, stop)?;
         let card = EnsembleCard {
             cold_start: settings.cold_start,
             inner: fitted.inner().to_vec(),

@@ -7,7 +7,8 @@ use crate::CLASSES;
 use crate::ensemble::factorisation::{FactorisationMachine, Levels};
 use crate::ensemble::linear::mixed_logit::{LabelledPair, MixedLogit, SideInfo};
 use crate::ensemble::settings::{Part, Settings};
-use crate::features::movie_content::{MovieContent, MovieEncoder, SIMILARITIES};
+use crate::features::movie_content::{Extras, MovieContent, MovieEncoder, SIMILARITIES};
+use crate::features::principal_components::Components;
 use jhalak_common::dataset::Dataset;
 use jhalak_nn::seeded;
 
@@ -38,13 +39,14 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// Learns the encoders from the users and movies of the pairs `train`.
-    pub fn new(dataset: &Dataset, train: &[u32], settings: &Settings, seed: u64) -> Self {
+    pub fn new(dataset: &Dataset, train: &[u32], trailers: Vec<Components>, settings: &Settings, seed: u64) -> Self {
         let (mut movies, mut users) = (vec![false; dataset.movies.len()], vec![false; dataset.users.len()]);
         for &pair in train {
             movies[dataset.ratings[pair as usize].movie as usize] = true;
             users[dataset.ratings[pair as usize].user as usize] = true;
         }
-        let movie_encoder = MovieEncoder::learn(dataset, &movies, settings.text_dims, seed);
+        let extras = Extras { columns: settings.content_columns.clone(), trailers };
+        let movie_encoder = MovieEncoder::learn(dataset, &movies, &extras, settings.text_dims, seed);
         let user_encoder = UserEncoder::learn(&dataset.users, &users);
         Self {
             users: users.len(),

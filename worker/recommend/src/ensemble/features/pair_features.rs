@@ -94,15 +94,30 @@ pub fn row(
             row.push(Part::Content, *value, || format!("reduced {i}"));
         }
     }
+    for trailer in &catalogue.content.trailers {
+        let part = of_kind(Part::Content, trailer.track.name());
+        if settings.has(part) {
+            let of_movie = trailer.row(movie);
+            for i in 0..trailer.dim {
+                let value = of_movie.map_or(f64::NAN, |of_movie| f64::from(of_movie[i]));
+                row.push(part, value, || format!("{} {i}", trailer.track.name()));
+            }
+        }
+    }
     if settings.has(Part::People) {
         people(&mut row, catalogue, k, settings, user, movie);
     }
     if settings.has(Part::Attention) {
-        attention(&mut row, catalogue, k, user, movie);
+        attention(&mut row, catalogue, k, settings, user, movie);
     }
     if settings.has(Part::Neighbours) {
-        for (terms, kind) in k.neighbours[movie].iter().zip(SIMILARITIES) {
-            row.push_classes(Part::Neighbours, *terms, &format!("movies alike by {kind}"));
+        for &kind in &catalogue.content.kinds {
+            let name = SIMILARITIES[kind];
+            let part = of_kind(Part::Neighbours, name);
+            if !settings.has(part) {
+                continue;
+            }
+            row.push_classes(part, k.neighbours[movie][kind], &format!("movies alike by {name}"));
         }
     }
     if settings.has(Part::Attributes) {
@@ -177,9 +192,18 @@ fn people(row: &mut Row<'_>, catalogue: &Catalogue, k: &Knowledge, settings: &Se
     }
 }
 
+/// Returns the part of a feature by this kind of similarity: a trailer's is the trailer's.
+fn of_kind(part: Part, kind: &str) -> Part {
+    match kind {
+        "video" => Part::Video,
+        "audio" => Part::Audio,
+        _ => part,
+    }
+}
+
 /// Adds attention over the user's rated movies: weights are their similarity to the movie, values
 /// are their residuals under the bias model.
-fn attention(row: &mut Row<'_>, catalogue: &Catalogue, k: &Knowledge, user: usize, movie: usize) {
+fn attention(row: &mut Row<'_>, catalogue: &Catalogue, k: &Knowledge, settings: &Settings, user: usize, movie: usize) {
     let mut sums = [[0.0; CLASSES]; SIMILARITIES.len()];
     let mut weights = [0.0; SIMILARITIES.len()];
     for (pair, residual) in k.of_user(user).filter(|(pair, _)| pair.movie as usize != movie) {
@@ -188,9 +212,14 @@ fn attention(row: &mut Row<'_>, catalogue: &Catalogue, k: &Knowledge, user: usiz
             (0..CLASSES).for_each(|c| sums[kind][c] += similarity * residual[c]);
         }
     }
-    for (kind, name) in SIMILARITIES.into_iter().enumerate() {
+    for &kind in &catalogue.content.kinds {
+        let name = SIMILARITIES[kind];
+        let part = of_kind(Part::Attention, name);
+        if !settings.has(part) {
+            continue;
+        }
         let mean = sums[kind].map(|sum| sum / (weights[kind] + HALF_WEIGHT));
-        row.push_classes(Part::Attention, mean, &format!("attention by {name}"));
-        row.push(Part::Attention, weights[kind], || format!("attention by {name}, all"));
+        row.push_classes(part, mean, &format!("attention by {name}"));
+        row.push(part, weights[kind], || format!("attention by {name}, all"));
     }
 }

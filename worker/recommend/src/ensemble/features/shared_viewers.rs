@@ -120,7 +120,7 @@ mod tests {
         let mut settings = Settings::new(ColdStart::None);
         settings.without = vec![Part::Factors, Part::Hierarchical, Part::HierarchicalAlone, Part::FactorisationMachine];
         settings.without.push(Part::FactorisationAlone);
-        let catalogue = Catalogue::new(&dataset, &train, &settings, 1);
+        let catalogue = Catalogue::new(&dataset, &train, Vec::new(), &settings, 1);
         let k = Knowledge::learn(&dataset, &catalogue, &train, &settings, 1);
         let column = |movie: u32| {
             let mut column = vec![0.0; dataset.users.len()];

@@ -1,0 +1,134 @@
+//! Principal components of trailer embeddings: what the ensemble reads of pictures and sound.
+
+use super::embedding::EmbeddingTable;
+use super::latent_semantic::orthonormalise;
+use jhalak_nn::seeded;
+use serde::{Deserialize, Serialize};
+
+/// Components that a table is reduced to.
+pub const COMPONENTS: usize = 12;
+/// Subspace iterations: enough for the leading directions.
+const ITERATIONS: usize = 12;
+/// Stream of the seed.
+const START: u64 = 21;
+
+/// What of a trailer a table describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Track {
+    /// Its pictures.
+    Video,
+    /// Its sound.
+    Audio,
+}
+
+impl Track {
+    /// Returns the name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Video => "video",
+            Self::Audio => "audio",
+        }
+    }
+}
+
+/// The reduced rows of one table, by movie.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Components {
+    /// What the table describes.
+    pub track: Track,
+    /// Numbers of a row.
+    pub dim: usize,
+    /// The rows; `None` for movies without an embedding.
+    pub rows: Vec<Option<Vec<f32>>>,
+}
+
+impl Components {
+    /// Reduces a table to the directions in which the rows of the `fitted` movies vary most. Columns
+    /// are standardised first. Reads no label.
+    pub fn learn(track: Track, table: &EmbeddingTable, fitted: &[bool], seed: u64) -> Self {
+        let width = table.dim;
+        let learned: Vec<&Vec<f32>> =
+            table.rows.iter().zip(fitted).filter(|(_, fitted)| **fitted).filter_map(|(row, _)| row.as_ref()).collect();
+        let n = learned.len().max(1) as f64;
+        let (mut means, mut factors) = (vec![0.0; width], vec![0.0; width]);
+        for row in &learned {
+            means.iter_mut().zip(*row).for_each(|(mean, &x)| *mean += f64::from(x) / n);
+        }
+        for row in &learned {
+            for ((square, mean), &x) in factors.iter_mut().zip(&means).zip(*row) {
+                *square += (f64::from(x) - mean).powi(2) / n;
+            }
+        }
+        for factor in &mut factors {
+            *factor = if *factor > 1e-18 { 1.0 / factor.sqrt() } else { 0.0 };
+        }
+        let standard = |row: &[f32]| -> Vec<f64> {
+            row.iter().zip(means.iter().zip(&factors)).map(|(&x, (mean, f))| (f64::from(x) - mean) * f).collect()
+        };
+        let rows: Vec<Vec<f64>> = learned.iter().map(|row| standard(row)).collect();
+        let random = &mut seeded(seed, START + track as u64);
+        let dim = COMPONENTS.min(width);
+        let mut basis: Vec<Vec<f64>> =
+            (0..dim).map(|_| (0..width).map(|_| f64::from(random.normal())).collect()).collect();
+        orthonormalise(&mut basis);
+        for _ in 0..ITERATIONS {
+            for direction in &mut basis {
+                let mut next = vec![0.0; width];
+                for row in &rows {
+                    let along = dot(row, direction);
+                    next.iter_mut().zip(row).for_each(|(next, x)| *next += along * x);
+                }
+                *direction = next;
+            }
+            orthonormalise(&mut basis);
+        }
+        let reduce = |row: &Vec<f32>| {
+            let row = standard(row);
+            basis.iter().map(|direction| dot(&row, direction) as f32).collect()
+        };
+        Self { track, dim, rows: table.rows.iter().map(|row| row.as_ref().map(reduce)).collect() }
+    }
+
+    /// Returns the row of a movie; `None` also for movies that came after the table.
+    pub fn row(&self, movie: usize) -> Option<&[f32]> {
+        self.rows.get(movie).and_then(|row| row.as_deref())
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_leading_direction_is_found_from_fitted_movies_alone() {
+        let random = &mut seeded(1, 0);
+        let mut rows = Vec::new();
+        for i in 0..200 {
+            let (strong, weak) = (random.normal(), 0.1 * random.normal());
+            // Unfitted movies vary in another way.
+            let row = if i < 150 { vec![strong, -strong, weak, 5.0] } else { vec![0.0, 0.0, 9.0 * strong, 5.0] };
+            rows.push((i % 7 != 0).then_some(row));
+        }
+        let table = EmbeddingTable { dim: 4, rows };
+        let fitted: Vec<bool> = (0..200).map(|i| i < 150).collect();
+        let found = Components::learn(Track::Audio, &table, &fitted, 3);
+        assert_eq!((found.dim, found.row(0), found.row(999)), (4, None, None));
+        let (row, given) = (found.row(1).expect("it has a row"), table.row(1).expect("it has a row"));
+        let ratio = row[0] / given[0];
+        for movie in (0..150).filter(|i| i % 7 != 0) {
+            let row = found.row(movie).expect("it has a row");
+            let given = table.row(movie as u32).expect("it has a row");
+            assert!((row[0] - ratio * given[0]).abs() < 0.4 * ratio.abs(), "{movie}");
+        }
+        let mut changed = table.clone();
+        changed.rows[199] = Some(vec![1.0; 4]);
+        assert_eq!(Components::learn(Track::Audio, &changed, &fitted, 3).rows[..150], found.rows[..150]);
+    }
+}
