@@ -4,9 +4,10 @@
 use super::class_weights::fit_class_weights;
 use super::features::knowledge::labelled_pair;
 use super::linear::mixed_logit::{LabelledPair, MixedLogit, SideInfo};
+use super::linear::softmax::log_loss;
 use super::rows::{check_stop, sorted_pairs};
 use super::settings::{ColdStart, TermPenalties};
-use super::views::out_of_fold_views;
+use super::views::{OutOfFoldView, out_of_fold_views};
 use crate::{CLASSES, RecommendError};
 use jhalak_common::dataset::Dataset;
 use jhalak_nn::seeded;
@@ -18,8 +19,11 @@ const FOLDS: usize = 5;
 /// scikit-learn's default penalty (C = 1) on every term but the factors.
 const PENALTIES: TermPenalties =
     TermPenalties { user: 1.0, movie: 1.0, content: 1.0, slope: 1.0, attribute: 1.0, factor: 20.0 };
-/// Factors of the matrix factorisation.
-const FACTORS: usize = 8;
+/// Factors of the matrix factorisation and their penalty. Inner folds choose; without factors it is
+/// the bias model, so it is not worse where factors do not help.
+const CANDIDATES: [(usize, f64); 6] = [(0, 70.0), (4, 70.0), (8, 70.0), (8, 100.0), (16, 100.0), (16, 150.0)];
+/// Inner folds that choose.
+const CHOOSING_FOLDS: usize = 2;
 
 /// The baselines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -29,7 +33,8 @@ pub enum Baseline {
     Bias,
     /// The same with equal weight for every class.
     BiasClassWeighted,
-    /// The same with user and movie factors: softmax matrix factorisation.
+    /// The same with user and movie factors, whose number and penalty inner folds choose: softmax
+    /// matrix factorisation.
     MatrixFactorisation,
 }
 
@@ -53,13 +58,13 @@ pub fn predict(
     if let Some((user, movie)) = pairs.iter().find(|(u, m)| *u as usize >= users || *m as usize >= movies) {
         return fail(format!("user {user} or movie {movie} to predict does not exist"));
     }
-    let fit_predict = |known: &[u32], pairs: &mut dyn Iterator<Item = (u32, u32)>| {
+    let fit_predict = |known: &[u32], pairs: &mut dyn Iterator<Item = (u32, u32)>, (factors, penalty): (usize, f64)| {
         check_stop(stop)?;
         let known: Vec<LabelledPair> = known.iter().map(|&pair| labelled_pair(dataset, pair)).collect();
         let side_info = SideInfo { users, movies, content: &[], content_dim: 0, attributes: &[], attribute_dim: 0 };
-        let factors = if baseline == Baseline::MatrixFactorisation { FACTORS } else { 0 };
+        let penalties = TermPenalties { factor: penalty, ..PENALTIES };
         let weights = if baseline == Baseline::BiasClassWeighted { class_weights(&known) } else { [1.0; CLASSES] };
-        let model = MixedLogit::fit(&known, &side_info, factors, &PENALTIES, weights, &mut seeded(seed, 1));
+        let model = MixedLogit::fit(&known, &side_info, factors, &penalties, weights, &mut seeded(seed, 1));
         let mut probabilities = Vec::new();
         for (user, movie) in pairs {
             let p = model.probabilities(&side_info, user as usize, movie as usize);
@@ -71,13 +76,28 @@ pub fn predict(
     if views.is_empty() {
         return fail(format!("{} training pairs are too few to hold any out", train.len()));
     }
-    let (mut held_out, mut labels) = (Vec::new(), Vec::new());
-    for view in &views {
-        let pairs: Vec<LabelledPair> = view.held_out.iter().map(|&pair| labelled_pair(dataset, pair)).collect();
-        held_out.extend(fit_predict(&view.known, &mut pairs.iter().map(|pair| (pair.user, pair.movie)))?);
-        labels.extend(pairs.iter().map(|pair| pair.label));
+    let held_out_of = |views: &[OutOfFoldView], factors: (usize, f64)| {
+        let (mut held_out, mut labels) = (Vec::new(), Vec::new());
+        for view in views {
+            let pairs: Vec<LabelledPair> = view.held_out.iter().map(|&pair| labelled_pair(dataset, pair)).collect();
+            held_out.extend(fit_predict(&view.known, &mut pairs.iter().map(|pair| (pair.user, pair.movie)), factors)?);
+            labels.extend(pairs.iter().map(|pair| pair.label));
+        }
+        Ok::<_, RecommendError>((held_out, labels))
+    };
+    let mut factors = CANDIDATES[0];
+    if baseline == Baseline::MatrixFactorisation {
+        let mut lowest = f64::INFINITY;
+        for candidate in CANDIDATES {
+            let (held_out, labels) = held_out_of(&views[..CHOOSING_FOLDS.min(views.len())], candidate)?;
+            let loss = log_loss(&held_out, &labels);
+            if loss < lowest {
+                (lowest, factors) = (loss, candidate);
+            }
+        }
     }
-    let probabilities = fit_predict(&train, &mut pairs.iter().copied())?;
+    let (held_out, labels) = held_out_of(&views, factors)?;
+    let probabilities = fit_predict(&train, &mut pairs.iter().copied(), factors)?;
     Ok((probabilities, fit_class_weights(&held_out, &labels)))
 }
 
