@@ -60,6 +60,7 @@ impl FittedEnsemble {
         genres.sort_by(|a, b| strength(b).total_cmp(&strength(a)));
         let mut similar: Vec<SimilarMovie> = self
             .knowledge
+            .known
             .of_user(user)
             .filter(|(pair, _)| pair.movie as usize != movie)
             .map(|(pair, _)| {

@@ -32,7 +32,7 @@ impl Rows {
     pub fn of(catalogue: &Catalogue, knowledge: &Knowledge, settings: &Settings, pairs: &[(usize, usize)]) -> Self {
         let mut rows = Self::default();
         let shared = if settings.has(Part::SharedViewers) {
-            knowledge.shared_viewers.attention(knowledge, pairs)
+            knowledge.shared_viewers.attention(&knowledge.known, pairs)
         } else {
             vec![Default::default(); pairs.len()]
         };

@@ -219,15 +219,22 @@ impl Settings {
     /// Returns the settings with the best figures on inner folds.
     #[must_use]
     pub fn new(cold_start: ColdStart) -> Self {
+        // A movie that nobody rated has no shared viewers and no factors of its own.
+        let without = match cold_start {
+            ColdStart::Item => vec![Part::FactorisationMachine, Part::FactorisationAlone, Part::SharedViewers],
+            ColdStart::None | ColdStart::User { .. } => Vec::new(),
+        };
+        // Held-out pairs of one movie or one user say less than as many others.
+        let stack_pairs = if cold_start == ColdStart::None { 15_000 } else { 30_000 };
         let bias = TermPenalties { user: 0.8, movie: 0.8, content: 1.0, slope: 1.0, attribute: 5.0, factor: 6.0 };
         Self {
             cold_start,
             content_columns: Vec::new(),
-            without: Vec::new(),
+            without,
             profile_folds: 6,
             known_rounds: 2,
             stack_folds: 4,
-            stack_pairs: 15_000,
+            stack_pairs,
             smoothing: 4.0,
             bias,
             hierarchical: TermPenalties {

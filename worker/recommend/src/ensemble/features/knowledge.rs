@@ -1,5 +1,6 @@
 //! What one out-of-fold view learns from its known pairs.
 
+use super::known_pairs::KnownPairs;
 use super::people::People;
 use super::shared_viewers::SharedViewers;
 use super::user_attributes::{UserAttributes, UserEncoder};
@@ -95,12 +96,8 @@ impl Catalogue {
 /// Statistics and models that features are computed from.
 #[derive(Debug)]
 pub struct Knowledge {
-    /// The known pairs, sorted by user.
-    pub pairs: Vec<LabelledPair>,
-    /// Range of a user's pairs: `first[user]..first[user + 1]`.
-    pub first: Vec<usize>,
-    /// Residuals of the bias model for each known pair: label minus probability.
-    pub residuals: Vec<[f64; CLASSES]>,
+    /// The known pairs.
+    pub known: KnownPairs,
     /// Class counts of each user.
     pub user_counts: Vec<[f64; CLASSES]>,
     /// Class counts of each movie.
@@ -180,13 +177,11 @@ impl Knowledge {
         }
         let neighbours =
             if settings.has(Part::Neighbours) { neighbours(content, &bias, &movie_counts) } else { Vec::new() };
-        let viewed = pairs.iter().map(|pair| (pair.user, pair.movie));
-        let shared_viewers = SharedViewers::learn(movies, viewed, &residuals);
         let people_counts = catalogue.people.counts(&pairs);
+        let known = KnownPairs { pairs, first, residuals };
+        let shared_viewers = SharedViewers::learn(movies, &known);
         Self {
-            pairs,
-            first,
-            residuals,
+            known,
             user_counts,
             movie_counts,
             overall,
@@ -207,12 +202,6 @@ impl Knowledge {
     pub fn leaning(&self, genres: usize, user: usize, genre: usize) -> ([f64; CLASSES], f64) {
         let sums = self.genre_residuals[user * genres + genre];
         (std::array::from_fn(|c| sums[c] / (sums[CLASSES] + LEANING)), sums[CLASSES])
-    }
-
-    /// Returns the known pairs of a user with their residuals.
-    pub fn of_user(&self, user: usize) -> impl Iterator<Item = (&LabelledPair, &[f64; CLASSES])> {
-        let own = self.first[user]..self.first[user + 1];
-        self.pairs[own.clone()].iter().zip(&self.residuals[own])
     }
 }
 

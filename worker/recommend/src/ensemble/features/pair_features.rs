@@ -182,7 +182,7 @@ fn people(row: &mut Row<'_>, catalogue: &Catalogue, k: &Knowledge, settings: &Se
         row.push(Part::People, pairs, || format!("pairs of other movies of the {role}"));
     }
     let mut shared = [[0.0; CLASSES]; ROLES.len()];
-    for (pair, _) in k.of_user(user).filter(|(pair, _)| pair.movie as usize != movie) {
+    for (pair, _) in k.known.of_user(user).filter(|(pair, _)| pair.movie as usize != movie) {
         for (role, count) in catalogue.people.shared(movie, pair.movie as usize).into_iter().enumerate() {
             shared[role][usize::from(pair.label)] += f64::from(count);
         }
@@ -206,7 +206,7 @@ fn of_kind(part: Part, kind: &str) -> Part {
 fn attention(row: &mut Row<'_>, catalogue: &Catalogue, k: &Knowledge, settings: &Settings, user: usize, movie: usize) {
     let mut sums = [[0.0; CLASSES]; SIMILARITIES.len()];
     let mut weights = [0.0; SIMILARITIES.len()];
-    for (pair, residual) in k.of_user(user).filter(|(pair, _)| pair.movie as usize != movie) {
+    for (pair, residual) in k.known.of_user(user).filter(|(pair, _)| pair.movie as usize != movie) {
         for (kind, similarity) in catalogue.content.similarity(movie, pair.movie as usize).into_iter().enumerate() {
             weights[kind] += similarity;
             (0..CLASSES).for_each(|c| sums[kind][c] += similarity * residual[c]);

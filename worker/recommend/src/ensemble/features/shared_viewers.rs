@@ -5,7 +5,7 @@
 //! needed, from the ratings of its viewers, so memory grows with the movies and time with the
 //! ratings of those viewers. No matrix of all movies with all movies is kept.
 
-use super::knowledge::Knowledge;
+use super::known_pairs::KnownPairs;
 use crate::CLASSES;
 
 /// Sum of squares added to each movie's own: movies with few viewers are less alike.
@@ -39,32 +39,33 @@ fn surplus(residual: &[f64; CLASSES]) -> f64 {
 }
 
 impl SharedViewers {
-    /// Sorts the known pairs by movie. `pairs` has the user and movie of each residual.
-    pub fn learn(movies: usize, pairs: impl Iterator<Item = (u32, u32)> + Clone, residuals: &[[f64; CLASSES]]) -> Self {
+    /// Sorts the known pairs by movie.
+    pub fn learn(movies: usize, known: &KnownPairs) -> Self {
+        let (pairs, residuals) = (&known.pairs, &known.residuals);
         let mut first = vec![0; movies + 1];
         let mut lengths = vec![SHRINK; movies];
-        for ((_, movie), residual) in pairs.clone().zip(residuals) {
-            first[movie as usize + 1] += 1;
-            lengths[movie as usize] += surplus(residual).powi(2);
+        for (pair, residual) in pairs.iter().zip(residuals) {
+            first[pair.movie as usize + 1] += 1;
+            lengths[pair.movie as usize] += surplus(residual).powi(2);
         }
         (0..movies).for_each(|movie| first[movie + 1] += first[movie]);
         let mut next = first.clone();
         let mut viewers = vec![(0, 0.0); residuals.len()];
-        for ((user, movie), residual) in pairs.zip(residuals) {
-            viewers[next[movie as usize]] = (user, surplus(residual));
-            next[movie as usize] += 1;
+        for (pair, residual) in pairs.iter().zip(residuals) {
+            viewers[next[pair.movie as usize]] = (pair.user, surplus(residual));
+            next[pair.movie as usize] += 1;
         }
         lengths.iter_mut().for_each(|length| *length = length.sqrt());
         Self { first, viewers, lengths }
     }
 
     /// Writes the likeness of `movie` to every movie, from -1 to 1; its own is 0.
-    pub fn likenesses(&self, knowledge: &Knowledge, movie: usize, to: &mut Vec<f64>) {
+    pub fn likenesses(&self, known: &KnownPairs, movie: usize, to: &mut Vec<f64>) {
         to.clear();
         to.resize(self.lengths.len(), 0.0);
         let viewers = &self.viewers[self.first[movie]..self.first[movie + 1]];
         for &(user, own) in viewers.iter().step_by(viewers.len().div_ceil(MOST_VIEWERS).max(1)) {
-            for (pair, residual) in knowledge.of_user(user as usize) {
+            for (pair, residual) in known.of_user(user as usize) {
                 to[pair.movie as usize] += own * surplus(residual);
             }
         }
@@ -76,7 +77,7 @@ impl SharedViewers {
 
     /// Returns the attention of each pair of (user, movie). Pairs of one movie share its row of
     /// likenesses, in any order.
-    pub fn attention(&self, knowledge: &Knowledge, pairs: &[(usize, usize)]) -> Vec<Attention> {
+    pub fn attention(&self, known: &KnownPairs, pairs: &[(usize, usize)]) -> Vec<Attention> {
         let mut order: Vec<usize> = (0..pairs.len()).collect();
         order.sort_unstable_by_key(|&i| (pairs[i].1, i));
         let (mut likenesses, mut row_of) = (Vec::new(), None);
@@ -84,12 +85,12 @@ impl SharedViewers {
         for i in order {
             let (user, movie) = pairs[i];
             if row_of != Some(movie) {
-                self.likenesses(knowledge, movie, &mut likenesses);
+                self.likenesses(known, movie, &mut likenesses);
                 row_of = Some(movie);
             }
             let attention = &mut found[i];
             let (mut weight, mut size) = (0.0, 0.0);
-            for (pair, residual) in knowledge.of_user(user) {
+            for (pair, residual) in known.of_user(user) {
                 let likeness = likenesses[pair.movie as usize];
                 size += likeness.abs();
                 attention[CLASSES + 1] += likeness * surplus(residual);
@@ -109,7 +110,7 @@ impl SharedViewers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ensemble::features::knowledge::Catalogue;
+    use crate::ensemble::features::knowledge::{Catalogue, Knowledge};
     use crate::ensemble::settings::{ColdStart, Part, Settings};
     use crate::example::{Taste, example};
 
@@ -124,14 +125,15 @@ mod tests {
         let k = Knowledge::learn(&dataset, &catalogue, &train, &settings, 1);
         let column = |movie: u32| {
             let mut column = vec![0.0; dataset.users.len()];
-            for (pair, residual) in k.pairs.iter().zip(&k.residuals).filter(|(pair, _)| pair.movie == movie) {
+            for (pair, residual) in k.known.pairs.iter().zip(&k.known.residuals).filter(|(pair, _)| pair.movie == movie)
+            {
                 column[pair.user as usize] = surplus(residual);
             }
             column
         };
         let times = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let mut likenesses = Vec::new();
-        k.shared_viewers.likenesses(&k, 3, &mut likenesses);
+        k.shared_viewers.likenesses(&k.known, 3, &mut likenesses);
         let own = column(3);
         for (movie, likeness) in (0..).zip(&likenesses).filter(|(movie, _)| *movie != 3) {
             let other = column(movie);
@@ -141,9 +143,9 @@ mod tests {
         }
         assert_eq!(likenesses[3], 0.0);
         let pairs = [(4, 3), (2, 5), (0, 3)];
-        let found = k.shared_viewers.attention(&k, &pairs);
+        let found = k.shared_viewers.attention(&k.known, &pairs);
         for (pair, attention) in pairs.iter().zip(found) {
-            assert_eq!(k.shared_viewers.attention(&k, &[*pair]), [attention], "the company does not matter");
+            assert_eq!(k.shared_viewers.attention(&k.known, &[*pair]), [attention], "the company does not matter");
         }
     }
 }
