@@ -1,8 +1,10 @@
 //! The stored form of a fitted ensemble.
 //!
 //! Features are learned again from the training pairs in about a second, to the same bytes. So only
-//! the members, the stack and the indexes of those pairs are stored.
+//! the members, the stack, the indexes of those pairs, and the factorisation machine, which takes
+//! longer, are stored.
 
+use super::factorisation::FactorisationMachine;
 use super::features::knowledge::{Catalogue, Knowledge};
 use super::fitted::{FittedEnsemble, Learned};
 use super::rows::sorted_pairs;
@@ -27,6 +29,9 @@ pub struct StoredEnsemble {
     /// Reduced embeddings of the movies' trailers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     trailers: Vec<Components>,
+    /// The factorisation machine of the training pairs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    machine: Option<FactorisationMachine>,
     learned: Learned,
 }
 
@@ -39,6 +44,7 @@ impl FittedEnsemble {
             dataset: dataset.content_hash(),
             train: train.to_vec(),
             trailers: self.catalogue.content.trailers.clone(),
+            machine: self.knowledge.machine.clone(),
             learned: self.learned.clone(),
         }
     }
@@ -54,10 +60,10 @@ impl StoredEnsemble {
     /// Restores the ensemble with the dataset of the fit. Its predictions are those of the fit.
     ///
     /// # Errors
-    /// [`RecommendError::Dataset`]: an unknown version, or another dataset.
+    /// [`RecommendError::Dataset`]: an unknown version, another dataset, or a damaged model.
     pub fn restore(self, dataset: &Dataset) -> Result<FittedEnsemble, RecommendError> {
-        let (learned, train, catalogue) = self.catalogue(dataset)?;
-        let knowledge = Knowledge::learn(dataset, &catalogue, &train, &learned.settings, learned.seed);
+        let Restored { learned, train, catalogue, machine } = self.restored(dataset)?;
+        let knowledge = Knowledge::learn_with(machine, dataset, &catalogue, &train, &learned.settings, learned.seed);
         Ok(FittedEnsemble { learned, catalogue, knowledge })
     }
 
@@ -73,13 +79,17 @@ impl StoredEnsemble {
         now: &Dataset,
         known: &[u32],
     ) -> Result<FittedEnsemble, RecommendError> {
-        let (learned, _, catalogue) = self.catalogue(dataset)?;
+        let Restored { learned, train, catalogue, machine } = self.restored(dataset)?;
         let (catalogue, known) = catalogue.refitted_on(now, known)?;
-        let knowledge = Knowledge::learn(now, &catalogue, &known, &learned.settings, learned.seed);
+        let unchanged = known == train
+            && now.ratings == dataset.ratings
+            && (now.users.len(), now.movies.len()) == (dataset.users.len(), dataset.movies.len());
+        let machine = machine.filter(|_| unchanged);
+        let knowledge = Knowledge::learn_with(machine, now, &catalogue, &known, &learned.settings, learned.seed);
         Ok(FittedEnsemble { learned, catalogue, knowledge })
     }
 
-    fn catalogue(self, dataset: &Dataset) -> Result<(Learned, Vec<u32>, Catalogue), RecommendError> {
+    fn restored(self, dataset: &Dataset) -> Result<Restored, RecommendError> {
         let fail = |reason: String| Err(RecommendError::Dataset { dataset: dataset.name.clone(), reason });
         if self.version != VERSION {
             return fail(format!(
@@ -90,8 +100,20 @@ impl StoredEnsemble {
         if self.dataset != dataset.content_hash() {
             return fail("the stored model was fitted on other content: use that dataset, or fit again".to_owned());
         }
+        let (users, movies) = (dataset.users.len(), dataset.movies.len());
+        if self.machine.as_ref().is_some_and(|machine| !machine.is_of(users, movies)) {
+            return fail("the stored model's factors are not of its users and movies: fit again".to_owned());
+        }
         let (learned, train) = (self.learned, sorted_pairs(dataset, &self.train)?);
         let catalogue = Catalogue::new(dataset, &train, self.trailers, &learned.settings, learned.seed);
-        Ok((learned, train, catalogue))
+        Ok(Restored { learned, train, catalogue, machine: self.machine })
     }
+}
+
+/// A stored ensemble, checked against its dataset.
+struct Restored {
+    learned: Learned,
+    train: Vec<u32>,
+    catalogue: Catalogue,
+    machine: Option<FactorisationMachine>,
 }

@@ -14,6 +14,7 @@
 //! that a draw of the other side needs (Rendle 2013, "Scaling factorization machines to relational
 //! data"), so a sweep costs time in proportion to the ratings.
 
+mod float_bytes;
 mod levels;
 mod normal;
 mod side;
@@ -24,6 +25,7 @@ use super::settings::FactorisationSettings;
 use crate::CLASSES;
 use jhalak_nn::Random;
 use normal::{cumulative, quantile};
+use serde::{Deserialize, Serialize};
 use side::{Dimension, Features};
 use thresholds::Thresholds;
 
@@ -35,7 +37,8 @@ const KEPT: usize = 32;
 const START: f64 = 0.1;
 
 /// A fitted machine: its draws.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FactorisationMachine {
     /// Numbers of a row: the linear term, then the factors.
     width: usize,
@@ -45,12 +48,15 @@ pub struct FactorisationMachine {
 }
 
 /// One kept draw.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Draw {
     thresholds: Thresholds,
     /// users x width.
+    #[serde(with = "float_bytes")]
     users: Vec<f32>,
     /// movies x width.
+    #[serde(with = "float_bytes")]
     movies: Vec<f32>,
 }
 
@@ -114,6 +120,17 @@ impl FactorisationMachine {
             }
         }
         model
+    }
+
+    /// Whether a stored machine is of so many users and movies, and its parts fit each other.
+    pub fn is_of(&self, users: usize, movies: usize) -> bool {
+        let thresholds = self.classes.len().saturating_sub(1);
+        let fits = |draw: &Draw| {
+            draw.users.len() == users * self.width
+                && draw.movies.len() == movies * self.width
+                && draw.thresholds.0.len() == thresholds
+        };
+        self.width > 0 && self.classes.iter().all(|class| *class < CLASSES) && self.draws.iter().all(fits)
     }
 
     /// Predicts a pair.
@@ -276,6 +293,10 @@ mod tests {
         let again = fit(&train, &PLAIN, 1);
         assert_eq!(model.predict(0, 0), again.predict(0, 0), "the same seed gives the same numbers");
         assert_ne!(model.predict(0, 0), fit(&train, &PLAIN, 2).predict(0, 0));
+        let stored = serde_json::to_string(&model).expect("plain data");
+        let read: FactorisationMachine = serde_json::from_str(&stored).expect("as written");
+        assert_eq!(read, model, "storing keeps every bit");
+        assert!(read.is_of(PLAIN.users, PLAIN.movies) && !read.is_of(PLAIN.users + 1, PLAIN.movies));
     }
 
     #[test]

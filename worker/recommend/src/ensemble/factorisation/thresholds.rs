@@ -1,5 +1,7 @@
 //! The thresholds that cut the latent score into ordered levels.
 
+use serde::{Deserialize, Serialize};
+
 use super::normal::{cumulative, density, quantile};
 
 /// Least probability of a level: keeps logarithms and quotients finite.
@@ -8,7 +10,7 @@ const LEAST: f64 = 1e-9;
 const APART: f64 = 1e-3;
 
 /// Ascending thresholds: level `l` is seen where the score lies between thresholds `l - 1` and `l`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Thresholds(pub Vec<f64>);
 
 impl Thresholds {

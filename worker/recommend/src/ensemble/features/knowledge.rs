@@ -127,6 +127,18 @@ pub struct Knowledge {
 impl Knowledge {
     /// Learns from the `known` pairs (indexes of ratings, sorted) and no other rating.
     pub fn learn(dataset: &Dataset, catalogue: &Catalogue, known: &[u32], settings: &Settings, seed: u64) -> Self {
+        Self::learn_with(None, dataset, catalogue, known, settings, seed)
+    }
+
+    /// Does the same with the factorisation machine of an earlier, equal call.
+    pub fn learn_with(
+        machine: Option<FactorisationMachine>,
+        dataset: &Dataset,
+        catalogue: &Catalogue,
+        known: &[u32],
+        settings: &Settings,
+        seed: u64,
+    ) -> Self {
         let pairs: Vec<LabelledPair> = known.iter().map(|&pair| labelled_pair(dataset, pair)).collect();
         let (users, movies, genres) = (catalogue.users, catalogue.movies, catalogue.genres);
         let mut first = vec![0; users + 1];
@@ -154,10 +166,13 @@ impl Knowledge {
         let hierarchical = wanted.then(|| fit(&full, 0, &settings.hierarchical, FACTORS + 2));
 
         let wanted = settings.has(Part::FactorisationMachine) || settings.has(Part::FactorisationAlone);
-        let machine = wanted.then(|| {
+        let machine = machine.or_else(|| {
+            if !wanted {
+                return None;
+            }
             let random = &mut seeded(seed, FACTORS + 3);
             let levels = Levels::of(known.iter().map(|&pair| dataset.ratings[pair as usize]));
-            FactorisationMachine::fit(&pairs, &levels, &full, &settings.factorisation, random)
+            Some(FactorisationMachine::fit(&pairs, &levels, &full, &settings.factorisation, random))
         });
 
         let mut genre_sums = vec![0.0; users * CLASSES * genres];
