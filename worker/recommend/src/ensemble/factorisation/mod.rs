@@ -257,8 +257,11 @@ mod tests {
     const PLAIN: SideInfo<'_> =
         SideInfo { users: 60, movies: 40, content: &[], content_dim: 0, attributes: &[], attribute_dim: 0 };
 
+    /// Pairs with their levels.
+    type Levelled = Vec<(LabelledPair, u8)>;
+
     /// Five levels by a planted taste: users and movies are of two kinds, and like their own.
-    fn pairs() -> (Vec<(LabelledPair, u8)>, Vec<(LabelledPair, u8)>) {
+    fn pairs() -> (Levelled, Levelled) {
         let random = &mut seeded(1, 0);
         let (mut train, mut test) = (Vec::new(), Vec::new());
         for user in 0..PLAIN.users as u32 {
