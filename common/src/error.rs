@@ -116,6 +116,15 @@ impl Error {
         self
     }
 
+    /// Says that this machine's own file or library is at fault, not the input of the job that needed
+    /// it: invalid or missing becomes Unable, and other kinds stay.
+    pub fn of_machine(mut self) -> Self {
+        if matches!(self.kind, ErrorKind::InvalidInput | ErrorKind::NotFound) {
+            self.kind = ErrorKind::Unable;
+        }
+        self
+    }
+
     /// What the caller can do.
     pub fn kind(&self) -> ErrorKind {
         self.kind

@@ -15,6 +15,7 @@ mod backoff;
 pub mod dataset;
 pub mod error;
 pub mod evaluation;
+pub mod free_space;
 pub mod hash;
 pub mod models;
 pub mod process;

@@ -11,6 +11,7 @@ pub mod mutated_messages;
 pub mod programs;
 #[expect(missing_docs, reason = "names that say it")]
 pub mod s3_server;
+pub mod tiny_disk;
 
 use std::path::{Path, PathBuf};
 

@@ -15,6 +15,7 @@ use jhalak_common::run::{self, RunState, SigningKey, UNREADABLE_RUN, encode_sign
 use jhalak_common::settings::WorkerSettings;
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, ErrorKind, Result};
+use jhalak_media::CrashOrHang;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
@@ -356,7 +357,7 @@ impl JobRunner {
         if attempts >= self.attempts {
             let only_here = failed_on.len() == 1 && attempts < self.attempts.saturating_mul(MAX_PATIENCE);
             if !only_here || self.is_only_worker(kind).await {
-                return self.end_states.quarantine(&job, &attempt, &error).await;
+                return self.end_states.quarantine(&job, &attempt, &blame_file(error)).await;
             }
         }
         tracing::warn!(attempts, error = %error.chain(), "job failed and will be tried again");
@@ -404,5 +405,14 @@ impl JobRunner {
             Err(error) if at_limit && error.kind() == ErrorKind::Cancelled => Ended::AtLimit,
             ended => Ended::Itself(ended),
         }
+    }
+}
+
+/// After the last attempt, a crash or a hang of the decoder is the fault of the trailer, which the
+/// next run does not try again.
+fn blame_file(error: Error) -> Error {
+    match std::error::Error::source(&error).is_some_and(|source| source.is::<CrashOrHang>()) {
+        true => Error::invalid(error.chain()),
+        false => error,
     }
 }

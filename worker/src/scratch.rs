@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jhalak_common::{Error, ErrorKind, Result};
+use jhalak_common::{Error, ErrorKind, Result, free_space};
 use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -16,7 +16,7 @@ const LOCK: &str = "lock";
 
 /// Reserved for each job in addition to its trailer, in MB (2^20 bytes): keyframes, and sound at 64
 /// kB a second.
-const OUTPUT_MB: u64 = 64;
+pub const OUTPUT_MB: u64 = 64;
 
 /// Bytes that [`Scratch::check`] writes.
 const CHECK_BYTES: usize = 1 << 20;
@@ -97,13 +97,26 @@ impl Scratch {
 
     /// The error of a worker whose scratch folder does not work.
     fn unable(&self, error: std::io::Error) -> Error {
-        let folder = self.folder.path().display();
         let error = Error::from(error);
-        let (kind, advice) = match error.kind() {
-            ErrorKind::StorageFull => (ErrorKind::StorageFull, "make room there"),
-            _ => (ErrorKind::Unable, "set worker.scratch to a folder that no other program cleans up"),
-        };
-        Error::new(kind, format!("the scratch folder {folder} cannot be written ({error}): {advice}"))
+        if error.kind() == ErrorKind::StorageFull {
+            return self.explain_full(error, CHECK_BYTES as u64);
+        }
+        let folder = self.folder.path().display();
+        Error::unable(format!(
+            "the scratch folder {folder} cannot be written ({error}): set worker.scratch to a folder that no other \
+             program cleans up"
+        ))
+    }
+
+    /// Adds to the error of a job whose scratch folder is full how much is free, and that `needed`
+    /// bytes are needed. Returns every other error as it is.
+    pub fn explain_full(&self, error: Error, needed: u64) -> Error {
+        if error.kind() != ErrorKind::StorageFull {
+            return error;
+        }
+        let folder = self.folder.path();
+        let error = error.context(format!("the scratch folder {} (setting worker.scratch) is full", folder.display()));
+        free_space::explain(error, folder, needed)
     }
 
     /// The folder's path.

@@ -27,7 +27,7 @@ impl Output {
         match writeln!(std::io::stdout(), "{line}") {
             // The reader closed the pipe (`jhalak ... | head`).
             Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            other => other.map_err(Error::from),
+            other => other.map_err(|e| Error::from(e).context("cannot write the answer to standard output")),
         }
     }
 }

@@ -58,12 +58,13 @@ impl Quarantined {
     }
 }
 
-/// Removes the records of jobs whose last error was of the machine (refused credentials, a full disk)
-/// and not of the trailer, so that this run tries them again. Returns their number.
+/// Removes the records of jobs whose last error was of a machine (refused credentials, a full disk, a
+/// service that did not answer) and not of the trailer, so that this run tries them again. Returns
+/// their number.
 pub async fn drop_of_machine(store: &dyn ObjectStore, run: &str) -> Result<usize> {
     let mut dropped = 0;
     for (key, record) in Quarantined::read(store, run).await?.standing {
-        if record.error.is_of_machine() {
+        if record.error.is_of_machine() || record.error.is_transient() {
             store.delete(&key).await?;
             dropped += 1;
         }

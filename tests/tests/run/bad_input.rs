@@ -1,8 +1,10 @@
 //! Bad input ends in an error that names it and the way out, or in a quarantined job with its reason; the rest goes on.
 
 use jhalak_tests::dataset::{Made, id};
-use jhalak_tests::programs::{Ended, command, files, run};
+use jhalak_tests::programs::{Ended, command, files, program, run};
+use jhalak_tests::tiny_disk;
 use std::path::Path;
+use std::process::Command;
 
 fn jhalak(store: &Path, dataset: &Path) -> Ended {
     run(command("jhalak", store).args(["run", "--dataset"]).arg(dataset))
@@ -126,9 +128,53 @@ fn another_models_file_is_refused() {
     let verified = with(&["models", "verify"]);
     assert_eq!(verified.code, Some(3));
     assert!(verified.err.contains("efficientnet-lite0"), "{}", verified.err);
+    // Before anything is planned.
     let ended = with(&["run", "--dataset", &dataset.display().to_string()]);
-    assert_eq!(ended.code, Some(4), "{}", ended.err);
-    assert!(ended.out.contains("SHA-256"), "{}", ended.out);
+    assert_eq!(ended.code, Some(3), "{}", ended.err);
+    assert!(ended.err.contains("SHA-256"), "{}", ended.err);
+    assert!(!files(&store).keys().any(|key| key.starts_with("runs/")), "{:?}", files(&store).keys());
+}
+
+/// Runs `jhalak run` on a disk of its own, at the setting `at`, and returns how it ended.
+fn on_disk(kilobytes: u32, at: &str, folder: &Path, dataset: &Path) -> Option<Ended> {
+    let prefix = tiny_disk::prefix(kilobytes)?;
+    let disk = folder.join("disk");
+    std::fs::create_dir_all(&disk).expect("the folder is ours");
+    let plain = command("jhalak", &folder.join("store"));
+    let mut jhalak = Command::new(&prefix[0]);
+    jhalak.args(&prefix[1..]).arg(program("jhalak")).args(["run", "--dataset"]).arg(dataset);
+    jhalak.envs(plain.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    Some(run(jhalak.env("SCRATCH", &disk).env(at, &disk)))
+}
+
+#[test]
+fn a_full_disk_ends_a_run_and_states_what_is_missing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let whole = folder.path().join("whole");
+    Made::new(&whole, true);
+    let trailers = folder.path().join("trailers alone");
+    std::fs::create_dir(&trailers).expect("a new folder");
+    std::fs::copy(whole.join(format!("trailers/{}.mp4", id(1))), trailers.join("one.mp4")).expect("room on disk");
+    let size = std::fs::metadata(trailers.join("one.mp4")).expect("just copied").len() / 1024;
+    let scratch = u32::try_from(size).expect("a small file") + 16;
+    for (kilobytes, at, part) in [
+        (2, "JHALAK__STORE", "cannot create"),
+        (40, "JHALAK__STORE", "cannot create"),
+        (scratch.max(1_040), "JHALAK__WORKER__SCRATCH", "setting worker.scratch"),
+    ] {
+        // A scratch disk that takes the trailer and not what is made of it.
+        if at.ends_with("SCRATCH") {
+            let padding = vec![0; usize::try_from((scratch.max(1_040) - scratch) * 1024).expect("small")];
+            let mut bytes = std::fs::read(trailers.join("one.mp4")).expect("just copied");
+            bytes.extend(padding);
+            std::fs::write(trailers.join("one.mp4"), bytes).expect("room on disk");
+        }
+        let Some(ended) = on_disk(kilobytes, at, folder.path(), &trailers) else { return };
+        assert_eq!(ended.code, Some(7), "{kilobytes} at {at}: {}", ended.err);
+        for told in [part, "are free", "are needed", "repeat the command"] {
+            assert!(ended.err.contains(told), "{told} is missing in:\n{}", ended.err);
+        }
+    }
 }
 
 /// Thirty viewers and twelve movies in the plain layout.

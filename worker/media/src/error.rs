@@ -27,10 +27,16 @@ pub enum MediaError {
         /// What is wrong, with FFmpeg's message, if any.
         message: String,
     },
-    /// The machine failed, not the file: disk full, read or write error, no new process. Try again
+    /// The machine failed, not the file: read or write error, no new process. Try again
     /// later.
     #[error("{message}")]
     Transient {
+        /// Which operation on which path failed.
+        message: String,
+    },
+    /// The disk for the outputs is full. Make room, then try again.
+    #[error("{message}")]
+    DiskFull {
         /// Which operation on which path failed.
         message: String,
     },
@@ -99,12 +105,22 @@ impl MediaError {
         }
     }
 
-    /// Creates a transient error of the file system while doing `what` with `path`, a file of this
-    /// program.
+    /// Creates the error of the file system while doing `what` with `path`, a file of this program:
+    /// transient unless the disk is full.
     pub fn from_io(what: &str, path: &Path, error: &io::Error) -> Self {
-        Self::Transient { message: format!("{what} {}: {error}", path.display()) }
+        let message = format!("{what} {}: {error}", path.display());
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { message },
+            _ => Self::Transient { message },
+        }
     }
 }
+
+/// The source of the error of a crash or a hang: the machine's fault at first, the file's after the
+/// last attempt.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the decode")]
+pub struct CrashOrHang;
 
 /// Maps a failed decode to the error kind of its job. A crash or a hang may be the machine's fault
 /// and is retried, up to the limit on attempts.
@@ -117,9 +133,14 @@ impl From<MediaError> for Error {
             MediaError::Transient { .. } | MediaError::Crashed { .. } | MediaError::TimedOut { .. } => {
                 ErrorKind::Transient
             }
+            MediaError::DiskFull { .. } => ErrorKind::StorageFull,
             MediaError::Cancelled => ErrorKind::Cancelled,
             MediaError::Bug { .. } => ErrorKind::Bug,
         };
-        Error::new(kind, error.to_string())
+        let text = Error::new(kind, error.to_string());
+        match error {
+            MediaError::Crashed { .. } | MediaError::TimedOut { .. } => text.with_source(CrashOrHang),
+            _ => text,
+        }
     }
 }

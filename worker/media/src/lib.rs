@@ -27,7 +27,7 @@ pub mod scenes;
 pub mod usage;
 
 pub use detector::{Detector, Object};
-pub use error::MediaError;
+pub use error::{CrashOrHang, MediaError};
 pub use frame_visitor::FrameSettings;
 pub use report::{AudioTrack, DecodeReport, Keyframe, KeyframeSet, Outcome, Padding, SceneReport, Usage, VideoInfo};
 pub use request::{AudioSettings, DecodeRequest, KeyframeSettings, Position, SceneMiddleSettings, SceneObjectSettings};

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::progress::JobProgress;
 use crate::blocking;
-use crate::scratch::JobFolder;
+use crate::scratch::{JobFolder, OUTPUT_MB};
 use jhalak_media::keyframes::archive::FILE_NAME as KEYFRAMES_FILE;
 use jhalak_media::scenes::list;
 use jhalak_media::{
@@ -125,14 +125,13 @@ impl Extraction<'_> {
         }
         let limits = decode_limits(&self.context.settings.decode);
         let program = &self.context.program;
-        let report = match detector {
+        let decoded = match detector {
             Some(detector) => {
-                jhalak_media::sandbox::decode_with_detector(program, &request, &limits, stop, Box::new(detector))
-                    .await?
+                jhalak_media::sandbox::decode_with_detector(program, &request, &limits, stop, Box::new(detector)).await
             }
-            None => jhalak_media::sandbox::decode(program, &request, &limits, stop).await?,
+            None => jhalak_media::sandbox::decode(program, &request, &limits, stop).await,
         };
-        self.decoded = Some(report);
+        self.decoded = Some(decoded.map_err(|e| self.context.scratch.explain_full(e.into(), OUTPUT_MB << 20))?);
         fault_point::reach("after-decode");
         Ok(())
     }
@@ -176,9 +175,9 @@ impl Extraction<'_> {
             let models = loaded(&context)?;
             let objects = params.objects.ok_or_else(|| Error::bug("keyframes without objects need no detector"))?;
             let model = models.by_checksum(&sha256, &[Role::Detector], |m| objects.fits(m, models.inference()))?;
-            let detector = ObjectDetector::open(models, model)?;
+            let detector = ObjectDetector::open(models, model).map_err(Error::of_machine)?;
             // The file may name other classes than its entry lets one expect.
-            detector.check_for_scenes()?;
+            detector.check_for_scenes().map_err(Error::of_machine)?;
             // Objects below the thresholds do not count: the detector need not report them.
             Ok(detector.with(Thresholds { score: objects.confidence, overlap: objects.detector.nms }))
         })
@@ -230,7 +229,7 @@ impl Extraction<'_> {
             let models = loaded(&context)?;
             let fits = |m: &Model| VideoEmbeddingParams::of(m, models.inference()).is_ok_and(|p| p == params);
             let model = models.by_checksum(&sha256, &Role::VIDEO, fits)?;
-            video::embed(&keyframes, model, models.session(model)?.as_ref())
+            video::embed(&keyframes, model, models.session(model).map_err(Error::of_machine)?.as_ref())
         })
         .await?;
         let mut facts = json!({ "dim": embedded.mean.len(), "frames": embedded.seen });
@@ -289,6 +288,9 @@ impl Extraction<'_> {
             let sha256 =
                 wanted.get(index).ok_or_else(|| Error::invalid("the recipe of an audio embedding names no model"))?;
             let model = models.by_checksum(sha256, &Role::AUDIO, fits)?;
+            for model in AudioEmbeddingParams::of(model, models.registry(), models.inference())?.1 {
+                models.session(model).map_err(Error::of_machine)?;
+            }
             audio::embed(BufReader::new(File::open(file)?), model, models)
         })
         .await?;
@@ -336,6 +338,8 @@ async fn fetch(context: &Context, trailer: &Trailer, folder: &Path) -> Result<Pa
     source
         .download(&trailer.key, &file, trailer.tag.as_deref())
         .await
+        // Reading fills no store: it is the scratch folder that is full.
+        .map_err(|e| context.scratch.explain_full(e, trailer.size))
         .map_err(|e| e.context(format!("the trailer {} of {}", trailer.key, trailer.store)))?;
     if trailer.tag.is_some() {
         return Ok(file);
@@ -343,8 +347,9 @@ async fn fetch(context: &Context, trailer: &Trailer, folder: &Path) -> Result<Pa
     let (found, size) = hash::of_file(file.clone()).await?;
     if found != trailer.subject.content {
         return Err(Error::invalid(format!(
-            "the trailer {} was replaced since the run was planned ({size} bytes now, {} then): submit the run again",
-            trailer.key, trailer.size
+            "the trailer {} is not the file that was planned: its SHA-256 is {found}, not {} ({size} bytes now, {} then). If \
+             it was replaced, submit the run again; if the catalogue states its SHA-256, correct it",
+            trailer.key, trailer.subject.content, trailer.size
         )));
     }
     Ok(file)

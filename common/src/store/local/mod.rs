@@ -24,6 +24,7 @@ use tempfile::NamedTempFile;
 use super::interface::{ObjectMeta, ObjectStore, PutOutcome};
 use super::key::{UNFINISHED, check_key};
 use crate::error::{Error, Result};
+use crate::free_space;
 
 use object::{copy_object, describe, object_metadata, open_object};
 
@@ -182,7 +183,11 @@ impl ObjectStore for LocalStore {
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
-        self.blocking("write", key, move |store, path| store.replace(path, |file| Ok(file.write_all(&bytes)?))).await
+        self.blocking("write", key, move |store, path| {
+            let written = store.replace(path, |file| Ok(file.write_all(&bytes)?));
+            written.map_err(|e| free_space::explain(e, path, bytes.len() as u64))
+        })
+        .await
     }
 
     async fn put_if_absent(&self, key: &str, bytes: Bytes) -> Result<PutOutcome> {
@@ -191,7 +196,8 @@ impl ObjectStore for LocalStore {
             let outcome = if fs::symlink_metadata(path).is_ok() {
                 PutOutcome::AlreadyExists
             } else {
-                let unfinished = store.write_unfinished(|file| Ok(file.write_all(&bytes)?))?;
+                let written = store.write_unfinished(|file| Ok(file.write_all(&bytes)?));
+                let unfinished = written.map_err(|e| free_space::explain(e, path, bytes.len() as u64))?;
                 match fs::hard_link(unfinished.path(), path) {
                     Ok(()) => PutOutcome::Created,
                     Err(e) if e.kind() == io::ErrorKind::AlreadyExists => PutOutcome::AlreadyExists,
@@ -212,7 +218,9 @@ impl ObjectStore for LocalStore {
         let from = from.to_path_buf();
         self.blocking("write", key, move |store, path| {
             let mut source = File::open(&from).map_err(|e| Error::from(e).context(from.display()))?;
-            store.replace(path, |file| Ok(io::copy(&mut source, file).map(|_| ())?))
+            let length = source.metadata()?.len();
+            let written = store.replace(path, |file| Ok(io::copy(&mut source, file).map(|_| ())?));
+            written.map_err(|e| free_space::explain(e, path, length))
         })
         .await
     }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use clap::Args;
 use jhalak_common::models::Registry;
 use jhalak_common::process::shutdown;
-use jhalak_common::queue::{self, WorkKind};
+use jhalak_common::queue::{self, Queue, WorkKind};
 use jhalak_common::settings::Settings;
-use jhalak_common::{Error, Result, store};
+use jhalak_common::store::{self, ObjectStore};
+use jhalak_common::{Error, Result};
+use jhalak_worker::detect::trial;
 use jhalak_worker::inference::Models;
 use jhalak_worker::job_loop::Worker;
 use jhalak_worker::jobs::Context;
@@ -17,9 +19,11 @@ use tokio_util::sync::CancellationToken;
 use super::outcome;
 use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs};
 use crate::console::output::Output;
-use crate::plan::{self, Request, dataset_source};
+use crate::console::progress::Progress;
+use crate::plan::{self, Plan, Request, dataset_source};
 use crate::run::RunDriver;
 use crate::run::dispatch::Priority;
+use crate::run::remaining;
 
 /// Run the whole pipeline in this process, without servers
 ///
@@ -49,22 +53,10 @@ impl Run {
         let store = store::open(&settings.store, &settings.s3).await?;
         let draft = plan::draft(store.as_ref(), &source, &settings, Request::default(), None).await?;
         let (plan, _) = plan::freeze(store.as_ref(), draft).await?;
-        output.progress.say(&format!("run {} in {}", plan.spec.id, store.url()));
         let queue = queue::open("memory:", &settings.rabbitmq).await?;
-        // Opens the models of a GPU provider in any case: a missing provider is an error even if nothing is to embed.
-        let needed = !plan.trailers.trailers.is_empty() || !settings.inference.provider.is_cpu();
-        let models = match needed {
-            false => None,
-            true => Some(Models::open(&settings, Registry::load(settings.models.registry.as_deref())?)?),
-        };
-        let mut of_worker = settings.clone();
-        of_worker
-            .worker
-            .sources
-            .extend(plan.trailers.trailers.iter().map(|trailer| trailer.store.clone()).collect::<BTreeSet<_>>());
-        let context = Arc::new(Context::new(store.clone(), of_worker, models)?);
-        let worker = Arc::new(Worker::new(queue.clone(), context, &settings)?);
-        worker.check().await?;
+        // Checked before anything is planned: a failed start leaves no run behind.
+        let worker = checked_worker(&draft.plan, store.clone(), queue.clone(), &settings, &output.progress).await?;
+        output.progress.say(&format!("run {} in {}", plan.spec.id, store.url()));
         let stop_worker = CancellationToken::new();
         let mut working = tokio::spawn({
             let stop_worker = stop_worker.clone();
@@ -103,5 +95,57 @@ impl Run {
         };
         queue.close().await;
         Ok(code)
+    }
+}
+
+/// Returns the worker of this process after its checks: ONNX Runtime, its provider, the models, the scratch folder, and
+/// that the store takes writes.
+async fn checked_worker(
+    plan: &Plan,
+    store: Arc<dyn ObjectStore>,
+    queue: Arc<dyn Queue>,
+    settings: &Settings,
+    progress: &Progress,
+) -> Result<Arc<Worker>> {
+    let models = checked_models(plan, store.as_ref(), settings, progress).await?;
+    let mut of_worker = settings.clone();
+    let sources: BTreeSet<String> = plan.trailers.trailers.iter().map(|trailer| trailer.store.clone()).collect();
+    of_worker.worker.sources.extend(sources);
+    let context = Arc::new(Context::new(store, of_worker, models)?);
+    let worker = Arc::new(Worker::new(queue, context, settings)?);
+    worker.check().await?;
+    Ok(worker)
+}
+
+/// Loads and tries the models that the run needs. None if no trailer lacks an artifact and they cannot be loaded.
+async fn checked_models(
+    plan: &Plan,
+    store: &dyn ObjectStore,
+    settings: &Settings,
+    progress: &Progress,
+) -> Result<Option<Models>> {
+    // A missing provider is an error even if nothing is to embed.
+    let on_processor = settings.inference.provider.is_cpu();
+    if plan.trailers.trailers.is_empty() && on_processor {
+        return Ok(None);
+    }
+    let load = || {
+        let models = Models::open(settings, Registry::load(settings.models.registry.as_deref())?)?;
+        if !plan.trailers.trailers.is_empty() {
+            trial::try_chosen(&models, settings)?;
+        }
+        Ok(models)
+    };
+    match tokio::task::block_in_place(load) {
+        Ok(models) => Ok(Some(models)),
+        Err(error) if on_processor => {
+            let remaining = remaining::extraction(store, plan, &BTreeSet::new()).await?;
+            if remaining.missing.iter().any(|missing| *missing != 0) {
+                return Err(error);
+            }
+            progress.say(&format!("every trailer is extracted, so the run needs no models: {}", error.chain()));
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }

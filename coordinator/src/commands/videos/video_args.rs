@@ -10,7 +10,7 @@ use jhalak_worker::jobs::decode_limits;
 use jhalak_worker::media::frame_visitor::FrameVisitor;
 use jhalak_worker::media::sandbox::{decode_with_detector, decode_with_visitor};
 use jhalak_worker::media::{DecodeReport, DecodeRequest, Detector, MediaError, Outcome, sandbox};
-use jhalak_worker::scratch::{JobFolder, Scratch};
+use jhalak_worker::scratch::{JobFolder, OUTPUT_MB, Scratch};
 use tokio_util::sync::CancellationToken;
 
 use crate::console::output::Output;
@@ -65,7 +65,7 @@ pub(super) async fn decode_until(
         Hook::Visitor(viewer) => decode_with_visitor(&program, &request, &limits, stop, viewer).await,
         Hook::None => sandbox::decode(&program, &request, &limits, stop).await,
     };
-    let report = decoded.map_err(|error| decode_error(error, video))?;
+    let report = decoded.map_err(|error| scratch.explain_full(decode_error(error, video), OUTPUT_MB << 20))?;
     Ok(Decoded { report, _folder: folder, _scratch: scratch })
 }
 

@@ -32,7 +32,7 @@ pub fn demuxer(path: &Path) -> Result<Option<ffmpeg::format::Input>, MediaError>
     let Ok(read) = file.read(&mut head) else { return Ok(None) };
     let head = &head[..read];
     let refuse = |what: &str, way: &str| {
-        Err(MediaError::permanent(format!("{} is {what}, which cannot be read here: {way}", path.display())))
+        Err(MediaError::permanent(format!("the file is {what}, which cannot be read here: {way}")))
     };
     let is_webp = head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WEBP");
     // The extended header has flags: bit 1 is animation.

@@ -140,22 +140,21 @@ impl Source {
     }
 
     fn open_as(path: &Path, picture: Option<ffmpeg::format::Input>, needs_video: bool) -> Result<Self, MediaError> {
-        let shown = path.display();
         let metadata = std::fs::metadata(path).map_err(|error| {
-            let message = format!("cannot read {shown}: {error}");
+            let message = format!("cannot read the file: {error}");
             match error.kind() {
                 ErrorKind::NotFound | ErrorKind::NotADirectory => MediaError::Permanent { message },
                 _ => MediaError::Transient { message },
             }
         })?;
         if !metadata.is_file() {
-            return Err(MediaError::permanent(format!("{shown} is not a regular file")));
+            return Err(MediaError::permanent("the file is not a regular file"));
         }
         if metadata.len() == 0 {
-            return Err(MediaError::permanent(format!("{shown} is empty")));
+            return Err(MediaError::permanent("the file is empty"));
         }
         let Some(name) = path.to_str().filter(|name| !name.contains('\0')) else {
-            return Err(MediaError::permanent(format!("the file name {shown} is not valid UTF-8")));
+            return Err(MediaError::permanent("the file name is not valid UTF-8"));
         };
         let mut options = Dictionary::new();
         options.set("protocol_whitelist", "file");
@@ -172,7 +171,7 @@ impl Source {
         };
         let opened = opened.map_err(|error| match picture_file::demuxer(path) {
             Err(refused) => refused,
-            Ok(Some(_)) if !is_picture => MediaError::permanent(format!("{shown} is an image, not a video")),
+            Ok(Some(_)) if !is_picture => MediaError::permanent("the file is an image, not a video"),
             _ => MediaError::from_ffmpeg(&format!("cannot open {what}"), error),
         })?;
         let mut source = Self::choose_streams(opened, needs_video)?;
