@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 pub struct DetectorOutput {
     /// The output layout.
     pub decode: Decode,
-    /// The unit of the boxes. Default: shares for `rt-detr`, pixels for all others.
+    /// The unit of the boxes. Default: shares for `rt-detr` and `detr`, pixels for all others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boxes: Option<BoxUnit>,
     /// The task that the file was exported for. Default: the file's metadata or shapes.
@@ -25,6 +25,10 @@ pub struct DetectorOutput {
     /// output; for layouts with grids.
     #[serde(default = "strides")]
     pub strides: Vec<u32>,
+    /// Width and height of the anchors of each grid in pixels of the input, finest grid first; for
+    /// `yolov5-heads`. Default: those of YOLOv5 with three or four grids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub anchors: Vec<Vec<f32>>,
     /// The reference point of distances within a cell, in cells; for `nanodet`.
     #[serde(default = "cell_point")]
     pub cell_point: f32,
@@ -72,6 +76,17 @@ pub enum Decode {
     /// Two outputs: left, top, right, bottom (1 x 8400 x 4), and one score per class
     /// (1 x 8400 x 80). YOLO-NAS.
     YoloNas,
+    /// The heads of a YOLOv5 or YOLOv7 before decoding: for each grid 1 x 3 x 80 x 80 x 85, or
+    /// 1 x 255 x 80 x 80; see [`DetectorOutput::anchors`].
+    Yolov5Heads,
+    /// Two outputs: logits (1 x 300 x 80) and boxes as shares (1 x 300 x 4). The most probable pairs of
+    /// box and class are the objects. RT-DETR and D-FINE as Hugging Face Optimum exports them.
+    Detr,
+    /// Three outputs, after selection: labels (1 x 300), left, top, right, bottom (1 x 300 x 4) and
+    /// scores (1 x 300), and a second input `orig_target_sizes`, which gets the size of the first.
+    /// D-FINE, DEIM and RT-DETR as their own projects export them.
+    #[serde(alias = "dfine", alias = "deim", alias = "rt-detrv2")]
+    DFine,
     /// Four outputs, after NMS: number of boxes (1 x 1), left, top, right, bottom (1 x 100 x 4),
     /// scores (1 x 100) and classes (1 x 100). TensorRT's EfficientNMS plugin and its ONNX twins.
     EfficientNms,
@@ -107,6 +122,8 @@ pub enum DetectorTask {
     Pose,
     /// Boxes and, after the scores, coefficients of masks, which are ignored.
     Segment,
+    /// Rotated boxes: after the scores an angle in radians. Their upright bounds are read.
+    Obb,
 }
 
 impl DetectorTask {
@@ -116,6 +133,7 @@ impl DetectorTask {
             DetectorTask::Detect => "detect",
             DetectorTask::Pose => "pose",
             DetectorTask::Segment => "segment",
+            DetectorTask::Obb => "obb",
         }
     }
 }
@@ -133,12 +151,24 @@ impl Decode {
             Decode::RtDetr => "rt-detr",
             Decode::YoloNas => "yolo-nas",
             Decode::EfficientNms => "efficient-nms",
+            Decode::Yolov5Heads => "yolov5-heads",
+            Decode::Detr => "detr",
+            Decode::DFine => "d-fine",
+        }
+    }
+
+    /// Returns the layout of the rows that outputs of this layout are joined to.
+    pub fn joined(self) -> Decode {
+        match self {
+            Decode::Yolov5Heads => Decode::Yolov5,
+            Decode::Detr | Decode::DFine => Decode::EndToEnd,
+            one => one,
         }
     }
 
     /// Whether the boxes are final: no NMS follows.
     pub fn is_final(self) -> bool {
-        matches!(self, Decode::EndToEnd | Decode::RtDetr | Decode::EfficientNms)
+        matches!(self, Decode::EndToEnd | Decode::RtDetr | Decode::EfficientNms | Decode::Detr | Decode::DFine)
     }
 
     /// Whether the output's rows are the cells of grids, so that their number follows from the
@@ -228,7 +258,8 @@ impl DetectorOutput {
 
     /// Returns the unit of the boxes.
     pub fn box_unit(&self) -> BoxUnit {
-        let usual = if self.decode == Decode::RtDetr { BoxUnit::Shares } else { BoxUnit::Pixels };
+        let are_shares = matches!(self.decode, Decode::RtDetr | Decode::Detr);
+        let usual = if are_shares { BoxUnit::Shares } else { BoxUnit::Pixels };
         self.boxes.unwrap_or(usual)
     }
 

@@ -3,9 +3,10 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+use std::f32::consts::FRAC_PI_2;
 use std::path::{Path, PathBuf};
 
-use jhalak_common::models::{Registry, Role};
+use jhalak_common::models::{Registry, Resize, Role};
 use jhalak_common::settings::Settings;
 use jhalak_media::picture::Picture;
 use jhalak_models::detect::suggest::suggest;
@@ -53,7 +54,8 @@ fn fixed(name: &'static str, shape: &[i64], values: Vec<f32>) -> Fixed {
     Fixed { name, element: FLOAT, shape: shape.to_vec(), values }
 }
 
-/// Returns an ONNX file with an input of 96 x 96 whose outputs do not depend on it.
+/// Returns an ONNX file with an input of 96 x 96 whose outputs do not depend on it. An output named
+/// `boxes` is in shares, and scaled by a second input as D-FINE does it.
 fn file(outputs: &[Fixed], metadata: &[(&str, &str)]) -> Vec<u8> {
     let node = |inputs: &[&str], output: &str, op: &str, attribute: Vec<Attribute>| Node {
         input: inputs.iter().map(|&name| name.into()).collect(),
@@ -74,7 +76,16 @@ fn file(outputs: &[Fixed], metadata: &[(&str, &str)]) -> Vec<u8> {
         let raw_data = output.values.iter().flat_map(|v| v.to_le_bytes()).collect();
         graph.initializer.push(Tensor { dims: output.shape.clone(), data_type: FLOAT, name: values.clone(), raw_data });
         let floats = format!("floats of {}", output.name);
-        graph.node.push(node(&[&values, "nothing"], &floats, "Add", vec![]));
+        if output.name == "boxes" {
+            let int = |name: &str, i: i64| Attribute { name: name.into(), f: None, i: Some(i), kind: 2 };
+            graph.input.push(value("orig_target_sizes", INT64, &[1, 2]));
+            graph.node.push(node(&["orig_target_sizes"], "sizes", "Cast", vec![int("to", FLOAT.into())]));
+            graph.node.push(node(&["sizes", "sizes"], "edges", "Concat", vec![int("axis", 1)]));
+            graph.node.push(node(&[&values, "edges"], "scaled", "Mul", vec![]));
+            graph.node.push(node(&["scaled", "nothing"], &floats, "Add", vec![]));
+        } else {
+            graph.node.push(node(&[&values, "nothing"], &floats, "Add", vec![]));
+        }
         let to = Attribute { name: "to".into(), f: None, i: Some(output.element.into()), kind: 2 };
         graph.node.push(node(&[&floats], output.name, "Cast", vec![to]));
         graph.output.push(value(output.name, output.element, &output.shape));
@@ -116,6 +127,27 @@ const NAMES: (&str, &str) = ("names", "{0: 'a', 1: 'b', 2: \"c's\"}");
 const CENTRE: [f32; 4] = [48.0, 48.0, 24.0, 36.0];
 const EDGES: [f32; 4] = [36.0, 30.0, 60.0, 66.0];
 
+/// The heads of a YOLOv5 for three classes before decoding: one object of class 1 at [`CENTRE`], in
+/// the cell (3, 3) and of the first anchor (30 x 61) of the grid of stride 16. `is_flat`: anchors and
+/// values in one dimension.
+fn heads(is_flat: bool) -> Vec<Fixed> {
+    let logit = |share: f64| (share / (1.0 - share)).ln() as f32;
+    let side = |pixels: f64, anchor: f64| logit((pixels / anchor).sqrt() / 2.0);
+    let object =
+        [logit(0.25), logit(0.25), side(24.0, 30.0), side(36.0, 61.0), logit(0.9), -20.0, logit(0.999_999), -20.0];
+    let head = |name: &'static str, cells: usize| {
+        let mut values = vec![-20.0; 3 * cells * cells * 8];
+        let place = |n: usize| if is_flat { n * cells * cells + 3 * cells + 3 } else { (3 * cells + 3) * 8 + n };
+        if cells == 6 {
+            object.iter().enumerate().for_each(|(n, &value)| values[place(n)] = value);
+        }
+        let cells = cells as i64;
+        let shape = if is_flat { vec![1, 24, cells, cells] } else { vec![1, 3, cells, cells, 8] };
+        fixed(name, &shape, values)
+    };
+    vec![head("stride8", 12), head("stride16", 6), head("stride32", 3)]
+}
+
 /// A layout that is read: name, outputs, metadata, and the entry's detector section.
 type Form = (&'static str, Vec<Fixed>, Vec<(&'static str, &'static str)>, &'static str);
 
@@ -136,6 +168,11 @@ fn layouts() -> Vec<Form> {
     let nas_boxes = list(&EDGES, &[6.0, 6.0, 14.0, 14.0], 189);
     let nas_scores = list(&scores(3, 1), &scores(3, 3), 189);
     let yolov5_rows = list(&one(CENTRE, &[1.0, 0.0, 0.9, 0.0], &[]), &one(other, &[0.0; 4], &[]), 567);
+    let turned = [CENTRE[0], CENTRE[1], CENTRE[3], CENTRE[2]];
+    let obb_rows = list(&one(turned, &scores(3, 1), &[FRAC_PI_2]), &one(other, &scores(3, 3), &[0.3]), 189);
+    let logit = (0.9f32 / 0.1).ln();
+    let logits = list(&[-9.0, logit, -9.0], &[-9.0; 3], 300);
+    let detr_boxes = list(&share(CENTRE), &share(other), 300);
     let pose = vec![("task", "pose"), ("names", "{0: 'b'}"), ("kpt_shape", "[17, 3]")];
     let end = |rest: &[f32]| {
         list(&one(EDGES, &[0.9, 1.0], rest), &[0.0; 6].iter().chain(rest).copied().collect::<Vec<_>>(), 300)
@@ -169,6 +206,37 @@ fn layouts() -> Vec<Form> {
             vec![fixed("904", &[1, 189, 4], nas_boxes), fixed("913", &[1, 189, 3], nas_scores)],
             vec![NAMES],
             "decode = \"yolo-nas\"",
+        ),
+        ("yolov5-heads", heads(false), vec![NAMES], "decode = \"yolov5-heads\""),
+        ("yolov5-heads flat", heads(true), vec![NAMES], "decode = \"yolov5-heads\""),
+        (
+            // A quarter turn of a box with width and height exchanged.
+            "obb",
+            vec![fixed("output0", &[1, 8, 189], columns(189, &obb_rows))],
+            vec![NAMES, ("task", "obb")],
+            "decode = \"yolov8\"",
+        ),
+        (
+            "obb end-to-end",
+            vec![fixed("output0", &[1, 300, 7], list(&one(turned, &[0.9, 1.0], &[FRAC_PI_2]), &[0.0; 7], 300))],
+            vec![NAMES, ("task", "obb")],
+            "decode = \"end-to-end\"",
+        ),
+        (
+            "detr",
+            vec![fixed("logits", &[1, 300, 3], logits), fixed("pred_boxes", &[1, 300, 4], detr_boxes)],
+            vec![NAMES],
+            "decode = \"detr\"",
+        ),
+        (
+            "d-fine",
+            vec![
+                Fixed { element: INT64, ..fixed("labels", &[1, 300], vec![1.0; 300]) },
+                fixed("boxes", &[1, 300, 4], list(&share(EDGES), &[0.1; 4], 300)),
+                fixed("scores", &[1, 300], list(&[0.9], &[0.01], 300)),
+            ],
+            vec![NAMES],
+            "decode = \"d-fine\"",
         ),
         (
             "efficient-nms",
@@ -256,8 +324,11 @@ fn models_add_recognises_each_layout() {
             .unwrap_or_else(|e| panic!("{name}: {}", e.chain()));
         let how = suggestion.model.detector.as_ref().unwrap();
         assert!(section.contains(&format!("\"{}\"", how.decode.name())), "{name}: {:?}", how.decode);
-        let label = &found(&mut suggestion.detector).unwrap()[0].0;
-        assert_eq!(label, "b", "{name}");
+        // DETRs stretch the picture: twice as wide, and as high as the input.
+        let is_stretched = suggestion.model.picture.as_ref().is_some_and(|p| p.resize == Resize::Stretch);
+        let shown = if is_stretched { [72.0, 30.0, 120.0, 66.0] } else { SHOWN };
+        assert_eq!(is_stretched, ["rt-detr", "detr", "d-fine"].contains(&name), "{name}");
+        assert_is(&found(&mut suggestion.detector).unwrap(), "b", shown, name);
     }
 }
 
@@ -286,12 +357,21 @@ fn files_that_cannot_be_read_one_way_are_refused_with_the_way_out() {
             &["far outside", "96 x 96"],
         ),
         (
-            vec![fixed("output0", &[1, 8, 189], angles.clone())],
-            vec![NAMES, ("task", "obb")],
+            vec![fixed("output0", &[1, 8, 189], angles)],
+            vec![NAMES],
             "decode = \"yolov8\"",
-            &["OBB", "rotated"],
+            &["OBB", "detector.task = \"obb\""],
         ),
-        (vec![fixed("output0", &[1, 8, 189], angles)], vec![NAMES], "decode = \"yolov8\"", &["OBB"]),
+        (of("yolov5-heads").1, vec![NAMES], "decode = \"yolov5\"", &["detector.decode = \"yolov5-heads\""]),
+        (of("yolov5-heads").1, vec![], "decode = \"yolov5-heads\", labels = [\"a\"]", &["detector.labels"]),
+        (
+            of("yolov5-heads").1,
+            vec![NAMES],
+            "decode = \"yolov5-heads\", anchors = [[10.0, 13.0]]",
+            &["lists 1 grids, but the file has 3"],
+        ),
+        (of("d-fine").1, vec![NAMES], "decode = \"end-to-end\"", &["detector.decode = \"d-fine\""]),
+        (of("detr").1, vec![NAMES], "decode = \"rt-detr\"", &["looks like `detr`"]),
         (vec![fixed("output0", &[1, 300, 6], centred)], vec![NAMES], "decode = \"end-to-end\"", &["centre and size"]),
         (
             vec![fixed("output0", &[1, 300, 6], swapped)],

@@ -2,30 +2,26 @@
 
 use jhalak_common::models::{BoxUnit, Decode, DetectorOutput};
 
+pub use super::candidate::Candidate;
 use super::output_layout::OutputLayout;
-
-/// A box that may hold an object, in input pixels.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Candidate {
-    /// Left, top, right, bottom.
-    pub edges: [f32; 4],
-    /// 0 to 1.
-    pub score: f32,
-    /// The class with the highest score.
-    pub class: usize,
-}
+use super::rotated::{self, RotatedBox};
 
 /// Returns the boxes of one picture with a score above `threshold`, in the order of the output.
 ///
 /// `output` holds the `layout.boxes * layout.values` values of the picture; `input` is the width
-/// and height of the input.
+/// and height of the input. Of rotated boxes, those that one of a higher score hides by more than
+/// `overlap` are dropped here, and the others become upright.
 pub fn candidates(
     output: &[f32],
     layout: &OutputLayout,
     how: &DetectorOutput,
     input: (u32, u32),
     threshold: f32,
+    overlap: f32,
 ) -> Vec<Candidate> {
+    if layout.is_rotated {
+        return rotated_boxes(output, layout, how, input, threshold, overlap);
+    }
     let mut found = as_stated(output, layout, how, input, threshold);
     if how.box_unit() == BoxUnit::Shares {
         let sides = [input.0 as f32, input.1 as f32, input.0 as f32, input.1 as f32];
@@ -35,6 +31,48 @@ pub fn candidates(
         found.iter_mut().for_each(scale);
     }
     found
+}
+
+/// Returns the upright bounds of rotated boxes: centre, size, scores (or score and class), angle.
+fn rotated_boxes(
+    output: &[f32],
+    layout: &OutputLayout,
+    how: &DetectorOutput,
+    input: (u32, u32),
+    threshold: f32,
+    overlap: f32,
+) -> Vec<Candidate> {
+    let rows;
+    let output = if layout.are_rows {
+        output
+    } else {
+        rows = transposed(output, layout);
+        &rows
+    };
+    let sides = match how.box_unit() {
+        BoxUnit::Shares => [input.0 as f32, input.1 as f32],
+        BoxUnit::Pixels => [1.0; 2],
+    };
+    let candidate = |row: &[f32]| -> Option<(RotatedBox, Candidate)> {
+        let scores = &row[4..layout.values - layout.rest];
+        let (class, score) = match (how.decode, scores) {
+            (Decode::EndToEnd, &[score, class, ..]) if (0.0..1e6).contains(&class) => (class as usize, score),
+            (Decode::EndToEnd, _) => return None,
+            (Decode::Yolov5, [objectness, classes @ ..]) => {
+                let (class, best) = best_of(classes);
+                (class, objectness * best)
+            }
+            _ => best_of(scores),
+        };
+        let rotated =
+            [row[0] * sides[0], row[1] * sides[1], row[2] * sides[0], row[3] * sides[1], row[layout.values - 1]];
+        (score > threshold).then(|| (rotated, Candidate { edges: rotated::upright(&rotated), score, class }))
+    };
+    let found: Vec<_> = output.chunks_exact(layout.values).filter_map(candidate).collect();
+    match how.decode.is_final() {
+        true => found.into_iter().map(|(_, candidate)| candidate).collect(),
+        false => rotated::suppressed(found, overlap),
+    }
 }
 
 /// Returns the boxes in the unit of the file.
@@ -54,7 +92,9 @@ fn as_stated(
         &rows
     };
     match how.decode {
-        Decode::Yolov5 | Decode::YoloxDecoded => boxes_with_objectness(output, layout, threshold, |_, xywh| xywh),
+        Decode::Yolov5 | Decode::Yolov5Heads | Decode::YoloxDecoded => {
+            boxes_with_objectness(output, layout, threshold, |_, xywh| xywh)
+        }
         Decode::Yolox => {
             let cells = Cells::new(&how.strides, input);
             boxes_with_objectness(output, layout, threshold, |index, [x, y, w, h]| {
@@ -66,7 +106,9 @@ fn as_stated(
         Decode::Yolov8 | Decode::RtDetr => boxes_in_rows(output, layout, threshold, from_center),
         Decode::YoloNas => boxes_in_rows(output, layout, threshold, |edges| edges),
         Decode::Nanodet => boxes_of_distances(output, layout, how, input, threshold),
-        Decode::EndToEnd | Decode::EfficientNms => boxes_end_to_end(output, layout, threshold),
+        Decode::EndToEnd | Decode::EfficientNms | Decode::Detr | Decode::DFine => {
+            boxes_end_to_end(output, layout, threshold)
+        }
     }
 }
 

@@ -39,6 +39,8 @@ pub struct ObjectDetector {
     name: String,
     output: String,
     session: Arc<Session>,
+    /// The layout of the outputs, of which `how.decode` is the joined one.
+    form: Decode,
     /// The detector section of the entry, completed by the file.
     how: DetectorOutput,
     rest: Rest,
@@ -69,10 +71,18 @@ impl ObjectDetector {
         let size = (picture.width, picture.height);
         let output = read.iter().map(|output| output.name.as_str()).collect::<Vec<_>>().join("`, `");
         // The file may state no output shape: the first picture then decides.
-        let shape = outputs::joined_shape(how.decode, read);
-        let resolved = resolve::resolve(how, &metadata, &shape, &session.facts().outputs, size)
+        let shape = outputs::joined_shape(how, read);
+        let form = how.decode;
+        let joined = DetectorOutput { decode: form.joined(), boxes: Some(how.box_unit()), ..how.clone() };
+        let how = if form == form.joined() { how } else { &joined };
+        let mut resolved = resolve::resolve(how, &metadata, &shape, &session.facts().outputs, size)
             .map_err(|e| named(e.context(format!("the output `{output}`"))))?;
+        resolved.how.task = resolved.how.task.or(metadata.task);
+        if form == Decode::Yolov5Heads && how.anchors.is_empty() {
+            resolved.notes.push("detector.anchors is not stated: those of YOLOv5 are used".into());
+        }
         Ok(ObjectDetector {
+            form,
             name: model.name.clone(),
             output,
             thresholds: Thresholds::of(&resolved.how),
@@ -163,7 +173,8 @@ impl ObjectDetector {
             Layout::Nhwc => vec![pictures.len(), height, width, 3],
         };
         let outputs = self.session.run_all(vec![Tensor { shape, data: input }])?;
-        let output = outputs::join(self.how.decode, outputs)
+        let how = DetectorOutput { decode: self.form, ..self.how.clone() };
+        let output = outputs::join(&how, outputs, self.size)
             .map_err(|e| e.context(format!("the model {}, output `{}`", self.name, self.output)))?;
         Ok((output, letterboxes))
     }
@@ -192,9 +203,11 @@ impl ObjectDetector {
         let unfit =
             |problem: Problem| Error::invalid(format!("the model {}, output `{}`: {problem}", self.name, self.output));
         values::check_output(values, output_layout, &self.how).map_err(unfit)?;
-        let candidates = decode::candidates(values, output_layout, &self.how, self.size, self.thresholds.score);
+        let Thresholds { score, overlap } = self.thresholds;
+        let candidates = decode::candidates(values, output_layout, &self.how, self.size, score, overlap);
         values::check_candidates(&candidates, &self.how, self.size).map_err(unfit)?;
-        let overlap = if self.how.decode.is_final() { f32::INFINITY } else { self.thresholds.overlap };
+        let is_final = self.how.decode.is_final() || output_layout.is_rotated;
+        let overlap = if is_final { f32::INFINITY } else { overlap };
         let kept = nms::non_maximum_suppression(candidates, overlap, self.how.max_objects);
         let classes = self.how.labels.count();
         if let Some(other) = kept.iter().find(|c| c.class >= classes) {

@@ -37,11 +37,7 @@ impl Metadata {
             Some("detect") => Some(DetectorTask::Detect),
             Some("pose") => Some(DetectorTask::Pose),
             Some("segment") => Some(DetectorTask::Segment),
-            Some("obb") => {
-                return Err(Error::invalid(
-                    "it is an OBB model (task `obb` in the file's metadata): its boxes are rotated, and only upright boxes are read; export a model of the task `detect`",
-                ));
-            }
+            Some("obb") => Some(DetectorTask::Obb),
             Some("classify") => {
                 return Err(Error::invalid(
                     "it is a classifier (task `classify` in the file's metadata) and returns no boxes: export a model of the task `detect`",
@@ -49,7 +45,7 @@ impl Metadata {
             }
             Some(other) => {
                 return Err(Error::invalid(format!(
-                    "its metadata states the task `{}`, but only detect, pose and segment are read",
+                    "its metadata states the task `{}`, but only detect, pose, segment and obb are read",
                     other.escape_default()
                 )));
             }
@@ -208,7 +204,8 @@ mod tests {
         assert_eq!((found.task, found.size), (Some(DetectorTask::Pose), Some((640, 384))));
         assert_eq!((found.stride, found.keypoint_values), (Some(32), Some(51)));
         assert_eq!(metadata(&[]).expect("nothing"), Metadata::default());
-        for (task, expected) in [("obb", "rotated"), ("classify", "classifier"), ("depth", "`depth`")] {
+        assert_eq!(metadata(&[("task", "obb")]).expect("a task").task, Some(DetectorTask::Obb));
+        for (task, expected) in [("classify", "classifier"), ("depth", "`depth`")] {
             let error = metadata(&[("task", task)]).expect_err("refused").chain();
             assert!(error.contains(expected), "{error}");
         }

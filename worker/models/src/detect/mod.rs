@@ -4,17 +4,20 @@
 //! returns is held to its meaning ([`values`]).
 
 pub mod bilinear;
+mod candidate;
 pub mod decode;
 mod detector;
 pub mod draw;
 pub mod frames;
+pub mod heads;
 pub mod input;
-pub mod letterbox;
+mod letterbox;
 pub mod metadata;
 pub mod nms;
 pub mod output_layout;
 mod outputs;
 mod resolve;
+mod rotated;
 pub mod suggest;
 pub mod trial;
 pub mod values;

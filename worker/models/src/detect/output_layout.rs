@@ -17,6 +17,8 @@ pub struct OutputLayout {
     pub bins: usize,
     /// Values at the end of each box that are not read: keypoints or coefficients of masks.
     pub rest: usize,
+    /// Whether the boxes are rotated: the value after the scores is their angle.
+    pub is_rotated: bool,
 }
 
 /// The values that may follow box and scores.
@@ -70,10 +72,10 @@ impl OutputLayout {
             _ => return Err(refuse("it must be [pictures, boxes, values] or [pictures, values, boxes]".into())),
         };
         let wanted = match how.decode {
-            Decode::Yolov5 | Decode::Yolox | Decode::YoloxDecoded => 5 + classes as i64,
+            Decode::Yolov5 | Decode::Yolov5Heads | Decode::Yolox | Decode::YoloxDecoded => 5 + classes as i64,
             Decode::Yolov8 | Decode::RtDetr | Decode::YoloNas => 4 + classes as i64,
             Decode::EndToEnd if second == 7 && rest == Rest::Nothing => 7,
-            Decode::EndToEnd | Decode::EfficientNms => 6,
+            Decode::EndToEnd | Decode::EfficientNms | Decode::Detr | Decode::DFine => 6,
             Decode::Nanodet => return Self::of_distributions(first, second, how, input, refuse),
         };
         let has = |values: i64, others: i64| {
@@ -111,7 +113,8 @@ impl OutputLayout {
         }
         let values = if has(values, boxes) { values } else { wanted };
         let (values, rest) = (values as usize, (values - wanted) as usize);
-        let layout = OutputLayout { boxes: count(boxes), values, are_rows, bins: 0, rest };
+        let is_rotated = how.task == Some(DetectorTask::Obb) && rest == 1;
+        let layout = OutputLayout { boxes: count(boxes), values, are_rows, bins: 0, rest, is_rotated };
         layout.check_grids(how, input, refuse)
     }
 
@@ -136,7 +139,8 @@ impl OutputLayout {
                 "a box has one score per class and four distributions of at least 2 values, {classes} + 4 x n, and not {values}: set detector.labels"
             )));
         };
-        let layout = OutputLayout { boxes: count(boxes), values: values as usize, are_rows, bins, rest: 0 };
+        let (boxes, values) = (count(boxes), values as usize);
+        let layout = OutputLayout { boxes, values, are_rows, bins, rest: 0, is_rotated: false };
         layout.check_grids(how, input, refuse)
     }
 
@@ -174,7 +178,7 @@ fn advice(decode: Decode, first: i64, second: i64, classes: usize) -> String {
             "this looks like `end-to-end`".into()
         }
         Decode::Yolov8 | Decode::RtDetr if values == 5 + classes as i64 && second != values => {
-            format!("{}; if it is an OBB model, its rotated boxes are not read", meant(values - 4))
+            format!("{}, or for an OBB model (rotated boxes) detector.task = \"obb\"", meant(values - 4))
         }
         Decode::Yolov8 if values == 56 => format!(
             "{}, or for a pose model of 1 class and 17 keypoints detector.task = \"pose\" and detector.labels = [\"person\"]",

@@ -1,39 +1,47 @@
 //! Detectors with several outputs: how they become one list of rows.
 
-use jhalak_common::models::Decode;
+use jhalak_common::models::{Decode, DetectorOutput};
 use jhalak_common::{Error, Result};
 
+use super::heads;
 use crate::inference::{Tensor, TensorShape};
 
 /// Returns the shape of the rows that [`join`] makes of outputs of these shapes.
-pub(super) fn joined_shape(decode: Decode, outputs: &[TensorShape]) -> Vec<i64> {
-    match (decode, outputs) {
+pub(super) fn joined_shape(how: &DetectorOutput, outputs: &[TensorShape]) -> Vec<i64> {
+    let unknown = Vec::new();
+    match (how.decode, outputs) {
         (Decode::YoloNas, [boxes, scores]) => match (&boxes.shape[..], scores.shape.last()) {
             (&[batch, count, _], Some(&classes)) => {
                 vec![batch, count, if classes < 0 { -1 } else { classes.saturating_add(4) }]
             }
-            _ => Vec::new(),
+            _ => unknown,
         },
-        (Decode::EfficientNms, [_, boxes, ..]) => match boxes.shape[..] {
+        (Decode::EfficientNms | Decode::DFine, [_, boxes, ..]) | (Decode::Detr, [_, boxes]) => match boxes.shape[..] {
             [batch, count, _] => vec![batch, count, 6],
-            _ => Vec::new(),
+            _ => unknown,
         },
+        (Decode::Yolov5Heads, heads) => {
+            let shapes: Vec<&[i64]> = heads.iter().map(|head| &head.shape[..]).collect();
+            heads::joined_shape(&shapes).unwrap_or(unknown)
+        }
         (_, [one, ..]) => one.shape.clone(),
-        (_, []) => Vec::new(),
+        (_, []) => unknown,
     }
 }
 
-/// Joins the outputs that `decode` reads to one of [pictures, boxes, values]: box and scores for
-/// `yolo-nas`; box, score and class for `efficient-nms`, zero beyond the number of boxes.
+/// Joins the outputs that `how.decode` reads to one of [pictures, boxes, values], in the layout
+/// [`Decode::joined`]: box and scores for `yolo-nas`; box, score and class for `efficient-nms`
+/// (zero beyond the number of boxes), `detr` and `d-fine`; decoded boxes for `yolov5-heads`.
+/// `input` is the width and height of the input.
 ///
 /// # Errors
-/// InvalidInput if the outputs do not belong together.
-pub(super) fn join(decode: Decode, mut outputs: Vec<Tensor>) -> Result<Tensor> {
+/// InvalidInput if the outputs do not belong together, or have another number of classes.
+pub(super) fn join(how: &DetectorOutput, mut outputs: Vec<Tensor>, input: (u32, u32)) -> Result<Tensor> {
     let unfit = |outputs: &[Tensor]| {
         let shapes: Vec<_> = outputs.iter().map(|o| &o.shape).collect();
-        Error::invalid(format!("its outputs of shapes {shapes:?} do not belong together as `{}`", decode.name()))
+        Error::invalid(format!("its outputs of shapes {shapes:?} do not belong together as `{}`", how.decode.name()))
     };
-    match (decode, outputs.len()) {
+    match (how.decode, outputs.len()) {
         (Decode::YoloNas, 2) => {
             let (boxes, scores) = (&outputs[0], &outputs[1]);
             let (&[pictures, count, 4], &[also, same, classes]) = (&boxes.shape[..], &scores.shape[..]) else {
@@ -62,27 +70,99 @@ pub(super) fn join(decode: Decode, mut outputs: Vec<Tensor>) -> Result<Tensor> {
             }
             Ok(Tensor { shape: vec![pictures, count, 6], data })
         }
-        (Decode::YoloNas | Decode::EfficientNms, _) | (_, 0) => Err(unfit(&outputs)),
+        (Decode::DFine, 3) => {
+            let (labels, boxes, scores) = (&outputs[0], &outputs[1], &outputs[2]);
+            let &[pictures, count, 4] = &boxes.shape[..] else { return Err(unfit(&outputs)) };
+            if labels.data.len() != pictures * count || scores.data.len() != pictures * count {
+                return Err(unfit(&outputs));
+            }
+            let rows = boxes.data.as_chunks::<4>().0.iter().zip(scores.data.iter().zip(&labels.data));
+            let data = rows
+                .flat_map(|(&[left, top, right, bottom], (&score, &label))| [left, top, right, bottom, score, label]);
+            Ok(Tensor { shape: vec![pictures, count, 6], data: data.collect() })
+        }
+        (Decode::Detr, 2) => {
+            let (logits, boxes) = (&outputs[0], &outputs[1]);
+            let (&[pictures, count, classes], &[also, same, 4]) = (&logits.shape[..], &boxes.shape[..]) else {
+                return Err(unfit(&outputs));
+            };
+            if (pictures, count) != (also, same) || classes == 0 || count == 0 {
+                return Err(unfit(&outputs));
+            }
+            if classes != how.labels.count() {
+                return Err(Error::invalid(format!(
+                    "its logits are for {classes} classes, but detector.labels has {}: set it to {classes} names. A DETR \
+                     whose last class means \"no object\" is not read",
+                    how.labels.count()
+                )));
+            }
+            let each = logits.data.chunks_exact(count * classes).zip(boxes.data.chunks_exact(count * 4));
+            let data = each.flat_map(|(logits, boxes)| most_probable(logits, boxes, classes)).collect();
+            Ok(Tensor { shape: vec![pictures, count, 6], data })
+        }
+        (Decode::Yolov5Heads, 2..) => {
+            heads::decoded(&outputs, &how.anchors, how.labels.count(), input).map_err(|e| e.context(unfit(&outputs)))
+        }
+        (Decode::YoloNas | Decode::EfficientNms | Decode::DFine | Decode::Detr | Decode::Yolov5Heads, _) | (_, 0) => {
+            Err(unfit(&outputs))
+        }
         _ => Ok(outputs.swap_remove(0)),
     }
+}
+
+/// Returns left, top, right, bottom, score and class of the most probable pairs of box and class, as
+/// many as there are boxes. Ties keep their order.
+fn most_probable(logits: &[f32], boxes: &[f32], classes: usize) -> Vec<f32> {
+    let mut order: Vec<usize> = (0..logits.len()).collect();
+    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+    let row = |&pair: &usize| {
+        let (query, class) = (pair / classes, pair % classes);
+        let [x, y, width, height] = [0, 1, 2, 3].map(|n| boxes[query * 4 + n]);
+        let score = 1.0 / (1.0 + (-logits[pair]).exp());
+        [x - width / 2.0, y - height / 2.0, x + width / 2.0, y + height / 2.0, score, class as f32]
+    };
+    order.iter().take(boxes.len() / 4).flat_map(row).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn how(decode: &str, labels: usize) -> DetectorOutput {
+        let names: Vec<String> = (0..labels).map(|n| format!("\"c{n}\"")).collect();
+        toml::from_str(&format!("decode = \"{decode}\"\nlabels = [{}]", names.join(", "))).expect("a section")
+    }
+
+    fn tensor(shape: &[usize], data: &[f32]) -> Tensor {
+        Tensor { shape: shape.to_vec(), data: data.to_vec() }
+    }
+
     #[test]
     fn joined_rows_hold_box_scores_and_class_up_to_the_number_of_boxes() {
-        let tensor = |shape: &[usize], data: &[f32]| Tensor { shape: shape.to_vec(), data: data.to_vec() };
+        let join = |decode: &str, outputs| super::join(&how(decode, 1), outputs, (64, 64));
         let boxes = tensor(&[1, 2, 4], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
         let number = tensor(&[1, 1], &[1.0]);
         let (scores, classes) = (tensor(&[1, 2], &[0.9, 0.8]), tensor(&[1, 2], &[3.0, 4.0]));
-        let joined = join(Decode::EfficientNms, vec![number, boxes.clone(), scores, classes]).expect("rows");
+        let joined = join("efficient-nms", vec![number, boxes.clone(), scores.clone(), classes.clone()]).expect("rows");
         assert_eq!(joined, tensor(&[1, 2, 6], &[1.0, 2.0, 3.0, 4.0, 0.9, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]));
+        let joined = join("d-fine", vec![classes, boxes.clone(), scores]).expect("rows");
+        assert_eq!(joined, tensor(&[1, 2, 6], &[1.0, 2.0, 3.0, 4.0, 0.9, 3.0, 5.0, 6.0, 7.0, 8.0, 0.8, 4.0]));
         let scores = tensor(&[1, 2, 1], &[0.5, 0.6]);
-        let joined = join(Decode::YoloNas, vec![boxes.clone(), scores]).expect("rows");
+        let joined = join("yolo-nas", vec![boxes.clone(), scores]).expect("rows");
         assert_eq!(joined.shape, [1, 2, 5]);
         assert_eq!(joined.data, [1.0, 2.0, 3.0, 4.0, 0.5, 5.0, 6.0, 7.0, 8.0, 0.6]);
-        assert!(join(Decode::YoloNas, vec![boxes]).is_err());
+        assert!(join("yolo-nas", vec![boxes]).is_err());
+    }
+
+    #[test]
+    fn the_most_probable_pairs_of_box_and_class_are_the_objects() {
+        let logits = tensor(&[1, 2, 2], &[2.0, 1.0, -3.0, 0.0]);
+        let boxes = tensor(&[1, 2, 4], &[0.5, 0.5, 0.2, 0.4, 0.1, 0.1, 0.1, 0.1]);
+        let rows = join(&how("detr", 2), vec![logits.clone(), boxes.clone()], (64, 64)).expect("rows");
+        let near = |found: &[f32], wanted: [f32; 6]| found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(near(&rows.data[..6], [0.4, 0.3, 0.6, 0.7, 0.880_797, 0.0]), "{rows:?}");
+        assert!(near(&rows.data[6..], [0.4, 0.3, 0.6, 0.7, 0.731_058_6, 1.0]), "{rows:?}");
+        let error = join(&how("detr", 3), vec![logits, boxes], (64, 64)).expect_err("other classes").chain();
+        assert!(error.contains("2 classes") && error.contains("has 3"), "{error}");
     }
 }

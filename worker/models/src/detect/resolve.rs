@@ -113,6 +113,7 @@ fn rests(how: &DetectorOutput, metadata: &Metadata, outputs: &[Edge]) -> Result<
     let values = |known: Option<usize>, task| known.map_or(Rest::Any(task), Rest::Values);
     Ok(match task {
         Some(DetectorTask::Detect) => vec![Rest::Nothing],
+        Some(DetectorTask::Obb) => vec![Rest::Values(1)],
         Some(DetectorTask::Pose) => vec![values(metadata.keypoint_values, DetectorTask::Pose)],
         Some(DetectorTask::Segment) => vec![values(masks, DetectorTask::Segment)],
         None => std::iter::once(Rest::Nothing)

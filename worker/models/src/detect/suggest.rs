@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use jhalak_common::hash::Hash;
 use jhalak_common::models::{
-    BoxUnit, COCO, Channels, Decode, DetectorOutput, Filter, Labels, Layout, Model, PictureInput, Registry, Resize,
-    Role, Tensors,
+    BoxUnit, COCO, Channels, Decode, DetectorOutput, DetectorTask, Filter, Labels, Layout, Model, PictureInput,
+    Registry, Resize, Role, Tensors,
 };
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
@@ -15,7 +15,7 @@ use jhalak_onnx::file_facts::{Edge, FileFacts};
 use super::detector::ObjectDetector;
 use super::metadata::Metadata;
 use super::trial;
-use crate::inference::Models;
+use crate::inference::{Models, detector_outputs};
 
 /// Size of an input that accepts any.
 const USUAL_SIZE: u32 = 640;
@@ -80,7 +80,8 @@ fn adjusted(settings: &Settings, mut model: Model, mut assumptions: Vec<String>)
         how.decode = Decode::Yolox;
     } else if largest > 1.5 && decode == Decode::RtDetr {
         how.boxes = Some(BoxUnit::Pixels);
-    } else if largest > 0.0 && largest <= 1.5 && decode != Decode::RtDetr && !decode.has_grids() {
+    } else if largest > 0.0 && largest <= 1.5 && !matches!(decode, Decode::RtDetr | Decode::Detr) && !decode.has_grids()
+    {
         how.boxes = Some(BoxUnit::Shares);
     }
     if how.decode != decode || how.boxes.is_some() {
@@ -150,6 +151,13 @@ fn guess(facts: &FileFacts, metadata: &Metadata, size: (u32, u32)) -> Result<Gue
     if outputs.len() == 4 && has("num") && has("box") && has("score") {
         return Ok(Guess { decode: Decode::EfficientNms, classes: None, strides: None });
     }
+    let shapes: Vec<_> = outputs.iter().map(|output| (output.name.clone(), output.shape.clone())).collect();
+    if detector_outputs::d_fine(&shapes).is_some() {
+        return Ok(plain(Decode::DFine, -1));
+    }
+    if let Some([logits, _]) = detector_outputs::detr(&shapes) {
+        return Ok(plain(Decode::Detr, logits.1[2]));
+    }
     if let [one, other] = &outputs[..]
         && let ([_, _, a], [_, _, b]) = (&one.shape[..], &other.shape[..])
         && (*a == 4) != (*b == 4)
@@ -170,19 +178,25 @@ fn guess(facts: &FileFacts, metadata: &Metadata, size: (u32, u32)) -> Result<Gue
     let (first, second) = match (&lists[..], &outputs[..]) {
         ([list], _) => (list[0], list[1]),
         ([], [one]) if one.shape.len() == 2 && one.shape[1] == 7 => return Ok(plain(Decode::EndToEnd, -1)),
-        _ if outputs.iter().filter(|output| inner(output).len() == 4).count() >= 2 => {
-            return Err(Error::invalid(format!(
-                "these are the heads of a YOLOv5 before decoding, which are not read: export it with its decoding; the file has {}",
-                listed(outputs)
-            )));
-        }
+        ([], _) => match detector_outputs::heads(&shapes) {
+            Some(heads) => {
+                let values = match heads[0].1[..] {
+                    [_, _, _, _, values] => values,
+                    [_, flat, ..] => flat / 3,
+                    _ => -1,
+                };
+                return Ok(plain(Decode::Yolov5Heads, values - 5));
+            }
+            None => return Err(unknown()),
+        },
         _ => return Err(unknown()),
     };
     let names = metadata.names.as_ref().map(|names| names.len() as i64);
     let masks = outputs.iter().filter(|output| output.shape.len() == 4 && outputs.len() > 1);
     let masks = masks.map(|output| output.shape[1]).find(|&n| n > 1).unwrap_or(0);
     let keypoints = metadata.keypoint_values.map_or(0, |n| n as i64);
-    let rest = masks.max(keypoints);
+    let angle = i64::from(metadata.task == Some(DetectorTask::Obb));
+    let rest = masks.max(keypoints).max(angle);
     let cells =
         |strides: &[u32]| strides.iter().map(|s| (size.0.div_ceil(*s) * size.1.div_ceil(*s)) as i64).sum::<i64>();
     let (three, four) = (cells(&[8, 16, 32]), cells(&[8, 16, 32, 64]));
@@ -264,11 +278,11 @@ fn picture_section(
         assumptions.push(format!("the file does not state how pictures become its input: picture is that of {family}"));
     };
     match decode {
-        Decode::Yolov5 | Decode::Yolov8 | Decode::EndToEnd | Decode::EfficientNms => {
+        Decode::Yolov5 | Decode::Yolov5Heads | Decode::Yolov8 | Decode::EndToEnd | Decode::EfficientNms => {
             assume("YOLOv5 and its successors (letterbox, RGB, values from 0 to 1)");
             plain
         }
-        Decode::RtDetr => {
+        Decode::RtDetr | Decode::Detr | Decode::DFine => {
             assume("RT-DETR (both sides stretched, RGB, values from 0 to 1)");
             PictureInput { resize: Resize::Stretch, ..plain }
         }
@@ -319,6 +333,26 @@ mod tests {
             (&[("output", &[-1, 7])], &[], 640, (Decode::EndToEnd, None)),
             (&[("output0", &[1, 56, 8_400])], &pose, 640, (Decode::Yolov8, Some(1))),
             (&[("o", &[1, 116, 8_400]), ("p", &[1, 32, 160, 160])], &[], 640, (Decode::Yolov8, Some(80))),
+            (&[("output0", &[1, 20, 21_504])], &[("task", "obb")], 1_024, (Decode::Yolov8, Some(15))),
+            (&[("logits", &[1, 300, 80]), ("pred_boxes", &[1, 300, 4])], &[], 640, (Decode::Detr, Some(80))),
+            (
+                &[("labels", &[-1, 300]), ("boxes", &[-1, 300, 4]), ("scores", &[-1, 300])],
+                &[],
+                640,
+                (Decode::DFine, None),
+            ),
+            (
+                &[("a", &[1, 3, 80, 80, 85]), ("b", &[1, 3, 40, 40, 85]), ("c", &[1, 3, 20, 20, 85])],
+                &[],
+                640,
+                (Decode::Yolov5Heads, Some(80)),
+            ),
+            (
+                &[("a", &[1, 255, 80, 80]), ("b", &[1, 255, 40, 40]), ("c", &[1, 255, 20, 20])],
+                &[],
+                640,
+                (Decode::Yolov5Heads, Some(80)),
+            ),
             (&[("904", &[1, 8_400, 4]), ("913", &[1, 8_400, 20])], &[], 640, (Decode::YoloNas, Some(20))),
             (&[("output", &[-1, 3_549, 124])], &[], 416, (Decode::Nanodet, Some(80))),
             (&[("output", &[1, 3_598, 112])], &[], 416, (Decode::Nanodet, Some(80))),

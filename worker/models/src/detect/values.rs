@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn impossible_values_are_refused_with_their_cause() {
         let entry = how("decode = \"yolov8\"\nlabels = [\"a\", \"b\"]");
-        let layout = OutputLayout { boxes: 2, values: 6, are_rows: true, bins: 0, rest: 0 };
+        let layout = OutputLayout { boxes: 2, values: 6, are_rows: true, bins: 0, rest: 0, is_rotated: false };
         let check = |second: [f32; 6]| {
             let rows = [[50.0, 50.0, 20.0, 20.0, 0.5, 0.1], second];
             check_output(rows.as_flattened(), &layout, &entry)

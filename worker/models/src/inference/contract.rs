@@ -16,6 +16,8 @@ pub struct Contract {
     pub outputs: Vec<TensorShape>,
     /// Number of rows (pictures, clips, windows) of one inference.
     pub rows: Rows,
+    /// A further input that gets width and height of each row of the first.
+    pub sizes: Option<TensorShape>,
 }
 
 /// Name, shape and element type of a tensor; a length of -1 is dynamic.
@@ -47,13 +49,19 @@ impl Contract {
     pub(super) fn of(model: &Model, inputs: &[Outlet], outputs: &[Outlet]) -> Result<Contract> {
         let named = |e: Error| e.context(format!("the model {} ({})", model.name, model.file.display()));
         let kinds = if model.role == Role::Detector { &ANY_NUMBER[..] } else { &FLOATS[..] };
+        let decode = model.detector.as_ref().map(|how| how.decode);
         refuse_other_inputs(model, inputs).map_err(named)?;
-        let inputs = resolve("input", &model.input, inputs, &FLOATS).map_err(named)?;
+        let (sized, inputs): (Vec<&Outlet>, Vec<&Outlet>) =
+            inputs.iter().partition(|input| decode == Some(Decode::DFine) && takes_sizes(input));
+        let sizes = sized.first().map(|input| shape_of("input", &TensorFacts::default(), input, &ANY_NUMBER));
+        let sizes = sizes.transpose().map_err(named)?;
+        let inputs = resolve("input", &model.input, &inputs, &FLOATS).map_err(named)?;
+        let outputs: Vec<&Outlet> = outputs.iter().collect();
         let chosen = match &model.detector {
-            Some(how) if model.output.0.is_empty() => outputs_of_detector(how.decode, outputs).map_err(named)?,
+            Some(how) if model.output.0.is_empty() => outputs_of_detector(how.decode, &outputs).map_err(named)?,
             _ => model.output.clone(),
         };
-        let outputs = resolve("output", &chosen, outputs, kinds).map_err(named)?;
+        let outputs = resolve("output", &chosen, &outputs, kinds).map_err(named)?;
         let wanted = if model.waveform.as_ref().is_some_and(|w| w.moments.is_some()) { 2 } else { 1 };
         if inputs.len() != wanted {
             return Err(named(Error::invalid(format!(
@@ -63,7 +71,7 @@ impl Contract {
             ))));
         }
         let rows = rows(&inputs, &outputs);
-        Ok(Contract { inputs, outputs, rows })
+        Ok(Contract { inputs, outputs, rows, sizes })
     }
 
     /// Checks that the model accepts inputs of these shapes.
@@ -107,8 +115,8 @@ const FLOATS: [NumberKind; 2] = [NumberKind::Float32, NumberKind::Float16];
 const ANY_NUMBER: [NumberKind; 4] = [NumberKind::Float32, NumberKind::Float16, NumberKind::Int32, NumberKind::Int64];
 
 /// Returns the outputs that a detector with this layout reads.
-fn outputs_of_detector(decode: Decode, outlets: &[Outlet]) -> Result<Tensors> {
-    let shape = |outlet: &Outlet| match outlet.dtype() {
+fn outputs_of_detector(decode: Decode, outlets: &[&Outlet]) -> Result<Tensors> {
+    let shape = |outlet: &&Outlet| match outlet.dtype() {
         ValueType::Tensor { shape, .. } => shape.iter().copied().collect(),
         _ => Vec::new(),
     };
@@ -131,15 +139,28 @@ fn refuse_other_inputs(model: &Model, inputs: &[Outlet]) -> Result<()> {
             "it takes text (`{name}`), but only pictures and sound are embedded: export its picture or sound part alone"
         )));
     }
-    if let Some(name) = has("orig_target_sizes").or(has("im_shape")).filter(|_| model.role == Role::Detector) {
+    let is_d_fine = model.detector.as_ref().is_some_and(|how| how.decode == Decode::DFine);
+    if let Some(input) = inputs.iter().find(|input| takes_sizes(input) && model.role == Role::Detector && !is_d_fine) {
         return Err(Error::invalid(format!(
-            "its input `{name}` takes the size of the picture, as in exports of RT-DETR and D-FINE with postprocessing, which are not read: export it through Ultralytics (1 x 300 x 84), or without postprocessing and with boxes and sigmoid scores joined to one output"
+            "its input `{}` takes the size of the picture, as in exports of D-FINE, DEIM and RT-DETR: set detector.decode = \"d-fine\"",
+            input.name()
+        )));
+    }
+    if let Some(name) = has("im_shape").or(has("scale_factor")).filter(|_| model.role == Role::Detector) {
+        return Err(Error::invalid(format!(
+            "its input `{name}` takes the size of the picture, as in exports of PaddleDetection, which are not read: export it through Ultralytics (1 x 300 x 84), or without postprocessing"
         )));
     }
     Ok(())
 }
 
-fn resolve(field: &str, stated: &Tensors, outlets: &[Outlet], kinds: &[NumberKind]) -> Result<Vec<TensorShape>> {
+/// Whether an input takes the size of the picture, which detectors with postprocessing inside scale
+/// their boxes to.
+fn takes_sizes(input: &Outlet) -> bool {
+    ["orig_target_sizes", "target_sizes", "orig_size", "orig_im_size"].contains(&input.name())
+}
+
+fn resolve(field: &str, stated: &Tensors, outlets: &[&Outlet], kinds: &[NumberKind]) -> Result<Vec<TensorShape>> {
     let has = || {
         let all: Vec<String> = outlets.iter().map(|o| format!("`{}` {}", o.name(), o.dtype())).collect();
         format!("the file has {}", if all.is_empty() { "none".into() } else { all.join(", ") })
@@ -158,9 +179,10 @@ fn resolve(field: &str, stated: &Tensors, outlets: &[Outlet], kinds: &[NumberKin
         let outlet = match &facts.name {
             Some(name) => outlets
                 .iter()
+                .copied()
                 .find(|o| o.name() == name)
                 .ok_or_else(|| Error::invalid(format!("the file has no {field} `{name}`: {}", has())))?,
-            None if stated.0.len() == outlets.len() => &outlets[index],
+            None if stated.0.len() == outlets.len() => outlets[index],
             None => return Err(Error::invalid(format!("set {field}.name: {}", has()))),
         };
         found.push(shape_of(field, facts, outlet, kinds)?);

@@ -4,7 +4,7 @@ use jhalak_common::models::{Decode, TensorFacts, Tensors};
 use jhalak_common::{Error, Result};
 
 /// Name and shape of an output.
-pub(super) type NamedShape = (String, Vec<i64>);
+pub(crate) type NamedShape = (String, Vec<i64>);
 
 /// Chooses the outputs that `decode` reads, by name and shape. Returns no names for a file with a
 /// single output.
@@ -29,21 +29,35 @@ pub(super) fn choose(decode: Decode, outputs: &[NamedShape]) -> Result<Tensors> 
         (Decode::YoloNas, ..) => refuse(
             "detector.decode is `yolo-nas`, which needs two outputs, [N, boxes, 4] and [N, boxes, classes]".into(),
         ),
+        (Decode::DFine, ..) => match d_fine(outputs) {
+            Some(found) => Ok(named(&found)),
+            None => refuse("detector.decode is `d-fine`, which needs the outputs labels, boxes, scores".into()),
+        },
+        (Decode::Detr, ..) => match detr(outputs) {
+            Some(found) => Ok(named(&found)),
+            None => refuse(
+                "detector.decode is `detr`, which needs two outputs, logits [N, boxes, classes] and boxes [N, boxes, 4]"
+                    .into(),
+            ),
+        },
+        (Decode::Yolov5Heads, ..) => match heads(outputs) {
+            Some(found) => Ok(named(&found)),
+            None => refuse(
+                "detector.decode is `yolov5-heads`, which needs an output for each grid, [N, 3, height, width, values] or [N, 3 x values, height, width]"
+                    .into(),
+            ),
+        },
         (_, Some(_), _) => refuse("this looks like `efficient-nms`: set detector.decode".into()),
-        (_, _, Some(_)) if outputs.len() > 1 => {
-            let is_detr = outputs.iter().any(|o| o.0.contains("logits") || o.0.contains("pred_"));
-            match is_detr {
-                true => refuse("this is a DETR with logits and boxes as separate outputs, which is not read: export it through Ultralytics, or join boxes and sigmoid scores to one output".into()),
-                false => refuse("this looks like `yolo-nas`: set detector.decode".into()),
-            }
-        }
+        _ if d_fine(outputs).is_some() => refuse("this looks like `d-fine`: set detector.decode".into()),
+        _ if detr(outputs).is_some() => refuse("this looks like `detr`: set detector.decode".into()),
+        (_, _, Some(_)) if outputs.len() > 1 => refuse("this looks like `yolo-nas`: set detector.decode".into()),
         _ if outputs.len() == 1 => Ok(Tensors::default()),
         _ => {
             let lists: Vec<&NamedShape> = outputs.iter().filter(|o| inner_lengths(&o.1) == 2).collect();
             match lists[..] {
                 [one] => Ok(named(&[one])),
                 [] if outputs.iter().filter(|o| inner_lengths(&o.1) == 4).count() >= 2 => refuse(
-                    "these are the heads of a YOLOv5 before decoding, which are not read: export it with its decoding (`export.py` without --train)".into(),
+                    "these are the heads of a YOLOv5 before decoding: set detector.decode = \"yolov5-heads\"".into(),
                 ),
                 _ => refuse("set output.name to the output with the boxes".into()),
             }
@@ -64,6 +78,28 @@ fn efficient_nms(outputs: &[NamedShape]) -> Option<[&NamedShape; 4]> {
     };
     let found = [by(&["num"])?, by(&["box"])?, by(&["score"])?, by(&["class", "label"])?];
     (outputs.len() == 4).then_some(found)
+}
+
+/// Returns labels, boxes and scores.
+pub(crate) fn d_fine(outputs: &[NamedShape]) -> Option<[&NamedShape; 3]> {
+    let by = |word: &str| outputs.iter().find(|o| o.0.to_ascii_lowercase().contains(word));
+    let found = [by("label")?, by("box")?, by("score")?];
+    (outputs.len() == 3).then_some(found)
+}
+
+/// Returns logits and boxes. Masks and hidden states may be there too.
+pub(crate) fn detr(outputs: &[NamedShape]) -> Option<[&NamedShape; 2]> {
+    let is_list = |o: &&NamedShape| o.1.len() == 3;
+    let by = |word: &str| outputs.iter().filter(is_list).find(|o| o.0.to_ascii_lowercase().contains(word));
+    let (logits, boxes) = (by("logit")?, by("box")?);
+    (boxes.1[2] == 4).then_some([logits, boxes])
+}
+
+/// Returns the heads of a YOLOv5 in the order of the file: all outputs of five dimensions, or else
+/// of four.
+pub(crate) fn heads(outputs: &[NamedShape]) -> Option<Vec<&NamedShape>> {
+    let of = |rank: usize| outputs.iter().filter(|o| o.1.len() == rank).collect::<Vec<_>>();
+    [of(5), of(4)].into_iter().find(|found| (2..=5).contains(&found.len()))
 }
 
 /// Returns boxes and scores.
@@ -90,6 +126,8 @@ mod tests {
     const EFFICIENT: [(&str, &[i64]); 4] =
         [("det_boxes", &[1, 100, 4]), ("num_dets", &[1, 1]), ("det_classes", &[1, 100]), ("det_scores", &[1, 100])];
 
+    const D_FINE: [(&str, &[i64]); 3] = [("labels", &[-1, 300]), ("boxes", &[-1, 300, 4]), ("scores", &[-1, 300])];
+
     #[test]
     fn the_outputs_of_each_layout_are_chosen() {
         let found = names(Decode::EfficientNms, &EFFICIENT).expect("four outputs");
@@ -100,12 +138,19 @@ mod tests {
         assert_eq!(names(Decode::Yolov8, &segment).expect("the boxes"), ["output0"]);
         let heads: [(&str, &[i64]); 2] = [("p3", &[1, 3, 80, 80, 85]), ("p4", &[1, 3, 40, 40, 85])];
         let detr: [(&str, &[i64]); 2] = [("logits", &[1, 300, 80]), ("pred_boxes", &[1, 300, 4])];
+        assert_eq!(names(Decode::DFine, &D_FINE).expect("three outputs"), ["labels", "boxes", "scores"]);
+        assert_eq!(names(Decode::Detr, &detr).expect("two outputs"), ["logits", "pred_boxes"]);
+        assert_eq!(names(Decode::Yolov5Heads, &heads).expect("two grids"), ["p3", "p4"]);
         for (decode, all, expected) in [
             (Decode::Yolov8, &EFFICIENT[..], "looks like `efficient-nms`"),
             (Decode::Yolov8, &nas, "looks like `yolo-nas`"),
             (Decode::EfficientNms, &nas, "num_dets"),
             (Decode::Yolov5, &heads, "before decoding"),
-            (Decode::Yolov8, &detr, "DETR"),
+            (Decode::Yolov8, &detr, "looks like `detr`"),
+            (Decode::Yolov8, &D_FINE, "looks like `d-fine`"),
+            (Decode::DFine, &detr, "labels, boxes, scores"),
+            (Decode::Detr, &D_FINE, "needs two outputs"),
+            (Decode::Yolov5Heads, &detr, "an output for each grid"),
         ] {
             let error = names(decode, all).expect_err("refused").chain();
             assert!(error.contains(expected), "{error}");

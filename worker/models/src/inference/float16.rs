@@ -28,6 +28,33 @@ pub(super) fn to_value<'v>(
     }
 }
 
+/// Returns width and height of each picture in an input of this shape, as the element type of
+/// `input`.
+pub(super) fn sizes_value(input: &TensorShape, shape: &[usize]) -> Result<SessionInputValue<'static>, ort::Error> {
+    let (height, width) = match *shape {
+        [_, 3, height, width] | [_, height, width, _] => (height, width),
+        _ => return Err(ort::Error::new("an input that is not of pictures")),
+    };
+    let rows = shape[0];
+    let all = || (0..rows).flat_map(|_| [width, height]);
+    let shape = vec![rows, 2];
+    Ok(match input.kind {
+        NumberKind::Int64 => {
+            ort::value::Tensor::from_array((shape, all().map(|n| n as i64).collect::<Vec<_>>()))?.into()
+        }
+        NumberKind::Int32 => {
+            ort::value::Tensor::from_array((shape, all().map(|n| n as i32).collect::<Vec<_>>()))?.into()
+        }
+        NumberKind::Float32 => {
+            ort::value::Tensor::from_array((shape, all().map(|n| n as f32).collect::<Vec<_>>()))?.into()
+        }
+        NumberKind::Float16 => {
+            let halves: Vec<f16> = all().map(|n| f16::from_f32(n as f32)).collect();
+            ort::value::Tensor::from_array((shape, halves))?.into()
+        }
+    })
+}
+
 /// Returns the shape and the values of an output.
 ///
 /// # Errors

@@ -4,7 +4,7 @@
 mod batch;
 mod build;
 mod contract;
-mod detector_outputs;
+pub(crate) mod detector_outputs;
 mod diagnostics;
 pub(crate) mod embedder_contract;
 mod float16;

@@ -274,6 +274,10 @@ impl SessionThread {
         for (facts, tensor) in self.contract.inputs.iter().zip(inputs) {
             values.push((facts.name.as_str(), float16::to_value(facts, &tensor.shape, &tensor.data).map_err(failed)?));
         }
+        if let (Some(facts), Some(first)) = (&self.contract.sizes, inputs.first()) {
+            let value = float16::sizes_value(facts, &first.shape).map_err(failed)?;
+            values.push((facts.name.as_str(), value));
+        }
         self.inferences.fetch_add(1, Ordering::Relaxed);
         let outputs = self.session.run(values).map_err(failed)?;
         let mut found = Vec::with_capacity(self.contract.outputs.len());
