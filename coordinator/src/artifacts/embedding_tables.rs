@@ -47,6 +47,8 @@ pub struct GatheredTable {
     pub rows: u64,
     /// The trailers whose embedding is empty, such as those without sound, in order.
     pub without: Vec<String>,
+    /// The trailers whose embedding is that of a clip of zeros, because no keyframe was chosen, in order.
+    pub zero_clips: Vec<String>,
 }
 
 /// Returns the table `kind` of all committed embeddings of the recipe `source`, and makes it when
@@ -137,6 +139,8 @@ fn describe(
     let damaged = || Error::invalid(format!("the commit record of the {} is damaged", kind.name()));
     let rows = record.facts["rows"].as_u64().ok_or_else(damaged)?;
     let without = serde_json::from_value(record.facts["without"].clone()).map_err(|_| damaged())?;
+    // Tables of earlier versions, and those without such trailers, do not have it.
+    let zero_clips = serde_json::from_value(record.facts["zero_clips"].clone()).unwrap_or_default();
     let Some(file) = record.files.first() else { return Ok(None) };
     Ok(Some(GatheredTable {
         kind,
@@ -146,6 +150,7 @@ fn describe(
         sha256: file.sha256,
         rows,
         without,
+        zero_clips,
     }))
 }
 
@@ -159,10 +164,11 @@ async fn write(
     let folder = tempfile::tempdir()?;
     let path = folder.path().join(table_file::FILE);
     let mut writer: Option<TableWriter> = None;
-    let (mut rows, mut without) = (0u64, Vec::new());
+    let (mut rows, mut without, mut zero_clips) = (0u64, Vec::new(), Vec::new());
     let mut vectors =
         stream::iter(subjects).map(|s| read_embedding(store, source, s)).buffered(MAX_CONCURRENT_REQUESTS);
-    while let Some((id, vector)) = vectors.try_next().await? {
+    while let Some(Embedding { id, vector, is_zero_clip }) = vectors.try_next().await? {
+        zero_clips.extend(is_zero_clip.then(|| id.clone()));
         let Some(vector) = vector else {
             without.push(id);
             continue;
@@ -182,26 +188,38 @@ async fn write(
         }
         None => Vec::new(),
     };
-    artifact::commit(store, recipe, subject, files, json!({ "rows": rows, "without": without })).await?;
+    let mut facts = json!({ "rows": rows, "without": without });
+    if !zero_clips.is_empty() {
+        facts["zero_clips"] = json!(zero_clips);
+    }
+    artifact::commit(store, recipe, subject, files, facts).await?;
     Ok(())
 }
 
-/// Reads the movie id and the vector of an embedding; None for an embedding without a file.
-pub(crate) async fn read_embedding(
-    store: &dyn ObjectStore,
-    source: &Recipe,
-    subject: &Subject,
-) -> Result<(String, Option<Vec<f32>>)> {
+/// The embedding of a trailer.
+pub(crate) struct Embedding {
+    /// The movie's id.
+    pub id: String,
+    /// The vector; None for an embedding without a file.
+    pub vector: Option<Vec<f32>>,
+    /// Whether the vector is that of a clip of zeros.
+    pub is_zero_clip: bool,
+}
+
+/// Reads the embedding of a trailer.
+pub(crate) async fn read_embedding(store: &dyn ObjectStore, source: &Recipe, subject: &Subject) -> Result<Embedding> {
     let key = ArtifactKey::new(source, subject);
     let record = artifact::committed(store, &key)
         .await?
         .ok_or_else(|| Error::transient(format!("{} was deleted while it was read", key.folder())))?;
+    let is_zero_clip = record.facts.get("zero_clip").is_some();
+    let id = subject.id.clone();
     if record.files.is_empty() {
-        return Ok((subject.id.clone(), None));
+        return Ok(Embedding { id, vector: None, is_zero_clip });
     }
     let bytes = artifact::read_file(store, &record, embedding_file::FILE).await?;
     let mean = embedding_file::decode_mean(&bytes).map_err(|e| e.context(key.folder()))?;
-    Ok((subject.id.clone(), Some(mean)))
+    Ok(Embedding { id, vector: Some(mean), is_zero_clip })
 }
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ pub async fn of_movie(store: &dyn ObjectStore, id: &str, settings: &Settings) ->
             )));
         }
         let Some(record) = run::get_json::<CommitRecord>(store, key).await? else { continue };
-        let (_, vector) = embedding_tables::read_embedding(store, recipe, &record.subject).await?;
+        let vector = embedding_tables::read_embedding(store, recipe, &record.subject).await?.vector;
         found.extend(vector.map(|vector| (name.to_owned(), vector)));
     }
     Ok(found)

@@ -1,5 +1,7 @@
 //! Reports for tests, with figures that are obviously invented.
 
+use std::collections::BTreeSet;
+
 use jhalak_common::dataset::{Description, GenreCount, LabelCounts, Layout, Missing, PAPER_GENRES, Reject};
 use jhalak_common::evaluation::metrics::{CellMetrics, MeanSd, summarise};
 use jhalak_common::evaluation::{CellSpec, FoldResult, Modality, Model as Predictor, Split, UserEmbedding};
@@ -99,6 +101,7 @@ pub fn report() -> Report {
                 trailer: "trailers/tt0000009.mp4".to_owned(),
                 reason: "no video stream in the file".to_owned(),
             }],
+            zero_clips: BTreeSet::new(),
             without_sound: vec!["tt0000003".to_owned(), "tt0000007".to_owned()],
         }),
         left_out: vec![LeftOut { modality: "metadata".to_owned(), reason: "not asked for".to_owned() }],

@@ -20,7 +20,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jhalak_common::dataset::Description;
 use jhalak_common::{Error, Result};
@@ -126,6 +126,10 @@ pub struct Extraction {
     pub quarantined: Vec<Quarantined>,
     /// The movies whose trailers have no sound and therefore no audio embedding.
     pub without_sound: Vec<String>,
+    /// The movies in whose trailers no keyframe was chosen: a video embedding of theirs is that of a clip
+    /// of zeros.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub zero_clips: BTreeSet<String>,
 }
 
 /// A quarantined trailer.

@@ -56,6 +56,10 @@ fn extraction(report: &Report, lines: &mut Vec<String>) {
     if !extraction.without_sound.is_empty() {
         line.push_str(&format!(", {} without sound", count(extraction.without_sound.len() as u64)));
     }
+    if !extraction.zero_clips.is_empty() {
+        let clips = count(extraction.zero_clips.len() as u64);
+        line.push_str(&format!(", {clips} without any keyframe (embedded as a clip of zeros)"));
+    }
     lines.push(line);
     for given_up in extraction.quarantined.iter().take(SHOWN) {
         lines.push(format!("            {}: {}", printable(&given_up.trailer), printable(&given_up.reason)));

@@ -121,6 +121,8 @@ fn extraction(plan: &Plan, summary: &Summary) -> Result<Option<Extraction>> {
             quarantined.len()
         )));
     }
+    let videos = summary.tables.iter().filter(|t| t.kind == ArtifactKind::VideoTable);
+    let zero_clips: BTreeSet<String> = videos.flat_map(|table| table.zero_clips.iter().cloned()).collect();
     let silent = summary.tables.iter().find(|t| t.kind == ArtifactKind::AudioTable).map(|t| t.without.clone());
     Ok(Some(Extraction {
         trailers,
@@ -129,6 +131,7 @@ fn extraction(plan: &Plan, summary: &Summary) -> Result<Option<Extraction>> {
         out_of_scope: counts.out_of_scope,
         quarantined,
         without_sound: silent.unwrap_or_default(),
+        zero_clips,
     }))
 }
 
