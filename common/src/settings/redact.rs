@@ -61,14 +61,31 @@ pub fn is_path(location: &str) -> bool {
         || !(location.contains(':') || location.contains('@') || location.contains("//"))
 }
 
-/// Returns a text of another program, such as a parser that quotes its input, without words that may
-/// hold a password.
+/// Returns a text of another program, such as a parser that quotes its input, without what may hold a
+/// password: values of a wrong type, and quoted texts and words that look like parts of a URL.
 pub fn redact_text(text: &str) -> String {
-    let hide = |word: &str| word.contains('@') || word.contains("://");
-    let hidden =
-        |word: &str| if hide(word) { "(not shown: it may hold a password)".to_string() } else { word.to_string() };
-    let lines = text.lines().map(|line| line.split(' ').map(hidden).collect::<Vec<_>>().join(" "));
-    lines.collect::<Vec<_>>().join("\n")
+    const HIDDEN: &str = "(not shown: it may hold a password)";
+    let hide = |part: &str| part.contains('@') || part.contains("://");
+    let words = |plain: &str| {
+        let words: Vec<&str> = plain.split(' ').map(|word| if hide(word) { HIDDEN } else { word }).collect();
+        words.join(" ")
+    };
+    let line = |line: &str| {
+        let mut out = String::new();
+        let quotes = line.matches('"').count();
+        // Odd parts are inside quotes; the last one may not be closed.
+        for (n, part) in line.split('"').enumerate() {
+            let is_value = out.ends_with("string ") || out.ends_with("character ");
+            match n % 2 == 1 {
+                true if is_value || hide(part) => out.push_str(HIDDEN),
+                true if n == quotes => out.push_str(&format!("\"{part}")),
+                true => out.push_str(&format!("\"{part}\"")),
+                false => out.push_str(&words(part)),
+            }
+        }
+        out
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -116,6 +133,16 @@ mod tests {
         assert!(is_path("/data/a:b") && is_path("films") && is_path("./a@b"));
         let shown = redact_text("invalid type: string \"amqp://u:s3cret@h\", expected a map");
         assert!(!shown.contains("s3cret") && shown.contains("expected a map"), "{shown}");
+        for (text, kept) in [
+            ("invalid type: string \"s3cret\", expected an integer for key `rabbitmq.heartbeat_s`", "heartbeat_s"),
+            ("queue = \"amqp://u:my s3cret word@h\"", "queue = "),
+            ("1 | queue = \"amqp://u:my s3cret word@h", "1 | queue = "),
+            ("unknown field `amqp://u:s3cret@h`, expected `store`", "expected `store`"),
+        ] {
+            let shown = redact_text(text);
+            assert!(!shown.contains("s3cret") && shown.contains(kept), "{shown}");
+        }
+        assert_eq!(redact_text("expected `\"` in \"a file\""), "expected `\"` in \"a file\"");
     }
 
     proptest! {
