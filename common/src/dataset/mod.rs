@@ -12,9 +12,11 @@
 //! CSV may be separated by commas, tabs, semicolons (then with decimal commas) or bars. A list in a
 //! cell is JSON, a Python literal, or separated by `|`, `;` or commas. Ids such as `7.0` are `7`.
 //!
-//! A folder may also hold `dataset.toml` ([`Facts`]) and `trailers/ID.mp4` (or .webm .mkv .mov .avi
-//! .mpg .mpeg .m4v). A column `trailer` of `movies.csv` names other locations: a path below the
-//! folder or absolute, `file:///path` or `s3://bucket/key`.
+//! A folder may also hold `dataset.toml` ([`Facts`]) and `trailers/ID.mp4` (or another of
+//! [`TRAILER_EXTENSIONS`]), also in sub-folders, and `trailers/ID/NAME.mp4`. A column `trailer` of
+//! `movies.csv` names other locations: a path below the folder or absolute, `file:///path` or
+//! `s3://bucket/key` or `https://host/path`; columns for its size, tag and SHA-256 state its content ([`StatedContent`]).
+//! `movies.parquet` may stand for `movies.csv`.
 //!
 //! # Scales
 //! The values of the whole column of ratings decide its [`Scale`]: labels (-1, 0, 1, or words), two
@@ -36,7 +38,7 @@
 //! rating of a pair (the first in file order stays, also if both agree); a second row of a movie or
 //! user id (the first stays); an id that is not valid as a file name or an object key; a cell that
 //! is not a list, year or rating where one is expected (the cell counts as missing, the movie
-//! stays); a trailer of an unknown movie; a second trailer of a movie (the first by name stays);
+//! stays); a trailer of an unknown movie; a second trailer of a movie (the first by name stays, if it opens);
 //! another kind of file among the trailers.
 //!
 //! Columns and files that are there and not read are listed in [`Reading::notes`].
@@ -48,6 +50,7 @@ mod hash;
 mod normal_form;
 mod readers;
 mod reading;
+mod stated_content;
 mod subset;
 #[cfg(test)]
 mod tests;
@@ -61,7 +64,8 @@ pub use folds::{FoldsBy, GivenFold, GivenFolds, read_folds};
 pub use genres::PAPER_GENRES;
 pub use normal_form::{Dataset, Label, Movie, Rating, User};
 pub use readers::{
-    Facts, Files, Folder, Layout, MAX_LISTED, Memory, NewMovies, ReadSettings, Reject, Scale, TABLE_FILES,
+    CATALOGUES, Facts, Files, Folder, Layout, MAX_LISTED, Memory, NewMovies, ReadSettings, Reject, Scale, TABLE_FILES,
     TRAILER_EXTENSIONS, read, read_movies,
 };
 pub use reading::Reading;
+pub use stated_content::StatedContent;

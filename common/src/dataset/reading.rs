@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::normal_form::{Dataset, Label};
 use super::readers::layout::Layout;
 use super::readers::reject::{MAX_LISTED, Reject, excerpt};
+use super::readers::trailers;
+use super::stated_content::StatedContent;
 use crate::error::{Error, Result};
 
 /// The result of reading a dataset: the dataset, its trailers, and the rejects.
@@ -25,8 +27,15 @@ pub struct Reading {
     /// The note in `dataset.toml`: the source of the data, or how it was generated.
     pub note: Option<String>,
     /// The trailer of each movie: a key relative to the dataset's folder, such as
-    /// `trailers/tt0240200.mp4`, or a location, `file:///path` or `s3://bucket/key`.
+    /// `trailers/tt0240200.mp4`, or a location, `file:///path`, `s3://bucket/key` or
+    /// `https://host/path`.
     pub trailers: BTreeMap<String, String>,
+    /// Further files of a movie, in ascending order; each is among the rejects.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_trailers: BTreeMap<String, Vec<String>>,
+    /// What the catalogue states of the content of a movie's trailer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stated: BTreeMap<String, StatedContent>,
     /// The rejects in reading order: the first [`MAX_LISTED`](super::MAX_LISTED).
     pub rejects: Vec<Reject>,
     /// The total number of rejects.
@@ -43,6 +52,21 @@ impl Reading {
             if self.rejects.len() < MAX_LISTED {
                 let subject = format!("movie {id}, {}", excerpt(&key));
                 self.rejects.push(Reject { file: "trailers".to_owned(), line: None, subject, reason: reason.into() });
+            }
+        }
+    }
+
+    /// Takes another file of a movie in place of its trailer, which cannot be used because of `reason`.
+    pub fn replace_trailer(&mut self, id: &str, other: &str, reason: &str) {
+        let Some(first) = self.trailers.insert(id.to_owned(), other.to_owned()) else { return };
+        let (before, now) = (trailers::shown(other), trailers::second(other));
+        let others = self.other_trailers.get(id).cloned().unwrap_or_default();
+        for reject in self.rejects.iter_mut().filter(|reject| reject.file == "trailers") {
+            if reject.subject == before {
+                reject.subject = trailers::shown(&first);
+                reject.reason = format!("it cannot be used ({reason}): {other} is taken instead");
+            } else if others.iter().any(|key| trailers::shown(key) == reject.subject) {
+                reject.reason.clone_from(&now);
             }
         }
     }

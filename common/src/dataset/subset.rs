@@ -66,10 +66,13 @@ impl Reading {
         dataset.users = kept(dataset.users, &users);
         let mut trailers = self.trailers;
         trailers.retain(|id, _| dataset.movie_index(id).is_some());
+        let mut other_trailers = self.other_trailers;
+        other_trailers.retain(|id, _| dataset.movie_index(id).is_some());
         Ok(Reading {
             users_without_ratings: self.users_without_ratings + (users_before - dataset.users.len()) as u64,
             dataset,
             trailers,
+            other_trailers,
             rejects: rejects.listed,
             rejected: rejects.count,
             ..self

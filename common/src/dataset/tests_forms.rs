@@ -157,7 +157,7 @@ fn columns_and_files_that_are_not_read_are_noted() {
 #[test]
 fn the_catalogue_names_trailers_anywhere() {
     let movies = "id,trailer\nm1,video/a.ts\nm2,/data/b.mp4\nm3,s3://bucket/c d.mkv\nm4,file:///e.webm\nm5,https://h/f.mp4\n\
-                  m6,../g.mp4\nm7,trailers/m1.mp4\nm8,\nm9,ftp://x\nm10,s3://bucket\n";
+                  m6,../g.mp4\nm7,trailers/m1.mp4\nm8,\nm9,ftp://x\nm10,s3://bucket\nm11,https://h\n";
     let ratings = "user,movie,label\na,m1,1\na,m2,-1\n";
     let files = memory(
         &[("movies.csv", movies.as_bytes()), ("ratings.csv", ratings.as_bytes())],
@@ -172,13 +172,14 @@ fn the_catalogue_names_trailers_anywhere() {
             ("m2", "file:///data/b.mp4"),
             ("m3", "s3://bucket/c d.mkv"),
             ("m4", "file:///e.webm"),
+            ("m5", "https://h/f.mp4"),
             ("m7", "trailers/m1.mp4"),
             ("m8", "trailers/m8.mp4"),
         ]
     );
     let told = reasons(&reading).join("\n");
     for part in [
-        "\"m5\", cell trailer: only paths, file:/// and s3:// are read",
+        "\"m11\", cell trailer: not a location: write https://host/path",
         "\"m6\", cell trailer: a path outside",
         "\"m9\", cell trailer: only paths",
         "\"m10\", cell trailer: not a location: write s3://bucket/key",
@@ -199,6 +200,137 @@ fn trailers_alone_are_a_catalogue() {
         assert_eq!((reading.dataset.movies.len(), reading.dataset.ratings.len(), reading.rejected), (2, 0, 0));
         assert!(reading.check_trainable().expect_err("no ratings").to_string().contains("no ratings"));
     }
+}
+
+#[test]
+fn trailers_in_folders_are_found_by_name_or_by_the_name_of_their_folder() {
+    let movies = "id,name\ntt1,One\nm2,Two\nTT3,Three\nm4,Four\nM4,Other\n";
+    let ratings = "user,movie,label\na,tt1,1\na,m2,-1\n";
+    let names = [
+        "trailers/2024/may/tt1.mp4",
+        "trailers/m2/official trailer.mp4",
+        "trailers/m2/teaser.mp4",
+        "trailers/tt3.MOV",
+        "trailers/m4.mp4",
+        "trailers/other/thing.mp4",
+        "trailers/m2/poster.jpg",
+        "elsewhere/tt1.mp4",
+    ];
+    let files = memory(&[("movies.csv", movies.as_bytes()), ("ratings.csv", ratings.as_bytes())], &names);
+    let mut reading = read(&files, &ReadSettings::default()).expect("valid");
+    let found: Vec<(&str, &str)> = reading.trailers.iter().map(|(id, key)| (id.as_str(), key.as_str())).collect();
+    assert_eq!(
+        found,
+        [
+            ("TT3", "trailers/tt3.MOV"),
+            ("m2", "trailers/m2/official trailer.mp4"),
+            ("m4", "trailers/m4.mp4"),
+            ("tt1", "trailers/2024/may/tt1.mp4"),
+        ]
+    );
+    let told = reasons(&reading).join("\n");
+    for part in [
+        "\"m2/teaser.mp4\": a second trailer of this movie: trailers/m2/official trailer.mp4 is kept",
+        "\"other/thing.mp4\": the catalogue has no movie",
+        "\"m2/poster.jpg\": not a trailer",
+    ] {
+        assert!(told.contains(part), "{part} is not in\n{told}");
+    }
+    assert_eq!((reading.rejected, &reading.other_trailers["m2"]), (3, &vec!["trailers/m2/teaser.mp4".to_owned()]));
+    reading.replace_trailer("m2", "trailers/m2/teaser.mp4", "it does not open");
+    assert_eq!(reading.trailers["m2"], "trailers/m2/teaser.mp4");
+    let told = reasons(&reading).join("\n");
+    let part =
+        "\"m2/official trailer.mp4\": it cannot be used (it does not open): trailers/m2/teaser.mp4 is taken instead";
+    assert!(told.contains(part) && reading.rejected == 3, "{told}");
+}
+
+#[test]
+fn trailers_of_one_name_in_several_folders_are_called_by_their_path() {
+    let names = ["one/trailer.mp4", "two/trailer.mp4", "deep/er/clip.mkv", "top.webm"];
+    let reading = read(&memory(&[], &names), &ReadSettings::default()).expect("trailers");
+    let ids: Vec<&str> = reading.trailers.keys().map(String::as_str).collect();
+    assert_eq!(ids, ["clip", "one - trailer", "top", "two - trailer"]);
+    assert!(reading.notes.iter().any(|note| note.contains("FOLDER - NAME")), "{:?}", reading.notes);
+}
+
+#[test]
+fn the_catalogue_states_size_tag_and_sha_256() {
+    let sha256 = "ab".repeat(32);
+    let movies = format!(
+        "id,trailer,size,etag,sha256\nm1,s3://b/1.mp4,12.0,\"\"\"x-1\"\"\",\nm2,/m2.mp4,,,sha256:{}\nm3,/m3.mp4,many,,abc\n",
+        sha256.to_uppercase()
+    );
+    let settings = ReadSettings { max_rejected_percent: 100.0, ..Default::default() };
+    let reading = read(&memory(&[("movies.csv", movies.as_bytes())], &[]), &settings).expect("a catalogue alone");
+    assert_eq!((reading.layout, reading.trailers.len(), reading.rejected), (Layout::Trailers, 3, 2));
+    let stated = &reading.stated;
+    assert_eq!((stated["m1"].size, stated["m1"].tag.as_deref()), (Some(12), Some("x-1")));
+    assert_eq!(stated["m2"].sha256.map(|hash| hash.to_string()), Some(sha256));
+    assert!(
+        !stated.contains_key("m3") && reasons(&reading)[0].contains("cell trailer_size"),
+        "{:?}",
+        reasons(&reading)
+    );
+    let m1 = &stated["m1"];
+    assert_eq!(m1.difference(12, Some("\"x-1\"")), None);
+    for (size, tag, part) in [(13, Some("x-1"), "13 bytes"), (12, Some("y"), "replaced"), (12, None, "SHA-256 instead")]
+    {
+        assert!(m1.difference(size, tag).expect("it differs").contains(part));
+    }
+}
+
+/// Returns a Parquet file of three columns: id, year (missing in the second row) and genres.
+fn parquet() -> Vec<u8> {
+    use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+    use parquet::file::writer::SerializedFileWriter;
+    let schema = "message movies {
+        required binary id (STRING);
+        optional int64 year;
+        required group genres (LIST) { repeated group list { required binary element (STRING); } }
+    }";
+    let schema = std::sync::Arc::new(parquet::schema::parser::parse_message_type(schema).expect("a schema"));
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Default::default()).expect("a file");
+    let mut rows = writer.next_row_group().expect("rows");
+    let texts = |all: &[&str]| all.iter().map(|text| ByteArray::from(*text)).collect::<Vec<_>>();
+    let mut column = rows.next_column().expect("readable").expect("id");
+    column.typed::<ByteArrayType>().write_batch(&texts(&["m1", "फिल्म 2"]), None, None).expect("two");
+    column.close().expect("written");
+    let mut column = rows.next_column().expect("readable").expect("year");
+    column.typed::<Int64Type>().write_batch(&[1999], Some(&[1, 0]), None).expect("one");
+    column.close().expect("written");
+    let mut column = rows.next_column().expect("readable").expect("genres");
+    let genres = texts(&["Drama", "Sci-Fi, \"hard\"", "Action"]);
+    column.typed::<ByteArrayType>().write_batch(&genres, Some(&[1, 1, 1]), Some(&[0, 1, 0])).expect("three");
+    column.close().expect("written");
+    rows.close().expect("written");
+    writer.into_inner().expect("written")
+}
+
+#[test]
+fn a_catalogue_in_parquet_is_read_as_the_table_of_the_same_columns() {
+    let (bytes, ratings) = (parquet(), "user,movie,label\na,m1,1\na,फिल्म 2,-1\n");
+    let with = |bytes: &[u8]| {
+        let files = [("movies.parquet", bytes), ("ratings.csv", ratings.as_bytes())];
+        read(&memory(&files, &[]), &ReadSettings::default())
+    };
+    let reading = with(&bytes).expect("valid");
+    let movies = &reading.dataset.movies;
+    assert_eq!(
+        (movies[0].id.as_str(), movies[0].year, &movies[0].genres[..]),
+        ("m1", Some(1999), &["Drama".to_owned(), "Sci-Fi, \"hard\"".to_owned()][..])
+    );
+    assert_eq!(
+        (movies[1].id.as_str(), movies[1].year, &movies[1].genres[..]),
+        ("फिल्म 2", None, &["Action".to_owned()][..])
+    );
+    for damaged in [&bytes[..bytes.len() / 2], b"PAR1", b""] {
+        let told = with(damaged).expect_err("damaged").to_string();
+        assert!(told.contains("movies.parquet cannot be read as Parquet"), "{told}");
+    }
+    let both = [("movies.parquet", &bytes[..]), ("movies.csv", MOVIES.as_bytes()), ("ratings.csv", ratings.as_bytes())];
+    let told = read(&memory(&both, &[]), &ReadSettings::default()).expect_err("two catalogues").to_string();
+    assert!(told.contains("remove one"), "{told}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod processes;
 mod range;
 mod redact;
 mod services;
+mod sources;
 
 use std::fmt;
 use std::path::Path;
@@ -24,6 +25,7 @@ pub use inference::{InferenceSettings, ModelSettings, Provider};
 pub use processes::{CoordinatorSettings, DecodeSettings, OnStop, WorkerSettings};
 pub use redact::{has_password, is_path, is_unambiguous, redact_text, redact_url, shown_location};
 pub use services::{QueueSettings, S3Settings};
+pub use sources::SourceSettings;
 
 /// All settings. Each section is one part of the system; names contain units.
 #[derive(Clone, Serialize, Deserialize)]
@@ -55,6 +57,8 @@ pub struct Settings {
     /// `dataset.like_at_least`, the stars that map scales to three classes, and
     /// `dataset.max_rejected_percent`.
     pub dataset: ReadSettings,
+    /// Trailers on web servers.
+    pub sources: SourceSettings,
     /// Training and evaluation.
     pub evaluate: EvaluateSettings,
 }
@@ -73,6 +77,7 @@ impl Default for Settings {
             extract: ExtractSettings::default(),
             decode: DecodeSettings::default(),
             dataset: ReadSettings::default(),
+            sources: SourceSettings::default(),
             evaluate: EvaluateSettings::default(),
         }
     }
@@ -107,6 +112,7 @@ impl Settings {
             .list_separator(",")
             .with_list_parse_key("rabbitmq.retry_delays_ms")
             .with_list_parse_key("worker.sources")
+            .with_list_parse_key("sources.https_hosts")
             .with_list_parse_key("extract.also")
             .with_list_parse_key("models.video_also");
         builder = builder.add_source(environment);
@@ -157,6 +163,7 @@ impl Settings {
         self.worker.check()?;
         self.rabbitmq.check()?;
         self.s3.check()?;
+        self.sources.check()?;
         self.inference.check()?;
         if self.worker.job_limit_ms >= self.rabbitmq.consumer_timeout_ms {
             return Err(Error::invalid(format!(

@@ -1,9 +1,11 @@
 //! The object store holds trailers, artifacts and runs. It is the source of truth of every run.
 //!
 //! One narrow trait, implemented by a local folder ([`local::LocalStore`]) and by S3
-//! ([`s3::S3Store`]); both pass the same [`conformance`] suite.
+//! ([`s3::S3Store`]); both pass the same [`conformance`] suite. Trailers may also be read from web
+//! servers ([`https::HttpsSource`]).
 
 pub mod conformance;
+pub mod https;
 mod interface;
 mod key;
 pub mod local;
@@ -12,4 +14,4 @@ pub mod s3;
 
 pub use interface::{ObjectMeta, ObjectStore, PutOutcome};
 pub use key::{check_key, check_prefix};
-pub use open::{open, open_to_read};
+pub use open::{open, open_source, open_to_read};

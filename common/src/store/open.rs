@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::https::HttpsSource;
 use super::interface::ObjectStore;
 use super::local::LocalStore;
 use super::s3::S3Store;
 use crate::error::{Error, Result};
-use crate::settings::{S3Settings, is_path, shown_location};
+use crate::settings::{S3Settings, Settings, is_path, shown_location};
 
 /// Opens the store at `url`: `file:///path`, a plain path, or `s3://bucket/prefix`.
 pub async fn open(url: &str, s3: &S3Settings) -> Result<Arc<dyn ObjectStore>> {
@@ -16,6 +17,15 @@ pub async fn open(url: &str, s3: &S3Settings) -> Result<Arc<dyn ObjectStore>> {
 /// Opens the store at `url` that belongs to others, to read: nothing in it is cleaned up.
 pub async fn open_to_read(url: &str, s3: &S3Settings) -> Result<Arc<dyn ObjectStore>> {
     open_as(url, s3, |path| LocalStore::open_to_read(path)).await
+}
+
+/// Opens the location of trailers at `url`: what [`open_to_read`] opens, or a web server,
+/// `https://host`, that the settings allow.
+pub async fn open_source(url: &str, settings: &Settings) -> Result<Arc<dyn ObjectStore>> {
+    match url.starts_with("https://") {
+        true => Ok(Arc::new(HttpsSource::open(url, &settings.sources)?)),
+        false => open_to_read(url, &settings.s3).await,
+    }
 }
 
 async fn open_as(
@@ -28,6 +38,13 @@ async fn open_as(
         if bucket.is_empty() {
             return Err(Error::invalid(format!(
                 "the store `{}` names no bucket: write s3://bucket/prefix",
+                shown_location(url)
+            )));
+        }
+        if rest.contains(['@', '?', '#']) {
+            return Err(Error::invalid(format!(
+                "the store `{}` can be read in two ways: write s3://bucket/prefix without @, ? and #; credentials come from \
+                 the environment",
                 shown_location(url)
             )));
         }

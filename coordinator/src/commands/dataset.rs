@@ -64,7 +64,12 @@ impl DatasetCommand {
         match self.command {
             Action::Check(args) => {
                 let DatasetArgs { dataset, movies } = &args.dataset;
-                let source = dataset_source::read(dataset, movies.as_deref(), &settings).await?;
+                #[cfg_attr(not(feature = "local"), expect(unused_mut))]
+                let mut source = dataset_source::read(dataset, movies.as_deref(), &settings).await?;
+                #[cfg(feature = "local")]
+                let stop = jhalak_common::process::shutdown::on_signal()?;
+                #[cfg(feature = "local")]
+                super::videos::take_those_that_open(&mut source, &stop, &settings).await?;
                 let reading = &source.reading;
                 let mut found = source.found.clone();
                 if !reading.dataset.ratings.is_empty() {
@@ -72,7 +77,7 @@ impl DatasetCommand {
                 }
                 #[cfg(feature = "local")]
                 if args.probe {
-                    found.extend(probe(&source, &settings, &output).await?);
+                    found.extend(probe(&source, &stop, &settings, &output).await?);
                 }
                 let mut text = format!("{}\n", reading.read_as);
                 text.extend(reading.rejects.iter().map(|reject| format!("{reject}\n")));
@@ -100,16 +105,20 @@ impl DatasetCommand {
 
 /// Opens each local trailer and lists those that do not open.
 #[cfg(feature = "local")]
-async fn probe(source: &dataset_source::Source, settings: &Settings, output: &Output) -> Result<Vec<String>> {
+async fn probe(
+    source: &dataset_source::Source,
+    stop: &tokio_util::sync::CancellationToken,
+    settings: &Settings,
+    output: &Output,
+) -> Result<Vec<String>> {
     let (local, elsewhere) = source.local_trailers()?;
     if elsewhere > 0 {
         output.progress.say(&format!("not opened: {elsewhere} trailers in object stores"));
     }
     let bar = output.progress.steps("trailers", local.len());
-    let stop = jhalak_common::process::shutdown::on_signal()?;
     let mut found = Vec::new();
     for (id, path) in local {
-        match super::videos::opens(&stop, &path, settings).await {
+        match super::videos::opens(stop, &path, settings).await {
             Ok(None) => {}
             Ok(Some(damage)) => found.push(format!("trailers: movie {id}, {}: {damage}", path.display())),
             Err(error) if error.kind() == jhalak_common::ErrorKind::InvalidInput => {

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::Subject;
 use jhalak_common::dataset::{self, Files, Folder, Memory, Reading};
-use jhalak_common::hash;
+use jhalak_common::hash::{self, Hash};
 use jhalak_common::run::job::Trailer;
 use jhalak_common::settings::Settings;
-use jhalak_common::store::{self, ObjectStore};
+use jhalak_common::store::{self, ObjectStore, https};
 use jhalak_common::{Error, ErrorKind, Result};
 
 /// Maximum number of trailers that are identified at once.
@@ -26,8 +27,11 @@ pub struct Source {
     /// What a run would stumble over later, by trailer: empty files.
     pub found: Vec<String>,
     location: Location,
-    /// The buckets that the catalogue names, by `s3://bucket`.
-    buckets: BTreeMap<String, Arc<dyn ObjectStore>>,
+    /// The buckets and web servers that the catalogue names, by `s3://bucket` and `https://host`. None
+    /// for a server that the settings do not allow.
+    buckets: BTreeMap<String, Option<Arc<dyn ObjectStore>>>,
+    /// SHA-256 and size of the local trailers whose SHA-256 the catalogue states, by movie.
+    hashes: BTreeMap<String, (Hash, u64)>,
 }
 
 /// Where a trailer lies.
@@ -41,16 +45,30 @@ enum Location {
     Store { store: Arc<dyn ObjectStore>, sizes: BTreeMap<String, (u64, String)> },
 }
 
-/// Reads the dataset at `url`, a folder or `s3://bucket/prefix`. With `movies`, keeps only the
-/// movies listed in that file.
+/// Reads the dataset at `url`: a folder or `s3://bucket/prefix`, or a catalogue alone, in CSV or
+/// Parquet. With `movies`, keeps only the movies listed in that file.
 pub async fn read(url: &str, movies: Option<&Path>, settings: &Settings) -> Result<Source> {
-    let (files, location): (Box<dyn Files + Send>, Location) = if url.starts_with("s3://") {
-        let store = store::open_to_read(url, &settings.s3).await?;
-        let (files, sizes) = from_store(url, store.as_ref()).await?;
-        (Box::new(files), Location::Store { store, sizes })
-    } else {
-        let folder = PathBuf::from(url.strip_prefix("file://").unwrap_or(url));
-        (Box::new(Folder::open(&folder)?), Location::Folder(folder))
+    let path = PathBuf::from(url.strip_prefix("file://").unwrap_or(url));
+    let catalogue = dataset::CATALOGUES.iter().find(|end| url.to_ascii_lowercase().ends_with(**end));
+    let (files, location): (Box<dyn Files + Send>, Location) = match catalogue {
+        Some(end) if url.starts_with("s3://") => {
+            let (folder, name) = url.rsplit_once('/').unwrap_or((url, ""));
+            let store = store::open_to_read(folder, &settings.s3).await?;
+            let files = catalogue_alone(url, end, store.get(name).await?);
+            (Box::new(files), Location::Store { store, sizes: BTreeMap::new() })
+        }
+        Some(end) if path.is_file() => {
+            let bytes = std::fs::read(&path).map_err(|e| Error::from(e).context(path.display()))?;
+            let folder = path.parent().filter(|folder| *folder != Path::new(""));
+            let folder = folder.unwrap_or(Path::new(".")).to_path_buf();
+            (Box::new(catalogue_alone(url, end, bytes.into())), Location::Folder(folder))
+        }
+        _ if url.starts_with("s3://") => {
+            let store = store::open_to_read(url, &settings.s3).await?;
+            let (files, sizes) = from_store(url, store.as_ref()).await?;
+            (Box::new(files), Location::Store { store, sizes })
+        }
+        _ => (Box::new(Folder::open(&path)?), Location::Folder(path)),
     };
     let list = movies
         .map(|path| {
@@ -68,19 +86,35 @@ pub async fn read(url: &str, movies: Option<&Path>, settings: &Settings) -> Resu
     };
     let mut buckets = BTreeMap::new();
     for (bucket, _) in reading.trailers.values().filter_map(|key| object(key)) {
-        if !buckets.contains_key(bucket) {
-            buckets.insert(bucket.to_owned(), store::open(bucket, &settings.s3).await?);
+        if !buckets.contains_key(&bucket) {
+            let opened = match store::open_source(&bucket, settings).await {
+                Ok(opened) => Some(opened),
+                Err(error) if error.kind() == ErrorKind::Permission && bucket.starts_with("https://") => None,
+                Err(error) => return Err(error),
+            };
+            buckets.insert(bucket, opened);
         }
     }
-    let mut source = Source { reading, url: url.to_string(), found: Vec::new(), location, buckets };
+    let mut source =
+        Source { reading, url: url.to_string(), found: Vec::new(), location, buckets, hashes: BTreeMap::new() };
     source.leave_out_what_cannot_be_opened().await?;
     Ok(source)
 }
 
-/// Splits `s3://bucket/key` into `s3://bucket` and the key.
-fn object(location: &str) -> Option<(&str, &str)> {
+/// The files of a dataset that is a catalogue alone.
+fn catalogue_alone(url: &str, end: &str, bytes: Bytes) -> Memory {
+    let name = if end == ".parquet" { "movies.parquet" } else { "movies.csv" };
+    Memory::new(url, Vec::new(), BTreeMap::from([(name.to_owned(), bytes)]))
+}
+
+/// Splits `s3://bucket/key` into `s3://bucket` and the key, and `https://host/path` into the server and
+/// the path.
+fn object(location: &str) -> Option<(String, String)> {
+    if location.starts_with("https://") {
+        return https::split(location).ok();
+    }
     let slash = location.strip_prefix("s3://")?.find('/')? + "s3://".len();
-    Some((&location[..slash], &location[slash + 1..]))
+    Some((location[..slash].to_owned(), location[slash + 1..].to_owned()))
 }
 
 async fn from_store(url: &str, store: &dyn ObjectStore) -> Result<(Memory, BTreeMap<String, (u64, String)>)> {
@@ -123,9 +157,16 @@ impl Source {
     /// Returns the location of a trailer: a key of the dataset, or a location in the catalogue.
     fn place(&self, key: &str) -> Result<Place> {
         if let Some((bucket, key)) = object(key) {
-            let store = self.buckets.get(bucket).cloned();
-            let store = store.ok_or_else(|| Error::bug(format!("the bucket {bucket} was not opened")))?;
-            return Ok(Place::Object { store, key: key.to_owned() });
+            return match self.buckets.get(&bucket).cloned() {
+                Some(Some(store)) => Ok(Place::Object { store, key }),
+                Some(None) => Err(Error::permission(format!(
+                    "{bucket} is not allowed: add the host to the setting sources.https_hosts, or fetch the file first"
+                ))),
+                None => Err(Error::bug(format!("the bucket {bucket} was not opened"))),
+            };
+        }
+        if key.starts_with("https://") {
+            return Err(Error::invalid("not a location: write https://host/path, without query and fragment"));
         }
         Ok(match (key.strip_prefix("file://"), &self.location) {
             (Some(path), _) => Place::File(path.into()),
@@ -142,30 +183,106 @@ impl Source {
         }
     }
 
-    /// Leaves out the trailers that are no files that can be read: dangling links, pipes, devices,
-    /// and objects that do not exist. Finds empty ones.
+    /// Leaves out the trailers that are no files that can be read (dangling links, pipes, devices,
+    /// objects that do not exist) and those whose content is not what the catalogue states. Finds
+    /// empty ones. Takes another file of the movie, if there is one that can be read.
     async fn leave_out_what_cannot_be_opened(&mut self) -> Result<()> {
         let this = &*self;
         let looked = stream::iter(&this.reading.trailers).map(|(id, key)| async move {
-            let fault = match this.place(key)? {
-                Place::File(path) => file_fault(&path),
-                Place::Object { store, key: name } => match this.size(store.as_ref(), &name, key).await {
-                    Ok((0, _)) => Some((true, "is empty".to_owned())),
-                    Ok(_) => None,
-                    Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Permission) => {
-                        Some((false, e.to_string()))
-                    }
-                    Err(e) => return Err(e),
-                },
-            };
-            Ok(fault.map(|(stays, reason)| (id.clone(), key.clone(), stays, reason)))
+            let Some((stays, reason)) = this.fault(id, key).await? else { return Ok(None) };
+            for other in this.reading.other_trailers.get(id).into_iter().flatten() {
+                if this.fault(id, other).await?.is_none() {
+                    return Ok(Some((id.clone(), key.clone(), stays, reason, Some(other.clone()))));
+                }
+            }
+            Ok::<_, Error>(Some((id.clone(), key.clone(), stays, reason, None)))
         });
         let faults: Vec<_> = looked.buffered(MAX_CONCURRENT_TRAILERS).try_collect().await?;
-        for (id, key, stays, reason) in faults.into_iter().flatten() {
-            if stays {
-                self.found.push(format!("trailers: movie {id}, {key:?}: {reason}"));
+        for (id, key, stays, reason, other) in faults.into_iter().flatten() {
+            match other {
+                Some(other) => self.reading.replace_trailer(&id, &other, &reason),
+                None if stays => self.found.push(format!("trailers: movie {id}, {key:?}: {reason}")),
+                None => self.reading.leave_out_trailer(&id, reason),
+            }
+        }
+        self.hold_to_stated_hashes().await
+    }
+
+    /// Why a trailer cannot be used, and whether it stays for a run to quarantine; None if it can.
+    async fn fault(&self, id: &str, location: &str) -> Result<Option<(bool, String)>> {
+        let stated = self.reading.stated.get(id);
+        let differs = |size: u64, tag: Option<&str>| {
+            let difference = stated.and_then(|stated| stated.difference(size, tag));
+            difference.map(|difference| (false, difference))
+        };
+        let place = match self.place(location) {
+            Err(e) if matches!(e.kind(), ErrorKind::Permission | ErrorKind::InvalidInput) => {
+                return Ok(Some((false, e.to_string())));
+            }
+            place => place?,
+        };
+        Ok(match place {
+            Place::File(path) => match (file_fault(&path), std::fs::metadata(&path)) {
+                (None, Ok(metadata)) => differs(metadata.len(), None),
+                (fault, _) => fault,
+            },
+            Place::Object { store, key } => match self.size(store.as_ref(), &key, location).await {
+                Ok((0, _)) => Some((true, "is empty".to_owned())),
+                Ok((_, tag)) if tag.is_empty() && stated.is_none_or(|stated| stated.sha256.is_none()) => {
+                    let reason = "its server gives neither ETag nor Last-Modified: state its SHA-256 in trailer_sha256";
+                    Some((false, reason.to_owned()))
+                }
+                Ok((size, tag)) => differs(size, Some(&tag)),
+                Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Permission | ErrorKind::InvalidInput) => {
+                    Some((false, e.chain()))
+                }
+                Err(e) => return Err(e),
+            },
+        })
+    }
+
+    /// Leaves out the local trailers whose SHA-256 is not what the catalogue states. Workers check
+    /// objects when they fetch them.
+    async fn hold_to_stated_hashes(&mut self) -> Result<()> {
+        let stated = self.reading.stated.iter().filter_map(|(id, stated)| Some((id, stated.sha256?)));
+        let files: Vec<_> = stated
+            .filter_map(|(id, stated)| match self.reading.trailers.get(id).map(|key| self.place(key)) {
+                Some(Ok(Place::File(path))) => Some((id.clone(), stated, path)),
+                _ => None,
+            })
+            .collect();
+        let hashed = stream::iter(files)
+            .map(|(id, stated, path)| async move { Ok::<_, Error>((id, stated, hash::of_file(path).await?)) });
+        let hashed: Vec<_> = hashed.buffered(MAX_CONCURRENT_TRAILERS).try_collect().await?;
+        for (id, stated, (found, size)) in hashed {
+            if found == stated {
+                self.hashes.insert(id, (found, size));
             } else {
+                let reason = format!("its SHA-256 is {found}, and the catalogue states {stated}: is it another file?");
                 self.reading.leave_out_trailer(&id, reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries the files of the movies that have several with `opens`, in ascending order, and takes the
+    /// first that opens.
+    ///
+    /// # Errors
+    /// Those of `opens` that are not about the file.
+    pub async fn take_those_that_open(&mut self, opens: impl AsyncFn(&Path) -> Result<bool>) -> Result<()> {
+        let several: Vec<_> = self.reading.other_trailers.iter().map(|(id, o)| (id.clone(), o.clone())).collect();
+        for (id, others) in several {
+            let Some(first) = self.reading.trailers.get(&id).cloned() else { continue };
+            for key in std::iter::once(&first).chain(&others) {
+                let Place::File(path) = self.place(key)? else { break };
+                if self.fault(&id, key).await?.is_none() && opens(&path).await? {
+                    if *key != first {
+                        self.reading.replace_trailer(&id, key, "it does not open");
+                        self.found.retain(|line| !line.starts_with(&format!("trailers: movie {id}, ")));
+                    }
+                    break;
+                }
             }
         }
         Ok(())
@@ -189,17 +306,18 @@ impl Source {
         match self.place(location)? {
             Place::Object { store, key } => {
                 let (size, tag) = self.size(store.as_ref(), &key, location).await?;
-                let content = Trailer::content_of_tag(size, &tag);
-                Ok(Trailer {
-                    subject: Subject { id: id.into(), content },
-                    store: store.url(),
-                    key,
-                    size,
-                    tag: Some(tag),
-                })
+                // A worker holds the bytes to a stated SHA-256, and else to the tag.
+                let (content, tag) = match self.reading.stated.get(id).and_then(|stated| stated.sha256) {
+                    Some(sha256) => (sha256, None),
+                    None => (Trailer::content_of_tag(size, &tag), Some(tag)),
+                };
+                Ok(Trailer { subject: Subject { id: id.into(), content }, store: store.url(), key, size, tag })
             }
             Place::File(path) => {
-                let (content, size) = hash::of_file(path.clone()).await?;
+                let (content, size) = match self.hashes.get(id) {
+                    Some(known) => *known,
+                    None => hash::of_file(path.clone()).await?,
+                };
                 let subject = Subject { id: id.into(), content };
                 let Some(target) = upload else {
                     let (store, key) = self.local_store(location, &path)?;

@@ -96,6 +96,8 @@ pub(crate) fn empty_reading() -> Reading {
         notes: Vec::new(),
         note: None,
         trailers: Default::default(),
+        other_trailers: Default::default(),
+        stated: Default::default(),
         rejects: Vec::new(),
         rejected: 0,
         users_without_ratings: 0,

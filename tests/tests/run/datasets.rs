@@ -45,6 +45,57 @@ fn trailers_alone_are_extracted_wherever_they_are() {
     assert!(fit.code == Some(3) && fit.err.contains("no ratings"), "{}", fit.err);
 }
 
+/// What a catalogue states of a trailer's content holds, and of two files for one movie the one that opens is taken.
+#[test]
+fn stated_content_holds_and_of_two_files_the_one_that_opens_is_taken() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (whole, store) = (folder.path().join("whole"), folder.path().join("store"));
+    Made::new(&whole, true);
+    let trailer = |movie: usize| whole.join(format!("trailers/{}.mp4", id(movie)));
+    let data = folder.path().join("data");
+    std::fs::create_dir_all(data.join("trailers/2024")).expect("a new folder");
+    std::fs::create_dir_all(data.join("trailers/m5")).expect("a new folder");
+    std::fs::copy(trailer(1), data.join("trailers/2024/M4.MP4")).expect("room on disk");
+    std::fs::copy(trailer(3), data.join("trailers/m5/official trailer.mp4")).expect("room on disk");
+    let made = Made { folder: data.clone() };
+    made.write("trailers/2024/m4.avi", "not a video");
+    made.write("trailers/m6.webm", "");
+    std::fs::copy(trailer(1), data.join("trailers/m6.zz.mp4")).expect("room on disk");
+    std::fs::rename(data.join("trailers/m6.zz.mp4"), data.join("trailers/m6.mp4")).expect("ours");
+    let bytes = std::fs::read(trailer(0)).expect("just made");
+    let (size, sha256) = (bytes.len(), jhalak_common::hash::of_bytes(&bytes));
+    let (at, wrong) = (trailer(0).display().to_string(), "0".repeat(64));
+    made.write(
+        "movies.csv",
+        &format!(
+            "id,trailer,trailer_size,trailer_sha256\nm1,{at},{size},{sha256}\nm2,{at},{size},{wrong}\nm3,{at},{},\nm4,,,\n\
+             m5,,,\nm6,,,\n",
+            size + 1
+        ),
+    );
+    let check = jhalak(&store, &data, &["dataset", "check"]);
+    assert_eq!(check.code, Some(3), "{}", check.err);
+    for told in [
+        "movie m2, \"file://",
+        "the catalogue states 0000",
+        "movie m3",
+        &format!("it has {size} bytes, and the catalogue states {}", size + 1),
+        "\"2024/m4.avi\": it cannot be used (it does not open): trailers/2024/M4.MP4 is taken instead",
+        "\"m6.webm\": it cannot be used (is empty): trailers/m6.mp4 is taken instead",
+        "4 left out in all",
+    ] {
+        assert!(check.out.contains(told), "{told} is missing in:\n{}", check.out);
+    }
+    let ended = jhalak(&store, &data, &["run"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let kept: Vec<String> = files(&store).into_keys().filter(|key| key.ends_with("keyframes.tar")).collect();
+    assert_eq!(kept.len(), 4, "{kept:?}");
+    assert!(kept.iter().any(|key| key.contains(&format!("/m1@{}", sha256.short()))), "{kept:?}");
+    // The catalogue alone is a dataset too.
+    let alone = jhalak(&store, &data.join("movies.csv"), &["dataset", "check"]);
+    assert!(alone.out.contains("no ratings: trailers are extracted"), "{}{}", alone.out, alone.err);
+}
+
 /// Predictions that are written are judged as they were measured, and compared with themselves.
 #[test]
 fn predictions_go_out_and_come_in_with_ids() {

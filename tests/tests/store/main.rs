@@ -2,5 +2,6 @@
 
 mod crash;
 mod faults;
+mod https;
 mod local;
 mod s3;

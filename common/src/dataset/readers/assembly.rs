@@ -7,6 +7,7 @@ use super::csv_table::Table;
 use super::reject::{Kind, MOVIE_ID_RULE, Rejects, excerpt, is_movie_id, is_user_id};
 use super::scale::Opinion;
 use crate::dataset::normal_form::{Movie, Rating, User};
+use crate::dataset::stated_content::StatedContent;
 use crate::error::{Error, Result};
 
 /// A dataset under construction. Movies are added first, then users, then ratings.
@@ -25,6 +26,10 @@ pub(super) struct Assembly {
     pub unread_columns: Vec<String>,
     /// The location of the trailer that a row of the catalogue names, and the row's line, by movie.
     pub locations: BTreeMap<String, (String, u64)>,
+    /// What the catalogue states of the content of a movie's trailer.
+    pub stated: BTreeMap<String, StatedContent>,
+    /// Movies by their ids in lower case; none where two movies share one.
+    by_lower_case: HashMap<String, Option<String>>,
     /// What is in the files and not read, for people.
     pub notes: Vec<String>,
 }
@@ -79,6 +84,10 @@ impl Assembly {
     /// Ends the movies and assigns their indexes.
     pub fn movies_complete(&mut self) {
         self.movie_index = self.movies.keys().zip(0..).map(|(id, index)| (id.clone(), index)).collect();
+        for id in self.movies.keys() {
+            let same = self.by_lower_case.entry(id.to_lowercase());
+            same.and_modify(|same| *same = None).or_insert_with(|| Some(id.clone()));
+        }
     }
 
     /// Returns the movies, sorted by id.
@@ -89,6 +98,15 @@ impl Assembly {
     /// Whether there is a movie with this id.
     pub fn has_movie(&self, id: &str) -> bool {
         self.movies.contains_key(id)
+    }
+
+    /// Returns the id of the movie that a file's name means: the same id, or the only one that
+    /// differs in upper and lower case alone.
+    pub fn movie_named(&self, name: &str) -> Option<&str> {
+        if let Some((id, _)) = self.movies.get_key_value(name) {
+            return Some(id);
+        }
+        self.by_lower_case.get(&name.to_lowercase())?.as_deref()
     }
 
     /// Returns the user with this id, added if missing; `None`, and a reject, if the id is not

@@ -15,8 +15,9 @@ pub trait Files {
     /// The location of the dataset, for messages: a path or a URL.
     fn place(&self) -> &str;
 
-    /// The names of all files at the top and in `trailers/`, sorted. A folder in `trailers/` has a
-    /// trailing `/`.
+    /// The names of all files at the top and in `trailers/` and its sub-folders, sorted; without any
+    /// table at the top, those in every sub-folder. A folder that is not listed, because it is too deep
+    /// or leads back to itself, has a trailing `/`.
     fn names(&self) -> &[String];
 
     /// Opens a file for reading.
@@ -30,6 +31,25 @@ pub trait Files {
         self.names().binary_search_by(|known| known.as_str().cmp(name)).is_ok()
     }
 }
+
+/// Tables that make a folder a dataset, of which only `trailers/` is read besides.
+const TABLES: [&str; 9] = [
+    "movies.csv",
+    "movies.parquet",
+    "movies.dat",
+    "u.item",
+    "ratings.csv",
+    "ratings.json",
+    "ratings.dat",
+    "u.data",
+    "users.csv",
+];
+
+/// How deep sub-folders are read.
+const MAX_DEPTH: usize = 16;
+
+/// The most files of a dataset.
+const MAX_FILES: usize = 10_000_000;
 
 /// A dataset in a local folder. Its files are streamed.
 #[derive(Debug)]
@@ -53,19 +73,44 @@ impl Folder {
                 "there is no dataset folder at {place}: give the folder with movies.csv"
             )));
         }
-        let mut names = Vec::new();
+        let (mut names, mut folders) = (Vec::new(), Vec::new());
         for (name, is_dir) in list(&root)? {
-            if !is_dir {
-                names.push(name);
-            } else if name == "trailers" {
-                for (file, is_dir) in list(&root.join(&name))? {
-                    names.push(format!("trailers/{file}{}", if is_dir { "/" } else { "" }));
-                }
-            }
+            if is_dir { folders.push(name) } else { names.push(name) }
+        }
+        let has_table = names.iter().any(|name| TABLES.contains(&name.as_str()));
+        for folder in folders.iter().filter(|name| !has_table || *name == "trailers") {
+            add_folder(&root, folder, &mut vec![root.clone()], &mut names)?;
         }
         names.sort_unstable();
         Ok(Folder { root, place, names })
     }
+}
+
+/// Adds the files in `folder` of `root` and in its sub-folders. `above` are the folders on the way,
+/// with links resolved.
+fn add_folder(root: &Path, folder: &str, above: &mut Vec<PathBuf>, names: &mut Vec<String>) -> Result<()> {
+    let path = root.join(folder);
+    let resolved = path.canonicalize().unwrap_or_else(|_| path.clone());
+    if above.len() > MAX_DEPTH || above.contains(&resolved) {
+        names.push(format!("{folder}/"));
+        return Ok(());
+    }
+    above.push(resolved);
+    for (name, is_dir) in list(&path)? {
+        let name = format!("{folder}/{name}");
+        if is_dir {
+            add_folder(root, &name, above, names)?;
+        } else if names.len() < MAX_FILES {
+            names.push(name);
+        } else {
+            return Err(Error::invalid(format!(
+                "more than {MAX_FILES} files in {}: is it the folder of the dataset?",
+                root.display()
+            )));
+        }
+    }
+    above.pop();
+    Ok(())
 }
 
 /// Lists the entries of a folder that are not hidden, and whether each is a folder.

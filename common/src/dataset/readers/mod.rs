@@ -10,13 +10,14 @@ mod lists;
 mod movielens;
 mod movies;
 mod new_movies;
+mod parquet_catalogue;
 mod plain;
 mod records;
 pub(super) mod reject;
 mod scale;
 mod settings;
 mod survey;
-mod trailers;
+pub(super) mod trailers;
 mod users;
 
 use std::io::Read;
@@ -37,9 +38,10 @@ pub use trailers::TRAILER_EXTENSIONS;
 
 /// Every file that a reader may open: what a caller fetches from an object store for
 /// [`Memory`](super::Memory).
-pub const TABLE_FILES: [&str; 11] = [
+pub const TABLE_FILES: [&str; 12] = [
     FACTS,
     movies::FILE,
+    parquet_catalogue::FILE,
     users::FILE,
     flickscore::RATINGS,
     plain::RATINGS,
@@ -53,13 +55,19 @@ pub const TABLE_FILES: [&str; 11] = [
 
 const FACTS: &str = "dataset.toml";
 
+/// How the name of a catalogue that is one file ends.
+pub const CATALOGUES: [&str; 3] = [".csv", ".tsv", ".parquet"];
+
 /// Reads a dataset in any of the layouts.
 ///
 /// # Errors
 /// Invalid input by the [rules of the module](super); the errors of [`Files::open`].
 pub fn read(files: &dyn Files, settings: &ReadSettings) -> Result<Reading> {
     let within = |error: Error| error.context(format!("read the dataset in {}", files.place()));
-    read_files(files, settings).map_err(within)
+    match parquet_catalogue::of(files).map_err(within)? {
+        Some(files) => read_files(&files, settings).map_err(within),
+        None => read_files(files, settings).map_err(within),
+    }
 }
 
 fn read_files(files: &dyn Files, settings: &ReadSettings) -> Result<Reading> {
@@ -100,8 +108,11 @@ fn read_files(files: &dyn Files, settings: &ReadSettings) -> Result<Reading> {
     let [ratings_file, movies_file, _] = tables;
     let ratings_file = (layout != Layout::Trailers).then_some(ratings_file);
     let trailers = trailers::assign(files.names(), top, &mut assembly);
+    let stated = std::mem::take(&mut assembly.stated);
     let assembled = assembly.finish(ratings_file, movies_file, settings.max_rejected_percent)?;
     let folder = files.place().trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
+    // A catalogue that is one file gives its name without the extension.
+    let folder = folder.map(|name| CATALOGUES.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name));
     let dataset = Dataset {
         name: facts.name.unwrap_or_else(|| folder.unwrap_or(layout.name()).to_owned()),
         synthetic: facts.synthetic,
@@ -116,7 +127,9 @@ fn read_files(files: &dyn Files, settings: &ReadSettings) -> Result<Reading> {
         read_as,
         notes: assembled.notes,
         note: facts.note,
-        trailers,
+        trailers: trailers.chosen,
+        other_trailers: trailers.others,
+        stated,
         rejected: assembled.rejects.count,
         rejects: assembled.rejects.listed,
         users_without_ratings: assembled.users_without_ratings,
@@ -169,6 +182,7 @@ fn detect(files: &dyn Files) -> Result<Layout> {
         [(Layout::Plain, _)] => plain::layout(files),
         [(layout, _)] => Ok(*layout),
         [] if !has(plain::RATINGS) && trailers::any(files.names()) => Ok(Layout::Trailers),
+        [] if !has(plain::RATINGS) && has(movies::FILE) && movies::names_trailers(files)? => Ok(Layout::Trailers),
         [] => {
             let tops: Vec<&str> =
                 files.names().iter().map(String::as_str).filter(|name| !name.contains('/')).take(10).collect();

@@ -6,6 +6,7 @@ use super::files::Files;
 use super::lists;
 use super::reject::{Kind, Rejects, excerpt, whole};
 use crate::dataset::normal_form::Movie;
+use crate::dataset::stated_content::StatedContent;
 use crate::error::Result;
 
 /// The file's name.
@@ -37,6 +38,21 @@ const COLUMNS: [&[&str]; 9] = [
 /// Names of the column with the location of the trailer.
 const TRAILER: &[&str] = &["trailer", "trailer_path", "trailer_url", "trailer_file"];
 
+/// Names of the columns that state the content of the trailer: size in bytes, tag, SHA-256.
+const STATED: [&[&str]; 3] = [
+    &["trailer_size", "trailer_bytes", "size"],
+    &["trailer_tag", "trailer_etag", "etag"],
+    &["trailer_sha256", "sha256"],
+];
+
+/// Whether the catalogue names locations of trailers.
+///
+/// # Errors
+/// Those of opening the table.
+pub(super) fn names_trailers(files: &dyn Files) -> Result<bool> {
+    Ok(Table::open(FILE, files.open(FILE)?, Format::CSV)?.column(TRAILER).is_some())
+}
+
 /// Reads the catalogue. `year_in_title`: titles end in ` (1995)`, as MovieLens writes them.
 pub(super) fn read(files: &dyn Files, assembly: &mut Assembly, year_in_title: bool) -> Result<()> {
     let mut table = Table::open(FILE, files.open(FILE)?, Format::CSV)?;
@@ -44,7 +60,23 @@ pub(super) fn read(files: &dyn Files, assembly: &mut Assembly, year_in_title: bo
     let [name, genre, description, language, released, rating, writer, director, cast] =
         COLUMNS.map(|names| table.column(names));
     let trailer = table.column(TRAILER);
-    let columns = [Some(id), trailer, name, genre, description, language, released, rating, writer, director, cast];
+    let [size, tag, sha256] = STATED.map(|names| table.column(names));
+    let columns = [
+        Some(id),
+        trailer,
+        size,
+        tag,
+        sha256,
+        name,
+        genre,
+        description,
+        language,
+        released,
+        rating,
+        writer,
+        director,
+        cast,
+    ];
     let columns: Vec<usize> = columns.into_iter().flatten().collect();
     assembly.unread_columns = assembly.note_unread(FILE, &table, &columns);
     while let Some(row) = table.next(&mut assembly.rejects)? {
@@ -70,10 +102,24 @@ pub(super) fn read(files: &dyn Files, assembly: &mut Assembly, year_in_title: bo
             cast: cells.list("cast", row.cell(cast)),
             released: known(row.cell(released)).to_owned(),
         };
+        let stated = StatedContent {
+            size: cells.parsed("trailer_size", whole(row.cell(size)), "not a number of bytes"),
+            tag: Some(known(row.cell(tag)).trim_matches('"')).filter(|tag| !tag.is_empty()).map(str::to_owned),
+            sha256: cells.parsed(
+                "trailer_sha256",
+                &row.cell(sha256).trim_start_matches("sha256:").to_ascii_lowercase(),
+                "not a SHA-256 of 64 digits",
+            ),
+        };
         let location = known(row.cell(trailer)).to_owned();
         let (id, line) = (movie.id.clone(), row.line);
-        if assembly.movie(FILE, line, movie) && !location.is_empty() {
-            assembly.locations.insert(id, (location, line));
+        if assembly.movie(FILE, line, movie) {
+            if !stated.is_empty() {
+                assembly.stated.insert(id.clone(), stated);
+            }
+            if !location.is_empty() {
+                assembly.locations.insert(id, (location, line));
+            }
         }
     }
     assembly.movies_complete();
@@ -111,6 +157,15 @@ impl Cells<'_> {
             }
         }
         list
+    }
+
+    fn parsed<T: std::str::FromStr>(&mut self, column: &'static str, cell: &str, reason: &str) -> Option<T> {
+        let cell = known(cell);
+        let value = cell.parse().ok();
+        if value.is_none() && !cell.is_empty() {
+            self.reject(column, format!("{reason}: {}", excerpt(cell)));
+        }
+        value
     }
 
     fn year(&mut self, cell: &str) -> Option<i32> {

@@ -16,39 +16,98 @@ pub const TRAILER_EXTENSIONS: [&str; 29] = [
     "asf", "3gp", "3g2", "mxf", "vob", "m2v", "dv", "rm", "rmvb", "nut", "gif", "apng", "y4m",
 ];
 
+/// The folder of the trailers.
+const FOLDER: &str = "trailers/";
+
+/// The trailers of a reading.
+#[derive(Debug, Default)]
+pub(super) struct Trailers {
+    /// The trailer of each movie.
+    pub chosen: BTreeMap<String, String>,
+    /// Further files of a movie, in ascending order. Each is a reject too.
+    pub others: BTreeMap<String, Vec<String>>,
+}
+
 /// Whether a file has the extension of a trailer.
 pub(super) fn is_video(name: &str) -> bool {
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     TRAILER_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
-/// Whether there is any trailer, in `trailers/` or at the top.
+/// Whether there is any trailer.
 pub(super) fn any(names: &[String]) -> bool {
     names.iter().any(|name| is_video(name))
 }
 
+/// Returns the path of a trailer without `trailers/` and without its extension.
+fn stem_path(key: &str) -> &str {
+    let file = key.strip_prefix(FOLDER).unwrap_or(key);
+    let name = file.rfind('/').map_or(0, |slash| slash + 1);
+    file[name..].rfind('.').map_or(file, |dot| &file[..name + dot])
+}
+
+/// The ids of trailers without a table: the names of their files. Files of one name in several
+/// folders are called by their path.
+struct PlainIds<'a> {
+    /// Names that occur in more than one folder.
+    repeated: BTreeSet<&'a str>,
+}
+
+impl<'a> PlainIds<'a> {
+    fn new(names: &'a [String]) -> PlainIds<'a> {
+        let mut folders: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut repeated = BTreeSet::new();
+        for path in names.iter().filter(|key| is_video(key)).map(|key| stem_path(key)) {
+            let (folder, stem) = path.rsplit_once('/').unwrap_or(("", path));
+            if *folders.entry(stem).or_insert(folder) != folder {
+                repeated.insert(stem);
+            }
+        }
+        PlainIds { repeated }
+    }
+
+    fn of(&self, key: &str) -> String {
+        let path = stem_path(key);
+        let stem = path.rsplit('/').next().unwrap_or(path);
+        if self.repeated.contains(stem) { path.replace('/', " - ") } else { stem.to_owned() }
+    }
+}
+
 /// Adds a movie for each trailer, of a dataset without any table.
 pub(super) fn add_movies(names: &[String], assembly: &mut Assembly) {
+    let ids = PlainIds::new(names);
     for key in names.iter().filter(|key| is_video(key)) {
-        let file = key.strip_prefix("trailers/").unwrap_or(key);
-        let id = file.rsplit_once('.').map_or(file, |(id, _)| id);
-        if is_movie_id(id) && !assembly.has_movie(id) {
-            let movie = Movie { id: id.to_owned(), name: id.to_owned(), ..Movie::default() };
+        let id = ids.of(key);
+        if is_movie_id(&id) && !assembly.has_movie(&id) {
+            let movie = Movie { id: id.clone(), name: id, ..Movie::default() };
             assembly.movie("trailers", 0, movie);
         }
+    }
+    if !ids.repeated.is_empty() {
+        let shown: Vec<String> = ids.repeated.iter().take(5).map(|stem| excerpt(stem)).collect();
+        assembly.notes.push(format!(
+            "trailers: files named {} are in several folders: their ids are FOLDER - NAME",
+            shown.join(", ")
+        ));
     }
     assembly.movies_complete();
 }
 
+/// Returns the movie of a file among the trailers: the file's name, or else the nearest folder that
+/// is a movie's id (`trailers/tt1/official.mp4`).
+fn movie_of(key: &str, assembly: &Assembly) -> Option<String> {
+    stem_path(key).rsplit('/').find_map(|name| assembly.movie_named(name)).map(str::to_owned)
+}
+
 /// Assigns the trailers that the catalogue names, then those among `names`, which are sorted, so
-/// that the first of two for one movie is always the same file. With `top`, files at the top are
-/// trailers too.
-pub(super) fn assign(names: &[String], top: bool, assembly: &mut Assembly) -> BTreeMap<String, String> {
-    let mut trailers = BTreeMap::new();
+/// that the first of two for one movie is always the same file. With `top`, there is no table, and
+/// files in every folder are trailers.
+pub(super) fn assign(names: &[String], top: bool, assembly: &mut Assembly) -> Trailers {
+    let mut trailers = Trailers::default();
     for (id, (cell, line)) in std::mem::take(&mut assembly.locations) {
         match location(&cell) {
             Ok(location) => {
-                trailers.insert(id, location);
+                trailers.chosen.insert(id, location);
             }
             Err(reason) => {
                 let subject = format!("movie {}, cell trailer", excerpt(&id));
@@ -57,9 +116,10 @@ pub(super) fn assign(names: &[String], top: bool, assembly: &mut Assembly) -> BT
             }
         }
     }
-    let named: BTreeSet<String> = trailers.values().cloned().collect();
+    let named: BTreeSet<String> = trailers.chosen.values().cloned().collect();
+    let ids = if top { PlainIds::new(names) } else { PlainIds::new(&[]) };
     for key in names {
-        let file = match key.strip_prefix("trailers/") {
+        let file = match key.strip_prefix(FOLDER) {
             Some(file) => file,
             None if top && is_video(key) => key,
             None => continue,
@@ -67,28 +127,48 @@ pub(super) fn assign(names: &[String], top: bool, assembly: &mut Assembly) -> BT
         if file.is_empty() || named.contains(key) {
             continue;
         }
-        let id = file.rsplit_once('.').map_or(file, |(id, _)| id);
-        let reason = if file.contains('/') {
-            "a folder among the trailers is not read".to_owned()
+        let id = match top {
+            true => Some(ids.of(key)).filter(|id| is_movie_id(id)),
+            false => movie_of(key, assembly),
+        };
+        let reason = if file.ends_with('/') {
+            "a folder that is too deep, or leads back to a folder above it, is not read".to_owned()
         } else if !is_video(file) {
             format!("not a trailer: the name must end in one of .{}", TRAILER_EXTENSIONS.join(" ."))
-        } else if top && !is_movie_id(id) {
+        } else if let Some(id) = id {
+            match trailers.chosen.get(&id) {
+                Some(first) => {
+                    let reason = second(first);
+                    trailers.others.entry(id).or_default().push(key.clone());
+                    reason
+                }
+                None => {
+                    trailers.chosen.insert(id, key.clone());
+                    continue;
+                }
+            }
+        } else if top {
             "the name is not valid as a movie id".to_owned()
-        } else if !is_movie_id(id) || !assembly.has_movie(id) {
-            "the catalogue has no movie for this trailer".to_owned()
-        } else if let Some(first) = trailers.get(id) {
-            format!("a second trailer of this movie: {first} is kept")
         } else {
-            trailers.insert(id.to_owned(), key.clone());
-            continue;
+            "the catalogue has no movie for this trailer".to_owned()
         };
-        assembly.rejects.add(Kind::Other, "trailers", None, excerpt(file), reason);
+        assembly.rejects.add(Kind::Other, "trailers", None, shown(key), reason);
     }
     trailers
 }
 
+/// Why a second file of a movie is left out.
+pub(in crate::dataset) fn second(kept: &str) -> String {
+    format!("a second trailer of this movie: {kept} is kept")
+}
+
+/// Writes a file among the trailers for a reject.
+pub(in crate::dataset) fn shown(key: &str) -> String {
+    excerpt(key.strip_prefix(FOLDER).unwrap_or(key))
+}
+
 /// Checks the location of a trailer in the catalogue: a path below the dataset's folder, an
-/// absolute path, `file:///` or `s3://bucket/key`.
+/// absolute path, `file:///path`, `s3://bucket/key` or `https://host/path`.
 fn location(cell: &str) -> Result<String, &'static str> {
     if cell.chars().any(|c| c.is_control() || c == '\\') {
         return Err("not a location: it has a control character or a backslash");
@@ -102,9 +182,13 @@ fn location(cell: &str) -> Result<String, &'static str> {
             "s3" if rest.split_once('/').is_some_and(|(bucket, key)| !bucket.is_empty() && !key.is_empty()) => {
                 Ok(cell.to_owned())
             }
+            "https" if rest.split_once('/').is_some_and(|(host, path)| !host.is_empty() && !path.is_empty()) => {
+                Ok(cell.to_owned())
+            }
             "file" => Err("not a location: write file:///path"),
             "s3" => Err("not a location: write s3://bucket/key"),
-            _ => Err("only paths, file:/// and s3:// are read: fetch the file first"),
+            "https" => Err("not a location: write https://host/path"),
+            _ => Err("only paths, file:///, s3:// and https:// are read: fetch the file first"),
         };
     }
     if cell.starts_with('/') {

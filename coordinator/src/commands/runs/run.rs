@@ -48,14 +48,15 @@ impl Run {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         let settings = self.grid.apply(settings);
         let stop = shutdown::on_signal()?;
-        let source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
+        let mut source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
+        crate::commands::videos::take_those_that_open(&mut source, &stop, &settings).await?;
         crate::commands::dataset::report_rejects(&source.reading, &output);
         let store = store::open(&settings.store, &settings.s3).await?;
         let draft = plan::draft(store.as_ref(), &source, &settings, Request::default(), None).await?;
-        let (plan, _) = plan::freeze(store.as_ref(), draft).await?;
         let queue = queue::open("memory:", &settings.rabbitmq).await?;
         // Checked before anything is planned: a failed start leaves no run behind.
         let worker = checked_worker(&draft.plan, store.clone(), queue.clone(), &settings, &output.progress).await?;
+        let (plan, _) = plan::freeze(store.as_ref(), draft).await?;
         output.progress.say(&format!("run {} in {}", plan.spec.id, store.url()));
         let stop_worker = CancellationToken::new();
         let mut working = tokio::spawn({

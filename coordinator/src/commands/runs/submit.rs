@@ -92,6 +92,8 @@ impl Submit {
         self.slot = self.slot.filter(|slot| !slot.is_empty());
         let stop = shutdown::on_signal()?;
         let mut source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
+        #[cfg(feature = "local")]
+        crate::commands::videos::take_those_that_open(&mut source, &stop, &settings).await?;
         crate::commands::dataset::report_rejects(&source.reading, &output);
         let store = store::open(&settings.store, &settings.s3).await?;
         let request = Request { slot: self.slot.as_deref(), only_new: self.only_new };

@@ -8,10 +8,29 @@ pub(super) mod video_args;
 
 use std::path::Path;
 
-use jhalak_common::Result;
 use jhalak_common::settings::Settings;
+use jhalak_common::{ErrorKind, Result};
 use jhalak_worker::media::{DecodeRequest, Outcome, SceneSettings};
 use tokio_util::sync::CancellationToken;
+
+use crate::plan::dataset_source::Source;
+
+/// Takes, of several files of a movie, the first that opens.
+///
+/// # Errors
+/// Those of [`opens`] that are not about the file.
+pub(super) async fn take_those_that_open(
+    source: &mut Source,
+    stop: &CancellationToken,
+    settings: &Settings,
+) -> Result<()> {
+    let opens = async |path: &Path| match opens(stop, path, settings).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(false),
+        Err(error) => Err(error),
+    };
+    source.take_those_that_open(opens).await
+}
 
 /// Decodes a video to its end. Returns what is damaged, if anything.
 ///

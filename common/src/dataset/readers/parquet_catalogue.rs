@@ -1,0 +1,120 @@
+//! A catalogue in Parquet: `movies.parquet`, read as the table `movies.csv` of the same columns.
+
+use std::io::Read;
+
+use bytes::Bytes;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::Field;
+use serde_json::{Map, Value};
+
+use super::files::Files;
+use super::movies;
+use crate::error::{Error, Result};
+
+/// The file's name.
+pub(super) const FILE: &str = "movies.parquet";
+
+/// The largest file, in bytes: it is read into memory.
+const MAX: u64 = 1 << 30;
+
+/// A dataset with its catalogue as CSV.
+pub(super) struct WithCatalogue<'a> {
+    files: &'a dyn Files,
+    names: Vec<String>,
+    table: Bytes,
+}
+
+/// Returns the files with the catalogue as CSV, if it is Parquet.
+///
+/// # Errors
+/// Invalid input if there are two catalogues, or the file is too large, or cannot be read as
+/// Parquet.
+pub(super) fn of(files: &dyn Files) -> Result<Option<WithCatalogue<'_>>> {
+    if !files.has(FILE) {
+        return Ok(None);
+    }
+    if files.has(movies::FILE) {
+        return Err(Error::invalid(format!("two catalogues in one folder, {} and {FILE}: remove one", movies::FILE)));
+    }
+    let mut bytes = Vec::new();
+    files
+        .open(FILE)?
+        .take(MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Error::from(e).context(format!("read {FILE}")))?;
+    if bytes.len() as u64 > MAX {
+        return Err(Error::invalid(format!("{FILE}: above {} MiB: write it as {}", MAX >> 20, movies::FILE)));
+    }
+    // The crate panics on a few types of columns that it does not read by rows.
+    let table = std::panic::catch_unwind(|| csv_of(bytes.into()))
+        .unwrap_or_else(|_| Err("a column of a type that is not read".to_owned()));
+    let table = table.map_err(|reason| {
+        Error::invalid(format!(
+            "{FILE} cannot be read as Parquet: {reason}. Write it without compression or with snappy, with texts, numbers, \
+             and lists of them, or as {}",
+            movies::FILE
+        ))
+    })?;
+    let mut names: Vec<String> = files.names().iter().filter(|name| *name != FILE).cloned().collect();
+    names.push(movies::FILE.to_owned());
+    names.sort_unstable();
+    Ok(Some(WithCatalogue { files, names, table: table.into() }))
+}
+
+impl Files for WithCatalogue<'_> {
+    fn place(&self) -> &str {
+        self.files.place()
+    }
+
+    fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    fn open(&self, name: &str) -> Result<Box<dyn Read + '_>> {
+        if name == movies::FILE { Ok(Box::new(&self.table[..])) } else { self.files.open(name) }
+    }
+}
+
+/// Returns the table as CSV with a header.
+fn csv_of(bytes: Bytes) -> Result<Vec<u8>, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let reader = SerializedFileReader::new(bytes).map_err(|e| text(&e))?;
+    let mut table = csv::Writer::from_writer(Vec::new());
+    let schema = reader.metadata().file_metadata().schema_descr().root_schema();
+    table.write_record(schema.get_fields().iter().map(|field| field.name())).map_err(|e| text(&e))?;
+    for row in reader.get_row_iter(None).map_err(|e| text(&e))? {
+        let row = row.map_err(|e| text(&e))?;
+        table.write_record(row.get_column_iter().map(|(_, field)| cell(field))).map_err(|e| text(&e))?;
+    }
+    table.into_inner().map_err(|e| text(&e))
+}
+
+/// Writes a value as a cell: texts and numbers plain, lists and structures as JSON.
+fn cell(field: &Field) -> String {
+    match json(field) {
+        Value::Null => String::new(),
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+fn json(field: &Field) -> Value {
+    match field {
+        Field::Null => Value::Null,
+        Field::Str(text) => text.as_str().into(),
+        Field::Bytes(bytes) => String::from_utf8_lossy(bytes.data()).into_owned().into(),
+        Field::Group(row) => {
+            row.get_column_iter().map(|(name, field)| (name.clone(), json(field))).collect::<Map<_, _>>().into()
+        }
+        Field::ListInternal(list) => list.elements().iter().map(json).collect(),
+        Field::Date(days) => instant(i64::from(*days).saturating_mul(86_400)),
+        Field::TimestampMillis(milliseconds) => instant(milliseconds.div_euclid(1_000)),
+        Field::TimestampMicros(microseconds) => instant(microseconds.div_euclid(1_000_000)),
+        number => serde_json::from_str(&number.to_string()).unwrap_or_else(|_| number.to_string().into()),
+    }
+}
+
+/// Returns the day of an instant, in seconds from 1970.
+fn instant(seconds: i64) -> Value {
+    jiff::Timestamp::from_second(seconds).map_or(Value::Null, |time| time.strftime("%Y-%m-%d").to_string().into())
+}
