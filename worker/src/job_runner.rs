@@ -416,3 +416,22 @@ fn blame_file(error: Error) -> Error {
         false => error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jhalak_media::MediaError;
+
+    #[test]
+    fn after_the_last_attempt_a_crash_is_the_files_fault_and_a_full_pipe_is_not() {
+        let crash = Error::from(MediaError::Crashed { signal: 11, message: "in a filter".into() });
+        assert_eq!(crash.kind(), ErrorKind::Transient);
+        let blamed = blame_file(crash);
+        assert!(
+            blamed.kind() == ErrorKind::InvalidInput && blamed.chain().ends_with("signal 11: in a filter"),
+            "{blamed}"
+        );
+        let machine = Error::from(MediaError::transient("no new process"));
+        assert_eq!(blame_file(machine).kind(), ErrorKind::Transient);
+    }
+}

@@ -82,13 +82,15 @@ mod tests {
     #[tokio::test]
     async fn a_job_that_a_machine_failed_is_tried_again_and_one_that_failed_itself_is_not() {
         let bench = Bench::new();
-        let plan = plan(2);
-        let jobs = Jobs::extractions(&plan, bench.store.url(), &[0b111; 2]);
+        let plan = plan(3);
+        let jobs = Jobs::extractions(&plan, bench.store.url(), &[0b111; 3]);
         let (store, id) = (bench.store.as_ref(), &plan.spec.id);
         testing::quarantine(store, &jobs.build(0)).await;
-        let record = QuarantineRecord { error: ErrorKind::Permission, ..testing::record(&jobs.build(1)) };
-        run::put_json(store, &run::quarantine_key(id, &record.job), &record).await.expect("room on disk");
-        assert_eq!(drop_of_machine(store, id).await.expect("a folder that can be written"), 1);
+        for (job, error) in [(1, ErrorKind::Permission), (2, ErrorKind::Transient)] {
+            let record = QuarantineRecord { error, ..testing::record(&jobs.build(job)) };
+            run::put_json(store, &run::quarantine_key(id, &record.job), &record).await.expect("room on disk");
+        }
+        assert_eq!(drop_of_machine(store, id).await.expect("a folder that can be written"), 2);
         assert_eq!(keys(store, id).await.expect("readable"), [run::quarantine_key(id, &jobs.id(0))].into());
     }
 
