@@ -228,7 +228,8 @@ impl RunSpec {
             .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
             .take(40)
             .collect();
-        let name = match name.trim_start_matches('-') {
+        let words: Vec<&str> = name.split('-').filter(|word| !word.is_empty()).collect();
+        let name = match words.join("-").as_str() {
             // A name without ASCII letters and digits. In a slot, its folder tells datasets apart.
             "" if self.slot.is_some() => {
                 format!("dataset-{}", &hash::of_bytes(self.dataset_url.as_bytes()).short()[..8])

@@ -249,6 +249,8 @@ mod tests {
             ("demo", "demo-"),
             ("My Data_2", "my-data-2-"),
             ("फिल्म", "dataset-"),
+            ("ds عربي 🎬", "ds-"),
+            ("a -- b", "a-b-"),
             ("--", "dataset-"),
             ("-x", "x-"),
             ("фильмы 2020", "2020-"),
@@ -258,6 +260,7 @@ mod tests {
                 spec.slot = slot;
                 let id = spec.derive_id();
                 assert!(id.starts_with(start), "{name}: {id}");
+                assert!(!id.contains("--"), "{name}: {id}");
                 assert!(id.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c)), "{name}: {id}");
             }
         }

@@ -102,6 +102,9 @@ impl Checks<'_> {
 impl Doctor {
     async fn check_artifacts(&self, settings: &Settings, output: &Output) -> Result<u8> {
         let store = store::open(&settings.store, &settings.s3).await?;
+        if store.url().strip_prefix("file://").is_some_and(|folder| !std::path::Path::new(folder).is_dir()) {
+            return Err(Error::not_found(format!("there is no store at {}: check the path", store.url())));
+        }
         let found = integrity::check_store(store.as_ref(), !self.quick).await?;
         let mut text: String =
             found.damaged.iter().map(|damage| format!("{}: {}\n", damage.commit, damage.why)).collect();
