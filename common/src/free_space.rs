@@ -13,7 +13,7 @@ pub fn explain(error: Error, path: &Path, needed: u64) -> Error {
     let needed = size(needed);
     let free = match free_at(path) {
         Some((0, _)) => "0 bytes are free".to_owned(),
-        Some((bytes, files)) if files == 0 => format!("{} are free, and no file can be created", size(bytes)),
+        Some((bytes, 0)) => format!("{} are free, and no file can be created", size(bytes)),
         Some((bytes, _)) => format!("{} are free", size(bytes)),
         None => "the free space is unknown".to_owned(),
     };
