@@ -65,7 +65,7 @@ pub(super) fn decoded(outputs: &[Tensor], anchors: &[Vec<f32>], classes: usize, 
             )));
         }
     };
-    let positive = |grid: &Vec<f32>| grid.len() >= 2 && grid.len() % 2 == 0 && grid.iter().all(|&n| n > 0.0);
+    let positive = |grid: &Vec<f32>| grid.len() >= 2 && grid.len().is_multiple_of(2) && grid.iter().all(|&n| n > 0.0);
     if !grids.iter().all(positive) {
         return Err(Error::invalid("detector.anchors must list width and height of each anchor, in pixels above 0"));
     }
