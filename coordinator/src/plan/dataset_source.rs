@@ -1,7 +1,7 @@
 //! The source of a dataset, a local folder or a prefix in S3: reads its tables, finds and
 //! identifies its trailers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -85,15 +85,15 @@ pub async fn read(url: &str, movies: Option<&Path>, settings: &Settings) -> Resu
         _ => reading,
     };
     let mut buckets = BTreeMap::new();
-    for (bucket, _) in reading.trailers.values().filter_map(|key| object(key)) {
-        if !buckets.contains_key(&bucket) {
-            let opened = match store::open_source(&bucket, settings).await {
-                Ok(opened) => Some(opened),
-                Err(error) if error.kind() == ErrorKind::Permission && bucket.starts_with("https://") => None,
-                Err(error) => return Err(error),
-            };
-            buckets.insert(bucket, opened);
-        }
+    let named: BTreeSet<String> =
+        reading.trailers.values().filter_map(|key| object(key)).map(|(bucket, _)| bucket).collect();
+    for bucket in named {
+        let opened = match store::open_source(&bucket, settings).await {
+            Ok(opened) => Some(opened),
+            Err(error) if error.kind() == ErrorKind::Permission && bucket.starts_with("https://") => None,
+            Err(error) => return Err(error),
+        };
+        buckets.insert(bucket, opened);
     }
     let mut source =
         Source { reading, url: url.to_string(), found: Vec::new(), location, buckets, hashes: BTreeMap::new() };
