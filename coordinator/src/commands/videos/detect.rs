@@ -11,7 +11,8 @@ use jhalak_worker::detect::frames::{self, Detections, FrameDetections};
 use jhalak_worker::detect::{ObjectDetector, Thresholds, draw};
 use jhalak_worker::inference::Models;
 use jhalak_worker::media::FrameSettings;
-use jhalak_worker::media::picture::jpeg_encoder;
+use jhalak_worker::media::MediaError;
+use jhalak_worker::media::picture::image_file;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -61,24 +62,15 @@ pub struct Detect {
         help_heading = "Detection"
     )]
     stride: u64,
-    /// Write a JPEG with the boxes and labels drawn
+    /// Write a picture with the boxes and labels drawn: .jpg or .png
     ///
     /// For a video, it shows the frame with the highest number of objects times classes.
-    #[arg(long, value_name = "FILE.jpg", value_parser = jpeg_name, help_heading = "Output")]
+    #[arg(long, value_name = "FILE", value_parser = video_args::image_name, help_heading = "Output")]
     draw: Option<PathBuf>,
 }
 
 fn share(text: &str) -> Result<f32, String> {
     text.parse().ok().filter(|n| (0.0..=1.0).contains(n)).ok_or_else(|| "must be a number from 0 to 1".into())
-}
-
-fn jpeg_name(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    let ending = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
-    match ending.as_deref() {
-        Some("jpg" | "jpeg") => Ok(path),
-        _ => Err("must end in .jpg or .jpeg".into()),
-    }
 }
 
 /// An object as it is printed.
@@ -196,6 +188,8 @@ fn paint(seen: &Detections, how: &DetectorOutput, file: &Path) -> Result<()> {
     let (place, picture) = seen.richest.as_ref().ok_or_else(|| Error::invalid("no frame to draw"))?;
     let mut picture = picture.clone();
     draw::draw(&mut picture, &seen.frames[*place].objects, &how.labels);
-    let jpeg = jpeg_encoder::encode(&picture, 90)?;
-    std::fs::write(file, jpeg).map_err(|e| Error::invalid(format!("cannot write {}: {e}", file.display())))
+    image_file::write(&picture, file).map_err(|error| match error {
+        MediaError::Transient { message } => Error::invalid(message),
+        other => other.into(),
+    })
 }

@@ -8,6 +8,7 @@ use jhalak_common::settings::Settings;
 use jhalak_common::{Error, ErrorKind, Result};
 use jhalak_worker::jobs::decode_limits;
 use jhalak_worker::media::frame_visitor::FrameVisitor;
+use jhalak_worker::media::picture::image_file::ImageFormat;
 use jhalak_worker::media::sandbox::{decode_with_detector, decode_with_visitor};
 use jhalak_worker::media::{DecodeReport, DecodeRequest, Detector, MediaError, Outcome, sandbox};
 use jhalak_worker::scratch::{JobFolder, OUTPUT_MB, Scratch};
@@ -114,6 +115,12 @@ fn decode_error(error: MediaError, video: &Path) -> Error {
     let error = Error::from(error);
     let kind = if is_the_files { ErrorKind::InvalidInput } else { error.kind() };
     Error::new(kind, format!("{}: {error}", video.display()))
+}
+
+/// Accepts the name of a picture that can be written.
+pub(super) fn image_name(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    ImageFormat::of(&path).map(|_| path)
 }
 
 /// Reports on stderr how the decode ended: complete or short, and the number of damaged packets and frames.

@@ -1,13 +1,14 @@
-//! A contact sheet: all keyframes of an archive in one JPEG, each labelled with its number, time,
+//! A contact sheet: all keyframes of an archive in one picture, each with its boxes, number, time,
 //! scene and objects.
 
+use crate::detector::Bounds;
 use crate::error::MediaError;
 use crate::keyframes::archive;
 use crate::picture::Picture;
-use crate::picture::jpeg_decoder;
-use crate::picture::jpeg_encoder;
+use crate::picture::boxes::{self, LabelledBox};
+use crate::picture::{image_file, jpeg_decoder, text};
 use crate::report::{Keyframe, Padding};
-use font8x8::{BASIC_FONTS, UnicodeFonts};
+use jhalak_common::models::COCO;
 use serde::Deserialize;
 use std::path::Path;
 
@@ -17,37 +18,63 @@ const COLUMNS: usize = 4;
 const SIDE: u32 = 320;
 /// Pixels between keyframes.
 const GAP: usize = 8;
-/// Width and height of a letter in pixels.
-const LETTER: usize = 8;
+/// Size of letters in pixels.
+const LETTERS: f32 = 15.0;
 /// Height of a line of text in pixels.
-const TEXT: usize = LETTER + GAP;
+const LINE: usize = 18;
+/// Height of the two lines below a keyframe in pixels.
+const TEXT: usize = 2 * LINE + GAP / 2;
 /// Grey level of the background.
 const BACKGROUND: u8 = 24;
-/// Grey level of the text.
-const TEXT_COLOUR: u8 = 230;
+/// Grey levels of the first and the second line.
+const TEXT_COLOURS: [u8; 2] = [235, 165];
 
-/// Draws the keyframes of the archive `tar` and writes them to `sheet` as JPEG.
+/// Draws the keyframes of the archive `tar` and writes them to `sheet`, as JPEG or PNG by the ending
+/// of its name.
 pub fn write(tar: &Path, sheet: &Path) -> Result<(), MediaError> {
-    let drawn = draw(&thumbnails(tar)?);
-    std::fs::write(sheet, jpeg_encoder::encode(&drawn, 85)?)
-        .map_err(|error| MediaError::from_io("cannot write", sheet, &error))
+    image_file::write(&draw(&thumbnails(tar)?), sheet)
 }
 
-/// Reads the keyframes of an archive, reduced, with their labels.
-fn thumbnails(tar: &Path) -> Result<Vec<(Picture, String)>, MediaError> {
+/// A keyframe on the sheet, with its two lines of text.
+type Thumbnail = (Picture, [String; 2]);
+
+/// Reads the keyframes of an archive, reduced, with their boxes and texts.
+fn thumbnails(tar: &Path) -> Result<Vec<Thumbnail>, MediaError> {
     let broken = |what: &str| MediaError::permanent(format!("{} is not a keyframe archive: {what}", tar.display()));
     let mut thumbnails = Vec::new();
     archive::read(tar, |sample| {
         let picture = jpeg_decoder::decode(&sample.jpeg).map_err(|error| broken(&error.to_string()))?;
+        let mut small = reduced(&picture);
         let label = match serde_json::from_slice(&sample.about) {
-            Ok(About::Keyframe(keyframe)) => label(&keyframe),
-            Ok(About::Padding(padding)) => format!("#{} -", padding.index),
+            Ok(About::Keyframe(keyframe)) => {
+                let ratio = small.width as f32 / picture.width.max(1) as f32;
+                boxes::draw(&mut small, &labelled(&keyframe, ratio));
+                label(&keyframe)
+            }
+            Ok(About::Padding(padding)) => [format!("#{}", padding.index + 1), "black: no more keyframes".to_owned()],
             Err(error) => return Err(broken(&error.to_string())),
         };
-        thumbnails.push((reduced(&picture), label));
+        thumbnails.push((small, label));
         Ok(())
     })?;
     Ok(thumbnails)
+}
+
+/// Returns the boxes of a keyframe that is shown this much smaller.
+fn labelled(keyframe: &Keyframe, ratio: f32) -> Vec<LabelledBox> {
+    let objects = keyframe.objects.iter().flat_map(|found| &found.objects);
+    objects
+        .map(|object| {
+            let Bounds { left, top, right, bottom } = object.bounds;
+            LabelledBox {
+                bounds: Bounds { left: left * ratio, top: top * ratio, right: right * ratio, bottom: bottom * ratio },
+                label: COCO
+                    .get(object.class as usize)
+                    .map_or_else(|| format!("class {}", object.class), |n| (*n).to_owned()),
+                class: object.class,
+            }
+        })
+        .collect()
 }
 
 #[derive(Deserialize)]
@@ -57,16 +84,21 @@ enum About {
     Padding(Padding),
 }
 
-/// Returns the label: number, time, scene and objects.
-fn label(keyframe: &Keyframe) -> String {
-    let mut label = format!("#{} {:.2}s", keyframe.index, keyframe.time_s);
-    if let Some(scene) = &keyframe.scene {
-        label += &format!(" scene {}", scene.index);
-    }
-    if let Some(found) = &keyframe.objects {
-        label += &format!(" {}x{}", found.objects.len(), found.classes);
-    }
-    label
+/// Returns the two lines: number and time, then scene and objects. Numbers count from 1, as in lists
+/// of scenes.
+fn label(keyframe: &Keyframe) -> [String; 2] {
+    let mut second = Vec::new();
+    second.extend(keyframe.scene.as_ref().map(|scene| format!("scene {}", scene.index + 1)));
+    second.extend(keyframe.objects.as_ref().map(|found| {
+        let plural = |count: usize, one: &str, more: &str| format!("{count} {}", if count == 1 { one } else { more });
+        format!(
+            "{} of {}",
+            plural(found.objects.len(), "object", "objects"),
+            plural(found.classes as usize, "class", "classes")
+        )
+    }));
+    second.extend(keyframe.repeats.map(|other| format!("as #{}", other + 1)));
+    [format!("#{}  {:.2} s", keyframe.index + 1, keyframe.time_s), second.join("  ")]
 }
 
 /// Reduces a picture to the sheet's size by averaging. Small pictures stay as they are.
@@ -97,7 +129,7 @@ fn reduced(picture: &Picture) -> Picture {
     Picture { width: width as u32, height: height as u32, rgb: rgb.into() }
 }
 
-fn draw(thumbnails: &[(Picture, String)]) -> Picture {
+fn draw(thumbnails: &[Thumbnail]) -> Picture {
     let largest = |side: fn(&Picture) -> u32| thumbnails.iter().map(|(picture, _)| side(picture)).max().unwrap_or(0);
     let (cell_width, cell_height) = (largest(|p| p.width).max(SIDE / 2) as usize, largest(|p| p.height) as usize);
     let columns = thumbnails.len().clamp(1, COLUMNS);
@@ -112,25 +144,12 @@ fn draw(thumbnails: &[(Picture, String)]) -> Picture {
         for (y, line) in picture.rgb.chunks_exact(row).enumerate() {
             sheet.rgb[((top + y) * width + left) * 3..][..row].copy_from_slice(line);
         }
-        print(&mut sheet, label, left, top + cell_height + GAP / 2, left + cell_width);
+        for ((line, grey), place) in label.iter().zip(TEXT_COLOURS).zip(0..) {
+            let corner = [left, top + cell_height + GAP / 2 + place * LINE];
+            text::draw(&mut sheet, line, corner, LETTERS, left + cell_width, [grey; 3]);
+        }
     }
     sheet
-}
-
-/// Prints a line of text, cut off at `right`. Letters outside ASCII stay blank.
-fn print(sheet: &mut Picture, text: &str, mut left: usize, top: usize, right: usize) {
-    for letter in text.chars() {
-        if left + LETTER > right {
-            return;
-        }
-        for (row, dots) in BASIC_FONTS.get(letter).unwrap_or_default().into_iter().enumerate() {
-            for column in (0..LETTER).filter(|column| dots >> column & 1 == 1) {
-                let at = ((top + row) * sheet.width as usize + left + column) * 3;
-                sheet.rgb[at..at + 3].fill(TEXT_COLOUR);
-            }
-        }
-        left += LETTER;
-    }
 }
 
 #[cfg(test)]
@@ -149,13 +168,15 @@ mod tests {
 
     #[test]
     fn every_keyframe_is_drawn_with_its_label() {
-        let thumbnail =
-            |grey| (Picture { width: 320, height: 180, rgb: vec![grey; 320 * 180 * 3].into() }, "#1 2.5s".to_owned());
+        let thumbnail = |grey| {
+            let lines = ["#1  2.50 s".to_owned(), String::new()];
+            (Picture { width: 320, height: 180, rgb: vec![grey; 320 * 180 * 3].into() }, lines)
+        };
         let sheet = draw(&(0..6).map(|n| thumbnail(100 + n)).collect::<Vec<_>>());
-        assert_eq!((sheet.width, sheet.height), (4 * 328 + 8, 2 * (180 + 16 + 8) + 8));
+        assert_eq!((sheet.width, sheet.height), (4 * 328 + 8, 2 * (180 + TEXT as u32 + 8) + 8));
         let at = |x: usize, y: usize| sheet.rgb[(y * sheet.width as usize + x) * 3];
-        assert_eq!((at(8, 8), at(8 + 328, 8), at(8 + 328, 8 + 204)), (100, 101, 105));
-        assert!((0..8).any(|y| (0..8).any(|x| at(8 + x, 8 + 180 + 4 + y) == TEXT_COLOUR)));
+        assert_eq!((at(8, 8), at(8 + 328, 8), at(8 + 328, 8 + 180 + TEXT + 8)), (100, 101, 105));
+        assert!((0..LINE).any(|y| (0..60).any(|x| at(8 + x, 8 + 180 + 4 + y) > 200)), "a line of text is below");
         let none = draw(&[]);
         assert_eq!(none.rgb.len(), none.width as usize * none.height as usize * 3);
     }

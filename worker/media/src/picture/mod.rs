@@ -5,12 +5,15 @@
 //! 4:2:0. Without them, tagged material (BT.709, full range) gets other colours. Tests compare every
 //! byte with the `ffmpeg` program.
 
+pub mod boxes;
+pub mod image_file;
 pub mod jpeg_decoder;
 pub mod jpeg_encoder;
 pub mod orientation;
 pub mod pixels;
 pub mod resample;
 pub(crate) mod scaler;
+pub mod text;
 
 use crate::error::MediaError;
 use crate::picture::pixels::Pixels;
