@@ -115,8 +115,9 @@ impl ArtifactKind {
             ArtifactKind::Scenes => 2,
             // 2: times from the first frame shown; detectors held to what their files state.
             ArtifactKind::Objects => 2,
-            // 2: a model that takes the whole sound at once also gets its last samples.
-            ArtifactKind::AudioEmbedding => 2,
+            // 2: a model that takes the whole sound at once also gets its last samples. 3: the loudness
+            // of the sound over time in the facts.
+            ArtifactKind::AudioEmbedding => 3,
             // 2: keyframes decoded by libjpeg-turbo and resized as Pillow does. 3: without keyframes,
             // the vector of a clip of zeros.
             ArtifactKind::VideoEmbedding => 3,
