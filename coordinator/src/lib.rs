@@ -6,8 +6,10 @@
 //! to its end), `artifacts` (what it leaves in the store) and `report` (what it shows).
 
 pub mod artifacts;
+pub mod charts;
 pub mod commands;
 pub mod console;
+pub mod inspect;
 pub mod plan;
 pub mod report;
 pub mod run;

@@ -8,6 +8,7 @@ mod inference;
 mod processes;
 mod range;
 mod redact;
+mod report;
 mod services;
 mod sources;
 
@@ -24,6 +25,7 @@ pub use extract::{ExtractSettings, KeyframePosition, Strategy};
 pub use inference::{InferenceSettings, ModelSettings, Provider};
 pub use processes::{CoordinatorSettings, DecodeSettings, OnStop, WorkerSettings};
 pub use redact::{has_password, is_path, is_unambiguous, redact_text, redact_url, shown_location};
+pub use report::{Images, ReportSettings};
 pub use services::{QueueSettings, S3Settings};
 pub use sources::SourceSettings;
 
@@ -61,6 +63,8 @@ pub struct Settings {
     pub sources: SourceSettings,
     /// Training and evaluation.
     pub evaluate: EvaluateSettings,
+    /// The report.
+    pub report: ReportSettings,
 }
 
 impl Default for Settings {
@@ -79,6 +83,7 @@ impl Default for Settings {
             dataset: ReadSettings::default(),
             sources: SourceSettings::default(),
             evaluate: EvaluateSettings::default(),
+            report: ReportSettings::default(),
         }
     }
 }

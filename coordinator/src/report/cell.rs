@@ -1,7 +1,7 @@
 //! One cell of the evaluation: its settings and its metrics, or why it has none.
 
 use jhalak_common::evaluation::metrics::{CellMetrics, MeanSd};
-use jhalak_common::evaluation::paired::Difference;
+use jhalak_common::evaluation::paired::{Difference, Interval};
 use jhalak_common::evaluation::{self, Calibration, CellSpec, EmbeddingSource};
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +84,9 @@ pub struct Compared {
     pub pairs: u64,
     /// Accuracy over the folds.
     pub accuracy: MeanSd,
+    /// The 95 % interval of the accuracy over draws of viewers; `None` with fewer than five viewers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
     /// Macro F1 over the folds.
     pub macro_f1: MeanSd,
     /// Log loss, Brier score and calibration error.

@@ -4,12 +4,8 @@
 use jhalak_common::evaluation::metrics::MeanSd;
 use serde::Serialize;
 
-use super::comparison::Comparison;
 use super::number::{count, mean_sd, percent, share};
 use super::{Protocol, Report};
-
-/// Maximum number of models in the accuracy chart; the table has them all.
-const MAX_GROUPS: usize = 12;
 
 /// A bar from 0 to 100.
 #[derive(Serialize)]
@@ -36,15 +32,6 @@ pub(super) struct Group {
     pub bars: Vec<Bar>,
 }
 
-/// The accuracy chart.
-#[derive(Serialize)]
-pub(super) struct Accuracy {
-    groups: Vec<Group>,
-    /// Models with results that are not in the chart.
-    more: usize,
-    any_mark: bool,
-}
-
 /// The bar of an accuracy.
 pub(super) fn bar(label: String, series: &'static str, accuracy: MeanSd, mark: Option<f64>) -> Bar {
     let spread =
@@ -63,40 +50,6 @@ pub(super) fn mark_of(report: &Report, protocol: Protocol) -> Option<f64> {
 
 fn length(share: f64) -> String {
     format!("{:.2}", 100.0 * if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 })
-}
-
-/// Charts the accuracy of every model that was run, with the published figure and the majority
-/// baseline of the same column as a mark.
-pub(super) fn accuracy(comparison: &Comparison<'_>) -> Accuracy {
-    let majority = comparison.rows.iter().find(|row| row.baseline && row.name == "majority");
-    let mut groups = Vec::new();
-    for row in &comparison.rows {
-        let mut bars = Vec::new();
-        for (place, cell) in row.cells.iter().enumerate() {
-            let Some((cell, accuracy)) = cell.and_then(|cell| Some((cell, cell.accuracy()?))) else { continue };
-            let mark = majority.and_then(|row| row.cells[place]).and_then(|cell| cell.accuracy());
-            bars.push(Bar {
-                label: comparison.columns[place].clone(),
-                value: mean_sd(accuracy),
-                series: if cell.protocol == Protocol::Paper { "paper" } else { "strict" },
-                length: length(accuracy.mean),
-                spread: Some((length(accuracy.mean - accuracy.sd), length(accuracy.mean + accuracy.sd))),
-                mark: mark.filter(|_| row.name != "majority").map(|mark| length(mark.mean)),
-            });
-        }
-        if bars.is_empty() {
-            continue;
-        }
-        if let (Some((value, _)), Some(share)) = (row.published(), row.published_share()) {
-            let label = "published".to_owned();
-            bars.insert(0, Bar { label, value, series: "published", length: length(share), spread: None, mark: None });
-        }
-        groups.push(Group { name: row.name.clone(), bars });
-    }
-    let more = groups.len().saturating_sub(MAX_GROUPS);
-    groups.truncate(MAX_GROUPS);
-    let any_mark = groups.iter().flat_map(|group| &group.bars).any(|bar| bar.mark.is_some());
-    Accuracy { groups, more, any_mark }
 }
 
 /// Charts the share of each class among the ratings.
@@ -118,9 +71,11 @@ pub(super) fn labels(report: &Report) -> Vec<Bar> {
 
 /// Charts the number of movies of each genre; the longest bar is the most frequent genre.
 pub(super) fn genres(report: &Report) -> Vec<Bar> {
-    let inside = || report.dataset.genres.iter().filter(|genre| genre.in_vocabulary);
-    let most = inside().map(|genre| genre.movies).max().unwrap_or(0);
-    inside()
+    let mut inside: Vec<_> = report.dataset.genres.iter().filter(|genre| genre.in_vocabulary).collect();
+    inside.sort_by(|a, b| b.movies.cmp(&a.movies).then_with(|| a.genre.cmp(&b.genre)));
+    let most = inside.first().map_or(0, |genre| genre.movies);
+    inside
+        .into_iter()
         .map(|genre| Bar {
             label: genre.genre.clone(),
             value: count(genre.movies),

@@ -62,7 +62,8 @@ impl<'a> Comparison<'a> {
         }
         let (model, ours, models) = self.best(strict, false)?;
         let begin = if models == 1 { "the model".to_owned() } else { format!("the most accurate of {models} models") };
-        let begin = format!("Under strict, with random pairs, {begin} is {}: {} %.", model.name, mean_sd(ours));
+        let begin =
+            format!("Under strict, with random pairs, {begin} is {}: {} %.", with_article(&model.name), mean_sd(ours));
         let Some((baseline, theirs, baselines)) = self.best(strict, true) else { return Some(begin) };
         let versus = model.cells[strict].and_then(|cell| cell.compared.as_ref()?.versus.as_ref());
         let points = 100.0 * versus.map_or(ours.mean - theirs.mean, |versus| versus.difference.accuracy.mean);
@@ -84,7 +85,53 @@ impl<'a> Comparison<'a> {
             }
         };
         let of = if baselines == 1 { "baseline" } else { "best baseline" };
-        Some(format!("{begin} The {of} is {}: {} %; {verdict}.", baseline.name, mean_sd(theirs)))
+        Some(format!("{begin} The {of} is {}: {} %; {verdict}.", with_article(&baseline.name), mean_sd(theirs)))
+    }
+
+    /// Returns the columns in the order in which people should read them: strict first, then paper.
+    pub fn order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.columns.len()).collect();
+        order.sort_by_key(|place| (self.columns[*place] != "strict", self.columns[*place] != "paper"));
+        order
+    }
+
+    /// Returns the rows that the headline names.
+    pub fn named_in_headline(&self) -> Vec<String> {
+        let Some(strict) = self.columns.iter().position(|column| column == "strict") else { return Vec::new() };
+        let best = [false, true].into_iter().filter_map(|baseline| self.best(strict, baseline));
+        best.map(|(row, _, _)| row.name.clone()).collect()
+    }
+
+    /// Says in one sentence which models differ from the best baseline beyond chance; `None` when
+    /// that was not measured.
+    pub fn beyond_chance(&self) -> Option<String> {
+        let strict = self.columns.iter().position(|column| column == "strict")?;
+        let (mut better, mut worse, mut level) = (Vec::new(), Vec::new(), 0);
+        for row in &self.rows {
+            let Some(versus) = row.cells[strict].and_then(|cell| cell.compared.as_ref()?.versus.as_ref()) else {
+                continue;
+            };
+            let difference = &versus.difference;
+            match difference.tells(&difference.accuracy) {
+                true if difference.accuracy.mean > 0.0 => better.push(row.name.as_str()),
+                true => worse.push(row.name.as_str()),
+                false => level += 1,
+            }
+        }
+        if better.len() + worse.len() + level == 0 {
+            return None;
+        }
+        let list = |names: &[&str]| match names.len() {
+            0 => "none".to_owned(),
+            1..=4 => names.join("; "),
+            more => format!("{}; and {} more", names[..3].join("; "), more - 3),
+        };
+        Some(format!(
+            "Beyond chance, more accurate than the best baseline: {}; less accurate: {}. {} not told apart from it.",
+            list(&better),
+            list(&worse),
+            if level == 1 { "1 model is".to_owned() } else { format!("{level} models are") }
+        ))
     }
 
     /// Returns the most accurate row of a column among baselines or among the others, its accuracy,
@@ -102,6 +149,11 @@ impl<'a> Comparison<'a> {
         }
         best.map(|(row, accuracy)| (row, accuracy, count))
     }
+}
+
+/// Names a model in a sentence: `the ensemble`.
+fn with_article(name: &str) -> String {
+    if name.starts_with("ensemble") { format!("the {name}") } else { name.to_owned() }
 }
 
 impl Row<'_> {
@@ -183,6 +235,11 @@ struct TableRow {
 }
 
 impl Table {
+    /// Whether nothing was planned.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     pub fn of(comparison: &Comparison<'_>) -> Table {
         let mut reasons: Vec<String> = Vec::new();
         let mut show = |cell: &Option<&Cell>| match cell {
@@ -195,6 +252,8 @@ impl Table {
                 }
             },
         };
+        let order = comparison.order();
+        let columns = order.iter().map(|place| comparison.headings[*place].clone()).collect();
         let rows: Vec<TableRow> = comparison
             .rows
             .iter()
@@ -202,10 +261,10 @@ impl Table {
                 name: row.name.clone(),
                 baseline: row.baseline,
                 published: row.published(),
-                cells: row.cells.iter().map(&mut show).collect(),
+                cells: order.iter().map(|place| show(&row.cells[*place])).collect(),
             })
             .collect();
         let any_published = rows.iter().any(|row| row.published.is_some());
-        Table { columns: comparison.headings.clone(), rows, reasons, any_published }
+        Table { columns, rows, reasons, any_published }
     }
 }

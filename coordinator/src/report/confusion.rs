@@ -4,8 +4,9 @@ use jhalak_common::dataset::Label;
 use serde::Serialize;
 
 use super::comparison::Comparison;
+use super::leading::leading;
 use super::number::{count, percent, share};
-use super::{Cell, Protocol, Split};
+use super::{Cell, Protocol, Report, Split};
 
 /// A matrix as the page shows it.
 #[derive(Serialize)]
@@ -31,44 +32,38 @@ struct MatrixCell {
     right: bool,
 }
 
-/// Chooses the matrices to show: for each modality the most accurate model under `strict` with
-/// random pairs, and the same model under `paper`; then the most accurate baseline. When `strict`
-/// was not run, the choice is made under `paper`.
-fn chosen(comparison: &Comparison<'_>) -> Vec<Matrix> {
-    let mut taken: Vec<Option<&str>> = Vec::new();
-    let mut matrices = Vec::new();
-    for row in &comparison.rows {
-        let Some(first) = row.cells.iter().flatten().next() else { continue };
-        let modality = first.modality.as_deref().filter(|_| !row.baseline);
-        if taken.contains(&modality) {
-            continue;
-        }
-        taken.push(modality);
-        let same =
-            |cell: &&Cell| cell.baseline == row.baseline && (row.baseline || cell.modality.as_deref() == modality);
-        let best = |protocol: Protocol| {
-            let cells =
-                comparison.rows.iter().flat_map(|row| row.cells.iter().flatten().copied().map(move |cell| (row, cell)));
-            cells
-                .filter(|(_, cell)| same(cell) && cell.protocol == protocol && cell.split == Split::Pairs)
-                .filter_map(|(row, cell)| Some((row, cell.accuracy()?.mean)))
-                .reduce(|best, next| if next.1 > best.1 { next } else { best })
-                .map(|(row, _)| row)
-        };
-        let Some(best) = best(Protocol::Strict).or_else(|| best(Protocol::Paper)) else { continue };
-        let shown = best.cells.iter().flatten().filter(|cell| cell.split == Split::Pairs);
-        matrices.extend(shown.filter_map(|cell| matrix(cell)));
-    }
-    matrices
+/// The matrices of one model, side by side.
+#[derive(Serialize)]
+pub(super) struct Group {
+    name: String,
+    matrices: Vec<Matrix>,
 }
 
-/// The [`chosen`] matrices, and with `published` those of the paper after them.
-pub(super) fn shown(comparison: &Comparison<'_>, with_published: bool) -> Vec<Matrix> {
-    let mut matrices = chosen(comparison);
-    if with_published {
-        matrices.extend(published());
+/// Returns the matrices of the models that the headline names and of the leading ones, each model's
+/// under `strict` beside those under `paper`; with `published` those of the paper after them.
+pub(super) fn shown(report: &Report, comparison: &Comparison<'_>, with_published: bool) -> Vec<Group> {
+    let mut names = comparison.named_in_headline();
+    for place in leading(&report.evaluation) {
+        let name = report.evaluation[place].row();
+        if !names.contains(&name) {
+            names.push(name);
+        }
     }
-    matrices
+    let mut groups = Vec::new();
+    for name in names {
+        let Some(row) = comparison.rows.iter().find(|row| row.name == name) else { continue };
+        let mut cells: Vec<&Cell> =
+            row.cells.iter().flatten().copied().filter(|cell| cell.split == Split::Pairs).collect();
+        cells.sort_by_key(|cell| cell.protocol == Protocol::Paper);
+        let matrices: Vec<Matrix> = cells.into_iter().filter_map(matrix).collect();
+        if !matrices.is_empty() {
+            groups.push(Group { name, matrices });
+        }
+    }
+    if with_published {
+        groups.push(Group { name: "published: Figure 8 of the paper".to_owned(), matrices: published() });
+    }
+    groups
 }
 
 /// Figure 8 of the paper, the sum over its five splits divided by five. The figure swaps the names
@@ -123,5 +118,5 @@ fn matrix(cell: &Cell) -> Option<Matrix> {
         });
         MatrixRow { actual: actual.name(), total: count(total), cells: cells.collect() }
     });
-    Some(Matrix { name: format!("{}: {}", cell.column(), cell.row()), rows: rows.collect() })
+    Some(Matrix { name: cell.column(), rows: rows.collect() })
 }

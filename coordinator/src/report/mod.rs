@@ -12,7 +12,15 @@ mod confusion;
 #[cfg(test)]
 pub(crate) mod example;
 mod facts;
+mod gallery;
+mod gallery_page;
+mod leading;
+mod model_charts;
+mod model_figures;
 mod number;
+mod operation;
+mod operation_page;
+mod overview;
 mod page;
 mod paper;
 mod parts;
@@ -28,6 +36,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use cell::{Cell, Compared, Decision, Protocol, Published, Split, Versus};
+pub use gallery::{Gallery, Map, MapPoint, Near, Shown};
+pub use leading::leading;
+pub use model_figures::{Bin, Learning, ModelFigures, Part};
+pub use operation::{FailedJob, Operation, Seconds, SlowTrailer};
 pub use page::render;
 pub use paper::{Figures, PaperRow, PaperTable};
 pub use summary::summary;
@@ -59,6 +71,15 @@ pub struct Report {
     /// The paper's tables with our figures, when the run's grid is the paper's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paper: Vec<PaperTable>,
+    /// How the run went; `None` in a report of an older program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Operation>,
+    /// What was seen in the trailers; `None` without trailers or with `report.images = none`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gallery: Option<Gallery>,
+    /// Figures of single models, of those that lead their modality.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub figures: Vec<ModelFigures>,
     /// The location of the final model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -181,6 +202,11 @@ impl Report {
         serde_json::from_slice(bytes).map_err(damaged)
     }
 
+    /// The movies whose trailers are shown; `None` without pictures.
+    fn shown_movies(&self) -> Option<Vec<&str>> {
+        self.gallery.as_ref().map(|gallery| gallery.trailers.iter().map(|shown| shown.view.movie.as_str()).collect())
+    }
+
     /// Whether `other` says the same about dataset, trailers, figures and model. It may be of another
     /// time, and of a drive that found everything done.
     pub fn says_the_same(&self, other: &Report) -> bool {
@@ -191,6 +217,8 @@ impl Report {
             && self.left_out == other.left_out
             && self.evaluation == other.evaluation
             && self.paper == other.paper
+            && self.figures == other.figures
+            && self.shown_movies() == other.shown_movies()
             && self.model == other.model
     }
 }

@@ -13,6 +13,20 @@ pub(super) fn mean_sd(figure: MeanSd) -> String {
     format!("{} ± {}", percent(figure.mean), percent(figure.sd))
 }
 
+/// Seconds as people say them: `4.2 s`, `3 min 20 s`, `2 h 5 min`.
+pub(super) fn span(seconds: f64) -> String {
+    if !seconds.is_finite() || seconds < 0.0 {
+        return "unknown".to_owned();
+    }
+    let whole = seconds.round() as u64;
+    match whole {
+        _ if seconds < 9.95 => format!("{seconds:.1} s"),
+        0..100 => format!("{whole} s"),
+        100..6000 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
 /// A count: `16,825`.
 pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();

@@ -7,14 +7,15 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use super::chart::{self, Accuracy, Bar};
+use super::chart::{self, Bar};
 use super::comparison::{Comparison, Table};
-use super::confusion::{self, Matrix};
+use super::confusion;
 use super::facts::{flatten, in_a_line};
 use super::number::{count, counted, mean_sd, percent};
 use super::paper;
 use super::parts::{self, Parts};
-use super::{Extraction, LeftOut, Model, Report};
+use super::{Extraction, LeftOut, Model, Report, gallery_page, model_charts, operation_page, overview};
+use crate::charts;
 
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
@@ -30,16 +31,25 @@ struct Page<'a> {
     /// The figures at the top, each with its caption.
     tiles: Vec<(String, String)>,
     headline: Option<String>,
-    accuracy: Accuracy,
+    beyond_chance: Option<String>,
+    sections: Vec<Section>,
+    /// The first chart as HTML, and how many models it leaves out.
+    overview: Option<(String, usize)>,
+    operation: operation_page::Shown,
+    gallery: Option<gallery_page::Section>,
+    by_parts: Vec<String>,
+    models_closely: Vec<model_charts::Shown>,
+    ablation: Vec<String>,
     table: Table,
     paper: Vec<paper::Shown<'a>>,
-    matrices: Vec<Matrix>,
+    matrices: Vec<confusion::Group>,
     details: Vec<Detail>,
     parts: Vec<Parts>,
     labels: Vec<Bar>,
     genres: Vec<Bar>,
     other_genres: Vec<String>,
     missing: Vec<(&'static str, String)>,
+    ratings_a_viewer: String,
     rejected: String,
     rejects: &'a [Reject],
     rejects_more: Option<String>,
@@ -51,7 +61,52 @@ struct Page<'a> {
     models: &'a [Model],
     recipes: Vec<(String, String, String)>,
     notes: &'a [String],
+    links: Vec<Link>,
+    words: &'static [(&'static str, &'static str)],
 }
+
+/// A section of the page, for the list of contents.
+#[derive(Serialize)]
+struct Section {
+    id: &'static str,
+    title: &'static str,
+}
+
+/// A file of the run, relative to the page.
+#[derive(Serialize)]
+struct Link {
+    href: String,
+    name: &'static str,
+    about: &'static str,
+}
+
+/// The words that the page uses in a sense of its own.
+const WORDS: &[(&str, &str)] = &[
+    ("accuracy", "the share of pairs whose class (dislike, neutral, like) is predicted right"),
+    ("ann", "the paper's baseline network"),
+    ("balanced", "the class is chosen after weights that were fitted on inner folds for macro F1"),
+    ("baseline", "a simple model that any other one should beat, such as always saying the commonest class (majority)"),
+    ("classifier", "the paper's network with cross attention between viewer and movie"),
+    ("embedding", "a vector that a pretrained model makes of a trailer's pictures or sound"),
+    ("ensemble", "the stacked model: boosting, extra trees, logistic regression and mixed logit, weighted together"),
+    ("fold", "one split of the pairs into training and test"),
+    (
+        "genre head",
+        "a small network, trained on genres, whose inner layer turns a raw embedding into the one that is used",
+    ),
+    (
+        "GL",
+        "the GenreLike score of a viewer and a movie, from 0 to 1: the share of liking (neutral counts half) in the genres \
+         that they have in common",
+    ),
+    ("macro F1", "the mean over the classes of F1, the harmonic mean of precision and recall"),
+    ("modality", "what a movie is described by: video, audio, both, genre, metadata"),
+    ("pair", "a viewer and a movie with a rating"),
+    (
+        "L, L+D, L+N, L+D+N",
+        "the movies whose embeddings make up the viewer's: those that the viewer liked (L), disliked (D), was neutral to (N)",
+    ),
+];
 
 /// One cell with all its figures.
 #[derive(Serialize)]
@@ -60,7 +115,6 @@ struct Detail {
     row: String,
     baseline: bool,
     accuracy: String,
-    macro_f1: String,
     weighted_f1: String,
     recall: [String; 3],
     /// Log loss, Brier score, calibration error.
@@ -83,6 +137,7 @@ pub fn render(report: &Report) -> Result<String> {
     // The file extension in the name enables escaping.
     environment.add_template("page.html", TEMPLATE).map_err(broken)?;
     environment.add_template("page.css", STYLE).map_err(broken)?;
+    environment.add_template("charts.css", charts::STYLE).map_err(broken)?;
     environment.get_template("page.html").and_then(|template| template.render(Serde(Page::of(report)))).map_err(broken)
 }
 
@@ -97,17 +152,24 @@ impl<'a> Page<'a> {
             title: &report.title,
             report,
             tiles: tiles(report),
-            headline: comparison.headline(),
-            accuracy: chart::accuracy(&comparison),
+            headline: comparison.headline().map(|text| unbroken(&text)),
+            beyond_chance: comparison.beyond_chance().map(|text| unbroken(&text)),
+            overview: overview::chart(report, &comparison),
+            operation: operation_page::shown(report),
+            gallery: report.gallery.as_ref().map(gallery_page::section),
+            by_parts: model_charts::by_parts(report),
+            models_closely: model_charts::shown(report),
+            ablation: model_charts::ablation(report),
             table: Table::of(&comparison),
             paper: paper::shown(report),
-            matrices: confusion::shown(&comparison, !report.paper.is_empty()),
+            matrices: confusion::shown(report, &comparison, !report.paper.is_empty()),
             details: details(report),
             parts: parts::of(report),
             labels: chart::labels(report),
             genres: chart::genres(report),
             other_genres: others.map(|genre| format!("{} {}", genre.genre, count(genre.movies))).collect(),
             missing: missing(report),
+            ratings_a_viewer: ratings_a_viewer(report),
             rejected: counted(data.rejected, "thing"),
             rejects: &data.rejects[..shown],
             rejects_more: (more > 0).then(|| count(more)),
@@ -123,8 +185,42 @@ impl<'a> Page<'a> {
                 .map(|recipe| (recipe.kind.clone(), recipe.hash.clone(), in_a_line(&recipe.parameters)))
                 .collect(),
             notes: &report.notes,
+            links: links(report),
+            words: WORDS,
+            sections: Vec::new(),
         }
+        .with_contents()
     }
+
+    /// Lists the sections that the template shows.
+    fn with_contents(mut self) -> Self {
+        let all = [
+            ("glance", "At a glance", true),
+            ("operation", "How the run went", true),
+            ("trailers", "The trailers", self.extraction.is_some()),
+            ("results", "Results by model", !self.table.is_empty()),
+            ("paper", "The paper's tables", !self.paper.is_empty()),
+            ("confusion", "What is mistaken for what", !self.matrices.is_empty()),
+            ("closer", "A closer look at the models", !(self.by_parts.is_empty() && self.models_closely.is_empty())),
+            ("parts", "What each part adds", !self.parts.is_empty()),
+            ("protocols", "Why two protocols", true),
+            ("data", "The data", true),
+            ("repeat", "To repeat it, and to use it", true),
+            ("words", "Words", true),
+        ];
+        let shown = all.into_iter().filter(|(_, _, shown)| *shown);
+        self.sections = shown.map(|(id, title, _)| Section { id, title }).collect();
+        self
+    }
+}
+
+/// Keeps figures with their spread and unit on one line, and writes minus signs.
+fn unbroken(text: &str) -> String {
+    let mut text = text.replace(" ± ", "\u{a0}±\u{a0}").replace(" %", "\u{a0}%");
+    for digit in '0'..='9' {
+        text = text.replace(&format!(" -{digit}"), &format!(" −{digit}"));
+    }
+    text
 }
 
 fn tiles(report: &Report) -> Vec<(String, String)> {
@@ -153,7 +249,6 @@ fn details(report: &Report) -> Vec<Detail> {
             row: cell.row(),
             baseline: cell.baseline,
             accuracy: mean_sd(metrics.accuracy),
-            macro_f1: mean_sd(metrics.macro_f1),
             weighted_f1: mean_sd(metrics.weighted_f1),
             recall: [metrics.recall.dislike, metrics.recall.neutral, metrics.recall.like].map(percent),
             folds: metrics.folds.len().to_string(),
@@ -180,8 +275,60 @@ fn missing(report: &Report) -> Vec<(&'static str, String)> {
         ("trailer", missing.trailer),
         ("viewer's rating", missing.ratings),
     ]
+    .into_iter()
+    .filter(|(_, number)| *number > 0)
     .map(|(what, number)| (what, count(number)))
-    .to_vec()
+    .collect()
+}
+
+/// Describes how ratings are spread over viewers, in up to three sentences.
+fn ratings_a_viewer(report: &Report) -> String {
+    let data = &report.dataset;
+    let [fewest, median, most] = data.ratings_a_user;
+    let mut sentences = Vec::new();
+    if data.users > 0 {
+        sentences.push(match fewest == most {
+            true => format!("Each viewer has {}.", counted(most, "rating")),
+            false => {
+                format!("A viewer has {} to {} ratings, the median is {}.", count(fewest), count(most), count(median))
+            }
+        });
+    }
+    if data.users_of_one_label > 0 {
+        let (viewers, ratings) =
+            (counted(data.users_of_one_label, "viewer"), count(data.ratings_of_users_of_one_label));
+        sentences.push(format!("{viewers} gave one class throughout ({ratings} ratings)."));
+    }
+    if data.users_without_ratings > 0 {
+        let without = counted(data.users_without_ratings, "known viewer");
+        let verb = if data.users_without_ratings == 1 { "has no rating and is" } else { "have no rating and are" };
+        sentences.push(format!("{without} {verb} left out."));
+    }
+    sentences.join(" ")
+}
+
+/// Returns links to the files of the final model, relative to the page at `runs/RUN/report/`.
+fn links(report: &Report) -> Vec<Link> {
+    /// What a path may hold besides letters and digits.
+    const PLAIN: &str = "-_.~/@=";
+    let folder = report
+        .model
+        .as_ref()
+        .and_then(|url| Some(format!("artifacts/model/{}", url.split_once("/artifacts/model/")?.1)));
+    let Some(folder) = folder.filter(|folder| !folder.contains("/../")) else { return Vec::new() };
+    let mut path = String::from("../../../");
+    for byte in folder.trim_end_matches('/').bytes() {
+        match byte {
+            _ if byte.is_ascii_alphanumeric() || PLAIN.as_bytes().contains(&byte) => path.push(char::from(byte)),
+            _ => path.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    let file = |file: &str, name, about| Link { href: format!("{path}/{file}"), name, about };
+    vec![
+        file("README.md", "README.md of the model", "how the final model was made and how to load it"),
+        file("model.json", "model.json", "its description for programs"),
+        file("model.onnx", "model.onnx", "its network, for ONNX Runtime"),
+    ]
 }
 
 fn run(report: &Report) -> Vec<(&'static str, String)> {

@@ -7,8 +7,10 @@ use jhalak_common::evaluation::{CellSpec, Modality, Model, PartKind, Split, User
 
 use super::example::{cell, report};
 use super::{
-    Cell, Decision, Extraction, LeftOut, Model as ModelFacts, Quarantined, Recipe, Report, VERSION, render, summary,
+    Bin, Cell, Decision, Extraction, FailedJob, Gallery, Learning, LeftOut, Model as ModelFacts, ModelFigures, Near,
+    Operation, Part, Quarantined, Recipe, Report, Seconds, Shown, SlowTrailer, VERSION, render, summary,
 };
+use crate::inspect::trailer::{KeyframeSet, KeyframeView, ObjectView, Scenes, Sound, TrailerView, VideoFacts};
 
 const CLASSIFIER: Model = Model::Classifier { heads: 4 };
 
@@ -16,8 +18,34 @@ const CLASSIFIER: Model = Model::Classifier { heads: 4 };
 const HOSTILE: &str =
     "</td></style><script>alert(1)</script>\"'><img src=x onerror=y>&{{ 7*7 }}{% raw %}\u{1b}[2J\u{202E}";
 
+/// A gallery of one trailer with this text wherever a dataset or a file could put one.
+fn gallery(text: &str) -> Gallery {
+    let text = || text.to_owned();
+    let object = ObjectView { label: text(), confidence: 0.5, edges: [1.0, 2.0, 30.0, 99.0] };
+    let keyframe =
+        KeyframeView { time_s: 1.0, scene: Some(1), objects: vec![object], size: [64, 36], jpeg: vec![1, 2, 3] };
+    let set = KeyframeSet { strategy: text(), keyframes: vec![keyframe], padding: 2, shortfall: Some(text()) };
+    let view = TrailerView {
+        movie: text(),
+        video: Some(VideoFacts { codec: text(), width: 64, height: 36, fps: 25.0, duration_s: 4.0 }),
+        short: Some(text()),
+        sets: vec![set],
+        scenes: Some(Scenes { threshold: 27.0, spans_s: vec![[0.0, 2.0], [2.0, 4.0]], scores: vec![0.0, 30.0, 1e9] }),
+        objects: vec![(text(), 3)],
+        sound: Some(Sound { peaks: vec![0, 255], without: Some(text()) }),
+    };
+    let near = Near { modality: text(), trailers: vec![(text(), 0.5)] };
+    Gallery {
+        trailers: vec![Shown { title: text(), genres: vec![text()], view, nearest: vec![near] }],
+        not_shown: 5,
+        unreadable: vec![(text(), text())],
+        maps: Vec::new(),
+    }
+}
+
 fn page(report: &Report) -> String {
-    render(report).expect("the template fits the structure")
+    // Figures keep their units on the line by no-break spaces.
+    render(report).expect("the template fits the structure").replace('\u{a0}', " ")
 }
 
 /// The report with this text wherever a dataset, a file name or a service could put one.
@@ -39,7 +67,12 @@ fn with_everywhere(text: &str) -> Report {
     report.models = vec![ModelFacts { name: text(), role: text(), source: text(), sha256, licence: text() }];
     report.recipes = vec![Recipe { kind: text(), hash, parameters: serde_json::json!({ text(): text() }) }];
     let quarantined = vec![Quarantined { movie: text(), trailer: text(), reason: text() }];
-    report.extraction = Some(Extraction { quarantined, without_sound: vec![text()], ..Extraction::default() });
+    report.extraction = Some(Extraction {
+        quarantined,
+        without_sound: vec![text()],
+        zero_clips: [text()].into(),
+        ..Extraction::default()
+    });
     report.left_out = vec![LeftOut { modality: text(), reason: text() }];
     for cell in &mut report.evaluation {
         (cell.model, cell.modality, cell.user_embedding) = (text(), Some(text()), Some(text()));
@@ -54,15 +87,34 @@ fn with_everywhere(text: &str) -> Report {
         }
     }
     report.model = Some(text());
+    report.gallery = Some(gallery(&text()));
+    report.operation = Some(Operation {
+        stages: vec![Seconds { name: text(), seconds: 1.0 }],
+        extracted: 1,
+        trailers_an_hour: Some(3600.0),
+        steps: vec![Seconds { name: text(), seconds: 1.0 }],
+        slowest: vec![SlowTrailer { movie: text(), title: text(), seconds: 1.0, longest_step: text() }],
+        failed_jobs: vec![FailedJob { about: text(), reason: text() }],
+    });
+    let part = || Part { name: text(), pairs: 3, accuracy: 0.5, commonest: 0.4 };
+    report.figures = vec![ModelFigures {
+        column: text(),
+        row: text(),
+        learning: vec![Learning { fold: 0, best_epoch: 1, training: vec![2.0, 1.0], validation: vec![2.0, 1.5] }],
+        reliability: vec![Bin { pairs: 3, confidence: 0.6, accuracy: 0.5 }],
+        genres: vec![part()],
+        activity: vec![part()],
+    }];
     report.notes = vec![text()];
     report
 }
 
 #[test]
 fn whatever_a_dataset_says_is_escaped() {
-    let quiet = page(&with_everywhere("quiet"));
+    // As long as the other: a label that is too long for its box is left out.
+    let quiet = page(&with_everywhere(&format!("{:-<1$}", "quiet", HOSTILE.chars().count())));
     let loud = page(&with_everywhere(HOSTILE));
-    for part in ["<script", "<img", "onerror=y>", "</style><", "{{ 49", "&{{"] {
+    for part in ["<script", "<img src=x", "onerror=y>", "</style><", "{{ 49", "&{{"] {
         assert!(!loud.contains(part), "{part} came through");
     }
     // The same elements and attributes whatever the text: nothing broke out of its place.
@@ -75,9 +127,10 @@ fn whatever_a_dataset_says_is_escaped() {
 
 #[test]
 fn the_page_needs_nothing_beside_itself() {
-    let page = page(&report());
+    let page = page(&Report { gallery: Some(gallery("a film")), ..report() });
     assert!(page.contains("Content-Security-Policy") && page.contains("default-src 'none'"));
-    for part in ["<script", "<link", "src=", "url(", "@import", "http://", "https://"] {
+    assert_eq!(page.matches("src=").count(), page.matches("src=\"data:image/jpeg;base64,").count());
+    for part in ["<script", "<link", "url(", "@import", "http://", "https://"] {
         assert!(!page.contains(part), "{part} is in the page");
     }
     let ids: Vec<&str> = page.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
@@ -154,7 +207,7 @@ fn confusion_matrices_have_the_right_names_and_row_percentages() {
 }
 
 #[test]
-fn paper_strict_and_published_stand_side_by_side() {
+fn strict_paper_and_published_stand_side_by_side() {
     let mut report = report();
     let (paper, strict) = (
         CellSpec::published(Modality::Genre, CLASSIFIER, UserEmbedding::Liked, true),
@@ -173,7 +226,7 @@ fn paper_strict_and_published_stand_side_by_side() {
         .and_then(|rest| rest.split("</tr>").next());
     let row = row.expect("the row is there");
     let places: Vec<usize> =
-        ["51.0<small>Figure 7", "80.0 ± 0.0", "40.0 ± 0.0"].map(|part| row.find(part).expect(part)).to_vec();
+        ["40.0 ± 0.0", "80.0 ± 0.0", "51.0<small>Figure 7"].map(|part| row.find(part).expect(part)).to_vec();
     assert!(places.is_sorted(), "{row}");
     assert!(text.contains("the model is classifier, genre, L, with GL: 40.0 ± 0.0 %. The baseline is majority: 33.3 ± 0.0 %; the model is ahead by 6.7 points."));
     let text = summary(&report);
@@ -203,7 +256,7 @@ fn gain_of_each_part_is_listed_once_with_the_number_of_settings_tried() {
     report.evaluation = vec![plain, balanced];
     let text = page(&report);
     assert_eq!(text.matches("75 settings were tried").count(), 1);
-    let section = text.split("What each part adds").nth(1).expect("the section is there");
+    let section = text.split("<h2 id=\"parts\">").nth(1).expect("the section is there");
     for expected in ["strict, unseen movies", "boosting alone", "0.53", "the same without content", "0.654"] {
         assert!(section.contains(expected), "{expected}");
     }
@@ -263,4 +316,45 @@ fn a_run_whose_final_fit_failed_has_its_page() {
     assert!(page(&report()).contains("The final model"));
     let without = Report { model: None, ..report() };
     assert!(!page(&without).contains("The final model"));
+}
+
+#[test]
+fn strict_stands_beside_paper_of_the_same_model_and_headline_models_have_matrices() {
+    let text = page(&report());
+    let section = text.split("<h2 id=\"confusion\">").nth(1).and_then(|rest| rest.split("</section>").next());
+    let groups: Vec<&str> = section.expect("the section is there").split("<h3>").skip(1).collect();
+    let names: Vec<&str> = groups.iter().filter_map(|group| group.split("</h3>").next()).collect();
+    let headline =
+        text.split("class=\"headline\">").nth(1).and_then(|rest| rest.split("</p>").next()).expect("a headline");
+    for name in &names[..2] {
+        assert!(headline.contains(name), "{name} is not in {headline}");
+    }
+    for group in groups.iter().filter(|group| !group.starts_with("published")) {
+        let columns: Vec<&str> =
+            group.split("<figcaption>").skip(1).filter_map(|rest| rest.split("</figcaption>").next()).collect();
+        assert_eq!(columns, ["strict", "paper"], "{group}");
+    }
+}
+
+#[test]
+fn pictures_are_no_part_of_report_json_and_maps_name_their_points() {
+    let mut report = Report { gallery: Some(gallery("a film")), ..report() };
+    let read = Report::from_json(report.to_json().expect("it serialises").as_bytes()).expect("it was just written");
+    let keyframe = &read.gallery.expect("it has one").trailers[0].view.sets[0].keyframes[0];
+    assert!(keyframe.jpeg.is_empty() && keyframe.time_s == 1.0);
+    let point = |n: usize| super::MapPoint {
+        title: format!("{HOSTILE} {n}"),
+        genre: format!("genre {}", n % 12),
+        at: [n as f64, f64::NAN],
+    };
+    let map = super::Map {
+        modality: "video".to_owned(),
+        points: (0..40).map(point).collect(),
+        not_shown: 3,
+        variance: [0.5, 0.25],
+    };
+    report.gallery.as_mut().expect("it has one").maps = vec![map];
+    let text = page(&report);
+    assert!(text.contains("75.0 % of the variance") && text.contains("3 further trailers are not drawn"));
+    assert!(text.contains("c7\"></i>other") && !text.contains("<img src=x") && !text.contains("NaN%"));
 }

@@ -6,8 +6,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Subject};
 use jhalak_common::dataset::Reading;
 use jhalak_common::evaluation::{CellSpec, FoldResult, UserEmbedding, metrics, paired};
+use jhalak_common::run::Stage;
 use jhalak_common::run::job::{CellTask, Job, QuarantineRecord, Task};
-use jhalak_common::settings::{Grid, Settings};
+use jhalak_common::settings::{Grid, Images, Settings};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result, evaluation};
 use serde_json::json;
@@ -16,11 +17,14 @@ use crate::artifacts::MAX_CONCURRENT_REQUESTS;
 use crate::plan::paper_tables::{self, Available};
 use crate::plan::{Plan, grid};
 use crate::report::{
-    self, Cell, Compared, Decision, Extraction, Figures, LeftOut, Model, PaperRow, PaperTable, Published, Quarantined,
-    Recipe, Report, Run, Versus,
+    self, Cell, Compared, Decision, Extraction, FailedJob, Figures, LeftOut, Model, ModelFigures, Operation, PaperRow,
+    PaperTable, Published, Quarantined, Recipe, Report, Run, Seconds, SlowTrailer, Versus,
 };
+use crate::run::gallery;
+use crate::run::model_figures;
 use crate::run::stages::Summary;
 use crate::run::tasks::CellTasks;
+use crate::run::timings::Measured;
 
 /// Assembles the report of a run whose stages have completed.
 pub(super) async fn assemble(
@@ -30,9 +34,16 @@ pub(super) async fn assemble(
     summary: &Summary,
     settings: &Settings,
     model: Option<String>,
+    timings: Measured,
 ) -> Result<Report> {
     let spec = &plan.spec;
-    let evaluation = cells(store, plan, summary).await?;
+    let (evaluation, figures) = cells(store, plan, reading, summary).await?;
+    let gallery = match settings.report.images {
+        Images::Sample if !plan.trailers.trailers.is_empty() => {
+            Some(gallery::collect(store, plan, &reading.dataset, settings.evaluate.seed, &[]).await?)
+        }
+        _ => None,
+    };
     let paper = match spec.grid {
         Grid::Paper => paper_tables(plan, reading, settings, &evaluation),
         Grid::Standard => Vec::new(),
@@ -53,6 +64,9 @@ pub(super) async fn assemble(
         recipes: recipes(plan, summary),
         extraction: extraction(plan, summary)?,
         left_out: left_out(plan, reading),
+        operation: Some(operation(plan, reading, summary, timings)),
+        gallery,
+        figures,
         evaluation,
         paper,
         model,
@@ -135,6 +149,38 @@ fn extraction(plan: &Plan, summary: &Summary) -> Result<Option<Extraction>> {
     }))
 }
 
+fn operation(plan: &Plan, reading: &Reading, summary: &Summary, timings: Measured) -> Operation {
+    let named = |(name, seconds): (String, f64)| Seconds { name, seconds };
+    let mut steps: Vec<Seconds> = timings.steps.into_iter().map(named).collect();
+    steps.sort_by(|a, b| b.seconds.total_cmp(&a.seconds).then_with(|| a.name.cmp(&b.name)));
+    let title = |id: &str| {
+        let movie = reading.dataset.movies.iter().find(|movie| movie.id == id);
+        movie.map_or(id, |movie| movie.name.as_str()).to_owned()
+    };
+    let slow = |(movie, steps): (String, BTreeMap<String, f64>)| SlowTrailer {
+        title: title(&movie),
+        movie,
+        seconds: steps.values().sum(),
+        longest_step: steps.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(step, _)| step).unwrap_or_default(),
+    };
+    let failed = summary.quarantined.iter().filter(|record| {
+        !matches!(record.decode_job(), Some(Job { task: Task::Extract(_), .. })) && record.run == plan.spec.id
+    });
+    let extracting = timings.stages.iter().find(|(stage, _)| *stage == Stage::Extracting).map(|(_, seconds)| *seconds);
+    Operation {
+        stages: timings.stages.iter().map(|(stage, seconds)| named((stage.name().to_owned(), *seconds))).collect(),
+        extracted: timings.trailers,
+        trailers_an_hour: extracting
+            .filter(|s| timings.trailers > 0 && *s > 0.0)
+            .map(|s| 3600.0 * timings.trailers as f64 / s),
+        steps,
+        slowest: timings.slowest.into_iter().map(slow).collect(),
+        failed_jobs: failed
+            .map(|record| FailedJob { about: record.about.clone(), reason: record.reason.clone() })
+            .collect(),
+    }
+}
+
 fn left_out(plan: &Plan, reading: &Reading) -> Vec<LeftOut> {
     let trailers = !plan.trailers.trailers.is_empty();
     let of = |(modality, reason): (&str, &str)| LeftOut { modality: modality.into(), reason: reason.into() };
@@ -200,7 +246,13 @@ fn paper_tables(plan: &Plan, reading: &Reading, settings: &Settings, evaluation:
     paper_tables::TABLES.iter().map(table).collect()
 }
 
-async fn cells(store: &dyn ObjectStore, plan: &Plan, summary: &Summary) -> Result<Vec<Cell>> {
+/// Returns the cells with their results, and the figures of those that lead their modality.
+async fn cells(
+    store: &dyn ObjectStore,
+    plan: &Plan,
+    reading: &Reading,
+    summary: &Summary,
+) -> Result<(Vec<Cell>, Vec<ModelFigures>)> {
     let CellTasks { tasks, left_out } = &summary.cells;
     let results = stream::iter(tasks).map(|task| result(store, task)).buffered(MAX_CONCURRENT_REQUESTS);
     let results: Vec<Option<FoldResult>> = results.try_collect().await?;
@@ -237,7 +289,13 @@ async fn cells(store: &dyn ObjectStore, plan: &Plan, summary: &Summary) -> Resul
         cells.extend(balanced_cell.inspect(|_| predicted.push(balanced)));
     }
     compare(&mut cells, &predicted, plan.spec.cells.first().map_or(0, |spec| spec.seed));
-    Ok(cells)
+    let leading = report::leading(&cells);
+    let figures = leading.into_iter().map(|place| {
+        let cell = &cells[place];
+        model_figures::figures(cell.column(), cell.row(), &predicted[place], &reading.dataset)
+    });
+    let figures = figures.collect();
+    Ok((cells, figures))
 }
 
 /// Adds the figures over the pairs that every model of a column was tested on, and the difference
@@ -256,7 +314,8 @@ fn compare(cells: &mut [Cell], predicted: &[Vec<FoldResult>], seed: u64) {
         for (&i, folds) in run.iter().zip(&kept) {
             let metrics::CellMetrics { accuracy, macro_f1, calibration, .. } = metrics::summarise(folds);
             let pairs = common.len() as u64;
-            cells[i].compared = Some(Compared { pairs, accuracy, macro_f1, calibration, versus: None });
+            let interval = model_figures::interval(folds, cells[i].decision == Decision::Balanced, seed);
+            cells[i].compared = Some(Compared { pairs, accuracy, interval, macro_f1, calibration, versus: None });
         }
         let accuracy = |i: usize| cells[i].compared.as_ref().map_or(0.0, |compared| compared.accuracy.mean);
         // The first of equally accurate baselines, as in the table.

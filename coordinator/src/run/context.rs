@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::console::progress::Progress;
 use crate::run::dispatch::Priority;
 use crate::run::lease::Lease;
+use crate::run::timings::Timings;
 
 /// The services of a run and what stops it.
 pub struct RunContext {
@@ -28,6 +29,8 @@ pub struct RunContext {
     pub signing_key: Option<SigningKey>,
     /// The share of the workers that the run gets beside others.
     pub priority: Priority,
+    /// How long stages and jobs took.
+    pub timings: Timings,
 }
 
 /// What stops a run before its end.

@@ -54,7 +54,7 @@ pub async fn finish(
         }
         _ => None,
     };
-    let assembled = assemble(store, plan, reading, &summary, settings, model.clone()).await?;
+    let assembled = assemble(store, plan, reading, &summary, settings, model.clone(), context.timings.so_far()).await?;
     let report = match read(store, &json_key).await? {
         Some(existing) if existing.says_the_same(&assembled) => existing,
         _ => {

@@ -7,9 +7,11 @@ pub mod dispatch;
 pub mod dry_run;
 pub mod end_states;
 pub mod finish;
+pub mod gallery;
 pub mod jobs;
 pub mod lease;
 pub mod missing;
+mod model_figures;
 pub mod quarantined;
 pub mod remaining;
 pub mod reprocess;
@@ -18,6 +20,7 @@ pub mod stages;
 pub mod tasks;
 #[cfg(test)]
 mod testing;
+pub mod timings;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,6 +41,7 @@ use crate::run::context::{Ended, RunContext, StopSignals};
 use crate::run::dispatch::Priority;
 use crate::run::finish::Finished;
 use crate::run::lease::{Claim, Holder, Lease};
+use crate::run::timings::Timings;
 
 /// How long the store or the broker may be unreachable in the middle of a run before this process
 /// gives up.
@@ -168,6 +172,7 @@ impl RunDriver<'_> {
             signals,
             window: self.settings.coordinator.window,
             priority: self.priority,
+            timings: Timings::default(),
             signing_key: SigningKey::load(self.settings.rabbitmq.signing_key_file.as_deref())?,
         };
         match stages::drive(&context, plan).await? {

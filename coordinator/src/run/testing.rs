@@ -92,6 +92,7 @@ impl Bench {
             signals: self.signals.clone(),
             window,
             priority: Default::default(),
+            timings: Default::default(),
             signing_key: None,
         }
     }

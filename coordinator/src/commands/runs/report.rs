@@ -8,7 +8,9 @@ use jhalak_common::store;
 use jhalak_common::{Error, ErrorKind, Result};
 
 use crate::console::output::Output;
-use crate::report::{Report, summary};
+use crate::plan;
+use crate::report::{Report, render, summary};
+use crate::run::gallery;
 
 /// Show the main results of a run and the location of its report
 ///
@@ -18,10 +20,17 @@ use crate::report::{Report, summary};
   # Show the results of a run; `jhalak status` lists the run ids
   jhalak report RUN
   # Print the whole report as JSON
-  jhalak report RUN --json")]
+  jhalak report RUN --json
+  # Show the trailer of one more movie on the page
+  jhalak report RUN --trailer tt9900003")]
 pub struct ReportCommand {
     /// Run id, as listed by `jhalak status`
     run: String,
+    /// Write the page again with the trailer of this movie shown as well; repeatable
+    ///
+    /// Its pictures, scenes and nearest trailers come first on the page. The other trailers are the run's own sample.
+    #[arg(long = "trailer", value_name = "ID", help_heading = "Output")]
+    trailers: Vec<String>,
 }
 
 impl ReportCommand {
@@ -34,7 +43,15 @@ impl ReportCommand {
             }
             _ => e,
         })?;
-        let report = Report::from_json(&bytes).map_err(|e| e.context(key))?;
+        let mut report = Report::from_json(&bytes).map_err(|e| e.context(&key))?;
+        if !self.trailers.is_empty() {
+            let plan = plan::load(store.as_ref(), &self.run).await?;
+            let dataset = plan::frozen_dataset(store.as_ref(), &plan).await?;
+            let seed = report.run.seeds.values().next().copied().unwrap_or_default();
+            report.gallery = Some(gallery::collect(store.as_ref(), &plan, &dataset, seed, &self.trailers).await?);
+            store.put(&run_key(&self.run, "report/index.html"), render(&report)?.into()).await?;
+            store.put(&key, report.to_json()?.into()).await?;
+        }
         let text = format!("{}\nreport: {}/{}", summary(&report), store.url(), run_key(&self.run, "report/index.html"));
         output.print(&report, &text)?;
         Ok(exit::DONE)

@@ -150,7 +150,9 @@ pub(crate) async fn run(context: &RunContext, plan: &Plan, work: StageJobs<'_>) 
     };
     let (store, queue) = (context.store.clone(), context.queue.clone());
     let observer = Observer::start(store, queue, plan.spec.id.clone(), jobs.kind()).await;
+    let began = Instant::now();
     let ended = dispatch.run(&mut *results, observer).await?;
+    context.timings.stage(stage, began.elapsed().as_secs_f64());
     dispatch.bar.end();
     Ok(ended)
 }
@@ -342,7 +344,10 @@ impl Dispatch<'_> {
         let trailer = self.jobs.trailer(i).map(|t| self.plan.trailers.trailers[t].subject.id.as_str());
         let _span = tracing::error_span!("job", job = id, kind, attempt, trailer, worker).entered();
         match outcome {
-            Outcome::Committed { made, .. } => {
+            Outcome::Committed { made, seconds } => {
+                if let Some(movie) = trailer {
+                    self.context.timings.trailer(movie, seconds);
+                }
                 tracing::debug!(made, "job committed");
                 self.progressed = jiff::Timestamp::now();
                 self.made += made;
