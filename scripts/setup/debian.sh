@@ -45,6 +45,7 @@ find_missing() {
     need python3-venv "pip, which fetches models and tools" find_python
     if [[ $1 == test ]]; then
         need curl "asks the tests' servers whether they are ready" command -v curl
+        need chromium "shows the pages that the tests check" command -v chromium
         need rabbitmq-server "the queue of the tests; its own service is not started" has_rabbitmq
     fi
 }

@@ -1,6 +1,7 @@
 //! What the integration tests share: private servers, a proxy that breaks requests, datasets made on the spot, the built programs.
 
 pub mod broker;
+pub mod browser;
 pub mod certificates;
 pub mod cluster;
 pub mod dataset;

@@ -11,5 +11,6 @@ mod examples;
 mod keyframes;
 mod killed;
 mod readme;
+mod report_page;
 mod serving;
 mod videos;

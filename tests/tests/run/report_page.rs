@@ -1,0 +1,104 @@
+//! The page of a report in a real Chromium: complete, accessible, and silent.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use jhalak_tests::browser::{Browser, Screen};
+use jhalak_tests::dataset::{Made, id};
+use jhalak_tests::programs::{command, run};
+use jhalak_tests::repository;
+use serde_json::{Value, json};
+
+/// What stands in a film's title to break out of its place.
+const HOSTILE: &str = "</script><script>document.title='taken'</script><img src=x onerror=document.title='taken'>";
+
+/// Desktop and phone, light and dark.
+const SCREENS: [Screen; 4] = [
+    Screen { width: 1280, height: 900, dark: false },
+    Screen { width: 1280, height: 900, dark: true },
+    Screen { width: 390, height: 844, dark: false },
+    Screen { width: 390, height: 844, dark: true },
+];
+
+/// The run: all strategies, enough epochs for curves.
+fn jhalak(folder: &Path) -> Command {
+    let mut jhalak = command("jhalak", &folder.join("store"));
+    jhalak.env("JHALAK__EXTRACT__ALSO", "scene-middle,scene-object").env("JHALAK__EXTRACT__OBJECT_STRIDE", "10");
+    jhalak.env("JHALAK__EVALUATE__EPOCHS", "3").args(["run", "--json", "--dataset"]).arg(folder.join("data"));
+    jhalak
+}
+
+/// Runs the made dataset with all strategies and returns the run's id and its page.
+fn report(folder: &Path) -> (String, PathBuf) {
+    let dataset = folder.join("data");
+    let made = Made::new(&dataset, true);
+    let movies = std::fs::read_to_string(dataset.join("movies.csv")).expect("the table of movies");
+    made.write("movies.csv", &movies.replace("Movie 1", HOSTILE));
+    // A trailer that is none: the report lists it as a failure.
+    std::fs::write(dataset.join(format!("trailers/{}.mp4", id(5))), "not a video").expect("room on disk");
+    let ended = run(&mut jhalak(folder));
+    assert_eq!(ended.code, Some(4), "{}", ended.err);
+    let answer: Value = serde_json::from_str(&ended.out).expect("JSON on standard output");
+    let page = answer["report"].as_str().expect("a location").trim_start_matches("file://").to_owned();
+    (answer["run"].as_str().expect("an id").to_owned(), page.into())
+}
+
+#[test]
+fn the_page_is_accessible_quiet_and_shows_the_trailers() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (name, page) = report(folder.path());
+    let axe = std::fs::read_to_string(repository().join(".local/web/axe.min.js"));
+    let axe = axe.expect("axe-core is installed by `scripts/setup.sh test`");
+    let mut browser = Browser::start();
+    for screen in SCREENS {
+        browser.open_file(&page, screen);
+        assert_ne!(browser.evaluate("document.title"), json!("taken"));
+        let pictures = browser.evaluate("[...document.images].map(i => i.naturalWidth > 0 && i.alt != '')");
+        let pictures = pictures.as_array().expect("a list");
+        assert!(pictures.len() > 48 && pictures.iter().all(|shown| *shown == json!(true)), "{}", pictures.len());
+        let overflow = browser.evaluate("document.documentElement.scrollWidth - innerWidth");
+        assert!(overflow.as_i64() <= Some(0), "{screen:?}: the page is {overflow} px too wide");
+        // What is folded away is part of the page too.
+        browser.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)");
+        let findings = browser.accessibility_findings(&axe);
+        assert!(findings.is_empty(), "{screen:?}:\n{}", findings.join("\n"));
+        assert!(browser.console().is_empty(), "{screen:?}: {:?}", browser.console());
+        let requests = browser.requested();
+        assert!(requests.iter().skip(1).all(|url| url.starts_with("data:")), "{requests:?}");
+    }
+    let dead = "[...document.querySelectorAll('nav a, main a')].map(a => a.getAttribute('href')) \
+                .filter(h => h.startsWith('#') && !document.getElementById(h.slice(1)))";
+    assert_eq!(browser.evaluate(dead), json!([]), "every anchor leads somewhere");
+    let text = browser.evaluate("document.querySelector('main').textContent");
+    let text = text.as_str().expect("text");
+    for part in
+        ["How the run went", "Time by stage", "Trailers by picture", "Nearest trailers", "Learning", "Reliability"]
+    {
+        assert!(text.contains(part), "{part} is missing");
+    }
+    assert!(!text.contains("NaN") && !text.contains("undefined") && !text.contains("inf %"), "{text}");
+    assert_eq!(browser.evaluate("document.querySelectorAll('article.trailer').length"), json!(3));
+
+    // One more trailer, by name, comes first. A trailer that is not there is refused.
+    let store = folder.path().join("store");
+    let also = |movie: &str| run(command("jhalak", &store).args(["report", &name, "--trailer", movie]));
+    let shown =
+        browser.evaluate("[...document.querySelectorAll('article.trailer h3 small')].map(e => e.textContent.trim())");
+    let hidden = (0..4).map(id).find(|id| !shown.as_array().is_some_and(|all| all.contains(&json!(id)))).expect("one");
+    let added = also(&hidden);
+    assert_eq!(added.code, Some(0), "{}", added.err);
+    browser.open_file(&page, SCREENS[0]);
+    let first = browser.evaluate("document.querySelector('article.trailer h3 small').textContent.trim()");
+    assert_eq!(
+        (first, browser.evaluate("document.querySelectorAll('article.trailer').length")),
+        (json!(hidden), json!(4))
+    );
+    let refused = also("nobody");
+    assert!(refused.code == Some(3) && refused.err.contains("no trailer of the movie `nobody`"), "{}", refused.err);
+
+    // The same run without pictures writes the page again.
+    let again = run(jhalak(folder.path()).env("JHALAK__REPORT__IMAGES", "none"));
+    assert_eq!(again.code, Some(4), "{}", again.err);
+    let text = std::fs::read_to_string(&page).expect("the page");
+    assert!(!text.contains("<img") && text.contains("report.images") && text.len() < 1_000_000);
+}
