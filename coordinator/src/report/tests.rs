@@ -264,7 +264,16 @@ fn gain_of_each_part_is_listed_once_with_the_number_of_settings_tried() {
 
 #[test]
 fn json_gives_the_same_report_back_and_a_newer_one_is_refused() {
-    for report in [report(), with_everywhere(HOSTILE)] {
+    for mut report in [report(), with_everywhere(HOSTILE)] {
+        for keyframe in report
+            .gallery
+            .iter_mut()
+            .flat_map(|g| &mut g.trailers)
+            .flat_map(|t| &mut t.view.sets)
+            .flat_map(|s| &mut s.keyframes)
+        {
+            keyframe.jpeg.clear();
+        }
         let json = report.to_json().expect("it serialises");
         assert_eq!(Report::from_json(json.as_bytes()).expect("it was just written"), report);
     }
