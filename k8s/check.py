@@ -30,10 +30,15 @@ ROOT = K8S.parent
 
 
 def programs_folder():
-    """Where cargo puts the programs that `make test` builds."""
+    """Where cargo puts the programs that `make test` builds; ends the check where they are not."""
     cache = os.environ.get("JHALAK_CACHE") or f"{os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'}/jhalak"
     target = os.environ.get("CARGO_TARGET_DIR") or f"{cache}/target"
-    return Path(os.environ.get("PROGRAMS") or f"{target}/debug")
+    folder = Path(os.environ.get("PROGRAMS") or f"{target}/debug")
+    for name in ("jhalak", "jhalak-worker"):
+        if not (folder / name).is_file():
+            print(f"k8s/check.py: {folder / name} does not exist: build it (cargo build --workspace --bins), or set PROGRAMS", file=sys.stderr)
+            sys.exit(3)
+    return folder
 
 
 def combination(k8s, components, parent):

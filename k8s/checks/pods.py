@@ -38,13 +38,21 @@ def check(build):
     places(build)
     namespaces(build)
     priorities(build, classes)
+    kept = {name for workload in build.workloads if workload.job is not None for name in config_maps(workload)}
     for item in build.of("ConfigMap"):
         for name, value in PRUNING.items():
             build.require(
-                at(item, "metadata.annotations", {}).get(name) == value, item, f"metadata.annotations.{name}",
+                item["metadata"]["name"] not in kept or at(item, "metadata.annotations", {}).get(name) == value, item, f"metadata.annotations.{name}",
                 f"must be {value}: its name changes with its content, and a pod that is started again for an older Job"
                 " still refers to the older name",
             )
+
+
+def config_maps(workload):
+    """The names of the ConfigMaps that a pod refers to."""
+    sources = [at(volume, "configMap.name") for volume in workload.pod.get("volumes", [])]
+    sources += [at(source, "configMapRef.name") for source in workload.container.get("envFrom", [])]
+    return [name for name in sources if name]
 
 
 def pod(build, workload, accounts, classes):
