@@ -1,5 +1,6 @@
 """A built folder: its objects, its workloads with their settings, and the faults found in it."""
 
+import json
 import re
 import tomllib
 
@@ -142,7 +143,8 @@ class Build:
         files = self.sources.of(item["kind"], name)
         if item["kind"] in TEMPLATES:
             # A pod is what its settings say, too.
-            settings = [file for config in self.config for file in self.sources.of("ConfigMap", config)]
+            text = json.dumps(item)
+            settings = [file for config in self.config if f'"{config}"' in text for file in self.sources.of("ConfigMap", config)]
             files += [file for file in dict.fromkeys(settings) if file not in files]
         self.faults.append(f"{self.folder}: {item['kind']} {name} ({', '.join(files)}): {path}: {why}")
 

@@ -1,6 +1,7 @@
 """What every pod must have: no rights, bounded resources, references that lead somewhere."""
 
 import re
+from collections import Counter
 
 from checks.build import at, quantity
 
@@ -29,12 +30,7 @@ def check(build):
         for number, container in enumerate(workload.pod.get("containers", [])):
             containers(build, workload, container, f"{workload.path}.spec.containers[{number}]")
         environment(build, workload)
-    spread = sorted({i["metadata"].get("namespace", "none") for i in build.items if i["kind"] not in CLUSTER_WIDE})
-    for item in build.items:
-        build.require(
-            item["kind"] in CLUSTER_WIDE or len(spread) == 1, item, "metadata.namespace",
-            f"is {item['metadata'].get('namespace', 'none')}, and other objects have another: {', '.join(spread)}",
-        )
+    one_namespace(build)
     places(build)
     namespaces(build)
     priorities(build, classes)
@@ -202,6 +198,18 @@ def places(build):
 
 def references(argument):
     return re.findall(r"\$\((\w+)\)", argument)
+
+
+def one_namespace(build):
+    """Every object that has a namespace is in the same one."""
+    found = Counter(i["metadata"].get("namespace") for i in build.items if i["kind"] not in CLUSTER_WIDE)
+    expected = found.most_common(1)[0][0] if found else None
+    for item in build.items:
+        own = item["metadata"].get("namespace")
+        build.require(
+            item["kind"] in CLUSTER_WIDE or own == expected, item, "metadata.namespace",
+            f"is {own or 'not set'}, and that of the other objects is {expected or 'not set'}",
+        )
 
 
 def namespaces(build):
