@@ -15,6 +15,15 @@ SCRATCH_BYTES = 2 << 30
 PATIENCE_S = 900
 
 
+# Flags of `jhalak submit` that a person may use and a pod must not.
+NOT_IN_PODS = {
+    "--detach": "leaves the coordinator in the background, where it ends with its pod",
+    "--dry-run": "starts nothing",
+    "--accept-existing": "takes a run of other settings for this one, in silence",
+    "--resume": "undoes what a person cancelled",
+}
+
+
 def backoff_s(limit):
     """The time between the tries of a Job: 10 s, doubled each time, at most 6 minutes."""
     return sum(min(10 * 2**attempt, 360) for attempt in range(limit))
@@ -65,6 +74,8 @@ def job(build, workload):
             backoff_s(limit) >= PATIENCE_S, item, f"{path}.backoffLimit",
             f"is {limit}: its tries are over after {backoff_s(limit)} s, and a broker's rolling restart takes up to {PATIENCE_S} s",
         )
+    for flag, why in NOT_IN_PODS.items():
+        build.require(flag not in workload.args, item, f"{workload.container_path}.args", f"{flag} {why}")
     wait_ms = workload.settings.get("coordinator.start_wait_ms", 60_000)
     build.require(wait_ms >= 300_000, item, "jhalak.toml: coordinator.start_wait_ms", f"is {wait_ms}: a broker's rolling restart takes minutes")
     build.require("ttlSecondsAfterFinished" in spec, item, f"{path}.ttlSecondsAfterFinished", "is not set: ended Jobs stay for ever")
@@ -96,7 +107,7 @@ def schedule(build, workload):
         "lacks --only-new: a changed model would make a night of weeks; that is the work of a backfill (jhalak-backfill)",
     )
     build.require(deadline is not None and deadline < 86_400, item, f"{workload.job_path}.activeDeadlineSeconds", "must be set and end before the next night")
-    for flag in ("--reprocess", "--slot", "--resume"):
+    for flag in ("--reprocess", "--slot"):
         build.require(workload.option(flag) is None and flag not in workload.args, item, f"{workload.container_path}.args", f"{flag} does not belong to a run that repeats")
 
 

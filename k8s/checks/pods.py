@@ -79,6 +79,8 @@ def pod(build, workload, accounts, classes):
         workload.is_page or spec.get("priorityClassName") in classes, item, f"{path}.priorityClassName",
         f"{spec.get('priorityClassName')} is not a PriorityClass of the build",
     )
+    for toleration in spec.get("tolerations", []):
+        build.require(toleration.get("key"), item, f"{path}.tolerations", "tolerates every taint, also that of a node which goes away")
     used = {m["name"] for c in spec.get("containers", []) for m in c.get("volumeMounts", [])}
     for volume in spec.get("volumes", []):
         where = f"{path}.volumes.{volume['name']}"
@@ -112,6 +114,12 @@ def containers(build, workload, container, path):
     image = container.get("image", "")
     _, colon, tag = image.rpartition("/")[2].partition(":")
     build.require("@sha256:" in image or (colon and tag != "latest"), item, f"{path}.image", f"{image} has no version: set newTag or digest under `images`")
+    build.require(container.get("imagePullPolicy") != "Never", item, f"{path}.imagePullPolicy", "is Never: a new node does not have the image")
+    cpu = {which: container.get("resources", {}).get(which, {}).get("cpu") for which in ("requests", "limits")}
+    build.require(
+        cpu["limits"] is None or quantity(cpu["limits"]) >= quantity(cpu["requests"] or 0), item, f"{path}.resources.limits.cpu",
+        f"is {cpu['limits']}, below the requested {cpu['requests']}",
+    )
     for name in ("memory", "ephemeral-storage"):
         wanted, limit = (workload.container.get("resources", {}).get(which, {}).get(name) for which in ("requests", "limits"))
         build.require(limit is not None, item, f"{path}.resources.limits.{name}", "is not set")

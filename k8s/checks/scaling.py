@@ -43,9 +43,10 @@ def scaled_job(build, workload):
         build.require(name not in spec.get("scalingStrategy", {}), item, f"spec.scalingStrategy.{name}", "belongs to the strategy custom")
     least, most = spec.get("minReplicaCount", 0), spec.get("maxReplicaCount", 100)
     build.require(0 <= least <= most and most >= 1, item, "spec.maxReplicaCount", f"{least} to {most} Jobs is not a range")
+    build.require(least == 0, item, "spec.minReplicaCount", f"is {least}: idle workers end, and would be started again each minute")
     build.require("maxReplicaCount" in spec, item, "spec.maxReplicaCount", "is not set: KEDA would start up to 100")
     for name, limit in (("successfulJobsHistoryLimit", 20), ("failedJobsHistoryLimit", 50)):
-        build.require(name in spec and spec[name] <= limit, item, f"spec.{name}", f"must be set, and at most {limit}: KEDA keeps 100 ended Jobs otherwise")
+        build.require(1 <= spec.get(name, 100) <= limit, item, f"spec.{name}", f"must be set, 1 to {limit}: KEDA keeps 100 ended Jobs otherwise, and with 0 their logs are gone")
     window = workload.settings.get("coordinator.window", 2_000)
     build.require(
         window >= 2 * workload.slots * most, item, "jhalak.toml: coordinator.window",
@@ -59,6 +60,7 @@ def scaled_job(build, workload):
     )
     build.require(job.get("backoffLimit", 6) >= 3, item, f"{path}.backoffLimit", "must be at least 3: workers crash with bad nodes")
     build.require("ttlSecondsAfterFinished" in job, item, f"{path}.ttlSecondsAfterFinished", "is not set: ended Jobs stay for ever")
+    build.require(not job.get("suspend"), item, f"{path}.suspend", "must not be set: no worker would ever start")
     for name in ("parallelism", "completions"):
         build.require(job.get(name, 1) == 1, item, f"{path}.{name}", "must be 1: each Job is one worker")
     notes = at(workload.template, "metadata.annotations", {})

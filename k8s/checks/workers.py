@@ -146,9 +146,14 @@ def limits(build, workload):
 
 def attempts(build, workload):
     """Crashes of nodes are not the fault of a trailer."""
-    for key, least in (("worker.attempts", 3), ("worker.redeliveries", 5)):
+    for key, least in (("worker.attempts", 3), ("worker.redeliveries", 5), ("rabbitmq.delivery_limit", 10)):
         value = workload.settings.get(key, least)
         build.require(isinstance(value, int) and value >= least, workload.item, f"jhalak.toml: {key}", f"is {value}: nodes that go away would quarantine innocent trailers; at least {least}")
+
+
+    for key, least, most, default in (("rabbitmq.heartbeat_s", 5, 120, 30), ("worker.checkpoint_ms", 0, 600_000, 60_000)):
+        value = workload.settings.get(key, default)
+        build.require(isinstance(value, int) and least <= value <= most, workload.item, f"jhalak.toml: {key}", f"is {value}, not {least} to {most}: what a lost node or connection costs would be noticed late")
 
 
 def gpu(build, workload):
@@ -163,6 +168,7 @@ def gpu(build, workload):
         is_image = "jhalak-cuda" in workload.container.get("image", "")
         build.require(is_cuda == is_image, item, f"{workload.container_path}.image", f"inference.provider is {provider}, which {'needs' if is_cuda else 'does not use'} the CUDA image")
     if cards is not None:
+        build.require(str(cards) == "1", item, f"{workload.container_path}.resources.limits.nvidia.com/gpu", f"is {cards}: a worker uses one GPU")
         keys = {t.get("key") for t in workload.pod.get("tolerations", [])}
         build.require("nvidia.com/gpu" in keys, item, f"{workload.path}.spec.tolerations", "lacks nvidia.com/gpu: GPU nodes refuse other pods")
 
@@ -173,6 +179,7 @@ def deployments(build):
         if item["kind"] != "Deployment":
             continue
         build.require(at(item, "spec.replicas", 1) >= 1, item, "spec.replicas", "is 0: nothing takes the jobs")
+        build.require(at(item, "spec.strategy.type", "RollingUpdate") == "RollingUpdate", item, "spec.strategy.type", "must be RollingUpdate: all workers would stop at once")
         chosen = at(item, "spec.selector.matchLabels", {})
         build.require(bool(chosen) and chosen.items() <= workload.labels.items(), item, "spec.selector.matchLabels", "does not select its own pods")
         others = [w.item["metadata"]["name"] for w in build.workloads if w is not workload and chosen.items() <= w.labels.items()]
