@@ -31,6 +31,22 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Returns the name used in records, metrics and traces.
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorKind::NotFound => "not_found",
+            ErrorKind::InvalidInput => "invalid_input",
+            ErrorKind::Usage => "usage",
+            ErrorKind::Transient => "transient",
+            ErrorKind::Throttled => "throttled",
+            ErrorKind::Permission => "permission",
+            ErrorKind::Unable => "unable",
+            ErrorKind::StorageFull => "storage_full",
+            ErrorKind::Cancelled => "cancelled",
+            ErrorKind::Bug => "bug",
+        }
+    }
+
     /// Whether the same operation may succeed later without a change.
     pub fn is_transient(self) -> bool {
         matches!(self, ErrorKind::Transient | ErrorKind::Throttled)

@@ -4,7 +4,8 @@
 //! results of the evaluation grid ([`evaluation`]), the model registry ([`models`]) and all
 //! [`settings`].
 //! Edges: the object store ([`store`]), the queue ([`queue`]), dataset files ([`dataset`]), and the
-//! process itself ([`process`]): exit codes, signals, logging.
+//! process itself ([`process`]): exit codes, signals, logging; its metrics and traces
+//! ([`telemetry`]).
 //!
 //! It never decodes media, runs or trains a model, or decides what a run does next, and it depends
 //! on no other crate of the workspace. Start reading at [`artifact`], [`run`] and [`run::job`]; for
@@ -24,5 +25,6 @@ pub mod random;
 pub mod run;
 pub mod settings;
 pub mod store;
+pub mod telemetry;
 
 pub use error::{Error, ErrorKind, Result};

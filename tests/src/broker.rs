@@ -119,6 +119,31 @@ impl Broker {
         let _ = self.deletion("queues", name).stderr(std::process::Stdio::null()).status();
     }
 
+    /// Adds a user who may do everything, over the management API, and returns the URL with its login.
+    pub fn add_user(&self, name: &str, password: &str) -> String {
+        let put = |path: &str, body: String| {
+            let login = format!("{}:{}", self.told("RABBITMQ_USER="), self.told("RABBITMQ_PASSWORD="));
+            let url = format!("{}/api/{path}", self.told("MANAGEMENT_URL="));
+            let mut curl = Command::new("curl");
+            curl.args(["-fsS", "-X", "PUT", "-H", "content-type: application/json", "-u", &login, "-d", &body, &url]);
+            assert!(curl.status().expect("curl can be run").success(), "{path} was refused");
+        };
+        put(&format!("users/{name}"), format!(r#"{{"password": "{password}", "tags": ""}}"#));
+        let all = r#"{"configure": ".*", "write": ".*", "read": ".*"}"#;
+        put(&format!("permissions/%2f/{name}"), all.into());
+        let url = self.url();
+        let (_, rest) = url.split_once('@').expect("a login");
+        format!("amqp://{name}:{password}@{rest}")
+    }
+
+    /// Deletes a user: the broker closes its connections.
+    pub fn delete_user(&self, name: &str) {
+        let login = format!("{}:{}", self.told("RABBITMQ_USER="), self.told("RABBITMQ_PASSWORD="));
+        let url = format!("{}/api/users/{name}", self.told("MANAGEMENT_URL="));
+        let deleted = Command::new("curl").args(["-fsS", "-X", "DELETE", "-u", &login, &url]).status();
+        assert!(deleted.expect("curl can be run").success(), "{name} could not be deleted");
+    }
+
     fn delete(&self, what: &str, name: &str) {
         let deleted = self.deletion(what, name).status().expect("curl can be run");
         assert!(deleted.success(), "{what}/{name} could not be deleted");

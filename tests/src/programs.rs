@@ -30,7 +30,8 @@ pub fn command(name: &str, store: &Path) -> Command {
         .env("JHALAK__MODELS__ONNXRUNTIME", local.join("onnxruntime/libonnxruntime.so"))
         .env("JHALAK__EVALUATE__FOLDS", "2")
         .env("JHALAK__EVALUATE__EPOCHS", "1")
-        .env("JHALAK__RABBITMQ__RETRY_DELAYS_MS", "100,300");
+        .env("JHALAK__RABBITMQ__RETRY_DELAYS_MS", "100,300")
+        .env("JHALAK__TELEMETRY__LISTEN", "off");
     command
 }
 

@@ -14,6 +14,7 @@ use jhalak_common::queue::{Channel, Queue};
 use jhalak_common::run::job::{Job, JobResult, MAX_MESSAGE_BYTES, MESSAGE_VERSION, Outcome, QuarantineRecord};
 use jhalak_common::run::{self, UNREADABLE_RUN, quarantine_key};
 use jhalak_common::store::{ObjectStore, check_key};
+use jhalak_common::telemetry::list::QUARANTINED;
 use jhalak_common::{Error, Result};
 use serde_json::Value;
 
@@ -49,14 +50,15 @@ impl EndStates {
     pub(crate) async fn commit(&self, job: &Job, attempt: &Attempt<'_>, made: usize) -> Result<()> {
         let seconds = attempt.progress.seconds();
         self.publish_result(job, Some(attempt), Outcome::Committed { made, seconds: seconds.clone() }).await?;
-        tracing::info!(artifacts = made, seconds = seconds.values().sum::<f64>(), steps = ?seconds, "job committed");
+        let took = attempt.progress.total_seconds();
+        tracing::info!(artifacts = made, seconds = took, steps = ?seconds, "job committed");
         Ok(())
     }
 
     /// Reports that the job was dropped with its run. This counts as no attempt.
-    pub(crate) async fn cancel(&self, job: &Job) -> Result<()> {
+    pub(crate) async fn cancel(&self, job: &Job, progress: &JobProgress) -> Result<()> {
         self.publish_result(job, None, Outcome::Cancelled).await?;
-        tracing::info!("job dropped: its run was cancelled");
+        tracing::info!(seconds = progress.total_seconds(), "job dropped: its run was cancelled");
         Ok(())
     }
 
@@ -70,8 +72,13 @@ impl EndStates {
         };
         run::put_json(self.store.as_ref(), &quarantine_key(&job.run, &job.id), &record).await?;
         tracing::error!(
-            error_kind = ?error.kind(), reason = %error.chain(), attempts = record.attempts, "job quarantined"
+            error_kind = error.kind().name(),
+            reason = %error.chain(),
+            attempts = record.attempts,
+            seconds = attempt.progress.total_seconds(),
+            "job quarantined"
         );
+        QUARANTINED.increment(&[job.task.work_kind().name(), error.kind().name()]);
         self.queue.publish(&Channel::Quarantine, body).await?;
         let outcome = Outcome::Quarantined { error: error.kind(), reason: error.chain() };
         self.publish_result(job, Some(attempt), outcome).await

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use jhalak_common::telemetry::health::Health;
 use jhalak_common::{Error, Result};
 use tokio_util::sync::CancellationToken;
 
@@ -16,24 +17,13 @@ const MAX_AGE: Duration = Duration::from_secs(60);
 const READY: &str = "ready";
 const STUCK: &str = "stuck";
 
-/// What the file says of a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// It takes jobs.
-    Ready,
-    /// It takes no jobs: it is starting, cannot do them, or does not reach its services.
-    NotReady,
-    /// It should be started again.
-    Stuck,
-}
-
-/// Writes the state to the file until `stop` is cancelled. Then removes it.
-pub async fn beat(file: &Path, state: impl Fn() -> State, stop: CancellationToken) {
+/// Writes the health to the file until `stop` is cancelled. Then removes it.
+pub async fn beat(file: &Path, health: impl Fn() -> Health, stop: CancellationToken) {
     loop {
-        let state = match state() {
-            State::Ready => READY,
-            State::NotReady => "not ready",
-            State::Stuck => STUCK,
+        let state = match health() {
+            Health::Ready => READY,
+            Health::NotReady => "not ready",
+            Health::Stuck => STUCK,
         };
         if let Err(error) = replace(file, state).await {
             tracing::warn!(file = %file.display(), %error, "cannot write the heartbeat file");
@@ -67,12 +57,10 @@ pub fn check(file: &Path, ready: bool) -> Result<()> {
     }
     let state = std::fs::read_to_string(file).map_err(named)?;
     if state == STUCK {
-        return Err(Error::transient("the worker is stuck: a job does not stop, or its store or broker is gone"));
+        return Err(Error::transient(Health::STUCK));
     }
     if ready && state != READY {
-        return Err(Error::transient(
-            "the worker takes no jobs: it is starting, cannot do them, or does not reach its store or broker (see its log)",
-        ));
+        return Err(Error::transient(Health::NOT_READY));
     }
     Ok(())
 }
@@ -90,7 +78,7 @@ mod tests {
         assert!(check(&file, false).is_ok() && check(&file, true).is_err());
         let stop = CancellationToken::new();
         stop.cancel();
-        beat(&file, || State::Ready, stop).await;
+        beat(&file, || Health::Ready, stop).await;
         assert!(!file.exists());
         std::fs::write(&file, STUCK).expect("a file");
         assert!(check(&file, false).is_err());

@@ -4,8 +4,8 @@
 //! result, acknowledge the delivery. A worker that dies in between leaves the delivery
 //! unacknowledged: it comes again and finds what is committed.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jhalak_common::queue::{Channel, Deliveries, Delivery, Queue, WorkKind};
@@ -13,12 +13,15 @@ use jhalak_common::run::SigningKey;
 use jhalak_common::run::job::Job;
 use jhalak_common::settings::{OnStop, Settings};
 use jhalak_common::store::ObjectStore;
+use jhalak_common::telemetry::health::Health;
+use jhalak_common::telemetry::list::{IDLE, MESSAGES_REFUSED, READY, SLOTS};
 use jhalak_common::{Error, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::job_end::{Counted, End};
 use crate::job_runner::{JobRunner, RunJob};
 use crate::jobs::Context;
 use crate::reachability::Reachability;
@@ -54,6 +57,8 @@ pub struct Worker {
     reachability: Arc<Reachability>,
     /// Jobs taken.
     taken: AtomicU64,
+    /// Since when it has had no job, as far as that was looked at.
+    idle_since: Mutex<Instant>,
 }
 
 impl Worker {
@@ -96,6 +101,7 @@ impl Worker {
             store,
             reachability: Arc::default(),
             taken,
+            idle_since: Mutex::new(Instant::now()),
         })
     }
 
@@ -165,17 +171,39 @@ impl Worker {
         }
     }
 
+    /// Returns for how long the worker has had no job.
+    fn idle(&self) -> Duration {
+        // No code that holds the lock can panic.
+        let mut since = self.idle_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.runner.running.is_empty() {
+            *since = Instant::now();
+        }
+        since.elapsed()
+    }
+
+    /// Returns the health of the worker for probes, and sets its gauges.
+    pub fn observe(&self) -> Health {
+        let health = match (self.is_stuck(), self.is_ready()) {
+            (true, _) => Health::Stuck,
+            (false, true) => Health::Ready,
+            (false, false) => Health::NotReady,
+        };
+        SLOTS.set(&[], self.slots as f64);
+        READY.set(&[], f64::from(u8::from(health == Health::Ready)));
+        IDLE.set(&[], self.idle().as_secs_f64());
+        self.runner.running.observe();
+        self.runner.observe_machine();
+        health
+    }
+
     /// Cancels `stop` when a limit of the worker is reached.
     async fn stop_at_limits(self: Arc<Self>, stop: CancellationToken) {
         let began = Instant::now();
-        let mut idle_since = Instant::now();
         loop {
             tokio::time::sleep(LIMITS_INTERVAL).await;
-            if !self.runner.running.is_empty() {
-                idle_since = Instant::now();
-            }
+            let idle = self.idle();
             let WorkerLimits { until_idle, max_jobs, max_age } = self.limits;
-            let reason = if until_idle.is_some_and(|limit| idle_since.elapsed() >= limit) {
+            let reason = if until_idle.is_some_and(|limit| idle >= limit) {
                 "it had no job for as long as --until-idle says"
             } else if max_jobs.is_some_and(|limit| self.taken.load(Ordering::SeqCst) >= limit) {
                 "it took as many jobs as --max-jobs says"
@@ -232,6 +260,7 @@ impl Worker {
             let job = match self.runner.decode(&delivery.body) {
                 Ok(job) => job,
                 Err(error) => {
+                    MESSAGES_REFUSED.increment(&[kind.name()]);
                     let runner = self.runner.clone();
                     running.spawn(async move { runner.set_aside(delivery, kind, error).await });
                     continue;
@@ -297,15 +326,27 @@ impl Taken {
     /// Runs the job and settles its delivery and the copies of it.
     async fn run(self, runner: Arc<JobRunner>, grace_over: CancellationToken) {
         let Taken { job, delivery, held, received, slot } = self;
-        let span = runner.span(&job, delivery.redeliveries);
+        let (kind, redeliveries) = (job.task.work_kind(), delivery.redeliveries);
+        let counted = Counted::start(kind, redeliveries, received);
+        let (mut traced, place) = runner.trace(&job, redeliveries);
+        held.progress.set_place(place.clone());
+        let span = runner.span(&job, redeliveries, &place);
+        let _busy = runner.running.begin(kind);
         let settled = async {
-            let processed = runner.process(job, delivery.redeliveries, received, &held.progress, grace_over).await;
-            if let Some(settlement) = settle_as(delivery, processed).await {
+            let processed = runner.process(job, redeliveries, received, &held.progress, grace_over).await;
+            let end = processed.as_ref().map(|end| *end).map_err(|error| error.kind());
+            match end {
+                Ok(end) => traced.set("jhalak.outcome", end.name()),
+                Err(kind) => traced.fail(kind),
+            }
+            let settled = settle_as(delivery, processed.map(End::settlement)).await;
+            if let Some(settlement) = settled.of_copies() {
                 held.settled(settlement);
             }
+            counted.end(end, settled, &held.progress);
         };
         settled.instrument(span).await;
-        drop((held, slot));
+        drop((held, slot, traced));
     }
 }
 
@@ -313,5 +354,6 @@ impl Taken {
 /// back to the queue: it will be found committed, or run.
 async fn settle_copy(copy: Delivery, mut first: watch::Receiver<Option<Settlement>>) {
     let settlement = first.wait_for(Option::is_some).await.ok().and_then(|settled| *settled);
-    settle_as(copy, Ok(settlement.unwrap_or(Settlement::HandBack))).await;
+    // A copy that cannot be settled comes again.
+    let _ = settle_as(copy, Ok(settlement.unwrap_or(Settlement::HandBack))).await;
 }

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jhalak_common::process::fault_point;
-use jhalak_common::queue::{Delivery, Queue, WorkKind};
+use jhalak_common::queue::{Channel, Delivery, Queue, WorkKind};
 use jhalak_common::run::job::{Envelope, Job, MAX_MESSAGE_BYTES, Task};
 use jhalak_common::run::{self, RunState, SigningKey, UNREADABLE_RUN, encode_signed, run_key};
 use jhalak_common::settings::WorkerSettings;
 use jhalak_common::store::ObjectStore;
+use jhalak_common::telemetry::trace::{self, Place};
 use jhalak_common::{Error, ErrorKind, Result};
 use jhalak_media::CrashOrHang;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ use tracing::Span;
 
 use crate::end_state::{Attempt, EndStates, is_run_id};
 use crate::health::Health;
+use crate::job_end::End;
 use crate::jobs::{self, Context, JobProgress};
 use crate::run_watch::RunWatch;
 use crate::running_jobs::RunningJobs;
@@ -55,6 +57,9 @@ pub trait RunJob: Send + Sync {
     async fn check(&self) -> Result<()> {
         Ok(())
     }
+
+    /// Sets the gauges of the machine.
+    fn observe(&self) {}
 }
 
 #[async_trait]
@@ -65,6 +70,10 @@ impl RunJob for Arc<Context> {
 
     async fn check(&self) -> Result<()> {
         self.scratch.check().await
+    }
+
+    fn observe(&self) {
+        self.scratch.observe();
     }
 }
 
@@ -118,7 +127,7 @@ impl JobRunner {
 
     /// The span of a job: each log line inside carries its fields. At the level of errors, so that no
     /// filter hides it from them.
-    pub(crate) fn span(&self, job: &Job, redeliveries: u32) -> Span {
+    pub(crate) fn span(&self, job: &Job, redeliveries: u32, place: &Place) -> Span {
         let (kind, trailer) = match &job.task {
             Task::Extract(task) => ("extract", Some(task.trailer.subject.id.as_str())),
             Task::Cell(_) => ("cell", None),
@@ -126,7 +135,8 @@ impl JobRunner {
             Task::Probe(_) => ("probe", None),
         };
         let (attempt, worker) = (job.attempt.saturating_add(redeliveries), self.running.identity.id());
-        tracing::error_span!("job", run = job.run, job = job.id, kind, attempt, trailer, worker)
+        let trace_id = place.trace_id();
+        tracing::error_span!("job", run = job.run, job = job.id, kind, attempt, trailer, worker, trace_id)
     }
 
     /// Whether an extraction is held long after its time limit.
@@ -157,6 +167,11 @@ impl JobRunner {
             return Err(error);
         }
         Ok(job)
+    }
+
+    /// Sets the gauges of the machine.
+    pub(crate) fn observe_machine(&self) {
+        self.jobs.observe();
     }
 
     /// Checks scratch space, and that the store takes writes, before the first job.
@@ -202,8 +217,23 @@ impl JobRunner {
         Ok(!state.is_some_and(|state| state.stage.is_final()))
     }
 
-    /// Runs a job and records its end state; returns how its delivery must be settled. `received`:
-    /// when the delivery was taken, from which the broker counts as well.
+    /// Begins the span of a delivered job in its trace.
+    pub(crate) fn trace(&self, job: &Job, redeliveries: u32) -> (trace::Span, Place) {
+        let sent = Place::read(job.traceparent.as_deref());
+        let destination = self.queue.name(&Channel::Work(job.task.work_kind()));
+        let mut span = sent.message(trace::Role::Processes, &destination, None);
+        span.set("messaging.message.id", job.id.clone());
+        span.set("messaging.message.conversation_id", job.run.clone());
+        span.set("jhalak.attempt", i64::from(job.attempt.saturating_add(redeliveries)));
+        if let Task::Extract(task) = &job.task {
+            span.set("jhalak.trailer", task.trailer.subject.id.clone());
+        }
+        let place = span.place_or(&sent);
+        (span, place)
+    }
+
+    /// Runs a job and records its end state; returns what became of it. `received`: when the delivery
+    /// was taken, from which the broker counts as well.
     ///
     /// # Errors
     /// The end state could not be recorded: the store or the broker is unreachable or refuses.
@@ -214,12 +244,12 @@ impl JobRunner {
         received: Instant,
         progress: &Arc<JobProgress>,
         grace_over: CancellationToken,
-    ) -> Result<Settlement> {
+    ) -> Result<End> {
         let watched = self.runs.watch(&job.run).await;
         let cancelled = &watched.cancelled;
         if cancelled.is_cancelled() {
-            self.end_states.cancel(&job).await?;
-            return Ok(Settlement::Acknowledge);
+            self.end_states.cancel(&job, progress).await?;
+            return Ok(End::Cancelled);
         }
         if watched.is_unknown && self.commits_to_its_run(&job) {
             let error = Error::invalid(format!(
@@ -228,11 +258,12 @@ impl JobRunner {
                 job.run, job.store
             ));
             self.end_states.quarantine_unreadable(&job.encode()?, redeliveries, &error).await?;
-            return Ok(Settlement::Acknowledge);
+            return Ok(End::Quarantined);
         }
         if redeliveries > 0 && self.running.is_at_work_elsewhere(&job).await? {
-            tracing::info!("another worker is at work on the job: handing its copy back");
-            return Ok(Settlement::HandBack);
+            let seconds = progress.total_seconds();
+            tracing::info!(seconds, "another worker is at work on the job: handing its copy back");
+            return Ok(End::HandedBack);
         }
         let attempt = Attempt { number: job.attempt.saturating_add(redeliveries), progress };
         if redeliveries >= self.redeliveries {
@@ -241,7 +272,7 @@ impl JobRunner {
             // This delivery is no attempt: nothing was run.
             let last = Attempt { number: attempt.number - 1, progress };
             self.end_states.quarantine(&job, &last, &error).await?;
-            return Ok(Settlement::Acknowledge);
+            return Ok(End::Quarantined);
         }
         tracing::info!("job started");
         match self.run_until(&job, received, progress, &grace_over, cancelled).await {
@@ -249,16 +280,16 @@ impl JobRunner {
                 self.health.worked();
                 self.end_states.commit(&job, &attempt, committed).await?;
                 fault_point::reach("after-result");
-                Ok(Settlement::Acknowledge)
+                Ok(if committed > 0 { End::Committed } else { End::Found })
             }
             Ended::Itself(Err(error)) if error.kind() == ErrorKind::Cancelled && cancelled.is_cancelled() => {
-                self.end_states.cancel(&job).await?;
-                Ok(Settlement::Acknowledge)
+                self.end_states.cancel(&job, progress).await?;
+                Ok(End::Cancelled)
             }
             Ended::Itself(Err(error)) if error.kind() == ErrorKind::Cancelled => {
-                tracing::info!("job handed back: the worker is stopping");
+                tracing::info!(seconds = progress.total_seconds(), "job handed back: the worker is stopping");
                 // Uncounted: a shutdown is not an attempt (invariant 4 in ARCHITECTURE.md).
-                Ok(Settlement::HandBack)
+                Ok(End::HandedBack)
             }
             Ended::Itself(Err(error)) => self.failed(job, attempt, error).await,
             Ended::AtLimit if matches!(job.task, Task::Extract(_)) => {
@@ -268,11 +299,12 @@ impl JobRunner {
                     self.limit.as_secs()
                 ));
                 self.end_states.quarantine(&job, &attempt, &error).await?;
-                Ok(Settlement::Acknowledge)
+                Ok(End::Quarantined)
             }
             Ended::AtLimit => {
-                tracing::info!("job handed back at its time limit: it resumes from the state that it saved");
-                Ok(Settlement::HandBack)
+                let seconds = progress.total_seconds();
+                tracing::info!(seconds, "job handed back at its time limit: it resumes from the state that it saved");
+                Ok(End::HandedBack)
             }
         }
     }
@@ -284,7 +316,7 @@ impl JobRunner {
     }
 
     /// Decides what becomes of a job that failed.
-    async fn failed(&self, job: Job, attempt: Attempt<'_>, error: Error) -> Result<Settlement> {
+    async fn failed(&self, job: Job, attempt: Attempt<'_>, error: Error) -> Result<End> {
         match error.kind() {
             ErrorKind::Throttled => return Err(error),
             ErrorKind::StorageFull => return Ok(self.hand_back(&error, &error).await),
@@ -299,31 +331,33 @@ impl JobRunner {
             Ok(()) => {
                 self.health.worked();
                 match error.kind().is_permanent() {
-                    true => self.end_states.quarantine(&job, &attempt, &error).await?,
-                    false => self.retry(job, attempt, error).await?,
+                    true => {
+                        self.end_states.quarantine(&job, &attempt, &error).await?;
+                        Ok(End::Quarantined)
+                    }
+                    false => self.retry(job, attempt, error).await,
                 }
-                Ok(Settlement::Acknowledge)
             }
         }
     }
 
     /// Returns a job to the queue that failed with `error` because this worker is sick of `cause`.
-    async fn hand_back(&self, cause: &Error, error: &Error) -> Settlement {
+    async fn hand_back(&self, cause: &Error, error: &Error) -> End {
         let pause = self.health.failed(cause);
         tracing::warn!(
             cause = %cause.chain(), error = %error.chain(), "this worker cannot do the job: handing it back"
         );
         tokio::time::sleep(pause).await;
-        Settlement::HandBack
+        End::HandedBack
     }
 
     /// Sends a job again later, uncounted, that asks for what this worker does not have: another store,
     /// version or model. Another worker may do it, and this one does other jobs.
-    async fn leave_to_others(&self, job: Job, error: Error) -> Result<Settlement> {
+    async fn leave_to_others(&self, job: Job, error: Error) -> Result<End> {
         let (kind, run, id) = (job.task.work_kind(), job.run.clone(), job.id.clone());
         let body = encode_signed(job, self.signing_key.as_ref())?;
         self.send_to_others(kind, &run, &id, body, &error).await?;
-        Ok(Settlement::Acknowledge)
+        Ok(End::LeftToOthers)
     }
 
     async fn send_to_others(&self, kind: WorkKind, run: &str, id: &str, body: Bytes, error: &Error) -> Result<()> {
@@ -348,7 +382,7 @@ impl JobRunner {
 
     /// Sends a job that failed with a transient error again later, or quarantines it after its last
     /// attempt. Where other workers take jobs too, two of them must have failed.
-    async fn retry(&self, mut job: Job, attempt: Attempt<'_>, error: Error) -> Result<()> {
+    async fn retry(&self, mut job: Job, attempt: Attempt<'_>, error: Error) -> Result<End> {
         let attempts = job.attempt.saturating_add(1);
         let tier = usize::try_from(job.attempt).unwrap_or(usize::MAX);
         let kind = job.task.work_kind();
@@ -357,13 +391,17 @@ impl JobRunner {
         if attempts >= self.attempts {
             let only_here = failed_on.len() == 1 && attempts < self.attempts.saturating_mul(MAX_PATIENCE);
             if !only_here || self.is_only_worker(kind).await {
-                return self.end_states.quarantine(&job, &attempt, &blame_file(error)).await;
+                self.end_states.quarantine(&job, &attempt, &blame_file(error)).await?;
+                return Ok(End::Quarantined);
             }
         }
-        tracing::warn!(attempts, error = %error.chain(), "job failed and will be tried again");
+        let seconds = attempt.progress.total_seconds();
+        tracing::warn!(attempts, seconds, error = %error.chain(), "job failed and will be tried again");
+        job.traceparent = attempt.progress.place().traceparent();
         job.attempt = attempts;
         job.failed_on = failed_on;
-        self.queue.publish_later(kind, tier, encode_signed(job, self.signing_key.as_ref())?).await
+        self.queue.publish_later(kind, tier, encode_signed(job, self.signing_key.as_ref())?).await?;
+        Ok(End::Retried)
     }
 
     /// Runs the job until it ends, the grace period is over, its run is cancelled, or its time is up.
@@ -376,7 +414,8 @@ impl JobRunner {
         cancelled: &CancellationToken,
     ) -> Ended {
         let stop = CancellationToken::new();
-        let mut running = self.jobs.run_job(job, progress, stop.clone());
+        let running = progress.traced(self.jobs.run_job(job, progress, stop.clone()));
+        let mut running = std::pin::pin!(running);
         let mut limit = received + self.limit;
         let mut warned = false;
         let at_limit = loop {

@@ -11,10 +11,11 @@ pub mod blocking;
 mod end_state;
 mod health;
 pub mod heartbeat;
+pub mod job_end;
 pub mod job_loop;
 #[cfg(test)]
 mod job_loop_tests;
-pub mod job_runner;
+mod job_runner;
 pub mod jobs;
 mod reachability;
 mod run_watch;

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use jhalak_common::models::Registry;
-use jhalak_common::process::telemetry::{self, LogFormat};
+use jhalak_common::process::logging::{self, LogFormat};
 use jhalak_common::process::{exit, forbid_core_dumps, shutdown};
 use jhalak_common::queue::{self, WorkKind};
 use jhalak_common::settings::{Settings, has_password, redact_url};
+use jhalak_common::telemetry::health::Health;
+use jhalak_common::telemetry::metric::Program;
+use jhalak_common::telemetry::{list, otlp, server};
 use jhalak_common::{Error, ErrorKind, Result, store};
 use jhalak_worker::detect::trial;
-use jhalak_worker::heartbeat::State;
 use jhalak_worker::inference::Models;
 use jhalak_worker::job_loop::{Worker, WorkerLimits};
 use jhalak_worker::jobs::Context;
@@ -128,7 +130,7 @@ fn main() -> ExitCode {
     }
     forbid_core_dumps();
     let format = if cli.json { LogFormat::Json } else { LogFormat::Text };
-    telemetry::start(cli.verbose.max(1), format, std::io::stderr);
+    logging::start(cli.verbose.max(1), format, std::io::stderr);
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::report("jhalak-worker", &error),
@@ -165,9 +167,13 @@ fn run(cli: Cli) -> Result<()> {
             Kind::Train => WorkKind::Train,
         })
         .collect();
+    let exporting = otlp::start("jhalak-worker")?;
     let worked = runtime.block_on(work(settings, &kinds, limits));
     // A stopped decode or training may still occupy a thread: do not wait for it.
     runtime.shutdown_background();
+    if let Some(exporting) = exporting {
+        exporting.finish();
+    }
     worked
 }
 
@@ -209,15 +215,17 @@ async fn work(settings: Settings, kinds: &[WorkKind], limits: WorkerLimits) -> R
     // Set once the worker takes jobs.
     let ready: Arc<OnceLock<Arc<Worker>>> = Arc::default();
     let ended = CancellationToken::new();
+    let health = {
+        let ready = ready.clone();
+        move || ready.get().map_or(Health::NotReady, |worker| worker.observe())
+    };
     let beating = settings.worker.heartbeat_file.clone().map(|file| {
-        let (ready, ended) = (ready.clone(), ended.clone());
-        let state = move || match ready.get() {
-            Some(worker) if worker.is_stuck() => State::Stuck,
-            Some(worker) if worker.is_ready() => State::Ready,
-            _ => State::NotReady,
-        };
-        tokio::spawn(async move { heartbeat::beat(&file, state, ended).await })
+        let (health, ended) = (health.clone(), ended.clone());
+        tokio::spawn(async move { heartbeat::beat(&file, health, ended).await })
     });
+    list::BUILD_INFO.set(&[env!("CARGO_PKG_VERSION"), settings.inference.provider.name()], 1.0);
+    list::CONSUMER_TIMEOUT.set(&[], settings.rabbitmq.consumer_timeout_ms as f64 / 1_000.0);
+    let _server = server::serve(settings.telemetry.listen.as_deref(), Program::Worker, health).await?;
     let models = if kinds.contains(&WorkKind::Extract) {
         let registry = Registry::load(settings.models.registry.as_deref())?;
         let models = Models::open(&settings, registry)?;

@@ -2,14 +2,17 @@
 //! writes the records that show others what it is at work on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jhalak_common::Result;
 use jhalak_common::process::Identity;
+use jhalak_common::queue::WorkKind;
 use jhalak_common::run::job::{Job, Task};
 use jhalak_common::run::{AT_WORK_INTERVAL_S, AtWork, JobAtWork, at_work_key, put_json};
 use jhalak_common::store::ObjectStore;
+use jhalak_common::telemetry::list::{OLDEST_JOB, SLOTS_BUSY};
 use tokio::sync::{Notify, watch};
 
 use crate::jobs::JobProgress;
@@ -34,6 +37,8 @@ pub(crate) struct RunningJobs {
     recorded: Mutex<BTreeMap<String, Recorded>>,
     /// Notified at the first job of a run: its coordinator waits for the slots of its workers.
     new_run: Notify,
+    /// Jobs that hold a slot, by kind.
+    busy: [AtomicUsize; 2],
 }
 
 struct Recorded {
@@ -46,6 +51,7 @@ struct Recorded {
 struct Held {
     about: String,
     is_extraction: bool,
+    kind: WorkKind,
     since: jiff::Timestamp,
     taken: Instant,
     progress: Arc<JobProgress>,
@@ -77,6 +83,25 @@ impl HeldJob {
     }
 }
 
+/// A job that holds a slot, until this is dropped.
+pub(crate) struct Busy {
+    jobs: Arc<RunningJobs>,
+    kind: WorkKind,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.jobs.busy[index(self.kind)].fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn index(kind: WorkKind) -> usize {
+    match kind {
+        WorkKind::Extract => 0,
+        WorkKind::Train => 1,
+    }
+}
+
 impl Drop for HeldJob {
     fn drop(&mut self) {
         self.jobs.held().remove(&self.key);
@@ -94,6 +119,7 @@ impl RunningJobs {
             held: Mutex::default(),
             recorded: Mutex::default(),
             new_run: Notify::new(),
+            busy: Default::default(),
         })
     }
 
@@ -123,6 +149,22 @@ impl RunningJobs {
         }
     }
 
+    /// Notes that a job of `kind` holds a slot, until the returned value is dropped.
+    pub(crate) fn begin(self: &Arc<Self>, kind: WorkKind) -> Busy {
+        self.busy[index(kind)].fetch_add(1, Ordering::SeqCst);
+        Busy { jobs: self.clone(), kind }
+    }
+
+    /// Sets the gauges of jobs in hand.
+    pub(crate) fn observe(&self) {
+        for kind in WorkKind::ALL {
+            let held = self.held();
+            let ages = held.values().filter(|held| held.kind == kind).map(|held| held.taken.elapsed());
+            OLDEST_JOB.set(&[kind.name()], ages.max().unwrap_or_default().as_secs_f64());
+            SLOTS_BUSY.set(&[kind.name()], self.busy[index(kind)].load(Ordering::SeqCst) as f64);
+        }
+    }
+
     /// Asks every job to save its state: this worker is stopping.
     pub(crate) fn ask_to_save(&self) {
         self.held().values().for_each(|held| held.progress.ask_to_save());
@@ -145,6 +187,7 @@ impl RunningJobs {
         let entry = Held {
             about: job.task.about(),
             is_extraction: matches!(job.task, Task::Extract(_)),
+            kind: job.task.work_kind(),
             since: jiff::Timestamp::now(),
             taken: Instant::now(),
             progress: progress.clone(),
@@ -239,7 +282,6 @@ mod tests {
     use super::*;
     use jhalak_common::artifact::Subject;
     use jhalak_common::hash;
-    use jhalak_common::queue::WorkKind;
     use jhalak_common::run::job::ProbeTask;
     use jhalak_common::store::local::LocalStore;
 

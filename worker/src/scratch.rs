@@ -5,7 +5,9 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
+use jhalak_common::telemetry::list::{SCRATCH, SCRATCH_LIMIT, SCRATCH_WAIT};
 use jhalak_common::{Error, ErrorKind, Result, free_space};
 use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
@@ -74,7 +76,9 @@ impl Scratch {
             )));
         }
         let wanted = u32::try_from(trailer_mb + OUTPUT_MB).unwrap_or(u32::MAX).min(self.total_mb);
+        let began = Instant::now();
         let reserved = self.free_mb.clone().acquire_many_owned(wanted).await;
+        SCRATCH_WAIT.observe(&[], began.elapsed().as_secs_f64());
         let reserved = reserved.map_err(|e| Error::bug("the scratch space was closed").with_source(e))?;
         let folder =
             tempfile::Builder::new().prefix("job-").tempdir_in(self.folder.path()).map_err(|e| self.unable(e))?;
@@ -117,6 +121,14 @@ impl Scratch {
         let folder = self.folder.path();
         let error = error.context(format!("the scratch folder {} (setting worker.scratch) is full", folder.display()));
         free_space::explain(error, folder, needed)
+    }
+
+    /// Sets the gauges of scratch space.
+    pub(crate) fn observe(&self) {
+        let mb = f64::from(1 << 20);
+        let reserved = (self.total_mb as usize).saturating_sub(self.free_mb.available_permits());
+        SCRATCH.set(&[], reserved as f64 * mb);
+        SCRATCH_LIMIT.set(&[], f64::from(self.total_mb) * mb);
     }
 
     /// The folder's path.

@@ -19,36 +19,57 @@ pub(crate) enum Settlement {
     HandBack,
 }
 
-/// Settles `delivery`; returns how, or None when that is unknown. A delivery that cannot be settled
-/// comes again.
-pub(crate) async fn settle_as(delivery: Delivery, processed: Result<Settlement>) -> Option<Settlement> {
+/// How a delivery was settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// As intended.
+    As(Settlement),
+    /// Acknowledged too late: it comes again.
+    Late,
+    /// It cannot be known: it comes again.
+    Unknown,
+}
+
+impl Settled {
+    /// Returns what copies of the delivery are settled as, if that is known.
+    pub(crate) fn of_copies(self) -> Option<Settlement> {
+        match self {
+            Settled::As(settlement) => Some(settlement),
+            Settled::Late => Some(Settlement::Acknowledge),
+            Settled::Unknown => None,
+        }
+    }
+}
+
+/// Settles `delivery`. A delivery that cannot be settled comes again.
+pub(crate) async fn settle_as(delivery: Delivery, processed: Result<Settlement>) -> Settled {
     let settled = match processed {
         Ok(Settlement::Acknowledge) => {
             fault_point::reach("before-ack");
             match delivery.ack().await {
                 Ok(false) => {
                     tracing::debug!("acknowledged too late: the job comes again and will be found committed");
-                    Ok(Settlement::Acknowledge)
+                    Ok(Settled::Late)
                 }
-                other => other.map(|_| Settlement::Acknowledge),
+                other => other.map(|_| Settled::As(Settlement::Acknowledge)),
             }
         }
-        Ok(Settlement::HandBack) => delivery.requeue().await.map(|()| Settlement::HandBack),
+        Ok(Settlement::HandBack) => delivery.requeue().await.map(|()| Settled::As(Settlement::HandBack)),
         // Uncounted: the store or the broker is unreachable or refuses, and the job is not the cause.
         Err(error) if !error.kind().is_permanent() => {
             tracing::warn!(error = %error.chain(), "cannot settle the delivery now: handing it back");
             tokio::time::sleep(RETRY_PAUSE).await;
-            delivery.requeue().await.map(|()| Settlement::HandBack)
+            delivery.requeue().await.map(|()| Settled::As(Settlement::HandBack))
         }
         // Dropped without acknowledgement: comes again, counted.
         Err(error) => Err(error),
     };
     match settled {
-        Ok(settlement) => Some(settlement),
+        Ok(settled) => settled,
         Err(error) => {
             tracing::warn!(error = %error.chain(), "cannot settle the delivery: it will come again");
             tokio::time::sleep(RETRY_PAUSE).await;
-            None
+            Settled::Unknown
         }
     }
 }

@@ -3,8 +3,8 @@
 pub mod exit;
 pub mod fault_point;
 mod identity;
+pub mod logging;
 pub mod shutdown;
-pub mod telemetry;
 
 pub use identity::Identity;
 

@@ -80,6 +80,11 @@ pub trait Queue: Debug + Send + Sync {
     /// Returns the URL of this queue, without credentials.
     fn url(&self) -> String;
 
+    /// Returns the name of `channel` on the broker.
+    fn name(&self, channel: &Channel) -> String {
+        channel.to_string()
+    }
+
     /// Publishes `body` to `channel`; durable and confirmed when this returns Ok.
     async fn publish(&self, channel: &Channel, body: Bytes) -> Result<()>;
 
@@ -100,6 +105,11 @@ pub trait Queue: Debug + Send + Sync {
     /// a queue or an exchange.
     async fn heal(&self, _channel: &Channel) -> Result<()> {
         Ok(())
+    }
+
+    /// Returns the product and the version of the broker, where it shows them.
+    async fn product(&self) -> Option<String> {
+        None
     }
 
     /// Whether the connections to the broker are up now.

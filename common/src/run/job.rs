@@ -39,6 +39,9 @@ pub struct Job {
     /// The ids of the workers that failed in those attempts.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub failed_on: BTreeSet<String>,
+    /// The place of the job in its trace, as in W3C Trace Context, where traces are exported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
     /// The signature, where coordinators and workers share a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
@@ -236,6 +239,7 @@ impl Job {
             store: store.into(),
             attempt: 0,
             failed_on: BTreeSet::new(),
+            traceparent: None,
             signature: None,
             task,
         }

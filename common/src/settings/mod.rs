@@ -9,11 +9,13 @@ mod processes;
 mod range;
 mod redact;
 mod report;
+pub mod secret_file;
 mod services;
 mod sources;
+mod telemetry;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,10 @@ pub use redact::{has_password, is_path, is_unambiguous, redact_text, redact_url,
 pub use report::{Images, ReportSettings};
 pub use services::{QueueSettings, S3Settings};
 pub use sources::SourceSettings;
+pub use telemetry::TelemetrySettings;
+
+/// The queue of one process.
+const MEMORY: &str = "memory:";
 
 /// All settings. Each section is one part of the system; names contain units.
 #[derive(Clone, Serialize, Deserialize)]
@@ -38,8 +44,11 @@ pub struct Settings {
     /// The queue for jobs: `memory:` (one process) or `amqp://user:password@host:port/vhost`. A
     /// password is never printed.
     pub queue: String,
-    /// Access to S3. Credentials come from the usual AWS environment, profile or pod identity,
-    /// never from the settings.
+    /// A file with the queue's URL, in place of the setting queue. User and password in it are read
+    /// again at each connection, so that they can be changed.
+    pub queue_file: Option<PathBuf>,
+    /// Access to S3. Credentials come from the usual AWS environment, profile or pod identity, or from
+    /// files, never from the settings.
     pub s3: S3Settings,
     /// Delays and limits of the queue.
     pub rabbitmq: QueueSettings,
@@ -65,13 +74,16 @@ pub struct Settings {
     pub evaluate: EvaluateSettings,
     /// The report.
     pub report: ReportSettings,
+    /// Metrics and probes.
+    pub telemetry: TelemetrySettings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Settings {
             store: ".local/store".into(),
-            queue: "memory:".into(),
+            queue: MEMORY.into(),
+            queue_file: None,
             s3: S3Settings::default(),
             rabbitmq: QueueSettings::default(),
             coordinator: CoordinatorSettings::default(),
@@ -84,6 +96,7 @@ impl Default for Settings {
             sources: SourceSettings::default(),
             evaluate: EvaluateSettings::default(),
             report: ReportSettings::default(),
+            telemetry: TelemetrySettings::default(),
         }
     }
 }
@@ -129,11 +142,23 @@ impl Settings {
         let merged = builder.build().map_err(|e| {
             Error::invalid(format!("the configuration cannot be read: {}", redact_text(&e.to_string())))
         })?;
-        let settings: Settings = merged
+        let mut settings: Settings = merged
             .try_deserialize()
             .map_err(|e| Error::invalid(format!("the configuration is not valid: {}", redact_text(&e.to_string()))))?;
+        settings.read_queue_file()?;
         settings.check()?;
         Ok(settings)
+    }
+
+    /// Takes the queue's URL from its file, if one is named.
+    fn read_queue_file(&mut self) -> Result<()> {
+        let Some(file) = &self.queue_file else { return Ok(()) };
+        if self.queue != MEMORY {
+            return Err(Error::invalid("the settings queue and queue_file are both set: remove one of them"));
+        }
+        self.queue = secret_file::read("queue_file", file)?;
+        self.rabbitmq.url_file = Some(file.clone());
+        Ok(())
     }
 
     /// Returns the keyframe strategies, without duplicates, the primary one first.

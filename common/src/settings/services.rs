@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::range::{one_or_more, require};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Access to S3 or an S3-compatible server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -18,6 +18,13 @@ pub struct S3Settings {
     pub region: Option<String>,
     /// Additional certificate authorities (PEM) for `https`.
     pub ca_file: Option<PathBuf>,
+    /// Files with the access key, the secret key and, for temporary ones, the session token, in place
+    /// of the usual AWS sources. They are read again every minute, so that they can be changed.
+    pub access_key_id_file: Option<PathBuf>,
+    /// See `access_key_id_file`.
+    pub secret_access_key_file: Option<PathBuf>,
+    /// See `access_key_id_file`.
+    pub session_token_file: Option<PathBuf>,
     /// Timeout of a connection attempt.
     pub connect_timeout_ms: u64,
     /// How long a transfer may stall without a byte before it is cut and retried.
@@ -34,6 +41,9 @@ impl Default for S3Settings {
             endpoint: None,
             region: None,
             ca_file: None,
+            access_key_id_file: None,
+            secret_access_key_file: None,
+            session_token_file: None,
             connect_timeout_ms: 5_000,
             stall_timeout_ms: 20_000,
             attempts: 6,
@@ -45,6 +55,12 @@ impl Default for S3Settings {
 impl S3Settings {
     /// Checks the ranges of the settings.
     pub(super) fn check(&self) -> Result<()> {
+        let has_keys = [&self.access_key_id_file, &self.secret_access_key_file].map(Option::is_some);
+        if has_keys[0] != has_keys[1] || (self.session_token_file.is_some() && !has_keys[0]) {
+            return Err(Error::invalid(
+                "s3.access_key_id_file and s3.secret_access_key_file belong together (and s3.session_token_file with them): set both or none",
+            ));
+        }
         require(self.attempts >= 1, "s3.attempts", "at least 1")?;
         require(self.part_size_bytes >= 5 << 20, "s3.part_size_bytes", "at least 5242880")
     }
@@ -76,6 +92,9 @@ pub struct QueueSettings {
     pub heartbeat_s: u16,
     /// Prefix of every exchange and queue, so that several systems can share a broker.
     pub prefix: String,
+    /// The setting queue_file, for connections that are made again.
+    #[serde(skip)]
+    pub url_file: Option<PathBuf>,
 }
 
 impl Default for QueueSettings {
@@ -90,6 +109,7 @@ impl Default for QueueSettings {
             consumer_timeout_ms: 1_800_000,
             heartbeat_s: 30,
             prefix: "jhalak".into(),
+            url_file: None,
         }
     }
 }

@@ -71,4 +71,9 @@ pub trait ObjectStore: Debug + Send + Sync {
 
     /// Removes an object; succeeds if there is none.
     async fn delete(&self, key: &str) -> Result<()>;
+
+    /// Returns the time of the store's clock, to the second; None if it does not show it.
+    async fn time(&self) -> Result<Option<jiff::Timestamp>> {
+        Ok(None)
+    }
 }

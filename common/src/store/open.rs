@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::https::HttpsSource;
 use super::interface::ObjectStore;
 use super::local::LocalStore;
+use super::metered::MeteredStore;
 use super::s3::S3Store;
 use crate::error::{Error, Result};
 use crate::settings::{S3Settings, Settings, is_path, shown_location};
@@ -48,7 +49,8 @@ async fn open_as(
                 shown_location(url)
             )));
         }
-        return Ok(Arc::new(S3Store::open(bucket, prefix, s3).await?));
+        let store = S3Store::open(bucket, prefix, s3).await?;
+        return Ok(Arc::new(MeteredStore(Arc::new(store))));
     }
     let (path, is_clear) = match url.strip_prefix("file://") {
         Some(path) => (path, path.starts_with('/')),
@@ -66,5 +68,5 @@ async fn open_as(
             shown_location(url)
         )));
     }
-    Ok(Arc::new(open_local(path)?))
+    Ok(Arc::new(MeteredStore(Arc::new(open_local(path)?))))
 }

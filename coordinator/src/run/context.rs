@@ -6,10 +6,12 @@ use jhalak_common::Result;
 use jhalak_common::queue::Queue;
 use jhalak_common::run::{self, RunState, SigningKey, run_key};
 use jhalak_common::store::ObjectStore;
+use jhalak_common::telemetry::trace::Place;
 use tokio_util::sync::CancellationToken;
 
 use crate::console::progress::Progress;
 use crate::run::dispatch::Priority;
+use crate::run::gauges;
 use crate::run::lease::Lease;
 use crate::run::timings::Timings;
 
@@ -31,6 +33,8 @@ pub struct RunContext {
     pub priority: Priority,
     /// How long stages and jobs took.
     pub timings: Timings,
+    /// The place of the run in its trace, to which the traces of trailers refer.
+    pub trace: Place,
 }
 
 /// What stops a run before its end.
@@ -65,6 +69,7 @@ pub enum Ended<T> {
 impl RunContext {
     /// Writes the state record of a run.
     pub(super) async fn write_state(&self, run: &str, state: &RunState) -> Result<()> {
+        gauges::note_stage(run, state);
         run::put_json(self.store.as_ref(), &run_key(run, "state.json"), state).await
     }
 }

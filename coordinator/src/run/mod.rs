@@ -8,6 +8,7 @@ pub mod dry_run;
 pub mod end_states;
 pub mod finish;
 pub mod gallery;
+pub mod gauges;
 pub mod jobs;
 pub mod lease;
 pub mod missing;
@@ -31,6 +32,7 @@ use jhalak_common::queue::Queue;
 use jhalak_common::run::{self, RunState, SigningKey, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
+use jhalak_common::telemetry::trace::{self, Place};
 use jhalak_common::{ErrorKind, Result};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -40,6 +42,7 @@ use crate::plan::Plan;
 use crate::run::context::{Ended, RunContext, StopSignals};
 use crate::run::dispatch::Priority;
 use crate::run::finish::Finished;
+use crate::run::gauges::Leading;
 use crate::run::lease::{Claim, Holder, Lease};
 use crate::run::timings::Timings;
 
@@ -74,6 +77,8 @@ pub struct RunDriver<'a> {
     pub resume: bool,
     /// A kind of artifact to make again although it is committed.
     pub reprocess: Option<ArtifactKind>,
+    /// Set while this process drives the run.
+    pub leading: Leading,
 }
 
 /// How a run ended for this process.
@@ -91,10 +96,17 @@ impl RunDriver<'_> {
     pub async fn run(self) -> Result<RunOutcome> {
         // A span of the highest level, so that every log line carries the run at every verbosity.
         let span = tracing::error_span!("run", run = self.plan.spec.id);
-        self.run_under_lease().instrument(span).await
+        let mut traced = trace::root("run");
+        traced.set("jhalak.run", self.plan.spec.id.clone());
+        let place = traced.place_or(&Place::default());
+        let ended = self.run_under_lease(&place).instrument(span).await;
+        if let Err(error) = &ended {
+            traced.fail(error.kind());
+        }
+        ended
     }
 
-    async fn run_under_lease(mut self) -> Result<RunOutcome> {
+    async fn run_under_lease(mut self, place: &Place) -> Result<RunOutcome> {
         let run = &self.plan.spec.id;
         let progress = self.progress;
         // A later cancellation stands.
@@ -116,7 +128,9 @@ impl RunDriver<'_> {
             if tried_again > 0 {
                 progress.say(&format!("{tried_again} jobs failed because of a machine and are tried again"));
             }
-            let ended = self.drive_through_outages(&lease).await;
+            let driving = self.leading.begin();
+            let ended = self.drive_through_outages(&lease, place).await;
+            drop(driving);
             lease.release().await;
             match ended? {
                 Some(outcome) => return Ok(outcome),
@@ -127,11 +141,11 @@ impl RunDriver<'_> {
 
     /// Drives the run, and again after an outage of the store or the broker. Returns None when
     /// another coordinator took over.
-    async fn drive_through_outages(&mut self, lease: &Lease) -> Result<Option<RunOutcome>> {
+    async fn drive_through_outages(&mut self, lease: &Lease, place: &Place) -> Result<Option<RunOutcome>> {
         let mut outage_since = None;
         loop {
             let began = Instant::now();
-            let error = match self.drive(StopSignals::new(self.stop, lease)).await {
+            let error = match self.drive(StopSignals::new(self.stop, lease), place).await {
                 // Credentials that expired are renewed by others in minutes.
                 Err(error) if error.kind().is_transient() || error.kind() == ErrorKind::Permission => error,
                 other => return other,
@@ -153,7 +167,7 @@ impl RunDriver<'_> {
 
     /// Drives the run while this process holds the lease. Returns None when another coordinator
     /// took over.
-    async fn drive(&mut self, signals: StopSignals) -> Result<Option<RunOutcome>> {
+    async fn drive(&mut self, signals: StopSignals, place: &Place) -> Result<Option<RunOutcome>> {
         let (plan, run) = (self.plan, &self.plan.spec.id);
         if run::is_cancelled(self.store.as_ref(), run).await? {
             return self.cancelled().await.map(Some);
@@ -174,6 +188,7 @@ impl RunDriver<'_> {
             priority: self.priority,
             timings: Timings::default(),
             signing_key: SigningKey::load(self.settings.rabbitmq.signing_key_file.as_deref())?,
+            trace: place.clone(),
         };
         match stages::drive(&context, plan).await? {
             Ended::Completed(summary) => {
@@ -220,6 +235,7 @@ mod tests {
             priority: Priority::default(),
             resume,
             reprocess: None,
+            leading: Leading::default(),
         };
         driver.run().await.expect("a run without errors")
     }

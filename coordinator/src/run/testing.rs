@@ -94,6 +94,7 @@ impl Bench {
             priority: Default::default(),
             timings: Default::default(),
             signing_key: None,
+            trace: Default::default(),
         }
     }
 

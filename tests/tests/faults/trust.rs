@@ -110,6 +110,12 @@ async fn a_broker_that_takes_no_messages_is_reported_with_its_reason() {
     let words = submit.words();
     assert!(words.to_lowercase().contains("memory"), "{words}");
     submit.kill();
+    let began = Instant::now();
+    let doctor = cluster.jhalak(&["doctor"]);
+    assert_eq!(doctor.code, Some(5), "{}{}", doctor.out, doctor.err);
+    let line = doctor.out.lines().find(|line| line.starts_with("FAIL queue")).unwrap_or_default();
+    assert!(line.contains("takes no messages") && line.to_lowercase().contains("memory"), "{}", doctor.out);
+    assert!(began.elapsed() < Duration::from_secs(30), "it took {:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

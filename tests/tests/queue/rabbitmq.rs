@@ -333,3 +333,32 @@ async fn rates() {
     println!("{:.2} ms for one publish alone", start.elapsed().as_secs_f64() * 1000.0 / 200.0);
     queue.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_that_was_changed_in_its_file_is_used_at_the_next_connection() {
+    let broker = Broker::shared();
+    let (first, second) = (format!("first-{}", std::process::id()), format!("second-{}", std::process::id()));
+    let (old, new) = (broker.add_user(&first, "one"), broker.add_user(&second, "two"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("queue-url");
+    std::fs::write(&file, &old).expect("room on disk");
+    let settings = QueueSettings { url_file: Some(file.clone()), ..settings() };
+    let queue = open(&old, &settings).await;
+    queue.publish(&WORK, body(1)).await.expect("the first login works");
+    std::fs::write(&file, &new).expect("room on disk");
+    broker.delete_user(&first);
+    let sent = timeout(Duration::from_secs(60), async {
+        loop {
+            // Until the loss of the connection is noticed, and while it is made again.
+            if queue.publish(&WORK, body(2)).await.is_ok() && queue.is_connected() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    sent.await.expect("the second login is used");
+    let refused = queue::open(&old, &QueueSettings { url_file: None, ..settings.clone() }).await;
+    assert_eq!(refused.expect_err("its user is gone").kind(), ErrorKind::Permission);
+    queue.close().await;
+    broker.delete_user(&second);
+}

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jhalak_common::ErrorKind;
 use jhalak_common::artifact::{ArtifactKind, Recipe};
 use jhalak_common::process::Identity;
-use jhalak_common::process::telemetry::{self, LogFormat};
+use jhalak_common::process::logging::{self, LogFormat};
 use jhalak_common::queue::{Channel, Queue, WorkKind};
 use jhalak_common::run::job::{ExtractTask, Job, MAX_MESSAGE_BYTES, MESSAGE_VERSION, Outcome, Task, Trailer};
 use jhalak_common::run::{AtWork, CANCELLED, UNREADABLE_RUN, put_json, run_key};
@@ -321,7 +321,7 @@ impl std::io::Write for LogWriter {
 
 #[tokio::test]
 async fn each_log_line_of_a_job_carries_its_run_job_kind_attempt_and_trailer() {
-    telemetry::start(1, LogFormat::Json, || LogWriter);
+    logging::start(1, LogFormat::Json, || LogWriter);
     let mut fixture = Fixture::new();
     fixture.start(Fake::Logs);
     let recipe = Recipe::new(ArtifactKind::Scenes, json!({})).expect("JSON");

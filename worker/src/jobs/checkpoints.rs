@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use jhalak_common::artifact::ArtifactKey;
 use jhalak_common::store::ObjectStore;
+use jhalak_common::telemetry::list::CHECKPOINT_WRITES;
 use jhalak_common::{ErrorKind, Result};
 use tokio::runtime::Handle;
 
@@ -86,8 +87,14 @@ impl Resume for Checkpoints {
     fn keep(&self, stage: &str, state: Vec<u8>) {
         let key = self.key(stage);
         match self.runtime.block_on(self.store.put(&key, Bytes::from(state))) {
-            Ok(()) => self.progress.note_saved(),
-            Err(error) => tracing::warn!(key, %error, "cannot write a checkpoint"),
+            Ok(()) => {
+                CHECKPOINT_WRITES.increment(&["ok"]);
+                self.progress.note_saved();
+            }
+            Err(error) => {
+                CHECKPOINT_WRITES.increment(&["failed"]);
+                tracing::warn!(key, %error, "cannot write a checkpoint");
+            }
         }
         if let Ok(mut last) = self.last.lock() {
             *last = Instant::now();

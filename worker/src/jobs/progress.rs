@@ -6,12 +6,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use jhalak_common::telemetry::trace::{Active, Place, Span};
+
+/// Returns the name of the span of a step.
+fn span_name(step: &str) -> &'static str {
+    match step {
+        "look" => "look",
+        "wait" => "wait",
+        "fetch" => "fetch",
+        "decode" => "decode",
+        "video-embedding" | "audio-embedding" => "embed",
+        "load" => "load",
+        "train" => "train",
+        "commit" => "commit",
+        _ => "write",
+    }
+}
+
 /// What a running job reports of itself, also when it fails.
 #[derive(Debug)]
 pub struct JobProgress {
     steps: Mutex<Steps>,
     saved: AtomicBool,
     stopping: AtomicBool,
+    active: Active,
 }
 
 #[derive(Debug)]
@@ -20,6 +38,9 @@ struct Steps {
     since: jiff::Timestamp,
     began: Instant,
     seconds: BTreeMap<String, f64>,
+    /// The place of the job in its trace, and the span of the current step there.
+    place: Place,
+    span: Span,
 }
 
 impl Default for JobProgress {
@@ -36,8 +57,15 @@ impl JobProgress {
             since: jiff::Timestamp::now(),
             began: Instant::now(),
             seconds: BTreeMap::new(),
+            place: Place::default(),
+            span: Span::default(),
         };
-        JobProgress { steps: Mutex::new(steps), saved: AtomicBool::new(false), stopping: AtomicBool::new(false) }
+        JobProgress {
+            steps: Mutex::new(steps),
+            saved: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            active: Active::default(),
+        }
     }
 
     fn steps(&self) -> MutexGuard<'_, Steps> {
@@ -53,6 +81,30 @@ impl JobProgress {
         let ended = std::mem::replace(&mut steps.current, step.to_string());
         *steps.seconds.entry(ended).or_default() += took;
         (steps.began, steps.since) = (now, jiff::Timestamp::now());
+        // Ends the span of the step before.
+        steps.span = Span::default();
+        let mut span = steps.place.child(span_name(step));
+        span.set("jhalak.step", step.to_string());
+        self.active.enter(span.place_or(&steps.place));
+        steps.span = span;
+    }
+
+    /// Sets the place of the job in its trace: its steps are spans there.
+    pub(crate) fn set_place(&self, place: Place) {
+        self.active.enter(place.clone());
+        self.steps().place = place;
+    }
+
+    /// Returns the place of the job in its trace.
+    pub(crate) fn place(&self) -> Place {
+        self.steps().place.clone()
+    }
+
+    /// Runs the job's work: what it sends to the store are spans of its current step.
+    pub(crate) async fn traced<T>(&self, work: impl Future<Output = T>) -> T {
+        let ended = self.active.scope(work).await;
+        self.steps().span = Span::default();
+        ended
     }
 
     /// Returns the current step and when it began.
@@ -68,6 +120,11 @@ impl JobProgress {
         let mut seconds = steps.seconds.clone();
         *seconds.entry(steps.current.clone()).or_default() += steps.began.elapsed().as_secs_f64();
         seconds
+    }
+
+    /// Returns the seconds since the delivery of the job.
+    pub(crate) fn total_seconds(&self) -> f64 {
+        self.seconds().values().sum()
     }
 
     /// Notes that the job has saved a state from which another attempt resumes.

@@ -1,21 +1,23 @@
 //! The broker's address: parsing its URL, connecting, and errors of a failed connection.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::tcp::{AMQPUriTcpExt, TLSConfig};
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties};
 use tokio::time::timeout;
 
 use super::fault::{self, Fault};
+use super::greeting;
 use super::session::Session;
 use super::topology::Topology;
 use crate::error::{Error, Result};
 use crate::process::Identity;
 use crate::settings::QueueSettings;
-use crate::settings::ca_file;
+use crate::settings::{ca_file, secret_file};
 
 /// Timeout for declaring the topology: each quorum queue elects a leader first.
 const DECLARE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -23,6 +25,8 @@ const DECLARE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The broker and how to reach it.
 pub(super) struct Address {
     uri: AMQPUri,
+    /// The file with the URL, whose user and password may change.
+    url_file: Option<PathBuf>,
     /// `host:port`, for messages. Never the password.
     pub(super) host: String,
     timeout: Duration,
@@ -47,7 +51,33 @@ impl Address {
         let authorities =
             settings.ca_file.as_deref().map(|file| ca_file::authorities("rabbitmq.ca_file", file)).transpose()?;
         let timeout = Duration::from_millis(settings.connect_timeout_ms);
-        Ok(Address { uri, host, timeout, authorities: authorities.map(Arc::from) })
+        let url_file = settings.url_file.clone();
+        Ok(Address { uri, url_file, host, timeout, authorities: authorities.map(Arc::from) })
+    }
+
+    /// Returns the URI with the user and the password that its file holds now. A file that cannot be
+    /// used leaves them as they were.
+    fn current(&self) -> AMQPUri {
+        let mut uri = self.uri.clone();
+        let Some(file) = &self.url_file else { return uri };
+        match secret_file::read("queue_file", file).map(|url| url.parse::<AMQPUri>()) {
+            Ok(Ok(read)) => uri.authority.userinfo = read.authority.userinfo,
+            // Its message may hold the URL.
+            Ok(Err(_)) => {
+                tracing::warn!(file = %file.display(), "queue_file holds no queue's URL: using the former login")
+            }
+            Err(error) => tracing::warn!(error = %error.chain(), "queue_file cannot be read: using the former login"),
+        }
+        uri
+    }
+
+    /// Returns the product and the version of the broker, where it shows them without TLS.
+    pub(super) async fn product(&self) -> Option<String> {
+        let authority = &self.uri.authority;
+        match self.uri.scheme {
+            AMQPScheme::AMQP => greeting::product(&authority.host, authority.port).await,
+            AMQPScheme::AMQPS => None,
+        }
     }
 
     /// Connects and declares the topology, each within its timeout.
@@ -64,7 +94,7 @@ impl Address {
                 let stream = timeout(limit, stream).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
                 stream.map_err(lapin::Error::from)
             };
-            Connection::connector(self.uri.clone(), runtime, stream, properties).await
+            Connection::connector(self.current(), runtime, stream, properties).await
         };
         let connection = match timeout(limit, opening).await {
             Ok(Ok(connection)) => connection,

@@ -8,6 +8,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::address::Address;
 use super::connection::{Link, closed};
 use super::publisher::Publisher;
 use super::topology::Topology;
@@ -20,6 +21,7 @@ pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Shared state of the queue and its consumers.
 pub(super) struct Broker {
     pub(super) url: String,
+    pub(super) address: Arc<Address>,
     pub(super) topology: Arc<Topology>,
     pub(super) publisher: Arc<Publisher>,
     pub(super) consuming: Arc<Link>,

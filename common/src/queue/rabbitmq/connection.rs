@@ -19,6 +19,7 @@ use super::session::{CLOSE_TIMEOUT, Session};
 use super::topology::Topology;
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Result};
+use crate::telemetry::list::{QUEUE_BLOCKED, QUEUE_CONNECT_FAILURES, QUEUE_CONNECTED, QUEUE_RECONNECTS};
 
 /// How often a connection is checked in addition to its events: a clean close by the broker sends
 /// none. Longer delays the reconnection.
@@ -55,6 +56,7 @@ impl Link {
         let (publish, state) = watch::channel(State::Up(session.clone()));
         let stop = CancellationToken::new();
         let host = address.host.clone();
+        QUEUE_CONNECTED.set(&[role], 1.0);
         let supervisor = Supervisor { address, role, topology, publish, stop: stop.clone() };
         let supervisor = tokio::spawn(supervisor.run(session));
         Ok(Link { host, state, stop, supervisor: Mutex::new(Some(supervisor)) })
@@ -143,6 +145,8 @@ impl Supervisor {
                 break;
             }
             self.publish.send_replace(State::Down(None));
+            QUEUE_CONNECTED.set(&[self.role], 0.0);
+            QUEUE_RECONNECTS.increment(&[self.role]);
             warn!(host = %self.address.host, role = self.role, "the connection to RabbitMQ was lost; reconnecting");
             session.close().await;
             if session.opened.elapsed() > BACKOFF_RESET_AFTER {
@@ -158,6 +162,7 @@ impl Supervisor {
                     None => return drop(self.publish.send_replace(State::Stopped)),
                     Some(Ok(session)) => break Arc::new(session),
                     Some(Err(error)) => {
+                        QUEUE_CONNECT_FAILURES.increment(&[self.role, error.kind().name()]);
                         warn!(host = %self.address.host, role = self.role, %error, "RabbitMQ is not available yet");
                         self.publish.send_replace(State::Down(Some((error.kind(), error.to_string()))));
                     }
@@ -165,7 +170,9 @@ impl Supervisor {
             };
             info!(host = %self.address.host, role = self.role, "connected to RabbitMQ again");
             self.publish.send_replace(State::Up(session.clone()));
+            QUEUE_CONNECTED.set(&[self.role], 1.0);
         }
+        QUEUE_CONNECTED.set(&[self.role], 0.0);
         self.publish.send_replace(State::Stopped);
         session.close().await;
     }
@@ -185,10 +192,12 @@ async fn wait_for_loss(session: &Session) {
             Some(Event::ConnectionBlocked(reason)) => {
                 warn!(reason, "RabbitMQ takes no messages: publishing waits until it has memory and disk again");
                 session.set_blocked(Some(reason));
+                QUEUE_BLOCKED.set(&[], 1.0);
             }
             Some(Event::ConnectionUnblocked) => {
                 info!("RabbitMQ takes messages again");
                 session.set_blocked(None);
+                QUEUE_BLOCKED.set(&[], 0.0);
             }
             _ => {}
         }

@@ -10,6 +10,7 @@ mod broker;
 mod connection;
 mod consumer;
 mod fault;
+mod greeting;
 mod publisher;
 mod session;
 mod topology;
@@ -17,7 +18,7 @@ mod topology;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -35,6 +36,7 @@ use self::topology::Topology;
 use super::interface::{Backlog, Channel, Deliveries, Queue, WorkKind};
 use crate::error::{Error, Result};
 use crate::settings::{QueueSettings, redact_url};
+use crate::telemetry::list::QUEUE_PUBLISH;
 
 /// How long `close` waits for consumers to return their messages.
 const CLOSE_WAIT: Duration = Duration::from_secs(6);
@@ -64,15 +66,17 @@ impl RabbitQueue {
         // another runtime.
         let mut guard = RuntimeGuard(Some(runtime));
         let handle = guard.handle();
+        let of_links = address.clone();
         let opening = handle.spawn(async move {
-            let first = Link::open(address.clone(), "publishing", topology.clone()).await?;
-            let second = Link::open(address, "consuming", topology.clone()).await?;
+            let first = Link::open(of_links.clone(), "publishing", topology.clone()).await?;
+            let second = Link::open(of_links, "consuming", topology.clone()).await?;
             Ok((first, second, topology))
         });
         let (publishing, consuming, topology) =
             opening.await.unwrap_or_else(|e| Err(Error::bug("opening the queue was interrupted").with_source(e)))?;
         let broker = Broker {
             url: redact_url(url),
+            address: address.clone(),
             topology,
             publisher: Arc::new(Publisher {
                 link: publishing,
@@ -93,14 +97,29 @@ impl Queue for RabbitQueue {
         self.broker.url.clone()
     }
 
+    fn name(&self, channel: &Channel) -> String {
+        self.broker.topology.queue(channel)
+    }
+
     async fn publish(&self, channel: &Channel, body: Bytes) -> Result<()> {
         self.broker.check(Some(channel))?;
-        self.broker.publisher.publish(&self.broker.topology.route(channel), &body, 0).await
+        let began = Instant::now();
+        self.broker.publisher.publish(&self.broker.topology.route(channel), &body, 0).await?;
+        let channel = match channel {
+            Channel::Work(_) => "work",
+            Channel::Quarantine => "quarantine",
+            Channel::Results(_) => "results",
+        };
+        QUEUE_PUBLISH.observe(&[channel], began.elapsed().as_secs_f64());
+        Ok(())
     }
 
     async fn publish_later(&self, kind: WorkKind, tier: usize, body: Bytes) -> Result<()> {
         self.broker.check(None)?;
-        self.broker.publisher.publish(&self.broker.topology.retry_route(kind, tier), &body, 0).await
+        let began = Instant::now();
+        self.broker.publisher.publish(&self.broker.topology.retry_route(kind, tier), &body, 0).await?;
+        QUEUE_PUBLISH.observe(&["retry"], began.elapsed().as_secs_f64());
+        Ok(())
     }
 
     async fn consume(&self, channel: &Channel, prefetch: u16) -> Result<Box<dyn Deliveries>> {
@@ -173,6 +192,10 @@ impl Queue for RabbitQueue {
         timeout(REQUEST_TIMEOUT, healing).await.unwrap_or_else(|_| {
             Err(Error::transient("the broker did not answer the declaration of its queues in time"))
         })
+    }
+
+    async fn product(&self) -> Option<String> {
+        self.broker.address.product().await
     }
 
     fn is_connected(&self) -> bool {

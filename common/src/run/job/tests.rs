@@ -15,6 +15,7 @@ fn messages() -> Vec<(&'static str, Value)> {
         store: "s3://bucket/prefix".into(),
         attempt: 2,
         failed_on: BTreeSet::new(),
+        traceparent: None,
         signature: None,
         task,
     };
@@ -43,6 +44,8 @@ fn messages() -> Vec<(&'static str, Value)> {
         subject: Subject { id: "probe".into(), content },
         recipe: Some(recipe(ArtifactKind::Probe)),
     }));
+    let place = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let traced = Job { traceparent: Some(place.into()), ..probe.clone() };
     let fit = job(Task::Fit(Box::new(FitTask {
         dataset: Subject { id: "films".into(), content },
         fit: FitSpec {
@@ -72,6 +75,7 @@ fn messages() -> Vec<(&'static str, Value)> {
         ("job-extract-v1", value(&|| extract.encode().expect("it serialises"))),
         ("job-cell-v1", value(&|| cell.encode().expect("it serialises"))),
         ("job-probe-v1", value(&|| probe.encode().expect("it serialises"))),
+        ("job-probe-traced-v1", value(&|| traced.encode().expect("it serialises"))),
         ("job-fit-v1", value(&|| fit.encode().expect("it serialises"))),
         ("result-committed-v1", value(&|| done.encode().expect("it serialises"))),
         ("result-quarantined-v1", value(&|| given_up.encode().expect("it serialises"))),

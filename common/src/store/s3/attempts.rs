@@ -1,6 +1,7 @@
 //! Retries of a request until it succeeds, fails permanently, or has used all attempts; and
 //! detection of stalled requests.
 
+use std::error::Error as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +18,8 @@ use http_body::{Body, Frame, SizeHint};
 use super::errors::Fault;
 use super::operation::Operation;
 use crate::backoff::Backoff;
+use crate::error::ErrorKind;
+use crate::telemetry::list::STORE_RETRIES;
 
 /// The delays between attempts: from 0.2 s, doubled up to 10 s, times 0.5 to 1 at random.
 const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), 0.5..1.0);
@@ -47,7 +50,14 @@ impl<'a> Attempts<'a> {
     /// Counts a failure and waits before the next attempt. Returns the fault if it is final or no
     /// attempt is left.
     pub async fn failed(&mut self, fault: Fault) -> Result<(), Fault> {
-        let Fault::Transient(error) = fault else { return Err(fault) };
+        let (error, cause) = match fault {
+            Fault::Stalled(error) => (error, "stalled"),
+            Fault::Transient(error) if error.kind() == ErrorKind::Throttled => (error, "slow_down"),
+            // What the server answered has no further source.
+            Fault::Transient(error) if error.source().is_none() => (error, "server"),
+            Fault::Transient(error) => (error, "connection"),
+            other => return Err(other),
+        };
         self.failed += 1;
         if self.failed >= self.allowed {
             let tries = self.failed;
@@ -57,6 +67,7 @@ impl<'a> Attempts<'a> {
                 error
             }));
         }
+        STORE_RETRIES.increment(&[cause]);
         let delay = self.backoff.next_delay();
         tracing::debug!(operation = %self.operation, attempt = self.failed, error = %error.chain(), delay_ms = delay.as_millis() as u64, "trying again");
         tokio::time::sleep(delay).await;

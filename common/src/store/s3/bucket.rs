@@ -174,7 +174,7 @@ impl Bucket {
 
     /// Returns the fault of a transfer without progress for `silence`.
     pub(super) fn silent(&self, silence: Duration) -> Fault {
-        Fault::Transient(Error::transient(format!(
+        Fault::Stalled(Error::transient(format!(
             "the object store at {} was silent for {} s",
             self.server,
             silence.as_secs_f32()

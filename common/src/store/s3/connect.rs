@@ -14,6 +14,7 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig};
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 
+use super::key_files::KeyFiles;
 use crate::error::{Error, Result};
 use crate::settings::ca_file;
 use crate::settings::{S3Settings, is_unambiguous};
@@ -60,12 +61,11 @@ pub(super) async fn connect(settings: &S3Settings) -> Result<Connection> {
 
     let timeouts =
         TimeoutConfig::builder().connect_timeout(Duration::from_millis(settings.connect_timeout_ms.max(1))).build();
-    let shared = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
-        .region(region.clone())
-        .timeout_config(timeouts)
-        .load()
-        .await;
+    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(files) = KeyFiles::of(settings) {
+        loader = loader.credentials_provider(files);
+    }
+    let shared = loader.http_client(http).region(region.clone()).timeout_config(timeouts).load().await;
 
     let mut config = aws_sdk_s3::config::Builder::from(&shared)
         // The SDK's retries hide lost answers, and its shared retry budget ends early in a long

@@ -14,6 +14,8 @@ use crate::error::{Error, ErrorKind};
 pub(super) enum Fault {
     /// Transient: the request can be retried. Whether it took effect is unknown.
     Transient(Error),
+    /// Transient: nothing was sent or received for too long.
+    Stalled(Error),
     /// There is no such object (or bucket, if the answer has no body).
     NotFound(Error),
     /// The condition on the object's content or absence did not hold.
@@ -29,6 +31,7 @@ impl Fault {
     pub fn into_error(self) -> Error {
         match self {
             Fault::Transient(e)
+            | Fault::Stalled(e)
             | Fault::NotFound(e)
             | Fault::PreconditionFailed(e)
             | Fault::NoSuchUpload(e)
@@ -45,6 +48,7 @@ impl Fault {
     pub fn context(self, operation: Operation<'_>) -> Self {
         match self {
             Fault::Transient(e) => Fault::Transient(e.context(operation)),
+            Fault::Stalled(e) => Fault::Stalled(e.context(operation)),
             Fault::NotFound(e) => Fault::NotFound(e.context(operation)),
             Fault::PreconditionFailed(e) => Fault::PreconditionFailed(e.context(operation)),
             Fault::NoSuchUpload(e) => Fault::NoSuchUpload(e.context(operation)),
@@ -221,7 +225,7 @@ mod tests {
     fn classified(code: &str, status: u16) -> (&'static str, ErrorKind, String) {
         let fault = answered(Some(code).filter(|c| !c.is_empty()), Some("words"), status, "films", "http://host:1");
         let name = match &fault {
-            Fault::Transient(_) => "transient",
+            Fault::Transient(_) | Fault::Stalled(_) => "transient",
             Fault::NotFound(_) => "not found",
             Fault::PreconditionFailed(_) => "precondition",
             Fault::NoSuchUpload(_) => "no upload",

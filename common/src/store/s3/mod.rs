@@ -7,8 +7,10 @@
 
 mod attempts;
 mod bucket;
+mod clock;
 mod connect;
 mod errors;
+mod key_files;
 mod listing;
 mod operation;
 mod throttle;
@@ -118,6 +120,10 @@ impl ObjectStore for S3Store {
             Ok(_) | Err(Fault::NotFound(_)) => Ok(()),
             Err(fault) => Err(fault.into_error()),
         }
+    }
+
+    async fn time(&self) -> Result<Option<jiff::Timestamp>> {
+        self.bucket.time().await
     }
 }
 

@@ -1,7 +1,8 @@
-//! `jhalak doctor`: checks store, queue, ONNX Runtime, models and workers.
+//! `jhalak doctor`: checks store, queue, scratch folder, clock, ONNX Runtime, models and workers.
 
 #[cfg(feature = "local")]
 mod models;
+mod services;
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,8 @@ use crate::run::run_integrity;
 
 /// Check store, queue, models and workers, or stored artifacts
 ///
-/// Checks the store, the queue, ONNX Runtime and the models, and exits with 5 if a check fails.
+/// Checks the store (conditional writes too), the queue (a broker that takes no messages gives its reason), the scratch
+/// folder, the clock, ONNX Runtime and the models, and exits with 5 if a check fails.
 ///
 /// With --store (alone or with a URL), checks the artifacts in the store instead: reports commit records whose files are
 /// missing or changed, and runs whose report counts other trailers than the store holds. Exits with 3 if any remain.
@@ -57,8 +59,8 @@ impl Doctor {
             return self.check_artifacts(&settings, &output).await;
         }
         let mut checks = Checks { output: &output, records: Vec::new(), all_pass: true };
-        checks.report("store", &settings.store, check_store(&settings).await)?;
-        checks.report("queue", &redact_url(&settings.queue), check_queue(&settings).await)?;
+        checks.report("store", &settings.store, services::store(&settings).await)?;
+        checks.report("queue", &redact_url(&settings.queue), services::queue(&settings).await)?;
         if self.workers {
             output.progress.say(&format!("probing the workers; waiting up to {} s for an answer", PROBE.as_secs()));
             let [extract, train] = queue::WorkKind::ALL;
@@ -66,6 +68,8 @@ impl Doctor {
             checks.report("workers", extract.name(), extracts)?;
             checks.report("workers", train.name(), trains)?;
         }
+        checks.report("scratch", &settings.worker.scratch.display().to_string(), services::scratch(&settings))?;
+        checks.report("clock", &settings.store, services::clock(&settings).await)?;
         #[cfg(feature = "local")]
         for (name, location, found) in models::check(&settings).await {
             checks.report(&name, &location, found)?;
@@ -131,39 +135,6 @@ impl Doctor {
         let is_sound = (found.damaged.is_empty() || self.repair) && runs.is_empty();
         Ok(if is_sound { exit::DONE } else { exit::INVALID })
     }
-}
-
-async fn check_store(settings: &Settings) -> Result<String> {
-    let store = store::open(&settings.store, &settings.s3).await?;
-    let key = format!("doctor/{}.txt", std::process::id());
-    let written = bytes::Bytes::from_static(b"written by jhalak doctor");
-    store.put(&key, written.clone()).await?;
-    let read = store.get(&key).await?;
-    store.delete(&key).await?;
-    if read == written {
-        Ok("write, read and delete work".into())
-    } else {
-        Err(Error::transient("the bytes read differ from the bytes written"))
-    }
-}
-
-async fn check_queue(settings: &Settings) -> Result<String> {
-    let queue = queue::open(&settings.queue, &settings.rabbitmq).await?;
-    let asked = async {
-        let mut waiting = Vec::new();
-        for kind in queue::WorkKind::ALL {
-            let queue::Backlog { ready, delayed, consumers } = queue.backlog(kind).await?;
-            waiting.push(format!("{} {} jobs for {consumers} workers", ready + delayed, kind.name()));
-        }
-        let letters = queue.depth(&queue::Channel::Quarantine).await?;
-        if let Some(reason) = queue.blocked() {
-            return Err(Error::transient(format!("the broker takes no messages: {reason}")));
-        }
-        Ok(format!("reachable; waiting: {}; dead letters: {letters}", waiting.join(", ")))
-    }
-    .await;
-    queue.close().await;
-    asked
 }
 
 /// Wait for the answer to a probe; long, since all slots of a worker may be busy.

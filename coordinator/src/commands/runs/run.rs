@@ -9,6 +9,8 @@ use jhalak_common::process::shutdown;
 use jhalak_common::queue::{self, Queue, WorkKind};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::{self, ObjectStore};
+use jhalak_common::telemetry::metric::Program;
+use jhalak_common::telemetry::server;
 use jhalak_common::{Error, Result};
 use jhalak_worker::detect::trial;
 use jhalak_worker::inference::Models;
@@ -23,6 +25,7 @@ use crate::console::progress::Progress;
 use crate::plan::{self, Plan, Request, dataset_source};
 use crate::run::RunDriver;
 use crate::run::dispatch::Priority;
+use crate::run::gauges::{self, Leading};
 use crate::run::remaining;
 
 /// Run the whole pipeline in this process, without servers
@@ -58,6 +61,10 @@ impl Run {
         let worker = checked_worker(&draft.plan, store.clone(), queue.clone(), &settings, &output.progress).await?;
         let (plan, _) = plan::freeze(store.as_ref(), draft).await?;
         output.progress.say(&format!("run {} in {}", plan.spec.id, store.url()));
+        gauges::note_settings(&settings);
+        let listen = settings.telemetry.listen.as_deref().unwrap_or("off");
+        let observed = worker.clone();
+        let _server = server::serve(Some(listen), Program::Both, move || observed.observe()).await?;
         let stop_worker = CancellationToken::new();
         let mut working = tokio::spawn({
             let stop_worker = stop_worker.clone();
@@ -75,6 +82,7 @@ impl Run {
             priority: Priority::default(),
             resume: self.resume.resume,
             reprocess: None,
+            leading: Leading::default(),
         };
         let panicked = |e| Error::bug("the worker panicked").with_source(e);
         let code = tokio::select! {

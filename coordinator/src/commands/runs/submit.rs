@@ -9,6 +9,8 @@ use jhalak_common::process::{exit, shutdown};
 use jhalak_common::run::{self, RunSpec, RunState, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
+use jhalak_common::telemetry::metric::Program;
+use jhalak_common::telemetry::server;
 use jhalak_common::{Error, Result, queue, store};
 use serde_json::json;
 
@@ -17,6 +19,7 @@ use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs};
 use crate::console::output::Output;
 use crate::plan::{self, Plan, Request, dataset_source};
 use crate::run::dispatch::Priority;
+use crate::run::gauges::{self, Leading};
 use crate::run::{RunDriver, RunOutcome};
 use crate::run::{dry_run, reprocess};
 
@@ -144,6 +147,13 @@ impl Submit {
             queue.close().await;
             return leave(&plan, &output);
         }
+        let leading = Leading::default();
+        gauges::note_settings(&settings);
+        let health = {
+            let leading = leading.clone();
+            move || leading.health()
+        };
+        let _server = server::serve(settings.telemetry.listen.as_deref(), Program::Coordinator, health).await?;
         let driver = RunDriver {
             plan: &plan,
             reading: &source.reading,
@@ -156,6 +166,7 @@ impl Submit {
             priority: self.priority,
             resume: self.resume.resume,
             reprocess: self.reprocess,
+            leading: leading.clone(),
         };
         let wait = driver.wait;
         let ended = driver.run().await;

@@ -14,15 +14,17 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::process::fault_point;
 use jhalak_common::queue::{Backlog, Channel, Deliveries};
-use jhalak_common::run::job::{JobResult, Outcome};
+use jhalak_common::run::job::{Job, JobResult, Outcome, Task};
 use jhalak_common::run::{RunState, Stage, encode_signed};
 use jhalak_common::store::ObjectStore;
+use jhalak_common::telemetry::trace::{Place, Role, Span};
 use jhalak_common::{Error, Result};
 
 use crate::console::progress::Bar;
 use crate::plan::Plan;
 use crate::run::context::{Ended, RunContext};
 use crate::run::end_states;
+use crate::run::gauges::{self, JobCounts};
 use crate::run::jobs::Jobs;
 use lost_jobs::LostJobs;
 use observer::{Observation, Observer};
@@ -272,7 +274,14 @@ impl Dispatch<'_> {
         stream::iter(batch)
             .map(Ok::<_, Error>)
             .try_for_each_concurrent(MAX_CONCURRENT_PUBLISHES, |i| async move {
-                queue.publish(channel, encode_signed(jobs.build(i), key)?).await
+                let mut job = jobs.build(i);
+                let mut sending = begin_trace(&job, queue.name(channel), &self.context.trace);
+                job.traceparent = sending.place_or(&Place::default()).traceparent();
+                let sent = queue.publish(channel, encode_signed(job, key)?).await;
+                if let Err(error) = &sent {
+                    sending.fail(error.kind());
+                }
+                sent
             })
             .await
     }
@@ -401,6 +410,14 @@ impl Dispatch<'_> {
             since: Some(self.since),
             ..RunState::of(self.stage)
         };
+        let counts = JobCounts {
+            waiting: self.jobs.len() - self.next,
+            sent: self.pending.len(),
+            committed: state.committed,
+            quarantined: state.quarantined,
+        };
+        gauges::note_jobs(&self.plan.spec.id, self.stage, counts);
+        gauges::note_backlog(self.jobs.kind(), self.backlog);
         self.context.write_state(&self.plan.spec.id, &state).await
     }
 
@@ -412,6 +429,17 @@ impl Dispatch<'_> {
     fn store(&self) -> &dyn ObjectStore {
         self.context.store.as_ref()
     }
+}
+
+/// Begins the trace of a job with the sending of its message; it refers to the trace of its run.
+fn begin_trace(job: &Job, destination: String, run: &Place) -> Span {
+    let mut span = Place::default().message(Role::Sends, &destination, Some(run));
+    span.set("messaging.message.id", job.id.clone());
+    span.set("messaging.message.conversation_id", job.run.clone());
+    if let Task::Extract(task) = &job.task {
+        span.set("jhalak.trailer", task.trailer.subject.id.clone());
+    }
+    span
 }
 
 /// Turns a transient error into None and a warning.

@@ -8,13 +8,14 @@ use crate::report::DecodeReport;
 use crate::request::DecodeRequest;
 use crate::sandbox::protocol::{DecodeLimits, Reply, Request, SUBCOMMAND};
 use crate::sandbox::shared_memory::SharedMemory;
+use jhalak_common::telemetry::list::{DECODE_CHILD_ENDS, DECODE_FRAMES, DECODE_MEDIA_SECONDS, DECODE_SECONDS};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
@@ -82,6 +83,35 @@ struct Hooks {
 }
 
 async fn run(
+    exe: &Path,
+    request: &DecodeRequest,
+    limits: &DecodeLimits,
+    cancel: &CancellationToken,
+    hooks: Hooks,
+) -> Result<DecodeReport, MediaError> {
+    let began = Instant::now();
+    let ended = run_child(exe, request, limits, cancel, hooks).await;
+    DECODE_SECONDS.add(&[], began.elapsed().as_secs_f64());
+    let reason = match &ended {
+        Ok(report) => {
+            DECODE_MEDIA_SECONDS.add(&[], report.video.duration_s);
+            DECODE_FRAMES.add(&[], report.usage.frames_decoded as f64);
+            "ok"
+        }
+        Err(MediaError::Permanent { .. }) => "refused",
+        Err(MediaError::Transient { .. } | MediaError::DiskFull { .. }) => "failed",
+        Err(MediaError::Crashed { .. }) => "crash",
+        Err(MediaError::TimedOut { clock: Clock::Wall, .. }) => "wall",
+        Err(MediaError::TimedOut { clock: Clock::Cpu, .. }) => "cpu",
+        Err(MediaError::MemoryExceeded { .. }) => "memory",
+        Err(MediaError::Cancelled) => "cancelled",
+        Err(MediaError::Bug { .. }) => "bug",
+    };
+    DECODE_CHILD_ENDS.increment(&[reason]);
+    ended
+}
+
+async fn run_child(
     exe: &Path,
     request: &DecodeRequest,
     limits: &DecodeLimits,

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use jhalak_common::hash;
 use jhalak_common::models::Model;
 use jhalak_common::settings::InferenceSettings;
+use jhalak_common::telemetry::list::{INFERENCE_BATCH, INFERENCE_DURATION, INFERENCE_QUEUE, INFERENCE_ROWS};
 use jhalak_common::{Error, Result};
 use jhalak_onnx::file_facts::{self, FileFacts};
 use ort::environment::Environment;
@@ -30,6 +31,7 @@ const MAX_QUEUED: usize = 4;
 
 struct Request {
     inputs: Vec<Tensor>,
+    sent: Instant,
     answer: oneshot::Sender<Result<Vec<Tensor>>>,
 }
 
@@ -144,7 +146,7 @@ impl Session {
         self.contract.check(&self.name, &shapes)?;
         let gone = || Error::bug(format!("the thread of the model {} ended", self.name));
         let (answer, answered) = oneshot::channel();
-        self.requests.send(Request { inputs, answer }).map_err(|_| gone())?;
+        self.requests.send(Request { inputs, sent: Instant::now(), answer }).map_err(|_| gone())?;
         answered.blocking_recv().map_err(|_| gone())?
     }
 }
@@ -202,10 +204,14 @@ impl SessionThread {
     }
 
     fn answer(&mut self, mut batch: Vec<Request>) {
+        for request in &batch {
+            INFERENCE_QUEUE.observe(&[&self.model], request.sent.elapsed().as_secs_f64());
+        }
         if batch.len() > 1 {
             match self.run_together(&batch) {
                 Ok(answers) => {
                     for (request, answer) in batch.into_iter().zip(answers) {
+                        self.note_rows(request.rows());
                         let checked = self.finite(&request.inputs, answer);
                         request.answer(checked);
                     }
@@ -218,7 +224,10 @@ impl SessionThread {
             }
         }
         for request in batch.drain(..) {
-            let answer = self.run_alone(&request.inputs).and_then(|outputs| self.finite(&request.inputs, outputs));
+            let answer = self.run_alone(&request.inputs).and_then(|outputs| {
+                self.note_rows(request.rows());
+                self.finite(&request.inputs, outputs)
+            });
             request.answer(answer);
         }
     }
@@ -259,6 +268,10 @@ impl SessionThread {
         }
     }
 
+    fn note_rows(&self, rows: usize) {
+        INFERENCE_ROWS.add(&[&self.model, self.inference.provider.name()], rows as f64);
+    }
+
     fn padded(&self, rows: usize) -> usize {
         if self.pad { rows.next_power_of_two() } else { rows }
     }
@@ -279,7 +292,11 @@ impl SessionThread {
             values.push((facts.name.as_str(), value));
         }
         self.inferences.fetch_add(1, Ordering::Relaxed);
+        let began = Instant::now();
         let outputs = self.session.run(values).map_err(failed)?;
+        let provider = self.inference.provider.name();
+        INFERENCE_DURATION.observe(&[model, provider], began.elapsed().as_secs_f64());
+        INFERENCE_BATCH.observe(&[model], inputs.first().map_or(1, Tensor::rows) as f64);
         let mut found = Vec::with_capacity(self.contract.outputs.len());
         for facts in &self.contract.outputs {
             let value = outputs

@@ -7,6 +7,7 @@ use super::trainable::Trainable;
 use crate::optimizer::OptimizerState;
 use crate::random::{seeded, shuffle};
 use jhalak_common::evaluation::FitSettings;
+use jhalak_common::telemetry::list::{TRAIN_EPOCHS, TRAIN_SAMPLES};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Samples of one evaluation batch.
@@ -90,6 +91,8 @@ pub fn fit_resumed(
             return Err(diverged(epoch));
         }
         history.train_losses.push(loss / weight);
+        TRAIN_EPOCHS.increment(&[]);
+        TRAIN_SAMPLES.add(&[], train.len() as f64);
         if validation.is_empty() {
             history.best_epoch = epoch + 1;
         } else {

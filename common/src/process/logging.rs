@@ -19,8 +19,8 @@ pub enum LogFormat {
 }
 
 /// Starts logging to `writer`. `verbosity` 0 shows warnings, 1 progress, 2 and more details; the
-/// environment variable `RUST_LOG` overrides it. Each program calls this once; a second call
-/// changes nothing.
+/// environment variable `RUST_LOG` overrides it, except for libraries whose details hold
+/// credentials. Each program calls this once; a second call changes nothing.
 pub fn start<W>(verbosity: u8, format: LogFormat, writer: W)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -33,7 +33,7 @@ where
         1 => "warn,lapin=off,jhalak=info",
         _ => "info,lapin=off,jhalak=debug",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = keep_quiet(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level)));
     // A second call fails: the first subscriber stays.
     let _ = match format {
         LogFormat::Json => json_lines(filter, writer).try_init(),
@@ -42,6 +42,31 @@ where
             builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).finish().try_init()
         }
     };
+}
+
+/// Libraries whose details hold credentials: signed headers, the broker's login. No level shows those.
+const SECRETIVE: [&str; 12] = [
+    "lapin=off",
+    "amq_protocol=off",
+    "async_rs=off",
+    "aws_config=warn",
+    "aws_credential_types=warn",
+    "aws_runtime=warn",
+    "aws_sdk_s3=warn",
+    "aws_sigv4=warn",
+    "aws_smithy_runtime=warn",
+    "aws_smithy_runtime_api=warn",
+    "hyper=warn",
+    "hyper_util=warn",
+];
+
+fn keep_quiet(mut filter: EnvFilter) -> EnvFilter {
+    for directive in SECRETIVE {
+        if let Ok(directive) = directive.parse() {
+            filter = filter.add_directive(directive);
+        }
+    }
+    filter
 }
 
 /// Returns the subscriber of [`LogFormat::Json`]. The innermost span stands in the list of spans

@@ -1,0 +1,14 @@
+//! Settings of metrics and probes.
+
+use serde::{Deserialize, Serialize};
+
+/// Metrics and probes over HTTP. Traces are set by the variables of OpenTelemetry
+/// (`OTEL_EXPORTER_OTLP_ENDPOINT` and others).
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetrySettings {
+    /// The address of `/metrics`, `/livez` and `/readyz`, such as `0.0.0.0:9464`, or `off`. Default:
+    /// `127.0.0.1:9464`, or another port of 127.0.0.1 where that one is taken. `jhalak run` serves
+    /// them only where this is set.
+    pub listen: Option<String>,
+}

@@ -1,0 +1,25 @@
+//! The health of a process, for the probes of an orchestrator.
+
+/// What a probe is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It does its work.
+    Ready,
+    /// It does not: it is starting, cannot do its work, or does not reach its services.
+    NotReady,
+    /// It should be started again.
+    Stuck,
+}
+
+impl Health {
+    /// What a failed probe of liveness says.
+    pub const STUCK: &str = "the process is stuck: a job does not stop, or its store or broker is gone";
+    /// What a failed probe of readiness says.
+    pub const NOT_READY: &str =
+        "it is not ready: it is starting, cannot do them, or does not reach its store or broker (see its log)";
+
+    /// Whether it need not be started again.
+    pub fn is_live(self) -> bool {
+        self != Health::Stuck
+    }
+}
