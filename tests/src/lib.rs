@@ -4,12 +4,15 @@ pub mod broker;
 pub mod browser;
 pub mod certificates;
 pub mod cluster;
+pub mod collector;
 pub mod dataset;
 #[expect(missing_docs, reason = "names that say it")]
 pub mod fault_proxy;
 pub mod markdown;
+pub mod monitoring;
 pub mod mutated_messages;
 pub mod programs;
+pub mod prometheus;
 #[expect(missing_docs, reason = "names that say it")]
 pub mod s3_server;
 pub mod tiny_disk;
