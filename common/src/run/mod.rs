@@ -147,6 +147,10 @@ pub struct RunState {
     /// When the last job of the stage ended, or the stage began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progressed: Option<jiff::Timestamp>,
+    /// Share of the current coordinator's work of the stage that is done, from 0 to 1: jobs by their
+    /// estimated costs, which differ widely, and the dearest come first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
     /// Start of the stage by the current coordinator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<jiff::Timestamp>,
@@ -166,6 +170,7 @@ impl RunState {
             cancelled: 0,
             before: 0,
             progressed: None,
+            share: None,
             since: None,
             updated: jiff::Timestamp::now(),
         }
@@ -191,11 +196,15 @@ impl RunState {
         (silent > PATIENCE_S.max(usual) && !self.stage.is_final()).then_some(silent)
     }
 
-    /// Returns the estimated seconds until the end of the stage; None while that is unknown or the
-    /// stage has stalled.
+    /// Returns the estimated seconds until the end of the stage: by the costs of its jobs, or by their
+    /// number if those are unknown. None while nothing has ended or the stage has stalled.
     pub fn left_s(&self) -> Option<f64> {
         if self.stalled_s().is_some() {
             return None;
+        }
+        if let (Some(share), Some(since)) = (self.share, self.since) {
+            let seconds = (self.updated.as_millisecond() - since.as_millisecond()) as f64 / 1000.0;
+            return (share > 0.0 && seconds > 0.0).then(|| seconds * (1.0 - share).max(0.0) / share);
         }
         let open = self.jobs.saturating_sub(self.committed + self.quarantined + self.cancelled);
         self.rate().map(|rate| open as f64 / rate)

@@ -29,6 +29,8 @@ pub struct Bar {
 struct Plain {
     done: usize,
     quarantined: usize,
+    /// The share of the work that is done, by costs; None where steps cost the same.
+    share: Option<f64>,
     started: Instant,
     shown: Instant,
 }
@@ -65,10 +67,9 @@ impl Progress {
     pub fn stage(&self, name: &'static str, all: usize, done: usize) -> Bar {
         let bar = self.bars.as_ref().map(|bars| {
             let bar = bars.add(ProgressBar::new(all as u64).with_position(done as u64).with_prefix(name));
-            let style = ProgressStyle::with_template("{prefix:>10} [{bar:30}] {pos}/{len} {per_sec} eta {eta} {msg}");
+            let style = ProgressStyle::with_template("{prefix:>10} [{bar:30}] {pos}/{len} {msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
             bar.enable_steady_tick(Duration::from_millis(250));
-            bar.reset_eta();
             bar
         });
         let now = Instant::now();
@@ -81,13 +82,25 @@ impl Progress {
             all,
             bar,
             quiet: self.quiet,
-            plain: Mutex::new(Plain { done, quarantined: 0, started: now, shown: now }),
+            plain: Mutex::new(Plain { done, quarantined: 0, share: None, started: now, shown: now }),
         }
     }
 
     /// Starts the bar of `all` steps of work in this process.
     pub fn steps(&self, name: &'static str, all: usize) -> Bar {
         self.stage(name, all, 0)
+    }
+
+    /// Starts counting the pictures of a video, whose number is not known before its end.
+    pub fn frames(&self, name: &'static str) -> FrameCounter {
+        let bar = self.bars.as_ref().map(|bars| {
+            let style = ProgressStyle::with_template("{prefix} {spinner} {msg}");
+            let bar = bars.add(ProgressBar::new_spinner().with_prefix(name));
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        });
+        FrameCounter { name, bar, quiet: self.quiet, plain: (0, Instant::now()) }
     }
 
     /// Returns a writer for log lines that keeps the bars intact.
@@ -100,11 +113,26 @@ impl Progress {
 impl Bar {
     /// Counts a step as done.
     pub fn step(&self, what: &str) {
+        self.count(0);
         if let Some(bar) = &self.bar {
-            bar.set_message(what.to_owned());
+            bar.set_message(format!("{}{what}", self.left().map(|left| format!("{left} left, ")).unwrap_or_default()));
             bar.inc(1);
         }
-        self.count(0);
+    }
+
+    /// Notes which share of the work is done, from 0 to 1, for the estimate of the time left.
+    pub fn share(&self, share: f64) {
+        if let Ok(mut plain) = self.plain.lock() {
+            plain.share = Some(share);
+        }
+    }
+
+    /// The time left, if anything has ended.
+    fn left(&self) -> Option<String> {
+        let plain = self.plain.lock().ok()?;
+        let share = plain.share.unwrap_or(plain.done as f64 / self.all.max(1) as f64);
+        let seconds = plain.started.elapsed().as_secs_f64();
+        (share > 0.0 && share < 1.0).then(|| duration(seconds * (1.0 - share) / share))
     }
 
     /// Counts a job as quarantined.
@@ -138,6 +166,7 @@ impl Bar {
     }
 
     fn line(&self, last: bool) {
+        let left = self.left().map(|left| format!(", {left} left")).unwrap_or_default();
         let Ok(mut plain) = self.plain.lock() else { return };
         if self.quiet || self.bar.is_some() || (!last && plain.shown.elapsed() < PLAIN_INTERVAL) {
             return;
@@ -145,12 +174,43 @@ impl Bar {
         plain.shown = Instant::now();
         let failed = if plain.quarantined > 0 { format!(", {} quarantined", plain.quarantined) } else { String::new() };
         eprintln!(
-            "{}: {} of {} after {:.0} s{failed}",
+            "{}: {} of {} after {:.0} s{left}{failed}",
             self.name,
             plain.done,
             self.all,
             plain.started.elapsed().as_secs_f64()
         );
+    }
+}
+
+/// Shows how far into a video its pictures have been looked at.
+pub struct FrameCounter {
+    name: &'static str,
+    bar: Option<ProgressBar>,
+    quiet: bool,
+    plain: (u64, Instant),
+}
+
+impl FrameCounter {
+    /// Counts one picture, shown at `time_s` in the video.
+    pub fn count(&mut self, time_s: Option<f64>) {
+        self.plain.0 += 1;
+        let at = time_s.map(|seconds| format!(", {seconds:.1} s into the video")).unwrap_or_default();
+        let line = format!("{} pictures{at}", self.plain.0);
+        if let Some(bar) = &self.bar {
+            bar.set_message(line);
+        } else if !self.quiet && self.plain.1.elapsed() >= PLAIN_INTERVAL {
+            self.plain.1 = Instant::now();
+            eprintln!("{}: {line}", self.name);
+        }
+    }
+}
+
+impl Drop for FrameCounter {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
     }
 }
 

@@ -11,6 +11,9 @@ use jhalak_common::run::job::{CellTask, ExtractTask, FitTask, Job, Task};
 use crate::plan::Plan;
 use crate::run::missing::RecipeSet;
 
+/// The cost of the final model: several ensembles on all ratings, beside [`effort`]'s 100 for one fold.
+const FIT_COST: u64 = 200;
+
 /// The jobs that a stage sends, by index.
 pub struct Jobs<'a> {
     plan: &'a Plan,
@@ -82,6 +85,18 @@ impl<'a> Jobs<'a> {
         match &self.list {
             List::Extractions(list) => extraction_id(self.plan, list[i].0),
             List::Training(list) => list[i].0.clone(),
+        }
+    }
+
+    /// The approximate cost of job `i`, relative to other jobs of the stage, above 0.
+    pub fn cost(&self, i: usize) -> u64 {
+        match &self.list {
+            // Opening a file and running the models costs about as much as decoding a megabyte.
+            List::Extractions(list) => self.plan.trailers.trailers[list[i].0 as usize].size + (1 << 20),
+            List::Training(list) => match &list[i].1 {
+                Task::Cell(task) => 1 + effort(task) as u64,
+                _ => FIT_COST,
+            },
         }
     }
 

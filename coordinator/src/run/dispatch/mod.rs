@@ -101,6 +101,8 @@ struct Dispatch<'a> {
     /// Artifacts that workers reported as made.
     made: usize,
     quarantined: usize,
+    /// The costs of all jobs that this process sends, and of those that have ended.
+    costs: (u64, u64),
     /// Jobs that workers dropped, and when they reported it.
     dropped: Vec<(Instant, usize)>,
 }
@@ -148,6 +150,7 @@ pub(crate) async fn run(context: &RunContext, plan: &Plan, work: StageJobs<'_>) 
         pending: BTreeMap::new(),
         made: 0,
         quarantined,
+        costs: ((0..jobs.len()).map(|i| jobs.cost(i)).sum(), 0),
         dropped: Vec::new(),
     };
     let (store, queue) = (context.store.clone(), context.queue.clone());
@@ -360,12 +363,14 @@ impl Dispatch<'_> {
                 tracing::debug!(made, "job committed");
                 self.progressed = jiff::Timestamp::now();
                 self.made += made;
+                self.count_cost(i);
                 self.bar.step(&about);
             }
             Outcome::Quarantined { reason, .. } => {
                 tracing::debug!(reason, "job quarantined");
                 self.quarantined += 1;
                 self.progressed = jiff::Timestamp::now();
+                self.count_cost(i);
                 self.bar.quarantined(&about, &reason);
             }
             // Stays pending: the job counts as not started.
@@ -407,6 +412,7 @@ impl Dispatch<'_> {
             cancelled,
             before: self.before,
             progressed: Some(self.progressed),
+            share: Some(self.share()),
             since: Some(self.since),
             ..RunState::of(self.stage)
         };
@@ -419,6 +425,17 @@ impl Dispatch<'_> {
         gauges::note_jobs(&self.plan.spec.id, self.stage, counts);
         gauges::note_backlog(self.jobs.kind(), self.backlog);
         self.context.write_state(&self.plan.spec.id, &state).await
+    }
+
+    /// Adds the cost of a job that has ended, and shows the share of the work that is done.
+    fn count_cost(&mut self, i: usize) {
+        self.costs.1 += self.jobs.cost(i);
+        self.bar.share(self.share());
+    }
+
+    /// The share of the work of this process that is done, from 0 to 1.
+    fn share(&self) -> f64 {
+        self.costs.1 as f64 / self.costs.0.max(1) as f64
     }
 
     /// The number of jobs without an end state, sent or not.
