@@ -2,12 +2,15 @@
 //! `parts` of shape [n, dim].
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use safetensors::{Dtype, SafeTensors, View};
+use serde_json::{Value, json};
 
+use super::{Recipe, Subject};
 use crate::error::{Error, Result};
+use crate::hash::canonical_json;
 
 /// The name of the one file of an embedding artifact.
 pub const FILE: &str = "embedding.safetensors";
@@ -32,13 +35,27 @@ impl View for F32<'_> {
     }
 }
 
-/// Encodes `mean` of shape [dim] and, if given, `parts` of shape [n, dim].
-pub fn encode(mean: &[f32], parts: Option<&[f32]>) -> Result<Bytes> {
+/// The one key of the metadata of our safetensors files. Its value is JSON: with several keys, the
+/// order of the file's bytes would change from run to run.
+pub const METADATA_KEY: &str = "jhalak";
+
+/// Returns what the metadata of an embedding's file says, so that a file that was moved out of its
+/// folder can still be told.
+pub fn about(recipe: &Recipe, subject: &Subject) -> Value {
+    json!({
+        "artifact": recipe.kind, "recipe": recipe.hash(), "models": recipe.models,
+        "movie": subject.id, "trailer": subject.content,
+        "unit": "activations of the model's last layer, without a unit; not normalised",
+    })
+}
+
+/// Encodes `mean` of shape [dim] and, if given, `parts` of shape [n, dim], with the metadata `about`.
+pub fn encode(mean: &[f32], parts: Option<&[f32]>, about: &Value) -> Result<Bytes> {
     let mut tensors = BTreeMap::from([("mean", F32 { shape: vec![mean.len()], data: mean })]);
     if let Some(parts) = parts {
         tensors.insert("parts", F32 { shape: vec![parts.len() / mean.len().max(1), mean.len()], data: parts });
     }
-    safetensors::serialize(tensors, None)
+    safetensors::serialize(tensors, metadata(about))
         .map(Bytes::from)
         .map_err(|e| Error::bug("an embedding does not serialise").with_source(e))
 }
@@ -53,13 +70,40 @@ pub struct Named<'a> {
     pub data: &'a [f32],
 }
 
-/// Encodes tensors as a safetensors file.
-pub fn encode_named(tensors: Vec<Named<'_>>) -> Result<Bytes> {
+fn metadata(about: &Value) -> Option<HashMap<String, String>> {
+    Some(HashMap::from([(METADATA_KEY.to_owned(), canonical_json(about))]))
+}
+
+/// Encodes tensors as a safetensors file with the metadata `about`.
+pub fn encode_named(tensors: Vec<Named<'_>>, about: &Value) -> Result<Bytes> {
     let views: BTreeMap<String, F32<'_>> =
         tensors.into_iter().map(|t| (t.name, F32 { shape: t.shape, data: t.data })).collect();
-    safetensors::serialize(views, None)
+    safetensors::serialize(views, metadata(about))
         .map(Bytes::from)
         .map_err(|e| Error::bug("embeddings do not serialise").with_source(e))
+}
+
+/// The vectors in the file of an embedding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vectors {
+    /// The embedding of the whole trailer.
+    pub mean: Vec<f32>,
+    /// One vector for each keyframe, of the same length as `mean`.
+    pub parts: Option<Vec<Vec<f32>>>,
+}
+
+/// Reads the file of an embedding.
+pub fn decode(bytes: &[u8]) -> Result<Vectors> {
+    let damaged = |e| Error::invalid("an embedding's file is damaged").with_source(e);
+    let mean = decode_mean(bytes)?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;
+    let Ok(parts) = tensors.tensor("parts") else { return Ok(Vectors { mean, parts: None }) };
+    if parts.dtype() != Dtype::F32 || parts.shape().get(1) != Some(&mean.len()) || mean.is_empty() {
+        return Err(Error::invalid("an embedding's `parts` do not fit its `mean`"));
+    }
+    let row = |row: &[u8]| row.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let parts = parts.data().chunks_exact(4 * mean.len()).map(row).collect();
+    Ok(Vectors { mean, parts: Some(parts) })
 }
 
 /// Reads `mean` from the file of an embedding.

@@ -116,16 +116,17 @@ impl ArtifactKind {
             // 2: times from the first frame shown; detectors held to what their files state.
             ArtifactKind::Objects => 2,
             // 2: a model that takes the whole sound at once also gets its last samples. 3: the loudness
-            // of the sound over time in the facts.
-            ArtifactKind::AudioEmbedding => 3,
+            // of the sound over time in the facts. 4: the file states what it is.
+            ArtifactKind::AudioEmbedding => 4,
             // 2: keyframes decoded by libjpeg-turbo and resized as Pillow does. 3: without keyframes,
-            // the vector of a clip of zeros.
-            ArtifactKind::VideoEmbedding => 3,
+            // the vector of a clip of zeros. 4: the file states what it is.
+            ArtifactKind::VideoEmbedding => 4,
             // 2: dislikes are repeated at most up to the count of the rarer other class. 3: a factorisation
             // machine and likeness by shared viewers in the ensemble.
             ArtifactKind::Cell => 3,
-            // 3: the card for people calls the stacked model ensemble. 4: as cells of contract 3.
-            ArtifactKind::Model => 4,
+            // 3: the card for people calls the stacked model ensemble. 4: as cells of contract 3. 5: safetensors
+            // files state what they are.
+            ArtifactKind::Model => 5,
             _ => 1,
         }
     }

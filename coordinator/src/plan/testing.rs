@@ -70,9 +70,10 @@ pub(crate) fn plan(trailers: usize) -> Plan {
 /// else. Returns whether this call committed it.
 pub(crate) async fn commit_one(store: &dyn ObjectStore, recipe: &Recipe, subject: &Subject) -> bool {
     let (name, bytes) = match recipe.kind {
-        ArtifactKind::VideoEmbedding | ArtifactKind::AudioEmbedding => {
-            (embedding::FILE, embedding::encode(&[1.0, subject.id.len() as f32], None).expect("an embedding"))
-        }
+        ArtifactKind::VideoEmbedding | ArtifactKind::AudioEmbedding => (
+            embedding::FILE,
+            embedding::encode(&[1.0, subject.id.len() as f32], None, &json!({})).expect("an embedding"),
+        ),
         _ => ("bytes", subject.id.clone().into()),
     };
     let files = vec![(name, Body::Bytes(bytes))];

@@ -145,7 +145,10 @@ async fn settle(queue: &dyn Queue, store: &dyn ObjectStore, results: &Results, d
             for recipe in &task.wanted {
                 let embeds = matches!(recipe.kind, ArtifactKind::VideoEmbedding | ArtifactKind::AudioEmbedding);
                 let files = match embeds {
-                    true => vec![(embedding_file::FILE, Body::Bytes(embedding_file::encode(&[0.5; 16], None)?))],
+                    true => vec![(
+                        embedding_file::FILE,
+                        Body::Bytes(embedding_file::encode(&[0.5; 16], None, &serde_json::json!({}))?),
+                    )],
                     false => Vec::new(),
                 };
                 artifact::commit(store, recipe, &task.trailer.subject, files, json!({})).await?;

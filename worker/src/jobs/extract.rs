@@ -237,7 +237,11 @@ impl Extraction<'_> {
             facts["zero_clip"] =
                 "no keyframe was chosen: the vector is that of a clip of zeros, as in the paper".into();
         }
-        let bytes = embedding_file::encode(&embedded.mean, embedded.frames.as_deref())?;
+        let bytes = embedding_file::encode(
+            &embedded.mean,
+            embedded.frames.as_deref(),
+            &embedding_file::about(recipe, self.subject()),
+        )?;
         Ok((vec![(embedding_file::FILE, Body::Bytes(bytes))], facts))
     }
 
@@ -299,7 +303,9 @@ impl Extraction<'_> {
         match embedded {
             Some(sound) => {
                 let facts = json!({ "dim": sound.mean.len(), "windows": sound.windows, "peaks": peaks });
-                Ok((vec![(embedding_file::FILE, Body::Bytes(embedding_file::encode(&sound.mean, None)?))], facts))
+                let about = embedding_file::about(recipe, self.subject());
+                let bytes = embedding_file::encode(&sound.mean, None, &about)?;
+                Ok((vec![(embedding_file::FILE, Body::Bytes(bytes))], facts))
             }
             None => Ok((Vec::new(), json!({ "dim": 0, "windows": 0, "without": "the audio stream holds no sample" }))),
         }

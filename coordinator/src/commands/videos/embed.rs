@@ -114,6 +114,12 @@ impl Embed {
         super::video_args::decode(&self.file, settings, ask, super::video_args::Hook::None).await
     }
 
+    /// What the metadata of the file says.
+    fn about(&self, answers: &[Answer]) -> serde_json::Value {
+        let models: BTreeMap<&str, &Hash> = answers.iter().map(|a| (a.model.as_str(), &a.sha256)).collect();
+        serde_json::json!({ "file": self.file.file_name().map(|name| name.to_string_lossy()), "models": models })
+    }
+
     fn print(&self, answers: &[Answer], output: &Output) -> Result<()> {
         if let Some(out) = &self.out {
             let mut tensors = Vec::new();
@@ -125,7 +131,7 @@ impl Embed {
                     tensors.push(Named { name: name(".parts"), shape, data: rows });
                 }
             }
-            std::fs::write(out, embedding_file::encode_named(tensors)?)
+            std::fs::write(out, embedding_file::encode_named(tensors, &self.about(answers))?)
                 .map_err(|e| Error::from(e).context(out.display().to_string()))?;
         }
         let line = |a: &Answer| match &a.without {

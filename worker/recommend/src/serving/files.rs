@@ -30,7 +30,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The file to read first.
 pub const MODEL: &str = "model.json";
@@ -103,8 +103,8 @@ pub fn encode(
         files.insert(name.into(), rmp_serde::to_vec_named(stored).map_err(broken)?);
     }
     if let Some(fitted) = network {
-        files.insert(WEIGHTS.into(), weights(fitted)?);
-        files.insert(EMBEDDINGS.into(), embeddings(fitted)?);
+        files.insert(WEIGHTS.into(), weights(fitted, metadata(card)?)?);
+        files.insert(EMBEDDINGS.into(), embeddings(fitted, metadata(card)?)?);
         files.insert(STATISTICS.into(), json(&statistics(dataset, fitted))?);
         files.insert(CHECK.into(), json(&check(dataset, fitted))?);
         files.insert(ONNX.into(), export::network(fitted));
@@ -212,7 +212,7 @@ fn describe(side: &Side) -> SideDescription {
     SideDescription { name: side.name.to_owned(), dim: side.table.dim, raw_dim }
 }
 
-fn weights(fitted: &mut FittedNetwork) -> Result<Vec<u8>, RecommendError> {
+fn weights(fitted: &mut FittedNetwork, about: HashMap<String, String>) -> Result<Vec<u8>, RecommendError> {
     let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     fitted.parameters(&mut |name: &str, parameter: &mut Parameter| {
         tensors.push((name.to_owned(), vec![parameter.value.len()], bytes(&parameter.value)));
@@ -226,10 +226,14 @@ fn weights(fitted: &mut FittedNetwork) -> Result<Vec<u8>, RecommendError> {
             *shape = vec![outputs, shape[0] / outputs];
         }
     }
-    serialize(&tensors, Dtype::F32)
+    let mut views = Vec::new();
+    for (name, shape, data) in &tensors {
+        views.push((name, TensorView::new(Dtype::F32, shape.clone(), data).map_err(broken)?));
+    }
+    safetensors::serialize(views, Some(about)).map_err(broken)
 }
 
-fn embeddings(fitted: &FittedNetwork) -> Result<Vec<u8>, RecommendError> {
+fn embeddings(fitted: &FittedNetwork, about: HashMap<String, String>) -> Result<Vec<u8>, RecommendError> {
     let mut files = Vec::new();
     let mut there = Vec::new();
     for Side { name, table, .. } in &fitted.sides {
@@ -251,15 +255,13 @@ fn embeddings(fitted: &FittedNetwork) -> Result<Vec<u8>, RecommendError> {
     for (name, shape, data) in &there {
         views.push((name, TensorView::new(Dtype::U8, shape.clone(), data).map_err(broken)?));
     }
-    safetensors::serialize(views, None).map_err(broken)
+    safetensors::serialize(views, Some(about)).map_err(broken)
 }
 
-fn serialize(tensors: &[(String, Vec<usize>, Vec<u8>)], dtype: Dtype) -> Result<Vec<u8>, RecommendError> {
-    let mut views = Vec::new();
-    for (name, shape, data) in tensors {
-        views.push((name, TensorView::new(dtype, shape.clone(), data).map_err(broken)?));
-    }
-    safetensors::serialize(views, None).map_err(broken)
+/// Returns the metadata of a safetensors file: the card of the model, under one key, so that the order
+/// of the bytes never changes.
+fn metadata(card: &Card) -> Result<HashMap<String, String>, RecommendError> {
+    Ok(HashMap::from([("jhalak".to_owned(), serde_json::to_string(card).map_err(broken)?)]))
 }
 
 fn statistics(dataset: &Dataset, fitted: &FittedNetwork) -> Statistics {
