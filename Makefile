@@ -7,7 +7,7 @@ CACHE := $(or $(JHALAK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jhalak)
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 RELEASE := $(CARGO_TARGET_DIR)/release
 
-.PHONY: help run test setup build bench-media bench-train bench-inference fuzz-media cluster cluster-down check fmt lint lint-slim circles clean-local
+.PHONY: help run test setup build install docs bench-media bench-train bench-inference fuzz-media cluster cluster-down check fmt lint lint-slim circles clean-local
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -24,6 +24,19 @@ setup: ## Install and fetch what a run needs (reports what and why)
 
 build: ## Build the programs
 	cargo build --release --locked --workspace --bins
+
+PREFIX ?= $(HOME)/.local
+install: setup build ## Install the programs, completions and manual pages to PREFIX (~/.local), and the models to the cache
+	install -D -m 755 $(RELEASE)/jhalak $(PREFIX)/bin/jhalak
+	install -D -m 755 $(RELEASE)/jhalak-worker $(PREFIX)/bin/jhalak-worker
+	mkdir -p $(PREFIX)/share/bash-completion/completions $(CACHE)/models $(CACHE)/onnxruntime
+	$(PREFIX)/bin/jhalak completions bash > $(PREFIX)/share/bash-completion/completions/jhalak
+	$(PREFIX)/bin/jhalak man --out $(PREFIX)/share/man/man1
+	cp -n .local/models/* $(CACHE)/models/
+	cp -n .local/onnxruntime/* $(CACHE)/onnxruntime/
+
+docs: build ## Build the documentation as a book in the cache folder
+	scripts/docs/book.sh $(RELEASE)/jhalak $(CACHE)/book
 
 cluster: setup-test build ## Start RabbitMQ, S3 and two workers on loopback, and submit the demo
 	scripts/cluster.sh up

@@ -1,4 +1,4 @@
-//! README holds: after `make run` its commands succeed and print what it shows.
+//! README and the tutorial hold: after `make run` their commands succeed and print what they show.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -9,14 +9,17 @@ use jhalak_tests::programs::{Ended, program, run};
 use jhalak_tests::repository;
 
 #[test]
-fn commands_of_the_readme_print_what_it_shows_after_make_run() {
+fn commands_of_readme_and_tutorial_print_what_they_show_after_make_run() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     checkout(folder.path());
     let ran = run(&mut in_checkout(folder.path(), &make_run()));
     assert_eq!(ran.code, Some(0), "make run: {}", ran.err);
-    let transcripts = Document::read("README.md").transcripts();
-    assert!(transcripts.len() >= 3, "the examples of README are found");
-    let problems: Vec<String> = transcripts.iter().filter_map(|shown| difference(shown, folder.path())).collect();
+    let mut problems: Vec<String> = Vec::new();
+    for (document, examples) in [("README.md", 3), ("docs/tutorial.md", 4)] {
+        let transcripts = Document::read(document).transcripts();
+        assert!(transcripts.len() >= examples, "the examples of {document} are found");
+        problems.extend(transcripts.iter().filter_map(|shown| difference(document, shown, folder.path())));
+    }
     assert!(problems.is_empty(), "{}", problems.join("\n\n"));
 }
 
@@ -69,15 +72,15 @@ fn in_checkout(folder: &Path, line: &str) -> Command {
     command
 }
 
-/// How a command's output differs from what README shows; None if it does not.
-fn difference(shown: &Transcript, folder: &Path) -> Option<String> {
+/// How a command's output differs from what the document shows; None if it does not.
+fn difference(document: &str, shown: &Transcript, folder: &Path) -> Option<String> {
     let Ended { code, out, err } = run(&mut in_checkout(folder, &shown.command));
     if code == Some(0) && shows(&shown.output, &out) {
         return None;
     }
     let Transcript { line, command, output } = shown;
     let expected = output.join("\n");
-    Some(format!("README.md:{line}: {command}\nexit code {code:?}\n{err}\nREADME shows\n{expected}\nit prints\n{out}"))
+    Some(format!("{document}:{line}: {command}\nexit code {code:?}\n{err}\nit shows\n{expected}\nit prints\n{out}"))
 }
 
 /// Whether `out` has the lines shown and no others, but for numbers and the width of blanks. `...` stands for any number of lines.
