@@ -56,4 +56,13 @@ if [[ $mode == test ]]; then
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" || exit 5
         cp "$requirements" "$venv/requirements-test.txt"
     fi
+    # Other people's tools, which open an export. 700 MB: kept in the cache folder for the next clone.
+    interop=${JHALAK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/jhalak}/venv-interop
+    requirements=scripts/setup/requirements-interop.txt
+    if ! cmp -s "$requirements" "$interop/requirements.txt" || ! "$interop/bin/python" -c '' 2>/dev/null; then
+        say "installing pandas, polars, pyarrow, DuckDB, webdataset and onnxruntime into $interop, for the interop test"
+        "$python" -m venv --clear "$interop"
+        "$interop/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" || exit 5
+        cp "$requirements" "$interop/requirements.txt"
+    fi
 fi

@@ -9,6 +9,9 @@ pub mod artifacts;
 pub mod charts;
 pub mod commands;
 pub mod console;
+pub mod export;
+#[cfg(feature = "local")]
+pub mod extract_file;
 pub mod inspect;
 pub mod plan;
 pub mod report;

@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use jhalak_common::ErrorKind;
 use jhalak_common::process::logging::{self, LogFormat};
 use jhalak_common::process::{exit, forbid_core_dumps};
 use jhalak_common::settings::{Settings, has_password};
@@ -13,26 +14,53 @@ use jhalak_coordinator::console::output::Output;
 use jhalak_coordinator::console::progress::Progress;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
     #[cfg(feature = "local")]
     if matches!(cli.command, Command::DecodeChild) {
         return jhalak_worker::media::run_child();
     }
     forbid_core_dumps();
     let progress = Progress::new(cli.global.quiet);
-    if cli.global.queue.as_deref().is_some_and(has_password) {
+    if cli.flags().iter().any(|(key, value)| key == "queue" && has_password(value)) {
         progress.say("every user of this machine sees the password in --queue: set JHALAK__QUEUE instead");
     }
     let format = if cli.global.json { LogFormat::Json } else { LogFormat::Text };
     logging::start(cli.global.verbose, format, progress.log_writer());
+    let json = cli.global.json;
     match run(cli, progress) {
         Ok(code) => ExitCode::from(code),
-        Err(error) => exit::report("jhalak", &error),
+        Err(error) => {
+            if json {
+                print_error(error.kind(), &error.chain());
+            }
+            exit::report("jhalak", &error)
+        }
     }
 }
 
+/// Prints clap's message, and with --json also an object; help and version are not errors.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() && std::env::args_os().any(|arg| arg == "--json") {
+        print_error(ErrorKind::Usage, error.render().to_string().trim());
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE))
+}
+
+/// Prints an error on stdout for programs; people read it on stderr.
+fn print_error(kind: ErrorKind, message: &str) {
+    use std::io::Write;
+    let error = serde_json::json!({ "error": { "kind": kind, "message": message, "exit_code": exit::code(kind) } });
+    // A reader that has closed the pipe wants nothing more.
+    let _ = writeln!(std::io::stdout(), "{error:#}");
+}
+
 fn run(cli: Cli, progress: Progress) -> jhalak_common::Result<u8> {
-    let settings = Settings::load(cli.global.config.as_deref(), &cli.flags())?;
+    let flags = cli.flags();
+    let settings = Settings::load(cli.global.config_file().as_deref(), &flags)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let output = Output { json: cli.global.json, progress };
     // Other commands have no trace, and must not fail for its variables.
@@ -42,7 +70,7 @@ fn run(cli: Cli, progress: Progress) -> jhalak_common::Result<u8> {
         Command::Run(_) => otlp::start("jhalak")?,
         _ => None,
     };
-    let code = runtime.block_on(cli.command.execute(settings, output, cli.global.store.as_deref()));
+    let code = runtime.block_on(cli.command.execute(settings, output, &cli.global, &flags));
     // A cancelled decode or training may still hold a thread: the process ends without it.
     runtime.shutdown_background();
     if let Some(exporting) = exporting {

@@ -2,9 +2,11 @@
 
     python fetch.py run|test PIP_PYTHON
     python fetch.py models PIP_PYTHON REGISTRY FOLDER NAME...
+    python fetch.py library PIP_PYTHON FILE
 
 The first form reads models.toml and packages.tsv in this folder, and creates the missing files under .local of the repository.
-The second makes the models NAME of the file REGISTRY in FOLDER: `jhalak models fetch` calls it. Packages are kept in the
+The second makes the models NAME of the file REGISTRY in FOLDER: `jhalak models fetch` calls it. The third
+fetches ONNX Runtime into FILE. Packages are kept in the
 cache folder ($JHALAK_CACHE, or ~/.cache/jhalak) for other clones. Every file is checked before it is used and put into
 place by a rename, so a partial file is never visible.
 
@@ -26,7 +28,7 @@ import tarfile
 import tempfile
 import tomllib
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import debian_source
@@ -278,8 +280,15 @@ def main():
     elif len(arguments) >= 5 and arguments[0] == "models":
         pip_python, names = arguments[1], arguments[4:]
         wanted = lambda: wanted_models(Path(arguments[2]), Path(arguments[3]), names)
+    elif len(arguments) == 3 and arguments[0] == "library":
+        pip_python = arguments[1]
+        is_library = lambda item: item.output.name == "libonnxruntime.so"
+        wanted = lambda: [replace(item, output=Path(arguments[2])) for item in wanted_packages("run") if is_library(item)]
     else:
-        sys.exit("usage: fetch.py run|test PIP_PYTHON, or fetch.py models PIP_PYTHON REGISTRY FOLDER NAME...")
+        sys.exit(
+            "usage: fetch.py run|test PIP_PYTHON, fetch.py models PIP_PYTHON REGISTRY FOLDER NAME..., "
+            "or fetch.py library PIP_PYTHON FILE"
+        )
     try:
         for item in wanted():
             make(item, pip_python)

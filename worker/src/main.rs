@@ -147,9 +147,9 @@ fn run(cli: Cli) -> Result<()> {
         eprintln!("jhalak-worker: every user of this machine sees the password in --queue: set JHALAK__QUEUE instead");
     }
     let mut flags = Vec::new();
-    flags.extend(cli.store.map(|s| ("store", s)));
-    flags.extend(cli.queue.map(|q| ("queue", q)));
-    flags.extend(cli.slots.map(|n| ("worker.slots", n.to_string())));
+    flags.extend(cli.store.map(|s| ("store".to_owned(), s)));
+    flags.extend(cli.queue.map(|q| ("queue".to_owned(), q)));
+    flags.extend(cli.slots.map(|n| ("worker.slots".to_owned(), n.to_string())));
     let settings = Settings::load(cli.config.as_deref(), &flags)?;
     if let Some(Command::Health { ready, .. }) = cli.command {
         let file = settings

@@ -19,6 +19,7 @@ mod spec;
 mod training;
 
 pub use calibration::Calibration;
+pub use confusion::predicted_class;
 pub use features::{ContentColumn, EmbeddingSource, GlSettings, Modality, Pictures, UserEmbedding};
 pub use fit::FitSpec;
 pub use model::Model;

@@ -1,12 +1,13 @@
 //! Training and evaluation.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::range::require;
 use crate::error::Result;
 
 /// Training and evaluation.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvaluateSettings {
     /// Seed of every split, initialisation and shuffle.
@@ -34,7 +35,7 @@ impl EvaluateSettings {
 }
 
 /// The cells that a run evaluates.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Grid {
     /// Each modality with the classifier and the ANN, baselines and the stacked ensemble.

@@ -1,12 +1,13 @@
 //! Extraction from trailers.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::range::require;
 use crate::error::Result;
 
 /// Extraction from trailers.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExtractSettings {
     /// The keyframe strategy: `equal-interval`, `scene-middle` or `scene-object`, as in the paper.
@@ -60,7 +61,7 @@ impl ExtractSettings {
 }
 
 /// How keyframes are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
     /// At equal intervals over the trailer.
@@ -93,7 +94,7 @@ impl Strategy {
 }
 
 /// The point of an interval at which an equal-interval keyframe is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyframePosition {
     /// i x D / 16.

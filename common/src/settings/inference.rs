@@ -2,20 +2,24 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::range::require;
 use crate::error::Result;
 
 /// Files of models and of ONNX Runtime, and the chosen models.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelSettings {
     /// The registry of models. Default: the built-in registry.
     pub registry: Option<PathBuf>,
-    /// The folder with the model files of the registry.
+    /// The folder with the model files of the registry. Default: `.local/models` if it exists in the
+    /// current folder, else `models` in the cache folder (`$JHALAK_CACHE`, or `jhalak` in
+    /// `$XDG_CACHE_HOME` or `~/.cache`), where missing models are fetched at their first use.
     pub folder: PathBuf,
-    /// The ONNX Runtime library.
+    /// The ONNX Runtime library. Default: `.local/onnxruntime/libonnxruntime.so` if it exists, else
+    /// the same below the cache folder, where it is fetched at its first use.
     pub onnxruntime: PathBuf,
     /// Name in the registry of the model for video embeddings.
     pub video: String,
@@ -32,8 +36,8 @@ impl Default for ModelSettings {
     fn default() -> Self {
         ModelSettings {
             registry: None,
-            folder: ".local/models".into(),
-            onnxruntime: ".local/onnxruntime/libonnxruntime.so".into(),
+            folder: installed("models"),
+            onnxruntime: installed("onnxruntime/libonnxruntime.so"),
             video: "efficientnet-lite0".into(),
             video_also: Vec::new(),
             audio: "speech-embedding".into(),
@@ -42,12 +46,32 @@ impl Default for ModelSettings {
     }
 }
 
+/// Returns the folder for downloads: `$JHALAK_CACHE`, or `jhalak` in `$XDG_CACHE_HOME` or
+/// `~/.cache`, as an absolute path. None if none of these variables is set.
+pub fn cache_folder() -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let xdg = || variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
+    let folder = variable("JHALAK_CACHE").or_else(|| xdg().map(|folder| folder.join("jhalak")))?;
+    std::path::absolute(folder).ok()
+}
+
+/// Returns `name` below `.local` if it exists in the current folder, a checkout; else below the cache
+/// folder.
+fn installed(name: &str) -> PathBuf {
+    let local = std::path::Path::new(".local").join(name);
+    match cache_folder() {
+        Some(cache) if !local.exists() => cache.join(name),
+        _ => local,
+    }
+}
+
 /// Inference.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct InferenceSettings {
     /// The execution provider: `cpu`, or in a build with `--features cuda` also `cuda` or
     /// `tensorrt`. An unavailable provider is an error at start (invariant 7 in ARCHITECTURE.md).
+    #[schemars(with = "String")]
     pub provider: Provider,
     /// The number of the device, if the provider has several.
     pub device: u32,

@@ -8,6 +8,7 @@ mod inference;
 mod processes;
 mod range;
 mod redact;
+pub mod reference;
 mod report;
 pub mod secret_file;
 mod services;
@@ -17,6 +18,7 @@ mod telemetry;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::ReadSettings;
@@ -24,7 +26,7 @@ use crate::error::{Error, Result};
 
 pub use evaluate::{EvaluateSettings, Grid};
 pub use extract::{ExtractSettings, KeyframePosition, Strategy};
-pub use inference::{InferenceSettings, ModelSettings, Provider};
+pub use inference::{InferenceSettings, ModelSettings, Provider, cache_folder};
 pub use processes::{CoordinatorSettings, DecodeSettings, OnStop, WorkerSettings};
 pub use redact::{has_password, is_path, is_unambiguous, redact_text, redact_url, shown_location};
 pub use report::{Images, ReportSettings};
@@ -35,8 +37,15 @@ pub use telemetry::TelemetrySettings;
 /// The queue of one process.
 const MEMORY: &str = "memory:";
 
+/// The prefix of variables of the environment that set settings: `JHALAK__SECTION__KEY`.
+pub(crate) const ENVIRONMENT_PREFIX: &str = "JHALAK";
+
+/// Settings that are lists: in the environment and on the command line, commas separate their values.
+const LISTS: [&str; 5] =
+    ["rabbitmq.retry_delays_ms", "worker.sources", "sources.https_hosts", "extract.also", "models.video_also"];
+
 /// All settings. Each section is one part of the system; names contain units.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The store for artifacts and runs: `file:///path`, a path, or `s3://bucket/prefix`.
@@ -115,7 +124,7 @@ impl Settings {
     /// # Errors
     /// InvalidInput with the key if a key is unknown, or a value has the wrong type or is out of
     /// range.
-    pub fn load(file: Option<&Path>, flags: &[(&str, String)]) -> Result<Settings> {
+    pub fn load(file: Option<&Path>, flags: &[(String, String)]) -> Result<Settings> {
         let mut builder = config::Config::builder();
         if let Some(path) = file {
             if !path.is_file() {
@@ -123,21 +132,20 @@ impl Settings {
             }
             builder = builder.add_source(config::File::from(path).format(config::FileFormat::Toml));
         }
-        let environment = config::Environment::with_prefix("JHALAK")
+        let environment = config::Environment::with_prefix(ENVIRONMENT_PREFIX)
             .prefix_separator("__")
             .separator("__")
             .try_parsing(true)
-            .list_separator(",")
-            .with_list_parse_key("rabbitmq.retry_delays_ms")
-            .with_list_parse_key("worker.sources")
-            .with_list_parse_key("sources.https_hosts")
-            .with_list_parse_key("extract.also")
-            .with_list_parse_key("models.video_also");
+            .list_separator(",");
+        let environment = LISTS.iter().fold(environment, |source, list| source.with_list_parse_key(list));
         builder = builder.add_source(environment);
         for (key, value) in flags {
-            builder = builder
-                .set_override(*key, value.as_str())
-                .map_err(|e| Error::invalid(format!("setting {key}: {e}")))?;
+            let value: config::Value = match LISTS.contains(&key.as_str()) {
+                true => value.split(',').filter(|one| !one.is_empty()).map(str::to_owned).collect::<Vec<_>>().into(),
+                false => value.as_str().into(),
+            };
+            builder =
+                builder.set_override(key.as_str(), value).map_err(|e| Error::invalid(format!("setting {key}: {e}")))?;
         }
         let merged = builder.build().map_err(|e| {
             Error::invalid(format!("the configuration cannot be read: {}", redact_text(&e.to_string())))

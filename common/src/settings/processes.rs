@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::range::require;
 use crate::error::Result;
 
 /// The coordinator process.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CoordinatorSettings {
     /// Maximum number of jobs of one run that are on the queue or with workers at once; the rest
@@ -32,7 +33,7 @@ impl CoordinatorSettings {
 }
 
 /// The worker process.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorkerSettings {
     /// Number of concurrent jobs; 0 means one per core.
@@ -67,7 +68,7 @@ pub struct WorkerSettings {
 }
 
 /// What becomes of running jobs when a worker is asked to stop.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnStop {
     /// They may end within the grace period.
@@ -107,7 +108,7 @@ impl WorkerSettings {
 }
 
 /// Limits of decoding one trailer, which runs in a child process (invariant 5 in ARCHITECTURE.md).
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecodeSettings {
     /// Address space of the child process.

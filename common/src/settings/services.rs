@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::range::{one_or_more, require};
 use crate::error::{Error, Result};
 
 /// Access to S3 or an S3-compatible server.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct S3Settings {
     /// URL of a server other than AWS (SeaweedFS, MinIO, Ceph), which is used with path-style
@@ -67,7 +68,7 @@ impl S3Settings {
 }
 
 /// Delays and limits of the queue.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct QueueSettings {
     /// Delay before each retry, shortest first; the last one applies to all later retries. The

@@ -1,12 +1,13 @@
 //! Trailers on web servers.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::range::require;
 use crate::error::Result;
 
 /// Trailers on web servers.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceSettings {
     /// Hosts from which trailers may be fetched over HTTPS, such as `cdn.example.com`, or

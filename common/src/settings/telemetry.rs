@@ -1,10 +1,11 @@
 //! Settings of metrics and probes.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Metrics and probes over HTTP. Traces are set by the variables of OpenTelemetry
 /// (`OTEL_EXPORTER_OTLP_ENDPOINT` and others).
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TelemetrySettings {
     /// The address of `/metrics`, `/livez` and `/readyz`, such as `0.0.0.0:9464`, or `off`. Default:

@@ -14,8 +14,11 @@ pub(super) const EXIT_CODES: &str = "Exit codes: 0 success, 1 internal error (a 
                                      4 finished with quarantined jobs, 5 service unreachable, 6 this machine cannot do the \
                                      work, 7 disk or store full, 8 the slot has a run of other settings, 130 interrupted";
 
+/// The configuration file that is read without --config.
+const CONFIG_HERE: &str = "jhalak.toml";
+
 /// Last line of every command's page.
-const GLOBAL_OPTIONS: &str = "Global options (--config, --store, --queue, --json, -v, -q): see `jhalak --help`";
+const GLOBAL_OPTIONS: &str = "Global options (--config, --set, --store, --queue, --json, -v, -q): see `jhalak --help`";
 
 /// The options that every command accepts.
 #[derive(Args)]
@@ -24,8 +27,15 @@ pub struct GlobalArgs {
     /// Configuration file (TOML)
     ///
     /// Environment variables (JHALAK__SECTION__KEY) override the file, and options override both.
+    ///
+    /// [default: jhalak.toml in the current folder, if it exists]
     #[arg(long, global = true, env = "JHALAK_CONFIG", hide_env_values = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Set a setting, as in extract.jpeg_quality=90; repeatable
+    ///
+    /// `jhalak settings` lists all settings. Commas separate the values of a list.
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub set: Vec<(String, String)>,
     /// Location of artifacts and runs: a path, file:///path or s3://bucket/prefix
     ///
     /// `jhalak doctor --store` without a URL checks the configured store.
@@ -53,6 +63,23 @@ pub struct GlobalArgs {
     /// Print help: -h a summary, --help details and examples
     #[arg(short, long, global = true, action = ArgAction::Help)]
     pub help: Option<bool>,
+}
+
+impl GlobalArgs {
+    /// Returns the configuration file: the given one, or `jhalak.toml` in the current folder.
+    pub fn config_file(&self) -> Option<PathBuf> {
+        let here = || Some(PathBuf::from(CONFIG_HERE)).filter(|file| file.is_file());
+        self.config.clone().or_else(here)
+    }
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write section.key=value")?;
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "_.".contains(c);
+    match key.trim() {
+        key if !key.is_empty() && key.chars().all(is_word) => Ok((key.to_owned(), value.trim().to_owned())),
+        _ => Err("the key of a setting has letters, digits, `_` and `.`".to_owned()),
+    }
 }
 
 /// The page of a subcommand: completes its defaults and examples, and leaves the global options to the first page.
@@ -83,6 +110,8 @@ pub(super) fn styled(examples: &str) -> String {
 ///
 /// `[default: setting KEY]` becomes the built-in value of the setting and its key.
 pub(super) fn with_default(arg: Arg) -> Arg {
+    // `--threshold -5` is a value out of range, not an option.
+    let arg = if arg.get_action().takes_values() { arg.allow_negative_numbers(true) } else { arg };
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
     let long = arg.get_long_help().map(ToString::to_string).unwrap_or_default();
     let Some((text, default)) = long.rsplit_once("\n\n[default: ") else { return arg };

@@ -4,16 +4,20 @@ pub mod args;
 mod dataset;
 mod doctor;
 mod help;
+mod init;
+mod listings;
 mod models;
 mod runs;
 #[cfg(feature = "local")]
 mod serving;
+mod settings;
+mod shell;
 #[cfg(feature = "local")]
 mod training;
 #[cfg(feature = "local")]
 mod videos;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
 
@@ -40,6 +44,7 @@ Use `jhalak COMMAND --help` for the options and examples of a command";
     after_long_help = help::styled(EXAMPLES),
     disable_help_flag = true,
     disable_version_flag = true,
+    arg_required_else_help = true,
     mut_args(help::with_default),
     mut_subcommands(help::subcommand)
 )]
@@ -65,6 +70,7 @@ pub enum Command {
     Status(runs::status::Status),
     Watch(runs::watch::Watch),
     Report(runs::report::ReportCommand),
+    Export(runs::export::Export),
     Cancel(runs::cancel::Cancel),
     Retry(runs::quarantine::Retry),
     Quarantine(runs::quarantine::Quarantine),
@@ -79,6 +85,10 @@ pub enum Command {
     #[cfg(feature = "local")]
     Compare(training::compare::Compare),
     #[cfg(feature = "local")]
+    Extract(videos::extract::Extract),
+    #[cfg(feature = "local")]
+    Similar(videos::similar::Similar),
+    #[cfg(feature = "local")]
     Scenes(videos::scenes::Scenes),
     #[cfg(feature = "local")]
     Keyframes(videos::keyframes::Keyframes),
@@ -86,9 +96,15 @@ pub enum Command {
     Embed(videos::embed::Embed),
     #[cfg(feature = "local")]
     Detect(videos::detect::Detect),
+    Init(init::Init),
     Dataset(dataset::DatasetCommand),
+    Users(listings::Users),
+    Movies(listings::Movies),
     Models(models::ModelsCommand),
+    Settings(settings::SettingsCommand),
     Doctor(doctor::Doctor),
+    Completions(shell::Completions),
+    Man(shell::Man),
     /// Decode one trailer for a job; started by workers
     #[cfg(feature = "local")]
     #[command(hide = true)]
@@ -97,19 +113,52 @@ pub enum Command {
 
 impl Cli {
     /// Returns the options that override settings.
-    pub fn flags(&self) -> Vec<(&'static str, String)> {
+    pub fn flags(&self) -> Vec<(String, String)> {
         let mut flags = Vec::new();
-        flags.extend(self.global.store.clone().filter(|s| !s.is_empty()).map(|s| ("store", s)));
-        flags.extend(self.global.queue.clone().map(|q| ("queue", q)));
+        flags.extend(self.global.set.iter().cloned());
+        flags.extend(self.global.store.clone().filter(|s| !s.is_empty()).map(|s| ("store".to_owned(), s)));
+        flags.extend(self.global.queue.clone().map(|q| ("queue".to_owned(), q)));
         flags
     }
 }
 
+/// Whether `url` is that of a folder that does not exist.
+fn is_missing_folder(url: &str) -> bool {
+    let path = url.strip_prefix("file://").unwrap_or(url);
+    !path.is_empty() && !path.contains("://") && !std::path::Path::new(path).exists()
+}
+
 impl Command {
+    /// Whether the command only reads the store, so that a store that does not exist is a mistake.
+    fn only_reads(&self) -> bool {
+        match self {
+            Command::Status(_) | Command::Watch(_) | Command::Report(_) | Command::Export(_) | Command::Cancel(_) => {
+                true
+            }
+            Command::Retry(_) | Command::Quarantine(_) | Command::Doctor(_) => true,
+            Command::Users(_) | Command::Movies(_) => true,
+            #[cfg(feature = "local")]
+            Command::Similar(_) | Command::Recommend(_) | Command::Predict(_) => true,
+            _ => false,
+        }
+    }
+
     /// Executes the command and returns the exit code.
-    pub async fn execute(self, settings: Settings, output: Output, store: Option<&str>) -> Result<u8> {
+    ///
+    /// `global`: the options that every command accepts; `set`: the settings that options override.
+    pub async fn execute(
+        self,
+        settings: Settings,
+        output: Output,
+        global: &GlobalArgs,
+        set: &[(String, String)],
+    ) -> Result<u8> {
+        let store = global.store.as_deref();
         if store == Some("") && !matches!(self, Command::Doctor(_)) {
             return Err(Error::usage("--store needs a URL: file:///path or s3://bucket/prefix"));
+        }
+        if let Some(url) = store.filter(|url| self.only_reads() && is_missing_folder(url)) {
+            return Err(Error::not_found(format!("the store {url} of --store does not exist: check the path")));
         }
         match self {
             #[cfg(feature = "local")]
@@ -118,6 +167,7 @@ impl Command {
             Command::Status(command) => command.execute(settings, output).await,
             Command::Watch(command) => command.execute(settings, output).await,
             Command::Cancel(command) => command.execute(settings, output).await,
+            Command::Export(command) => command.execute(settings, output).await,
             Command::Report(command) => command.execute(settings, output).await,
             Command::Quarantine(command) => command.execute(settings, output).await,
             Command::Retry(command) => command.execute(settings, output).await,
@@ -137,6 +187,16 @@ impl Command {
             Command::Predict(command) => command.execute(settings, output).await,
             #[cfg(feature = "local")]
             Command::Recommend(command) => command.execute(settings, output).await,
+            Command::Init(command) => command.execute(&output),
+            Command::Users(command) => command.execute(settings, output).await,
+            Command::Movies(command) => command.execute(settings, output).await,
+            Command::Completions(command) => command.execute(Cli::command(), &output),
+            Command::Man(command) => command.execute(Cli::command(), &output),
+            Command::Settings(command) => command.execute(&settings, global.config_file().as_deref(), set, &output),
+            #[cfg(feature = "local")]
+            Command::Extract(command) => command.execute(settings, output).await,
+            #[cfg(feature = "local")]
+            Command::Similar(command) => command.execute(settings, output).await,
             Command::Dataset(command) => command.execute(settings, output).await,
             #[cfg(feature = "local")]
             Command::Embed(command) => command.execute(settings, output).await,

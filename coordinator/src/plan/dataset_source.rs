@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::Subject;
-use jhalak_common::dataset::{self, Files, Folder, Memory, Reading};
+use jhalak_common::dataset::{self, Dataset, Files, Folder, Layout, Memory, Movie, Reading};
 use jhalak_common::hash::{self, Hash};
 use jhalak_common::run::job::Trailer;
 use jhalak_common::settings::Settings;
@@ -99,6 +99,48 @@ pub async fn read(url: &str, movies: Option<&Path>, settings: &Settings) -> Resu
         Source { reading, url: url.to_string(), found: Vec::new(), location, buckets, hashes: BTreeMap::new() };
     source.leave_out_what_cannot_be_opened().await?;
     Ok(source)
+}
+
+/// Returns a dataset without ratings of these files, by the ids of their movies.
+///
+/// # Errors
+/// InvalidInput if an id or a path is not valid.
+pub fn of_files(name: &str, files: BTreeMap<String, PathBuf>) -> Result<Source> {
+    let mut trailers = BTreeMap::new();
+    for (id, file) in files {
+        let shown = file.display().to_string();
+        if !dataset::is_movie_id(&id) {
+            return Err(Error::invalid(format!("{shown}: the name `{id}` is not valid as an id: rename the file")));
+        }
+        let path = file.canonicalize().map_err(|e| Error::from(e).context(shown.clone()))?;
+        let path = path.to_str().ok_or_else(|| Error::invalid(format!("{shown}: the path is not UTF-8")))?;
+        trailers.insert(id, format!("file://{path}"));
+    }
+    let movie = |id: &String| Movie { id: id.clone(), name: id.clone(), ..Movie::default() };
+    let dataset = Dataset {
+        name: name.to_owned(),
+        synthetic: false,
+        movies: trailers.keys().map(movie).collect(),
+        users: Vec::new(),
+        ratings: Vec::new(),
+        genres: Vec::new(),
+    };
+    let reading = Reading {
+        dataset,
+        layout: Layout::Trailers,
+        read_as: "no ratings: trailers are extracted, and nothing is trained".to_owned(),
+        notes: Vec::new(),
+        note: None,
+        trailers,
+        other_trailers: BTreeMap::new(),
+        stated: BTreeMap::new(),
+        rejects: Vec::new(),
+        rejected: 0,
+        users_without_ratings: 0,
+    };
+    let location = Location::Folder(PathBuf::from("."));
+    let (buckets, hashes) = (BTreeMap::new(), BTreeMap::new());
+    Ok(Source { reading, url: name.to_owned(), found: Vec::new(), location, buckets, hashes })
 }
 
 /// The files of a dataset that is a catalogue alone.

@@ -2,12 +2,14 @@
 
 mod bad_input;
 mod cluster;
+mod command_line;
 mod datasets;
 mod detect;
 mod embedded;
 mod embedders;
 mod evaluate;
 mod examples;
+mod extract;
 mod keyframes;
 mod killed;
 mod readme;

@@ -31,7 +31,7 @@ use assembly::Assembly;
 pub use files::{Files, Folder, Memory};
 pub use layout::{Facts, Layout};
 pub use new_movies::{NewMovies, read_movies};
-pub use reject::{MAX_LISTED, Reject};
+pub use reject::{MAX_LISTED, Reject, is_movie_id};
 pub use scale::Scale;
 pub use settings::ReadSettings;
 pub use trailers::TRAILER_EXTENSIONS;

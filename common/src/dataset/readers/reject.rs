@@ -172,7 +172,7 @@ pub(in crate::dataset) const MOVIE_ID_RULE: &str = "the movie id is not valid as
 ///
 /// Keys put `@` after an id and folders around it, and file systems allow 255 bytes for a name.
 /// Characters that are not seen, or turn the reading direction, would make two ids look the same.
-pub(in crate::dataset) fn is_movie_id(id: &str) -> bool {
+pub fn is_movie_id(id: &str) -> bool {
     let unseen = |c: char| {
         c.is_control()
             || matches!(c, '\u{00AD}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}')

@@ -2,18 +2,20 @@
 
 use std::cmp::Ordering;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::scale::{Scale, Thresholds};
 use crate::error::{Error, Result};
 
 /// How ratings become labels, and how much of a file may be left out.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReadSettings {
     /// The scale of ratings: `labels` (-1, 0, 1), `binary` (0, 1), `stars` (up to 5), or the lowest
     /// and the highest value, such as `1-10`. Default: decided by the values of the column.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub scale: Option<Scale>,
     /// At most this many stars are a dislike. Other scales are mapped to five stars: 2 stars are 4
     /// of 10 points.

@@ -1,12 +1,14 @@
 //! `jhalak models fetch`: runs the Python programs of the set-up, which are embedded here so that the command works
 //! outside the repository.
 
-use std::path::{Path, PathBuf};
+#[cfg(feature = "local")]
+use std::path::Path;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use jhalak_common::models::{Model, Registry};
 use jhalak_common::process::exit;
-use jhalak_common::settings::Settings;
+use jhalak_common::settings::{Settings, cache_folder};
 use jhalak_common::{Error, Result};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -14,9 +16,13 @@ use tokio::process::Command;
 use super::files::{State, chosen, origin, path_of, state_of};
 use crate::console::output::Output;
 
+/// The program that the others serve.
+const FETCH: &str = "scripts/setup/fetch.py";
+
 /// The programs, at the paths where they look for each other.
-const PROGRAMS: [(&str, &str); 6] = [
-    ("scripts/setup/fetch.py", include_str!("../../../../scripts/setup/fetch.py")),
+const PROGRAMS: [(&str, &str); 7] = [
+    (FETCH, include_str!("../../../../scripts/setup/fetch.py")),
+    ("scripts/setup/packages.tsv", include_str!("../../../../scripts/setup/packages.tsv")),
     ("scripts/setup/debian_source.py", include_str!("../../../../scripts/setup/debian_source.py")),
     ("tools/convert_efficientnet.py", include_str!("../../../../tools/convert_efficientnet.py")),
     ("tools/convert_tfjs.py", include_str!("../../../../tools/convert_tfjs.py")),
@@ -70,13 +76,9 @@ pub(super) async fn fetch(settings: &Settings, registry: &Registry, names: &[Str
     }
 }
 
-async fn run(settings: &Settings, models: &[&Model]) -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    for (name, text) in PROGRAMS {
-        let path = folder.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
-        std::fs::write(path, text)?;
-    }
+/// Makes the files of these models.
+pub(super) async fn run(settings: &Settings, models: &[&Model]) -> Result<()> {
+    let folder = programs()?;
     let registry = match &settings.models.registry {
         Some(file) => std::path::absolute(file)?,
         None => {
@@ -86,25 +88,46 @@ async fn run(settings: &Settings, models: &[&Model]) -> Result<()> {
         }
     };
     let mut command = Command::new("python3");
-    command.arg(folder.path().join("scripts/setup/fetch.py")).arg("models").arg(cache()?.join("venv"));
+    command.arg(folder.path().join(FETCH)).arg("models").arg(cache()?.join("venv"));
     command.arg(registry).arg(std::path::absolute(&settings.models.folder)?);
-    command.args(models.iter().map(|model| &model.name)).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+    command.args(models.iter().map(|model| &model.name));
+    finish(command, "the models").await
+}
+
+/// Fetches the ONNX Runtime library into the file `to`.
+#[cfg(feature = "local")]
+pub(super) async fn library(to: &Path) -> Result<()> {
+    let folder = programs()?;
+    let mut command = Command::new("python3");
+    command.arg(folder.path().join(FETCH)).arg("library").arg(cache()?.join("venv")).arg(std::path::absolute(to)?);
+    finish(command, "ONNX Runtime").await
+}
+
+/// Writes the programs into a folder, which is removed when it is dropped.
+fn programs() -> Result<tempfile::TempDir> {
+    let folder = tempfile::tempdir()?;
+    for (name, text) in PROGRAMS {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
+        std::fs::write(path, text)?;
+    }
+    Ok(folder)
+}
+
+async fn finish(mut command: Command, what: &str) -> Result<()> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
     let status = command.env("PYTHONDONTWRITEBYTECODE", "1").status().await.map_err(|e| {
-        Error::invalid("cannot start python3: install Python 3.11 or newer, which fetches the models").with_source(e)
+        Error::invalid(format!("cannot start python3: install Python 3.11 or newer, which fetches {what}"))
+            .with_source(e)
     })?;
     match status.code() {
         Some(0) => Ok(()),
-        Some(5) => Err(Error::transient("cannot fetch a model; the lines above give the reason")),
-        _ => Err(Error::invalid(format!("cannot fetch the models ({status}); the lines above give the reason"))),
+        Some(5) => Err(Error::transient(format!("cannot fetch {what}; the lines above give the reason"))),
+        _ => Err(Error::invalid(format!("cannot fetch {what} ({status}); the lines above give the reason"))),
     }
 }
 
 /// The download folder of the set-up.
 fn cache() -> Result<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = || variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
-    variable("JHALAK_CACHE")
-        .or_else(|| cache().map(|folder| folder.join("jhalak")))
-        .map(|folder| std::path::absolute(&folder).unwrap_or_else(|_| Path::new(&folder).to_path_buf()))
-        .ok_or_else(|| Error::invalid("no folder for downloads: set JHALAK_CACHE or HOME"))
+    cache_folder().ok_or_else(|| Error::invalid("no folder for downloads: set JHALAK_CACHE or HOME"))
 }

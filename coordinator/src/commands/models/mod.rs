@@ -4,6 +4,8 @@
 mod add;
 mod fetch;
 mod files;
+#[cfg(feature = "local")]
+pub(super) mod first_use;
 
 use clap::{Args, Subcommand};
 use jhalak_common::models::{Model, Registry};

@@ -9,6 +9,7 @@ use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, store};
 use serde_json::json;
 
+use super::run_id::RunArg;
 use crate::console::output::Output;
 use crate::run::lease;
 
@@ -26,14 +27,15 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
   # Allow the cancelled run again; the same `run` or `submit` then resumes it
   jhalak retry RUN")]
 pub struct Cancel {
-    /// Run id, as listed by `jhalak status`
-    run: String,
+    #[command(flatten)]
+    run: RunArg,
 }
 
 impl Cancel {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         let store = store::open(&settings.store, &settings.s3).await?;
-        let (store, run) = (store.as_ref(), &self.run);
+        let run = &self.run.find(store.as_ref()).await?;
+        let store = store.as_ref();
         let state_key = run_key(run, "state.json");
         let read = async || run::get_json::<RunState>(store, &state_key).await;
         let Some(mut state) = read().await? else {

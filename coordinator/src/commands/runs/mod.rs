@@ -1,11 +1,13 @@
 //! Commands that start runs and look after them.
 
 pub(super) mod cancel;
+pub(super) mod export;
 mod outcome;
 pub(super) mod quarantine;
 pub(super) mod report;
 #[cfg(feature = "local")]
 pub(super) mod run;
+pub(super) mod run_id;
 pub(super) mod status;
 pub(super) mod submit;
 pub(super) mod watch;

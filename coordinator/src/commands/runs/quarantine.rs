@@ -16,6 +16,7 @@ use jhalak_common::store::{self, ObjectStore};
 use jhalak_common::{Error, Result};
 use serde_json::json;
 
+use super::run_id;
 use crate::console::output::Output;
 use crate::run::quarantined;
 
@@ -48,7 +49,7 @@ enum QuarantineCommand {
   # List those of one run, as JSON
   jhalak quarantine ls RUN --json")]
     Ls {
-        /// Run id
+        /// Run id, or the start of one that no other run shares
         ///
         /// [default: every run in the store]
         run: Option<String>,
@@ -60,9 +61,9 @@ enum QuarantineCommand {
   # Print it as JSON
   jhalak quarantine show RUN JOB --json")]
     Show {
-        /// Run id, as listed by `jhalak status`
+        /// Run id, or the start of one that no other run shares
         run: String,
-        /// Job id, as listed by `jhalak quarantine ls`
+        /// Job id or movie id, as listed by `jhalak quarantine ls`
         job: String,
     },
     /// Send quarantined jobs to the workers again, with new attempts
@@ -87,7 +88,7 @@ enum QuarantineCommand {
 
 #[derive(Args)]
 struct Chosen {
-    /// Run id, as listed by `jhalak status`
+    /// Run id, or the start of one that no other run shares
     run: String,
     /// Job ids, as listed by `jhalak quarantine ls`
     ///
@@ -116,6 +117,10 @@ impl Quarantine {
         let store = store.as_ref();
         match self.command {
             QuarantineCommand::Ls { run } => {
+                let run = match run {
+                    Some(run) => Some(run_id::find(store, Some(&run)).await?),
+                    None => None,
+                };
                 let records = match &run {
                     Some(run) => records(store, run).await?,
                     None => read_all(store, keys_of_all_runs(store).await?).await?,
@@ -132,8 +137,8 @@ impl Quarantine {
                 output.print(&records, &text)?;
             }
             QuarantineCommand::Show { run, job } => {
-                let record: Option<QuarantineRecord> = run::get_json(store, &quarantine_key(&run, &job)).await?;
-                let record = record.ok_or_else(|| unknown(&run, &job))?;
+                let run = run_id::find(store, Some(&run)).await?;
+                let record = record(store, &run, &job).await?;
                 let message = serde_json::to_string_pretty(&record.message).unwrap_or_default();
                 let seconds = record.seconds.iter().map(|(step, s)| format!("{step} {s:.1} s")).collect::<Vec<_>>();
                 let mut origin = String::new();
@@ -152,6 +157,7 @@ impl Quarantine {
             }
             QuarantineCommand::Requeue(chosen) => return requeue(chosen, store, &settings, &output).await,
             QuarantineCommand::Drop(chosen) => {
+                let chosen = chosen.found(store).await?;
                 let records = chosen.records(store).await?;
                 for record in &records {
                     store.delete(&quarantine_key(&chosen.run, &record.job)).await?;
@@ -177,12 +183,14 @@ impl Quarantine {
 impl Retry {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         let store = store::open(&settings.store, &settings.s3).await?;
-        let (store, run) = (store.as_ref(), &self.chosen.run);
-        let records = self.chosen.records(store).await?;
+        let store = store.as_ref();
+        let chosen = self.chosen.found(store).await?;
+        let run = &chosen.run;
+        let records = chosen.records(store).await?;
         for record in &records {
             store.delete(&quarantine_key(run, &record.job)).await?;
         }
-        let cancelled = self.chosen.jobs.is_empty() && run::is_cancelled(store, run).await?;
+        let cancelled = chosen.jobs.is_empty() && run::is_cancelled(store, run).await?;
         if cancelled {
             store.delete(&run_key(run, CANCELLED)).await?;
             let key = run_key(run, "state.json");
@@ -206,6 +214,7 @@ async fn requeue(chosen: Chosen, store: &dyn ObjectStore, settings: &Settings, o
             "requeue needs the broker: set queue (JHALAK__QUEUE) to amqp://..., or use `jhalak retry`, then `jhalak run`",
         ));
     }
+    let chosen = chosen.found(store).await?;
     let records = chosen.records(store).await?;
     // Messages of another version cannot be run: their records stay.
     let (jobs, kept): (Vec<_>, Vec<_>) = records.into_iter().partition(|r| job(r).is_some());
@@ -276,6 +285,11 @@ async fn remove_letters(queue: &dyn Queue, run: &str, records: &[QuarantineRecor
 }
 
 impl Chosen {
+    /// The same jobs, with the id of an existing run.
+    async fn found(self, store: &dyn ObjectStore) -> Result<Chosen> {
+        Ok(Chosen { run: run_id::find(store, Some(&self.run)).await?, ..self })
+    }
+
     /// The records of the chosen jobs.
     async fn records(&self, store: &dyn ObjectStore) -> Result<Vec<QuarantineRecord>> {
         let records = records(store, &self.run).await?;
@@ -283,6 +297,22 @@ impl Chosen {
             return Err(unknown(&self.run, job));
         }
         Ok(records.into_iter().filter(|r| self.jobs.is_empty() || self.jobs.contains(&r.job)).collect())
+    }
+}
+
+/// Reads the record of a job, named by its id or by the only movie it is about.
+async fn record(store: &dyn ObjectStore, run: &str, job: &str) -> Result<QuarantineRecord> {
+    if let Some(record) = run::get_json(store, &quarantine_key(run, job)).await? {
+        return Ok(record);
+    }
+    let is_about = |record: &QuarantineRecord| record.about.split_whitespace().any(|word| word == job);
+    let mut about = records(store, run).await?.into_iter().filter(is_about);
+    match (about.next(), about.next()) {
+        (Some(record), None) => Ok(record),
+        (Some(_), Some(_)) => Err(Error::usage(format!(
+            "several quarantined jobs are about {job}: name one of those that `jhalak quarantine ls {run}` lists"
+        ))),
+        (None, _) => Err(unknown(run, job)),
     }
 }
 

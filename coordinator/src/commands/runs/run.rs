@@ -20,9 +20,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::outcome;
 use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs};
+use crate::commands::models::first_use;
 use crate::console::output::Output;
 use crate::console::progress::Progress;
-use crate::plan::{self, Plan, Request, dataset_source};
+use crate::plan::dataset_source::{self, Source};
+use crate::plan::{self, Plan, Request};
 use crate::run::RunDriver;
 use crate::run::dispatch::Priority;
 use crate::run::gauges::{self, Leading};
@@ -50,61 +52,74 @@ pub struct Run {
 impl Run {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         let settings = self.grid.apply(settings);
-        let stop = shutdown::on_signal()?;
-        let mut source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
-        crate::commands::videos::take_those_that_open(&mut source, &stop, &settings).await?;
-        crate::commands::dataset::report_rejects(&source.reading, &output);
-        let store = store::open(&settings.store, &settings.s3).await?;
-        let draft = plan::draft(store.as_ref(), &source, &settings, Request::default(), None).await?;
-        let queue = queue::open("memory:", &settings.rabbitmq).await?;
-        // Checked before anything is planned: a failed start leaves no run behind.
-        let worker = checked_worker(&draft.plan, store.clone(), queue.clone(), &settings, &output.progress).await?;
-        let (plan, _) = plan::freeze(store.as_ref(), draft).await?;
-        output.progress.say(&format!("run {} in {}", plan.spec.id, store.url()));
-        gauges::note_settings(&settings);
-        let listen = settings.telemetry.listen.as_deref().unwrap_or("off");
-        let observed = worker.clone();
-        let _server = server::serve(Some(listen), Program::Both, move || observed.observe()).await?;
-        let stop_worker = CancellationToken::new();
-        let mut working = tokio::spawn({
-            let stop_worker = stop_worker.clone();
-            async move { worker.run(&WorkKind::ALL, stop_worker).await }
-        });
-        let driver = RunDriver {
-            plan: &plan,
-            reading: &source.reading,
-            store,
-            queue: queue.clone(),
-            settings: &settings,
-            progress: &output.progress,
-            stop: &stop,
-            wait: true,
-            priority: Priority::default(),
-            resume: self.resume.resume,
-            reprocess: None,
-            leading: Leading::default(),
-        };
-        let panicked = |e| Error::bug("the worker panicked").with_source(e);
-        let code = tokio::select! {
-            ended = driver.run() => {
-                // Reported before the worker stops: its errors must not hide the outcome of the run.
-                let code = ended.and_then(|ended| outcome::print(ended, &plan, true, &output));
-                stop_worker.cancel();
-                let worked = working.await.map_err(panicked)?;
-                let code = code?;
-                worked?;
-                code
-            }
-            ended = &mut working => {
-                ended.map_err(panicked)?.map_err(|e| e.context(format!(
-                    "the run {} stopped: repeat the command to resume it", plan.spec.id
-                )))?;
-                return Err(Error::bug("the worker ended before its work"));
-            }
-        };
-        queue.close().await;
-        Ok(code)
+        let source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
+        in_this_process(source, settings, self.resume.resume, &output).await
     }
+}
+
+/// Drives the run of a dataset to its end in this process, and prints its outcome.
+pub(in crate::commands) async fn in_this_process(
+    mut source: Source,
+    settings: Settings,
+    resume: bool,
+    output: &Output,
+) -> Result<u8> {
+    let stop = shutdown::on_signal()?;
+    crate::commands::videos::take_those_that_open(&mut source, &stop, &settings).await?;
+    crate::commands::dataset::report_rejects(&source.reading, output);
+    let store = store::open(&settings.store, &settings.s3).await?;
+    let draft = plan::draft(store.as_ref(), &source, &settings, Request::default(), None).await?;
+    let queue = queue::open("memory:", &settings.rabbitmq).await?;
+    if !draft.plan.trailers.trailers.is_empty() {
+        first_use::fetch_missing(&settings, &first_use::of_settings(&settings)?, output).await?;
+    }
+    // Checked before anything is planned: a failed start leaves no run behind.
+    let worker = checked_worker(&draft.plan, store.clone(), queue.clone(), &settings, &output.progress).await?;
+    let (plan, _) = plan::freeze(store.as_ref(), draft).await?;
+    output.progress.say(&format!("run {} in {}", plan.spec.id, store.url()));
+    gauges::note_settings(&settings);
+    let listen = settings.telemetry.listen.as_deref().unwrap_or("off");
+    let observed = worker.clone();
+    let _server = server::serve(Some(listen), Program::Both, move || observed.observe()).await?;
+    let stop_worker = CancellationToken::new();
+    let mut working = tokio::spawn({
+        let stop_worker = stop_worker.clone();
+        async move { worker.run(&WorkKind::ALL, stop_worker).await }
+    });
+    let driver = RunDriver {
+        plan: &plan,
+        reading: &source.reading,
+        store,
+        queue: queue.clone(),
+        settings: &settings,
+        progress: &output.progress,
+        stop: &stop,
+        wait: true,
+        priority: Priority::default(),
+        resume,
+        reprocess: None,
+        leading: Leading::default(),
+    };
+    let panicked = |e| Error::bug("the worker panicked").with_source(e);
+    let code = tokio::select! {
+        ended = driver.run() => {
+            // Reported before the worker stops: its errors must not hide the outcome of the run.
+            let code = ended.and_then(|ended| outcome::print(ended, &plan, true, output));
+            stop_worker.cancel();
+            let worked = working.await.map_err(panicked)?;
+            let code = code?;
+            worked?;
+            code
+        }
+        ended = &mut working => {
+            ended.map_err(panicked)?.map_err(|e| e.context(format!(
+                "the run {} stopped: repeat the command to resume it", plan.spec.id
+            )))?;
+            return Err(Error::bug("the worker ended before its work"));
+        }
+    };
+    queue.close().await;
+    Ok(code)
 }
 
 /// Returns the worker of this process after its checks: ONNX Runtime, its provider, the models, the scratch folder, and

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use clap::Args;
-use futures::TryStreamExt;
 use jhalak_common::process::exit;
 use jhalak_common::queue::{self, Backlog, Channel, WorkKind};
-use jhalak_common::run::{self, AtWork, RunState, run_key};
+use jhalak_common::run::{self, AtWork, RunState, Stage, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::{self, ObjectStore};
 use jhalak_common::{Error, Result};
 use serde::Serialize;
 use serde_json::json;
 
+use super::run_id;
 use crate::console::output::Output;
 
 /// How long the broker may take to answer.
@@ -31,7 +31,7 @@ const SILENT_S: i64 = 30;
   # Print the status as JSON, with job counts and times
   jhalak status --json")]
 pub struct Status {
-    /// Run id
+    /// Run id, or the start of one that no other run shares
     ///
     /// [default: every run in the store]
     run: Option<String>,
@@ -70,8 +70,8 @@ impl Status {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         let store = store::open(&settings.store, &settings.s3).await?;
         let runs = match self.run {
-            Some(run) => vec![run],
-            None => runs(store.as_ref()).await?,
+            Some(run) => vec![run_id::find(store.as_ref(), Some(&run)).await?],
+            None => run_id::all(store.as_ref()).await?,
         };
         let (mut answer, mut text) = (Vec::new(), String::new());
         for run in runs {
@@ -85,8 +85,12 @@ impl Status {
                 (_, 0) => String::new(),
                 _ => format!(" (jhalak quarantine ls {run})"),
             };
-            text.push_str(&format!("{run}: {}{more}, {:.0}\n", words(&state), state.updated));
-            let mut entry = json!({ "run": run, "state": state });
+            let has_report = matches!(state.stage, Stage::Done | Stage::DoneWithFailures);
+            let page = format!("{}/{}", store.url().trim_end_matches('/'), run_key(&run, "report/index.html"));
+            let page = has_report.then_some(page);
+            let shown = page.as_ref().map(|page| format!("  {page}\n")).unwrap_or_default();
+            text.push_str(&format!("{run}: {}{more}, {:.0}\n{shown}", words(&state), state.updated));
+            let mut entry = json!({ "run": run, "state": state, "report": page });
             if self.jobs {
                 let held = held(store.as_ref(), &run).await?;
                 text.push_str(&held.iter().map(Held::line).collect::<String>());
@@ -192,16 +196,4 @@ pub(super) fn words(state: &RunState) -> String {
         text.push_str(&format!(", {} cancelled", state.cancelled));
     }
     text
-}
-
-/// The ids of the store's runs, in order.
-async fn runs(store: &dyn ObjectStore) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    let mut objects = store.list("runs/");
-    while let Some(object) = objects.try_next().await? {
-        if let Some(run) = object.key.strip_prefix("runs/").and_then(|k| k.strip_suffix("/state.json")) {
-            found.push(run.to_string());
-        }
-    }
-    Ok(found)
 }

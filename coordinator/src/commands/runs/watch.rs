@@ -12,6 +12,7 @@ use jhalak_common::store::{self, ObjectStore};
 use jhalak_common::{Error, Result};
 use serde_json::json;
 
+use super::run_id::RunArg;
 use crate::console::output::Output;
 use crate::console::progress::Meter;
 use crate::run::lease;
@@ -34,41 +35,41 @@ const SILENT: Duration = Duration::from_secs(30);
   # Print one JSON object per line for each change
   jhalak watch RUN --json")]
 pub struct Watch {
-    /// Run id, as listed by `jhalak status`
-    run: String,
+    #[command(flatten)]
+    run: RunArg,
 }
 
 impl Watch {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         let stop = shutdown::on_signal()?;
         let store = store::open(&settings.store, &settings.s3).await?;
+        let run = self.run.find(store.as_ref()).await?;
         let (mut last, mut shown): (Option<RunState>, BTreeSet<String>) = (None, BTreeSet::new());
         let (mut changed, mut warned) = (Instant::now(), false);
         let meter = Meter::new(&output.progress);
         loop {
-            let state: Option<RunState> = run::get_json(store.as_ref(), &run_key(&self.run, "state.json")).await?;
+            let state: Option<RunState> = run::get_json(store.as_ref(), &run_key(&run, "state.json")).await?;
             let Some(state) = state else {
-                let words = format!("the store {} has no run `{}`: see `jhalak status`", store.url(), self.run);
+                let words = format!("the store {} has no run `{}`: see `jhalak status`", store.url(), run);
                 return Err(Error::not_found(words));
             };
             let failed = state.quarantined > shown.len() || state.stage.is_final();
             if failed && !output.json {
-                self.show_failures(store.as_ref(), &mut shown, &meter).await?;
+                show_failures(store.as_ref(), &run, &mut shown, &meter).await?;
             }
             if last.as_ref() != Some(&state) {
                 (changed, warned) = (Instant::now(), false);
                 if output.json {
-                    let line =
-                        json!({ "run": self.run, "state": state, "rate": state.rate(), "left_s": state.left_s() });
+                    let line = json!({ "run": run, "state": state, "rate": state.rate(), "left_s": state.left_s() });
                     println!("{line}");
-                } else {
+                } else if !state.stage.is_final() {
                     meter.show(&state);
                 }
             }
             if state.stage.is_final() {
                 meter.end();
                 if !output.json {
-                    output.print(&state, &format!("{}: {}", self.run, super::status::words(&state)))?;
+                    output.print(&state, &format!("{run}: {}", super::status::words(&state)))?;
                 }
                 return Ok(match state.stage {
                     Stage::Done => exit::DONE,
@@ -78,7 +79,7 @@ impl Watch {
             }
             if !warned && changed.elapsed() > SILENT {
                 warned = true;
-                let who = match lease::holder(store.as_ref(), &self.run).await? {
+                let who = match lease::holder(store.as_ref(), &run).await? {
                     Some(holder) => format!("its last coordinator: {holder}"),
                     None => "it has no coordinator".into(),
                 };
@@ -94,17 +95,18 @@ impl Watch {
             }
         }
     }
+}
 
-    async fn show_failures(&self, store: &dyn ObjectStore, shown: &mut BTreeSet<String>, meter: &Meter) -> Result<()> {
-        for key in quarantined::keys(store, &self.run).await? {
-            if shown.contains(&key) {
-                continue;
-            }
-            if let Some(record) = run::get_json::<QuarantineRecord>(store, &key).await? {
-                meter.say(&format!("quarantined: {}: {}", record.about, record.reason));
-            }
-            shown.insert(key);
+/// Shows the quarantined jobs that are not among `shown`.
+async fn show_failures(store: &dyn ObjectStore, run: &str, shown: &mut BTreeSet<String>, meter: &Meter) -> Result<()> {
+    for key in quarantined::keys(store, run).await? {
+        if shown.contains(&key) {
+            continue;
         }
-        Ok(())
+        if let Some(record) = run::get_json::<QuarantineRecord>(store, &key).await? {
+            meter.say(&format!("quarantined: {}: {}", record.about, record.reason));
+        }
+        shown.insert(key);
     }
+    Ok(())
 }

@@ -2,4 +2,4 @@
 
 pub(super) mod predict;
 pub(super) mod recommend;
-mod viewer_args;
+pub(super) mod viewer_args;

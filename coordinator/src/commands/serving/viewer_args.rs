@@ -1,11 +1,15 @@
 //! The viewer, the model and new movies on the command line, shared by `predict` and `recommend`.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use jhalak_common::artifact::recipes;
 use jhalak_common::dataset::{Dataset, Label, Movie, NewMovies, read_movies};
 use jhalak_common::evaluation::Model;
 use jhalak_common::evaluation::metrics::{PerClass, predicted_class};
+use jhalak_common::models::Registry;
+use jhalak_common::process::shutdown;
 use jhalak_common::settings::Settings;
 use jhalak_common::store;
 use jhalak_common::{Error, Result};
@@ -13,6 +17,8 @@ use jhalak_worker::recommend::serving::{Explanation, LoadedModel, ModelKind, Ses
 use serde::Serialize;
 
 use crate::artifacts::{embeddings, fitted_model};
+use crate::commands::videos::video_args;
+use crate::extract_file;
 
 /// Suggestions for an id that is not known.
 const SUGGESTED: usize = 3;
@@ -47,6 +53,11 @@ pub struct ViewerArgs {
     /// Trailer embeddings in the store with the same ids are used.
     #[arg(long, value_name = "FILE", help_heading = "Movies")]
     movie_file: Option<PathBuf>,
+    /// Trailer of a new movie: a video file, which is extracted and embedded now
+    ///
+    /// With --movie-file, the trailer of the only movie in it. Needs a model that reads trailers (--model network).
+    #[arg(long, value_name = "VIDEO", help_heading = "Movies")]
+    trailer: Option<PathBuf>,
     /// Model to query
     ///
     /// [default: ensemble, or network if no ensemble was fitted]
@@ -127,6 +138,7 @@ impl ViewerArgs {
         let within = |e: Error| e.context(format!("the model {place}"));
         let served = LoadedModel::read(&stored.files, stored.dataset).map_err(|e| within(e.into()))?;
         let which = match self.model {
+            None if self.trailer.is_some() => ModelKind::Network,
             None => served.default_kind(),
             Some(ModelArg::Ensemble) => ModelKind::Ensemble,
             Some(ModelArg::Network) => ModelKind::Network,
@@ -134,7 +146,16 @@ impl ViewerArgs {
         let mut input = self.session_input(&served)?;
         let network = served.description.network.as_ref();
         let reads_trailers = network.is_some_and(|network| !network.cell.modality.tables().is_empty());
-        if which == ModelKind::Network && reads_trailers && !input.movies.is_empty() {
+        if let Some(file) = &self.trailer {
+            if which != ModelKind::Network || !reads_trailers {
+                return Err(Error::usage(format!(
+                    "the model {place} does not read trailers, so that --trailer has no effect: fit one that does, as in \
+                     `jhalak fit --dataset DIR --modality audio+video`, and ask --model network"
+                )));
+            }
+            let (id, found) = trailer(file, &mut input.movies, served.dataset(), settings).await?;
+            input.embeddings.insert(id, found);
+        } else if which == ModelKind::Network && reads_trailers && !input.movies.is_empty() {
             let store = store::open(&settings.store, &settings.s3).await?;
             for movie in &input.movies {
                 let found = embeddings::of_movie(store.as_ref(), &movie.id, settings).await?;
@@ -221,6 +242,33 @@ impl Viewer {
     }
 }
 
+/// Extracts the trailer of the only new movie, which is added if there is none. Returns its id and its
+/// embeddings by modality.
+async fn trailer(
+    file: &Path,
+    movies: &mut Vec<Movie>,
+    dataset: &Dataset,
+    settings: &Settings,
+) -> Result<(String, BTreeMap<String, Vec<f32>>)> {
+    if movies.is_empty() {
+        let mut id = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        while dataset.movie_index(&id).is_some() {
+            id.push_str("-new");
+        }
+        movies.push(Movie { name: id.clone(), id, ..Movie::default() });
+    }
+    let [movie] = movies.as_slice() else {
+        return Err(Error::usage("--trailer is the trailer of one movie, and --movie-file has several"));
+    };
+    video_args::check(file)?;
+    let registry = Registry::load(settings.models.registry.as_deref())?;
+    let (recipes, _) = recipes::recipes(settings, &registry)?;
+    let stop = shutdown::on_signal()?;
+    let extracted = extract_file::extract(file, &extract_file::primary(&recipes), settings, &stop).await?;
+    let found = extracted.embeddings.into_iter().map(|(modality, vectors)| (modality.to_owned(), vectors.mean));
+    Ok((movie.id.clone(), found.collect()))
+}
+
 /// Returns the index of a user.
 fn user(dataset: &Dataset, id: &str) -> Result<u32> {
     if let Some(index) = dataset.user_index(id) {
@@ -244,7 +292,9 @@ fn listed(dataset: &Dataset, new: &[Movie], names: &str) -> Result<Vec<u32>> {
     }
 }
 
-fn find_movie(known: &[Movie], new: &[Movie], word: &str) -> Result<u32> {
+/// Returns the index of a movie, by id or by a title that only one movie has. New movies follow the
+/// known ones.
+pub(in crate::commands) fn find_movie(known: &[Movie], new: &[Movie], word: &str) -> Result<u32> {
     let all = || known.iter().chain(new);
     let index = |movie: &Movie| all().position(|other| std::ptr::eq(other, movie)).unwrap_or(0) as u32;
     let word = word.trim();

@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::video_args::{self, Hook};
+use crate::commands::models::first_use;
 use crate::console::output::Output;
 
 /// Detect objects in an image or in the frames of a video
@@ -58,7 +59,7 @@ pub struct Detect {
         long,
         value_name = "N",
         default_value_t = 1,
-        value_parser = clap::value_parser!(u64).range(1..),
+        value_parser = super::video_args::count,
         help_heading = "Detection"
     )]
     stride: u64,
@@ -87,7 +88,7 @@ impl Detect {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         video_args::check(&self.file)?;
         let name = self.model.clone().unwrap_or_else(|| settings.models.detector.clone());
-        let detector = open(&settings, &name, |how| Thresholds {
+        let detector = open(&settings, &name, &output, |how| Thresholds {
             score: self.threshold.unwrap_or(how.score),
             overlap: self.nms.unwrap_or(how.overlap),
         })
@@ -102,7 +103,7 @@ impl Detect {
             &self.file,
             &settings,
             |request| request.frames = frames,
-            Hook::Visitor(Box::new(watcher)),
+            Hook::Visitor(Box::new(video_args::Counted::new(watcher, output.progress.frames("detecting")))),
         )
         .await;
         // The error of the detector has more detail than the error of the decode that it stopped.
@@ -127,6 +128,7 @@ impl Detect {
             false => format!("{objects} objects in {} frames", seen.frames.len()),
         };
         video_args::report_decode(&self.file, report, &found, &output);
+        output.progress.say("time  frame  class  score  left top right bottom (pixels)");
         output.print(&answer, &seen.frames.iter().map(|frame| lines(frame, &how)).collect::<String>())?;
         Ok(exit::DONE)
     }
@@ -136,8 +138,10 @@ impl Detect {
 pub(super) async fn open(
     settings: &Settings,
     name: &str,
+    output: &Output,
     thresholds: impl FnOnce(Thresholds) -> Thresholds,
 ) -> Result<ObjectDetector> {
+    first_use::fetch_missing(settings, &[name.to_owned()], output).await?;
     let registry = Registry::load(settings.models.registry.as_deref())?;
     let model = registry.model(name, Role::Detector)?.clone();
     let settings = settings.clone();

@@ -20,6 +20,7 @@ use jhalak_worker::media::{AudioSettings, AudioTrack, DecodeReport, DecodeReques
 use serde::Serialize;
 
 use super::video_args::Decoded;
+use crate::commands::models::first_use;
 use crate::console::output::Output;
 
 /// Compute the embeddings of one video or sound file
@@ -68,11 +69,12 @@ struct Answer {
 
 impl Embed {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
-        let models = Models::open(&settings, Registry::load(settings.models.registry.as_deref())?)?;
         let names = match self.model.is_empty() {
             true => vec![settings.models.video.clone(), settings.models.audio.clone()],
             false => self.model.clone(),
         };
+        first_use::fetch_missing(&settings, &names, &output).await?;
+        let models = Models::open(&settings, Registry::load(settings.models.registry.as_deref())?)?;
         let roles: Vec<Role> = Role::VIDEO.into_iter().chain(Role::AUDIO).collect();
         let wanted: Vec<Model> =
             names.iter().map(|n| models.registry().one_of(n, &roles).cloned()).collect::<Result<_>>()?;

@@ -138,7 +138,10 @@ impl Keyframes {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         self.check()?;
         let detector = match self.strategy {
-            Strategy::SceneObject => Hook::Detector(self.detector(&settings).await?),
+            Strategy::SceneObject => {
+                let counter = output.progress.frames("detecting");
+                Hook::Detector(Box::new(video_args::Counted::new(self.detector(&settings, &output).await?, counter)))
+            }
             _ => Hook::None,
         };
         std::fs::create_dir_all(&self.out).map_err(|e| cannot_write(&self.out, &e))?;
@@ -183,11 +186,12 @@ impl Keyframes {
     }
 
     /// The detector that scene-object keyframes need. Objects that do not count need not be found.
-    async fn detector(&self, settings: &Settings) -> Result<Box<dyn media::Detector + Send>> {
+    async fn detector(&self, settings: &Settings, output: &Output) -> Result<Box<dyn media::Detector + Send>> {
         let name = self.model.as_ref().unwrap_or(&settings.models.detector);
         let confidence = self.confidence.unwrap_or(SceneObjectSettings::default().confidence);
         let detector =
-            super::detect::open(settings, name, |how| Thresholds { score: confidence, overlap: how.overlap }).await?;
+            super::detect::open(settings, name, output, |how| Thresholds { score: confidence, overlap: how.overlap })
+                .await?;
         detector.check_for_scenes()?;
         Ok(Box::new(detector))
     }
@@ -294,7 +298,7 @@ fn cannot_write(path: &Path, error: &std::io::Error) -> Error {
 fn line(keyframe: &Keyframe) -> String {
     let mut line = format!("{:>3}  {:>10.3} s  frame {:<8}", keyframe.index, keyframe.time_s, keyframe.frame);
     if let Some(scene) = &keyframe.scene {
-        line += &format!("  scene {} [{}, {})", scene.index, scene.start, scene.end);
+        line += &format!("  scene {} [{}, {})", scene.index + 1, scene.start, scene.end);
     }
     if let Some(found) = &keyframe.objects {
         line += &format!("  {} objects of {} classes, score {}", found.objects.len(), found.classes, found.score);

@@ -2,8 +2,10 @@
 
 pub(super) mod detect;
 pub(super) mod embed;
+pub(super) mod extract;
 pub(super) mod keyframes;
 pub(super) mod scenes;
+pub(super) mod similar;
 pub(super) mod video_args;
 
 use std::path::Path;

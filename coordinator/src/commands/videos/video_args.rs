@@ -7,14 +7,17 @@ use jhalak_common::process::shutdown;
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, ErrorKind, Result};
 use jhalak_worker::jobs::decode_limits;
-use jhalak_worker::media::frame_visitor::FrameVisitor;
+use jhalak_worker::media::frame_visitor::{FramePosition, FrameVisitor};
+use jhalak_worker::media::picture::Picture;
 use jhalak_worker::media::picture::image_file::ImageFormat;
+use jhalak_worker::media::picture::pixels::Pixels;
 use jhalak_worker::media::sandbox::{decode_with_detector, decode_with_visitor};
-use jhalak_worker::media::{DecodeReport, DecodeRequest, Detector, MediaError, Outcome, sandbox};
+use jhalak_worker::media::{DecodeReport, DecodeRequest, Detector, MediaError, Object, Outcome, sandbox};
 use jhalak_worker::scratch::{JobFolder, OUTPUT_MB, Scratch};
 use tokio_util::sync::CancellationToken;
 
 use crate::console::output::Output;
+use crate::console::progress::FrameCounter;
 
 /// A decoded video.
 pub(in crate::commands) struct Decoded {
@@ -33,6 +36,51 @@ pub(in crate::commands) enum Hook {
     Detector(Box<dyn Detector + Send>),
     /// A visitor of the requested frames.
     Visitor(Box<dyn FrameVisitor + Send>),
+}
+
+/// Parses a whole number of at least 1.
+pub(super) fn count(text: &str) -> Result<u64, String> {
+    text.parse().ok().filter(|number| *number >= 1).ok_or_else(|| "must be a whole number, at least 1".to_owned())
+}
+
+/// A visitor or a detector whose pictures are counted for the person at the terminal.
+pub(in crate::commands) struct Counted<T> {
+    inner: T,
+    counter: FrameCounter,
+}
+
+impl<T> Counted<T> {
+    /// Counts what `inner` receives.
+    pub fn new(inner: T, counter: FrameCounter) -> Self {
+        Counted { inner, counter }
+    }
+}
+
+impl<T: FrameVisitor> FrameVisitor for Counted<T> {
+    fn visit(&mut self, position: FramePosition, picture: Picture) -> Result<(), MediaError> {
+        self.counter.count(Some(position.time_s));
+        self.inner.visit(position, picture)
+    }
+}
+
+impl Detector for Counted<Box<dyn Detector + Send>> {
+    fn shared_buffer(&mut self, bytes: usize) -> Option<Pixels> {
+        self.inner.shared_buffer(bytes)
+    }
+
+    fn detect(&mut self, rgb: &Picture) -> Result<Vec<Object>, MediaError> {
+        self.counter.count(None);
+        self.inner.detect(rgb)
+    }
+
+    fn begin(&mut self, rgb: &Picture) -> Result<Option<Vec<Object>>, MediaError> {
+        self.counter.count(None);
+        self.inner.begin(rgb)
+    }
+
+    fn finish(&mut self) -> Result<Vec<Object>, MediaError> {
+        self.inner.finish()
+    }
 }
 
 /// Decodes `video` as `ask` says. Interrupted, it leaves nothing behind.

@@ -1,0 +1,166 @@
+//! `jhalak users` and `jhalak movies`: the ids that other commands take.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use jhalak_common::dataset::{Dataset, Label};
+use jhalak_common::process::exit;
+use jhalak_common::settings::Settings;
+use jhalak_common::{Result, store};
+use serde_json::{Value, json};
+
+use crate::commands::runs::run_id;
+use crate::console::output::Output;
+use crate::plan::{self, dataset_source};
+
+/// Which dataset is listed, and how much of it.
+#[derive(Args)]
+struct Listing {
+    /// List only entries that contain this, in any case
+    search: Option<String>,
+    /// Dataset folder: a path or s3://bucket/prefix
+    ///
+    /// [default: the dataset of the run]
+    #[arg(long, value_name = "DIR", help_heading = "Input")]
+    dataset: Option<String>,
+    /// Run whose dataset is listed
+    ///
+    /// [default: the only run in the store]
+    #[arg(long, value_name = "RUN", conflicts_with = "dataset", help_heading = "Input")]
+    run: Option<String>,
+    /// Maximum number of entries
+    #[arg(long, value_name = "N", default_value_t = 50, help_heading = "Output")]
+    top: usize,
+}
+
+/// List the viewers of a dataset with their ratings
+///
+/// The ids are those that `jhalak predict --user` takes.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  # List the viewers of a dataset
+  jhalak users --dataset .local/demo/dataset
+  # Find those whose id contains 01
+  jhalak users 01 --dataset .local/demo/dataset")]
+pub struct Users {
+    #[command(flatten)]
+    listing: Listing,
+}
+
+/// List the movies of a dataset with their genres and ratings
+///
+/// Searches ids, titles, genres and years. The ids are those that `jhalak predict --movie` takes.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  # List the movies of the only run in the store
+  jhalak movies
+  # Find movies by a part of the title
+  jhalak movies sintel --dataset .local/demo/dataset")]
+pub struct Movies {
+    #[command(flatten)]
+    listing: Listing,
+}
+
+/// An entry of a list: its JSON, its line, and what is searched.
+struct Entry {
+    json: Value,
+    line: String,
+    searched: String,
+}
+
+impl Listing {
+    /// Reads the dataset. The second value holds the ids of movies with a trailer.
+    async fn read(&self, settings: &Settings) -> Result<(Dataset, Vec<String>)> {
+        if let Some(url) = &self.dataset {
+            let source = dataset_source::read(url, None, settings).await?;
+            let trailers = source.reading.trailers.keys().cloned().collect();
+            return Ok((source.reading.dataset, trailers));
+        }
+        let store = store::open(&settings.store, &settings.s3).await?;
+        let run = run_id::find(store.as_ref(), self.run.as_deref()).await?;
+        let plan = plan::load(store.as_ref(), &run).await?;
+        let trailers = plan.trailers.trailers.iter().map(|trailer| trailer.subject.id.clone()).collect();
+        Ok((plan::frozen_dataset(store.as_ref(), &plan).await?, trailers))
+    }
+
+    fn print(&self, what: &str, name: &str, entries: Vec<Entry>, output: &Output) -> Result<u8> {
+        let search = self.search.as_deref().unwrap_or_default().to_lowercase();
+        let all = entries.len();
+        let found: Vec<Entry> = entries.into_iter().filter(|e| e.searched.to_lowercase().contains(&search)).collect();
+        let mut text: String = found.iter().take(self.top).map(|entry| entry.line.clone() + "\n").collect();
+        text.push_str(&match found.len() {
+            shown if shown > self.top => {
+                format!("{} of {shown} {what} shown: raise --top, or search for a part of the name\n", self.top)
+            }
+            shown if shown == all => format!("{shown} {what} in the dataset {name}\n"),
+            shown => format!("{shown} of {all} {what} in the dataset {name}\n"),
+        });
+        let count = found.len();
+        let shown: Vec<Value> = found.into_iter().take(self.top).map(|entry| entry.json).collect();
+        output.print(&json!({ "dataset": name, "found": count, what: shown }), &text)?;
+        Ok(exit::DONE)
+    }
+}
+
+/// Ratings by class, in the order dislike, neutral, like.
+type Counts = [u64; 3];
+
+fn counted(counts: &Counts) -> String {
+    let [dislike, neutral, like] = counts;
+    format!("{:>4} ratings: {like} like, {neutral} neutral, {dislike} dislike", dislike + neutral + like)
+}
+
+fn as_json(counts: &Counts) -> Value {
+    let names = Label::ALL.map(|label| label.name());
+    names
+        .iter()
+        .zip(counts)
+        .map(|(name, count)| ((*name).to_owned(), json!(count)))
+        .collect::<BTreeMap<_, _>>()
+        .into_iter()
+        .collect()
+}
+
+impl Users {
+    pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
+        let (dataset, _) = self.listing.read(&settings).await?;
+        let mut counts = vec![Counts::default(); dataset.users.len()];
+        for rating in &dataset.ratings {
+            counts[rating.user as usize][rating.label.index()] += 1;
+        }
+        let entry = |(user, counts): (&jhalak_common::dataset::User, &Counts)| Entry {
+            json: json!({ "id": user.id, "ratings": as_json(counts), "attributes": user.attributes }),
+            line: format!("{:24} {}", user.id, counted(counts)),
+            searched: user.id.clone(),
+        };
+        let entries = dataset.users.iter().zip(&counts).map(entry).collect();
+        self.listing.print("users", &dataset.name, entries, &output)
+    }
+}
+
+impl Movies {
+    pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
+        let (dataset, trailers) = self.listing.read(&settings).await?;
+        let mut counts = vec![Counts::default(); dataset.movies.len()];
+        for rating in &dataset.ratings {
+            counts[rating.movie as usize][rating.label.index()] += 1;
+        }
+        let trailers: std::collections::BTreeSet<&str> = trailers.iter().map(String::as_str).collect();
+        let entry = |(movie, counts): (&jhalak_common::dataset::Movie, &Counts)| {
+            let year = movie.year.map(|year| format!(", {year}")).unwrap_or_default();
+            let genres = movie.genres.join(", ");
+            let has_trailer = trailers.contains(movie.id.as_str());
+            let trailer = if has_trailer { "" } else { "; no trailer" };
+            Entry {
+                json: json!({
+                    "id": movie.id, "name": movie.name, "year": movie.year, "genres": movie.genres,
+                    "trailer": has_trailer, "ratings": as_json(counts),
+                }),
+                line: format!("{:16} {}{year} ({genres}){trailer}; {}", movie.id, movie.name, counted(counts).trim()),
+                searched: format!("{} {} {genres}{year}", movie.id, movie.name),
+            }
+        };
+        let entries = dataset.movies.iter().zip(&counts).map(entry).collect();
+        self.listing.print("movies", &dataset.name, entries, &output)
+    }
+}

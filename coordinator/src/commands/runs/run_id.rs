@@ -1,0 +1,104 @@
+//! The run that a command means: by its id, by the start of its id, or the only run of the store.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+use futures::TryStreamExt;
+use jhalak_common::run::UNREADABLE_RUN;
+use jhalak_common::store::ObjectStore;
+use jhalak_common::{Error, Result};
+
+/// Runs that a message lists.
+const LISTED: usize = 8;
+
+/// A run on the command line.
+#[derive(Args)]
+pub(in crate::commands) struct RunArg {
+    /// Run id, or the start of one that no other run shares
+    ///
+    /// [default: the only run in the store]
+    run: Option<String>,
+}
+
+impl RunArg {
+    /// Returns the id of the run.
+    pub(in crate::commands) async fn find(&self, store: &dyn ObjectStore) -> Result<String> {
+        find(store, self.run.as_deref()).await
+    }
+}
+
+/// Returns the id of the run that `given` names.
+///
+/// # Errors
+/// NotFound if there is none; Usage if it may be several.
+pub(in crate::commands) async fn find(store: &dyn ObjectStore, given: Option<&str>) -> Result<String> {
+    if given == Some(UNREADABLE_RUN) {
+        return Ok(UNREADABLE_RUN.to_owned());
+    }
+    let runs = all(store).await?;
+    choose(&runs, given, &store.url())
+}
+
+fn choose(runs: &[String], given: Option<&str>, store: &str) -> Result<String> {
+    let list = |runs: &[&String]| {
+        let more = if runs.len() > LISTED { format!(" and {} more", runs.len() - LISTED) } else { String::new() };
+        let names: Vec<&str> = runs.iter().take(LISTED).map(|run| run.as_str()).collect();
+        format!("{}{more}", names.join(", "))
+    };
+    let all: Vec<&String> = runs.iter().collect();
+    if all.is_empty() {
+        let named = given.map(|run| format!(" `{run}`")).unwrap_or_default();
+        return Err(Error::not_found(format!(
+            "the store {store} has no run{named}, and no other: start one with `jhalak run`, or name another --store"
+        )));
+    }
+    let Some(given) = given.filter(|given| !given.is_empty()) else {
+        return match all.as_slice() {
+            [run] => Ok((*run).clone()),
+            _ => Err(Error::usage(format!("the store {store} has {} runs: name one of {}", all.len(), list(&all)))),
+        };
+    };
+    if runs.iter().any(|run| run == given) {
+        return Ok(given.to_owned());
+    }
+    let begun: Vec<&String> = runs.iter().filter(|run| run.starts_with(given)).collect();
+    match begun.as_slice() {
+        [run] => Ok((*run).clone()),
+        [] => Err(Error::not_found(format!("the store {store} has no run `{given}`: it has {}", list(&all)))),
+        _ => Err(Error::usage(format!("`{given}` is the start of {} runs: {}", begun.len(), list(&begun)))),
+    }
+}
+
+/// Lists the ids of the store's runs, in order.
+pub(in crate::commands) async fn all(store: &dyn ObjectStore) -> Result<Vec<String>> {
+    let mut found = BTreeSet::new();
+    let mut objects = store.list("runs/");
+    while let Some(object) = objects.try_next().await? {
+        let rest = object.key.strip_prefix("runs/").and_then(|key| key.split_once('/'));
+        if let Some((run, "state.json" | "spec.json")) = rest {
+            found.insert(run.to_owned());
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jhalak_common::ErrorKind;
+
+    #[test]
+    fn a_run_is_found_by_its_id_a_unique_start_or_alone() {
+        let runs = ["demo-1a", "demo-1ab", "films-9"].map(str::to_owned);
+        let kind = |runs: &[String], given| choose(runs, given, "s").map_err(|e| e.kind());
+        assert_eq!(kind(&runs, Some("demo-1a")), Ok("demo-1a".to_owned()), "an id that is the start of another");
+        assert_eq!(kind(&runs, Some("f")), Ok("films-9".to_owned()));
+        assert_eq!(kind(&runs, Some("demo")), Err(ErrorKind::Usage));
+        assert_eq!(kind(&runs, None), Err(ErrorKind::Usage));
+        assert_eq!(kind(&runs[2..], None), Ok("films-9".to_owned()));
+        for unknown in ["../../etc", "nope", "films-9/"] {
+            assert_eq!(kind(&runs, Some(unknown)), Err(ErrorKind::NotFound), "{unknown}");
+        }
+        assert_eq!(kind(&[], None), Err(ErrorKind::NotFound));
+    }
+}
