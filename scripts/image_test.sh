@@ -75,7 +75,7 @@ build_image() {
     skopeo copy --quiet "containers-storage:$image" "oci:$work/oci:test"
     umoci --log=error unpack --image "$work/oci:test" "$work/bundle"
     # What the kubelet makes: the places where volumes are mounted.
-    mkdir -p -- "$work/bundle/rootfs/scratch" "$work/bundle/rootfs/etc/jhalak" "$work/bundle/rootfs/dataset"
+    mkdir -p -- "$work/bundle/rootfs/scratch" "$work/bundle/rootfs/etc/jhalak" "$work/bundle/rootfs/etc/jhalak-queue" "$work/bundle/rootfs/dataset"
     say "the image has $(du -sm "$work/bundle/rootfs" | cut -f1) MB, the programs" \
         "$(du -m "$out/programs/jhalak" | cut -f1) MB and $(du -m "$out/programs/jhalak-worker" | cut -f1) MB"
 }
@@ -125,7 +125,7 @@ pod() {
         variables+=(--setenv "${line%%=*}" "${line#*=}")
     done < <(cat "$work/$environment.env" "$work/places.env")
     exec bwrap --ro-bind "$work/bundle/rootfs" / --proc /proc --dev /dev --tmpfs /scratch \
-        --ro-bind "$work/settings" /etc/jhalak --ro-bind "$dataset" /dataset --ro-bind /etc/resolv.conf /etc/resolv.conf \
+        --ro-bind "$work/settings" /etc/jhalak --ro-bind "$work/queue" /etc/jhalak-queue --ro-bind "$dataset" /dataset --ro-bind /etc/resolv.conf /etc/resolv.conf \
         --unshare-user --unshare-pid --unshare-ipc --uid 10001 --gid 10001 --cap-drop ALL --die-with-parent --clearenv \
         --setenv PATH /usr/bin:/bin --setenv HOSTNAME "$name" \
         --setenv JHALAK__MODELS__FOLDER /usr/share/jhalak/models \
@@ -147,9 +147,11 @@ scripts/servers/seaweedfs.sh start "$work/seaweedfs"
 scripts/servers/seaweedfs.sh bucket "$work/seaweedfs" jhalak
 source "$work/rabbitmq/env"
 source "$work/seaweedfs/env"
+mkdir -p -- "$work/queue"
+printf '%s\n' "$AMQP_URL" >"$work/queue/url"
+chmod -R a+rX "$work/queue"
 cat >"$work/places.env" <<ENV
 JHALAK__STORE=s3://jhalak/image
-JHALAK__QUEUE=$AMQP_URL
 JHALAK__S3__ENDPOINT=$S3_ENDPOINT
 JHALAK__S3__REGION=$AWS_REGION
 AWS_ACCESS_KEY_ID=$AWS_ACCESS_KEY_ID

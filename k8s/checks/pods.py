@@ -7,6 +7,7 @@ from checks.build import at, quantity
 
 # ConfigMaps and Secrets that somebody else makes: k8s/README.md says how.
 FOREIGN_CONFIG_MAPS = {"jhalak-ca"}
+FOREIGN_SECRETS = {"jhalak-queue", "jhalak-s3"}
 CLUSTER_WIDE = {"Namespace", "PriorityClass", "ClusterQueue", "ResourceFlavor"}
 ACCOUNTS = {True: "jhalak-worker", False: "jhalak-coordinator"}
 # Room for logs and layers beside the volumes.
@@ -89,6 +90,11 @@ def pod(build, workload, accounts, classes):
         if "emptyDir" in volume:
             build.require("sizeLimit" in (volume["emptyDir"] or {}), item, f"{where}.emptyDir.sizeLimit", "is not set: the pod could fill its node")
             build.require("medium" not in (volume["emptyDir"] or {}), item, f"{where}.emptyDir.medium", "must not be set: files in memory count against the memory limit")
+        secret_name = at(volume, "secret.secretName")
+        build.require(
+            secret_name is None or workload.is_page or secret_name in FOREIGN_SECRETS, item, f"{where}.secret.secretName",
+            f"{secret_name} is not one of {', '.join(sorted(FOREIGN_SECRETS))}, which docs/kubernetes.md makes",
+        )
         name = at(volume, "configMap.name")
         if name:
             build.require(
@@ -143,12 +149,6 @@ def containers(build, workload, container, path):
         build.require(is_written or mount.get("readOnly") is True, item, f"{path}.volumeMounts.{mount['mountPath']}.readOnly", "must be true")
     for source in container.get("envFrom", []):
         name = at(source, "configMapRef.name")
-        for kind in ("configMapRef", "secretRef"):
-            build.require(kind not in source or at(source, f"{kind}.name"), item, f"{path}.envFrom.{kind}.name", "is not set")
-        build.require(
-            "secretRef" not in source or at(source, "secretRef.optional") is True, item, f"{path}.envFrom.secretRef.optional",
-            "must be true: it is absent where the pods have an identity of their own",
-        )
         build.require(name is None or name in build.config, item, f"{path}.envFrom", f"{name} is not a ConfigMap of the build")
 
 
@@ -176,14 +176,24 @@ def environment(build, workload):
 
 
 def secret(build, workload, path):
-    """The queue's URL comes from a Secret."""
-    if workload.is_page:
-        return
-    queue = workload.variable("JHALAK__QUEUE")
-    build.require(
-        queue is not None and at(queue, "valueFrom.secretKeyRef.name"), workload.item, f"{path}.JHALAK__QUEUE",
-        "must come from a Secret",
-    )
+    """Secrets are files: a variable keeps its value for as long as the process lives."""
+    for variable in workload.container.get("env", []):
+        build.require(
+            at(variable, "valueFrom.secretKeyRef") is None, workload.item, f"{path}.{variable['name']}",
+            "comes from a Secret as a variable, which cannot change under a running process: mount the Secret and name the file",
+        )
+    for source in workload.container.get("envFrom", []):
+        build.require("secretRef" not in source, workload.item, f"{workload.container_path}.envFrom.secretRef", "makes variables of a Secret, which cannot change under a running process: mount it")
+    if not workload.is_page:
+        build.require("JHALAK__QUEUE_FILE" in workload.environment, workload.item, f"{path}.JHALAK__QUEUE_FILE", "is not set: the queue's URL is a secret, and comes from a file")
+        build.require("JHALAK__QUEUE" not in workload.environment, workload.item, f"{path}.JHALAK__QUEUE", "must not be set beside JHALAK__QUEUE_FILE")
+    for name, file in workload.environment.items():
+        if not re.fullmatch(r"JHALAK__\w+_FILE", name) or name == "JHALAK__WORKER__HEARTBEAT_FILE":
+            continue
+        volume = workload.mounted_volume(file.rpartition("/")[0]) or {}
+        build.require("secret" in volume or "configMap" in volume, workload.item, f"{path}.{name}", f"{file} is not in a folder where a Secret or a ConfigMap is mounted")
+        is_key = not name.endswith("__CA_FILE")
+        build.require(not is_key or "secret" in volume or "configMap" not in volume, workload.item, f"{path}.{name}", f"{file} comes from a ConfigMap: it is a secret")
 
 
 def places(build):

@@ -50,6 +50,13 @@ def check(build, programs):
                 accepted(build, workload, programs, command[0], command[1:], f"{workload.container_path}.{name}.exec.command")
 
 
+def secret_file(programs):
+    """A file that stands for every Secret."""
+    file = Path(programs.scratch.name) / "secret"
+    file.write_text("amqp://user:password@broker:5672\n")
+    return file
+
+
 def arguments(build, workload, programs):
     words = [re.sub(r"\$\((\w+)\)", lambda m: workload.environment.get(m[1], m[0]), word) for word in workload.args]
     accepted(build, workload, programs, workload.program, words, f"{workload.container_path}.args")
@@ -73,7 +80,10 @@ def settings(build, workload, programs):
         return
     file = Path(programs.scratch.name) / f"{hashlib.sha256(text.encode()).hexdigest()}.toml"
     file.write_text(text)
+    # Secrets are not at hand.
     variables = {k: v for k, v in workload.environment.items() if k.startswith("JHALAK__")}
+    for name in [name for name in variables if name.endswith("_FILE") and "HEARTBEAT" not in name]:
+        variables[name] = str(secret_file(programs))
     code, said = programs.run("jhalak-worker", ["health", "--config", str(file)], variables.items())
     build.require(
         code == 0 or "the heartbeat file " in said, workload.item, "jhalak.toml and the variables JHALAK__*",
