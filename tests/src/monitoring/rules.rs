@@ -72,7 +72,7 @@ pub fn alerts() -> Vec<Alert> {
         },
         Alert {
             name: "JhalakNightlyMissing",
-            expr: "time() - max by (namespace, cronjob) (kube_cronjob_status_last_successful_time{cronjob=~\"jhalak-.*\"}) > 30 * 3600"
+            expr: "time() - max by (namespace, cronjob) (kube_cronjob_status_last_successful_time{cronjob=\"jhalak-nightly\"}) > 30 * 3600"
                 .into(),
             hold: None,
             severity: "critical",
