@@ -38,6 +38,8 @@ pub mod views;
 mod leak_tests;
 #[cfg(test)]
 mod serving_tests;
+#[cfg(test)]
+mod trailer_tests;
 
 pub use explain::{GenreLeaning, Reasons, SimilarMovie};
 pub use fitted::{FittedEnsemble, InnerScore, fit};
