@@ -37,6 +37,7 @@ fn dataset() -> Dataset {
         movies: (0..30).map(movie).collect(),
         users: (0..40).map(user).collect(),
         ratings: (0..40).flat_map(rated).collect(),
+        times: Vec::new(),
         genres,
     }
 }

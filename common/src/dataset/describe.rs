@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::normal_form::{Label, Movie};
 use super::reading::Reading;
 use super::{Layout, Reject};
+use crate::hash::of_bytes;
 
 /// Ratings by label.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +76,8 @@ pub struct Description {
     pub unread: Vec<String>,
     /// The layout it was read from.
     pub layout: Layout,
-    /// See [`Dataset::content_hash`](super::Dataset::content_hash).
+    /// SHA-256 of [`Dataset::canonical_json`](super::Dataset::canonical_json): the hash that runs,
+    /// models and evaluations state.
     pub content_hash: String,
     /// Users with at least one rating.
     pub users: u64,
@@ -131,7 +133,10 @@ impl Reading {
             read_as: self.read_as.clone(),
             unread: self.notes.clone(),
             layout: self.layout,
-            content_hash: dataset.content_hash(),
+            // The hash under which the dataset is stored, and which results state.
+            content_hash: dataset
+                .canonical_json()
+                .map_or_else(|_| String::new(), |json| of_bytes(json.as_bytes()).to_string()),
             users: dataset.users.len() as u64,
             users_without_ratings: self.users_without_ratings,
             movies: dataset.movies.len() as u64,

@@ -40,6 +40,10 @@ impl Dataset {
             // One byte holds both: labels alone keep the hash that they had before stars were kept.
             hash.0.update([rating.label as u8 | rating.half_stars.map_or(0, |half| half + 1) << 2]);
         }
+        if !self.times.is_empty() {
+            hash.text("times");
+            self.times.iter().for_each(|time| hash.0.update(time.to_le_bytes()));
+        }
         hex::encode(hash.0.finalize())
     }
 }

@@ -58,6 +58,7 @@ mod tests;
 mod tests_forms;
 #[cfg(test)]
 mod tests_real;
+mod whole_number;
 
 pub use describe::{Description, GenreCount, LabelCounts, Missing};
 pub use folds::{FoldsBy, GivenFold, GivenFolds, read_folds};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::whole_number::whole;
 use crate::error::Result;
 use crate::hash::{canonical_json, canonical_rows};
 
@@ -117,6 +118,10 @@ pub struct Dataset {
     pub users: Vec<User>,
     /// Sorted by user, then movie; one per pair; none for trailers without ratings.
     pub ratings: Vec<Rating>,
+    /// When each rating was given, in the order of [`Dataset::ratings`]: seconds since 1970, or
+    /// whatever unit the files use. Empty if any rating has no time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub times: Vec<i64>,
     /// The genre vocabulary, in the order of genre vectors: `genres` of `dataset.toml` if given;
     /// else the paper's 15 ([`PAPER_GENRES`](super::PAPER_GENRES)) if they make up at least 95 % of
     /// all genre mentions; else every genre that occurs, sorted.
@@ -134,17 +139,36 @@ impl Dataset {
         self.users.binary_search_by(|user| user.id.as_str().cmp(id)).ok()
     }
 
+    /// Returns the index of the movie that a person or another program names: by its id, or as data
+    /// frames write whole numbers (`7.0` for `7`).
+    pub fn find_movie(&self, id: &str) -> Option<usize> {
+        self.movie_index(id).or_else(|| self.movie_index(whole(id)))
+    }
+
+    /// Returns the index of the user that a person or another program names, as
+    /// [`Dataset::find_movie`] does.
+    pub fn find_user(&self, id: &str) -> Option<usize> {
+        self.user_index(id).or_else(|| self.user_index(whole(id)))
+    }
+
     /// Whether any movie has a genre of the vocabulary.
     pub fn has_genres(&self) -> bool {
         self.movies.iter().flat_map(|movie| &movie.genres).any(|genre| self.genres.contains(genre))
+    }
+
+    /// Returns the times of the ratings if every rating has one.
+    pub fn times(&self) -> Option<&[i64]> {
+        (!self.times.is_empty() && self.times.len() == self.ratings.len()).then_some(&self.times)
     }
 
     /// Returns the canonical JSON that identifies the dataset, built row by row: see
     /// [`crate::hash::canonical_json`].
     pub fn canonical_json(&self) -> Result<String> {
         let scalar = |value: serde_json::Value| canonical_json(&value);
+        let times =
+            if self.times.is_empty() { String::new() } else { format!("\"times\":{},", canonical_rows(&self.times)?) };
         Ok(format!(
-            "{{\"genres\":{},\"movies\":{},\"name\":{},\"ratings\":{},\"synthetic\":{},\"users\":{}}}",
+            "{{\"genres\":{},\"movies\":{},\"name\":{},\"ratings\":{},\"synthetic\":{},{times}\"users\":{}}}",
             canonical_rows(&self.genres)?,
             canonical_rows(&self.movies)?,
             scalar(self.name.as_str().into()),

@@ -30,7 +30,7 @@ impl Reading {
             if text.is_empty() || text.starts_with('#') {
                 continue;
             }
-            match self.dataset.movie_index(&text) {
+            match self.dataset.find_movie(&text) {
                 Some(index) => drop(wanted.insert(index)),
                 None => rejects.add(
                     Kind::Other,
@@ -47,6 +47,10 @@ impl Reading {
 
         let mut dataset = self.dataset;
         let movies: Vec<bool> = (0..dataset.movies.len()).map(|movie| wanted.contains(&movie)).collect();
+        if !dataset.times.is_empty() {
+            let stays = dataset.ratings.iter().map(|rating| movies[rating.movie as usize]).collect::<Vec<_>>();
+            dataset.times = kept(dataset.times, &stays);
+        }
         dataset.ratings.retain(|rating| movies[rating.movie as usize]);
         if dataset.ratings.is_empty() {
             return Err(Error::invalid(format!("{list_name}: its movies have no ratings")));

@@ -144,14 +144,33 @@ fn columns_and_files_that_are_not_read_are_noted() {
     let movies = "movieId,title,genres,poster\n1,A,B,x\n";
     let ratings = "userId,movieId,rating,timestamp\n1,1,5,9\n";
     let reading = read_all(&[("movies.csv", movies), ("ratings.csv", ratings), ("links.csv", "x\n")]).expect("valid");
-    assert_eq!(
-        reading.notes,
-        [
-            "movies.csv: columns not read: \"poster\"",
-            "ratings.csv: columns not read: \"timestamp\"",
-            "folder: files not read: \"links.csv\""
-        ]
-    );
+    assert_eq!(reading.notes, ["movies.csv: columns not read: \"poster\"", "folder: files not read: \"links.csv\""]);
+}
+
+/// Times are read from every layout that has them, in the order of the ratings, and all or none.
+#[test]
+fn times_follow_their_ratings() {
+    let movies = "movieId,title,genres\n1,A,B\n2,C,B\n";
+    let read = |ratings: &str| read_all(&[("movies.csv", movies), ("ratings.csv", ratings)]).expect("valid");
+    let reading = read("userId,movieId,rating,timestamp\n2,1,5,30\n1,2,1,20.0\n1,1,5,10\n1,1,5,99\n");
+    assert_eq!(reading.dataset.times(), Some([10, 20, 30].as_slice()));
+    assert_eq!(reading.notes, [String::new(); 0]);
+    let dates = read("userId,movieId,rating,time\n1,1,5,1970-01-02\n1,2,1,1970-01-01T00:01:00Z\n");
+    assert_eq!(dates.dataset.times(), Some([86_400, 60].as_slice()));
+    let partly = read("userId,movieId,rating,timestamp\n1,1,5,10\n1,2,1,soon\n");
+    assert_eq!(partly.dataset.times(), None);
+    assert_eq!(partly.notes, ["ratings.csv: times not read: 1 of 2 ratings have no time in seconds and no date"]);
+    let without = read("userId,movieId,rating\n1,1,5\n1,2,1\n");
+    assert_eq!((without.dataset.times(), without.notes.len()), (None, 0));
+    let (one, other) = (reading.dataset.clone(), without_times(reading.dataset));
+    assert_ne!(one.content_hash(), other.content_hash());
+    assert_ne!(one.canonical_json().expect("valid"), other.canonical_json().expect("valid"));
+    let json = one.canonical_json().expect("valid");
+    assert_eq!(serde_json::from_str::<crate::dataset::Dataset>(&json).expect("its own form"), one);
+}
+
+fn without_times(dataset: crate::dataset::Dataset) -> crate::dataset::Dataset {
+    crate::dataset::Dataset { times: Vec::new(), ..dataset }
 }
 
 #[test]

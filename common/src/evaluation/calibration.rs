@@ -20,6 +20,14 @@ pub struct Calibration {
     /// Expected calibration error: the mean gap between confidence and accuracy over 15 bins of
     /// confidence, over the pairs of all folds. From 0 to 1.
     pub ece: f64,
+    /// Pairs whose actual class had a probability of 0. Their logarithm is cut at that of the smallest
+    /// normal f32: each adds 87.3 to the sum, where an uncut log loss would be infinite.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cut_pairs: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Calibration {
@@ -34,7 +42,9 @@ impl Calibration {
                 |fold: &FoldResult| fold.predictions.iter().map(loss).sum::<f64>() / fold.predictions.len() as f64;
             MeanSd::of(&results.iter().map(mean).collect::<Vec<_>>())
         };
-        Some(Self { log_loss: over(log_loss), brier: over(brier), ece: ece(results) })
+        let all = results.iter().flat_map(|fold| &fold.predictions);
+        let cut_pairs = all.filter(|one| one.probabilities[one.actual.index()] < f32::MIN_POSITIVE).count();
+        Some(Self { log_loss: over(log_loss), brier: over(brier), ece: ece(results), cut_pairs })
     }
 }
 
@@ -80,6 +90,9 @@ mod tests {
         assert!((found.log_loss.mean - (0.8f64.ln() + 0.25f64.ln()) / -2.0).abs() < 1e-6);
         assert!((found.brier.mean - (0.06 + 0.875) / 2.0).abs() < 1e-6);
         assert!((found.ece - (0.2 + 0.5) / 2.0).abs() < 1e-6);
-        assert_eq!(Calibration::of(&[FoldResult::default()]), None);
+        assert_eq!((found.cut_pairs, Calibration::of(&[FoldResult::default()])), (0, None));
+        let sure = FoldResult { predictions: vec![one(Label::Like, [1.0, 0.0, 0.0])], ..FoldResult::default() };
+        let found = Calibration::of(&[sure]).expect("it has a prediction");
+        assert!(found.cut_pairs == 1 && (found.log_loss.mean - 87.3).abs() < 0.1, "{found:?}");
     }
 }

@@ -24,7 +24,7 @@ pub use features::{ContentColumn, EmbeddingSource, GlSettings, Modality, Picture
 pub use fit::FitSpec;
 pub use model::Model;
 pub use name::display_name;
-pub use protocol::{Control, Edition, Errata, Protocol, Split};
+pub use protocol::{ByTime, Control, Edition, Errata, Protocol, Split};
 pub use result::{FoldResult, PartKind, PartResult, Prediction};
 pub use spec::{CellSpec, SettingError};
 pub use training::{Balance, FitSettings, Optimiser, PUBLISHED_UPSAMPLING, Schedule, StepRate, TrainingSettings};

@@ -92,8 +92,9 @@ impl CellSpec {
             Protocol::Strict { split: Split::Users { known } } => format!(" ({known} known)"),
             _ => String::new(),
         };
-        let given = if self.given_folds.is_some() { "given folds, " } else { "" };
-        let start = format!("{} {}{known}, {given}", self.protocol.name(), self.protocol.split_name());
+        let given = if self.given_folds.is_some() && self.by_time.is_none() { "given folds, " } else { "" };
+        let split = self.by_time.map_or(self.protocol.split_name(), |by_time| by_time.name());
+        let start = format!("{} {split}{known}, {given}", self.protocol.name());
         let end = match self.control {
             Control::None => "",
             Control::PermutedLabels => ", labels permuted",

@@ -206,7 +206,7 @@ pub fn matched(name: &str, rows: &[Row], dataset: &Dataset) -> Result<Matched> {
     let mut folds: BTreeMap<u32, BTreeMap<(u32, u32), Prediction>> = BTreeMap::new();
     let (mut unknown, mut first_unknown) = (0, None);
     for row in rows {
-        let pair = || Some((dataset.user_index(&row.user)? as u32, dataset.movie_index(&row.movie)? as u32));
+        let pair = || Some((dataset.find_user(&row.user)? as u32, dataset.find_movie(&row.movie)? as u32));
         let rating = pair().and_then(|pair| {
             let place = dataset.ratings.binary_search_by_key(&pair, |rating| (rating.user, rating.movie)).ok()?;
             Some(dataset.ratings[place])
@@ -305,6 +305,7 @@ mod tests {
                 Rating { user: 0, movie: 0, label: Label::Like, half_stars: None },
                 Rating { user: 1, movie: 1, label: Label::Dislike, half_stars: None },
             ],
+            times: Vec::new(),
             genres: Vec::new(),
         }
     }

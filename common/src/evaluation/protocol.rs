@@ -87,6 +87,27 @@ impl Errata {
     }
 }
 
+/// Test pairs that are chosen by time. They mix known and new users and movies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ByTime {
+    /// All pairs from one moment on.
+    Temporal,
+    /// The last pairs of each user.
+    Last,
+}
+
+impl ByTime {
+    /// Returns the name used in reports and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ByTime::Temporal => "temporal",
+            ByTime::Last => "last",
+        }
+    }
+}
+
 /// What a strict fold holds out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]

@@ -3,7 +3,7 @@
 
 use super::features::{ContentColumn, EmbeddingSource, GlSettings, Modality, Pictures, UserEmbedding};
 use super::model::Model;
-use super::protocol::{Control, Edition, Errata, Protocol, Split};
+use super::protocol::{ByTime, Control, Edition, Errata, Protocol, Split};
 use super::training::{Balance, TrainingSettings};
 use crate::hash::Hash;
 use serde::{Deserialize, Serialize};
@@ -70,6 +70,9 @@ pub struct CellSpec {
     /// Hash of the given folds, if the folds are not drawn.
     #[serde(default, skip_serializing_if = "is_default")]
     pub given_folds: Option<Hash>,
+    /// Whether the given fold was chosen by time.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub by_time: Option<ByTime>,
 }
 
 /// Fields added after the first contract are written only if they differ from the default, so that
@@ -108,6 +111,7 @@ impl CellSpec {
             ablation: false,
             content_columns: Vec::new(),
             given_folds: None,
+            by_time: None,
         }
     }
 

@@ -125,6 +125,7 @@ impl Settings {
     /// InvalidInput with the key if a key is unknown, or a value has the wrong type or is out of
     /// range.
     pub fn load(file: Option<&Path>, flags: &[(String, String)]) -> Result<Settings> {
+        check_environment(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
         let mut builder = config::Config::builder();
         if let Some(path) = file {
             if !path.is_file() {
@@ -211,5 +212,55 @@ impl Settings {
             )));
         }
         self.decode.check()
+    }
+}
+
+/// Refuses variables that look like settings and would not be read: with one underscore after
+/// `JHALAK` in place of two.
+fn check_environment(names: impl Iterator<Item = String>) -> Result<()> {
+    const SECTIONS: [&str; 12] = [
+        "STORE",
+        "QUEUE",
+        "S3",
+        "RABBITMQ",
+        "COORDINATOR",
+        "WORKER",
+        "MODELS",
+        "INFERENCE",
+        "EXTRACT",
+        "DECODE",
+        "DATASET",
+        "EVALUATE",
+    ];
+    for name in names {
+        let Some(rest) = name.strip_prefix("JHALAK_").filter(|rest| !rest.starts_with('_')) else { continue };
+        let section = SECTIONS
+            .iter()
+            .find(|section| rest.strip_prefix(**section).is_some_and(|r| r.is_empty() || r.starts_with('_')));
+        if let Some(section) = section {
+            let key = rest[section.len()..].trim_start_matches('_');
+            let separator = if key.is_empty() { "" } else { "__" };
+            return Err(Error::invalid(format!(
+                "the environment variable {name} is not read: settings have two underscores, JHALAK__{section}{separator}{key}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_with_one_underscore_are_refused_with_the_right_name() {
+        let check = |name: &str| check_environment([name.to_owned()].into_iter());
+        for name in ["JHALAK__STORE", "JHALAK_CONFIG", "JHALAK_SLOT", "JHALAK_STOREROOM", "JHALAK_CACHE", "PATH"] {
+            assert!(check(name).is_ok(), "{name}");
+        }
+        for (name, right) in [("JHALAK_STORE", "JHALAK__STORE"), ("JHALAK_DECODE_WALL_S", "JHALAK__DECODE__WALL_S")] {
+            let refused = check(name).expect_err(name).to_string();
+            assert!(refused.contains(name) && refused.ends_with(right), "{refused}");
+        }
     }
 }

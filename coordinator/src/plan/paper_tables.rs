@@ -193,6 +193,7 @@ mod tests {
             movies: vec![Movie { genres: vec!["Drama".into()], ..Movie::default() }],
             users: Vec::new(),
             ratings: Vec::new(),
+            times: Vec::new(),
             genres: vec!["Drama".into()],
         }
     }

@@ -88,6 +88,7 @@ pub(crate) fn empty_reading() -> Reading {
         movies: vec![Movie { id: "m0".into(), ..Movie::default() }],
         users: Vec::new(),
         ratings: Vec::new(),
+        times: Vec::new(),
         genres: Vec::new(),
     };
     Reading {

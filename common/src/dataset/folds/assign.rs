@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::given::{FoldsBy, GivenFold, GivenFolds};
 use super::rows::{LocatedRow, Row};
 use crate::dataset::normal_form::Dataset;
-use crate::dataset::readers::reject::{Kind, Rejects, excerpt, whole};
+use crate::dataset::readers::reject::{Kind, Rejects, excerpt};
 use crate::error::{Error, Result};
 
 /// Decides whether bare ids are users or movies: by all of them together, and if both are possible,
@@ -50,10 +50,8 @@ pub(super) fn assign(rows: Vec<(String, Vec<LocatedRow>)>, dataset: &Dataset) ->
             };
             all_rows += 1;
             let place = |found: Option<usize>| found.and_then(|place| u32::try_from(place).ok());
-            let user_place =
-                place(user.and_then(|id| dataset.user_index(id).or_else(|| dataset.user_index(whole(id)))));
-            let movie_place =
-                place(movie.and_then(|id| dataset.movie_index(id).or_else(|| dataset.movie_index(whole(id)))));
+            let user_place = place(user.and_then(|id| dataset.find_user(id)));
+            let movie_place = place(movie.and_then(|id| dataset.find_movie(id)));
             let named: Vec<u32> = match (by, user_place, movie_place) {
                 (FoldsBy::Users, Some(user), _) => {
                     let first = dataset.ratings.partition_point(|rating| rating.user < user);

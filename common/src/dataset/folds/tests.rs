@@ -10,7 +10,15 @@ fn dataset() -> Dataset {
     let users = (1..=4).map(|i| User { id: format!("u{i}"), ..User::default() }).collect();
     let movies = (1..=2).map(|i| Movie { id: format!("m{i}"), ..Movie::default() }).collect();
     let rate = |i: u32| Rating { user: i / 2, movie: i % 2, label: Label::Like, half_stars: None };
-    Dataset { name: "d".into(), synthetic: true, movies, users, ratings: (0..8).map(rate).collect(), genres: vec![] }
+    Dataset {
+        name: "d".into(),
+        synthetic: true,
+        movies,
+        users,
+        ratings: (0..8).map(rate).collect(),
+        times: vec![],
+        genres: vec![],
+    }
 }
 
 /// Names and contents.

@@ -8,6 +8,7 @@ use super::reject::{Kind, MOVIE_ID_RULE, Rejects, excerpt, is_movie_id, is_user_
 use super::scale::Opinion;
 use crate::dataset::normal_form::{Movie, Rating, User};
 use crate::dataset::stated_content::StatedContent;
+use crate::dataset::whole_number::whole;
 use crate::error::{Error, Result};
 
 /// A dataset under construction. Movies are added first, then users, then ratings.
@@ -21,7 +22,9 @@ pub(super) struct Assembly {
     user_index: HashMap<String, u32>,
     /// The line of each user's row in the users' table.
     user_rows: BTreeMap<u32, u64>,
-    ratings: Vec<(Rating, u32)>,
+    ratings: Vec<Given>,
+    /// Ratings without a time that can be read, and whether any names one.
+    without_time: (u64, bool),
     /// Columns of the catalogue that are not read.
     pub unread_columns: Vec<String>,
     /// The location of the trailer that a row of the catalogue names, and the row's line, by movie.
@@ -34,11 +37,21 @@ pub(super) struct Assembly {
     pub notes: Vec<String>,
 }
 
+/// A rating with the line and the time in the files.
+#[derive(Clone, Copy)]
+struct Given {
+    rating: Rating,
+    line: u32,
+    time: Option<i64>,
+}
+
 /// The result of an assembly.
 pub(super) struct Assembled {
     pub movies: Vec<Movie>,
     pub users: Vec<User>,
     pub ratings: Vec<Rating>,
+    /// Of each rating; empty unless all have one.
+    pub times: Vec<i64>,
     pub users_without_ratings: u64,
     pub rejects: Rejects,
     pub notes: Vec<String>,
@@ -141,8 +154,15 @@ impl Assembly {
     }
 
     /// Adds a rating by a user from [`Assembly::user`], unless the movie is unknown or `opinion` is
-    /// an error.
-    pub fn rating(&mut self, file: &str, line: u64, user: u32, movie: &str, opinion: Result<Opinion, String>) {
+    /// an error. `time` is empty where the files have none.
+    pub fn rating(
+        &mut self,
+        (file, line): (&str, u64),
+        user: u32,
+        movie: &str,
+        opinion: Result<Opinion, String>,
+        time: &str,
+    ) {
         let subject = |assembly: &Assembly, movie: &str| {
             let movie = if is_movie_id(movie) { movie.to_owned() } else { excerpt(movie) };
             format!("user {}, movie {movie}", assembly.users[user as usize].id)
@@ -158,7 +178,12 @@ impl Assembly {
             ),
             (Some(&movie), Ok(Opinion { label, half_stars })) => {
                 // The line is only used in a message: it may saturate.
-                self.ratings.push((Rating { user, movie, label, half_stars }, u32::try_from(line).unwrap_or(u32::MAX)));
+                let rating = Rating { user, movie, label, half_stars };
+                let line = u32::try_from(line).unwrap_or(u32::MAX);
+                self.without_time.1 |= !time.is_empty();
+                let time = seconds(time);
+                self.without_time.0 += u64::from(time.is_none());
+                self.ratings.push(Given { rating, line, time });
             }
         }
     }
@@ -178,12 +203,15 @@ impl Assembly {
             return Err(self.nothing(movies_file, "movie"));
         }
         // A stable sort: the first of two ratings of a pair in file order stays first.
-        self.ratings.sort_by_key(|(rating, _)| (rating.user, rating.movie));
+        self.ratings.sort_by_key(|given| (given.rating.user, given.rating.movie));
         let movie_ids: Vec<&String> = self.movies.keys().collect();
-        let mut kept: Vec<(Rating, u32)> = Vec::with_capacity(self.ratings.len());
-        for &(rating, line) in &self.ratings {
+        let mut kept: Vec<Given> = Vec::with_capacity(self.ratings.len());
+        for &given in &self.ratings {
+            let Given { rating, line, .. } = given;
             match kept.last() {
-                Some((first, first_line)) if (first.user, first.movie) == (rating.user, rating.movie) => {
+                Some(Given { rating: first, line: first_line, .. })
+                    if (first.user, first.movie) == (rating.user, rating.movie) =>
+                {
                     let subject = format!(
                         "user {}, movie {}",
                         self.users[rating.user as usize].id, movie_ids[rating.movie as usize]
@@ -195,7 +223,7 @@ impl Assembly {
                     let kind = if rating.label == first.label { Kind::Other } else { Kind::Contradiction };
                     self.rejects.add(kind, ratings_file.unwrap_or_default(), Some(line.into()), subject, reason);
                 }
-                _ => kept.push((rating, line)),
+                _ => kept.push(given),
             }
         }
         if let (true, Some(file)) = (kept.is_empty(), ratings_file) {
@@ -203,20 +231,28 @@ impl Assembly {
         }
         self.rejects.refuse_a_remainder(max_rejected_percent)?;
         let mut rated = vec![false; self.users.len()];
-        kept.iter().for_each(|(rating, _)| rated[rating.user as usize] = true);
+        kept.iter().for_each(|given| rated[given.rating.user as usize] = true);
         let mut order: Vec<usize> = (0..self.users.len()).filter(|&user| rated[user]).collect();
         order.sort_unstable_by(|&a, &b| self.users[a].id.cmp(&self.users[b].id));
         let mut place = vec![0; self.users.len()];
         order.iter().zip(0u32..).for_each(|(&user, new)| place[user] = new);
 
-        let mut ratings: Vec<Rating> =
-            kept.into_iter().map(|(rating, _)| Rating { user: place[rating.user as usize], ..rating }).collect();
-        ratings.sort_unstable();
+        kept.iter_mut().for_each(|given| given.rating.user = place[given.rating.user as usize]);
+        kept.sort_unstable_by_key(|given| given.rating);
+        let times: Option<Vec<i64>> = kept.iter().map(|given| given.time).collect();
+        if let (None, Some(file), (without, true)) = (&times, ratings_file, self.without_time) {
+            let all = self.ratings.len();
+            self.notes.push(format!(
+                "{file}: times not read: {without} of {all} ratings have no time in seconds and no date"
+            ));
+        }
+        let ratings = kept.into_iter().map(|given| given.rating).collect();
         Ok(Assembled {
             users_without_ratings: (self.users.len() - order.len()) as u64,
             users: order.into_iter().map(|user| std::mem::take(&mut self.users[user])).collect(),
             movies: self.movies.into_values().map(|(movie, _)| movie).collect(),
             ratings,
+            times: times.unwrap_or_default(),
             rejects: self.rejects,
             notes: self.notes,
         })
@@ -229,4 +265,21 @@ impl Assembly {
         }
         Error::invalid(message)
     }
+}
+
+/// Reads a time: seconds, or a date as in `2024-05-01`, `2024-05-01 12:00:00` (UTC) or
+/// `2024-05-01T12:00:00Z`.
+fn seconds(text: &str) -> Option<i64> {
+    if let Ok(seconds) = whole(text).parse() {
+        return Some(seconds);
+    }
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Some(time.as_second());
+    }
+    let date: jiff::civil::DateTime = text.parse().ok()?;
+    // Days since 1970 by the civil calendar; a file without a zone is read as UTC.
+    let days = date.date().since(jiff::civil::date(1970, 1, 1)).ok()?.get_days();
+    let time = date.time();
+    let seconds = i64::from(time.hour()) * 3600 + i64::from(time.minute()) * 60 + i64::from(time.second());
+    Some(i64::from(days) * 86_400 + seconds)
 }

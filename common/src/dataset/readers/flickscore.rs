@@ -79,7 +79,7 @@ impl Viewer {
         for (movie, value) in self.rated.0 {
             if movie != "submit" {
                 assembly.rejects.count_row(RATINGS);
-                assembly.rating(RATINGS, line, user, movie.trim(), label(&value));
+                assembly.rating((RATINGS, line), user, movie.trim(), label(&value), "");
             }
         }
         Ok(())

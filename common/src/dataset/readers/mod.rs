@@ -120,6 +120,7 @@ fn read_files(files: &dyn Files, settings: &ReadSettings) -> Result<Reading> {
         movies: assembled.movies,
         users: assembled.users,
         ratings: assembled.ratings,
+        times: assembled.times,
     };
     Ok(Reading {
         dataset,

@@ -114,10 +114,10 @@ fn ratings(
     let scale = survey.decide(file, "3", Says::Stars, settings)?;
     let mut table = Table::open(file, files.open(file)?, format)?;
     while let Some(row) = table.next(&mut to.rejects)? {
-        let [user, movie, stars] = [0, 1, 2].map(|column| row.cell(Some(column)));
+        let [user, movie, stars, time] = [0, 1, 2, 3].map(|column| row.cell(Some(column)));
         let opinion = scale.opinion(stars, false, &settings.thresholds());
         if let Some(user) = to.user(file, row.line, user)? {
-            to.rating(file, row.line, user, movie, opinion);
+            to.rating((file, row.line), user, movie, opinion, time);
         }
     }
     Ok(format!("{file} read as {}", scale.describe(&settings.thresholds())))

@@ -4,9 +4,10 @@ use super::assembly::Assembly;
 use super::csv_table::{Format, Table};
 use super::files::Files;
 use super::lists;
-use super::reject::{Kind, Rejects, excerpt, whole};
+use super::reject::{Kind, Rejects, excerpt};
 use crate::dataset::normal_form::Movie;
 use crate::dataset::stated_content::StatedContent;
+use crate::dataset::whole_number::whole;
 use crate::error::Result;
 
 /// The file's name.

@@ -193,18 +193,3 @@ pub(in crate::dataset) fn is_user_id(id: &str) -> bool {
     let is_missing = ["nan", "none", "null", "undefined", "<na>", "\\n"].contains(&id.to_lowercase().as_str());
     !id.is_empty() && !is_missing && id.len() <= 256 && !id.chars().any(char::is_control)
 }
-
-/// Returns an id without the decimals that data frames add to whole numbers: `7` for `7.0`.
-pub(in crate::dataset) fn whole(id: &str) -> &str {
-    match id.split_once('.') {
-        Some((number, zeros))
-            if !number.is_empty()
-                && number.bytes().all(|c| c.is_ascii_digit())
-                && !zeros.is_empty()
-                && zeros.bytes().all(|c| c == b'0') =>
-        {
-            number
-        }
-        _ => id,
-    }
-}

@@ -45,6 +45,13 @@ impl ReadSettings {
                 format!("dislike_at_most = {dislike_at_most} is not below like_at_least = {like_at_least}");
             return Err(Error::invalid(format!("{thresholds}: set the first below the second")));
         }
+        for (name, stars) in [("dislike_at_most", dislike_at_most), ("like_at_least", like_at_least)] {
+            if !(0.0..=5.0).contains(&stars) {
+                return Err(Error::invalid(format!(
+                    "dataset.{name} = {stars} is not from 0 to 5: it is a number of stars on every scale, so 8 of 10 points are 4"
+                )));
+            }
+        }
         if !(0.0..=100.0).contains(&max_rejected_percent) {
             return Err(Error::invalid(format!(
                 "dataset.max_rejected_percent = {max_rejected_percent} is not from 0 to 100"

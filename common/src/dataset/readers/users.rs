@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::assembly::Assembly;
 use super::csv_table::{Format, Table};
 use super::files::Files;
-use super::reject::whole;
+use crate::dataset::whole_number::whole;
 use crate::error::Result;
 
 pub(super) const FILE: &str = "users.csv";
