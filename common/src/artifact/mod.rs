@@ -125,8 +125,8 @@ impl ArtifactKind {
             // machine and likeness by shared viewers in the ensemble.
             ArtifactKind::Cell => 3,
             // 3: the card for people calls the stacked model ensemble. 4: as cells of contract 3. 5: safetensors
-            // files state what they are.
-            ArtifactKind::Model => 5,
+            // files state what they are. 6: weights between movies.
+            ArtifactKind::Model => 6,
             _ => 1,
         }
     }

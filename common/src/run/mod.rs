@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! datasets/HASH/dataset.json       the normalised dataset (written once)
+//! folds/HASH.json                  given folds of runs (written once)
 //! runs/RUN/spec.json               the specification (written once)
 //! runs/RUN/trailers.json           the trailers at planning time (written once)
 //! runs/RUN/state.json              its state, for display; derived, may be stale
@@ -30,8 +31,8 @@ use crate::settings::Grid;
 pub use at_work::{AT_WORK_INTERVAL_S, AtWork, JobAtWork, at_work_folder, at_work_key};
 use job::Trailer;
 pub use records::{
-    CANCELLED, RUN_VERSION, SPECIFICATION, UNREADABLE_RUN, dataset_key, get_json, is_cancelled, is_planned, put_json,
-    put_json_once, quarantine_folder, quarantine_key, run_key,
+    CANCELLED, RUN_VERSION, SPECIFICATION, UNREADABLE_RUN, dataset_key, folds_key, get_json, is_cancelled, is_planned,
+    put_json, put_json_once, quarantine_folder, quarantine_key, run_key,
 };
 pub use signature::{SigningKey, encode_signed};
 

@@ -218,7 +218,7 @@ impl Settings {
 /// Refuses variables that look like settings and would not be read: with one underscore after
 /// `JHALAK` in place of two.
 fn check_environment(names: impl Iterator<Item = String>) -> Result<()> {
-    const SECTIONS: [&str; 12] = [
+    const SECTIONS: [&str; 14] = [
         "STORE",
         "QUEUE",
         "S3",
@@ -231,6 +231,8 @@ fn check_environment(names: impl Iterator<Item = String>) -> Result<()> {
         "DECODE",
         "DATASET",
         "EVALUATE",
+        "SOURCES",
+        "TELEMETRY",
     ];
     for name in names {
         let Some(rest) = name.strip_prefix("JHALAK_").filter(|rest| !rest.starts_with('_')) else { continue };
@@ -239,7 +241,11 @@ fn check_environment(names: impl Iterator<Item = String>) -> Result<()> {
             .find(|section| rest.strip_prefix(**section).is_some_and(|r| r.is_empty() || r.starts_with('_')));
         if let Some(section) = section {
             let key = rest[section.len()..].trim_start_matches('_');
-            let separator = if key.is_empty() { "" } else { "__" };
+            let separator = match (key.is_empty(), *section) {
+                (true, _) => "",
+                (false, "STORE" | "QUEUE") => "_",
+                (false, _) => "__",
+            };
             return Err(Error::invalid(format!(
                 "the environment variable {name} is not read: settings have two underscores, JHALAK__{section}{separator}{key}"
             )));

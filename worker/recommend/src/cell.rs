@@ -69,6 +69,21 @@ pub fn run_fold_resumed(
     run(dataset, features, spec, (fold, None), stop, resume)
 }
 
+/// Does the same as [`run_given_fold`], with checkpoints as in [`run_fold_resumed`].
+///
+/// # Errors
+/// As [`run_fold`].
+pub fn run_given_fold_resumed(
+    dataset: &Dataset,
+    features: &Features,
+    spec: &CellSpec,
+    (fold, test): (usize, &[u32]),
+    stop: &AtomicBool,
+    resume: &dyn Resume,
+) -> Result<FoldResult, RecommendError> {
+    run(dataset, features, spec, (fold, Some(test)), stop, resume)
+}
+
 fn run(
     dataset: &Dataset,
     features: &Features,
@@ -178,6 +193,17 @@ impl CellFold<'_> {
         }
     }
 
+    /// Returns the cold starts of the test pairs with the places of the pairs, the most common one
+    /// first. Given folds of pairs may mix known and new users and movies; other folds are of one
+    /// kind.
+    fn cold_starts(&self, train: &[u32], test: &[(u32, u32)]) -> Vec<(ColdStart, Vec<usize>)> {
+        let mixed = self.spec.given_folds.is_some() && self.cold_start() == ColdStart::None;
+        if !mixed {
+            return vec![(self.cold_start(), (0..test.len()).collect())];
+        }
+        mixed_cold_starts(self.dataset, train, test)
+    }
+
     fn majority(&self, by: CountBy) -> ModelOutput {
         let train = self.train();
         let probabilities = baseline::predict(self.dataset, &train, &self.pairs.test, by);
@@ -197,7 +223,6 @@ impl CellFold<'_> {
     fn ensemble(&self, tables: &[EmbeddingTable]) -> Result<ModelOutput, RecommendError> {
         let &Self { dataset, spec, fold, stop, .. } = self;
         let train = self.train();
-        let settings = Settings { content_columns: spec.content_columns.clone(), ..Settings::new(self.cold_start()) };
         let tracks: &[Track] = match spec.modality {
             Modality::Video => &[Track::Video],
             Modality::Audio => &[Track::Audio],
@@ -205,8 +230,32 @@ impl CellFold<'_> {
             Modality::Genre | Modality::Metadata => &[],
         };
         let trailers: Vec<_> = tracks.iter().copied().zip(tables).collect();
-        let fitted = ensemble::fit(dataset, &train, &trailers, &settings, fold_seed(spec, fold), stop)?;
+        let fit = |cold_start| {
+            let settings = Settings { content_columns: spec.content_columns.clone(), ..Settings::new(cold_start) };
+            ensemble::fit(dataset, &train, &trailers, &settings, fold_seed(spec, fold), stop)
+        };
         let test = self.test();
+        let cold_starts = self.cold_starts(&train, &test);
+        if cold_starts.len() > 1 && !spec.ablation {
+            let mut probabilities = vec![[0.0; CLASSES]; test.len()];
+            let mut class_weights = None;
+            for (cold_start, places) in cold_starts {
+                let fitted = fit(cold_start)?;
+                let pairs: Vec<(u32, u32)> = places.iter().map(|&place| test[place]).collect();
+                for (place, p) in places.into_iter().zip(fitted.predict(&pairs)?) {
+                    probabilities[place] = p;
+                }
+                class_weights = class_weights.or(Some(fitted.class_weights()));
+            }
+            return Ok(ModelOutput {
+                train_pairs: train.len(),
+                probabilities,
+                class_weights,
+                ..ModelOutput::default()
+            });
+        }
+        let cold_start = cold_starts.first().map_or(ColdStart::None, |(cold_start, _)| *cold_start);
+        let fitted = fit(cold_start)?;
         let probabilities = fitted.predict(&test)?;
         let mut parts = Vec::new();
         for (inner, probabilities) in fitted.inner().iter().zip(fitted.predict_each(&test)?) {
@@ -231,6 +280,39 @@ impl CellFold<'_> {
             weight,
         }
     }
+}
+
+/// Returns the cold start of each pair of a test that mixes known and new users and movies. Kinds of
+/// less than a fiftieth of the pairs are predicted as the most common kind.
+fn mixed_cold_starts(dataset: &Dataset, train: &[u32], test: &[(u32, u32)]) -> Vec<(ColdStart, Vec<usize>)> {
+    /// Users with fewer training pairs are new.
+    const NEW_USER: usize = 8;
+    let (mut of_user, mut of_movie) = (vec![0; dataset.users.len()], vec![0; dataset.movies.len()]);
+    for rating in train.iter().map(|&pair| dataset.ratings[pair as usize]) {
+        of_user[rating.user as usize] += 1;
+        of_movie[rating.movie as usize] += 1;
+    }
+    let mut kinds: [Vec<usize>; 3] = Default::default();
+    for (place, &(user, movie)) in test.iter().enumerate() {
+        let kind = match (of_movie[movie as usize], of_user[user as usize]) {
+            (0, _) => 1,
+            (_, known) if known < NEW_USER => 2,
+            _ => 0,
+        };
+        kinds[kind].push(place);
+    }
+    let mut known: Vec<usize> = kinds[2].iter().map(|&place| of_user[test[place].0 as usize]).collect();
+    known.sort_unstable();
+    let known = known.get(known.len() / 2).copied().unwrap_or(0);
+    let mut found: Vec<(ColdStart, Vec<usize>)> =
+        [ColdStart::None, ColdStart::Item, ColdStart::User { known }].into_iter().zip(kinds).collect();
+    found.sort_by_key(|(_, places)| std::cmp::Reverse(places.len()));
+    let few: Vec<usize> =
+        found.extract_if(1.., |(_, places)| places.len() * 50 < test.len()).flat_map(|(_, places)| places).collect();
+    if let Some((_, places)) = found.first_mut() {
+        places.extend(few);
+    }
+    found
 }
 
 /// Returns the dataset with its labels shuffled over all pairs, which leaves only the class

@@ -17,8 +17,10 @@ pub mod error;
 pub mod features;
 pub mod folds;
 pub mod networks;
+pub mod ranking;
 pub mod serving;
 pub mod split;
+pub mod time_order;
 
 #[cfg(test)]
 mod cell_tests;

@@ -97,6 +97,13 @@ pub fn fold_pairs(
             FoldPairs { train, validation, test }
         }
     };
+    if let (true, Protocol::Strict { split: Split::Users { known } }, None) =
+        (pairs.test.is_empty(), spec.protocol, given)
+    {
+        let reason =
+            format!("no user of fold {fold} has more than {known} ratings: use a smaller number, or fewer folds");
+        return Err(setting("known", reason));
+    }
     if pairs.train.is_empty() || pairs.validation.is_empty() || pairs.test.is_empty() {
         let sizes =
             format!("{} train, {} validation, {} test", pairs.train.len(), pairs.validation.len(), pairs.test.len());
@@ -113,6 +120,23 @@ pub fn fold_pairs(
 #[must_use]
 pub fn leave_known(dataset: &Dataset, test: &[u32], known: usize, seed: u64) -> Vec<u32> {
     all_but_known(dataset, test, known, &mut seeded(seed, KNOWN), |_| true)
+}
+
+/// Draws the folds of [`Split::Movies`], and leaves `known` randomly drawn ratings of each movie in
+/// training. Movies with no more ratings than that are not tested.
+#[must_use]
+pub fn movie_folds(dataset: &Dataset, folds: usize, known: usize, seed: u64) -> Vec<Vec<u32>> {
+    let held = group_folds(dataset.movies.len(), folds, &mut seeded(seed, TEST));
+    let mut of_movie = vec![Vec::new(); dataset.movies.len()];
+    (0u32..).zip(&dataset.ratings).for_each(|(pair, rating)| of_movie[rating.movie as usize].push(pair));
+    let draw = &mut seeded(seed, KNOWN);
+    let mut tests = vec![Vec::new(); folds];
+    for (mut own, fold) in of_movie.into_iter().zip(held) {
+        shuffle(&mut own, draw);
+        tests[fold].extend(own.into_iter().skip(known));
+    }
+    tests.iter_mut().for_each(|test| test.sort_unstable());
+    tests
 }
 
 /// Up-samples the dislikes in `pairs` as `balance` says. Under any other balance `pairs` stay as
@@ -374,5 +398,23 @@ mod tests {
         let strict = Protocol::Strict { split: Split::Pairs };
         assert!(fold_pairs(&dataset, &spec(strict, 2, 1), 0, Some(&given)).is_err(), "a cell that draws its folds");
         assert!(fold_pairs(&dataset, &named(strict), 0, None).is_err(), "a cell without its given folds");
+    }
+
+    /// The curve of cold-start figures relies on it: with more known ratings fewer pairs are tested,
+    /// and none that was not tested before.
+    #[test]
+    fn movies_keep_their_known_ratings_and_folds_shrink_within_themselves() {
+        let dataset = example(40, 12, 6, Taste::Chance, 5);
+        let draw = |known| movie_folds(&dataset, 3, known, 9);
+        let (none, two) = (draw(0), draw(2));
+        let strict = spec(Protocol::Strict { split: Split::Movies }, 3, 9);
+        for fold in 0..3 {
+            assert_eq!(none[fold], fold_pairs(&dataset, &strict, fold, None).expect("it splits").test);
+            assert!(two[fold].iter().all(|pair| none[fold].binary_search(pair).is_ok()));
+            for movie in none[fold].iter().map(|&pair| dataset.ratings[pair as usize].movie) {
+                let of = |test: &[u32]| test.iter().filter(|p| dataset.ratings[**p as usize].movie == movie).count();
+                assert_eq!(of(&none[fold]).saturating_sub(2), of(&two[fold]));
+            }
+        }
     }
 }

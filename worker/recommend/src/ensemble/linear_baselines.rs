@@ -17,7 +17,7 @@ use std::sync::atomic::AtomicBool;
 /// Folds of the training pairs on which class weights are fitted.
 const FOLDS: usize = 5;
 /// scikit-learn's default penalty (C = 1) on every term but the factors.
-const PENALTIES: TermPenalties =
+pub(super) const PENALTIES: TermPenalties =
     TermPenalties { user: 1.0, movie: 1.0, content: 1.0, slope: 1.0, attribute: 1.0, factor: 20.0 };
 /// Factors of the matrix factorisation and their penalty. Inner folds choose; without factors it is
 /// the bias model, so it is not worse where factors do not help.

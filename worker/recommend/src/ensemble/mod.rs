@@ -24,6 +24,7 @@ mod explain;
 mod factorisation;
 mod features;
 mod fitted;
+mod fitted_bias;
 mod linear;
 pub mod linear_baselines;
 mod members;
@@ -43,5 +44,6 @@ mod trailer_tests;
 
 pub use explain::{GenreLeaning, Reasons, SimilarMovie};
 pub use fitted::{FittedEnsemble, InnerScore, fit};
+pub use fitted_bias::FittedBias;
 pub use settings::{ColdStart, Part, Settings};
 pub use stored::StoredEnsemble;

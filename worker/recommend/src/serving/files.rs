@@ -13,6 +13,7 @@
 //! | `honest-pairs.msgpack` | the ensemble for known viewers and movies |
 //! | `honest-movies.msgpack` | the ensemble for unrated movies |
 //! | `honest-users.msgpack` | the ensemble for new viewers |
+//! | `watch.msgpack` | weights between movies, for lists of what is watched next |
 //!
 //! The ensemble files hold members and stack; features are learned again from the dataset.
 
@@ -23,6 +24,7 @@ use crate::RecommendError;
 use crate::ensemble::{ColdStart, StoredEnsemble};
 use crate::features::embedding::EmbeddingTable;
 use crate::networks::genre_head::{GenreHead, HeadSettings};
+use crate::ranking::WatchModel;
 use jhalak_common::dataset::Dataset;
 use jhalak_common::hash;
 use jhalak_nn::{Parameter, seeded};
@@ -41,6 +43,8 @@ const STATISTICS: &str = "statistics.json";
 const ONNX: &str = "model.onnx";
 const CHECK: &str = "check.json";
 const ENSEMBLES: [&str; 3] = ["honest-pairs.msgpack", "honest-movies.msgpack", "honest-users.msgpack"];
+
+const WATCH: &str = "watch.msgpack";
 
 /// Number of pairs in `check.json`.
 const CHECKED: usize = 16;
@@ -87,6 +91,7 @@ pub fn encode(
     card: &Card,
     network: Option<&mut FittedNetwork>,
     ensembles: &[StoredEnsemble],
+    watch: Option<&WatchModel>,
 ) -> Result<Files, RecommendError> {
     let mut files = Files::new();
     let described = network.as_ref().map(|fitted| NetworkDescription {
@@ -101,6 +106,9 @@ pub fn encode(
             ColdStart::User { .. } => ENSEMBLES[2],
         };
         files.insert(name.into(), rmp_serde::to_vec_named(stored).map_err(broken)?);
+    }
+    if let Some(watch) = watch {
+        files.insert(WATCH.into(), rmp_serde::to_vec_named(watch).map_err(broken)?);
     }
     if let Some(fitted) = network {
         files.insert(WEIGHTS.into(), weights(fitted, metadata(card)?)?);
@@ -205,6 +213,17 @@ pub fn ensembles(files: &Files, description: &Description) -> Result<Vec<StoredE
     let named = ENSEMBLES.iter().filter(|name| description.files.contains_key(**name));
     let stored = named.filter_map(|name| files.get(*name).map(|bytes| (name, bytes)));
     stored.map(|(name, bytes)| rmp_serde::from_slice(bytes).map_err(|e| damaged(name, &e.to_string()))).collect()
+}
+
+/// Reads the model of what is watched next; `None` for a fit by an earlier program.
+///
+/// # Errors
+/// A damaged file, or one of another catalogue.
+pub fn watch(files: &Files, description: &Description, movies: usize) -> Result<Option<WatchModel>, RecommendError> {
+    let Some(bytes) = files.get(WATCH).filter(|_| description.files.contains_key(WATCH)) else { return Ok(None) };
+    let model: WatchModel = rmp_serde::from_slice(bytes).map_err(|e| damaged(WATCH, &e.to_string()))?;
+    model.check(movies).map_err(|reason| damaged(WATCH, &reason))?;
+    Ok(Some(model))
 }
 
 fn describe(side: &Side) -> SideDescription {

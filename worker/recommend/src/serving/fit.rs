@@ -6,6 +6,7 @@ use super::network::{FittedNetwork, fit_network};
 use crate::RecommendError;
 use crate::ensemble::{self, Settings, StoredEnsemble};
 use crate::features::embedding::Features;
+use crate::ranking::WatchModel;
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::{FitSpec, Model};
 use std::sync::Mutex;
@@ -91,6 +92,8 @@ pub fn fit_all(
     let parts = parts.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let parts: Vec<Fitted> = parts.into_iter().flatten().collect::<Result<_, _>>()?;
 
+    let all: Vec<u32> = (0..dataset.ratings.len() as u32).collect();
+    let watch = WatchModel::fit(dataset, &all, stop)?;
     let mut card = Card::of(dataset, content.clone(), spec.seed);
     card.embeddings.clone_from(tables);
     let (mut network, mut stored) = (None, Vec::new());
@@ -104,5 +107,5 @@ pub fn fit_all(
             }
         }
     }
-    encode(dataset, &card, network.as_deref_mut(), &stored)
+    encode(dataset, &card, network.as_deref_mut(), &stored, Some(&watch))
 }

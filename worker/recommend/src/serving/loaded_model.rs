@@ -3,11 +3,13 @@
 use super::description::Description;
 use super::files::{self, Files, MODEL};
 use super::network::FittedNetwork;
+use super::ranked::RankBy;
 use super::viewer_session::{ModelKind, ViewerSession};
 use crate::RecommendError;
 use crate::ensemble::StoredEnsemble;
 use crate::features::embedding::EmbeddingTable;
 use crate::features::metadata;
+use crate::ranking::WatchModel;
 use jhalak_common::dataset::{Dataset, Label, Movie, Rating, User};
 use std::collections::BTreeMap;
 
@@ -16,9 +18,10 @@ use std::collections::BTreeMap;
 pub struct LoadedModel {
     /// What was fitted, and how.
     pub description: Description,
-    dataset: Dataset,
-    network: Option<FittedNetwork>,
-    ensembles: Vec<StoredEnsemble>,
+    pub(super) dataset: Dataset,
+    pub(super) network: Option<FittedNetwork>,
+    pub(super) ensembles: Vec<StoredEnsemble>,
+    pub(super) watch: Option<WatchModel>,
 }
 
 /// The viewer of a session, with movies and ratings that came after the fit.
@@ -50,7 +53,8 @@ impl LoadedModel {
             let reason = "the stored model was fitted on another catalogue: use that dataset, or fit again".to_owned();
             return Err(RecommendError::Dataset { dataset: dataset.name, reason });
         }
-        Ok(Self { description, dataset, network, ensembles })
+        let watch = files::watch(files, &description, dataset.movies.len())?;
+        Ok(Self { description, dataset, network, ensembles, watch })
     }
 
     /// Returns the dataset of the fit.
@@ -65,24 +69,35 @@ impl LoadedModel {
         if !self.ensembles.is_empty() { ModelKind::Ensemble } else { ModelKind::Network }
     }
 
+    /// Checks that the models of a query were fitted.
+    ///
+    /// # Errors
+    /// [`RecommendError::Stored`] with the way out.
+    pub fn check(&self, kind: ModelKind, by: RankBy) -> Result<(), RecommendError> {
+        let is_fitted = match kind {
+            ModelKind::Network => self.network.is_some(),
+            ModelKind::Ensemble => !self.ensembles.is_empty(),
+        };
+        let missing = match (is_fitted, by) {
+            (false, _) => kind.name(),
+            (true, RankBy::Watch) if self.watch.is_none() => "watch",
+            _ => return Ok(()),
+        };
+        let reason = format!("has no {missing} model: fit again with it");
+        Err(RecommendError::Stored { file: MODEL.to_owned(), reason })
+    }
+
     /// Starts a session of one viewer.
     ///
     /// # Errors
     /// A model that was not fitted, an index that does not exist, or a new movie with a known id.
     pub fn session(mut self, input: SessionInput, kind: ModelKind) -> Result<ViewerSession, RecommendError> {
-        let is_fitted = match kind {
-            ModelKind::Network => self.network.is_some(),
-            ModelKind::Ensemble => !self.ensembles.is_empty(),
-        };
-        if !is_fitted {
-            let reason = format!("has no {} model: fit again with it", kind.name());
-            return Err(RecommendError::Stored { file: MODEL.to_owned(), reason });
-        }
+        self.check(kind, RankBy::Like)?;
         let (now, user) = extended(&self.dataset, &input)?;
         if let Some(network) = &mut self.network {
             extend_tables(network, &self.dataset, &now, &input)?;
         }
-        Ok(ViewerSession::new(kind, self.dataset, (now, user), self.network, self.ensembles))
+        Ok(ViewerSession::new(kind, self.dataset, (now, user), self.network, self.ensembles, self.watch))
     }
 }
 
@@ -108,10 +123,14 @@ fn extended(dataset: &Dataset, input: &SessionInput) -> Result<(Dataset, u32), R
         if movie as usize >= now.movies.len() {
             return fail(format!("movie {movie} does not exist"));
         }
-        now.ratings.retain(|rating| (rating.user, rating.movie) != (user, movie));
-        now.ratings.push(Rating { user, movie, label, half_stars: None });
+        let at = now.ratings.partition_point(|rating| (rating.user, rating.movie) < (user, movie));
+        let replaced = usize::from(now.ratings.get(at).is_some_and(|r| (r.user, r.movie) == (user, movie)));
+        now.ratings.splice(at..at + replaced, [Rating { user, movie, label, half_stars: None }]);
+        // A rating that is given with the query is the viewer's newest.
+        if let Some(newest) = dataset.times().and_then(|times| times.iter().max()) {
+            now.times.splice(at..at + replaced, [newest.saturating_add(1)]);
+        }
     }
-    now.ratings.sort_unstable();
     Ok((now, user))
 }
 

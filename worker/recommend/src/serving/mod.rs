@@ -7,21 +7,25 @@
 //!
 //! Start reading at [`LoadedModel`] and [`ViewerSession`].
 
+mod all_viewers;
 mod description;
 mod export;
 mod files;
 mod fit;
 mod loaded_model;
 mod network;
+mod ranked;
 mod reasons;
 #[cfg(test)]
 mod tests;
 mod viewer_session;
 
+pub use all_viewers::ViewerList;
 pub use description::{Card, Description, NetworkDescription};
 pub use files::{Check, Files, MODEL, encode};
 pub use fit::{FitRequest, fit_all};
 pub use loaded_model::{LoadedModel, SessionInput};
 pub use network::{FittedNetwork, fit_network};
-pub use reasons::{Explanation, GenreReason, Neighbour};
+pub use ranked::{RankBy, RankedMovie, doubt};
+pub use reasons::{Explanation, GenreReason, Neighbour, SharedViewers};
 pub use viewer_session::{ModelKind, ViewerSession};

@@ -5,6 +5,7 @@ use crate::CLASSES;
 use crate::ensemble::Reasons;
 use crate::features::embedding::EmbeddingTable;
 use crate::features::genre_like::gl_score;
+use crate::ranking::WatchModel;
 use jhalak_common::dataset::{Dataset, Label};
 use jhalak_common::evaluation::GlSettings;
 use jhalak_common::evaluation::metrics::PerClass;
@@ -23,6 +24,10 @@ pub struct Explanation {
     pub genres: Vec<GenreReason>,
     /// Rated movies most similar to the movie, most similar first.
     pub neighbours: Vec<Neighbour>,
+    /// Rated movies whose viewers watch and like this one more (or less) than others, strongest
+    /// first: see [`crate::ranking::ease`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared_viewers: Vec<SharedViewers>,
     /// Ratings of the movie by other viewers.
     pub others: PerClass<u64>,
     /// The viewer's ratings of other movies.
@@ -55,6 +60,49 @@ pub struct Neighbour {
     /// embeddings (network).
     #[serde(rename = "likeness")]
     pub similarity: f64,
+}
+
+/// A rated movie that shares viewers with the predicted one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SharedViewers {
+    /// Its id.
+    pub movie: String,
+    /// Its title.
+    pub name: String,
+    /// The viewer's rating.
+    pub rated: Label,
+    /// What it adds to the score of the predicted movie: above 0 speaks for it, below 0 against it.
+    pub weight: f32,
+}
+
+impl Explanation {
+    /// Puts in the `most` rated movies whose shared viewers say most, for and against.
+    pub(super) fn set_shared_viewers(
+        &mut self,
+        dataset: &Dataset,
+        user: u32,
+        movie: u32,
+        history: &[(u32, f32)],
+        watch: &WatchModel,
+        most: usize,
+    ) {
+        let mut all: Vec<(f32, u32)> = (history.iter())
+            .filter(|(rated, _)| *rated != movie)
+            .map(|(rated, weight)| (weight * watch.between(*rated, movie), *rated))
+            .filter(|(weight, _)| *weight != 0.0)
+            .collect();
+        all.sort_by(|a, b| b.0.abs().total_cmp(&a.0.abs()).then(a.1.cmp(&b.1)));
+        let label = |rated: u32| {
+            let at = dataset.ratings.binary_search_by_key(&(user, rated), |rating| (rating.user, rating.movie));
+            at.ok().map(|at| dataset.ratings[at].label)
+        };
+        self.shared_viewers = (all.into_iter().take(most))
+            .filter_map(|(weight, rated)| {
+                let of = &dataset.movies[rated as usize];
+                Some(SharedViewers { movie: of.id.clone(), name: of.name.clone(), rated: label(rated)?, weight })
+            })
+            .collect();
+    }
 }
 
 /// Explains one prediction. `reasons` are those of the ensemble, if it predicts.
@@ -122,6 +170,7 @@ pub fn explain(
         gl_score: rated_any.then_some(gl),
         genres: genres.into_iter().map(|(_, reason)| reason).collect(),
         neighbours,
+        shared_viewers: Vec::new(),
         others: others.into(),
         viewer: viewer.into(),
     }

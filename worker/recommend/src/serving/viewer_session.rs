@@ -2,8 +2,10 @@
 
 use super::files::MODEL;
 use super::network::FittedNetwork;
+use super::ranked::{RankBy, RankedMovie, best};
 use super::reasons::{Explanation, explain};
 use crate::ensemble::{ColdStart, FittedEnsemble, StoredEnsemble};
+use crate::ranking::WatchModel;
 use crate::{CLASSES, RecommendError};
 use jhalak_common::dataset::{Dataset, Label, Rating};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +39,9 @@ pub struct ViewerSession {
     others: Vec<u32>,
     network: Option<FittedNetwork>,
     ensembles: Vec<StoredEnsemble>,
+    watch: Option<WatchModel>,
+    /// The viewer's history, as the watch model reads it.
+    history: Vec<(u32, f32)>,
     /// The ensembles refitted on all ratings, in the order of `ensembles`; refitted on first use.
     refitted: Vec<Option<FittedEnsemble>>,
 }
@@ -60,6 +65,7 @@ impl ViewerSession {
         (now, user): (Dataset, u32),
         network: Option<FittedNetwork>,
         ensembles: Vec<StoredEnsemble>,
+        watch: Option<WatchModel>,
     ) -> Self {
         let refitted = ensembles.iter().map(|_| None).collect();
         let (mut own, mut others) = (0, vec![0; now.movies.len()]);
@@ -70,7 +76,10 @@ impl ViewerSession {
                 others[rating.movie as usize] += 1;
             }
         }
-        Self { kind, fitted, now, user, own, others, network, ensembles, refitted }
+        let mut pairs: Vec<u32> = (0..now.ratings.len() as u32).collect();
+        pairs.retain(|&pair| now.ratings[pair as usize].user == user);
+        let history = std::mem::take(&mut WatchModel::histories(&now, &pairs)[user as usize]);
+        Self { kind, fitted, now, user, own, others, network, ensembles, watch, history, refitted }
     }
 
     /// Returns the dataset of the fit with the session's movies and ratings.
@@ -132,6 +141,29 @@ impl ViewerSession {
         Ok(movies.iter().filter_map(|movie| predictions.get(movie).copied()).collect())
     }
 
+    /// Returns the best `most` of these movies by one order. Rated ones are judged without their own
+    /// rating.
+    ///
+    /// # Errors
+    /// As [`ViewerSession::predict`]; a model of what is watched that was not fitted.
+    pub fn best(&mut self, by: RankBy, candidates: &[u32], most: usize) -> Result<Vec<RankedMovie>, RecommendError> {
+        let scores = match (by, &self.watch) {
+            (RankBy::Like, _) => None,
+            (RankBy::Watch, Some(watch)) => Some(watch.scores(&self.history, self.now.movies.len())),
+            (RankBy::Watch, None) => {
+                let reason = "has no watch model: fit again with it".to_owned();
+                return Err(RecommendError::Stored { file: MODEL.to_owned(), reason });
+            }
+        };
+        best(candidates, scores.as_deref(), most, |movies| self.predict(movies))
+    }
+
+    /// Returns the number of ratings of a movie by other viewers.
+    #[must_use]
+    pub fn raters(&self, movie: u32) -> u64 {
+        u64::from(self.others.get(movie as usize).copied().unwrap_or(0))
+    }
+
     /// Explains a prediction by the ratings of the viewer and of other users, with at most `most`
     /// similar movies. The viewer's own rating of the movie is left out.
     ///
@@ -144,7 +176,11 @@ impl ViewerSession {
             ModelKind::Network => None,
         };
         let reasons = reasons.transpose()?;
-        Ok(explain(&self.now, self.user, movie, most, reasons.as_ref(), self.network.as_ref()))
+        let mut explanation = explain(&self.now, self.user, movie, most, reasons.as_ref(), self.network.as_ref());
+        if let Some(watch) = &self.watch {
+            explanation.set_shared_viewers(&self.now, self.user, movie, &self.history, watch, most);
+        }
+        Ok(explanation)
     }
 
     /// Predicts movies without the viewer's ratings of the movies `without`.
@@ -178,16 +214,9 @@ impl ViewerSession {
     /// Returns the index of the ensemble fitted for the cold start of a movie and the viewer, or 0
     /// if there is none.
     pub(super) fn ensemble_for(&self, movie: u32) -> usize {
-        let position =
-            |wanted: fn(&ColdStart) -> bool| self.ensembles.iter().position(|stored| wanted(&stored.cold_start()));
-        let unseen = self.others[movie as usize] == 0;
-        let new_viewer = self.own - usize::from(self.rated(movie).is_some()) < NEW_VIEWER_RATINGS;
-        let found = match (unseen, new_viewer) {
-            (true, _) => position(|cold_start| matches!(cold_start, ColdStart::Item)),
-            (_, true) => position(|cold_start| matches!(cold_start, ColdStart::User { .. })),
-            _ => position(|cold_start| matches!(cold_start, ColdStart::None)),
-        };
-        found.unwrap_or(0)
+        let cold_starts: Vec<ColdStart> = self.ensembles.iter().map(StoredEnsemble::cold_start).collect();
+        let own = self.own - usize::from(self.rated(movie).is_some());
+        regime_of(&cold_starts, self.others[movie as usize] == 0, own)
     }
 
     /// Returns the ensemble refitted on all ratings.
@@ -205,6 +234,18 @@ impl ViewerSession {
             (0u32..).zip(&self.now.ratings).filter(|(_, rating)| keep(rating)).map(|(pair, _)| pair).collect();
         stored.restore_refitted_on(&self.fitted, &self.now, &known)
     }
+}
+
+/// Returns the place of the ensemble for a movie that nobody else rated (`unseen`) and a viewer with
+/// `own` other ratings, or 0 if it was not fitted.
+pub(super) fn regime_of(cold_starts: &[ColdStart], unseen: bool, own: usize) -> usize {
+    let position = |wanted: fn(&ColdStart) -> bool| cold_starts.iter().position(wanted);
+    let found = match (unseen, own < NEW_VIEWER_RATINGS) {
+        (true, _) => position(|cold_start| matches!(cold_start, ColdStart::Item)),
+        (_, true) => position(|cold_start| matches!(cold_start, ColdStart::User { .. })),
+        _ => position(|cold_start| matches!(cold_start, ColdStart::None)),
+    };
+    found.unwrap_or(0)
 }
 
 fn no_ensemble() -> RecommendError {
