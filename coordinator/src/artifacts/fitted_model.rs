@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use futures::TryStreamExt;
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Subject};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::hash::{self, Hash};
@@ -13,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 /// The record that names the model fitted last.
 const LATEST: &str = "models/latest.json";
+/// The folder with a record of each fitted model.
+const FITTED: &str = "models/fitted/";
 /// The file name of the dataset in a model folder.
 pub const DATASET_FILE: &str = "dataset.json";
 /// Maximum size of a model file that is read from a folder, in bytes.
@@ -26,6 +29,8 @@ pub struct Stored {
     pub dataset: Dataset,
     /// The location, for people.
     pub place: String,
+    /// Its record in the store; `None` for a folder.
+    pub fitted: Option<Fitted>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -35,26 +40,147 @@ struct Latest {
     subject: Subject,
 }
 
-/// Makes this model the default of `predict` and `recommend`.
-pub async fn point_to(store: &dyn ObjectStore, key: &ArtifactKey) -> Result<()> {
+/// The record of a fitted model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fitted {
+    version: u32,
+    /// How it was fitted.
+    pub recipe: Hash,
+    /// The dataset.
+    pub subject: Subject,
+    /// When it was fitted first, in seconds since 1970; 0 if that is not known.
+    pub fitted_s: i64,
+    /// The runs that fitted it.
+    #[serde(default)]
+    pub runs: Vec<String>,
+}
+
+impl Fitted {
+    fn of(key: &ArtifactKey, fitted_s: i64) -> Self {
+        let (recipe, subject) = (key.recipe, key.subject.clone());
+        Fitted { version: RUN_VERSION, recipe, subject, fitted_s, runs: Vec::new() }
+    }
+
+    /// Returns the short name: of the recipe and of the dataset's content.
+    #[must_use]
+    pub fn id(&self) -> String {
+        let (recipe, content) = (self.recipe.short(), self.subject.content.short());
+        format!("{}-{}", &recipe[..8], &content[..8])
+    }
+
+    /// Returns when it was fitted, for people.
+    #[must_use]
+    pub fn time(&self) -> Option<String> {
+        let time = jiff::Timestamp::from_second(self.fitted_s).ok().filter(|_| self.fitted_s > 0)?;
+        Some(time.strftime("%Y-%m-%d %H:%M UTC").to_string())
+    }
+
+    fn key(&self) -> ArtifactKey {
+        ArtifactKey { kind: ArtifactKind::Model, recipe: self.recipe, subject: self.subject.clone() }
+    }
+
+    fn record(&self) -> String {
+        format!("{FITTED}{}.json", self.id())
+    }
+}
+
+/// Which fitted model a query wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The one fitted last.
+    Latest,
+    /// The one of a run, by its id.
+    Run(String),
+    /// The one with this id, or with an id that begins like this.
+    Id(String),
+}
+
+/// Makes this model the default of `predict` and `recommend`, and records it. Warns where that
+/// replaces the default model of another dataset.
+pub async fn point_to(store: &dyn ObjectStore, key: &ArtifactKey, run: Option<&str>) -> Result<()> {
+    let mut fitted = Fitted::of(key, jiff::Timestamp::now().as_second());
+    if let Some(earlier) = run::get_json::<Fitted>(store, &fitted.record()).await? {
+        (fitted.fitted_s, fitted.runs) = (earlier.fitted_s, earlier.runs);
+    }
+    fitted.runs.extend(run.filter(|run| !fitted.runs.iter().any(|known| known == run)).map(str::to_owned));
+    run::put_json(store, &fitted.record(), &fitted).await?;
+    let earlier: Option<Latest> = run::get_json(store, LATEST).await?;
+    if let Some(earlier) = earlier.filter(|earlier| earlier.subject.id != key.subject.id) {
+        let key = ArtifactKey { kind: ArtifactKind::Model, recipe: earlier.recipe, subject: earlier.subject };
+        let earlier = Fitted::of(&key, 0);
+        tracing::warn!(
+            "predict and recommend answer from the model of the dataset {} now; for the one of the dataset {} use --fitted {}",
+            fitted.subject.id,
+            earlier.subject.id,
+            earlier.id()
+        );
+    }
     let latest = Latest { version: RUN_VERSION, recipe: key.recipe, subject: key.subject.clone() };
     run::put_json(store, LATEST, &latest).await
 }
 
-/// Reads the model that was fitted last.
+/// Returns the records of the fitted models, newest first, and which of them is the default.
+pub async fn all(store: &dyn ObjectStore) -> Result<(Vec<Fitted>, Option<String>)> {
+    let mut found = Vec::new();
+    let mut keys = store.list(FITTED);
+    while let Some(object) = keys.try_next().await? {
+        found.extend(run::get_json::<Fitted>(store, &object.key).await?);
+    }
+    let latest: Option<Latest> = run::get_json(store, LATEST).await?;
+    let latest = latest
+        .map(|of| Fitted::of(&ArtifactKey { kind: ArtifactKind::Model, recipe: of.recipe, subject: of.subject }, 0));
+    // A model fitted by an earlier program has no record of its own.
+    if let Some(latest) = latest.as_ref().filter(|latest| !found.iter().any(|one: &Fitted| one.id() == latest.id())) {
+        found.push(latest.clone());
+    }
+    found.sort_by(|a, b| b.fitted_s.cmp(&a.fitted_s).then_with(|| a.id().cmp(&b.id())));
+    Ok((found, latest.map(|latest| latest.id())))
+}
+
+/// Reads a fitted model.
 ///
 /// # Errors
-/// NotFound when nothing was fitted yet; InvalidInput when a file or record is damaged.
-pub async fn latest(store: &dyn ObjectStore) -> Result<Stored> {
-    let missing = || {
-        Error::not_found(format!(
-            "the store {} has no fitted model: start `jhalak fit --dataset DIR` with this store first, or name a folder with --model-dir",
-            store.url()
-        ))
+/// NotFound when nothing of that kind was fitted; InvalidInput when an id fits several models, or a
+/// file or record is damaged.
+pub async fn read(store: &dyn ObjectStore, wanted: &Wanted) -> Result<Stored> {
+    let (found, default) = all(store).await?;
+    let list = "list them with `jhalak models ls --fitted`";
+    let fitted = match wanted {
+        Wanted::Latest => default.and_then(|id| found.iter().find(|one| one.id() == id)).ok_or_else(|| nothing(store)),
+        Wanted::Run(run) => {
+            let fits = |one: &&Fitted| one.runs.iter().any(|known| known == run);
+            found.iter().find(fits).ok_or_else(|| {
+                Error::not_found(format!("the run {run} has no fitted model in {}: {list}", store.url()))
+            })
+        }
+        Wanted::Id(id) => {
+            let fits: Vec<&Fitted> = found.iter().filter(|one| !id.is_empty() && one.id().starts_with(id)).collect();
+            match fits.as_slice() {
+                [one] => Ok(*one),
+                [] => Err(Error::not_found(format!("no fitted model {id} in {}: {list}", store.url()))),
+                several => {
+                    let ids: Vec<String> = several.iter().map(|one| one.id()).collect();
+                    Err(Error::invalid(format!(
+                        "several fitted models begin with {id}: name one of {}",
+                        ids.join(", ")
+                    )))
+                }
+            }
+        }
     };
-    let latest: Latest = run::get_json(store, LATEST).await?.ok_or_else(missing)?;
-    let key = ArtifactKey { kind: ArtifactKind::Model, recipe: latest.recipe, subject: latest.subject };
-    let record = artifact::committed(store, &key).await?.ok_or_else(missing)?;
+    open(store, fitted?).await
+}
+
+fn nothing(store: &dyn ObjectStore) -> Error {
+    Error::not_found(format!(
+        "the store {} has no fitted model: start `jhalak fit --dataset DIR` with this store first, or name a folder with --model-dir",
+        store.url()
+    ))
+}
+
+async fn open(store: &dyn ObjectStore, fitted: &Fitted) -> Result<Stored> {
+    let key = fitted.key();
+    let record = artifact::committed(store, &key).await?.ok_or_else(|| nothing(store))?;
     let mut files = BTreeMap::new();
     for file in &record.files {
         files.insert(file.name.clone(), artifact::read_file(store, &record, &file.name).await?.to_vec());
@@ -62,7 +188,8 @@ pub async fn latest(store: &dyn ObjectStore) -> Result<Stored> {
     let place = dataset_key(&key.subject.content);
     let bytes = store.get(&place).await.map_err(|e| e.context("the dataset of the fitted model"))?;
     let dataset = parse(&bytes, &place)?;
-    Ok(Stored { files, dataset, place: format!("{}/{}", store.url().trim_end_matches('/'), key.folder()) })
+    let place = format!("{}/{}", store.url().trim_end_matches('/'), key.folder());
+    Ok(Stored { files, dataset, place, fitted: Some(fitted.clone()) })
 }
 
 /// Reads the model in a folder that `jhalak fit --out` wrote.
@@ -102,7 +229,7 @@ pub fn in_folder(folder: &Path) -> Result<Stored> {
             place.display()
         )));
     }
-    Ok(Stored { files, dataset, place: folder.display().to_string() })
+    Ok(Stored { files, dataset, place: folder.display().to_string(), fitted: None })
 }
 
 /// Writes the files of a model and its dataset into a folder, and creates the folder.

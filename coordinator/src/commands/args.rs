@@ -3,7 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use jhalak_common::Result;
+use jhalak_common::dataset::{Dataset, read_folds};
 use jhalak_common::settings::{Grid, Settings};
+
+use crate::console::output::Output;
+use crate::plan::RunFolds;
 
 /// A dataset on the command line.
 #[derive(Args)]
@@ -36,6 +41,13 @@ pub struct GridArgs {
     /// [default: setting evaluate.grid]
     #[arg(long, value_enum, help_heading = "Evaluation")]
     grid: Option<GridArg>,
+    /// File or folder with given folds, for every cell
+    ///
+    /// The forms are those of `jhalak evaluate --folds`. Each fold tests exactly what it lists.
+    ///
+    /// [default: drawn folds, as many as the setting evaluate.folds]
+    #[arg(long, value_name = "PATH", help_heading = "Evaluation")]
+    folds: Option<PathBuf>,
 }
 
 /// See [`Grid`].
@@ -48,6 +60,18 @@ enum GridArg {
 }
 
 impl GridArgs {
+    /// Reads the given folds, and reports their rows that match nothing in the dataset.
+    pub(super) fn folds(&self, dataset: &Dataset, output: &Output) -> Result<Option<RunFolds>> {
+        let Some(path) = &self.folds else { return Ok(None) };
+        let given = read_folds(path, dataset)?;
+        if given.passed_over_rows > 0 {
+            let first = given.passed_over.first().map(ToString::to_string).unwrap_or_default();
+            let rows = given.passed_over_rows;
+            output.progress.say(&format!("skipped: {rows} rows of the folds, the first: {first}"));
+        }
+        Ok(Some(RunFolds::of(given, dataset)))
+    }
+
     /// Returns the settings with the grid of the command line.
     pub(super) fn apply(&self, mut settings: Settings) -> Settings {
         settings.evaluate.grid = match self.grid {

@@ -123,6 +123,7 @@ pub fn of_files(name: &str, files: BTreeMap<String, PathBuf>) -> Result<Source> 
         movies: trailers.keys().map(movie).collect(),
         users: Vec::new(),
         ratings: Vec::new(),
+        times: Vec::new(),
         genres: Vec::new(),
     };
     let reading = Reading {

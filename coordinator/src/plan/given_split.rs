@@ -1,10 +1,32 @@
 //! The split that given folds amount to.
 
-use jhalak_common::dataset::{Dataset, GivenFold, GivenFolds};
+use jhalak_common::dataset::{Dataset, FoldsBy, GivenFold, GivenFolds};
 use jhalak_common::evaluation::Split;
 
+/// The folds of a run.
+#[derive(Debug)]
+pub struct RunFolds {
+    /// The test pairs of each fold, sorted.
+    pub tests: Vec<Vec<u32>>,
+    /// What they hold out.
+    pub split: Split,
+}
+
+impl RunFolds {
+    /// Returns the folds of every cell of a run.
+    pub fn of(given: GivenFolds, dataset: &Dataset) -> Self {
+        let split = match given.by {
+            FoldsBy::Users => Split::Users { known: 0 },
+            FoldsBy::Movies => Split::Movies,
+            FoldsBy::Pairs if are_whole_users(&given, dataset) => Split::Users { known: 0 },
+            FoldsBy::Pairs => given_split(&given, dataset),
+        };
+        Self { tests: given.folds.into_iter().map(|fold| fold.test).collect(), split }
+    }
+}
+
 /// Whether the folds test all pairs of every user that they test.
-pub(super) fn are_whole_users(given: &GivenFolds, dataset: &Dataset) -> bool {
+pub fn are_whole_users(given: &GivenFolds, dataset: &Dataset) -> bool {
     let mut left = vec![0usize; dataset.users.len()];
     dataset.ratings.iter().for_each(|rating| left[rating.user as usize] += 1);
     let user = |pair: &u32| dataset.ratings[*pair as usize].user as usize;
@@ -17,7 +39,7 @@ pub(super) fn are_whole_users(given: &GivenFolds, dataset: &Dataset) -> bool {
 /// Returns the split that folds of single pairs amount to: users if most of the test users have
 /// fewer ratings in training than in the test, movies if no tested movie is rated in training, else
 /// pairs.
-pub(super) fn given_split(given: &GivenFolds, dataset: &Dataset) -> Split {
+pub fn given_split(given: &GivenFolds, dataset: &Dataset) -> Split {
     let unseen = |fold: &GivenFold| {
         let (mut tested, mut all) = (vec![0; dataset.movies.len()], vec![0; dataset.movies.len()]);
         dataset.ratings.iter().for_each(|rating| all[rating.movie as usize] += 1);
@@ -33,7 +55,7 @@ pub(super) fn given_split(given: &GivenFolds, dataset: &Dataset) -> Split {
 
 /// Returns the median number of training ratings of the test users, and whether most of these users
 /// have fewer ratings in training than in the test.
-pub(super) fn middle_known(given: &GivenFolds, dataset: &Dataset) -> (usize, bool) {
+pub fn middle_known(given: &GivenFolds, dataset: &Dataset) -> (usize, bool) {
     let mut all = vec![0usize; dataset.users.len()];
     dataset.ratings.iter().for_each(|rating| all[rating.user as usize] += 1);
     let (mut known, mut fewer) = (Vec::new(), 0);

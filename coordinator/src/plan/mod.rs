@@ -3,6 +3,7 @@
 
 pub mod dataset_source;
 pub mod final_model;
+pub mod given_split;
 pub mod grid;
 pub mod paper_tables;
 mod printed_tables;
@@ -13,15 +14,18 @@ use std::collections::BTreeSet;
 
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Recipe, Subject};
 use jhalak_common::dataset::Dataset;
+use jhalak_common::evaluation::{CellSpec, Protocol};
 use jhalak_common::hash::{self, Hash};
 use jhalak_common::models::Registry;
 use jhalak_common::run::job::Trailer;
 use jhalak_common::run::{
-    self, RUN_VERSION, RunSpec, RunState, SPECIFICATION, Stage, TrailerList, dataset_key, run_key,
+    self, RUN_VERSION, RunSpec, RunState, SPECIFICATION, Stage, TrailerList, dataset_key, folds_key, run_key,
 };
 use jhalak_common::settings::Settings;
 use jhalak_common::store::{ObjectStore, PutOutcome};
 use jhalak_common::{Error, ErrorKind, Result};
+
+pub use crate::plan::given_split::RunFolds;
 
 use crate::plan::dataset_source::Source;
 use crate::plan::paper_tables::Available;
@@ -50,6 +54,8 @@ pub struct Request<'a> {
     pub slot: Option<&'a str>,
     /// Extract only trailers that have no artifact of some kind under any recipe.
     pub only_new: bool,
+    /// The folds of every cell, in place of drawn ones.
+    pub folds: Option<&'a RunFolds>,
 }
 
 /// A planned run that is not frozen: nothing of it is in the store.
@@ -58,6 +64,8 @@ pub struct Draft {
     pub plan: Plan,
     /// The dataset's canonical JSON.
     pub dataset: String,
+    /// The hash and the JSON of given folds.
+    pub folds: Option<(Hash, String)>,
 }
 
 /// Plans a run over the dataset. Writes nothing except trailers of a local folder, which are
@@ -84,7 +92,8 @@ pub async fn draft(
         false => None,
     };
     let available = Available { dataset, trailers: !trailers.is_empty(), recipes: &recipes, models: &models };
-    let cells = if trains { grid::cells(&available, &settings.evaluate) } else { Vec::new() };
+    let mut cells = if trains { grid::cells(&available, &settings.evaluate) } else { Vec::new() };
+    let folds = request.folds.map(|folds| take_folds(&mut cells, folds));
     let fit = final_model::of_run(dataset, available.trailers, &settings.evaluate);
     let fit = Some(fit).filter(|fit| trains && fit.parts() > 0);
     let mut spec = RunSpec {
@@ -104,7 +113,20 @@ pub async fn draft(
         created: jiff::Timestamp::now(),
     };
     spec.id = spec.derive_id();
-    Ok(Draft { plan: Plan { spec, trailers: TrailerList { version: RUN_VERSION, trailers } }, dataset: json })
+    Ok(Draft { plan: Plan { spec, trailers: TrailerList { version: RUN_VERSION, trailers } }, dataset: json, folds })
+}
+
+/// Puts given folds into the cells. Returns the hash and the JSON under which they are stored.
+fn take_folds(cells: &mut [CellSpec], folds: &RunFolds) -> (Hash, String) {
+    let json = hash::canonical_json(&serde_json::json!(folds.tests));
+    let content = hash::of_bytes(json.as_bytes());
+    for cell in cells {
+        (cell.given_folds, cell.folds) = (Some(content), folds.tests.len());
+        if let Protocol::Strict { split } = &mut cell.protocol {
+            *split = folds.split;
+        }
+    }
+    (content, json)
 }
 
 /// Returns the canonical JSON that a dataset is stored as, and the subject that identifies it.
@@ -116,7 +138,7 @@ pub fn normal_form(dataset: &Dataset) -> Result<(Subject, String)> {
 /// Freezes a planned run in the store. Returns true with the frozen run when the same request was
 /// planned before.
 pub async fn freeze(store: &dyn ObjectStore, draft: Draft) -> Result<(Plan, bool)> {
-    let Draft { plan, dataset } = draft;
+    let Draft { plan, dataset, folds } = draft;
     let Plan { spec, trailers } = &plan;
     if store_has(store, &run_key(&spec.id, SPECIFICATION)).await? {
         // Frees the list before the stored one is read: with a hundred thousand trailers each takes
@@ -128,6 +150,9 @@ pub async fn freeze(store: &dyn ObjectStore, draft: Draft) -> Result<(Plan, bool
     let dataset_key = dataset_key(&spec.dataset.content);
     if !store_has(store, &dataset_key).await? {
         store.put_if_absent(&dataset_key, dataset.into()).await?;
+    }
+    if let Some((content, json)) = folds {
+        store.put_if_absent(&folds_key(&content), json.into()).await?;
     }
     // Built in place: for a hundred thousand trailers a copy would take 30 MB.
     let mut list = hash::canonical_rows(&trailers.trailers)?;

@@ -49,7 +49,7 @@ pub async fn finish(
     let url = url.trim_end_matches('/');
     let model = match &summary.model {
         Some(key) if artifact::committed(store, key).await?.is_some() => {
-            fitted_model::point_to(store, key).await?;
+            fitted_model::point_to(store, key, Some(&plan.spec.id)).await?;
             Some(format!("{url}/{}", key.folder()))
         }
         _ => None,

@@ -190,6 +190,7 @@ mod tests {
             ratings: pairs()
                 .map(|(user, movie)| Rating { user, movie, label: Label::Like, half_stars: None })
                 .collect(),
+            times: Vec::new(),
             genres: Vec::new(),
         };
         let predictions = pairs().map(|(user, movie)| Prediction {

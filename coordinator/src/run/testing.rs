@@ -110,7 +110,11 @@ impl Bench {
     /// Freezes the run, drives it to its end and writes its report.
     pub async fn finish(&self, plan: &Plan) {
         let (_, json) = crate::plan::normal_form(&empty_reading().dataset).expect("a dataset");
-        let draft = Draft { plan: Plan { spec: plan.spec.clone(), trailers: plan.trailers.clone() }, dataset: json };
+        let draft = Draft {
+            plan: Plan { spec: plan.spec.clone(), trailers: plan.trailers.clone() },
+            dataset: json,
+            folds: None,
+        };
         crate::plan::freeze(self.store.as_ref(), draft).await.expect("room on disk");
         let (summary, _) = self.drive(plan).await;
         let settings = jhalak_common::settings::Settings::default();

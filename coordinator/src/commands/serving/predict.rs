@@ -6,7 +6,7 @@ use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
 use serde::Serialize;
 
-use super::viewer_args::{Answer, ModelFacts, ViewerArgs, reasons_line};
+use super::viewer_args::{Answer, ModelFacts, Reasons, ViewerArgs};
 use crate::console::output::Output;
 
 /// Predict whether a viewer likes a movie, with reasons
@@ -60,15 +60,18 @@ impl Predict {
         let p = &answer.probabilities;
         text.push_str(&format!("{who}, {} ({}): {}\n", answer.name, answer.movie, answer.predicted.name()));
         text.push_str(&format!(
-            "  dislike {:.1} %, neutral {:.1} %, like {:.1} %\n",
+            "  dislike {:.1} %, neutral {:.1} %, like {:.1} ± {:.1} %, from {} ratings by others\n",
             100.0 * p.dislike,
             100.0 * p.neutral,
-            100.0 * p.like
+            100.0 * p.like,
+            100.0 * answer.doubt,
+            answer.ratings
         ));
         if let Some(rated) = answer.rated {
             text.push_str(&format!("  rated already: {} (not used)\n", rated.name()));
         }
-        text.push_str(&format!("  because: {}\n", reasons_line(&answer.why)));
+        text.push_str(&Reasons::of(&answer.why).lines("  "));
+        text.push_str(&viewer.facts.line());
         output.print(&Prediction { user, answer, model: viewer.facts }, &text)?;
         Ok(exit::DONE)
     }

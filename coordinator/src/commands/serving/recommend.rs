@@ -1,33 +1,67 @@
 //! `jhalak recommend`: the movies that a viewer most probably likes, with reasons.
 
-use clap::Args;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
 use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
+use jhalak_worker::recommend::serving::{RankBy, RankedMovie};
 use serde::Serialize;
 
-use super::viewer_args::{Answer, ModelFacts, ViewerArgs, reasons_line};
+use super::all_users;
+use super::viewer_args::{Answer, ModelFacts, Reasons, ViewerArgs};
 use crate::console::output::Output;
 
 /// Recommend movies to a viewer, with reasons
 ///
-/// Orders movies by the probability of like (highest first), then of dislike (lowest first), then by id. Leaves out
-/// movies that the viewer has rated.
+/// Orders movies by the probability of like (--rank like), or by what viewers with a similar history watch and like
+/// next (--rank watch). Ties are ordered by the probability of dislike (lowest first), then by id. Leaves out movies
+/// that the viewer has rated.
 #[derive(Args)]
 #[command(after_help = "Examples:
   # Recommend three movies to a viewer of the demo
   jhalak recommend --user synthetic-001 --top 3
   # Recommend to a new viewer, from two ratings
-  jhalak recommend --like tt9900001 --dislike tt9900013")]
+  jhalak recommend --like tt9900001 --dislike tt9900013
+  # Recommend what similar viewers watch next
+  jhalak recommend --user synthetic-001 --rank watch
+  # Write the lists of all users to a file
+  jhalak recommend --all-users --out lists.parquet")]
 pub struct Recommend {
     #[command(flatten)]
     viewer: ViewerArgs,
     /// Number of movies
     #[arg(long, default_value_t = 10, value_name = "N", help_heading = "Output")]
     top: usize,
+    /// Order of the movies
+    #[arg(long, value_enum, default_value_t = RankArg::Like, value_name = "BY", help_heading = "Output")]
+    rank: RankArg,
+    /// Recommend to every user of the dataset, and write the lists to --out
+    #[arg(long, requires = "out", conflicts_with_all = ["include_rated"], help_heading = "Viewer")]
+    all_users: bool,
+    /// Parquet file for the lists of --all-users
+    ///
+    /// Columns: user, rank, movie, score, p_dislike, p_neutral, p_like, doubt, ratings.
+    #[arg(long, value_name = "FILE", requires = "all_users", help_heading = "Output")]
+    out: Option<PathBuf>,
+    /// Number of threads (--all-users)
+    ///
+    /// [default: one per core]
+    #[arg(long, value_name = "N", requires = "all_users", help_heading = "Execution")]
+    threads: Option<usize>,
     /// Include movies that the viewer has rated, each predicted without its own rating
     #[arg(long, help_heading = "Output")]
     include_rated: bool,
+}
+
+/// See [`RankBy`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RankArg {
+    /// Probability that the viewer likes the movie
+    Like,
+    /// What similar viewers watch and like next, blended with that probability
+    Watch,
 }
 
 #[derive(Serialize)]
@@ -41,12 +75,16 @@ struct Recommendations {
     left_out_rated: usize,
     /// Movies without the embedding that the model predicts from.
     left_out_without_embedding: usize,
+    /// What the list is ordered by: `like` or `watch`.
+    ranked_by: &'static str,
     model: ModelFacts,
 }
 
 #[derive(Serialize)]
 struct Ranked {
     rank: usize,
+    /// What the list is ordered by.
+    score: f32,
     #[serde(flatten)]
     answer: Answer,
 }
@@ -55,6 +93,17 @@ impl Recommend {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         if self.top == 0 {
             return Err(Error::usage("--top must be at least 1"));
+        }
+        let (by, ranked_by) = match self.rank {
+            RankArg::Like => (RankBy::Like, "like"),
+            RankArg::Watch => (RankBy::Watch, "watch"),
+        };
+        if let (true, Some(out)) = (self.all_users, &self.out) {
+            if let Some(option) = self.viewer.first_given() {
+                return Err(Error::usage(format!("{option} has no effect with --all-users: remove one of them")));
+            }
+            let request = all_users::Request { by, ranked_by, top: self.top, out, threads: self.threads };
+            return all_users::execute(self.viewer.model.load(&settings, false).await?, &request, &output).await;
         }
         let mut viewer = self.viewer.open(&settings).await?;
         let all = viewer.session.dataset().movies.len() as u32;
@@ -66,14 +115,11 @@ impl Recommend {
         }
         let considered = candidates.len();
         candidates.retain(|&movie| viewer.session.can_predict(movie));
-        let probabilities = viewer.session.predict(&candidates)?;
-        let mut ranked: Vec<(u32, [f32; 3])> = candidates.iter().copied().zip(probabilities).collect();
-        ranked.sort_by(|(m, a), (n, b)| b[2].total_cmp(&a[2]).then(a[0].total_cmp(&b[0])).then(m.cmp(n)));
-        ranked.truncate(self.top);
+        let ranked = viewer.session.best(by, &candidates, self.top)?;
         let mut recommendations = Vec::new();
-        for (at, (movie, probabilities)) in ranked.into_iter().enumerate() {
+        for (at, RankedMovie { movie, score, probabilities }) in ranked.into_iter().enumerate() {
             let answer = viewer.answer(movie, probabilities, self.viewer.reasons)?;
-            recommendations.push(Ranked { rank: at + 1, answer });
+            recommendations.push(Ranked { rank: at + 1, score, answer });
         }
         let user = viewer.id(&self.viewer);
         let answer = Recommendations {
@@ -82,6 +128,7 @@ impl Recommend {
             candidates: candidates.len(),
             left_out_rated,
             left_out_without_embedding: considered - candidates.len(),
+            ranked_by,
             model: viewer.facts,
         };
         output.print(&answer, &text(&answer))?;
@@ -95,21 +142,23 @@ fn text(answer: &Recommendations) -> String {
         text.push_str("SYNTHETIC feedback: generated by a program\n");
     }
     text.push_str(&format!(
-        "for {}, of {} movies:\n",
+        "for {}, of {} movies, by {}:\n",
         answer.user.as_deref().unwrap_or("a new viewer"),
-        answer.candidates
+        answer.candidates,
+        answer.ranked_by
     ));
-    for Ranked { rank, answer } in &answer.recommendations {
+    for Ranked { rank, answer, .. } in &answer.recommendations {
         let year = answer.year.map_or_else(String::new, |year| format!(", {year}"));
         let rated = answer.rated.map_or_else(String::new, |rated| format!(", rated: {}", rated.name()));
         text.push_str(&format!(
-            "{rank:>3}. like {:>4.1} %, dislike {:>4.1} %  {} ({}{year}{rated})\n     {}\n",
+            "{rank:>3}. like {:>4.1} ± {:.1} %, dislike {:>4.1} %  {} ({}{year}{rated})\n",
             100.0 * answer.probabilities.like,
+            100.0 * answer.doubt,
             100.0 * answer.probabilities.dislike,
             answer.name,
             answer.movie,
-            reasons_line(&answer.why)
         ));
+        text.push_str(&Reasons::of(&answer.why).lines("     "));
     }
     if answer.recommendations.is_empty() {
         text.push_str("no movies to recommend\n");
@@ -120,5 +169,6 @@ fn text(answer: &Recommendations) -> String {
     if answer.left_out_without_embedding > 0 {
         text.push_str(&format!("left out: {} movies without an embedding\n", answer.left_out_without_embedding));
     }
+    text.push_str(&answer.model.line());
     text
 }

@@ -13,15 +13,37 @@ use jhalak_common::process::shutdown;
 use jhalak_common::settings::Settings;
 use jhalak_common::store;
 use jhalak_common::{Error, Result};
-use jhalak_worker::recommend::serving::{Explanation, LoadedModel, ModelKind, SessionInput, ViewerSession};
+use jhalak_worker::recommend::serving::{Explanation, LoadedModel, ModelKind, SessionInput, ViewerSession, doubt};
 use serde::Serialize;
 
-use crate::artifacts::{embeddings, fitted_model};
+use crate::artifacts::embeddings;
+use crate::artifacts::fitted_model::{self, Fitted, Wanted};
 use crate::commands::videos::video_args;
 use crate::extract_file;
 
 /// Suggestions for an id that is not known.
 const SUGGESTED: usize = 3;
+
+/// The model.
+#[derive(Args)]
+pub struct ModelArgs {
+    /// Model to query
+    ///
+    /// [default: ensemble, or network if no ensemble was fitted]
+    #[arg(long, alias = "answer", value_enum, value_name = "MODEL", help_heading = "Model")]
+    model: Option<ModelArg>,
+    /// Folder with a model, as written by `jhalak fit --out DIR`
+    ///
+    /// [default: the last model fitted into the store]
+    #[arg(long, value_name = "DIR", help_heading = "Model", conflicts_with_all = ["run", "fitted"])]
+    model_dir: Option<PathBuf>,
+    /// Use the model that this run fitted
+    #[arg(long, value_name = "RUN", help_heading = "Model", conflicts_with = "fitted")]
+    run: Option<String>,
+    /// Use the fitted model with this id, or the start of it, as listed by `jhalak models ls --fitted`
+    #[arg(long, value_name = "ID", help_heading = "Model")]
+    fitted: Option<String>,
+}
 
 /// The viewer and the model.
 #[derive(Args)]
@@ -29,12 +51,7 @@ pub struct ViewerArgs {
     /// Viewer id in the dataset
     ///
     /// Without it, the viewer is new and described by --like, --neutral and --dislike alone.
-    #[arg(
-        long,
-        value_name = "ID",
-        required_unless_present_any = ["like", "neutral", "dislike"],
-        help_heading = "Viewer"
-    )]
+    #[arg(long, value_name = "ID", help_heading = "Viewer")]
     user: Option<String>,
     /// Movies that the viewer likes, by id or title
     ///
@@ -58,16 +75,8 @@ pub struct ViewerArgs {
     /// With --movie-file, the trailer of the only movie in it. Needs a model that reads trailers (--model network).
     #[arg(long, value_name = "VIDEO", help_heading = "Movies")]
     trailer: Option<PathBuf>,
-    /// Model to query
-    ///
-    /// [default: ensemble, or network if no ensemble was fitted]
-    #[arg(long, alias = "answer", value_enum, value_name = "MODEL", help_heading = "Model")]
-    model: Option<ModelArg>,
-    /// Folder with a model, as written by `jhalak fit --out DIR`
-    ///
-    /// [default: the last model fitted into the store]
-    #[arg(long, value_name = "DIR", help_heading = "Model")]
-    model_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArgs,
     /// Number of rated movies that are listed as reasons
     #[arg(long, default_value_t = 3, value_name = "N", help_heading = "Output")]
     pub reasons: usize,
@@ -102,6 +111,21 @@ pub struct ModelFacts {
     pub modality: Option<String>,
     /// Its location: a folder or a key.
     pub place: String,
+    /// Its id in the store; `None` for a folder.
+    pub id: Option<String>,
+    /// When it was fitted, in seconds since 1970, if that is known.
+    pub fitted_s: Option<i64>,
+    /// The runs that fitted it.
+    pub runs: Vec<String>,
+    /// The name of the dataset that it was fitted on.
+    pub dataset: String,
+    /// SHA-256 of the dataset's normal form.
+    pub dataset_content: String,
+    #[serde(skip)]
+    counts: String,
+    /// When it was fitted, for people.
+    #[serde(skip)]
+    time: Option<String>,
     /// Whether it was trained on generated feedback.
     pub synthetic: bool,
 }
@@ -121,36 +145,120 @@ pub struct Answer {
     pub predicted: Label,
     /// The viewer's rating, which is not used in the prediction.
     pub rated: Option<Label>,
+    /// Ratings of the movie by other viewers.
+    pub ratings: u64,
+    /// Doubt about the probability of like: about a standard deviation, larger for movies with few
+    /// ratings.
+    pub doubt: f32,
     /// Whether it came with --movie-file.
     pub new: bool,
     /// The reasons for the prediction.
     pub why: Explanation,
 }
 
-impl ViewerArgs {
-    /// Loads the model and opens the viewer's session.
-    pub async fn open(&self, settings: &Settings) -> Result<Viewer> {
+/// A loaded model with what is known of it.
+pub struct Loaded {
+    /// The model.
+    pub served: LoadedModel,
+    /// Which of its models answers.
+    pub which: ModelKind,
+    /// Facts about it, for the output.
+    pub facts: ModelFacts,
+}
+
+impl ModelArgs {
+    /// Loads the model.
+    ///
+    /// With `trailer`, the network answers unless another model is named: it alone reads trailers.
+    pub async fn load(&self, settings: &Settings, trailer: bool) -> Result<Loaded> {
         let stored = match &self.model_dir {
             Some(folder) => fitted_model::in_folder(folder)?,
-            None => fitted_model::latest(store::open(&settings.store, &settings.s3).await?.as_ref()).await?,
+            None => {
+                let wanted = match (&self.run, &self.fitted) {
+                    (Some(run), _) => Wanted::Run(run.clone()),
+                    (None, Some(id)) => Wanted::Id(id.clone()),
+                    (None, None) => Wanted::Latest,
+                };
+                fitted_model::read(store::open(&settings.store, &settings.s3).await?.as_ref(), &wanted).await?
+            }
         };
-        let place = stored.place;
-        let within = |e: Error| e.context(format!("the model {place}"));
-        let served = LoadedModel::read(&stored.files, stored.dataset).map_err(|e| within(e.into()))?;
+        let (place, fitted) = (stored.place, stored.fitted);
+        let served = LoadedModel::read(&stored.files, stored.dataset)
+            .map_err(|e| Error::from(e).context(format!("the model {place}")))?;
         let which = match self.model {
-            None if self.trailer.is_some() => ModelKind::Network,
+            None if trailer => ModelKind::Network,
             None => served.default_kind(),
             Some(ModelArg::Ensemble) => ModelKind::Ensemble,
             Some(ModelArg::Network) => ModelKind::Network,
         };
+        let (kind, modality) = match (which, &served.description.network) {
+            (ModelKind::Network, Some(network)) => (network.cell.model.name(), Some(network.cell.modality.to_string())),
+            _ => (Model::Ensemble.name(), None),
+        };
+        let dataset = served.dataset();
+        let facts = ModelFacts {
+            kind,
+            modality,
+            place,
+            id: fitted.as_ref().map(Fitted::id),
+            fitted_s: fitted.as_ref().map(|of| of.fitted_s).filter(|time| *time > 0),
+            time: fitted.as_ref().and_then(Fitted::time),
+            runs: fitted.map_or_else(Vec::new, |of| of.runs),
+            dataset: served.description.card.dataset.clone(),
+            dataset_content: served.description.card.dataset_content.clone(),
+            counts: format!(
+                "{} users, {} movies, {} ratings",
+                dataset.users.len(),
+                dataset.movies.len(),
+                dataset.ratings.len()
+            ),
+            synthetic: dataset.synthetic,
+        };
+        Ok(Loaded { served, which, facts })
+    }
+}
+
+impl ModelFacts {
+    /// Returns the line that states which model answered.
+    pub fn line(&self) -> String {
+        let modality = self.modality.as_ref().map_or_else(String::new, |modality| format!(" on {modality}"));
+        let id = self.id.as_ref().map_or_else(|| format!(" in {}", self.place), |id| format!(" {id}"));
+        let time = self.time.as_ref().map_or_else(String::new, |time| format!(" {time}"));
+        format!("model: {}{modality}{id}, fitted{time} on {} ({})\n", self.kind, self.dataset, self.counts)
+    }
+}
+
+impl ViewerArgs {
+    /// Returns the first option that describes a viewer or new movies.
+    pub fn first_given(&self) -> Option<&'static str> {
+        let given = [
+            ("--user", self.user.is_some()),
+            ("--like", !self.like.is_empty()),
+            ("--neutral", !self.neutral.is_empty()),
+            ("--dislike", !self.dislike.is_empty()),
+            ("--movie-file", self.movie_file.is_some()),
+            ("--trailer", self.trailer.is_some()),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
+    }
+
+    /// Loads the model and opens the viewer's session.
+    pub async fn open(&self, settings: &Settings) -> Result<Viewer> {
+        if self.user.is_none() && self.like.is_empty() && self.neutral.is_empty() && self.dislike.is_empty() {
+            return Err(Error::usage(
+                "no viewer given: name one with --user ID, or describe a new one with --like, --neutral and --dislike",
+            ));
+        }
+        let Loaded { served, which, facts } = self.model.load(settings, self.trailer.is_some()).await?;
         let mut input = self.session_input(&served)?;
         let network = served.description.network.as_ref();
         let reads_trailers = network.is_some_and(|network| !network.cell.modality.tables().is_empty());
         if let Some(file) = &self.trailer {
             if which != ModelKind::Network || !reads_trailers {
                 return Err(Error::usage(format!(
-                    "the model {place} does not read trailers, so that --trailer has no effect: fit one that does, as in \
-                     `jhalak fit --dataset DIR --modality audio+video`, and ask --model network"
+                    "the model {} does not read trailers, so that --trailer has no effect: fit one that does, as in \
+                     `jhalak fit --dataset DIR --modality audio+video`, and ask --model network",
+                    facts.place
                 )));
             }
             let (id, found) = trailer(file, &mut input.movies, served.dataset(), settings).await?;
@@ -162,15 +270,11 @@ impl ViewerArgs {
                 input.embeddings.insert(movie.id.clone(), found);
             }
         }
-        let (kind, modality) = match (which, network) {
-            (ModelKind::Network, Some(network)) => (network.cell.model.name(), Some(network.cell.modality.to_string())),
-            _ => (Model::Ensemble.name(), None),
-        };
-        let synthetic = served.dataset().synthetic;
         let known = served.dataset().movies.len() as u32;
         let new = (known..known + input.movies.len() as u32).collect();
-        let session = served.session(input, which).map_err(|e| within(e.into()))?;
-        Ok(Viewer { session, facts: ModelFacts { kind, modality, place, synthetic }, new })
+        let session =
+            served.session(input, which).map_err(|e| Error::from(e).context(format!("the model {}", facts.place)))?;
+        Ok(Viewer { session, facts, new })
     }
 
     fn session_input(&self, served: &LoadedModel) -> Result<SessionInput> {
@@ -217,6 +321,7 @@ impl Viewer {
     /// Returns the answer for a movie and its predicted probabilities.
     pub fn answer(&mut self, movie: u32, probabilities: [f32; 3], reasons: usize) -> Result<Answer> {
         let why = self.session.explain(movie, reasons)?;
+        let ratings = self.session.raters(movie);
         let of = &self.session.dataset().movies[movie as usize];
         Ok(Answer {
             movie: of.id.clone(),
@@ -225,6 +330,8 @@ impl Viewer {
             probabilities: probabilities.into(),
             predicted: Label::ALL[predicted_class(&probabilities)],
             rated: self.session.rated(movie),
+            ratings,
+            doubt: doubt(probabilities, ratings),
             new: self.new.contains(&movie),
             why,
         })
@@ -271,7 +378,7 @@ async fn trailer(
 
 /// Returns the index of a user.
 fn user(dataset: &Dataset, id: &str) -> Result<u32> {
-    if let Some(index) = dataset.user_index(id) {
+    if let Some(index) = dataset.find_user(id) {
         return Ok(index as u32);
     }
     let near = nearest(id, dataset.users.iter().map(|user| (user.id.as_str(), user.id.clone())));
@@ -298,7 +405,9 @@ pub(in crate::commands) fn find_movie(known: &[Movie], new: &[Movie], word: &str
     let all = || known.iter().chain(new);
     let index = |movie: &Movie| all().position(|other| std::ptr::eq(other, movie)).unwrap_or(0) as u32;
     let word = word.trim();
-    if let Some(found) = all().find(|movie| movie.id == word) {
+    let whole = word.strip_suffix(".0").filter(|number| number.bytes().all(|c| c.is_ascii_digit()));
+    let by_id = |id: &str| all().find(|movie| movie.id == id);
+    if let Some(found) = by_id(word).or_else(|| by_id(whole?)) {
         return Ok(index(found));
     }
     let title = word.to_lowercase();
@@ -348,29 +457,70 @@ fn nearest<'a>(word: &str, candidates: impl Iterator<Item = (&'a str, String)>) 
     }
 }
 
-/// Formats the reasons on one line: other viewers first, whose ratings weigh most if they are many,
-/// then genres and similar movies.
-pub fn reasons_line(why: &Explanation) -> String {
-    let PerClass { dislike, neutral, like } = why.others;
-    let mut parts = vec![match dislike + neutral + like {
-        0 => "no other viewer rated it".to_owned(),
-        all => format!("{like} of {all} other viewers like it{}", disliked(dislike)),
-    }];
-    for genre in why.genres.iter().take(2) {
-        let PerClass { dislike, neutral, like } = genre.rated;
-        let all = dislike + neutral + like;
-        parts.push(format!("liked {like} of {all} {} movies{}", genre.genre, disliked(dislike)));
+/// The reasons for a prediction, those for and those against apart.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Reasons {
+    /// What speaks for liking the movie.
+    pub pro: Vec<String>,
+    /// What speaks against it.
+    pub contra: Vec<String>,
+}
+
+impl Reasons {
+    /// Sorts the reasons: other viewers first, whose ratings weigh most if they are many, then
+    /// genres, movies with the same viewers, and movies of like content.
+    pub fn of(why: &Explanation) -> Self {
+        let mut reasons = Self::default();
+        let PerClass { dislike, neutral, like } = why.others;
+        match dislike + neutral + like {
+            0 => reasons.contra.push("no other viewer rated it".to_owned()),
+            all => {
+                let text = format!("{like} of {all} other viewers like it{}", disliked(dislike));
+                reasons.side(like > dislike).push(text);
+            }
+        }
+        for genre in why.genres.iter().take(2) {
+            let PerClass { dislike, neutral, like } = genre.rated;
+            let all = dislike + neutral + like;
+            let text = format!("liked {like} of {all} {} movies{}", genre.genre, disliked(dislike));
+            let leaning = genre.leaning.unwrap_or(like as f64 - dislike as f64);
+            reasons.side(leaning >= 0.0).push(text);
+        }
+        for shared in why.shared_viewers.iter().filter(|shared| shared.weight.abs() >= 0.005) {
+            let text = format!("{} {}, which shares viewers ({:+.2})", verb(shared.rated), shared.name, shared.weight);
+            reasons.side(shared.weight > 0.0).push(text);
+        }
+        // A similarity that is shown as 0.00 is not a reason.
+        for neighbour in why.neighbours.iter().filter(|neighbour| neighbour.similarity >= 0.005) {
+            let text = format!("{} {} (similarity {:.2})", verb(neighbour.rated), neighbour.name, neighbour.similarity);
+            match neighbour.rated {
+                Label::Like => reasons.pro.push(text),
+                Label::Neutral | Label::Dislike => reasons.contra.push(text),
+            }
+        }
+        reasons
     }
-    // A similarity that is shown as 0.00 is not a reason.
-    for neighbour in why.neighbours.iter().filter(|neighbour| neighbour.similarity >= 0.005) {
-        let verb = match neighbour.rated {
-            Label::Like => "liked",
-            Label::Neutral => "neutral about",
-            Label::Dislike => "disliked",
+
+    fn side(&mut self, pro: bool) -> &mut Vec<String> {
+        if pro { &mut self.pro } else { &mut self.contra }
+    }
+
+    /// Returns a line for each side that has reasons, each after `indent`.
+    pub fn lines(&self, indent: &str) -> String {
+        let line = |name: &str, reasons: &[String]| match reasons {
+            [] => String::new(),
+            reasons => format!("{indent}{name}: {}\n", reasons.join("; ")),
         };
-        parts.push(format!("{verb} {} (similarity {:.2})", neighbour.name, neighbour.similarity));
+        line("for", &self.pro) + &line("against", &self.contra)
     }
-    parts.join("; ")
+}
+
+fn verb(rated: Label) -> &'static str {
+    match rated {
+        Label::Like => "liked",
+        Label::Neutral => "neutral about",
+        Label::Dislike => "disliked",
+    }
 }
 
 fn disliked(count: u64) -> String {

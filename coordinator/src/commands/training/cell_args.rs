@@ -5,39 +5,52 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use jhalak_common::dataset::{Dataset, FoldsBy, GivenFolds};
-use jhalak_common::evaluation::{CellSpec, ContentColumn, Control, Errata, Modality, Model, Protocol, Split};
+use jhalak_common::evaluation::{ByTime, CellSpec, ContentColumn, Control, Errata, Modality, Model, Protocol, Split};
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, hash};
 use jhalak_worker::recommend::split::leave_known;
 
-use super::given_split::{are_whole_users, given_split};
 use super::network_args::NetworkArgs;
 use super::option_values::{modalities, models};
+use crate::plan::given_split::{are_whole_users, given_split};
 
 /// The cell of the evaluation.
 #[derive(Args)]
 pub struct CellArgs {
     /// Model to evaluate
-    #[arg(long, value_parser = models(), default_value = "classifier", help_heading = "Model")]
-    pub model: Model,
+    ///
+    /// [default: classifier]
+    #[arg(long, value_parser = models(), help_heading = "Model")]
+    pub model: Option<Model>,
     /// Movie features; the baselines ignore them, and the ensemble reads those of trailers as content
-    #[arg(long, value_parser = modalities(), default_value = "genre", help_heading = "Model")]
-    pub modality: Modality,
+    ///
+    /// [default: genre]
+    #[arg(long, value_parser = modalities(), help_heading = "Model")]
+    pub modality: Option<Modality>,
     #[command(flatten)]
     pub network: NetworkArgs,
     /// Evaluation protocol
-    #[arg(long, value_enum, default_value_t = ProtocolArg::Strict, help_heading = "Evaluation")]
-    pub protocol: ProtocolArg,
+    ///
+    /// [default: strict]
+    #[arg(long, value_enum, help_heading = "Evaluation")]
+    pub protocol: Option<ProtocolArg>,
     /// Data that each fold holds out (strict protocol)
     ///
     /// [default: pairs, or what the folds of --folds PATH hold out]
     #[arg(long, value_enum, help_heading = "Evaluation")]
     pub split: Option<SplitArg>,
-    /// Ratings of each test user that stay in training (--split users)
+    /// Share of the pairs that --split last and --split temporal hold out, in percent
     ///
-    /// [default: 5, or 0 for users listed by --folds PATH]
-    #[arg(long, value_name = "N", help_heading = "Evaluation")]
-    pub known: Option<usize>,
+    /// [default: 20]
+    #[arg(long, value_name = "PERCENT", help_heading = "Evaluation")]
+    pub test_share: Option<f64>,
+    /// Ratings of each test user (--split users) or movie (--split movies) that stay in training
+    ///
+    /// Several numbers, as in 0,1,2,5,10,20, give a cold-start curve: all of its points are of the same pairs.
+    ///
+    /// [default: 5 for users, 0 for movies and for users listed by --folds PATH]
+    #[arg(long, value_name = "N", value_delimiter = ',', help_heading = "Evaluation")]
+    pub known: Vec<usize>,
     /// Number of folds, or a file or folder with given folds
     ///
     /// A CSV file needs the columns fold, and user, movie or both. A folder holds one file per fold that lists the users
@@ -132,6 +145,21 @@ pub enum SplitArg {
     Movies,
     /// All pairs of some users, except --known ratings of each
     Users,
+    /// The last pairs of each user, by the times in the dataset
+    Last,
+    /// All pairs from one moment on, by the times in the dataset
+    Temporal,
+}
+
+impl SplitArg {
+    /// Returns the split by time.
+    pub fn by_time(self) -> Option<ByTime> {
+        match self {
+            SplitArg::Last => Some(ByTime::Last),
+            SplitArg::Temporal => Some(ByTime::Temporal),
+            SplitArg::Pairs | SplitArg::Movies | SplitArg::Users => None,
+        }
+    }
 }
 
 /// See [`Control`].
@@ -167,15 +195,32 @@ impl CellArgs {
     /// Wrong use: options that contradict each other, or a value out of its range.
     pub fn spec(&self, settings: &Settings) -> Result<CellSpec> {
         let network = &self.network;
-        let (user, gl) = (network.user_embedding, !network.no_gl_score);
-        let mut spec = match self.protocol {
+        let (user, gl) = (network.user_embedding(), !network.no_gl_score);
+        let (model, modality) = (self.model(), self.modality.unwrap_or(Modality::Genre));
+        if let Some(option) = network.first_given().filter(|_| !model.is_network()) {
+            return Err(Error::usage(format!(
+                "{option} has no effect on {}, which is not a network: remove it, or use --model classifier or ann",
+                model.name()
+            )));
+        }
+        let by_time = self.split.and_then(SplitArg::by_time);
+        if self.test_share.is_some() && by_time.is_none() {
+            return Err(Error::usage("--test-share needs --split last or temporal"));
+        }
+        if !(0.0 < self.test_share() && self.test_share() < 1.0) {
+            return Err(Error::usage("--test-share must be above 0 and below 100 percent"));
+        }
+        if by_time.is_some() && self.folds.is_some() {
+            return Err(Error::usage("a split by time has one fold: remove --folds, or --split"));
+        }
+        let mut spec = match self.protocol() {
             ProtocolArg::Paper => {
-                if self.split.is_some_and(|split| split != SplitArg::Pairs) || self.known.is_some() {
+                if self.split.is_some_and(|split| split != SplitArg::Pairs) || !self.known.is_empty() {
                     return Err(Error::usage(
                         "the paper protocol splits by pairs: remove --split and --known, or use --protocol strict",
                     ));
                 }
-                let mut spec = CellSpec::published(self.modality, self.model, user, gl);
+                let mut spec = CellSpec::published(modality, model, user, gl);
                 if let Some(list) = &self.errata {
                     spec.protocol = Protocol::Paper { errata: errata(list)? };
                 }
@@ -185,16 +230,17 @@ impl CellArgs {
                 if self.errata.is_some() {
                     return Err(Error::usage("--errata needs --protocol paper: the strict protocol repeats no errors"));
                 }
-                let users = self.split == Some(SplitArg::Users);
-                if self.known.is_some() && !users && (self.given_folds().is_none() || self.split.is_some()) {
-                    return Err(Error::usage("--known needs --split users"));
+                let held_out = matches!(self.split, Some(SplitArg::Users | SplitArg::Movies));
+                if !self.known.is_empty() && !held_out && (self.given_folds().is_none() || self.split.is_some()) {
+                    return Err(Error::usage("--known needs --split users or movies"));
                 }
+                let known = self.known.first().copied();
                 let split = match self.split {
-                    None | Some(SplitArg::Pairs) => Split::Pairs,
+                    None | Some(SplitArg::Pairs | SplitArg::Last | SplitArg::Temporal) => Split::Pairs,
                     Some(SplitArg::Movies) => Split::Movies,
-                    Some(SplitArg::Users) => Split::Users { known: self.known.unwrap_or(5) },
+                    Some(SplitArg::Users) => Split::Users { known: known.unwrap_or(5) },
                 };
-                CellSpec::strict(split, self.modality, self.model, user, gl)
+                CellSpec::strict(split, modality, model, user, gl)
             }
         };
         network.apply(&mut spec, settings)?;
@@ -215,6 +261,21 @@ impl CellArgs {
         };
         spec.check().map_err(|e| Error::usage(e.to_string()))?;
         Ok(spec)
+    }
+
+    /// Returns the model.
+    pub fn model(&self) -> Model {
+        self.model.unwrap_or(Model::Classifier { heads: 4 })
+    }
+
+    /// Returns the protocol.
+    pub fn protocol(&self) -> ProtocolArg {
+        self.protocol.unwrap_or(ProtocolArg::Strict)
+    }
+
+    /// Returns the share of the pairs that a split by time holds out.
+    pub fn test_share(&self) -> f64 {
+        self.test_share.unwrap_or(20.0) / 100.0
     }
 
     /// Returns the location of given folds.
@@ -241,13 +302,18 @@ impl CellArgs {
                 } else {
                     given.by
                 };
-            if self.known.is_some() && by != FoldsBy::Users {
+            let known = match self.known.as_slice() {
+                [] => None,
+                [one] => Some(*one),
+                _ => return Err(Error::usage("--known with given folds takes one number: evaluate once for each")),
+            };
+            if known.is_some() && by != FoldsBy::Users {
                 return Err(Error::usage(format!(
                     "--known applies to folds of whole users, and these folds list {}: remove --known",
                     by.name()
                 )));
             }
-            if let Some(known) = self.known.filter(|known| *known > 0) {
+            if let Some(known) = known.filter(|known| *known > 0) {
                 for fold in &mut given.folds {
                     fold.test = leave_known(dataset, &fold.test, known, spec.seed);
                 }
@@ -259,7 +325,7 @@ impl CellArgs {
                 }
             }
             *split = match (by, self.split) {
-                (FoldsBy::Users, None | Some(SplitArg::Users)) => Split::Users { known: self.known.unwrap_or(0) },
+                (FoldsBy::Users, None | Some(SplitArg::Users)) => Split::Users { known: known.unwrap_or(0) },
                 (FoldsBy::Movies, None | Some(SplitArg::Movies)) => Split::Movies,
                 (FoldsBy::Pairs, None) => given_split(given, dataset),
                 (FoldsBy::Pairs, Some(SplitArg::Pairs)) => Split::Pairs,
@@ -375,7 +441,13 @@ mod tests {
         for (line, advice) in [
             ("--protocol paper --split movies", "--protocol strict"),
             ("--errata none", "--protocol paper"),
-            ("--known 3", "--split users"),
+            ("--known 3", "--split users or movies"),
+            ("--split last --folds 3", "one fold"),
+            ("--test-share 10", "--split last"),
+            ("--split last --test-share 100", "below 100"),
+            ("--model bias --user-embedding L+D", "--user-embedding has no effect on bias"),
+            ("--model bias --epochs 3", "--epochs has no effect"),
+            ("--model ensemble --even none", "--class-balance has no effect"),
             ("--embedding given", "video"),
             ("--folds 1", "folds"),
             ("--ablation", "ensemble"),

@@ -1,23 +1,29 @@
 //! `jhalak evaluate`: one cell of the evaluation, in this process.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use clap::Args;
-use jhalak_common::dataset::{Dataset, FoldsBy, GivenFolds, read_folds};
+use clap::{Args, ValueEnum};
+use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::metrics::{self, CellMetrics};
-use jhalak_common::evaluation::{CellSpec, FoldResult, predictions};
+use jhalak_common::evaluation::{CellSpec, FoldResult, Protocol, Split, predictions};
 use jhalak_common::process::{exit, shutdown};
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, store};
-use jhalak_worker::blocking::compute_until;
 use jhalak_worker::recommend::features::embedding::Features;
 use jhalak_worker::recommend::folds::run_folds;
+use jhalak_worker::recommend::split::movie_folds;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
-use super::cell_args::CellArgs;
+use super::cell_args::{CellArgs, ProtocolArg, SplitArg};
+use super::cold_start_curve::{self, Point};
 use super::figures::{by_class, figure, figures};
 use super::given_embeddings::{self, GivenEmbeddings};
+use super::held_out::{self, FoldsFacts, TestPairs};
+use super::ranking::RankingArgs;
 use super::score;
+use super::stop_soon::stop_soon;
 use crate::artifacts::embeddings;
 use crate::commands::args::DatasetArgs;
 use crate::console::output::Output;
@@ -32,6 +38,10 @@ use crate::plan::{self, dataset_source};
 #[command(after_help = "Examples:
   # Evaluate the ensemble on movies that have no ratings in training
   jhalak evaluate --dataset .local/demo/dataset --model ensemble --split movies
+  # Measure how accuracy grows with the known ratings of a new user
+  jhalak evaluate --dataset DIR --model bias --split users --known 0,1,2
+  # Compare rankers on all movies that a user has not rated
+  jhalak evaluate --dataset .local/demo/dataset --task ranking
   # Write its predictions to a file
   jhalak evaluate --dataset .local/demo/dataset --predictions ours.parquet
   # Judge the predictions of another program
@@ -41,8 +51,15 @@ use crate::plan::{self, dataset_source};
 pub struct Evaluate {
     #[command(flatten)]
     dataset: DatasetArgs,
+    /// What is evaluated
+    ///
+    /// [default: classes]
+    #[arg(long, value_enum, help_heading = "Evaluation")]
+    task: Option<TaskArg>,
     #[command(flatten)]
     cell: CellArgs,
+    #[command(flatten)]
+    ranking: RankingArgs,
     /// Read the trailers' embeddings from a file instead of the store; repeatable
     ///
     /// FILE is Parquet or CSV with a column of movie ids, or NumPy (.npy) with the ids in NAME.ids.txt, one per line. For
@@ -64,7 +81,7 @@ pub struct Evaluate {
     ///
     /// FILE needs the columns user, movie, p_dislike, p_neutral and p_like, and may have fold. The classes are those of
     /// the dataset.
-    #[arg(long, value_name = "FILE", help_heading = "Input", conflicts_with_all = ["predictions", "balanced", "model", "split", "folds", "control", "protocol"])]
+    #[arg(long, value_name = "FILE", help_heading = "Input", conflicts_with_all = NOT_SCORED)]
     score: Option<PathBuf>,
     /// Number of trainings in parallel
     ///
@@ -73,8 +90,42 @@ pub struct Evaluate {
     threads: Option<usize>,
 }
 
-/// Skipped rows of given folds that are listed.
-const TOLD: usize = 5;
+/// Options that have no effect on `--score`.
+const NOT_SCORED: [&str; 24] = [
+    "task",
+    "predictions",
+    "balanced",
+    "threads",
+    "model",
+    "modality",
+    "protocol",
+    "split",
+    "test_share",
+    "known",
+    "folds",
+    "seed",
+    "errata",
+    "control",
+    "ablation",
+    "rank_by",
+    "top",
+    "user_embedding",
+    "no_gl_score",
+    "hyperparameters",
+    "embedding",
+    "class_balance",
+    "content_columns",
+    "epochs",
+];
+
+/// What is evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TaskArg {
+    /// Whether a user dislikes, is neutral to or likes a movie that is named
+    Classes,
+    /// Which of all unseen movies a user goes on to watch and like
+    Ranking,
+}
 
 /// What is printed: the figures, then what they are figures of.
 #[derive(Serialize)]
@@ -108,28 +159,22 @@ struct DatasetFacts {
     rejected: u64,
 }
 
+/// The answer for several numbers of known ratings.
 #[derive(Serialize)]
-struct FoldsFacts {
-    path: PathBuf,
-    /// What its rows name.
-    by: FoldsBy,
-    /// Their names, in the order of the folds.
-    names: Vec<String>,
-    /// Rows that name nothing that the dataset has.
-    passed_over_rows: u64,
-    /// Pairs of the dataset that no fold tests: they always train.
-    never_tested_pairs: usize,
+struct Curve {
+    /// One for each number, in the order of the option.
+    points: Vec<Point>,
+    cell: CellSpec,
+    dataset: DatasetFacts,
 }
 
 impl Evaluate {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         let stopped = shutdown::on_signal()?;
-        let mut spec = self.cell.spec(&settings)?;
-        if self.balanced && !spec.model.fits_class_weights() {
-            return Err(Error::usage(format!(
-                "--balanced needs class weights, which {} does not fit: use ensemble, bias, bias-class-weighted or matrix-factorisation",
-                spec.model.name()
-            )));
+        let ranking = self.task == Some(TaskArg::Ranking);
+        let spec = if ranking { None } else { Some(self.cell.spec(&settings)?) };
+        if let Some(spec) = &spec {
+            self.check(spec)?;
         }
         let source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
         crate::commands::dataset::report_rejects(&source.reading, &output);
@@ -137,16 +182,21 @@ impl Evaluate {
             return score::execute(path, &source.reading, &output);
         }
         source.reading.check_trainable()?;
-        let dataset = source.reading.dataset.clone();
-        let (given, given_facts) = match self.cell.given_folds() {
-            None => (None, None),
-            Some(path) => {
-                let mut given = read_folds(path, &dataset)?;
-                self.cell.take_folds(&mut spec, &mut given, &dataset)?;
-                let facts = folds_facts(path, &given, &dataset, &output);
-                (Some(given.folds.into_iter().map(|fold| fold.test).collect::<Vec<_>>()), Some(facts))
-            }
+        let threads = match self.threads {
+            Some(threads) => threads.max(1),
+            None => std::thread::available_parallelism().map_or(1, usize::from),
         };
+        let Some(mut spec) = spec else {
+            if self.balanced || self.predictions.is_some() || !self.embeddings.is_empty() {
+                return Err(Error::usage(
+                    "--balanced, --predictions and --embeddings have no effect on --task ranking: remove them",
+                ));
+            }
+            let to = (&stopped, &output);
+            return self.ranking.execute(&self.cell, threads, source.reading, &settings, to).await;
+        };
+        let dataset = Arc::new(source.reading.dataset.clone());
+        let (given, given_facts) = held_out::held_out(&self.cell, &mut spec, &dataset, &output)?;
         let mut given_embeddings = Vec::new();
         let features = if !self.embeddings.is_empty() {
             let features;
@@ -167,19 +217,15 @@ impl Evaluate {
             ratings: dataset.ratings.len(),
             rejected: source.reading.rejected,
         };
-        let threads = match self.threads {
-            Some(threads) => threads.max(1),
-            None => std::thread::available_parallelism().map_or(1, usize::from),
+        let run = Run { stopped: &stopped, output: &output, dataset: &dataset, features: &Arc::new(features), threads };
+        if self.cell.known.len() > 1 {
+            return self.curve(&run, spec, facts).await;
+        }
+        let (spec, given) = match self.cell.known.first() {
+            Some(known) if self.cell.split == Some(SplitArg::Movies) => known_movies(&spec, &dataset, *known)?,
+            _ => (spec, given),
         };
-        let bar = output.progress.steps("folds", spec.folds);
-        let cell = spec.clone();
-        let results = compute_until(&stopped, move |stop| {
-            let step = |fold| bar.step(&format!("fold {fold}"));
-            let results = run_folds(&dataset, &features, &cell, given.as_deref(), threads, stop, step);
-            bar.end();
-            results
-        });
-        let results = results.await.map_err(|e| e.context(format!("evaluate {}", spec.name())))?;
+        let results = run.folds(&spec, given).await?;
         if let Some(path) = &self.predictions {
             predictions::write(path, &source.reading.dataset, &results)?;
         }
@@ -202,23 +248,98 @@ impl Evaluate {
         output.print(&answer, &text(&answer))?;
         Ok(exit::DONE)
     }
+
+    /// Refuses options that contradict each other or have no effect.
+    fn check(&self, spec: &CellSpec) -> Result<()> {
+        if let Some(option) = self.ranking.first_given() {
+            return Err(Error::usage(format!("{option} needs --task ranking")));
+        }
+        if self.balanced && !spec.model.fits_class_weights() {
+            return Err(Error::usage(format!(
+                "--balanced needs class weights, which {} does not fit: use ensemble, bias, bias-class-weighted or matrix-factorisation",
+                spec.model.name()
+            )));
+        }
+        if self.cell.known.len() > 1 && (self.balanced || self.predictions.is_some()) {
+            return Err(Error::usage(
+                "--balanced and --predictions need one number in --known: evaluate once for each number",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Evaluates one cell for each number of known ratings.
+    async fn curve(&self, run: &Run<'_>, spec: CellSpec, facts: DatasetFacts) -> Result<u8> {
+        if self.cell.protocol() != ProtocolArg::Strict || self.cell.given_folds().is_some() {
+            return Err(Error::usage("several numbers in --known need --split users or movies, and drawn folds"));
+        }
+        let movies = self.cell.split == Some(SplitArg::Movies);
+        let mut numbers = self.cell.known.clone();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let mut results = Vec::new();
+        for known in numbers {
+            let (point, given) = if movies {
+                known_movies(&spec, run.dataset, known)?
+            } else {
+                let mut point = spec.clone();
+                point.protocol = Protocol::Strict { split: Split::Users { known } };
+                (point, None)
+            };
+            results.push((known, run.folds(&point, given).await?));
+        }
+        let points = cold_start_curve::points(&results)?;
+        let what = if movies { "movie" } else { "user" };
+        let mut lines = vec![format!("{}: {} by known ratings of each {what}", facts.name, spec.model.name())];
+        if facts.synthetic {
+            lines.push("SYNTHETIC feedback: generated by a program".into());
+        }
+        lines.extend(cold_start_curve::table(&points, what));
+        lines.push(format!("{} folds, seed {}", spec.folds, spec.seed));
+        run.output.print(&Curve { points, cell: spec, dataset: facts }, &lines.join("\n"))?;
+        Ok(exit::DONE)
+    }
 }
 
-/// Reports the skipped rows of given folds and returns the facts about the folds.
-fn folds_facts(path: &Path, given: &GivenFolds, dataset: &Dataset, output: &Output) -> FoldsFacts {
-    for reject in given.passed_over.iter().take(TOLD) {
-        output.progress.say(&format!("skipped: {reject}"));
+/// Returns the cell and the folds of a split by movies with `known` ratings of each in training.
+fn known_movies(spec: &CellSpec, dataset: &Dataset, known: usize) -> Result<(CellSpec, Option<TestPairs>)> {
+    if known == 0 {
+        return Ok((spec.clone(), None));
     }
-    if given.passed_over_rows > TOLD as u64 {
-        output.progress.say(&format!("skipped: {} more rows of the folds", given.passed_over_rows - TOLD as u64));
+    let folds = movie_folds(dataset, spec.folds, known, spec.seed);
+    if folds.iter().any(Vec::is_empty) {
+        return Err(Error::invalid(format!(
+            "no movie of some fold has more than {known} ratings: use smaller numbers in --known"
+        )));
     }
-    let tested: usize = given.folds.iter().map(|fold| fold.test.len()).sum();
-    FoldsFacts {
-        path: path.to_owned(),
-        by: given.by,
-        names: given.folds.iter().map(|fold| fold.name.clone()).collect(),
-        passed_over_rows: given.passed_over_rows,
-        never_tested_pairs: dataset.ratings.len() - tested,
+    let mut cell = spec.clone();
+    held_out::put(&mut cell, &folds);
+    cell.protocol = Protocol::Strict { split: Split::Pairs };
+    Ok((cell, Some(folds)))
+}
+
+/// What every cell of one command shares.
+struct Run<'a> {
+    stopped: &'a CancellationToken,
+    output: &'a Output,
+    dataset: &'a Arc<Dataset>,
+    features: &'a Arc<Features>,
+    threads: usize,
+}
+
+impl Run<'_> {
+    /// Runs the folds of a cell.
+    async fn folds(&self, spec: &CellSpec, given: Option<TestPairs>) -> Result<Vec<FoldResult>> {
+        let bar = self.output.progress.steps("folds", spec.folds);
+        let (cell, threads) = (spec.clone(), self.threads);
+        let (dataset, features) = (self.dataset.clone(), self.features.clone());
+        let results = stop_soon(self.stopped, move |stop| {
+            let step = |fold| bar.step(&format!("fold {fold}"));
+            let results = run_folds(&dataset, &features, &cell, given.as_deref(), threads, stop, step);
+            bar.end();
+            results
+        });
+        results.await.map_err(|e| e.context(format!("evaluate {}", spec.name())))
     }
 }
 
@@ -238,12 +359,7 @@ fn text(answer: &Answer) -> String {
     let (tested, left_out) = (m.tested_pairs(), m.left_out_pairs());
     lines.push(format!("{} folds, {tested} pairs tested, seed {}", m.folds.len(), cell.seed));
     if let Some(given) = &answer.given_folds {
-        let FoldsFacts { path, by, passed_over_rows, never_tested_pairs, .. } = given;
-        lines.push(format!(
-            "folds by {} from {}: {passed_over_rows} rows skipped, {never_tested_pairs} pairs never tested",
-            by.name(),
-            path.display()
-        ));
+        lines.push(given.line());
     }
     if left_out > 0 {
         lines.push(format!("left out: {left_out} pairs of movies without an embedding"));

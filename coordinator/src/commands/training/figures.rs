@@ -18,6 +18,10 @@ pub(super) fn figures(m: &CellMetrics, lines: &mut Vec<String>) {
     lines.push(format!("{:12} {} %", "weighted F1", figure(m.weighted_f1)));
     if let Some(of) = m.calibration {
         lines.push(format!("{:12} {:>5.3} ± {:.3}", "log loss", of.log_loss.mean, of.log_loss.sd));
+        if of.cut_pairs > 0 {
+            let pairs = if of.cut_pairs == 1 { "pair" } else { "pairs" };
+            lines.push(format!("{:12} cut: {} {pairs} had a probability of 0", "", of.cut_pairs));
+        }
         lines.push(format!("{:12} {:>5.3} ± {:.3}", "Brier score", of.brier.mean, of.brier.sd));
         lines.push(format!("{:12} {:>5.3} (expected calibration error)", "ECE", of.ece));
     }

@@ -137,12 +137,14 @@ impl Fit {
                 files
             }
         };
-        fitted_model::point_to(store.as_ref(), &key).await?;
+        fitted_model::point_to(store.as_ref(), &key, None).await?;
         if let Some(folder) = &self.out {
             fitted_model::write_folder(folder, &files, &dataset_bytes)?;
         }
         let place = format!("{}/{}", store.url().trim_end_matches('/'), key.folder());
-        let sizes: Vec<_> = files.iter().map(|(name, bytes)| json!({ "name": name, "bytes": bytes.len() })).collect();
+        let written = self.out.as_ref().map(|_| (fitted_model::DATASET_FILE, dataset_bytes.len()));
+        let listed = files.iter().map(|(name, bytes)| (name.as_str(), bytes.len())).chain(written);
+        let sizes: Vec<_> = listed.clone().map(|(name, bytes)| json!({ "name": name, "bytes": bytes })).collect();
         let card: serde_json::Value =
             files.get("model.json").and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
         let mut text = if made { String::new() } else { "already fitted with these settings\n".to_owned() };
@@ -150,8 +152,8 @@ impl Fit {
         if let Some(folder) = &self.out {
             text.push_str(&format!("folder  {}\n", folder.display()));
         }
-        for (name, bytes) in &files {
-            text.push_str(&format!("        {name} ({} KiB)\n", bytes.len().div_ceil(1024)));
+        for (name, bytes) in listed {
+            text.push_str(&format!("        {name} ({} KiB)\n", bytes.div_ceil(1024)));
         }
         text.push_str("query it with `jhalak predict --user ID --movie MOVIE` and `jhalak recommend --user ID`");
         let answer = json!({ "model": place, "folder": self.out, "made": made, "files": sizes, "card": card });
@@ -165,7 +167,12 @@ impl Fit {
             return Err(Error::usage("--ensemble none cannot be combined with other values"));
         }
         let network = match self.no_network {
-            true => None,
+            true => {
+                if let Some(option) = self.network.first_given() {
+                    return Err(Error::usage(format!("{option} has no effect with --no-network: remove one of them")));
+                }
+                None
+            }
             false if !self.model.is_network() => {
                 return Err(Error::usage(format!(
                     "{} is not a network: use --model classifier or ann; the ensemble is fitted in addition, and baselines can only be evaluated",
@@ -173,8 +180,8 @@ impl Fit {
                 )));
             }
             false => {
-                let NetworkArgs { user_embedding, no_gl_score, .. } = self.network;
-                let mut cell = CellSpec::strict(Split::Pairs, self.modality, self.model, user_embedding, !no_gl_score);
+                let (user_embedding, gl) = (self.network.user_embedding(), !self.network.no_gl_score);
+                let mut cell = CellSpec::strict(Split::Pairs, self.modality, self.model, user_embedding, gl);
                 self.network.apply(&mut cell, settings)?;
                 cell.seed = seed;
                 cell.check().map_err(|e| Error::usage(e.to_string()))?;

@@ -13,14 +13,10 @@ use super::option_values::user_embeddings;
 #[derive(Args)]
 pub struct NetworkArgs {
     /// Movies that make up the user embedding
-    #[arg(
-        long,
-        value_parser = user_embeddings(),
-        default_value = "L",
-        value_name = "MOVIES",
-        help_heading = "Network (classifier or ann)"
-    )]
-    pub user_embedding: UserEmbedding,
+    ///
+    /// [default: L]
+    #[arg(long, value_parser = user_embeddings(), value_name = "MOVIES", help_heading = "Network (classifier or ann)")]
+    pub user_embedding: Option<UserEmbedding>,
     /// Leave out the genre-like score
     #[arg(long, alias = "without-gl", help_heading = "Network (classifier or ann)")]
     pub no_gl_score: bool,
@@ -83,6 +79,24 @@ pub enum ClassBalanceArg {
 }
 
 impl NetworkArgs {
+    /// Returns the movies that make up the user embedding.
+    pub fn user_embedding(&self) -> UserEmbedding {
+        self.user_embedding.unwrap_or(UserEmbedding::Liked)
+    }
+
+    /// Returns the name of the first of these options that is given.
+    pub fn first_given(&self) -> Option<&'static str> {
+        let given = [
+            ("--user-embedding", self.user_embedding.is_some()),
+            ("--no-gl-score", self.no_gl_score),
+            ("--hyperparameters", self.hyperparameters.is_some()),
+            ("--embedding", self.embedding.is_some()),
+            ("--class-balance", self.class_balance.is_some()),
+            ("--epochs", self.epochs.is_some()),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
+    }
+
     /// Puts these choices into the cell.
     pub fn apply(&self, spec: &mut CellSpec, settings: &Settings) -> Result<()> {
         let (paper, notebook) = (TrainingSettings::paper(), TrainingSettings::notebook());

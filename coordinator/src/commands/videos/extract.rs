@@ -84,7 +84,7 @@ impl Extract {
             _ => "files".to_owned(),
         });
         let source = dataset_source::of_files(&name, named(files)?)?;
-        run::in_this_process(source, settings, false, &output).await
+        run::in_this_process(source, settings, None, false, &output).await
     }
 }
 

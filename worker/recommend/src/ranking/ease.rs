@@ -52,8 +52,8 @@ impl Ease {
         check(stop)?;
         let diagonal: Vec<f32> = (0..n).map(|i| gram[i * n + i]).collect();
         let mut ease = Self { starts: vec![0], ..Self::default() };
-        for movie in 0..movies {
-            if let Some(i) = column_of[movie] {
+        for column in &column_of {
+            if let &Some(i) = column {
                 let mut row: Vec<(u32, f32)> = (0..n)
                     .filter(|&j| j != i)
                     .map(|j| (columns[j], -gram[i * n + j] / diagonal[j]))

@@ -15,6 +15,7 @@ pub mod rankers;
 pub mod watch;
 
 pub use evaluate::{RankingRequest, evaluate};
+pub use history::History;
 pub use measures::RankingMetrics;
 pub use rankers::Ranker;
 pub use watch::WatchModel;

@@ -5,7 +5,7 @@ use super::ranked::{RankBy, RankedMovie, best};
 use super::viewer_session::{ModelKind, regime_of};
 use crate::RecommendError;
 use crate::ensemble::{ColdStart, FittedEnsemble};
-use crate::ranking::WatchModel;
+use crate::ranking::{History, WatchModel};
 use jhalak_common::dataset::Dataset;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,7 +24,7 @@ struct Models {
     /// In the order of `cold_starts`.
     ensembles: Vec<FittedEnsemble>,
     cold_starts: Vec<ColdStart>,
-    watch: Option<(WatchModel, Vec<Vec<(u32, f32)>>)>,
+    watch: Option<(WatchModel, Vec<History>)>,
     /// Ratings of each movie.
     raters: Vec<u32>,
 }
