@@ -3,7 +3,8 @@
 //! commands that work in this process.
 //!
 //! Start with `commands` (what a user asks), then `plan` (what a run is), `run` (how it is driven
-//! to its end), `artifacts` (what it leaves in the store) and `report` (what it shows).
+//! to its end), `artifacts` (what it leaves in the store), `report` (what it shows) and `serve` (the
+//! pages over a store).
 
 pub mod artifacts;
 pub mod charts;
@@ -16,3 +17,5 @@ pub mod inspect;
 pub mod plan;
 pub mod report;
 pub mod run;
+#[cfg(feature = "local")]
+pub mod serve;

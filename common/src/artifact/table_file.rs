@@ -11,7 +11,7 @@ use parquet::column::reader::ColumnReader;
 use parquet::data_type::{ByteArray, ByteArrayType, FloatType};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
@@ -122,41 +122,51 @@ fn cannot_read(error: ParquetError) -> Error {
     Error::invalid("the table of embeddings cannot be read").with_source(error)
 }
 
+/// Calls `visit` with each row of a table written by [`TableWriter`], in its order. Holds one row
+/// group at a time.
+pub fn each_row<R: ChunkReader + 'static>(source: R, mut visit: impl FnMut(&str, &[f32]) -> Result<()>) -> Result<()> {
+    let reader = SerializedFileReader::new(source).map_err(cannot_read)?;
+    let mut known_dim = 0;
+    for index in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(index).map_err(cannot_read)?;
+        let rows = usize::try_from(group.metadata().num_rows())
+            .map_err(|e| Error::invalid("the table has a negative length").with_source(e))?;
+        let (mut ids, mut values, mut definition, mut repetition) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let columns =
+            (group.get_column_reader(0).map_err(cannot_read)?, group.get_column_reader(1).map_err(cannot_read)?);
+        let (ColumnReader::ByteArrayColumnReader(mut id_column), ColumnReader::FloatColumnReader(mut value_column)) =
+            columns
+        else {
+            return Err(Error::invalid("the table of embeddings has other columns than movie_id and embedding"));
+        };
+        id_column.read_records(rows, None, None, &mut ids).map_err(cannot_read)?;
+        value_column
+            .read_records(rows, Some(&mut definition), Some(&mut repetition), &mut values)
+            .map_err(cannot_read)?;
+        if ids.len() != rows || rows == 0 || !values.len().is_multiple_of(rows) {
+            return Err(Error::invalid("the table of embeddings has rows of different length"));
+        }
+        let dim = values.len() / rows;
+        if dim == 0 || (known_dim != 0 && known_dim != dim) {
+            return Err(Error::invalid("the table of embeddings has rows of different length"));
+        }
+        known_dim = dim;
+        for (id, vector) in ids.iter().zip(values.chunks_exact(dim)) {
+            visit(id.as_utf8().map_err(cannot_read)?, vector)?;
+        }
+    }
+    Ok(())
+}
+
 impl Table {
     /// Reads a table written by [`TableWriter`].
     pub fn read(bytes: Bytes) -> Result<Table> {
-        let reader = SerializedFileReader::new(bytes).map_err(cannot_read)?;
         let mut table = Table::default();
-        for index in 0..reader.num_row_groups() {
-            let group = reader.get_row_group(index).map_err(cannot_read)?;
-            let rows = usize::try_from(group.metadata().num_rows())
-                .map_err(|e| Error::invalid("the table has a negative length").with_source(e))?;
-            let (mut ids, mut values, mut definition, mut repetition) =
-                (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-            let columns =
-                (group.get_column_reader(0).map_err(cannot_read)?, group.get_column_reader(1).map_err(cannot_read)?);
-            let (ColumnReader::ByteArrayColumnReader(mut id_column), ColumnReader::FloatColumnReader(mut value_column)) =
-                columns
-            else {
-                return Err(Error::invalid("the table of embeddings has other columns than movie_id and embedding"));
-            };
-            id_column.read_records(rows, None, None, &mut ids).map_err(cannot_read)?;
-            value_column
-                .read_records(rows, Some(&mut definition), Some(&mut repetition), &mut values)
-                .map_err(cannot_read)?;
-            if ids.len() != rows || rows == 0 || !values.len().is_multiple_of(rows) {
-                return Err(Error::invalid("the table of embeddings has rows of different length"));
-            }
-            let dim = values.len() / rows;
-            if dim == 0 || (table.dim != 0 && table.dim != dim) {
-                return Err(Error::invalid("the table of embeddings has rows of different length"));
-            }
-            table.dim = dim;
-            for (id, vector) in ids.iter().zip(values.chunks_exact(dim)) {
-                let id = id.as_utf8().map_err(cannot_read)?.to_string();
-                table.rows.insert(id, vector.to_vec());
-            }
-        }
+        each_row(bytes, |id, vector| {
+            table.dim = vector.len();
+            table.rows.insert(id.to_owned(), vector.to_vec());
+            Ok(())
+        })?;
         Ok(table)
     }
 }

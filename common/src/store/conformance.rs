@@ -88,7 +88,7 @@ async fn keys(store: &Arc<dyn ObjectStore>, prefix: &str) -> Result<Vec<String>>
 async fn put_get_head(store: &Arc<dyn ObjectStore>, base: &str) -> Result<()> {
     let binary: Vec<u8> = (0..=255).cycle().take(70_001).collect();
     for (name, bytes) in
-        [("empty", Bytes::new()), ("text", Bytes::from_static(b"jhalak\r\n")), ("binary", binary.into())]
+        [("empty", Bytes::new()), ("text", Bytes::from_static(b"jhalak\r\n")), ("binary", binary.clone().into())]
     {
         let key = format!("{base}/{name}");
         store.put(&key, bytes.clone()).await?;
@@ -99,6 +99,14 @@ async fn put_get_head(store: &Arc<dyn ObjectStore>, base: &str) -> Result<()> {
         })?;
         let listed: Vec<_> = store.list(&key).try_collect().await?;
         ensure(listed == [meta.clone()], || format!("{name}: list says {listed:?}, head {meta:?}"))?;
+    }
+    let key = format!("{base}/binary");
+    for (start, end) in [(0, 1), (0, 70_001), (255, 70_000), (70_000, 70_001)] {
+        let part = store.get_range(&key, start..end).await?;
+        ensure(part == binary[start as usize..end as usize], || format!("bytes {start} to {end}: others came back"))?;
+    }
+    for (start, end) in [(5, 5), (70_001, 70_002), (70_000, 70_002), (90_000, 90_001)] {
+        ensure_kind(store.get_range(&key, start..end).await, ErrorKind::InvalidInput, "a range beyond the end")?;
     }
     Ok(())
 }

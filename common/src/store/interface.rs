@@ -1,13 +1,14 @@
 //! The trait that every store implements, and what it takes and returns.
 
 use std::fmt::Debug;
+use std::ops::Range;
 use std::path::Path;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Metadata of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,19 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// Reads a whole object into memory. For small objects: records, embeddings, reports.
     async fn get(&self, key: &str) -> Result<Bytes>;
 
+    /// Reads the bytes `range` of an object, of which none may lie beyond its end.
+    ///
+    /// # Errors
+    /// InvalidInput for an empty range and for one that ends beyond the object.
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
+        let bytes = self.get(key).await?;
+        let inside = |at: u64| usize::try_from(at).ok().filter(|at| *at <= bytes.len());
+        match (inside(range.start), inside(range.end)) {
+            (Some(start), Some(end)) if start < end => Ok(bytes.slice(start..end)),
+            _ => Err(no_such_range(key, &range)),
+        }
+    }
+
     /// Streams an object to the file `to` (created or replaced) in bounded memory, resuming an
     /// interrupted transfer by range. With `tag`, only that content is accepted: a replaced object
     /// is [`crate::ErrorKind::InvalidInput`]. The file is complete when this returns Ok, and
@@ -76,4 +90,9 @@ pub trait ObjectStore: Debug + Send + Sync {
     async fn time(&self) -> Result<Option<jiff::Timestamp>> {
         Ok(None)
     }
+}
+
+/// The error of a range that an object does not have.
+pub(super) fn no_such_range(key: &str, range: &Range<u64>) -> Error {
+    Error::invalid(format!("{key} has no bytes {} to {}", range.start, range.end))
 }

@@ -9,6 +9,8 @@ mod listings;
 mod models;
 mod runs;
 #[cfg(feature = "local")]
+mod serve;
+#[cfg(feature = "local")]
 mod serving;
 mod settings;
 mod shell;
@@ -74,6 +76,8 @@ pub enum Command {
     Cancel(runs::cancel::Cancel),
     Retry(runs::quarantine::Retry),
     Quarantine(runs::quarantine::Quarantine),
+    #[cfg(feature = "local")]
+    Serve(serve::Serve),
     #[cfg(feature = "local")]
     Recommend(serving::recommend::Recommend),
     #[cfg(feature = "local")]
@@ -171,6 +175,8 @@ impl Command {
             Command::Report(command) => command.execute(settings, output).await,
             Command::Quarantine(command) => command.execute(settings, output).await,
             Command::Retry(command) => command.execute(settings, output).await,
+            #[cfg(feature = "local")]
+            Command::Serve(command) => command.execute(settings, output).await,
             #[cfg(feature = "local")]
             Command::Scenes(command) => command.execute(settings, output).await,
             #[cfg(feature = "local")]

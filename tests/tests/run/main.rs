@@ -14,5 +14,6 @@ mod keyframes;
 mod killed;
 mod readme;
 mod report_page;
+mod serve;
 mod serving;
 mod videos;

@@ -10,7 +10,8 @@ mod walk;
 
 use std::fmt;
 use std::fs::{self, File, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use tempfile::NamedTempFile;
 
-use super::interface::{ObjectMeta, ObjectStore, PutOutcome};
+use super::interface::{ObjectMeta, ObjectStore, PutOutcome, no_such_range};
 use super::key::{UNFINISHED, check_key};
 use crate::error::{Error, Result};
 use crate::free_space;
@@ -161,6 +162,22 @@ impl ObjectStore for LocalStore {
             let (mut file, meta) = open_object(path)?;
             let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0));
             file.read_to_end(&mut bytes)?;
+            Ok(bytes.into())
+        })
+        .await
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
+        let name = key.to_string();
+        self.blocking("read", key, move |_, path| {
+            let (mut file, meta) = open_object(path)?;
+            let length = range.end.saturating_sub(range.start);
+            if length == 0 || range.end > meta.len() {
+                return Err(no_such_range(&name, &range));
+            }
+            file.seek(SeekFrom::Start(range.start))?;
+            let mut bytes = vec![0; usize::try_from(length).map_err(|_| no_such_range(&name, &range))?];
+            file.read_exact(&mut bytes)?;
             Ok(bytes.into())
         })
         .await

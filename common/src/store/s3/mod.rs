@@ -18,6 +18,7 @@ mod transfer;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -59,6 +60,10 @@ impl ObjectStore for S3Store {
         let mut bytes = Vec::new();
         self.bucket.fetch(key, None, &mut bytes).await?;
         Ok(bytes.into())
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
+        self.bucket.fetch_range(key, range).await
     }
 
     async fn download(&self, key: &str, to: &Path, tag: Option<&str>) -> Result<ObjectMeta> {

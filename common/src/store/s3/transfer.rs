@@ -1,6 +1,7 @@
 //! Large transfers: downloads that resume where they were cut, uploads in parts.
 
 use std::future::Future;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use super::bucket::Bucket;
 use super::errors::Fault;
 use super::operation::Operation;
 use crate::error::{Error, Result};
-use crate::store::interface::ObjectMeta;
+use crate::store::interface::{ObjectMeta, no_such_range};
 
 /// Timeout for completing a multipart upload, which may take a server minutes.
 const COMPLETE_TIMEOUT: Duration = Duration::from_secs(300);
@@ -124,6 +125,45 @@ impl Bucket {
         }
         let Content { tag, size } = content.unwrap_or(Content { tag: String::new(), size: 0 });
         Ok(ObjectMeta { key: key.to_string(), size, tag })
+    }
+
+    /// Reads the bytes `range` of an object. A transfer that is cut or stalls begins again.
+    pub(super) async fn fetch_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
+        let operation = Operation("read", key);
+        let full = self.full_key(key)?;
+        if range.is_empty() {
+            return Err(no_such_range(key, &range));
+        }
+        let header = format!("bytes={}-{}", range.start, range.end - 1);
+        let length = range.end - range.start;
+        let mut attempts = Attempts::new(operation, self.attempts);
+        loop {
+            let request = |progress| {
+                let get = self.client.get_object().bucket(&self.name).key(&full).range(&header);
+                get.customize().interceptor(progress).send()
+            };
+            let answer = match self.attempt(operation, self.stall_timeout, request).await {
+                Ok(answer) => answer,
+                Err(Fault::Permanent(e)) if e.chain().contains("InvalidRange") => {
+                    return Err(no_such_range(key, &range));
+                }
+                Err(fault) => return Err(fault.into_error()),
+            };
+            // A server may ignore the range, or shorten it at the end of the object.
+            if answer.content_length().and_then(|n| u64::try_from(n).ok()) != Some(length) {
+                return Err(no_such_range(key, &range));
+            }
+            let (mut bytes, mut reached) = (Vec::new(), 0);
+            let fault = match self.copy_body(answer.body, &mut bytes, &mut reached).await? {
+                None if reached == length => return Ok(bytes.into()),
+                None => {
+                    let cut = format!("{reached} of {length} bytes arrived from {}", self.server);
+                    Fault::Transient(Error::transient(cut))
+                }
+                Some(fault) => fault,
+            };
+            attempts.failed(fault).await.map_err(|fault| fault.context(operation).into_error())?;
+        }
     }
 
     async fn get_from(

@@ -164,6 +164,33 @@ impl ViewerSession {
         u64::from(self.others.get(movie as usize).copied().unwrap_or(0))
     }
 
+    /// Returns the probabilities of dislike, neutral and like of one movie for these users, in their
+    /// order. None of them may have rated it: a label would help to predict itself.
+    ///
+    /// # Errors
+    /// A movie that does not exist or, for a network, has no embedding; a user who rated it.
+    pub fn audience(&mut self, movie: u32, users: &[u32]) -> Result<Vec<[f32; CLASSES]>, RecommendError> {
+        let raters: BTreeSet<u32> =
+            self.now.ratings.iter().filter(|rating| rating.movie == movie).map(|rating| rating.user).collect();
+        let known = self.now.movies.get(movie as usize).filter(|_| self.can_predict(movie));
+        let fail = |reason: String| Err(RecommendError::Dataset { dataset: self.now.name.clone(), reason });
+        let Some(known) = known else {
+            return fail(format!("the movie {movie} has no embedding, and this model needs one"));
+        };
+        if let Some(user) = users.iter().find(|user| raters.contains(user)) {
+            return fail(format!("the user {user} has rated {}", known.id));
+        }
+        if let (ModelKind::Network, Some(network)) = (self.kind, &mut self.network) {
+            let one = |&user: &u32| network.predict(&self.now, user, &[movie]).pop();
+            return Ok(users.iter().filter_map(one).collect());
+        }
+        let is_unseen = raters.is_empty();
+        let wanted = |cold: ColdStart| matches!((is_unseen, cold), (true, ColdStart::Item) | (false, ColdStart::None));
+        let model = self.ensembles.iter().position(|stored| wanted(stored.cold_start())).unwrap_or(0);
+        let pairs: Vec<(u32, u32)> = users.iter().map(|&user| (user, movie)).collect();
+        self.refitted(model)?.predict(&pairs)
+    }
+
     /// Explains a prediction by the ratings of the viewer and of other users, with at most `most`
     /// similar movies. The viewer's own rating of the movie is left out.
     ///

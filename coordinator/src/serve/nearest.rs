@@ -1,0 +1,110 @@
+//! The trailers nearest to a vector, found by one pass over the run's table of embeddings.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use jhalak_common::artifact::table_file;
+use jhalak_common::artifact::{self, ArtifactKind};
+use jhalak_common::{Error, Result};
+use jhalak_worker::blocking;
+
+use super::index::{RunIndex, TableFile};
+use super::site::Site;
+use crate::artifacts::embedding_tables;
+
+/// A trailer and how near it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Near {
+    /// The movie's id.
+    pub id: String,
+    /// The cosine, from -1 to 1.
+    pub similarity: f64,
+}
+
+/// Returns the table of the run's primary embeddings of this kind, downloaded once; None before it is
+/// gathered.
+pub async fn table(site: &Site, index: &RunIndex, embedding: ArtifactKind) -> Result<Option<Arc<TableFile>>> {
+    let mut held = index.tables.lock().await;
+    if let Some(table) = held.get(&embedding) {
+        return Ok(Some(table.clone()));
+    }
+    let (plan, store) = (&index.plan, site.store.as_ref());
+    let Some((kind, recipe)) = embedding_tables::sources(plan).find(|(_, recipe)| recipe.kind == embedding) else {
+        return Ok(None);
+    };
+    let Some((key, Some(_))) = embedding_tables::find(store, plan, kind, recipe).await? else { return Ok(None) };
+    let Some(record) = artifact::committed(store, &key).await? else { return Ok(None) };
+    let Some(file) = record.files.iter().find(|file| file.name == table_file::FILE) else { return Ok(None) };
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join(table_file::FILE);
+    store.download(&file.key(&key), &path, None).await?;
+    let table = Arc::new(TableFile { path, folder });
+    held.insert(embedding, table.clone());
+    Ok(Some(table))
+}
+
+/// Returns the `most` rows nearest to `vector`, nearest first, without the row `except`.
+///
+/// # Errors
+/// InvalidInput for a vector of another length than the table's.
+pub async fn nearest(table: Arc<TableFile>, vector: Vec<f32>, except: String, most: usize) -> Result<Vec<Near>> {
+    blocking::compute(move || {
+        let mut best: Vec<Near> = Vec::with_capacity(most + 1);
+        table_file::each_row(File::open(&table.path)?, |id, row| {
+            if row.len() != vector.len() {
+                return Err(Error::invalid(format!(
+                    "the table has vectors of {} numbers, and this trailer one of {}: they are of different models",
+                    row.len(),
+                    vector.len()
+                )));
+            }
+            if id == except {
+                return Ok(());
+            }
+            let similarity = cosine(row, &vector);
+            let place = best.partition_point(|near| near.similarity >= similarity);
+            if place < most {
+                best.insert(place, Near { id: id.to_owned(), similarity });
+                best.truncate(most);
+            }
+            Ok(())
+        })?;
+        Ok(best)
+    })
+    .await
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let (mut dot, mut of_a, mut of_b) = (0.0f32, 0.0f32, 0.0f32);
+    for (x, y) in a.iter().zip(b) {
+        dot += x * y;
+        of_a += x * x;
+        of_b += y * y;
+    }
+    let norm = (f64::from(of_a) * f64::from(of_b)).sqrt();
+    if norm > 0.0 { f64::from(dot) / norm } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jhalak_common::artifact::table_file::TableWriter;
+
+    #[tokio::test]
+    async fn the_nearest_rows_come_first_and_the_trailer_itself_is_left_out() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("t");
+        let mut writer = TableWriter::create(&path, 2).expect("a new file");
+        for (id, row) in
+            [("a", [1.0, 0.0]), ("b", [0.9, 0.1]), ("c", [0.0, 1.0]), ("d", [-1.0, 0.0]), ("e", [0.0, 0.0])]
+        {
+            writer.push(id, &row).expect("two numbers");
+        }
+        writer.finish().expect("room on disk");
+        let table = Arc::new(TableFile { path, folder });
+        let near = nearest(table.clone(), vec![2.0, 0.0], "a".into(), 3).await.expect("a table");
+        assert_eq!(near.iter().map(|near| near.id.as_str()).collect::<Vec<_>>(), ["b", "c", "e"]);
+        assert!((near[0].similarity - 0.9939).abs() < 1e-3, "{near:?}");
+        assert!(nearest(table, vec![1.0], "a".into(), 3).await.is_err());
+    }
+}
