@@ -397,6 +397,7 @@ mod tests {
             users: ["u1", "u2"].map(|id| User { id: id.into(), ..User::default() }).to_vec(),
             ratings: vec![rating(0, 0, Label::Like), rating(0, 2, Label::Dislike), rating(1, 2, Label::Neutral)],
             genres: vec!["Action".into()],
+            times: Vec::new(),
         };
         store.put("d", dataset.canonical_json().expect("it serialises").into()).await.expect("room on disk");
         let read = Catalogue::read(&store, "d").await.expect("a dataset");
