@@ -25,8 +25,7 @@ const TOKEN_VARIABLE: &str = "JHALAK_SERVE_TOKEN";
 #[command(after_help = "Examples:
   # Open http://127.0.0.1:8080 in a browser
   jhalak serve --store .local/store
-  # Let others in, with a token
-  openssl rand -hex 32 > token
+  # Let others in, with a token of 32 letters or more in a file
   jhalak serve --listen 0.0.0.0:8080 --token-file token --host films.example.org")]
 pub struct Serve {
     /// Address and port to listen on

@@ -97,7 +97,7 @@ pub fn rows() -> Vec<Row> {
                     "Quarantined in 24 h",
                     "none",
                     format!("sum(increase({}{{{NAMESPACE}}}[24h]))", name(&QUARANTINED.0)),
-                    "See `jhalak quarantine list`.",
+                    "See `jhalak quarantine ls`.",
                 ),
                 stat("Workers ready", "none", gauge("sum", name(&READY.0), ""), "Workers that take jobs."),
             ],

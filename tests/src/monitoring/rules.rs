@@ -68,7 +68,7 @@ pub fn alerts() -> Vec<Alert> {
             hold: Some("10m"),
             severity: "critical",
             summary: "{{ $value | humanizePercentage }} of {{ $labels.kind }} jobs are quarantined",
-            description: "So many are a bad model, build or store, not bad trailers: see `jhalak quarantine list`.",
+            description: "So many are a bad model, build or store, not bad trailers: see `jhalak quarantine ls`.",
         },
         Alert {
             name: "JhalakNightlyMissing",
@@ -93,7 +93,7 @@ pub fn alerts() -> Vec<Alert> {
             hold: None,
             severity: "warning",
             summary: "{{ $value | humanize }} {{ $labels.kind }} jobs were quarantined within an hour ({{ $labels.error }})",
-            description: "`jhalak quarantine list` shows the reasons; `jhalak retry` lets the next run try them again.",
+            description: "`jhalak quarantine ls` shows the reasons; `jhalak retry` lets the next run try them again.",
         },
         Alert {
             name: "JhalakJobNearBrokerTimeout",

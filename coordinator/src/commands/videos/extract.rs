@@ -15,7 +15,7 @@ use crate::plan::dataset_source;
 /// Folders below a folder that are searched.
 const MAX_DEPTH: usize = 16;
 
-/// Extract keyframes, scenes, objects and embeddings of videos, without ratings
+/// Extract keyframes, scenes, objects and embeddings of videos
 ///
 /// A folder stands for all videos below it. The id of a video is its file name without the extension. Everything goes
 /// to the store as a run: an interrupted extraction resumes when the same command is started again, and nothing is made

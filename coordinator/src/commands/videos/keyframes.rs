@@ -44,7 +44,7 @@ pub struct Keyframes {
     /// Created if missing; existing files of the same names are replaced.
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     out: PathBuf,
-    /// Write a contact sheet too: one picture, .jpg or .png, with all keyframes, their times, scenes and objects
+    /// Write a contact sheet too: one picture, .jpg or .png, of all keyframes with times and objects
     #[arg(long, value_name = "FILE", value_parser = video_args::image_name, help_heading = "Output")]
     sheet: Option<PathBuf>,
     /// Number of keyframes, 1 to 256
