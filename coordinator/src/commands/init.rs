@@ -20,7 +20,7 @@ const DATASET: [(&str, &str); 3] = [
 
 const CONFIGURATION: &str = "jhalak.toml";
 
-/// Create a folder with a commented settings file and a small valid dataset
+/// Create a commented settings file and a small dataset
 ///
 /// Writes jhalak.toml, which every command reads if it is in the current folder, and dataset/ with movies and ratings
 /// to replace by your own. Trailers go to dataset/trailers/ID.mp4. Existing files are never replaced.

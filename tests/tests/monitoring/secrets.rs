@@ -105,7 +105,7 @@ async fn planted_secrets_are_nowhere() {
     let (heads, bodies) = collector.heads_and_bodies();
     assert!(heads.contains(OTLP_HEADER), "the collector gets its header");
     assert!(bodies.contains("jhalak.trailer") && metrics.contains("jhalak_worker_slots"));
-    assert!(lines.iter().any(|line| line.contains("decode-child")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("jhalak-worker")), "{lines:?}");
     assert_clean("the spans", &bodies, &secrets);
     assert_clean("/metrics", &metrics, &secrets);
     assert_clean("the worker's log at -vv", &words(), &secrets);

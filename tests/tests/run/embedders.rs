@@ -95,10 +95,11 @@ fn file_that_is_not_onnx_is_reported_with_model_and_path() {
     let mut jhalak = jhalak(&store, "fixed-batch");
     jhalak.env("JHALAK__MODELS__REGISTRY", &file).env("JHALAK__MODELS__FOLDER", &models);
     let ended = run(jhalak.args(["run", "--dataset"]).arg(&dataset));
-    assert_eq!(ended.code, Some(4), "{}", ended.err);
+    assert_eq!(ended.code, Some(3), "{}", ended.err);
     for words in ["fixed-batch", "cannot be loaded"] {
-        assert!(ended.out.contains(words), "{words} is missing in:\n{}", ended.out);
+        assert!(ended.err.contains(words), "{words} is missing in:\n{}", ended.err);
     }
+    assert!(!store.join("runs").exists(), "a run that cannot start is not planned");
 }
 
 fn sha256_of(file: &Path) -> String {
@@ -147,7 +148,8 @@ fn one_file_is_embedded_by_one_command() {
         assert_eq!(embedding["vector"].as_array().map(Vec::len), Some(dimension));
     }
     let written = std::fs::read(&out).expect("--out writes it");
-    let head = String::from_utf8_lossy(&written[8..400]).into_owned();
+    let length = u64::from_le_bytes(written[..8].try_into().expect("eight bytes"));
+    let head = String::from_utf8_lossy(&written[8..8 + length as usize]).into_owned();
     for tensor in ["efficientnet-lite0", "efficientnet-lite0.parts", "speech-embedding"] {
         assert!(head.contains(&format!("\"{tensor}\"")), "{tensor} is missing in {head}");
     }

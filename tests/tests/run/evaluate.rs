@@ -216,7 +216,7 @@ fn a_run_evaluates_every_cell_on_given_folds() {
     let place =
         ran["report"].as_str().expect("a place").trim_start_matches("file://").replace("index.html", "report.json");
     let report: Value = serde_json::from_slice(&std::fs::read(place).expect("the report")).expect("JSON");
-    let cells = report["cells"].as_array().expect("cells");
+    let cells = report["evaluation"].as_array().expect("cells");
     let bias = cells.iter().find(|cell| cell["model"] == "bias").expect("the bias model");
     assert_eq!(
         (&bias["split"], bias["metrics"]["folds"].as_array().map(Vec::len)),

@@ -24,7 +24,7 @@ use crate::console::output::Output;
 use crate::extract_file::{self, Extracted};
 use crate::plan::{self, Plan};
 
-/// Find the trailers that are most similar to a movie's trailer or to a video
+/// Find the trailers that resemble a movie's trailer or a video
 ///
 /// Compares the embeddings of a run by cosine similarity, from -1 to 1, and lists the keyframes that match best. A
 /// file is extracted as the run extracted its trailers. With audio+video, the similarity is the mean of both; a trailer
