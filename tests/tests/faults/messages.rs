@@ -52,6 +52,6 @@ async fn poison_is_quarantined_newer_versions_are_kept_and_duplicates_run_once()
     let dropped = cluster.jhalak(&["quarantine", "drop", "elsewhere", "--json"]);
     let answer: Value = serde_json::from_str(&dropped.out).expect("JSON");
     assert_eq!((dropped.code, &answer["dead_letters"]), (Some(0), &Value::from(1)), "{answer} {}", dropped.err);
-    let none = cluster.jhalak(&["quarantine", "ls", "elsewhere", "--json"]);
-    assert_eq!(none.out.trim(), "[]");
+    // Nothing is left in the name of that run, which nobody has planned.
+    assert_eq!(cluster.jhalak(&["quarantine", "ls", "elsewhere", "--json"]).code, Some(3));
 }

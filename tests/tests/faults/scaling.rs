@@ -117,6 +117,7 @@ async fn workers_by_the_length_of_their_queue_lose_no_work_and_end_by_themselves
     cluster.assert_whole().await;
 }
 
+#[ignore = "a demonstration: whether a busy worker is killed depends on the machine's speed"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn counting_waiting_messages_only_kills_busy_workers() {
     let Some(server) = s3_server::from_environment() else { return };
@@ -134,6 +135,7 @@ async fn counting_waiting_messages_only_kills_busy_workers() {
     }
 }
 
+#[ignore = "a demonstration: whether messages wait while counted depends on the machine's speed"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn more_messages_per_worker_than_slots_never_start_a_second_worker() {
     let Some(server) = s3_server::from_environment() else { return };

@@ -118,7 +118,7 @@ impl Quarantine {
         match self.command {
             QuarantineCommand::Ls { run } => {
                 let run = match run {
-                    Some(run) => Some(run_id::find(store, Some(&run)).await?),
+                    Some(run) => Some(run_id::find_quarantined(store, &run).await?),
                     None => None,
                 };
                 let records = match &run {
@@ -137,7 +137,7 @@ impl Quarantine {
                 output.print(&records, &text)?;
             }
             QuarantineCommand::Show { run, job } => {
-                let run = run_id::find(store, Some(&run)).await?;
+                let run = run_id::find_quarantined(store, &run).await?;
                 let record = record(store, &run, &job).await?;
                 let message = serde_json::to_string_pretty(&record.message).unwrap_or_default();
                 let seconds = record.seconds.iter().map(|(step, s)| format!("{step} {s:.1} s")).collect::<Vec<_>>();
@@ -287,7 +287,7 @@ async fn remove_letters(queue: &dyn Queue, run: &str, records: &[QuarantineRecor
 impl Chosen {
     /// The same jobs, with the id of an existing run.
     async fn found(self, store: &dyn ObjectStore) -> Result<Chosen> {
-        Ok(Chosen { run: run_id::find(store, Some(&self.run)).await?, ..self })
+        Ok(Chosen { run: run_id::find_quarantined(store, &self.run).await?, ..self })
     }
 
     /// The records of the chosen jobs.

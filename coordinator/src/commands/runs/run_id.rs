@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 use futures::TryStreamExt;
-use jhalak_common::run::UNREADABLE_RUN;
+use jhalak_common::run::{UNREADABLE_RUN, quarantine_folder};
 use jhalak_common::store::ObjectStore;
-use jhalak_common::{Error, Result};
+use jhalak_common::{Error, ErrorKind, Result};
 
 /// Runs that a message lists.
 const LISTED: usize = 8;
@@ -37,6 +37,24 @@ pub(in crate::commands) async fn find(store: &dyn ObjectStore, given: Option<&st
     }
     let runs = all(store).await?;
     choose(&runs, given, &store.url())
+}
+
+/// Returns the id of the run that `given` names, or `given` itself where messages in its name are
+/// quarantined: anybody may send one for a run that was never planned.
+///
+/// # Errors
+/// Those of [`find`].
+pub(in crate::commands) async fn find_quarantined(store: &dyn ObjectStore, given: &str) -> Result<String> {
+    match find(store, Some(given)).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let mut records = store.list(&quarantine_folder(given));
+            match records.try_next().await {
+                Ok(Some(_)) => Ok(given.to_owned()),
+                _ => Err(error),
+            }
+        }
+        found => found,
+    }
 }
 
 fn choose(runs: &[String], given: Option<&str>, store: &str) -> Result<String> {
@@ -85,7 +103,6 @@ pub(in crate::commands) async fn all(store: &dyn ObjectStore) -> Result<Vec<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jhalak_common::ErrorKind;
 
     #[test]
     fn a_run_is_found_by_its_id_a_unique_start_or_alone() {
