@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jhalak_common::queue::{Channel, WorkKind};
 use jhalak_common::run::job::{Job, JobResult, Outcome};
+use jhalak_common::run::{SPECIFICATION, run_key};
 use jhalak_tests::broker::Broker;
 use jhalak_tests::cluster::Cluster;
 use jhalak_tests::fault_proxy::Fault;
@@ -139,6 +140,9 @@ async fn a_message_reads_no_file_of_the_worker_and_cleans_in_no_folder() {
     let days_ago = std::time::SystemTime::now() - Duration::from_secs(3 * 24 * 3600);
     std::fs::File::options().append(true).open(&old).and_then(|file| file.set_modified(days_ago)).expect("ours");
 
+    // A run of that name exists: jobs of unknown runs are not even looked at.
+    let planned = run_key("forged-1", SPECIFICATION);
+    cluster.store().await.put(&planned, Bytes::from_static(b"{}")).await.expect("the store takes writes");
     forged["run"] = "forged-1".into();
     let id = "extract-forged";
     forged["id"] = id.into();
