@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::artifact::check_version;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::{self, Hash};
-use crate::store::{ObjectStore, PutOutcome};
+use crate::store::{self, ObjectStore, PutOutcome};
 
 /// The version of stored records that this program writes and the newest that it reads.
 pub const RUN_VERSION: u32 = 1;
@@ -31,20 +31,12 @@ pub fn run_key(run: &str, name: &str) -> String {
 
 /// Whether a coordinator has planned the run in this store.
 pub async fn is_planned(store: &dyn ObjectStore, run: &str) -> Result<bool> {
-    exists(store, &run_key(run, SPECIFICATION)).await
+    store::exists(store, &run_key(run, SPECIFICATION)).await
 }
 
 /// Whether the run was cancelled.
 pub async fn is_cancelled(store: &dyn ObjectStore, run: &str) -> Result<bool> {
-    exists(store, &run_key(run, CANCELLED)).await
-}
-
-async fn exists(store: &dyn ObjectStore, key: &str) -> Result<bool> {
-    match store.head(key).await {
-        Ok(_) => Ok(true),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(e),
-    }
+    store::exists(store, &run_key(run, CANCELLED)).await
 }
 
 /// The name of a run's specification, written before its first job is sent.

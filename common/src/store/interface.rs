@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Metadata of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,4 +95,13 @@ pub trait ObjectStore: Debug + Send + Sync {
 /// The error of a range that an object does not have.
 pub(super) fn no_such_range(key: &str, range: &Range<u64>) -> Error {
     Error::invalid(format!("{key} has no bytes {} to {}", range.start, range.end))
+}
+
+/// Whether the store has an object of this key.
+pub async fn exists(store: &dyn ObjectStore, key: &str) -> Result<bool> {
+    match store.head(key).await {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
 }

@@ -13,6 +13,6 @@ mod metered;
 mod open;
 pub mod s3;
 
-pub use interface::{ObjectMeta, ObjectStore, PutOutcome};
+pub use interface::{ObjectMeta, ObjectStore, PutOutcome, exists};
 pub use key::{check_key, check_prefix};
 pub use open::{open, open_source, open_to_read};

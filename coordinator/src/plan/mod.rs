@@ -22,8 +22,8 @@ use jhalak_common::run::{
     self, RUN_VERSION, RunSpec, RunState, SPECIFICATION, Stage, TrailerList, dataset_key, folds_key, run_key,
 };
 use jhalak_common::settings::Settings;
-use jhalak_common::store::{ObjectStore, PutOutcome};
-use jhalak_common::{Error, ErrorKind, Result};
+use jhalak_common::store::{self, ObjectStore, PutOutcome};
+use jhalak_common::{Error, Result};
 
 pub use crate::plan::given_split::RunFolds;
 
@@ -140,7 +140,7 @@ pub fn normal_form(dataset: &Dataset) -> Result<(Subject, String)> {
 pub async fn freeze(store: &dyn ObjectStore, draft: Draft) -> Result<(Plan, bool)> {
     let Draft { plan, dataset, folds } = draft;
     let Plan { spec, trailers } = &plan;
-    if store_has(store, &run_key(&spec.id, SPECIFICATION)).await? {
+    if run::is_planned(store, &spec.id).await? {
         // Frees the list before the stored one is read: with a hundred thousand trailers each takes
         // megabytes.
         let id = spec.id.clone();
@@ -148,7 +148,7 @@ pub async fn freeze(store: &dyn ObjectStore, draft: Draft) -> Result<(Plan, bool
         return Ok((load(store, &id).await?, true));
     }
     let dataset_key = dataset_key(&spec.dataset.content);
-    if !store_has(store, &dataset_key).await? {
+    if !store::exists(store, &dataset_key).await? {
         store.put_if_absent(&dataset_key, dataset.into()).await?;
     }
     if let Some((content, json)) = folds {
@@ -175,14 +175,6 @@ pub async fn freeze(store: &dyn ObjectStore, draft: Draft) -> Result<(Plan, bool
         )));
     }
     Ok((found, true))
-}
-
-async fn store_has(store: &dyn ObjectStore, key: &str) -> Result<bool> {
-    match store.head(key).await {
-        Ok(_) => Ok(true),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(e),
-    }
 }
 
 /// Loads the frozen run `id`; None if nobody has planned it.

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use futures::TryStreamExt;
 pub use jhalak_common::process::Identity as Holder;
 use jhalak_common::run::{self, RUN_VERSION, run_key};
-use jhalak_common::store::ObjectStore;
-use jhalak_common::{Error, ErrorKind, Result};
+use jhalak_common::store::{self, ObjectStore};
+use jhalak_common::{Error, Result};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -225,10 +225,8 @@ impl Renewing {
 
     async fn renew(&self, record: &Record) -> Result<Renewal> {
         let store = self.store.as_ref();
-        match store.head(&key(&self.run, self.number + 1)).await {
-            Ok(_) => return Ok(Renewal { superseded: true, cancelled: false }),
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Err(e) => return Err(e),
+        if store::exists(store, &key(&self.run, self.number + 1)).await? {
+            return Ok(Renewal { superseded: true, cancelled: false });
         }
         run::put_json(store, &self.key, record).await?;
         Ok(Renewal { superseded: false, cancelled: run::is_cancelled(store, &self.run).await? })
