@@ -4,7 +4,6 @@
 //! Each method records one end state and returns when it is durable. Only then does the job loop
 //! acknowledge the delivery (invariant 3 in ARCHITECTURE.md).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -130,18 +129,8 @@ impl EndStates {
         message: Value,
     ) -> QuarantineRecord {
         QuarantineRecord {
-            version: MESSAGE_VERSION,
-            job: job.to_string(),
-            run: run.to_string(),
-            about,
-            error: error.kind(),
-            reason: error.chain(),
-            attempts,
-            at: Some(jiff::Timestamp::now()),
             worker: Some(self.worker.clone()),
-            program: Some(env!("CARGO_PKG_VERSION").into()),
-            seconds: BTreeMap::new(),
-            message,
+            ..QuarantineRecord::new(run, job, about, error, attempts, message)
         }
     }
 

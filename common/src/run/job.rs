@@ -375,6 +375,24 @@ pub struct QuarantineRecord {
 }
 
 impl QuarantineRecord {
+    /// Creates the record of a job that is quarantined now because of `error`, after `attempts` attempts.
+    pub fn new(run: &str, job: &str, about: String, error: &Error, attempts: u32, message: Value) -> Self {
+        QuarantineRecord {
+            version: MESSAGE_VERSION,
+            job: job.to_string(),
+            run: run.to_string(),
+            about,
+            error: error.kind(),
+            reason: error.chain(),
+            attempts,
+            at: Some(jiff::Timestamp::now()),
+            worker: None,
+            program: Some(env!("CARGO_PKG_VERSION").into()),
+            seconds: BTreeMap::new(),
+            message,
+        }
+    }
+
     /// Returns the quarantined job; None if the message is not one that this program knows.
     pub fn decode_job(&self) -> Option<Job> {
         serde_json::from_value(self.message.clone()).ok()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jhalak_common::queue::{Channel, Delivery, Queue};
-use jhalak_common::run::job::{Job, MESSAGE_VERSION, Outcome, QuarantineRecord};
+use jhalak_common::run::job::{Job, Outcome, QuarantineRecord};
 use jhalak_common::run::{self, quarantine_key};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
@@ -69,20 +69,8 @@ fn record(job: &Job, body: &[u8]) -> Result<QuarantineRecord> {
     );
     let message: Value =
         serde_json::from_slice(body).map_err(|e| Error::bug("a job that was read is not JSON").with_source(e))?;
-    Ok(QuarantineRecord {
-        version: MESSAGE_VERSION,
-        job: job.id.clone(),
-        run: job.run.clone(),
-        about: job.task.about(),
-        error: error.kind(),
-        reason: error.chain(),
-        attempts: job.attempt.saturating_add(1),
-        at: Some(jiff::Timestamp::now()),
-        worker: None,
-        program: Some(env!("CARGO_PKG_VERSION").into()),
-        seconds: BTreeMap::new(),
-        message,
-    })
+    let attempts = job.attempt.saturating_add(1);
+    Ok(QuarantineRecord::new(&job.run, &job.id, job.task.about(), &error, attempts, message))
 }
 
 #[cfg(test)]
