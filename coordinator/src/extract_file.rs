@@ -27,6 +27,29 @@ pub struct Extracted {
     pub keyframes: Vec<Value>,
 }
 
+impl Extracted {
+    /// Reads what is committed of these recipes for a trailer.
+    pub async fn stored(store: &dyn ObjectStore, recipes: &[Recipe], subject: &Subject) -> Result<Extracted> {
+        let mut found = Extracted { embeddings: BTreeMap::new(), keyframes: Vec::new() };
+        for recipe in recipes {
+            let Some(record) = artifact::committed(store, &ArtifactKey::new(recipe, subject)).await? else { continue };
+            let modality = match recipe.kind {
+                ArtifactKind::VideoEmbedding => "video",
+                ArtifactKind::AudioEmbedding => "audio",
+                _ => {
+                    found.keyframes = record.facts["keyframes"].as_array().cloned().unwrap_or_default();
+                    continue;
+                }
+            };
+            if !record.files.is_empty() {
+                let bytes = artifact::read_file(store, &record, embedding_file::FILE).await?;
+                found.embeddings.insert(modality, embedding_file::decode(&bytes)?);
+            }
+        }
+        Ok(found)
+    }
+}
+
 /// Returns the recipes of the primary video embedding, its keyframes and the audio embedding.
 pub fn primary(recipes: &[Recipe]) -> Vec<Recipe> {
     let of = |kind| recipes.iter().find(move |recipe| recipe.kind == kind);
@@ -82,22 +105,5 @@ pub async fn extract(
         }
         other => drop(other.map_err(within)?),
     }
-    let mut found = Extracted { embeddings: BTreeMap::new(), keyframes: Vec::new() };
-    for recipe in recipes {
-        let key = ArtifactKey::new(recipe, &subject);
-        let Some(record) = artifact::committed(store.as_ref(), &key).await? else { continue };
-        let modality = match recipe.kind {
-            ArtifactKind::VideoEmbedding => "video",
-            ArtifactKind::AudioEmbedding => "audio",
-            _ => {
-                found.keyframes = record.facts["keyframes"].as_array().cloned().unwrap_or_default();
-                continue;
-            }
-        };
-        if !record.files.is_empty() {
-            let bytes = artifact::read_file(store.as_ref(), &record, embedding_file::FILE).await?;
-            found.embeddings.insert(modality, embedding_file::decode(&bytes)?);
-        }
-    }
-    Ok(found)
+    Extracted::stored(store.as_ref(), recipes, &subject).await
 }

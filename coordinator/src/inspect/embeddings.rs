@@ -81,8 +81,12 @@ pub fn nearest(vectors: &[Vec<f32>], place: usize, wanted: usize) -> Vec<(usize,
     found
 }
 
-/// Returns the cosine of the angle between two vectors; 0 when one has no length.
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
+/// Returns the cosine of the angle between two vectors, from -1 to 1; 0 when one has no length or they
+/// have different numbers of values.
+pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    if a.len() != b.len() {
+        return 0.0;
+    }
     let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
     let length = (product(a, a) * product(b, b)).sqrt();
     if length > 0.0 { (product(a, b) / length).clamp(-1.0, 1.0) } else { 0.0 }

@@ -1,6 +1,8 @@
 //! Commands that query a fitted model.
 
 mod all_users;
+pub(super) mod known_names;
 pub(super) mod predict;
+mod reasons;
 pub(super) mod recommend;
 pub(super) mod viewer_args;

@@ -6,7 +6,8 @@ use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
 use serde::Serialize;
 
-use super::viewer_args::{Answer, ModelFacts, Reasons, ViewerArgs};
+use super::reasons::Reasons;
+use super::viewer_args::{Answer, ModelFacts, ViewerArgs};
 use crate::console::output::Output;
 
 /// Predict whether a viewer likes a movie, with reasons

@@ -10,7 +10,8 @@ use jhalak_worker::recommend::serving::{RankBy, RankedMovie};
 use serde::Serialize;
 
 use super::all_users;
-use super::viewer_args::{Answer, ModelFacts, Reasons, ViewerArgs};
+use super::reasons::Reasons;
+use super::viewer_args::{Answer, ModelFacts, ViewerArgs};
 use crate::console::output::Output;
 
 /// Recommend movies to a viewer, with reasons

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use jhalak_common::artifact::embedding_file::{self, Vectors};
+use jhalak_common::artifact::embedding_file::Vectors;
 use jhalak_common::artifact::table_file::{self, Table};
-use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Recipe, Subject};
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::process::{exit, shutdown};
 use jhalak_common::settings::Settings;
@@ -18,10 +18,11 @@ use serde_json::{Value, json};
 use crate::artifacts::embedding_tables;
 use crate::commands::models::first_use;
 use crate::commands::runs::run_id;
-use crate::commands::serving::viewer_args::find_movie;
+use crate::commands::serving::known_names::find_movie;
 use crate::commands::videos::video_args;
 use crate::console::output::Output;
 use crate::extract_file::{self, Extracted};
+use crate::inspect::embeddings::cosine;
 use crate::plan::{self, Plan};
 
 /// Find the trailers that resemble a movie's trailer or a video
@@ -122,7 +123,7 @@ impl Similar {
             let trailer = trailer.ok_or_else(|| {
                 Error::invalid(format!("the movie {} has no trailer in the run {run}", dataset.movies[movie].id))
             })?;
-            let stored = stored(store, &recipes, &trailer.subject).await?;
+            let stored = Extracted::stored(store, &recipes, &trailer.subject).await?;
             (Some(movie), dataset.movies[movie].name.clone(), stored)
         };
         if !self.modality.names().iter().any(|name| asked.embeddings.contains_key(name)) {
@@ -137,7 +138,7 @@ impl Similar {
         for one in &mut near {
             let subject = plan.trailers.trailers.iter().map(|t| &t.subject).find(|subject| subject.id == one.movie);
             if let Some(subject) = subject.filter(|_| self.parts > 0 && one.by.contains_key("video")) {
-                one.parts = matching(&asked, &stored(store, &recipes, subject).await?, self.parts);
+                one.parts = matching(&asked, &Extracted::stored(store, &recipes, subject).await?, self.parts);
             }
         }
         let mut text = format!("nearest to {name} in the run {run}:\n");
@@ -213,27 +214,6 @@ impl Similar {
     }
 }
 
-/// Reads the embeddings and keyframes of a trailer of the run.
-async fn stored(store: &dyn ObjectStore, recipes: &[Recipe], subject: &Subject) -> Result<Extracted> {
-    let mut found = Extracted { embeddings: BTreeMap::new(), keyframes: Vec::new() };
-    for recipe in recipes {
-        let Some(record) = artifact::committed(store, &ArtifactKey::new(recipe, subject)).await? else { continue };
-        let modality = match recipe.kind {
-            ArtifactKind::VideoEmbedding => "video",
-            ArtifactKind::AudioEmbedding => "audio",
-            _ => {
-                found.keyframes = record.facts["keyframes"].as_array().cloned().unwrap_or_default();
-                continue;
-            }
-        };
-        if !record.files.is_empty() {
-            let bytes = artifact::read_file(store, &record, embedding_file::FILE).await?;
-            found.embeddings.insert(modality, embedding_file::decode(&bytes)?);
-        }
-    }
-    Ok(found)
-}
-
 /// The pairs of keyframes that match best, each keyframe in at most one pair. Padding is no part of a
 /// trailer and is left out.
 fn matching(asked: &Extracted, other: &Extracted, count: usize) -> Vec<Part> {
@@ -264,16 +244,6 @@ fn matching(asked: &Extracted, other: &Extracted, count: usize) -> Vec<Part> {
         }
     }
     found
-}
-
-/// Cosine similarity; 0 if a vector is zero or the lengths differ.
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    if a.len() != b.len() {
-        return 0.0;
-    }
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
-    let norms = (dot(a, a) * dot(b, b)).sqrt();
-    if norms > 0.0 { (dot(a, b) / norms).clamp(-1.0, 1.0) } else { 0.0 }
 }
 
 #[cfg(test)]
