@@ -36,7 +36,7 @@ pub fn promtool(arguments: &[&str], folder: &Path, input: &str) -> String {
     text
 }
 
-/// A Prometheus that scrapes what it is told to, twice a second; stopped when dropped.
+/// A Prometheus that scrapes the targets it is given, twice a second; stopped when dropped.
 pub struct Prometheus {
     address: String,
     folder: tempfile::TempDir,

@@ -40,7 +40,7 @@ impl View for F32<'_> {
 pub const METADATA_KEY: &str = "jhalak";
 
 /// Returns what the metadata of an embedding's file says, so that a file that was moved out of its
-/// folder can still be told.
+/// folder can still be identified.
 pub fn about(recipe: &Recipe, subject: &Subject) -> Value {
     json!({
         "artifact": recipe.kind, "recipe": recipe.hash(), "models": recipe.models,

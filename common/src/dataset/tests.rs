@@ -108,7 +108,7 @@ no JSON
     assert_eq!((reading.dataset.users.len(), reading.users_without_ratings), (2, 2));
     let first = &reading.dataset.ratings[reading.dataset.ratings.len() - 1];
     assert_eq!(first.label, Label::Like, "of two ratings of one pair the first stays");
-    let told = reasons(&reading).join("\n");
+    let reported = reasons(&reading).join("\n");
     for part in [
         "line 1: user u1, movie tt1: the label is not -1, 0, 1, dislike, neutral or like: \"7\"",
         "line 1: user u1, movie tt9: a rating of a movie that is not in the catalogue",
@@ -122,9 +122,9 @@ no JSON
         "line 8: user u6, movie tt2: the label is not",
         "line 9: user u1, movie tt2: rated a second time, like",
     ] {
-        assert!(told.contains(part), "{part} is not in\n{told}");
+        assert!(reported.contains(part), "{part} is not in\n{reported}");
     }
-    assert_eq!(reading.rejected, 11, "{told}");
+    assert_eq!(reading.rejected, 11, "{reported}");
 }
 
 #[test]
@@ -142,7 +142,7 @@ tt3,Drama | War| Drama,around 88,11,Third
     let names: Vec<&str> = reading.dataset.movies.iter().map(|movie| movie.name.as_str()).collect();
     assert_eq!(names, ["First", "tt2", "Third"]);
     assert_eq!(reading.dataset.movies[2].genres, ["Drama", "War"]);
-    let told = reasons(&reading).join("\n");
+    let reported = reasons(&reading).join("\n");
     for part in [
         "movies.csv line 3: movie \"../x\": the movie id is not valid",
         "movies.csv line 4: movie tt1: a second movie with this id: the one on line 2 is kept",
@@ -152,27 +152,27 @@ tt3,Drama | War| Drama,around 88,11,Third
         "line 7: movie \"-rf\"",
         "line 8: movie \"\"",
     ] {
-        assert!(told.contains(part), "{part} is not in\n{told}");
+        assert!(reported.contains(part), "{part} is not in\n{reported}");
     }
-    assert_eq!(reading.rejected, 7, "{told}");
+    assert_eq!(reading.rejected, 7, "{reported}");
 }
 
 #[test]
 fn csv_that_cannot_be_read_is_an_error_with_file_and_line() {
     let with = |movies: &str| refused(&[("movies.csv", movies), ("ratings.json", RATINGS)]);
-    let told = with("title,genre\nx,y\n");
+    let reported = with("title,genre\nx,y\n");
     assert!(
-        told.contains("movies.csv line 1: no column movie_id or") && told.contains("\"title\", \"genre\""),
-        "{told}"
+        reported.contains("movies.csv line 1: no column movie_id or") && reported.contains("\"title\", \"genre\""),
+        "{reported}"
     );
     assert!(with("").contains("movies.csv: empty"));
     let wide: Vec<u8> = MOVIES.encode_utf16().flat_map(u16::to_le_bytes).collect();
     for start in [&[0xFF, 0xFE][..], &[]] {
         let wide = [start, &wide].concat();
         let files = memory(&[("movies.csv", &wide), ("ratings.json", RATINGS.as_bytes())], &[]);
-        let told = read(&files, &ReadSettings::default()).expect_err("UTF-16").to_string();
-        assert!(told.contains("s3://bucket/folder/") && told.contains("movies.csv line 1"), "{told}");
-        assert!(told.contains("save the file as UTF-8"), "{told}");
+        let reported = read(&files, &ReadSettings::default()).expect_err("UTF-16").to_string();
+        assert!(reported.contains("s3://bucket/folder/") && reported.contains("movies.csv line 1"), "{reported}");
+        assert!(reported.contains("save the file as UTF-8"), "{reported}");
     }
 }
 
@@ -186,8 +186,12 @@ fn a_line_without_end_is_rejected_and_the_next_one_is_read() {
 
 #[test]
 fn nothing_left_is_an_error_that_tells_the_first_reason() {
-    let told = refused(&[("movies.csv", MOVIES), ("ratings.json", "{\"_id\": \"u1\", \"rated\": {\"tt1\": [\"7\"]}}")]);
-    assert!(told.contains("ratings.json: the dataset has no valid rating") && told.contains("\"7\""), "{told}");
+    let reported =
+        refused(&[("movies.csv", MOVIES), ("ratings.json", "{\"_id\": \"u1\", \"rated\": {\"tt1\": [\"7\"]}}")]);
+    assert!(
+        reported.contains("ratings.json: the dataset has no valid rating") && reported.contains("\"7\""),
+        "{reported}"
+    );
     assert!(
         refused(&[("movies.csv", "id,name\n"), ("ratings.json", RATINGS)]).contains("the dataset has no valid movie")
     );
@@ -195,15 +199,15 @@ fn nothing_left_is_an_error_that_tells_the_first_reason() {
 
 #[test]
 fn an_unknown_layout_is_an_error_with_the_expected_and_found_files() {
-    let told = refused(&[("readme.txt", "hello"), ("movies.csv", MOVIES)]);
+    let reported = refused(&[("readme.txt", "hello"), ("movies.csv", MOVIES)]);
     for part in ["ratings.json", "u.item with u.data", "ratings.csv", "readme.txt", "s3://bucket/folder/"] {
-        assert!(told.contains(part), "{told}");
+        assert!(reported.contains(part), "{reported}");
     }
     assert!(refused(&[]).contains("Files at the top: no file"));
     let both = [("movies.csv", MOVIES), ("ratings.json", RATINGS), ("ratings.csv", "user,movie,label\n")];
     assert!(refused(&both).contains("ratings.json and ratings.csv both hold ratings"));
-    let told = refused(&[("movies.csv", MOVIES), ("ratings.csv", "user,movie,opinion\n")]);
-    assert!(told.contains("no column rating or label"), "{told}");
+    let reported = refused(&[("movies.csv", MOVIES), ("ratings.csv", "user,movie,opinion\n")]);
+    assert!(reported.contains("no column rating or label"), "{reported}");
 }
 
 #[test]
@@ -256,10 +260,10 @@ fn plain_csv_takes_numbers_and_names() {
     assert_eq!((reading.layout, reading.dataset.label_counts()), (Layout::Plain, [1, 1, 1]));
     let attributes = &reading.dataset.users[0].attributes;
     assert_eq!((attributes["job"].as_str(), attributes["tongues"].as_str()), ("Student", "Hindi, Urdu"));
-    let told = reasons(&reading);
+    let reported = reasons(&reading);
     assert!(
-        told[0].contains("users.csv line 3: user u1: a second row") && told[1].contains("ratings.csv line 5"),
-        "{told:?}"
+        reported[0].contains("users.csv line 3: user u1: a second row") && reported[1].contains("ratings.csv line 5"),
+        "{reported:?}"
     );
 }
 
@@ -279,16 +283,16 @@ fn trailers_are_found_by_movie_id_and_the_second_of_two_is_rejected() {
     let reading = read(&files, &ReadSettings::default()).expect("valid");
     let found: Vec<(&str, &str)> = reading.trailers.iter().map(|(id, key)| (id.as_str(), key.as_str())).collect();
     assert_eq!(found, [("tt1", "trailers/tt1.mp4"), ("tt2", "trailers/tt2.MKV")]);
-    let told = reasons(&reading).join("\n");
+    let reported = reasons(&reading).join("\n");
     for part in [
         "\"tt1.webm\": a second trailer",
         "\"tt9.mp4\": the catalogue has no movie",
         "\"notes.txt\": not a trailer",
         "\"more/\": a folder",
     ] {
-        assert!(told.contains(part), "{part} is not in\n{told}");
+        assert!(reported.contains(part), "{part} is not in\n{reported}");
     }
-    assert_eq!(reading.rejected, 4, "{told}");
+    assert_eq!(reading.rejected, 4, "{reported}");
 }
 
 #[test]

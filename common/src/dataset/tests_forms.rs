@@ -12,7 +12,7 @@ fn a_bad_row_is_one_reject_and_never_the_whole_file() {
         let ids: Vec<String> = reading.dataset.movies.iter().map(|movie| movie.id.clone()).collect();
         (ids.join(" "), reasons(&reading).first().cloned().unwrap_or_default())
     };
-    for (movies, ids, told) in [
+    for (movies, ids, reported) in [
         (
             &b"id,name\r\ntt1,One\r\ntt2\r\ntt3,Three\r\n"[..],
             "tt1 tt3",
@@ -26,7 +26,7 @@ fn a_bad_row_is_one_reject_and_never_the_whole_file() {
     ] {
         let (found, first) = with(movies);
         assert_eq!(found, ids, "{first}");
-        assert!(first.contains(told), "{told} is not in {first}");
+        assert!(first.contains(reported), "{reported} is not in {first}");
     }
     let (found, first) = with(format!("id,name\ntt1,{}\ntt2,x\n", "x".repeat(9 << 20)).as_bytes());
     assert_eq!(found, "tt2");
@@ -43,15 +43,18 @@ fn a_file_is_refused_in_one_sentence_rather_than_read_in_part() {
         read(&memory(&files, &[]), &settings).map_err(|error| error.to_string())
     };
     let bad = |what: &str, count: usize| (0..count).map(|n| what.replace('N', &n.to_string())).collect::<String>();
-    for (row, told) in [
+    for (row, reported) in [
         ("wN,tt1,7\n", "20 of 121 rows (17 %) have a rating that is not on the scale, the first: ratings.csv line 102"),
         ("wN,tt9,1\n", "rate a movie that is not in the catalogue"),
         ("wN,tt1\n", "cannot be read"),
         ("uN,tt1,0\n", "rate a movie a second time, differently"),
         (",tt1,0\n", "an id that is not valid"),
     ] {
-        let told_all = with(ids(0, 100) + &bad(row, 20), 5.0).expect_err(row);
-        assert!(told_all.contains(told) && told_all.contains("dataset.max_rejected_percent"), "{told_all}");
+        let reported_all = with(ids(0, 100) + &bad(row, 20), 5.0).expect_err(row);
+        assert!(
+            reported_all.contains(reported) && reported_all.contains("dataset.max_rejected_percent"),
+            "{reported_all}"
+        );
         assert_eq!(with(ids(0, 100) + &bad(row, 20), 50.0).expect("raised").rejected, 20);
         assert_eq!(with(ids(0, 100) + &bad(row, 5), 5.0).expect("few").rejected, 5);
     }
@@ -62,8 +65,8 @@ fn a_file_is_refused_in_one_sentence_rather_than_read_in_part() {
         ("movies.csv", format!("id,genres\n{movies}")),
         ("ratings.csv", "user,movie,label\na,m1,1\nb,m1,0\nc,m1,-1\n".to_owned()),
     ];
-    let told = refused(&ratings.each_ref().map(|(name, text)| (*name, text.as_str())));
-    assert!(told.contains("movies.csv: 40 of 40 rows (100 %) have a cell genre that cannot be read"), "{told}");
+    let reported = refused(&ratings.each_ref().map(|(name, text)| (*name, text.as_str())));
+    assert!(reported.contains("movies.csv: 40 of 40 rows (100 %) have a cell genre that cannot be read"), "{reported}");
 }
 
 #[test]
@@ -75,25 +78,25 @@ fn the_header_does_not_decide_the_scale() {
             let reading = reading.expect("one scale");
             (reading.dataset.label_counts(), reading.read_as.clone(), reading)
         };
-        let (counts, told, _) = with(["-1", "0", "1", "1"]);
-        assert_eq!((counts, told.contains("read as labels")), ([1, 1, 2], true), "{told}");
-        let (counts, told, reading) = with(["1", "3.5", "4", "5"]);
-        assert_eq!((counts, told.contains("read as stars")), ([1, 1, 2], true), "{told}");
-        assert!(reading.describe().to_string().starts_with(&told), "{told}");
-        let (counts, told, _) = with(["4", "7", "8", "10"]);
-        assert_eq!((counts, told.contains("points from 1 to 10: up to 4")), ([1, 1, 2], true), "{told}");
-        let (counts, told, _) = with(["0", "50", "80", "100"]);
-        assert_eq!((counts, told.contains("points from 0 to 100: up to 40")), ([1, 1, 2], true), "{told}");
+        let (counts, reported, _) = with(["-1", "0", "1", "1"]);
+        assert_eq!((counts, reported.contains("read as labels")), ([1, 1, 2], true), "{reported}");
+        let (counts, reported, reading) = with(["1", "3.5", "4", "5"]);
+        assert_eq!((counts, reported.contains("read as stars")), ([1, 1, 2], true), "{reported}");
+        assert!(reading.describe().to_string().starts_with(&reported), "{reported}");
+        let (counts, reported, _) = with(["4", "7", "8", "10"]);
+        assert_eq!((counts, reported.contains("points from 1 to 10: up to 4")), ([1, 1, 2], true), "{reported}");
+        let (counts, reported, _) = with(["0", "50", "80", "100"]);
+        assert_eq!((counts, reported.contains("points from 0 to 100: up to 40")), ([1, 1, 2], true), "{reported}");
         let (counts, _, reading) = with(["like", "dislike", "like", "like"]);
         assert_eq!((counts, reading.check_trainable().is_ok()), ([1, 0, 3], true));
         let (_, _, reading) = with(["like", "like", "like", "like"]);
-        let told = reading.check_trainable().expect_err("one class").to_string();
-        assert!(told.contains("all 4 ratings are a like"), "{told}");
+        let reported = reading.check_trainable().expect_err("one class").to_string();
+        assert!(reported.contains("all 4 ratings are a like"), "{reported}");
     }
     for values in ["0\nu2,tt1,1", "1\nu2,tt1,1", "1\nu2,tt1,3"] {
-        let told =
+        let reported =
             refused(&[("movies.csv", MOVIES), ("ratings.csv", &format!("user,movie,rating\nu1,tt1,{values}\n"))]);
-        assert!(told.contains("dataset.scale") && told.contains("the column rating"), "{told}");
+        assert!(reported.contains("dataset.scale") && reported.contains("the column rating"), "{reported}");
     }
 }
 
@@ -196,7 +199,7 @@ fn the_catalogue_names_trailers_anywhere() {
             ("m8", "trailers/m8.mp4"),
         ]
     );
-    let told = reasons(&reading).join("\n");
+    let reported = reasons(&reading).join("\n");
     for part in [
         "\"m11\", cell trailer: not a location: write https://host/path",
         "\"m6\", cell trailer: a path outside",
@@ -204,9 +207,9 @@ fn the_catalogue_names_trailers_anywhere() {
         "\"m10\", cell trailer: not a location: write s3://bucket/key",
         "\"m2.mp4\": a second trailer of this movie: file:///data/b.mp4 is kept",
     ] {
-        assert!(told.contains(part), "{part} is not in\n{told}");
+        assert!(reported.contains(part), "{part} is not in\n{reported}");
     }
-    assert_eq!(reading.rejected, 5, "{told}");
+    assert_eq!(reading.rejected, 5, "{reported}");
 }
 
 #[test]
@@ -247,21 +250,21 @@ fn trailers_in_folders_are_found_by_name_or_by_the_name_of_their_folder() {
             ("tt1", "trailers/2024/may/tt1.mp4"),
         ]
     );
-    let told = reasons(&reading).join("\n");
+    let reported = reasons(&reading).join("\n");
     for part in [
         "\"m2/teaser.mp4\": a second trailer of this movie: trailers/m2/official trailer.mp4 is kept",
         "\"other/thing.mp4\": the catalogue has no movie",
         "\"m2/poster.jpg\": not a trailer",
     ] {
-        assert!(told.contains(part), "{part} is not in\n{told}");
+        assert!(reported.contains(part), "{part} is not in\n{reported}");
     }
     assert_eq!((reading.rejected, &reading.other_trailers["m2"]), (3, &vec!["trailers/m2/teaser.mp4".to_owned()]));
     reading.replace_trailer("m2", "trailers/m2/teaser.mp4", "it does not open");
     assert_eq!(reading.trailers["m2"], "trailers/m2/teaser.mp4");
-    let told = reasons(&reading).join("\n");
+    let reported = reasons(&reading).join("\n");
     let part =
         "\"m2/official trailer.mp4\": it cannot be used (it does not open): trailers/m2/teaser.mp4 is taken instead";
-    assert!(told.contains(part) && reading.rejected == 3, "{told}");
+    assert!(reported.contains(part) && reading.rejected == 3, "{reported}");
 }
 
 #[test]
@@ -344,12 +347,12 @@ fn a_catalogue_in_parquet_is_read_as_the_table_of_the_same_columns() {
         ("फिल्म 2", None, &["Action".to_owned()][..])
     );
     for damaged in [&bytes[..bytes.len() / 2], b"PAR1", b""] {
-        let told = with(damaged).expect_err("damaged").to_string();
-        assert!(told.contains("movies.parquet cannot be read as Parquet"), "{told}");
+        let reported = with(damaged).expect_err("damaged").to_string();
+        assert!(reported.contains("movies.parquet cannot be read as Parquet"), "{reported}");
     }
     let both = [("movies.parquet", &bytes[..]), ("movies.csv", MOVIES.as_bytes()), ("ratings.csv", ratings.as_bytes())];
-    let told = read(&memory(&both, &[]), &ReadSettings::default()).expect_err("two catalogues").to_string();
-    assert!(told.contains("remove one"), "{told}");
+    let reported = read(&memory(&both, &[]), &ReadSettings::default()).expect_err("two catalogues").to_string();
+    assert!(reported.contains("remove one"), "{reported}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The health of a process, for the probes of an orchestrator.
 
-/// What a probe is told.
+/// The answer to a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
     /// It does its work.

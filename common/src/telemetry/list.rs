@@ -281,13 +281,13 @@ pub static QUEUE_MESSAGES: Gauge = Gauge::new(
     "jhalak_queue_messages",
     Coordinator,
     &[&WAITING, &KIND],
-    "Jobs of all runs that wait, as the broker told the leading coordinator.",
+    "Jobs of all runs that wait, as the broker reported to the leading coordinator.",
 );
 pub static QUEUE_CONSUMERS: Gauge = Gauge::new(
     "jhalak_queue_consumers",
     Coordinator,
     &[&KIND],
-    "Workers that take jobs, as the broker told the leading coordinator.",
+    "Workers that take jobs, as the broker reported to the leading coordinator.",
 );
 pub static QUEUE_BLOCKED: Gauge = Gauge::new(
     "jhalak_queue_blocked",

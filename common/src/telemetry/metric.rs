@@ -56,7 +56,7 @@ impl Kind {
 pub enum Program {
     /// `jhalak-worker`.
     Worker,
-    /// `jhalak submit`, and `jhalak run` where it is told to.
+    /// `jhalak submit`, and `jhalak run` where it is asked to.
     Coordinator,
     /// Both.
     Both,

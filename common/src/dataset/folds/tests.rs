@@ -131,9 +131,9 @@ fn folds_that_are_not_valid_are_refused_with_file_and_line() {
         (&[("1.test", "{\"id_\": 7}\n{}"), ("2.test", "u2\n")], "", "1.test line 1"),
         (&[("x", "")], "", "no rows"),
     ];
-    for (files, which, told) in cases {
-        let error = read(files, which).expect_err(told).chain();
-        assert!(error.contains(told), "{files:?}: {error}");
+    for (files, which, reported) in cases {
+        let error = read(files, which).expect_err(reported).chain();
+        assert!(error.contains(reported), "{files:?}: {error}");
     }
     assert!(read(&[], "nowhere.csv").expect_err("no file").chain().contains("nowhere.csv"));
     assert!(read(&[("1.test", "\u{0}\u{1}\u{2}\n")], "").is_err());

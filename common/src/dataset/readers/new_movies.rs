@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn new_movies_that_would_be_rejected_are_an_error_with_the_reason() {
-        for (text, told) in [
+        for (text, reported) in [
             ("{", "not JSON"),
             ("[1]", "list of objects"),
             ("[]", "movie_id"),
@@ -107,7 +107,7 @@ mod tests {
             (r#"{"id": "a", "rating": "NaN5"}"#, "0 to 10"),
         ] {
             let error = read_movies("x", text.as_bytes()).expect_err(text);
-            assert!(error.chain().contains(told), "{text}: {}", error.chain());
+            assert!(error.chain().contains(reported), "{text}: {}", error.chain());
         }
         assert!(read_movies("x", &[0xff, 0xfe]).is_err());
     }

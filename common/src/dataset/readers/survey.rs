@@ -205,7 +205,7 @@ mod tests {
     fn what_can_be_read_in_two_ways_is_refused_with_the_setting() {
         let half_zero = "0 0 0 0 7 8 9 10";
         let some_above_5 = "1 2 3 4 5 1 2 3 4 5 1 2 3 4 5 1 2 3 8 9 10";
-        for (values, told) in [
+        for (values, reported) in [
             ("0 1 1 0", "binary"),
             ("1 1 1", "stars"),
             ("1 2 3", "1-3"),
@@ -222,7 +222,7 @@ mod tests {
             ("0 1 2 3 4 0 1 2", "0-4"),
         ] {
             let error = decide(values, Says::Rating).expect_err(values);
-            assert!(error.contains("dataset.scale") && error.contains(told), "{values}: {error}");
+            assert!(error.contains("dataset.scale") && error.contains(reported), "{values}: {error}");
         }
     }
 }

@@ -99,8 +99,8 @@ fn movie_of(key: &str, assembly: &Assembly) -> Option<String> {
     stem_path(key).rsplit('/').find_map(|name| assembly.movie_named(name)).map(str::to_owned)
 }
 
-/// Assigns the trailers that the catalogue names, then those among `names`, which are sorted, so
-/// that the first of two for one movie is always the same file. With `top`, there is no table, and
+/// Assigns the trailers that the catalogue names, then those among `names`. They are sorted: of two
+/// files for one movie, the same one always comes first. With `top`, there is no table, and
 /// files in every folder are trailers.
 pub(super) fn assign(names: &[String], top: bool, assembly: &mut Assembly) -> Trailers {
     let mut trailers = Trailers::default();
