@@ -4,6 +4,8 @@
 mod dead_letters;
 mod lost_jobs;
 mod observer;
+mod sending;
+mod settling;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -11,13 +13,10 @@ mod window;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt, TryStreamExt, stream};
-use jhalak_common::process::fault_point;
 use jhalak_common::queue::{Backlog, Channel, Deliveries};
-use jhalak_common::run::job::{Job, JobResult, Outcome, Task};
-use jhalak_common::run::{RunState, Stage, encode_signed};
+use jhalak_common::run::job::JobResult;
+use jhalak_common::run::{RunState, Stage};
 use jhalak_common::store::ObjectStore;
-use jhalak_common::telemetry::trace::{Place, Role, Span};
 use jhalak_common::{Error, Result};
 
 use crate::console::progress::Bar;
@@ -27,7 +26,7 @@ use crate::run::end_states;
 use crate::run::gauges::{self, JobCounts};
 use crate::run::jobs::Jobs;
 use lost_jobs::LostJobs;
-use observer::{Observation, Observer};
+use observer::Observer;
 pub use window::Priority;
 use window::Window;
 
@@ -35,10 +34,6 @@ use window::Window;
 /// that finds none, up to [`MAX_CHECK_STORE_AFTER`].
 const CHECK_STORE_AFTER: Duration = Duration::from_secs(15);
 const MAX_CHECK_STORE_AFTER: Duration = Duration::from_secs(120);
-
-/// Delay before a job is sent again that a worker dropped for a cancellation unknown to this
-/// coordinator.
-const RESEND_DROPPED_AFTER: Duration = Duration::from_secs(10);
 
 /// How long results are awaited before everything else is looked after.
 const TICK: Duration = Duration::from_millis(500);
@@ -49,17 +44,8 @@ const BLOCKED_INTERVAL: Duration = Duration::from_secs(60);
 /// How often the state record is written.
 const STATE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Maximum number of messages that are published at once.
-const MAX_CONCURRENT_PUBLISHES: usize = 256;
-
-/// Maximum number of jobs that are added to the window before their ids are noted.
-const MAX_BATCH: usize = 2_000;
-
 /// Maximum number of results that are delivered before they are acknowledged.
 const RESULTS_PREFETCH: u16 = 256;
-
-/// After a cancellation, results of running jobs are awaited until none has arrived for this long.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The jobs of a stage, and those that need not be sent.
 pub(crate) struct StageJobs<'a> {
@@ -126,6 +112,7 @@ pub(crate) async fn run(context: &RunContext, plan: &Plan, work: StageJobs<'_>) 
     };
     context.write_state(&plan.spec.id, &state).await?;
     if jobs.is_empty() {
+        gauges::note_jobs(&plan.spec.id, stage, JobCounts { waiting: 0, sent: 0, committed, quarantined });
         return Ok(Ended::Completed(0));
     }
     let results = Channel::Results(plan.spec.id.clone());
@@ -249,161 +236,6 @@ impl Dispatch<'_> {
         }
     }
 
-    async fn fill_window(&mut self) -> Result<()> {
-        if self.next == self.jobs.len() || !self.may_send {
-            return Ok(());
-        }
-        let window = self.window.size();
-        // Refilled in batches: a single message would wait alone for its confirmation.
-        let batch = (window / 8).clamp(1, MAX_CONCURRENT_PUBLISHES);
-        if self.pending.len() + batch > window && !self.pending.is_empty() {
-            return Ok(());
-        }
-        while self.pending.len() < window && self.next < self.jobs.len() {
-            let last = (self.next + (window - self.pending.len()).min(MAX_BATCH)).min(self.jobs.len());
-            let batch: Vec<usize> = (self.next..last).collect();
-            self.send(batch.clone()).await?;
-            self.pending.extend(batch.into_iter().map(|i| (self.jobs.id(i), i)));
-            self.next = last;
-            fault_point::reach("coordinator-published");
-        }
-        Ok(())
-    }
-
-    async fn send(&self, batch: Vec<usize>) -> Result<()> {
-        let channel = Channel::Work(self.jobs.kind());
-        let queue = &self.context.queue;
-        let (channel, jobs, key) = (&channel, self.jobs, self.context.signing_key.as_ref());
-        stream::iter(batch)
-            .map(Ok::<_, Error>)
-            .try_for_each_concurrent(MAX_CONCURRENT_PUBLISHES, |i| async move {
-                let mut job = jobs.build(i);
-                let mut sending = begin_trace(&job, queue.name(channel), &self.context.trace);
-                job.traceparent = sending.place_or(&Place::default()).traceparent();
-                let sent = queue.publish(channel, encode_signed(job, key)?).await;
-                if let Err(error) = &sent {
-                    sending.fail(error.kind());
-                }
-                sent
-            })
-            .await
-    }
-
-    /// Takes in what was observed of the workers: how many jobs they can take, and which jobs are
-    /// lost. Those are sent again.
-    async fn take_in(&mut self, observation: &Observation) -> Result<()> {
-        let consumers = observation.backlog.map_or(0, |backlog| backlog.consumers);
-        self.window.note_workers(&observation.slots(), consumers as usize);
-        // A coordinator that is started again and again while no worker is up must not pile up copies.
-        self.may_send |= observation.backlog.is_none_or(|backlog| backlog.consumers > 0 || backlog.is_empty());
-        self.backlog = observation.backlog;
-        for worker in observation.workers.iter().flatten() {
-            if let Some(reason) = &worker.unable
-                && self.unable.insert(reason.clone())
-            {
-                let message = format!("a worker ({}) cannot do jobs of this run: {reason}", worker.process);
-                self.context.progress.say(&message);
-            }
-        }
-        let lost = self.lost.find(observation, &self.pending);
-        let lost: BTreeMap<String, usize> =
-            lost.into_iter().filter_map(|id| self.pending.get(&id).map(|i| (id.clone(), *i))).collect();
-        if lost.is_empty() {
-            return Ok(());
-        }
-        for result in end_states::find(self.store(), self.plan, self.jobs, &lost).await? {
-            self.settle(result);
-        }
-        let run = &self.plan.spec.id;
-        let lost: BTreeMap<_, _> = lost.into_iter().filter(|(id, _)| self.pending.contains_key(id)).collect();
-        for (id, outcome) in dead_letters::quarantine(self.context.queue.as_ref(), self.store(), run, &lost).await? {
-            self.settle(JobResult::new(id, run, outcome));
-        }
-        let lost = lost.into_iter().filter(|(id, _)| self.pending.contains_key(id));
-        let lost: Vec<usize> = lost.map(|(_, i)| i).collect();
-        if !lost.is_empty() {
-            let jobs = lost.len();
-            tracing::warn!(jobs, "jobs are neither on the queue nor with a worker: sending them again");
-            let message = format!("{jobs} jobs are neither on the queue nor with a worker: sending them again");
-            self.context.progress.say(&message);
-            self.send(lost).await?;
-        }
-        Ok(())
-    }
-
-    /// Sends again every job without an end state, on the queue or in the store: its message may be
-    /// lost.
-    async fn resend_lost(&mut self) -> Result<()> {
-        for result in end_states::find(self.store(), self.plan, self.jobs, &self.pending).await? {
-            self.settle(result);
-        }
-        self.send(self.pending.values().copied().collect()).await
-    }
-
-    async fn resend_dropped(&mut self) -> Result<()> {
-        let is_due = |(at, _): &(Instant, usize)| at.elapsed() > RESEND_DROPPED_AFTER;
-        let (due, later): (Vec<_>, Vec<_>) = self.dropped.drain(..).partition(is_due);
-        self.dropped = later;
-        self.send(due.into_iter().map(|(_, i)| i).collect()).await
-    }
-
-    /// Records the end state of a job, unless it has one already or is not of this stage.
-    fn settle(&mut self, result: JobResult) {
-        let JobResult { job: id, attempt, worker, outcome, .. } = result;
-        let id = id.as_str();
-        let Some(i) = self.pending.remove(id) else { return };
-        let (kind, about) = (self.jobs.kind().name(), self.jobs.about(i));
-        let trailer = self.jobs.trailer(i).map(|t| self.plan.trailers.trailers[t].subject.id.as_str());
-        let _span = tracing::error_span!("job", job = id, kind, attempt, trailer, worker).entered();
-        match outcome {
-            Outcome::Committed { made, seconds } => {
-                if let Some(movie) = trailer {
-                    self.context.timings.trailer(movie, seconds);
-                }
-                tracing::debug!(made, "job committed");
-                self.progressed = jiff::Timestamp::now();
-                self.made += made;
-                self.count_cost(i);
-                self.bar.step(&about);
-            }
-            Outcome::Quarantined { reason, .. } => {
-                tracing::debug!(reason, "job quarantined");
-                self.quarantined += 1;
-                self.progressed = jiff::Timestamp::now();
-                self.count_cost(i);
-                self.bar.quarantined(&about, &reason);
-            }
-            // Stays pending: the job counts as not started.
-            Outcome::Cancelled => {
-                tracing::debug!("job dropped: its run was cancelled");
-                self.dropped.push((Instant::now(), i));
-                self.pending.insert(id.to_string(), i);
-            }
-        }
-    }
-
-    /// After a cancellation: takes the last results, then writes how many jobs were left.
-    async fn drain(&mut self, results: &mut dyn Deliveries) -> Result<Ended<usize>> {
-        let mut cancelled = BTreeSet::new();
-        while cancelled.len() < self.pending.len() {
-            let Ok(delivery) = tokio::time::timeout(DRAIN_TIMEOUT, results.next()).await else { break };
-            let Some(delivery) = delivery? else { break };
-            if let Some(result) = read_result(&delivery.body) {
-                if result.outcome == Outcome::Cancelled {
-                    cancelled.insert(result.job.clone());
-                }
-                self.settle(result);
-            }
-            delivery.ack().await?;
-        }
-        for result in end_states::find(self.store(), self.plan, self.jobs, &self.pending).await? {
-            self.settle(result);
-        }
-        self.stage = Stage::Cancelled;
-        self.write_state(self.open()).await?;
-        Ok(Ended::Cancelled)
-    }
-
     async fn write_state(&self, cancelled: usize) -> Result<()> {
         let state = RunState {
             jobs: self.all,
@@ -416,21 +248,12 @@ impl Dispatch<'_> {
             since: Some(self.since),
             ..RunState::of(self.stage)
         };
-        let counts = JobCounts {
-            waiting: self.jobs.len() - self.next,
-            sent: self.pending.len(),
-            committed: state.committed,
-            quarantined: state.quarantined,
-        };
+        let (committed, quarantined) = (state.committed, state.quarantined);
+        let counts =
+            JobCounts { waiting: self.jobs.len() - self.next, sent: self.pending.len(), committed, quarantined };
         gauges::note_jobs(&self.plan.spec.id, self.stage, counts);
         gauges::note_backlog(self.jobs.kind(), self.backlog);
         self.context.write_state(&self.plan.spec.id, &state).await
-    }
-
-    /// Adds the cost of a job that has ended, and shows the share of the work that is done.
-    fn count_cost(&mut self, i: usize) {
-        self.costs.1 += self.jobs.cost(i);
-        self.bar.share(self.share());
     }
 
     /// The share of the work of this process that is done, from 0 to 1.
@@ -446,17 +269,6 @@ impl Dispatch<'_> {
     fn store(&self) -> &dyn ObjectStore {
         self.context.store.as_ref()
     }
-}
-
-/// Begins the trace of a job with the sending of its message; it refers to the trace of its run.
-fn begin_trace(job: &Job, destination: String, run: &Place) -> Span {
-    let mut span = Place::default().message(Role::Sends, &destination, Some(run));
-    span.set("messaging.message.id", job.id.clone());
-    span.set("messaging.message.conversation_id", job.run.clone());
-    if let Task::Extract(task) = &job.task {
-        span.set("jhalak.trailer", task.trailer.subject.id.clone());
-    }
-    span
 }
 
 /// Turns a transient error into None and a warning.

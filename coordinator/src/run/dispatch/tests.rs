@@ -4,6 +4,7 @@ use super::*;
 use crate::run::testing::{self, Bench, plan};
 use jhalak_common::queue::{Queue, WorkKind};
 use jhalak_common::run::job::Job;
+use jhalak_common::run::job::Outcome;
 
 const EXTRACT: Channel = Channel::Work(WorkKind::Extract);
 
