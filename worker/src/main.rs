@@ -225,7 +225,7 @@ async fn work(settings: Settings, kinds: &[WorkKind], limits: WorkerLimits) -> R
     });
     list::BUILD_INFO.set(&[env!("CARGO_PKG_VERSION"), settings.inference.provider.name()], 1.0);
     list::CONSUMER_TIMEOUT.set(&[], settings.rabbitmq.consumer_timeout_ms as f64 / 1_000.0);
-    let _server = server::serve(settings.telemetry.listen.as_deref(), Program::Worker, health).await?;
+    let server = server::serve(settings.telemetry.listen.as_deref(), Program::Worker, health).await?;
     let models = if kinds.contains(&WorkKind::Extract) {
         let registry = Registry::load(settings.models.registry.as_deref())?;
         let models = Models::open(&settings, registry)?;
@@ -255,6 +255,9 @@ async fn work(settings: Settings, kinds: &[WorkKind], limits: WorkerLimits) -> R
     if let Some(beating) = beating {
         // A panic of the heartbeat does not change how the worker ended.
         let _ = beating.await;
+    }
+    if let Some(server) = server {
+        server.last_scrape(Duration::from_millis(settings.telemetry.last_scrape_ms)).await;
     }
     tracing::info!("worker stopped");
     worked

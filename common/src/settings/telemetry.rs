@@ -12,4 +12,8 @@ pub struct TelemetrySettings {
     /// `127.0.0.1:9464`, or another port of 127.0.0.1 where that one is taken. `jhalak run` serves
     /// them only where this is set.
     pub listen: Option<String>,
+    /// How long a worker, or the coordinator of `jhalak submit`, that ends waits for one more request to
+    /// `/metrics`, in milliseconds, so that a scraper has its last figures. Set it above the interval
+    /// of the scraper. Default: 0, which does not wait.
+    pub last_scrape_ms: u64,
 }

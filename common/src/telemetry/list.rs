@@ -306,7 +306,7 @@ pub static RUN_JOBS: Gauge = Gauge::new(
     "jhalak_run_jobs",
     Coordinator,
     &[&RUN, &STAGE, &STATE],
-    "Jobs of the stage that the run is in; their sum is the jobs of the stage.",
+    "Jobs of each stage that the run has begun; their sum is the jobs of the stage.",
 );
 pub static RUN_STAGE: Gauge = Gauge::new("jhalak_run_stage", Coordinator, &[&RUN, &STAGE], "1 for the run's stage.");
 pub static RUN_PROGRESS: Gauge = Gauge::new(

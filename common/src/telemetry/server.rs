@@ -13,8 +13,9 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::metric::{Program, text};
 use super::{health::Health, list, process};
@@ -35,12 +36,36 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection is kept.
 const MAX_AGE: Duration = Duration::from_secs(600);
 
+/// How long connections have to send their last answer, once no more is to be answered.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// A running server; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Server {
     /// The address that it listens on.
     pub address: SocketAddr,
     task: JoinHandle<()>,
+    room: Arc<Semaphore>,
+    /// How often `/metrics` was answered.
+    scrapes: watch::Sender<u64>,
+    closing: CancellationToken,
+}
+
+impl Server {
+    /// Waits until `/metrics` is answered once more, or `limit` has passed, and closes the server: a
+    /// scraper then has the last figures of a process that ends. Returns whether it was.
+    pub async fn last_scrape(self, limit: Duration) -> bool {
+        if limit.is_zero() {
+            return false;
+        }
+        let mut scrapes = self.scrapes.subscribe();
+        let is_scraped = tokio::time::timeout(limit, scrapes.changed()).await.is_ok();
+        self.task.abort();
+        self.closing.cancel();
+        // Each connection gives its room back once its answer is sent.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.room.acquire_many(MAX_CONNECTIONS as u32)).await;
+        is_scraped
+    }
 }
 
 impl Drop for Server {
@@ -94,12 +119,14 @@ pub async fn serve(
     };
     let address = listener.local_addr()?;
     tracing::info!("metrics at http://{address}/metrics");
-    let task = tokio::spawn(accept(listener, program, Arc::new(health)));
-    Ok(Some(Server { address, task }))
+    let (room, closing) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), CancellationToken::new());
+    let (scrapes, _) = watch::channel(0);
+    let answers = Answers { program, health: Arc::new(health), scrapes: scrapes.clone() };
+    let task = tokio::spawn(accept(listener, answers, room.clone(), closing.clone()));
+    Ok(Some(Server { address, task, room, scrapes, closing }))
 }
 
-async fn accept(listener: TcpListener, program: Program, health: Arc<dyn Fn() -> Health + Send + Sync>) {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+async fn accept(listener: TcpListener, answers: Answers, room: Arc<Semaphore>, closing: CancellationToken) {
     loop {
         // Never closed.
         let Ok(place) = room.clone().acquire_owned().await else { return };
@@ -111,10 +138,10 @@ async fn accept(listener: TcpListener, program: Program, health: Arc<dyn Fn() ->
                 continue;
             }
         };
-        let health = health.clone();
+        let (answers, closing) = (answers.clone(), closing.clone());
         tokio::spawn(async move {
             let answer = service_fn(move |request| {
-                let answered = answer(&request, program, health.as_ref());
+                let answered = answers.answer(&request);
                 async move { Ok::<_, Infallible>(answered) }
             });
             let serving = hyper::server::conn::http1::Builder::new()
@@ -122,39 +149,54 @@ async fn accept(listener: TcpListener, program: Program, health: Arc<dyn Fn() ->
                 .header_read_timeout(HEAD_TIMEOUT)
                 .max_buf_size(16 << 10)
                 .serve_connection(TokioIo::new(stream), answer);
+            let mut serving = std::pin::pin!(serving);
             // A client that goes away or sends nonsense is not worth a line.
-            let _ = tokio::time::timeout(MAX_AGE, serving).await;
+            let ended = tokio::select! {
+                ended = tokio::time::timeout(MAX_AGE, &mut serving) => ended.is_ok(),
+                () = closing.cancelled() => false,
+            };
+            if !ended {
+                serving.as_mut().graceful_shutdown();
+                let _ = tokio::time::timeout(CLOSE_TIMEOUT, serving).await;
+            }
             drop(place);
         });
     }
 }
 
-fn answer(
-    request: &Request<Incoming>,
+/// What requests are answered from.
+#[derive(Clone)]
+struct Answers {
     program: Program,
-    health: &(dyn Fn() -> Health + Send + Sync),
-) -> Response<Full<Bytes>> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
-    }
-    let probe = |passes: bool, what: &str| match passes {
-        true => plain(StatusCode::OK, "ok"),
-        false => plain(StatusCode::SERVICE_UNAVAILABLE, what),
-    };
-    match request.uri().path() {
-        "/metrics" => {
-            health();
-            process::observe();
-            let mut response = plain(StatusCode::OK, text(list::ALL, program));
-            let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-            response.headers_mut().insert(CONTENT_TYPE, format);
-            response
+    health: Arc<dyn Fn() -> Health + Send + Sync>,
+    scrapes: watch::Sender<u64>,
+}
+
+impl Answers {
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
         }
-        "/livez" => probe(health().is_live(), Health::STUCK),
-        "/readyz" => probe(health() == Health::Ready, Health::NOT_READY),
-        _ => plain(StatusCode::NOT_FOUND, "see /metrics, /livez and /readyz"),
+        let probe = |passes: bool, what: &str| match passes {
+            true => plain(StatusCode::OK, "ok"),
+            false => plain(StatusCode::SERVICE_UNAVAILABLE, what),
+        };
+        match request.uri().path() {
+            "/metrics" => {
+                (self.health)();
+                process::observe();
+                let mut response = plain(StatusCode::OK, text(list::ALL, self.program));
+                let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+                response.headers_mut().insert(CONTENT_TYPE, format);
+                self.scrapes.send_modify(|count| *count += 1);
+                response
+            }
+            "/livez" => probe((self.health)().is_live(), Health::STUCK),
+            "/readyz" => probe((self.health)() == Health::Ready, Health::NOT_READY),
+            _ => plain(StatusCode::NOT_FOUND, "see /metrics, /livez and /readyz"),
+        }
     }
 }
 
@@ -213,6 +255,22 @@ mod tests {
             assert!(error.chain().contains("telemetry.listen"), "{}", error.chain());
         }
         assert!(serve(Some(OFF), Program::Worker, ready).await.expect("off").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_process_that_ends_is_scraped_once_more() {
+        let server = serve(Some("127.0.0.1:0"), Program::Worker, || Health::Ready).await.expect("a free port");
+        let server = server.expect("not off");
+        let address = server.address;
+        assert!(ask(address, "GET /metrics").await.starts_with("HTTP/1.1 200"));
+        let last = tokio::spawn(server.last_scrape(Duration::from_secs(60)));
+        assert!(ask(address, "GET /livez").await.starts_with("HTTP/1.1 200"));
+        assert!(!last.is_finished(), "an earlier scrape and a probe do not count");
+        assert!(ask(address, "GET /metrics").await.contains("process_open_fds"), "the answer is whole");
+        assert!(last.await.expect("no panic"));
+        assert!(TcpStream::connect(address).await.is_err(), "it is closed");
+        let server = serve(Some("127.0.0.1:0"), Program::Worker, || Health::Ready).await.expect("a free port");
+        assert!(!server.expect("not off").last_scrape(Duration::from_millis(1)).await, "the limit");
     }
 
     #[tokio::test]

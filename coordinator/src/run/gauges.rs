@@ -31,15 +31,21 @@ impl Leading {
     }
 }
 
-/// A run that this process drives; its metrics end with it.
+/// A run that this process drives.
 pub(super) struct Drive(Leading);
+
+impl Drive {
+    /// Ends the metrics of a run that another coordinator drives from now on.
+    pub(super) fn hand_over(self) {
+        for gauge in [&RUN_JOBS, &RUN_STAGE, &RUN_PROGRESS, &QUEUE_MESSAGES, &QUEUE_CONSUMERS] {
+            gauge.clear();
+        }
+    }
+}
 
 impl Drop for Drive {
     fn drop(&mut self) {
         self.0.0.store(false, Ordering::SeqCst);
-        for gauge in [&RUN_JOBS, &RUN_STAGE, &RUN_PROGRESS, &QUEUE_MESSAGES, &QUEUE_CONSUMERS] {
-            gauge.clear();
-        }
     }
 }
 
@@ -66,9 +72,8 @@ pub(super) struct JobCounts {
     pub(super) quarantined: usize,
 }
 
-/// Notes the jobs of the stage that a run is in.
+/// Notes the jobs of the stage that a run is in. Those of its earlier stages stay.
 pub(super) fn note_jobs(run: &str, stage: Stage, jobs: JobCounts) {
-    RUN_JOBS.clear();
     let JobCounts { waiting, sent, committed, quarantined } = jobs;
     for (state, count) in [("waiting", waiting), ("sent", sent), ("committed", committed), ("quarantined", quarantined)]
     {

@@ -130,11 +130,13 @@ impl RunDriver<'_> {
             }
             let driving = self.leading.begin();
             let ended = self.drive_through_outages(&lease, place).await;
-            drop(driving);
             lease.release().await;
             match ended? {
                 Some(outcome) => return Ok(outcome),
-                None => progress.say("another coordinator has taken over the run"),
+                None => {
+                    driving.hand_over();
+                    progress.say("another coordinator has taken over the run");
+                }
             }
         }
     }

@@ -154,7 +154,7 @@ impl Submit {
             let leading = leading.clone();
             move || leading.health()
         };
-        let _server = server::serve(settings.telemetry.listen.as_deref(), Program::Coordinator, health).await?;
+        let server = server::serve(settings.telemetry.listen.as_deref(), Program::Coordinator, health).await?;
         let driver = RunDriver {
             plan: &plan,
             reading: &source.reading,
@@ -172,6 +172,9 @@ impl Submit {
         let wait = driver.wait;
         let ended = driver.run().await;
         queue.close().await;
+        if let Some(server) = server {
+            server.last_scrape(Duration::from_millis(settings.telemetry.last_scrape_ms)).await;
+        }
         let ended = ended?;
         let is_led_elsewhere = matches!(ended, RunOutcome::LedElsewhere(_));
         let code = outcome::print(ended, &plan, wait, &output)?;
