@@ -4,6 +4,7 @@
 #   rabbitmq.sh start DIR [PORT_BASE]   start it, on its earlier data if there is any; returns when it is ready
 #   rabbitmq.sh stop DIR                stop the broker and its epmd, and nothing else
 #   rabbitmq.sh status DIR              exit 0 if it runs and is healthy
+#   rabbitmq.sh alarm DIR on|off        raise the memory alarm, which stops all publishing, or end it
 #
 # `start` writes DIR/env (AMQP_URL, MANAGEMENT_URL, RABBITMQ_USER, RABBITMQ_PASSWORD) and DIR/broker.pid, DIR/epmd.pid.
 # Ports are random, or count from PORT_BASE (amqp, management, dist, epmd). STOP_WITH=PID stops it when PID ends.
@@ -142,7 +143,23 @@ status() {
     say "the broker runs (pid $(cat "$DIR/broker.pid")) and is healthy"
 }
 
+# The limit goes below any use of memory, or back to the default share.
+alarm() {
+    local ctl limit
+    case "${2:-}" in
+    on) limit=(absolute 1MB) ;;
+    off) limit=(0.4) ;;
+    *) die "on or off? usage: ${0##*/} alarm DIR on|off" ;;
+    esac
+    open_folder "$1"
+    source "$DIR/ports"
+    running broker || die "the broker does not run"
+    for ctl in /usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmqctl; do :; done
+    HOME=$DIR ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT="$epmd" RABBITMQ_CONF_ENV_FILE="$DIR/rabbitmq-env.conf" \
+        "$ctl" --quiet --longnames --node jhalak@127.0.0.1 set_vm_memory_high_watermark "${limit[@]}" >/dev/null
+}
+
 case "${1:-}" in
-start | stop | status) [ -n "${2:-}" ] || die "which folder? usage: ${0##*/} $1 DIR"; "$@" ;;
-*) sed -n '2,9s/^# \{0,1\}//p' "$script" >&2; exit 2 ;;
+start | stop | status | alarm) [ -n "${2:-}" ] || die "which folder? usage: ${0##*/} $1 DIR"; "$@" ;;
+*) sed -n '2,10s/^# \{0,1\}//p' "$script" >&2; exit 2 ;;
 esac

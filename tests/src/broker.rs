@@ -87,6 +87,14 @@ impl Broker {
         broker
     }
 
+    /// Raises the broker's memory alarm, which stops all publishing, or ends it. One at a time.
+    pub fn memory_alarm(&self, on: bool) {
+        let _turn = self.restarting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut command = Command::new(script());
+        command.arg("alarm").arg(&self.folder).arg(if on { "on" } else { "off" });
+        assert!(command.status().expect("the script can be run").success(), "rabbitmq.sh alarm failed");
+    }
+
     /// Starts it, or starts it again on its data and its ports.
     pub fn run(&self, verb: &str) {
         let mut command = Command::new(script());

@@ -187,10 +187,15 @@ impl Cluster {
 
     /// What `jhalak status --json` says of the only run; None before there is one.
     pub fn state(&self) -> Option<(String, Value)> {
+        self.states().into_iter().next()
+    }
+
+    /// What `jhalak status --json` says of each run.
+    pub fn states(&self) -> Vec<(String, Value)> {
         let ended = self.jhalak(&["status", "--json"]);
-        let answer: Value = serde_json::from_str(&ended.out).ok()?;
-        let run = answer[0]["run"].as_str()?.to_string();
-        Some((run, answer[0]["state"].clone()))
+        let answer: Value = serde_json::from_str(&ended.out).unwrap_or_default();
+        let runs = answer.as_array().into_iter().flatten();
+        runs.filter_map(|run| Some((run["run"].as_str()?.to_string(), run["state"].clone()))).collect()
     }
 
     /// Waits until `there` says so of the state of the only run.
@@ -231,9 +236,12 @@ impl Cluster {
     /// What must hold once a run has ended, whatever happened on the way: every artifact is there once, byte for byte that of a quiet run; no job
     /// is quarantined, waits, or runs on.
     pub async fn assert_whole(&self) {
-        let (run, state) = self.state().expect("there is a run");
-        assert_eq!(state["stage"], "done", "{run}: {state}");
-        assert!(self.objects(&format!("runs/{run}/quarantine/")).await.is_empty(), "{run} has quarantined jobs");
+        let states = self.states();
+        assert!(!states.is_empty(), "there is no run");
+        for (run, state) in states {
+            assert_eq!(state["stage"], "done", "{run}: {state}");
+            assert!(self.objects(&format!("runs/{run}/quarantine/")).await.is_empty(), "{run} has quarantined jobs");
+        }
         let (expected, found) = (&quiet().1, self.objects("artifacts/").await);
         let (expected_keys, found_keys): (Vec<_>, Vec<_>) = (expected.keys().collect(), found.keys().collect());
         assert_eq!(expected_keys, found_keys, "other artifacts than those of a quiet run");

@@ -32,7 +32,7 @@ async fn a_random_schedule_of_faults_loses_and_repeats_nothing() {
     let seed = number("JHALAK_SOAK_SEED").unwrap_or_else(|| {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_nanos() as u64 % 1_000_000_007)
     });
-    // Told before anything can fail.
+    // Said before anything can fail.
     eprintln!("schedule: seed {seed}, {seconds} s; the same again: make soak SECONDS={seconds} SEED={seed}");
     let mut random = Random(SplitMix::new(seed));
     let _turn = crate::MORTAL.lock().await;
@@ -46,43 +46,58 @@ async fn a_random_schedule_of_faults_loses_and_repeats_nothing() {
     }
 }
 
-/// A run under faults, and whether it came out whole. Returns what was done to it.
+/// Runs under faults, and whether they came out whole. Returns the faults.
 async fn one_run(broker: &Broker, server: s3_server::Server, random: &mut Random, number: usize) -> Vec<&'static str> {
     let cluster = Cluster::new("schedule", broker, server).await;
-    let mut submit = cluster.submit();
+    // Every other time a second run wants the same artifacts.
+    let slots = &["first", "second"][..1 + number % 2];
+    let mut runs: Vec<Run> = slots.iter().map(|slot| Run { slot, submit: submit(&cluster, slot) }).collect();
     let mut workers = vec![cluster.worker(), cluster.worker()];
     let mut faults = Vec::new();
     let began = Instant::now();
-    // Each run meets so many faults; then it is left alone.
+    // They meet so many faults; then they are left alone.
     for _ in 0..6 + random.below(6) {
         let pause = Duration::from_millis(200 + random.below(2_500));
         let until = Instant::now() + pause;
-        while Instant::now() < until && submit.runs() {
+        while Instant::now() < until && runs.iter_mut().any(|run| run.submit.runs()) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        if !submit.runs() {
-            let ended = ended(&cluster, &mut submit);
-            assert_eq!(ended.code, Some(0), "run {number} after {faults:?}: {}", ended.err);
+        if !runs.iter_mut().any(|run| run.submit.runs()) {
             break;
         }
-        faults.push(one_fault(&cluster, broker, random, &mut submit, &mut workers).await);
+        faults.push(one_fault(&cluster, broker, random, &mut runs, &mut workers).await);
         assert!(began.elapsed() < PATIENCE * 2, "run {number} after {faults:?} does not end");
     }
     cluster.mend();
-    let ended = ended(&cluster, &mut submit);
-    assert_eq!(ended.code, Some(0), "run {number} after {faults:?}: {}", ended.err);
+    for run in &mut runs {
+        let ended = run.end(&cluster);
+        assert_eq!(ended.code, Some(0), "run {number} ({}) after {faults:?}: {}", run.slot, ended.err);
+    }
     cluster.assert_whole().await;
     faults
 }
 
-/// The end of a submit. One that does not reach the broker or the store while it plans says so and ends; it is started again, as its operator would.
-fn ended(cluster: &Cluster, submit: &mut Process) -> Ended {
-    let ended = submit.wait();
-    if ended.code == Some(5) {
-        *submit = cluster.submit();
-        return submit.wait();
+/// The run of a slot, and the coordinator that drives it.
+struct Run {
+    slot: &'static str,
+    submit: Process,
+}
+
+impl Run {
+    /// Waits for its end. A submit that does not reach the broker or the store while it plans says so and
+    /// ends; it is started again, as its operator would.
+    fn end(&mut self, cluster: &Cluster) -> Ended {
+        let ended = self.submit.wait();
+        if ended.code == Some(5) {
+            self.submit = submit(cluster, self.slot);
+            return self.submit.wait();
+        }
+        ended
     }
-    ended
+}
+
+fn submit(cluster: &Cluster, slot: &str) -> Process {
+    cluster.submit_with(&["--slot", slot, "--wait"], &[])
 }
 
 /// The child processes of a process.
@@ -105,11 +120,11 @@ async fn one_fault(
     cluster: &Cluster,
     broker: &Broker,
     random: &mut Random,
-    submit: &mut Process,
+    runs: &mut [Run],
     workers: &mut Vec<Process>,
 ) -> &'static str {
     let any = random.below(workers.len() as u64) as usize;
-    match random.below(15) {
+    match random.below(16) {
         0..=2 => {
             workers.swap_remove(any).kill();
             workers.push(cluster.worker());
@@ -123,7 +138,8 @@ async fn one_fault(
             "worker stopped"
         }
         4 | 5 => {
-            std::mem::replace(submit, cluster.submit()).kill();
+            let run = &mut runs[random.below(runs.len() as u64) as usize];
+            std::mem::replace(&mut run.submit, submit(cluster, run.slot)).kill();
             "coordinator killed"
         }
         6 => {
@@ -170,6 +186,12 @@ async fn one_fault(
             tokio::time::sleep(Duration::from_millis(500 + random.below(8_000))).await;
             cluster.mend();
             "credentials refused"
+        }
+        13 => {
+            tokio::task::block_in_place(|| broker.memory_alarm(true));
+            tokio::time::sleep(Duration::from_millis(500 + random.below(6_000))).await;
+            tokio::task::block_in_place(|| broker.memory_alarm(false));
+            "broker short of memory"
         }
         _ => {
             let kind = random.below(5) as usize;
