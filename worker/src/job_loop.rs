@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::job_end::{Counted, End};
+use crate::job_metrics::{Counted, End};
 use crate::job_runner::{JobRunner, RunJob};
 use crate::jobs::Context;
 use crate::reachability::Reachability;

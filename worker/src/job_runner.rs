@@ -20,11 +20,11 @@ use jhalak_media::CrashOrHang;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
+use crate::cancellation::RunWatch;
 use crate::end_state::{Attempt, EndStates, is_run_id};
 use crate::health::Health;
-use crate::job_end::End;
+use crate::job_metrics::End;
 use crate::jobs::{self, Context, JobProgress};
-use crate::run_watch::RunWatch;
 use crate::running_jobs::RunningJobs;
 use crate::settlement::{Settlement, settle_as};
 

@@ -8,17 +8,17 @@
 //! Start reading in [`job_loop`], then [`jobs`].
 
 pub mod blocking;
+mod cancellation;
 mod end_state;
 mod health;
 pub mod heartbeat;
-pub mod job_end;
 pub mod job_loop;
 #[cfg(test)]
 mod job_loop_tests;
+pub mod job_metrics;
 mod job_runner;
 pub mod jobs;
 mod reachability;
-mod run_watch;
 mod running_jobs;
 pub mod scratch;
 mod settlement;

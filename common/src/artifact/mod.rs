@@ -13,7 +13,6 @@
 
 mod commit;
 pub mod embedding_file;
-pub mod embeddings_file;
 mod key;
 pub mod recipes;
 pub mod table_file;

@@ -7,6 +7,7 @@ mod calibration;
 mod confusion;
 mod features;
 mod fit;
+pub mod given_embeddings;
 mod mean_sd;
 pub mod metrics;
 mod model;

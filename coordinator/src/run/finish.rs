@@ -12,8 +12,8 @@ use jhalak_common::{ErrorKind, Result};
 use crate::artifacts::fitted_model;
 use crate::plan::Plan;
 use crate::report::{self, Report};
-use crate::run::assemble_report::assemble;
 use crate::run::context::RunContext;
+use crate::run::report_data::assemble;
 use crate::run::stages::Summary;
 
 /// The outcome of a run that reached its end.

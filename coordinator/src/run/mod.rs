@@ -1,20 +1,18 @@
 //! The engine of a run: acquires the lease, drives the stages, and writes the report. `run` and
 //! `submit` share it. It returns values and prints nothing on stdout.
 
-pub mod assemble_report;
 pub mod context;
 pub mod dispatch;
 pub mod dry_run;
 pub mod end_states;
 pub mod finish;
-pub mod gallery;
 pub mod gauges;
 pub mod jobs;
 pub mod lease;
 pub mod missing;
-mod model_figures;
 pub mod quarantined;
 pub mod remaining;
+pub mod report_data;
 pub mod reprocess;
 pub mod run_integrity;
 pub mod stages;

@@ -11,7 +11,7 @@ use super::run_id::RunArg;
 use crate::console::output::Output;
 use crate::plan;
 use crate::report::{Report, render, summary};
-use crate::run::gallery;
+use crate::run::report_data::pictures;
 
 /// Show the main results of a run and the location of its report
 ///
@@ -48,7 +48,7 @@ impl ReportCommand {
             let plan = plan::load(store.as_ref(), &run).await?;
             let dataset = plan::frozen_dataset(store.as_ref(), &plan).await?;
             let seed = report.run.seeds.values().next().copied().unwrap_or_default();
-            report.gallery = Some(gallery::collect(store.as_ref(), &plan, &dataset, seed, &self.trailers).await?);
+            report.gallery = Some(pictures::collect(store.as_ref(), &plan, &dataset, seed, &self.trailers).await?);
             store.put(&run_key(&run, "report/index.html"), render(&report)?.into()).await?;
             store.put(&key, report.to_json()?.into()).await?;
         }

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use jhalak_common::artifact::embeddings_file;
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::Modality;
+use jhalak_common::evaluation::given_embeddings;
 use jhalak_common::{Error, Result, hash};
 use jhalak_worker::recommend::features::embedding::{EmbeddingTable, Features};
 use serde::Serialize;
@@ -32,7 +32,7 @@ pub(super) struct GivenEmbeddings {
 ///
 /// # Errors
 /// Wrong use if a file's modality is not stated or not one that the cell reads, or a modality has
-/// none or two files. Invalid input as [`embeddings_file::read`], or if no row is of a movie of the
+/// none or two files. Invalid input as [`given_embeddings::read`], or if no row is of a movie of the
 /// dataset.
 pub(super) fn read(
     options: &[String],
@@ -57,7 +57,7 @@ pub(super) fn read(
         if slot.is_some() {
             return Err(Error::usage(format!("--embeddings names two files of {of}: keep one")));
         }
-        let given = embeddings_file::read(path)?;
+        let given = given_embeddings::read(path)?;
         let (rows, dim) = (given.table.rows.len(), given.table.dim);
         let content = hash::of_json(&serde_json::json!(given.table.rows)).to_string();
         let table = EmbeddingTable::of(given.table, dataset);

@@ -5,7 +5,7 @@ use crate::error::MediaError;
 use crate::ffmpeg::audio::SoundWriter;
 use crate::ffmpeg::demux::DecodeStats;
 use crate::ffmpeg::source::{DeclaredDuration, VideoTrack};
-use crate::ffmpeg::timeline::Timeline;
+use crate::ffmpeg::video_timing::Timeline;
 use crate::keyframes::equal_interval_writer::ChosenKeyframes;
 use crate::report::{AudioTrack, DecodeReport, Outcome, Usage, VideoInfo};
 use crate::request::DecodeRequest;

@@ -19,7 +19,7 @@ use crate::ffmpeg::decode_loop::decode_once;
 use crate::ffmpeg::demux::DecodeStats;
 use crate::ffmpeg::packet_index::PacketIndex;
 use crate::ffmpeg::source::Source;
-use crate::ffmpeg::timeline::Timeline;
+use crate::ffmpeg::video_timing::Timeline;
 use crate::frame::FrameSink;
 use crate::frame_visitor::{FrameSampler, FrameVisitor};
 use crate::keyframes::equal_interval_writer::EqualIntervalWriter;

@@ -3,8 +3,8 @@
 
 use crate::decode::scene_pass::ScenePass;
 use crate::error::MediaError;
+use crate::ffmpeg::frame_stamper::FrameStamper;
 use crate::ffmpeg::source::VideoTrack;
-use crate::ffmpeg::timestamps::FrameStamper;
 use crate::frame::FrameSink;
 use crate::frame_visitor::FrameSampler;
 use crate::keyframes::equal_interval_writer::EqualIntervalWriter;

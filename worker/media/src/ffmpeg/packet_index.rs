@@ -2,9 +2,10 @@
 
 use crate::error::MediaError;
 use crate::ffmpeg::demux::{DecodeStats, next_packet, note_end};
-use crate::ffmpeg::packet_syntax::{PacketSyntax, is_discarded};
+use crate::ffmpeg::edit_list::is_discarded;
+use crate::ffmpeg::packet_syntax::PacketSyntax;
 use crate::ffmpeg::source::{Source, VideoTrack};
-use crate::ffmpeg::timeline::Timeline;
+use crate::ffmpeg::video_timing::Timeline;
 use ffmpeg::codec::packet::side_data::Type;
 use ffmpeg::packet::Packet;
 use ffmpeg_next as ffmpeg;

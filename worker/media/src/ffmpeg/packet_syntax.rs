@@ -1,19 +1,8 @@
-//! What the headers of packets say: whether a packet becomes a frame, and whether decoding can start
-//! at it.
+//! Reads the headers of packets: whether a packet becomes a frame, and whether decoding can start at
+//! it.
 
 use crate::ffmpeg::nal;
 use crate::ffmpeg::source::Source;
-use ffmpeg::ffi;
-use ffmpeg::packet::{Packet, Ref};
-use ffmpeg_next as ffmpeg;
-
-/// Whether the container says that a packet's frame is not displayed, as before an edit list.
-#[expect(unsafe_code, reason = "ffmpeg-next does not expose the flag for packets that are not displayed")]
-pub fn is_discarded(packet: &Packet) -> bool {
-    // SAFETY: the packet is alive; a plain integer is read.
-    let flags = unsafe { (*packet.as_ptr()).flags };
-    flags & ffi::AV_PKT_FLAG_DISCARD != 0
-}
 
 /// How to read the headers of a codec's packets.
 pub enum PacketSyntax {

@@ -3,7 +3,7 @@
 
 use crate::error::MediaError;
 use crate::ffmpeg::source::VideoTrack;
-use crate::ffmpeg::timeline::Timeline;
+use crate::ffmpeg::video_timing::Timeline;
 use crate::frame::DecodedFrame;
 use crate::keyframes::archive;
 use crate::keyframes::equal_interval::{EqualInterval, TimeRange};

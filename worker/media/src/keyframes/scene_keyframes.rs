@@ -2,8 +2,8 @@
 
 use crate::error::MediaError;
 use crate::ffmpeg::decode_loop::decode_once;
+use crate::ffmpeg::frame_stamper::FrameStamper;
 use crate::ffmpeg::source::{Source, VideoTrack};
-use crate::ffmpeg::timestamps::FrameStamper;
 use crate::frame::{DecodedFrame, FrameSink};
 use crate::keyframes::scene_middle::Candidate;
 use crate::keyframes::writer::{KeyframeWriter, Reason};

@@ -15,7 +15,7 @@
 use crate::error::MediaError;
 use crate::ffmpeg::packet_index::PacketIndex;
 use crate::ffmpeg::source::VideoTrack;
-use crate::ffmpeg::timeline::Timeline;
+use crate::ffmpeg::video_timing::Timeline;
 use crate::frame::{DecodedFrame, FrameSink, PacketAction};
 use crate::keyframes::equal_interval::{EqualInterval, TimeRange};
 use crate::keyframes::equal_interval_writer::ChosenKeyframes;

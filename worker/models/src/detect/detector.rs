@@ -11,7 +11,7 @@ use super::letterbox::Letterbox;
 use super::metadata::Metadata;
 use super::output_layout::{OutputLayout, Rest};
 use super::values::{self, Problem};
-use super::{nms, outputs, resolve};
+use super::{merge_outputs, nms, resolve};
 use crate::inference::{Models, Session, Tensor};
 use jhalak_media::detector::{Bounds, CLASSES, Detector, Object};
 use jhalak_media::error::MediaError;
@@ -71,7 +71,7 @@ impl ObjectDetector {
         let size = (picture.width, picture.height);
         let output = read.iter().map(|output| output.name.as_str()).collect::<Vec<_>>().join("`, `");
         // The file may state no output shape: the first picture then decides.
-        let shape = outputs::joined_shape(how, read);
+        let shape = merge_outputs::joined_shape(how, read);
         let form = how.decode;
         let joined = DetectorOutput { decode: form.joined(), boxes: Some(how.box_unit()), ..how.clone() };
         let how = if form == form.joined() { how } else { &joined };
@@ -174,7 +174,7 @@ impl ObjectDetector {
         };
         let outputs = self.session.run_all(vec![Tensor { shape, data: input }])?;
         let how = DetectorOutput { decode: self.form, ..self.how.clone() };
-        let output = outputs::join(&how, outputs, self.size)
+        let output = merge_outputs::join(&how, outputs, self.size)
             .map_err(|e| e.context(format!("the model {}, output `{}`", self.name, self.output)))?;
         Ok((output, letterboxes))
     }

@@ -1,5 +1,8 @@
 //! Builds the report of a run from its plan, its dataset and the results in the store.
 
+mod figures;
+pub mod pictures;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -20,8 +23,6 @@ use crate::report::{
     self, Cell, Compared, Decision, Extraction, FailedJob, Figures, LeftOut, Model, ModelFigures, Operation, PaperRow,
     PaperTable, Published, Quarantined, Recipe, Report, Run, Seconds, SlowTrailer, Versus,
 };
-use crate::run::gallery;
-use crate::run::model_figures;
 use crate::run::stages::Summary;
 use crate::run::tasks::CellTasks;
 use crate::run::timings::Measured;
@@ -40,7 +41,7 @@ pub(super) async fn assemble(
     let (evaluation, figures) = cells(store, plan, reading, summary).await?;
     let gallery = match settings.report.images {
         Images::Sample if !plan.trailers.trailers.is_empty() => {
-            Some(gallery::collect(store, plan, &reading.dataset, settings.evaluate.seed, &[]).await?)
+            Some(pictures::collect(store, plan, &reading.dataset, settings.evaluate.seed, &[]).await?)
         }
         _ => None,
     };
@@ -292,7 +293,7 @@ async fn cells(
     let leading = report::leading(&cells);
     let figures = leading.into_iter().map(|place| {
         let cell = &cells[place];
-        model_figures::figures(cell.column(), cell.row(), &predicted[place], &reading.dataset)
+        figures::figures(cell.column(), cell.row(), &predicted[place], &reading.dataset)
     });
     let figures = figures.collect();
     Ok((cells, figures))
@@ -314,7 +315,7 @@ fn compare(cells: &mut [Cell], predicted: &[Vec<FoldResult>], seed: u64) {
         for (&i, folds) in run.iter().zip(&kept) {
             let metrics::CellMetrics { accuracy, macro_f1, calibration, .. } = metrics::summarise(folds);
             let pairs = common.len() as u64;
-            let interval = model_figures::interval(folds, cells[i].decision == Decision::Balanced, seed);
+            let interval = figures::interval(folds, cells[i].decision == Decision::Balanced, seed);
             cells[i].compared = Some(Compared { pairs, accuracy, interval, macro_f1, calibration, versus: None });
         }
         let accuracy = |i: usize| cells[i].compared.as_ref().map_or(0.0, |compared| compared.accuracy.mean);

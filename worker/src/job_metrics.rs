@@ -1,4 +1,4 @@
-//! How a delivered job ended for its worker, in the metrics.
+//! Counts how delivered jobs ended, in the metrics of the worker.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use jhalak_common::telemetry::metric::{OTHER, Values};
 use crate::jobs::JobProgress;
 use crate::settlement::{Settled, Settlement};
 
-/// What became of a delivered job.
+/// How a delivered job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     /// It committed artifacts.

@@ -1,4 +1,4 @@
-//! Ready embeddings in a file of the user's: Parquet, CSV, or NumPy with a list of ids.
+//! Reads embeddings that were computed elsewhere: Parquet, CSV, or NumPy with a list of ids.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 
-use super::table_file::Table;
+use crate::artifact::table_file::Table;
 use crate::error::{Error, Result};
 
 /// Names of the column with the movies' ids, in lower case without `_`; else it is the first column.

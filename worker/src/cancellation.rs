@@ -1,5 +1,5 @@
-//! Which runs exist and which are cancelled: looked up before a job starts, and at intervals while jobs
-//! of the run are running.
+//! Looks up whether runs exist and whether they are cancelled: before a job starts, and at intervals
+//! while jobs of the run are running.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! Detectors with several outputs: how they become one list of rows.
+//! Merges the outputs of a detector into one list of rows.
 
 use jhalak_common::models::{Decode, DetectorOutput};
 use jhalak_common::{Error, Result};

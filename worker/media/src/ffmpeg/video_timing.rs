@@ -8,7 +8,8 @@
 
 use crate::error::MediaError;
 use crate::ffmpeg::demux::{DecodeStats, next_packet};
-use crate::ffmpeg::packet_syntax::{PacketSyntax, is_discarded};
+use crate::ffmpeg::edit_list::is_discarded;
+use crate::ffmpeg::packet_syntax::PacketSyntax;
 use crate::ffmpeg::source::{Source, VideoTrack};
 
 /// Most frames whose times are kept: more than any trailer has; each takes 8 bytes.
