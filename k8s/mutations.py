@@ -68,7 +68,6 @@ TABLE = [
     ("no authentication", JOBS, "name: jhalak-management", "name: jhalak-queue", "authenticationRef", KEDA),
     ("no authority for the trigger", "overlays/keda/kustomization.yaml", "  - ../../components/ca-keda\n", "", "~secretTargetRef", KEDA),
     ("changes after the copy", "overlays/keda/kustomization.yaml", "  - ../../components/ca-keda\n", "  - ../../components/ca-keda\n  - ../../components/spot\n", "components", KEDA),
-    ("low priority under KEDA", "base/coordinators/backfill.patch.yaml", "--json, -v]", "--priority, low, --json, -v]", "args", KEDA),
     # Memory and disk.
     ("memory promised twice", EXTRACT, "memory: 5Gi", "memory: 2Gi", "requests.memory", BASE),
     ("memory promised a little", TRAIN, "memory: 4Gi", "memory: 3Gi", "requests.memory", BASE),

@@ -130,10 +130,6 @@ def slots(build, workload):
             "lacks --slot with a fixed word: a Job that is started again would plan another run once the dataset has grown",
         )
         build.require("--only-new" not in workload.args, item, f"{workload.container_path}.args", "--only-new is for the nightly run: a backfill makes everything that is missing")
-    build.require(
-        workload.option("--priority") != "low" or not build.of("ScaledJob"), item, f"{workload.container_path}.args",
-        "--priority low keeps fewer messages on the queue than one worker has slots: the ScaledJobs would never start a second",
-    )
 
 
 def scratch(build, workload):

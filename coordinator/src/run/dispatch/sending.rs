@@ -71,6 +71,9 @@ impl Dispatch<'_> {
     pub(super) async fn take_in(&mut self, observation: &Observation) -> Result<()> {
         let consumers = observation.backlog.map_or(0, |backlog| backlog.consumers);
         self.window.note_workers(&observation.slots(), consumers as usize);
+        if let Some(backlog) = observation.backlog {
+            self.window.note_waiting(backlog.ready, self.pending.len().saturating_sub(observation.held()));
+        }
         // A coordinator that is started again and again while no worker is up must not pile up copies.
         self.may_send |= observation.backlog.is_none_or(|backlog| backlog.consumers > 0 || backlog.is_empty());
         self.backlog = observation.backlog;

@@ -16,12 +16,12 @@ const RATE_SPAN: Duration = Duration::from_secs(2);
 /// The share of the workers that a run gets while other runs want them too.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Priority {
-    /// About a quarter of what a normal run gets
+    /// About a quarter of a normal share while jobs of other runs wait, else a normal share
     Low,
-    /// The same as every other normal run
+    /// The same share as every other normal run
     #[default]
     Normal,
-    /// About four times what a normal run gets
+    /// About four normal shares
     High,
 }
 
@@ -31,6 +31,8 @@ pub(super) struct Window {
     priority: Priority,
     /// Slots of all workers, as far as known.
     slots: usize,
+    /// Whether jobs of other runs wait for the same workers.
+    is_contended: bool,
     /// When the last results arrived.
     results: VecDeque<Instant>,
 }
@@ -38,7 +40,7 @@ pub(super) struct Window {
 impl Window {
     /// A window of at most `max` jobs.
     pub(super) fn new(max: usize, priority: Priority) -> Window {
-        Window { max, priority, slots: 0, results: VecDeque::new() }
+        Window { max, priority, slots: 0, is_contended: false, results: VecDeque::new() }
     }
 
     /// Notes the slots of workers that are at work on the run (`known`, one for each worker) and the
@@ -47,6 +49,11 @@ impl Window {
         let sum: usize = known.iter().sum();
         let mean = sum.checked_div(known.len()).unwrap_or(1).max(1);
         self.slots = sum + workers.saturating_sub(known.len()) * mean;
+    }
+
+    /// Notes how many messages wait on the queue, and how many of them at most are of this run.
+    pub(super) fn note_waiting(&mut self, all: u64, own: usize) {
+        self.is_contended = all > own as u64;
     }
 
     /// Notes a result.
@@ -66,8 +73,8 @@ impl Window {
         let per_second = self.results.len() / RATE_SPAN.as_secs() as usize;
         let normal = (self.slots + self.slots.max(per_second)).max(MIN_JOBS);
         let size = match self.priority {
-            Priority::Low => normal / 4,
-            Priority::Normal => normal,
+            Priority::Low if self.is_contended => normal / 4,
+            Priority::Low | Priority::Normal => normal,
             Priority::High => normal * 4,
         };
         size.clamp(1, self.max)
@@ -94,7 +101,18 @@ mod tests {
         window.note_workers(&[200], 1);
         assert_eq!(window.size(), 100);
         assert_eq!(Window::new(2, Priority::Normal).size(), 2);
-        assert_eq!(Window::new(100, Priority::Low).size(), 1);
         assert_eq!(Window::new(100, Priority::High).size(), 4 * MIN_JOBS);
+    }
+
+    #[test]
+    fn a_low_priority_gives_way_only_while_other_runs_wait() {
+        let mut window = Window::new(100, Priority::Low);
+        window.note_workers(&[8], 1);
+        window.note_waiting(8, 8);
+        assert_eq!(window.size(), 16, "alone, it has every slot and a next job for each");
+        window.note_waiting(9, 8);
+        assert_eq!(window.size(), 4);
+        window.note_waiting(0, 0);
+        assert_eq!(window.size(), 16);
     }
 }
