@@ -11,6 +11,7 @@ mod coordinator;
 mod lifecycle;
 mod messages;
 mod mutated;
+mod processors;
 mod reprocessing;
 mod scaling;
 mod schedule;
