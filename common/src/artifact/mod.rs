@@ -15,6 +15,7 @@ mod commit;
 pub mod embedding_file;
 mod key;
 pub mod recipes;
+pub mod table;
 pub mod table_file;
 
 use serde::{Deserialize, Serialize};
@@ -47,9 +48,9 @@ pub enum ArtifactKind {
     /// The audio embedding of a trailer, the mean over time: `embedding.safetensors`; no file for a
     /// trailer without sound.
     AudioEmbedding,
-    /// The video embeddings of all trailers of a run: `embeddings.parquet`.
+    /// The video embeddings of all trailers of a run: `embeddings.parquet`, in shards above 5,000 rows ([`table`]).
     VideoTable,
-    /// The audio embeddings of all trailers of a run: `embeddings.parquet`.
+    /// The audio embeddings of all trailers of a run, as the video embeddings.
     AudioTable,
     /// One fold of one cell of the evaluation grid: `result.json`.
     Cell,

@@ -67,15 +67,16 @@ impl TableWriter {
     /// files.
     pub fn push(&mut self, id: &str, vector: &[f32]) -> Result<()> {
         if vector.len() != self.dim {
-            return Err(Error::invalid(format!(
-                "the embedding of {id} has {} numbers, and the others have {}",
-                vector.len(),
-                self.dim
-            )));
+            return Err(other_length(id, vector.len(), self.dim));
         }
         self.ids.push(id.into());
         self.values.extend_from_slice(vector);
         if self.ids.len() == GROUP { self.flush() } else { Ok(()) }
+    }
+
+    /// Returns the length of every vector.
+    pub fn dim(&self) -> usize {
+        self.dim
     }
 
     /// Writes the remaining rows and closes the file.
@@ -114,6 +115,11 @@ impl TableWriter {
     }
 }
 
+/// The error of a vector of another length than those before it.
+pub(super) fn other_length(id: &str, found: usize, expected: usize) -> Error {
+    Error::invalid(format!("the embedding of {id} has {found} numbers, and the others have {expected}"))
+}
+
 fn cannot_write(error: ParquetError) -> Error {
     Error::transient("the table of embeddings cannot be written").with_source(error)
 }
@@ -124,7 +130,17 @@ fn cannot_read(error: ParquetError) -> Error {
 
 /// Calls `visit` with each row of a table written by [`TableWriter`], in its order. Holds one row
 /// group at a time.
-pub fn each_row<R: ChunkReader + 'static>(source: R, mut visit: impl FnMut(&str, &[f32]) -> Result<()>) -> Result<()> {
+pub fn each_row<R: ChunkReader + 'static>(source: R, visit: impl FnMut(&str, &[f32]) -> Result<()>) -> Result<()> {
+    each_row_of(source, |_| true, visit)
+}
+
+/// As [`each_row`], for the rows of ids that are wanted. Of a row group without such an id, only the
+/// ids are read.
+pub fn each_row_of<R: ChunkReader + 'static>(
+    source: R,
+    wanted: impl Fn(&str) -> bool,
+    mut visit: impl FnMut(&str, &[f32]) -> Result<()>,
+) -> Result<()> {
     let reader = SerializedFileReader::new(source).map_err(cannot_read)?;
     let mut known_dim = 0;
     for index in 0..reader.num_row_groups() {
@@ -132,14 +148,22 @@ pub fn each_row<R: ChunkReader + 'static>(source: R, mut visit: impl FnMut(&str,
         let rows = usize::try_from(group.metadata().num_rows())
             .map_err(|e| Error::invalid("the table has a negative length").with_source(e))?;
         let (mut ids, mut values, mut definition, mut repetition) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let columns =
-            (group.get_column_reader(0).map_err(cannot_read)?, group.get_column_reader(1).map_err(cannot_read)?);
-        let (ColumnReader::ByteArrayColumnReader(mut id_column), ColumnReader::FloatColumnReader(mut value_column)) =
-            columns
+        let other_columns = || Error::invalid("the table of embeddings has other columns than movie_id and embedding");
+        let ColumnReader::ByteArrayColumnReader(mut id_column) = group.get_column_reader(0).map_err(cannot_read)?
         else {
-            return Err(Error::invalid("the table of embeddings has other columns than movie_id and embedding"));
+            return Err(other_columns());
         };
         id_column.read_records(rows, None, None, &mut ids).map_err(cannot_read)?;
+        let mut is_wanted = Vec::with_capacity(ids.len());
+        for id in &ids {
+            is_wanted.push(wanted(id.as_utf8().map_err(cannot_read)?));
+        }
+        if ids.len() == rows && rows > 0 && !is_wanted.contains(&true) {
+            continue;
+        }
+        let ColumnReader::FloatColumnReader(mut value_column) = group.get_column_reader(1).map_err(cannot_read)? else {
+            return Err(other_columns());
+        };
         value_column
             .read_records(rows, Some(&mut definition), Some(&mut repetition), &mut values)
             .map_err(cannot_read)?;
@@ -151,7 +175,8 @@ pub fn each_row<R: ChunkReader + 'static>(source: R, mut visit: impl FnMut(&str,
             return Err(Error::invalid("the table of embeddings has rows of different length"));
         }
         known_dim = dim;
-        for (id, vector) in ids.iter().zip(values.chunks_exact(dim)) {
+        let wanted_rows = ids.iter().zip(values.chunks_exact(dim)).zip(is_wanted).filter(|(_, is_wanted)| *is_wanted);
+        for ((id, vector), _) in wanted_rows {
             visit(id.as_utf8().map_err(cannot_read)?, vector)?;
         }
     }

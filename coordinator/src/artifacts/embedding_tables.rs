@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::embedding_file;
-use jhalak_common::artifact::table_file::{self, TableWriter};
+use jhalak_common::artifact::table::{self, ShardedWriter};
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body, CommitRecord, Recipe, Subject};
 use jhalak_common::hash::{self, Hash};
 use jhalak_common::store::ObjectStore;
@@ -41,7 +41,7 @@ pub struct GatheredTable {
     pub source: Hash,
     /// The name of the dataset, and a hash of the trailers that have an embedding.
     pub subject: Subject,
-    /// The hash of the file, which is upstream of cells.
+    /// The hash of its file or files ([`table::content`]), which is upstream of cells.
     pub sha256: Hash,
     /// The number of trailers in the table.
     pub rows: u64,
@@ -74,26 +74,51 @@ pub async fn gather_these(
     if subjects.is_empty() {
         return Ok(None);
     }
-    let (recipe, subject) = table(plan, kind, source, &subjects)?;
-    let key = ArtifactKey::new(&recipe, &subject);
-    let record = match artifact::committed(store, &key).await? {
+    let table = Address::of(plan, kind, source, &subjects)?;
+    let record = match table.committed(store).await? {
         Some(record) => record,
         None => {
-            write(store, &recipe, &subject, source, &subjects).await?;
-            artifact::committed(store, &key)
-                .await?
-                .ok_or_else(|| Error::bug("a table was committed and does not exist"))?
+            write(store, &table, source, &subjects).await?;
+            let committed = table.committed(store).await?;
+            committed.ok_or_else(|| Error::bug("a table was committed and does not exist"))?
         }
     };
-    describe(kind, &recipe, source, subject, &record)
+    describe(source, &record)
 }
 
-/// The recipe and the subject of the table `kind` of these embeddings.
-fn table(plan: &Plan, kind: ArtifactKind, source: &Recipe, subjects: &[&Subject]) -> Result<(Recipe, Subject)> {
-    let mut recipe = Recipe::new(kind, json!({}))?;
-    recipe.upstream = vec![source.hash()];
-    let content = hash::of_bytes(hash::canonical_rows(subjects)?.as_bytes());
-    Ok((recipe, Subject { id: plan.spec.dataset.id.clone(), content }))
+/// Where the table of these embeddings is.
+struct Address {
+    /// How this version makes it.
+    recipe: Recipe,
+    /// How earlier versions made it, if that differs: in one file, whatever its size.
+    earlier: Option<Recipe>,
+    subject: Subject,
+}
+
+impl Address {
+    /// The address of the table `kind` of these embeddings.
+    fn of(plan: &Plan, kind: ArtifactKind, source: &Recipe, subjects: &[&Subject]) -> Result<Address> {
+        let with = |params| -> Result<Recipe> {
+            let mut recipe = Recipe::new(kind, params)?;
+            recipe.upstream = vec![source.hash()];
+            Ok(recipe)
+        };
+        let (recipe, earlier) = (with(table::params(subjects.len()))?, with(json!({}))?);
+        let content = hash::of_bytes(hash::canonical_rows(subjects)?.as_bytes());
+        let subject = Subject { id: plan.spec.dataset.id.clone(), content };
+        Ok(Address { earlier: Some(earlier).filter(|earlier| *earlier != recipe), recipe, subject })
+    }
+
+    /// Returns the record of the table. One of an earlier version stays the run's table, so that what was
+    /// trained on it stays valid.
+    async fn committed(&self, store: &dyn ObjectStore) -> Result<Option<CommitRecord>> {
+        if let Some(earlier) = &self.earlier
+            && let Some(record) = artifact::committed(store, &ArtifactKey::new(earlier, &self.subject)).await?
+        {
+            return Ok(Some(record));
+        }
+        artifact::committed(store, &ArtifactKey::new(&self.recipe, &self.subject)).await
+    }
 }
 
 /// Looks up the table `kind` of all committed embeddings and makes none. Returns the key, and the
@@ -108,13 +133,11 @@ pub async fn find(
     if subjects.is_empty() {
         return Ok(None);
     }
-    let (recipe, subject) = table(plan, kind, source, &subjects)?;
-    let key = ArtifactKey::new(&recipe, &subject);
-    let found = match artifact::committed(store, &key).await? {
-        Some(record) => describe(kind, &recipe, source, subject, &record)?,
-        None => None,
-    };
-    Ok(Some((key, found)))
+    let table = Address::of(plan, kind, source, &subjects)?;
+    Ok(Some(match table.committed(store).await? {
+        Some(record) => (ArtifactKey::new(&record.recipe, &record.subject), describe(source, &record)?),
+        None => (ArtifactKey::new(&table.recipe, &table.subject), None),
+    }))
 }
 
 /// Lists the trailers of the plan that have a committed embedding of this recipe.
@@ -129,70 +152,48 @@ pub async fn committed_subjects<'a>(
     Ok(subjects.filter(|s| committed.contains(&ArtifactKey::subject_folder(s))).collect())
 }
 
-fn describe(
-    kind: ArtifactKind,
-    recipe: &Recipe,
-    source: &Recipe,
-    subject: Subject,
-    record: &CommitRecord,
-) -> Result<Option<GatheredTable>> {
+fn describe(source: &Recipe, record: &CommitRecord) -> Result<Option<GatheredTable>> {
+    let kind = record.recipe.kind;
     let damaged = || Error::invalid(format!("the commit record of the {} is damaged", kind.name()));
     let rows = record.facts["rows"].as_u64().ok_or_else(damaged)?;
     let without = serde_json::from_value(record.facts["without"].clone()).map_err(|_| damaged())?;
     // Tables of earlier versions, and those without such trailers, do not have it.
     let zero_clips = serde_json::from_value(record.facts["zero_clips"].clone()).unwrap_or_default();
-    let Some(file) = record.files.first() else { return Ok(None) };
+    let Some(sha256) = table::content(record) else { return Ok(None) };
     Ok(Some(GatheredTable {
         kind,
-        recipe: recipe.hash(),
+        recipe: record.recipe.hash(),
         source: source.hash(),
-        subject,
-        sha256: file.sha256,
+        subject: record.subject.clone(),
+        sha256,
         rows,
         without,
         zero_clips,
     }))
 }
 
-async fn write(
-    store: &dyn ObjectStore,
-    recipe: &Recipe,
-    subject: &Subject,
-    source: &Recipe,
-    subjects: &[&Subject],
-) -> Result<()> {
+async fn write(store: &dyn ObjectStore, table: &Address, source: &Recipe, subjects: &[&Subject]) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let path = folder.path().join(table_file::FILE);
-    let mut writer: Option<TableWriter> = None;
-    let (mut rows, mut without, mut zero_clips) = (0u64, Vec::new(), Vec::new());
+    let mut writer = ShardedWriter::new(folder.path(), subjects.len());
+    let (mut without, mut zero_clips) = (Vec::new(), Vec::new());
     let mut vectors =
         stream::iter(subjects).map(|s| read_embedding(store, source, s)).buffered(MAX_CONCURRENT_REQUESTS);
     while let Some(Embedding { id, vector, is_zero_clip }) = vectors.try_next().await? {
         zero_clips.extend(is_zero_clip.then(|| id.clone()));
-        let Some(vector) = vector else {
-            without.push(id);
-            continue;
-        };
-        let writer = match &mut writer {
-            Some(writer) => writer,
-            none => none.insert(TableWriter::create(&path, vector.len())?),
-        };
-        writer.push(&id, &vector)?;
-        rows += 1;
+        match vector {
+            Some(vector) => writer.push(&id, &vector)?,
+            None => without.push(id),
+        }
     }
     drop(vectors);
-    let files = match writer {
-        Some(writer) => {
-            writer.finish()?;
-            vec![(table_file::FILE, Body::File(path))]
-        }
-        None => Vec::new(),
-    };
+    let (files, rows) = writer.finish()?;
     let mut facts = json!({ "rows": rows, "without": without });
     if !zero_clips.is_empty() {
         facts["zero_clips"] = json!(zero_clips);
     }
-    artifact::commit(store, recipe, subject, files, facts).await?;
+    writer.describe(&mut facts);
+    let files = files.iter().map(|(name, path)| (name.as_str(), Body::File(path.clone()))).collect();
+    artifact::commit(store, &table.recipe, &table.subject, files, facts).await?;
     Ok(())
 }
 
@@ -226,6 +227,8 @@ pub(crate) async fn read_embedding(store: &dyn ObjectStore, source: &Recipe, sub
 mod tests {
     use super::*;
     use crate::plan::testing::{commit_one, empty_store, plan};
+    use jhalak_common::artifact::table::{SHARD_ROWS, Wanted};
+    use jhalak_common::artifact::table_file::{self, TableWriter};
 
     #[tokio::test]
     async fn a_table_holds_every_committed_embedding_and_names_trailers_without_sound() {
@@ -244,9 +247,39 @@ mod tests {
         assert_eq!((table.rows, table.without.as_slice()), (1, &["m2".to_string()][..]));
         let key = ArtifactKey { kind, recipe: table.recipe, subject: table.subject.clone() };
         let record = artifact::committed(store, &key).await.expect("a readable record").expect("a table");
-        let rows =
-            table_file::Table::read(artifact::read_file(store, &record, table_file::FILE).await.expect("a file"));
-        assert!(rows.is_ok());
+        let mut rows = Vec::new();
+        let keep = |id, _| {
+            rows.push(id);
+            Ok(())
+        };
+        table::each_row(store, &record, &Wanted::All, keep).await.expect("a table");
+        assert_eq!(rows, ["m0"]);
+    }
+
+    #[tokio::test]
+    async fn a_large_table_of_an_earlier_version_stays_the_table_of_its_run() {
+        let (folder, store) = empty_store();
+        let (store, plan) = (store.as_ref(), plan(SHARD_ROWS + 1));
+        let (kind, source) = sources(&plan).next().expect("video embeddings");
+        let mut subjects: Vec<&Subject> = plan.trailers.trailers.iter().map(|trailer| &trailer.subject).collect();
+        subjects.sort();
+        let address = Address::of(&plan, kind, source, &subjects).expect("a recipe");
+        let path = folder.path().join("t");
+        let mut writer = TableWriter::create(&path, 1).expect("a new file");
+        subjects.iter().for_each(|subject| writer.push(&subject.id, &[1.0]).expect("room on disk"));
+        writer.finish().expect("room on disk");
+        let facts = json!({ "rows": subjects.len(), "without": [] });
+        let earlier = address.earlier.as_ref().expect("it was made in another way");
+        let files = vec![(table_file::FILE, Body::File(path))];
+        artifact::commit(store, earlier, &address.subject, files, facts).await.expect("room on disk");
+        // No embedding is in the store: what is gathered is the earlier table.
+        let table = gather_these(store, &plan, kind, source, subjects).await.expect("no embedding is read");
+        let table = table.expect("the earlier table");
+        let record = artifact::committed(store, &ArtifactKey::new(earlier, &address.subject)).await;
+        assert_eq!(
+            (table.recipe, table.sha256),
+            (earlier.hash(), record.expect("readable").expect("it").files[0].sha256)
+        );
     }
 
     #[tokio::test]

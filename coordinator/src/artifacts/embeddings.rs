@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt;
 use jhalak_common::artifact::recipes;
-use jhalak_common::artifact::table_file::{self, Table};
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, ArtifactPath, CommitRecord};
 use jhalak_common::evaluation::Modality;
 use jhalak_common::models::Registry;
@@ -14,7 +13,7 @@ use jhalak_common::run::job::Trailer;
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
-use jhalak_worker::recommend::features::embedding::{EmbeddingTable, Features};
+use jhalak_worker::recommend::features::embedding::{EmbeddingTable, Features, TableRows};
 
 use crate::artifacts::embedding_tables::{self, GatheredTable};
 use crate::plan::dataset_source::Source;
@@ -38,6 +37,7 @@ pub async fn read(
     store: &dyn ObjectStore,
     source: &Source,
     modality: Modality,
+    rows: TableRows,
     settings: &Settings,
 ) -> Result<Embeddings> {
     let mut found = Embeddings { features: Features::default(), tables: Vec::new() };
@@ -57,11 +57,10 @@ pub async fn read(
         let record = artifact::committed(store, &key)
             .await?
             .ok_or_else(|| Error::transient(format!("{} was deleted while it was read", key.folder())))?;
-        let table = Table::read(artifact::read_file(store, &record, table_file::FILE).await?)?;
-        let rows = Some(EmbeddingTable::of(table, &source.reading.dataset));
+        let table = Some(EmbeddingTable::read(store, &record, &source.reading.dataset, rows).await?);
         match kind {
-            ArtifactKind::VideoTable => found.features.video = rows,
-            _ => found.features.audio = rows,
+            ArtifactKind::VideoTable => found.features.video = table,
+            _ => found.features.audio = table,
         }
         found.tables.push(gathered);
     }

@@ -7,6 +7,8 @@ pub mod dry_run;
 pub mod end_states;
 pub mod finish;
 pub mod gauges;
+#[cfg(test)]
+mod golden_run_tests;
 pub mod jobs;
 pub mod lease;
 pub mod missing;

@@ -34,11 +34,14 @@ pub async fn table(site: &Site, index: &RunIndex, embedding: ArtifactKind) -> Re
     };
     let Some((key, Some(_))) = embedding_tables::find(store, plan, kind, recipe).await? else { return Ok(None) };
     let Some(record) = artifact::committed(store, &key).await? else { return Ok(None) };
-    let Some(file) = record.files.iter().find(|file| file.name == table_file::FILE) else { return Ok(None) };
     let folder = tempfile::tempdir()?;
-    let path = folder.path().join(table_file::FILE);
-    store.download(&file.key(&key), &path, None).await?;
-    let table = Arc::new(TableFile { path, folder });
+    let mut paths = Vec::new();
+    for (number, file) in record.files.iter().enumerate() {
+        let path = folder.path().join(number.to_string());
+        store.download(&file.key(&key), &path, None).await?;
+        paths.push(path);
+    }
+    let table = Arc::new(TableFile { paths, folder });
     held.insert(embedding, table.clone());
     Ok(Some(table))
 }
@@ -50,7 +53,7 @@ pub async fn table(site: &Site, index: &RunIndex, embedding: ArtifactKind) -> Re
 pub async fn nearest(table: Arc<TableFile>, vector: Vec<f32>, except: String, most: usize) -> Result<Vec<Near>> {
     blocking::compute(move || {
         let mut best: Vec<Near> = Vec::with_capacity(most + 1);
-        table_file::each_row(File::open(&table.path)?, |id, row| {
+        let mut compare = |id: &str, row: &[f32]| {
             if row.len() != vector.len() {
                 return Err(Error::invalid(format!(
                     "the table has vectors of {} numbers, and this trailer one of {}: they are of different models",
@@ -68,7 +71,10 @@ pub async fn nearest(table: Arc<TableFile>, vector: Vec<f32>, except: String, mo
                 best.truncate(most);
             }
             Ok(())
-        })?;
+        };
+        for path in &table.paths {
+            table_file::each_row(File::open(path)?, &mut compare)?;
+        }
         Ok(best)
     })
     .await
@@ -93,15 +99,16 @@ mod tests {
     #[tokio::test]
     async fn the_nearest_rows_come_first_and_the_trailer_itself_is_left_out() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("t");
-        let mut writer = TableWriter::create(&path, 2).expect("a new file");
-        for (id, row) in
-            [("a", [1.0, 0.0]), ("b", [0.9, 0.1]), ("c", [0.0, 1.0]), ("d", [-1.0, 0.0]), ("e", [0.0, 0.0])]
-        {
-            writer.push(id, &row).expect("two numbers");
+        let shards: [&[(&str, [f32; 2])]; 2] =
+            [&[("a", [1.0, 0.0]), ("b", [0.9, 0.1]), ("c", [0.0, 1.0])], &[("d", [-1.0, 0.0]), ("e", [0.0, 0.0])]];
+        let mut paths = Vec::new();
+        for (number, rows) in shards.iter().enumerate() {
+            paths.push(folder.path().join(number.to_string()));
+            let mut writer = TableWriter::create(&paths[number], 2).expect("a new file");
+            rows.iter().for_each(|(id, row)| writer.push(id, row).expect("two numbers"));
+            writer.finish().expect("room on disk");
         }
-        writer.finish().expect("room on disk");
-        let table = Arc::new(TableFile { path, folder });
+        let table = Arc::new(TableFile { paths, folder });
         let near = nearest(table.clone(), vec![2.0, 0.0], "a".into(), 3).await.expect("a table");
         assert_eq!(near.iter().map(|near| near.id.as_str()).collect::<Vec<_>>(), ["b", "c", "e"]);
         assert!((near[0].similarity - 0.9939).abs() < 1e-3, "{near:?}");

@@ -1,7 +1,7 @@
 //! Time and memory of the recommender's models on generated ratings.
 //!
 //! ```sh
-//! cargo bench --bench ratings -- bias 1000000      # also: matrix-factorisation, ease, watch, users
+//! cargo bench --bench ratings -- bias 1000000      # also: matrix-factorisation, ensemble, watch, users
 //! ```
 //!
 //! One model a process, so that the peak memory is the model's own. Prints one row: model, ratings, users, movies,
@@ -12,7 +12,7 @@ mod generate;
 use std::sync::atomic::AtomicBool;
 
 use jhalak_worker::recommend::ensemble::linear_baselines::{Baseline, predict};
-use jhalak_worker::recommend::ensemble::{ColdStart, FittedBias};
+use jhalak_worker::recommend::ensemble::{self, ColdStart, FittedBias, Settings};
 use jhalak_worker::recommend::ranking::WatchModel;
 use jhalak_worker::recommend::ranking::watch::blend;
 
@@ -36,7 +36,11 @@ fn main() {
             let (baseline, cold_start) = (Baseline::MatrixFactorisation, ColdStart::None);
             predict(&dataset, &all, &[(0, 0)], baseline, cold_start, 1, &running).expect("it fits");
         }
-        "ease" | "watch" => drop(WatchModel::fit(&dataset, &all, &running).expect("it fits")),
+        "ensemble" => {
+            let settings = Settings::new(ColdStart::None);
+            drop(ensemble::fit(&dataset, &all, &[], &settings, 1, &running).expect("it fits"));
+        }
+        "watch" => drop(WatchModel::fit(&dataset, &all, &running).expect("it fits")),
         "users" => {
             let watch = WatchModel::fit(&dataset, &all, &running).expect("it fits");
             let bias = FittedBias::fit(&dataset, &all, 1, &running).expect("it fits");

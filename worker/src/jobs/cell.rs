@@ -19,6 +19,7 @@ use super::context::Context;
 use super::progress::JobProgress;
 use crate::blocking;
 use jhalak_recommend::cell;
+use jhalak_recommend::features::embedding::TableRows;
 
 /// Trains and tests the fold, and commits its result.
 pub(super) async fn run(
@@ -33,7 +34,8 @@ pub(super) async fn run(
     if artifact::committed(store, &key).await?.is_some() {
         return Ok(0);
     }
-    let (dataset, features) = context.training_inputs.load(store, &task.dataset, &task.table_keys()).await?;
+    let tables = task.table_keys();
+    let (dataset, features) = context.training_inputs.load(store, &task.dataset, &tables, TableRows::Rated).await?;
     let given = match &task.cell.given_folds {
         Some(content) => Some(given_fold(store, content, task.fold, dataset.ratings.len()).await?),
         None => None,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::progress::JobProgress;
 use crate::blocking;
+use jhalak_recommend::features::embedding::TableRows;
 use jhalak_recommend::serving::{FitRequest, fit_all};
 
 /// Fits the models and commits their files.
@@ -26,7 +27,8 @@ pub(super) async fn run(
     if artifact::committed(store, &key).await?.is_some() {
         return Ok(0);
     }
-    let (dataset, features) = context.training_inputs.load(store, &task.dataset, &task.table_keys()).await?;
+    let tables = task.table_keys();
+    let (dataset, features) = context.training_inputs.load(store, &task.dataset, &tables, TableRows::All).await?;
     progress.begin("train");
     let (spec, content) = (task.fit.clone(), task.dataset.content.to_string());
     let tables = task.recipe.upstream.iter().map(ToString::to_string).collect();

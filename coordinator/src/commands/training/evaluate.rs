@@ -10,7 +10,7 @@ use jhalak_common::evaluation::{CellSpec, FoldResult, Protocol, Split, predictio
 use jhalak_common::process::{exit, shutdown};
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, store};
-use jhalak_worker::recommend::features::embedding::Features;
+use jhalak_worker::recommend::features::embedding::{Features, TableRows};
 use jhalak_worker::recommend::folds::run_folds;
 use jhalak_worker::recommend::split::movie_folds;
 use serde::Serialize;
@@ -204,7 +204,7 @@ impl Evaluate {
             features
         } else if spec.model.is_network() || spec.reads_trailers() {
             let store = store::open(&settings.store, &settings.s3).await?;
-            embeddings::read(store.as_ref(), &source, spec.modality, &settings).await?.features
+            embeddings::read(store.as_ref(), &source, spec.modality, TableRows::Rated, &settings).await?.features
         } else {
             Features::default()
         };

@@ -11,7 +11,7 @@ use jhalak_common::settings::Settings;
 use jhalak_common::store::{self, ObjectStore};
 use jhalak_common::{Error, Result};
 use jhalak_worker::blocking::compute_until;
-use jhalak_worker::recommend::features::embedding::Features;
+use jhalak_worker::recommend::features::embedding::{Features, TableRows};
 use jhalak_worker::recommend::serving::{Files, FitRequest, fit_all};
 use serde_json::json;
 
@@ -104,7 +104,7 @@ impl Fit {
         let dataset_bytes = bytes::Bytes::from(json);
         let (features, tables) = match &spec.network {
             Some(cell) => {
-                let found = embeddings::read(store.as_ref(), &source, cell.modality, &settings).await?;
+                let found = embeddings::read(store.as_ref(), &source, cell.modality, TableRows::All, &settings).await?;
                 (found.features, found.tables.iter().map(|table| table.sha256).collect())
             }
             None => (Features::default(), Vec::new()),

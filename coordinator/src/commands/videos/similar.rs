@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use jhalak_common::artifact::embedding_file::Vectors;
-use jhalak_common::artifact::table_file::{self, Table};
+use jhalak_common::artifact::table::{self, Wanted};
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::process::{exit, shutdown};
@@ -197,10 +197,13 @@ impl Similar {
             let key = ArtifactKey { kind, recipe: table.recipe, subject: table.subject };
             let record = artifact::committed(store, &key).await?;
             let record = record.ok_or_else(|| Error::transient("a table was deleted while it was read"))?;
-            let table = Table::read(artifact::read_file(store, &record, table_file::FILE).await?)?;
-            for (id, vector) in table.rows.iter().filter(|(id, _)| own != Some(id.as_str())) {
-                by.entry(id.clone()).or_default().insert(modality, cosine(&question.mean, vector));
-            }
+            table::each_row(store, &record, &Wanted::All, |id, vector| {
+                if own != Some(id.as_str()) {
+                    by.entry(id).or_default().insert(modality, cosine(&question.mean, &vector));
+                }
+                Ok(())
+            })
+            .await?;
         }
         let near = |(movie, by): (String, BTreeMap<&'static str, f64>)| {
             let name = dataset.movie_index(&movie).map_or_else(|| movie.clone(), |i| dataset.movies[i].name.clone());

@@ -60,9 +60,9 @@ pub struct RunIndex {
 
 /// A table of embeddings on this machine's disk, removed when the last reader is done.
 pub struct TableFile {
-    /// The Parquet file.
-    pub path: PathBuf,
-    /// Holds the file.
+    /// The Parquet files, in order.
+    pub paths: Vec<PathBuf>,
+    /// Holds the files.
     pub folder: tempfile::TempDir,
 }
 

@@ -1,10 +1,16 @@
 //! Embeddings of the movies in one modality.
 
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
 use crate::RecommendError;
+use jhalak_common::Result;
+use jhalak_common::artifact::CommitRecord;
+use jhalak_common::artifact::table::{self, Wanted};
 use jhalak_common::artifact::table_file::Table;
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::Modality;
-use serde::{Deserialize, Serialize};
+use jhalak_common::store::ObjectStore;
 
 /// Maximum number of genres for a network, whose weights grow with their square. Catalogues have a
 /// few dozen.
@@ -15,12 +21,53 @@ const MAX_GENRES: usize = 1024;
 /// A movie without a trailer, or whose trailer has no sound, has no row. Cells that need the row
 /// leave out the movie's pairs, in training and in testing, and count them. Folds are drawn before
 /// that, so they are the same in all cells.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EmbeddingTable {
     /// Length of a row.
     pub dim: usize,
     /// The rows.
-    pub rows: Vec<Option<Vec<f32>>>,
+    pub rows: MovieRows,
+}
+
+/// A row for each movie, or none. Copies share the rows until one of them is changed: those of a large
+/// catalogue take gigabytes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MovieRows(Arc<Vec<Option<Vec<f32>>>>);
+
+impl From<Vec<Option<Vec<f32>>>> for MovieRows {
+    fn from(rows: Vec<Option<Vec<f32>>>) -> Self {
+        Self(Arc::new(rows))
+    }
+}
+
+impl FromIterator<Option<Vec<f32>>> for MovieRows {
+    fn from_iter<I: IntoIterator<Item = Option<Vec<f32>>>>(rows: I) -> Self {
+        Vec::from_iter(rows).into()
+    }
+}
+
+impl Deref for MovieRows {
+    type Target = Vec<Option<Vec<f32>>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for MovieRows {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+/// The rows of a stored table that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableRows {
+    /// Those of rated movies, which are all that an evaluation needs. A table of one file is read
+    /// whole: there, published genre heads and some controls also see unrated movies.
+    Rated,
+    /// Those of all movies: a final model also predicts movies without a rating.
+    All,
 }
 
 impl EmbeddingTable {
@@ -36,6 +83,33 @@ impl EmbeddingTable {
     #[must_use]
     pub fn of(mut table: Table, dataset: &Dataset) -> Self {
         Self { dim: table.dim, rows: dataset.movies.iter().map(|movie| table.rows.remove(&movie.id)).collect() }
+    }
+
+    /// Reads rows of a committed table, by movie. Rows of movies that the dataset does not have are left
+    /// out.
+    ///
+    /// # Errors
+    /// Those of [`table::each_row`].
+    pub async fn read(
+        store: &dyn ObjectStore,
+        record: &CommitRecord,
+        dataset: &Dataset,
+        rows: TableRows,
+    ) -> Result<Self> {
+        let wanted = match rows {
+            TableRows::Rated if table::is_sharded(record) => rated(dataset),
+            TableRows::Rated | TableRows::All => Wanted::All,
+        };
+        let (mut dim, mut read) = (0, vec![None; dataset.movies.len()]);
+        table::each_row(store, record, &wanted, |id, row| {
+            dim = row.len();
+            if let Some(movie) = dataset.movie_index(&id) {
+                read[movie] = Some(row);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(Self { dim, rows: read.into() })
     }
 
     /// Returns the row of a movie.
@@ -73,8 +147,16 @@ impl EmbeddingTable {
     }
 }
 
+/// Selects the rows of movies with a rating.
+fn rated(dataset: &Dataset) -> Wanted {
+    let mut is_rated = vec![false; dataset.movies.len()];
+    dataset.ratings.iter().for_each(|rating| is_rated[rating.movie as usize] = true);
+    let ids = dataset.movies.iter().zip(is_rated).filter(|(_, is_rated)| *is_rated);
+    Wanted::Ids(Arc::new(ids.map(|(movie, _)| movie.id.clone()).collect()))
+}
+
 /// The embeddings that a cell may read. The genre and metadata modalities need none.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Features {
     /// Embeddings of trailer frames.
     pub video: Option<EmbeddingTable>,

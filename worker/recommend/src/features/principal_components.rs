@@ -116,7 +116,7 @@ mod tests {
             let row = if i < 150 { vec![strong, -strong, weak, 5.0] } else { vec![0.0, 0.0, 9.0 * strong, 5.0] };
             rows.push((i % 7 != 0).then_some(row));
         }
-        let table = EmbeddingTable { dim: 4, rows };
+        let table = EmbeddingTable { dim: 4, rows: rows.into() };
         let fitted: Vec<bool> = (0..200).map(|i| i < 150).collect();
         let found = Components::learn(Track::Audio, &table, &fitted, 3);
         assert_eq!((found.dim, found.row(0), found.row(999)), (4, None, None));

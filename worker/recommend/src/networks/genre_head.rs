@@ -162,7 +162,7 @@ impl GenreHead {
     pub fn embed(&mut self, raw: &EmbeddingTable) -> EmbeddingTable {
         let present: Vec<u32> =
             (0..raw.rows.len()).filter_map(|i| u32::try_from(i).ok()).filter(|&i| raw.row(i).is_some()).collect();
-        let mut out = EmbeddingTable { dim: 0, rows: vec![None; raw.rows.len()] };
+        let mut out = EmbeddingTable { dim: 0, rows: vec![None; raw.rows.len()].into() };
         let mut buffers = Buffers::default();
         for movies in present.chunks(BATCH) {
             gather(raw, movies, &mut buffers.input);

@@ -172,7 +172,7 @@ pub fn network(files: &Files, description: &NetworkDescription) -> Result<Fitted
         let numbers = floats(&tensors, name).ok_or_else(|| damaged(EMBEDDINGS, &format!("has no tensor {name}")))?;
         let there = tensors.tensor(&format!("{name}.there")).map_err(|e| damaged(EMBEDDINGS, &e.to_string()))?;
         let rows = numbers.chunks_exact(side.dim.max(1)).zip(there.data());
-        let rows: Vec<_> = rows.map(|(row, &there)| (there == 1).then(|| row.to_vec())).collect();
+        let rows = rows.map(|(row, &there)| (there == 1).then(|| row.to_vec())).collect();
         let head = match (side.raw_dim, head_kind(&spec, name)) {
             (Some(inputs), Some(kind)) => {
                 let settings = HeadSettings::published(kind, spec.edition);
@@ -256,14 +256,14 @@ fn embeddings(fitted: &FittedNetwork, about: HashMap<String, String>) -> Result<
     let mut files = Vec::new();
     let mut there = Vec::new();
     for Side { name, table, .. } in &fitted.sides {
-        let mut numbers = Vec::with_capacity(table.rows.len() * table.dim);
-        for row in &table.rows {
+        let mut numbers = Vec::with_capacity(table.rows.len() * table.dim * size_of::<f32>());
+        for row in table.rows.iter() {
             match row {
-                Some(row) => numbers.extend_from_slice(row),
-                None => numbers.resize(numbers.len() + table.dim, 0.0),
+                Some(row) => row.iter().for_each(|x| numbers.extend_from_slice(&x.to_le_bytes())),
+                None => numbers.resize(numbers.len() + table.dim * size_of::<f32>(), 0),
             }
         }
-        files.push(((*name).to_owned(), vec![table.rows.len(), table.dim], bytes(&numbers)));
+        files.push(((*name).to_owned(), vec![table.rows.len(), table.dim], numbers));
         let flags = table.rows.iter().map(|row| u8::from(row.is_some())).collect::<Vec<u8>>();
         there.push((format!("{name}.there"), vec![table.rows.len()], flags));
     }

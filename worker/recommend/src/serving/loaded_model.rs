@@ -161,19 +161,19 @@ fn extend_tables(
         };
         let rows = match &mut side.head {
             Some(head) => {
-                let raw = EmbeddingTable { dim: head.inputs, rows };
+                let raw = EmbeddingTable { dim: head.inputs, rows: rows.into() };
                 if raw.rows.iter().any(Option::is_some) {
                     raw.check("new movies'", new.len())?;
                 }
                 head.head.embed(&raw).rows
             }
-            None => rows,
+            None => rows.into(),
         };
         if rows.iter().flatten().any(|row| row.len() != side.table.dim) {
             let reason = format!("a new movie's row does not have the {} numbers of the fit", side.table.dim);
             return Err(RecommendError::Embedding { table: side.name, reason });
         }
-        side.table.rows.extend(rows);
+        side.table.rows.extend(rows.iter().cloned());
     }
     Ok(())
 }
