@@ -66,6 +66,7 @@ up() {
         die "no programs in $bin_dir: build them first (make build), or set BIN_DIR"
     fi
     [ -e "$dataset" ] || [[ $dataset == *://* ]] || die "no dataset at $dataset: 'scripts/setup.sh run' makes the demo's"
+    [ -x .local/bin/weed ] || die "the S3 server is missing: run scripts/setup.sh test"
     open_folder .local/cluster
     scripts/servers/rabbitmq.sh start "$DIR/rabbitmq"
     scripts/servers/seaweedfs.sh start "$DIR/seaweedfs"

@@ -139,7 +139,7 @@ fn onnx_runtime_gives_the_fitted_models_answers() {
                     .collect();
                 let there: Vec<f32> = ours
                     .chunks_exact(512)
-                    .zip(&table.rows)
+                    .zip(table.rows.iter())
                     .filter(|(_, raw)| raw.is_some())
                     .flat_map(|(row, _)| row.to_vec())
                     .collect();

@@ -90,4 +90,27 @@ impl Reading {
             _ => Ok(()),
         }
     }
+
+    /// Checks that each class has a rating for each of `folds`, so that they can be balanced.
+    ///
+    /// # Errors
+    /// InvalidInput where a class that occurs has fewer.
+    pub fn check_folds(&self, folds: usize) -> Result<()> {
+        let classes = Label::ALL.into_iter().zip(self.dataset.label_counts());
+        let Some((label, count)) = classes.filter(|(_, count)| *count > 0).min_by_key(|(_, count)| *count) else {
+            return Ok(());
+        };
+        if count >= folds as u64 {
+            return Ok(());
+        }
+        let (name, label) = (&self.dataset.name, label.name());
+        let (are, way) = match count {
+            1 => ("rating is", "add ratings".to_owned()),
+            _ => ("ratings are", format!("add ratings, or set evaluate.folds to {count} or less")),
+        };
+        Err(Error::invalid(format!(
+            "dataset {name}: only {count} {are} a {label}, fewer than the {folds} folds: {way}; to extract the trailers \
+             alone, use `jhalak extract`"
+        )))
+    }
 }

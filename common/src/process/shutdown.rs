@@ -21,9 +21,7 @@ pub fn on_signal() -> Result<CancellationToken> {
             if asked.is_cancelled() {
                 std::process::exit(i32::from(exit::INTERRUPTED));
             }
-            tracing::warn!(
-                "asked to stop: finishing or returning running jobs (a second signal ends the process at once)"
-            );
+            tracing::warn!("stop requested: ending in order (a second signal ends the process at once)");
             asked.cancel();
         }
     });

@@ -117,7 +117,7 @@ pub fn schema() -> Value {
 }
 
 /// The settings of a schema with their properties, in order of key.
-fn leaves(schema: &Value) -> Vec<(String, Value)> {
+pub(super) fn leaves(schema: &Value) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     collect(schema, schema, "", &mut found);
     found.sort_by(|a, b| (a.0.contains('.'), &a.0).cmp(&(b.0.contains('.'), &b.0)));
@@ -142,7 +142,7 @@ fn target<'a>(schema: &'a Value, property: &'a Value) -> Option<&'a Value> {
     schema.pointer(reference.strip_prefix('#')?)
 }
 
-fn kind(schema: &Value, property: &Value) -> String {
+pub(super) fn kind(schema: &Value, property: &Value) -> String {
     if let Some(inner) = target(schema, property) {
         let constants = inner["oneOf"].as_array().into_iter().flatten().filter_map(|one| one["const"].as_str());
         let listed = inner["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);

@@ -106,7 +106,7 @@ pub async fn serve(
         Err(error) => match TcpListener::bind((address.ip(), 0)).await {
             Ok(listener) => {
                 let instead = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
-                tracing::warn!(
+                tracing::info!(
                     "{DEFAULT} is not free ({error}): metrics are at http://{instead}/metrics; set telemetry.listen to choose the address"
                 );
                 listener

@@ -73,7 +73,9 @@ impl DatasetCommand {
                 let reading = &source.reading;
                 let mut found = source.found.clone();
                 if !reading.dataset.ratings.is_empty() {
-                    found.extend(reading.check_trainable().err().iter().map(ToString::to_string));
+                    let trainable =
+                        reading.check_trainable().and_then(|()| reading.check_folds(settings.evaluate.folds));
+                    found.extend(trainable.err().iter().map(ToString::to_string));
                 }
                 #[cfg(feature = "local")]
                 if args.probe {
@@ -82,9 +84,10 @@ impl DatasetCommand {
                 let mut text = format!("{}\n", reading.read_as);
                 text.extend(reading.rejects.iter().map(|reject| format!("{reject}\n")));
                 text.extend(found.iter().chain(&reading.notes).map(|line| format!("{line}\n")));
-                text.push_str(&match reading.rejected {
-                    0 => "nothing was left out".to_string(),
-                    n => format!("{n} left out in all"),
+                text.push_str(&match (reading.rejected, found.len()) {
+                    (0, 0) => "nothing was left out".to_string(),
+                    (0, n) => format!("no row was left out, but a run would meet the problems above: {n}"),
+                    (n, _) => format!("{n} left out in all"),
                 });
                 let answer = json!({
                     "read_as": reading.read_as, "rejected": reading.rejected, "rejects": reading.rejects,

@@ -15,6 +15,7 @@ use crate::console::output::Output;
 #[derive(Args)]
 #[command(after_help = "Examples:
   # Install the completions for bash
+  mkdir -p ~/.local/share/bash-completion/completions
   jhalak completions bash > ~/.local/share/bash-completion/completions/jhalak
   # Print those for zsh
   jhalak completions zsh")]

@@ -81,6 +81,9 @@ pub async fn draft(
     let trains = !source.reading.dataset.ratings.is_empty();
     if trains || source.reading.trailers.is_empty() {
         source.reading.check_trainable()?;
+        if request.folds.is_none() {
+            source.reading.check_folds(settings.evaluate.folds)?;
+        }
     }
     let registry = Registry::load(settings.models.registry.as_deref())?;
     let (recipes, models) = artifact::recipes::recipes(settings, &registry)?;

@@ -71,16 +71,13 @@ impl<'a> Comparison<'a> {
         let verdict = match versus.map(|versus| versus.difference) {
             None => format!("the model is {side} by {:.1} points", points.abs()),
             Some(of) => {
+                // The figures above are means over folds; the difference is one over all pairs.
+                let pooled = format!("over all {} pairs of {} viewers", count(of.pairs as u64), count(of.users as u64));
                 let [low, high] = [of.accuracy.low, of.accuracy.high].map(|end| format!("{:+.1}", 100.0 * end));
-                let over = format!(
-                    "95 % interval {low} to {high}, over the same {} pairs of {} viewers",
-                    count(of.pairs as u64),
-                    count(of.users as u64)
-                );
-                if of.tells(&of.accuracy) {
-                    format!("the model is {side} by {:.1} points ({over})", points.abs())
-                } else {
-                    format!("the difference of {points:+.1} points is within chance ({over})")
+                let interval = format!("95 % interval {low} to {high}");
+                match of.tells(&of.accuracy) {
+                    true => format!("{pooled}, the model is {side} by {:.1} points ({interval})", points.abs()),
+                    false => format!("{pooled}, the difference of {points:+.1} points is within chance ({interval})"),
                 }
             }
         };

@@ -19,20 +19,22 @@ pub fn summary(report: &Report) -> String {
         );
     }
     let class = |number| percent(share(number, data.ratings));
-    lines.push(format!(
-        "  data      {}, {} by {}: {} % dislike, {} % neutral, {} % like",
-        counted(data.movies, "movie"),
-        counted(data.ratings, "rating"),
-        counted(data.users, "user"),
-        class(data.labels.dislike),
-        class(data.labels.neutral),
-        class(data.labels.like)
-    ));
+    if data.ratings > 0 {
+        lines.push(format!(
+            "  data      {}, {} by {}: {} % dislike, {} % neutral, {} % like",
+            counted(data.movies, "movie"),
+            counted(data.ratings, "rating"),
+            counted(data.users, "user"),
+            class(data.labels.dislike),
+            class(data.labels.neutral),
+            class(data.labels.like)
+        ));
+    }
     if data.rejected > 0 {
         lines.push(format!("            rejected: {}, see the report", counted(data.rejected, "thing")));
     }
     extraction(report, &mut lines);
-    for left_out in &report.left_out {
+    for left_out in report.left_out.iter().filter(|_| data.ratings > 0) {
         lines.push(format!("  left out  {}: {}", printable(&left_out.modality), printable(&left_out.reason)));
     }
     table(report, &mut lines);
@@ -73,7 +75,9 @@ fn extraction(report: &Report, lines: &mut Vec<String>) {
 fn table(report: &Report, lines: &mut Vec<String>) {
     let comparison = Comparison::of(report);
     if comparison.rows.is_empty() {
-        lines.push("  nothing was evaluated".to_owned());
+        if report.dataset.ratings > 0 {
+            lines.push("  nothing was evaluated".to_owned());
+        }
         return;
     }
     let any_published = comparison.rows.iter().any(|row| row.published_share().is_some());

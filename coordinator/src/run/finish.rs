@@ -64,9 +64,10 @@ pub async fn finish(
         }
     };
     fault_point::reach("coordinator-reported");
-    let Summary { quarantined, made, .. } = summary;
+    let Summary { quarantined, made, jobs, .. } = summary;
     let stage = if quarantined.is_empty() { Stage::Done } else { Stage::DoneWithFailures };
-    let state = RunState { quarantined: quarantined.len(), ..RunState::of(stage) };
+    let committed = jobs.saturating_sub(quarantined.len());
+    let state = RunState { jobs, committed, quarantined: quarantined.len(), ..RunState::of(stage) };
     context.write_state(&plan.spec.id, &state).await?;
     Ok(Finished { stage, report, page: format!("{url}/{html_key}"), made, model, quarantined })
 }

@@ -27,6 +27,8 @@ use crate::run::tasks::CellTasks;
 pub struct Summary {
     /// Tables of embeddings, for the modalities that have one.
     pub tables: Vec<GatheredTable>,
+    /// The number of jobs of all stages, done before or now.
+    pub jobs: usize,
     /// The records of quarantined jobs, in the order of their ids.
     pub quarantined: Vec<QuarantineRecord>,
     /// The number of artifacts that this drive made; 0 when all were committed before.
@@ -106,8 +108,9 @@ pub async fn drive(context: &RunContext, plan: &Plan) -> Result<Ended<Summary>> 
         let state = RunState { quarantined: quarantined.len(), ..RunState::of(Stage::Reporting) };
         context.write_state(&plan.spec.id, &state).await?;
         let (cells, model) = (training.cells, training.model);
-        let Work { made, extracted } = work;
-        return Ok(Ended::Completed(Summary { tables, quarantined, made, extracted, trailers, cells, model }));
+        let Work { made, extracted, extractions } = work;
+        let jobs = extractions + training.all;
+        return Ok(Ended::Completed(Summary { tables, jobs, quarantined, made, extracted, trailers, cells, model }));
     }
 }
 
@@ -118,6 +121,8 @@ struct Work {
     made: usize,
     /// Trailers that jobs were sent for.
     extracted: usize,
+    /// Jobs of the first stage.
+    extractions: usize,
 }
 
 /// Extracts until the store holds each trailer's artifacts or its quarantine record. Returns the
@@ -128,6 +133,7 @@ async fn extract(context: &RunContext, plan: &Plan, work: &mut Work) -> Result<E
     loop {
         let extraction = remaining::extraction(store, plan, &BTreeSet::new()).await?;
         extraction.records.drop_overruled(store).await?;
+        work.extractions = extraction.all;
         rounds.begin(context, extraction.jobs.len())?;
         let stage = StageJobs {
             stage: Stage::Extracting,

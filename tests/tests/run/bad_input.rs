@@ -258,15 +258,14 @@ fn unusable_datasets_are_reported_by_every_command() {
     }
 }
 
-/// Every job of such a run is given up, the final fit too; the report says so.
+/// Every fold of such a run would fail.
 #[test]
-fn run_over_two_ratings_reports_the_cells_that_failed() {
+fn run_with_fewer_ratings_of_a_class_than_folds_is_refused_before_it_is_planned() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (dataset, store) = (folder.path().join("data"), folder.path().join("store"));
     plain(&dataset, mixed).write("ratings.csv", "user,movie,label\nu1,m1,1\nu2,m1,-1\n");
     let ended = jhalak(&store, &dataset);
-    assert_eq!(ended.code, Some(4), "{}", ended.err);
-    let page = files(&store).into_keys().find(|name| name.ends_with("report/index.html")).expect("a report");
-    let text = std::fs::read_to_string(store.join(page)).expect("the report");
-    assert!(text.contains("1 rating is a dislike, but the split needs at least"), "{}", ended.out);
+    assert_eq!(ended.code, Some(3), "{}", ended.err);
+    assert!(ended.err.contains("only 1 rating is a dislike, fewer than the 2 folds"), "{}", ended.err);
+    assert!(files(&store).into_keys().all(|name| !name.starts_with("runs/")), "nothing is planned");
 }

@@ -40,7 +40,7 @@ pub(super) async fn check(settings: &Settings) -> Vec<Check> {
             false if chosen.contains(&model.name) => {
                 Err(Error::invalid(format!("missing: {}", model.advice_if_missing())))
             }
-            false => Ok("missing, not selected by the settings".into()),
+            false => Ok("missing; fetched when a command needs it".into()),
         };
         checks.push((name, path.display().to_string(), found));
     }

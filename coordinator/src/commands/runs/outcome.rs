@@ -34,16 +34,17 @@ pub(super) fn print(outcome: RunOutcome, plan: &Plan, wait: bool, output: &Outpu
 fn print_finished(finished: &Finished, run: &str, output: &Output) -> Result<u8> {
     let Finished { stage, report, page, made, model, quarantined } = finished;
     let mut text = report::summary(report);
-    for record in quarantined {
-        text.push_str(&format!("  quarantined  {}: {}\n", record.about, record.reason));
-    }
+    text.push_str(&quarantine_lines(quarantined.iter().map(|record| (record.about.as_str(), record.reason.as_str()))));
     if !quarantined.is_empty() {
         text.push_str(&format!(
             "  `jhalak quarantine ls {run}` lists them; `jhalak retry {run}` makes the next run send them again\n"
         ));
     }
     if *made == 0 {
-        text.push_str("  everything was committed before: nothing was computed again\n");
+        text.push_str(match quarantined.is_empty() {
+            true => "  everything was committed before: nothing was computed again\n",
+            false => "  nothing was left to do: all other jobs were committed before\n",
+        });
     }
     if let Some(model) = model {
         text.push_str(&format!("  model        {model} (try it: jhalak recommend --user U)\n"));
@@ -55,4 +56,48 @@ fn print_finished(finished: &Finished, run: &str, output: &Output) -> Result<u8>
     });
     output.print(&answer, &text)?;
     Ok(if *stage == Stage::Done { exit::DONE } else { exit::QUARANTINED })
+}
+
+/// Lists quarantined jobs by their reasons.
+fn quarantine_lines<'a>(quarantined: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    /// Jobs of one reason, and reasons, that are listed.
+    const LISTED: usize = 5;
+    let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (about, reason) in quarantined {
+        match by_reason.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, jobs)) => jobs.push(about),
+            None => by_reason.push((reason, vec![about])),
+        }
+    }
+    let mut text = String::new();
+    for (reason, jobs) in by_reason.iter().take(LISTED) {
+        let more = match jobs.len() {
+            n if n > LISTED => format!(" and {} more", n - LISTED),
+            _ => String::new(),
+        };
+        text.push_str(&format!("  quarantined  {}{more}: {reason}\n", jobs[..jobs.len().min(LISTED)].join(", ")));
+    }
+    if by_reason.len() > LISTED {
+        let jobs: usize = by_reason[LISTED..].iter().map(|(_, jobs)| jobs.len()).sum();
+        text.push_str(&format!("  quarantined  {jobs} more, for {} other reasons\n", by_reason.len() - LISTED));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_of_one_reason_share_a_line() {
+        let cells: Vec<String> = (0..75).map(|i| format!("cell {i}")).collect();
+        let of_cells = cells.iter().map(|cell| (cell.as_str(), "too few ratings"));
+        assert_eq!(
+            quarantine_lines(of_cells.chain([("tt1", "no video")])),
+            "  quarantined  cell 0, cell 1, cell 2, cell 3, cell 4 and 70 more: too few ratings\n  \
+             quarantined  tt1: no video\n"
+        );
+        let many = cells.iter().take(7).map(|reason| ("tt1", reason.as_str()));
+        assert!(quarantine_lines(many).ends_with("  quarantined  2 more, for 2 other reasons\n"));
+    }
 }

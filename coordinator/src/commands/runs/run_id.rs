@@ -67,13 +67,17 @@ fn choose(runs: &[String], given: Option<&str>, store: &str) -> Result<String> {
     if all.is_empty() {
         let named = given.map(|run| format!(" `{run}`")).unwrap_or_default();
         return Err(Error::not_found(format!(
-            "the store {store} has no run{named}, and no other: start one with `jhalak run`, or name another --store"
+            "the store {store} has no run{named}: start one with `jhalak run`, or name another --store"
         )));
     }
     let Some(given) = given.filter(|given| !given.is_empty()) else {
         return match all.as_slice() {
             [run] => Ok((*run).clone()),
-            _ => Err(Error::usage(format!("the store {store} has {} runs: name one of {}", all.len(), list(&all)))),
+            _ => Err(Error::usage(format!(
+                "the store {store} has {} runs: name one, as RUN or with --run: {}",
+                all.len(),
+                list(&all)
+            ))),
         };
     };
     if runs.iter().any(|run| run == given) {

@@ -1,7 +1,7 @@
 //! `jhalak submit`: plans a run and sends its jobs to workers elsewhere.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use jhalak_common::artifact::ArtifactKind;
@@ -23,6 +23,9 @@ use crate::run::gauges::{self, Leading};
 use crate::run::{RunDriver, RunOutcome};
 use crate::run::{dry_run, reprocess};
 
+/// How often a submit that waits for the broker says so.
+const WAIT_INTERVAL: Duration = Duration::from_secs(30);
+
 /// Plan a run, send its jobs to workers and wait for the report
 ///
 /// Committed artifacts are not made again. The same dataset with the same settings is the same run, whoever submits
@@ -30,9 +33,9 @@ use crate::run::{dry_run, reprocess};
 #[derive(Args)]
 #[command(after_help = "Examples:
   # Show what a run of the demo would do, and why
-  jhalak submit --dataset .local/demo/dataset --dry-run
+  jhalak submit --config demo/jhalak.toml --dataset .local/demo/dataset --dry-run
   # Submit to a broker, leave a coordinator in the background and return
-  jhalak submit --dataset .local/demo/dataset --queue amqp://localhost --detach")]
+  jhalak submit --config demo/jhalak.toml --dataset .local/demo/dataset --queue amqp://localhost --detach")]
 pub struct Submit {
     #[command(flatten)]
     dataset: DatasetArgs,
@@ -112,9 +115,14 @@ impl Submit {
         }
         // A refused or unreachable queue is reported before anything is written.
         let limit = Duration::from_millis(settings.coordinator.start_wait_ms);
+        let mut said: Option<Instant> = None;
+        let began = Instant::now();
         let waits = |error: &Error| {
-            let message = format!("{}: waiting up to {} s for the broker", error.chain(), limit.as_secs());
-            output.progress.say(&message);
+            if said.is_none_or(|at| at.elapsed() > WAIT_INTERVAL) {
+                said = Some(Instant::now());
+                let left = limit.saturating_sub(began.elapsed()).as_secs();
+                output.progress.say(&format!("{}: waiting up to {left} s more for the broker", error.chain()));
+            }
         };
         let queue = tokio::select! {
             () = stop.cancelled() => return Err(Error::cancelled("asked to stop; nothing was sent")),

@@ -55,7 +55,10 @@ pub(in crate::commands) fn find_movie(known: &[Movie], new: &[Movie], word: &str
             let named = |movie: &Movie| format!("{} ({})", movie.id, movie.name);
             let ids = all().map(|movie| (movie.id.as_str(), named(movie)));
             let titles = all().map(|movie| (movie.name.as_str(), named(movie)));
-            Err(Error::invalid(format!("no movie `{word}` in the dataset{}", nearest(word, ids.chain(titles)))))
+            Err(Error::invalid(format!(
+                "no movie `{word}` in the dataset{}; `jhalak movies` lists them",
+                nearest(word, ids.chain(titles))
+            )))
         }
         several => {
             let year = |movie: &Movie| movie.year.map_or_else(String::new, |year| format!(" ({year})"));
@@ -83,8 +86,8 @@ fn nearest<'a>(word: &str, candidates: impl Iterator<Item = (&'a str, String)>) 
     }
     match shown.split_last() {
         None => String::new(),
-        Some((last, [])) => format!("; did you mean {last}?"),
-        Some((last, rest)) => format!("; did you mean {} or {last}?", rest.join(", ")),
+        Some((last, [])) => format!("; did you mean {last}"),
+        Some((last, rest)) => format!("; did you mean {} or {last}", rest.join(", ")),
     }
 }
 

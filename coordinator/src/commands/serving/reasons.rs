@@ -30,8 +30,12 @@ impl Reasons {
             let PerClass { dislike, neutral, like } = genre.rated;
             let all = dislike + neutral + like;
             let text = format!("liked {like} of {all} {} movies{}", genre.genre, disliked(dislike));
-            let leaning = genre.leaning.unwrap_or(like as f64 - dislike as f64);
-            reasons.side(leaning >= 0.0).push(text);
+            // A model's leaning that the ratings do not show is no reason that a reader could follow.
+            let rated = like as f64 - dislike as f64;
+            let leaning = genre.leaning.unwrap_or(rated);
+            if leaning * rated > 0.0 {
+                reasons.side(rated > 0.0).push(text);
+            }
         }
         for shared in why.shared_viewers.iter().filter(|shared| shared.weight.abs() >= 0.005) {
             let text = format!("{} {}, which shares viewers ({:+.2})", verb(shared.rated), shared.name, shared.weight);

@@ -26,6 +26,7 @@ use super::score;
 use super::stop_soon::stop_soon;
 use crate::artifacts::embeddings;
 use crate::commands::args::DatasetArgs;
+use crate::console::files;
 use crate::console::output::Output;
 use crate::plan::{self, dataset_source};
 
@@ -225,6 +226,9 @@ impl Evaluate {
             Some(known) if self.cell.split == Some(SplitArg::Movies) => known_movies(&spec, &dataset, *known)?,
             _ => (spec, given),
         };
+        if let Some(path) = &self.predictions {
+            files::make_folder_of(path)?;
+        }
         let results = run.folds(&spec, given).await?;
         if let Some(path) = &self.predictions {
             predictions::write(path, &source.reading.dataset, &results)?;

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::video_args::{self, Hook};
 use crate::commands::models::first_use;
+use crate::console::files;
 use crate::console::output::Output;
 
 /// Detect objects in an image or in the frames of a video
@@ -115,6 +116,7 @@ impl Detect {
         let report = &decoded.report;
         let is_picture = report.is_picture;
         if let Some(file) = &self.draw {
+            files::make_folder_of(file)?;
             paint(&seen, &how, file)?;
         }
         let record = |frame: &FrameDetections| record(&self.file, &name, frame, &how);

@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use super::video_args::Decoded;
 use crate::commands::models::first_use;
+use crate::console::files;
 use crate::console::output::Output;
 
 /// Compute the embeddings of one video or sound file
@@ -133,8 +134,9 @@ impl Embed {
                     tensors.push(Named { name: name(".parts"), shape, data: rows });
                 }
             }
+            files::make_folder_of(out)?;
             std::fs::write(out, embedding_file::encode_named(tensors, &self.about(answers))?)
-                .map_err(|e| Error::from(e).context(out.display().to_string()))?;
+                .map_err(|error| files::cannot_write(out, &error))?;
         }
         let line = |a: &Answer| match &a.without {
             Some(why) => format!("{:5} {}: no embedding: {why}\n", a.modality, a.model),

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::scenes::CutArgs;
 use super::video_args::{self, Hook};
+use crate::console::files::{self, cannot_write};
 use crate::console::output::Output;
 
 /// Extract the keyframes of a video as JPEG files
@@ -153,6 +154,7 @@ impl Keyframes {
         let mut set = self.set(report)?;
         unpack(&set, &out)?;
         if let Some(sheet) = &self.sheet {
+            files::make_folder_of(sheet)?;
             media::keyframes::contact_sheet::write(&set.tar, sheet).map_err(|error| match error {
                 MediaError::Transient { message } => Error::invalid(message),
                 other => other.into(),
@@ -288,10 +290,6 @@ fn unpack(set: &KeyframeSet, out: &Path) -> Result<()> {
 
 fn below(out: &Path, name: &str) -> String {
     out.join(name).to_string_lossy().into_owned()
-}
-
-fn cannot_write(path: &Path, error: &std::io::Error) -> Error {
-    Error::invalid(format!("cannot write {}: {error}", path.display()))
 }
 
 /// One keyframe as a person reads it.

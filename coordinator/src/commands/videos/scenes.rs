@@ -11,6 +11,7 @@ use jhalak_worker::media::{Outcome, SceneSettings};
 use serde::Serialize;
 
 use super::video_args::{self, Hook};
+use crate::console::files;
 use crate::console::output::Output;
 
 /// Detect the scenes of a video, as PySceneDetect does
@@ -101,7 +102,8 @@ impl Scenes {
         list.file = self.video.to_string_lossy().into_owned();
         let csv = list.csv();
         if let Some(file) = &self.csv {
-            std::fs::write(file, &csv).map_err(|e| Error::invalid(format!("cannot write {}: {e}", file.display())))?;
+            files::make_folder_of(file)?;
+            std::fs::write(file, &csv).map_err(|error| files::cannot_write(file, &error))?;
         }
         let found = match list.scenes.len() {
             1 => "1 scene, no cuts".to_string(),

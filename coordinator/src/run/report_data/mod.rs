@@ -51,7 +51,10 @@ pub(super) async fn assemble(
     };
     Ok(Report {
         version: report::VERSION,
-        title: format!("{}: preference report", reading.dataset.name),
+        title: match reading.dataset.ratings.is_empty() {
+            true => format!("{}: extraction report", reading.dataset.name),
+            false => format!("{}: preference report", reading.dataset.name),
+        },
         run: Run {
             id: spec.id.clone(),
             started: format!("{:.0}", spec.created),

@@ -83,7 +83,13 @@ impl LoadedModel {
             (true, RankBy::Watch) if self.watch.is_none() => "watch",
             _ => return Ok(()),
         };
-        let reason = format!("has no {missing} model: fit again with it");
+        let way = match missing {
+            "network" => "fit without --no-network",
+            "ensemble" => "fit without --ensemble none",
+            _ => "fit again",
+        };
+        let reason =
+            format!("has no {missing} model: {way}, or name another with --fitted (`jhalak models ls --fitted`)");
         Err(RecommendError::Stored { file: MODEL.to_owned(), reason })
     }
 
