@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use jhalak_common::ErrorKind;
 use jhalak_common::process::logging::{self, LogFormat};
-use jhalak_common::process::{exit, forbid_core_dumps};
+use jhalak_common::process::{exit, forbid_core_dumps, forbid_library_telemetry};
 use jhalak_common::settings::{Settings, has_password};
 use jhalak_common::telemetry::otlp;
 use jhalak_coordinator::commands::{Cli, Command};
@@ -14,6 +14,7 @@ use jhalak_coordinator::console::output::Output;
 use jhalak_coordinator::console::progress::Progress;
 
 fn main() -> ExitCode {
+    forbid_library_telemetry();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),

@@ -87,6 +87,8 @@ class Theirs:
     """onnxruntime in this process."""
 
     def __init__(self, path):
+        # Before the import: without it the library sends facts about this process to its maker.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

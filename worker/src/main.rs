@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand, ValueEnum};
 use jhalak_common::models::Registry;
 use jhalak_common::process::logging::{self, LogFormat};
-use jhalak_common::process::{exit, forbid_core_dumps, shutdown};
+use jhalak_common::process::{exit, forbid_core_dumps, forbid_library_telemetry, shutdown};
 use jhalak_common::queue::{self, WorkKind};
 use jhalak_common::settings::{Settings, has_password, redact_url};
 use jhalak_common::telemetry::health::Health;
@@ -124,6 +124,7 @@ enum Kind {
 }
 
 fn main() -> ExitCode {
+    forbid_library_telemetry();
     let cli = Cli::parse();
     if matches!(cli.command, Some(Command::DecodeChild)) {
         return media::run_child();

@@ -41,6 +41,23 @@ fn person(record: &Value) -> [f64; 4] {
 }
 
 #[test]
+fn inference_leaves_nothing_in_the_home_folder() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let picture = picture(folder.path(), "frame.jpg", "null");
+    let home = folder.path().join("home");
+    std::fs::create_dir(&home).expect("room on disk");
+    let mut jhalak = command("jhalak", Path::new("unused"));
+    // A runner of CI would suppress the telemetry of ONNX Runtime, and so hide it here.
+    for name in ["CI", "GITHUB_ACTIONS", "TF_BUILD", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"] {
+        jhalak.env_remove(name);
+    }
+    let ended = run(jhalak.env("HOME", &home).args(["detect", "--json"]).arg(&picture));
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let left: Vec<String> = files(&home).into_keys().collect();
+    assert!(left.is_empty(), "the maker of ONNX Runtime gets facts about this machine: {left:?}");
+}
+
+#[test]
 fn pictures_give_the_same_objects_in_every_format_and_exif_orientation() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let png = detect(&picture(folder.path(), "frame.png", "null"), &[]);
