@@ -82,7 +82,7 @@ fn each_strategy_writes_pictures_with_reasons_and_pads_with_black() {
         assert!(std::fs::read(&sheet).is_ok_and(|jpeg| jpeg.len() > 1000));
         if strategy == "scene-middle" {
             assert_eq!(keyframes[1]["frame"], 52);
-            assert_eq!(keyframes[1]["scene"], serde_json::json!({"index": 1, "start": 35, "end": 70}));
+            assert_eq!(keyframes[1]["scene"], serde_json::json!({"number": 2, "start": 35, "end": 70}));
             assert!(ended.err.contains("4 scenes: 12 black images"), "{}", ended.err);
         }
     }

@@ -124,7 +124,7 @@ struct Answer<'a> {
     strategy: Strategy,
     file: String,
     wanted: u32,
-    keyframes: Vec<Keyframe>,
+    keyframes: Vec<ShownKeyframe>,
     padding: Vec<Padding>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shortfall: Option<String>,
@@ -133,6 +133,31 @@ struct Answer<'a> {
     outcome: &'a Outcome,
     errors: u64,
     video: &'a VideoInfo,
+}
+
+/// A keyframe as programs read it: its scene has the number that `jhalak scenes` prints.
+#[derive(Serialize)]
+struct ShownKeyframe {
+    #[serde(flatten)]
+    keyframe: Keyframe,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scene: Option<NumberedScene>,
+}
+
+/// A scene: its number, from 1, its first frame, and the frame after its last.
+#[derive(Serialize)]
+struct NumberedScene {
+    number: u64,
+    start: u64,
+    end: u64,
+}
+
+impl From<Keyframe> for ShownKeyframe {
+    fn from(mut keyframe: Keyframe) -> Self {
+        let span = keyframe.scene.take();
+        let scene = span.map(|span| NumberedScene { number: span.index + 1, start: span.start, end: span.end });
+        ShownKeyframe { keyframe, scene }
+    }
 }
 
 impl Keyframes {
@@ -167,7 +192,7 @@ impl Keyframes {
             strategy: self.strategy,
             file: self.video.to_string_lossy().into_owned(),
             wanted,
-            keyframes,
+            keyframes: keyframes.into_iter().map(ShownKeyframe::from).collect(),
             padding,
             shortfall,
             histogram,
@@ -293,10 +318,11 @@ fn below(out: &Path, name: &str) -> String {
 }
 
 /// One keyframe as a person reads it.
-fn line(keyframe: &Keyframe) -> String {
+fn line(shown: &ShownKeyframe) -> String {
+    let keyframe = &shown.keyframe;
     let mut line = format!("{:>3}  {:>10.3} s  frame {:<8}", keyframe.index, keyframe.time_s, keyframe.frame);
-    if let Some(scene) = &keyframe.scene {
-        line += &format!("  scene {} [{}, {})", scene.index + 1, scene.start, scene.end);
+    if let Some(scene) = &shown.scene {
+        line += &format!("  scene {} [{}, {})", scene.number, scene.start, scene.end);
     }
     if let Some(found) = &keyframe.objects {
         line += &format!("  {} objects of {} classes, score {}", found.objects.len(), found.classes, found.score);
