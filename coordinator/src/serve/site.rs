@@ -170,10 +170,7 @@ impl Site {
         let is_local = !own.starts_with("s3://");
         let is_known = [&own].into_iter().chain(&self.settings.worker.sources).any(|root| contains(root, url));
         // Whoever writes to a folder of this machine writes its records, too.
-        let is_allowed = match url.starts_with("s3://") {
-            true => is_known,
-            false => is_local && (is_known || contains("file:///", url)),
-        };
+        let is_allowed = is_known || (is_local && contains("file:///", url));
         if !is_allowed {
             return Err(Error::permission(format!(
                 "the trailer is in {}, which this server may not read: add that location to worker.sources",
