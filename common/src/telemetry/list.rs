@@ -1,7 +1,7 @@
 //! Every metric, once: from this list come the exposition, the table of docs/operations.md, the
 //! alert rules' and the dashboard's checks.
 
-use super::metric::Program::{Both, Coordinator, Worker};
+use super::metric::Program::{Both, Coordinator, Page, Worker};
 use super::metric::Values::{Bounded, Closed};
 use super::metric::{Counter, Gauge, Histogram, Label, Metric};
 
@@ -128,6 +128,31 @@ pub static STATE: Label = Label { name: "state", values: Closed(&["waiting", "se
 
 /// Whether a checkpoint was written.
 pub static WRITTEN: Label = Label { name: "status", values: Closed(&["ok", "failed"]) };
+
+/// What a request to `jhalak serve` asks for.
+pub static ADDRESS: Label = Label {
+    name: "address",
+    values: Closed(&[
+        "runs",
+        "run",
+        "live",
+        "report",
+        "compare",
+        "quarantine",
+        "trailers",
+        "trailer",
+        "picture",
+        "video",
+        "neighbours",
+        "audience",
+        "try",
+        "upload",
+        super::metric::OTHER,
+    ]),
+};
+
+/// The class of the status of an answer.
+pub static ANSWER: Label = Label { name: "answer", values: Closed(&["2xx", "3xx", "4xx", "5xx"]) };
 
 /// The version of the program.
 pub static VERSION: Label = Label { name: "version", values: Bounded("one for each process") };
@@ -342,6 +367,19 @@ pub static SPANS_DROPPED: Counter = Counter::new(
     &[],
     "Spans that were lost: the collector is slow, refuses them or is not reachable.",
 );
+pub static PAGE_REQUESTS: Counter = Counter::new(
+    "jhalak_page_requests_total",
+    Page,
+    &[&ADDRESS, &ANSWER],
+    "Requests that were answered; pages and their JSON together.",
+);
+pub static PAGE_DURATION: Histogram = Histogram::new(
+    "jhalak_page_request_duration_seconds",
+    REQUEST_SECONDS,
+    Page,
+    &[&ADDRESS],
+    "Time from a request to the head of its answer.",
+);
 
 pub static CPU_SECONDS: Counter = Counter::new(
     "process_cpu_seconds_total",
@@ -401,6 +439,8 @@ pub static ALL: &[&Metric] = &[
     &SCRATCH_WAIT.0,
     &SPANS_EXPORTED.0,
     &SPANS_DROPPED.0,
+    &PAGE_REQUESTS.0,
+    &PAGE_DURATION.0,
     &CPU_SECONDS.0,
     &RESIDENT_MEMORY.0,
     &OPEN_FDS.0,
@@ -431,7 +471,7 @@ mod tests {
             let labels: BTreeSet<&str> = metric.labels.iter().map(|label| label.name).collect();
             assert_eq!(labels.len(), metric.labels.len(), "{name} has a label twice");
         }
-        assert_eq!(seen.len(), 48);
+        assert_eq!(seen.len(), 50);
     }
 
     #[test]

@@ -58,7 +58,9 @@ pub enum Program {
     Worker,
     /// `jhalak submit`, and `jhalak run` where it is asked to.
     Coordinator,
-    /// Both.
+    /// `jhalak serve`.
+    Page,
+    /// Each of them.
     Both,
 }
 

@@ -164,6 +164,15 @@ async fn accept(listener: TcpListener, answers: Answers, room: Arc<Semaphore>, c
     }
 }
 
+/// The content type of [`exposition`].
+pub const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Returns the metrics of this process as those of `program`, in the text form of Prometheus.
+pub fn exposition(program: Program) -> String {
+    process::observe();
+    text(list::ALL, program)
+}
+
 /// What requests are answered from.
 #[derive(Clone)]
 struct Answers {
@@ -186,10 +195,8 @@ impl Answers {
         match request.uri().path() {
             "/metrics" => {
                 (self.health)();
-                process::observe();
-                let mut response = plain(StatusCode::OK, text(list::ALL, self.program));
-                let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-                response.headers_mut().insert(CONTENT_TYPE, format);
+                let mut response = plain(StatusCode::OK, exposition(self.program));
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(EXPOSITION_TYPE));
                 self.scrapes.send_modify(|count| *count += 1);
                 response
             }

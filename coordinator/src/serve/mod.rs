@@ -15,6 +15,7 @@ mod etag;
 mod failure;
 mod guard;
 mod index;
+mod measured;
 mod model;
 mod nearest;
 mod openapi;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::{self, API, Form};
 use super::failure::Failure;
 use super::guard::{Access, SIGN_IN, guard};
+use super::measured::{measured, metrics};
 use super::pages::live::{self, Streams, Watched};
 use super::pages::{audience, compare, media, neighbours, quarantine, recommend, run, runs, trailer, trailers, upload};
 use super::site::Site;
@@ -63,6 +64,7 @@ pub fn router(site: Arc<Site>, access: Access) -> Router {
         .route("/uploads/{id}/{recipe}/{number}", get(upload::keyframe))
         .route(&format!("{API}/openapi.json"), get(description))
         .route("/livez", get(|| async { "ok\n" }))
+        .route("/metrics", get(metrics))
         .route("/assets/style.css", get(|| async { asset("text/css; charset=utf-8", STYLE) }))
         .route("/assets/script.js", get(|| async { asset("text/javascript; charset=utf-8", SCRIPT) }))
         .route("/assets/icon.svg", get(|| async { asset("image/svg+xml", ICON) }))
@@ -74,6 +76,7 @@ pub fn router(site: Arc<Site>, access: Access) -> Router {
         .layer(middleware::from_fn(etag::conditional))
         .layer(middleware::from_fn_with_state(access, guard))
         .layer(middleware::from_fn_with_state(site, failures))
+        .layer(middleware::from_fn(measured))
 }
 
 fn asset(kind: &'static str, text: &'static str) -> Response {

@@ -31,7 +31,8 @@ pub fn metrics() -> String {
         let of = match metric.program {
             Program::Worker => "workers",
             Program::Coordinator => "the coordinator",
-            Program::Both => "both",
+            Program::Page => "the page",
+            Program::Both => "each",
         };
         let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{}`", label.name)).collect();
         let by = if labels.is_empty() { String::new() } else { format!("; {}", labels.join(", ")) };

@@ -98,8 +98,12 @@ async fn a_server_with_a_token_tells_nothing_without_it() {
     for headers in
         [vec![], vec![("Authorization", "Bearer wrong")], vec![("Cookie", "jhalak_session=a-secret-of-many-letters")]]
     {
-        let answer = served.send("GET", "/api/v1/runs", &headers, b"").await;
-        assert!(answer.status == 401 && !answer.text().contains(RUN), "{headers:?}: {}", answer.text());
+        for path in ["/api/v1/runs", "/api/v1/none"] {
+            let answer = served.send("GET", path, &headers, b"").await;
+            assert!(answer.status == 401 && !answer.text().contains(RUN), "{headers:?}: {}", answer.text());
+        }
+        let metrics = served.send("GET", "/metrics", &headers, b"").await;
+        assert!(metrics.status >= 300 && !metrics.text().contains("jhalak_"), "{headers:?}: {}", metrics.text());
     }
     let bearer = format!("Bearer {secret}");
     assert_eq!(served.send("GET", "/api/v1/runs", &[("Authorization", &bearer)], b"").await.status, 200);

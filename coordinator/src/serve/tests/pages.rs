@@ -46,6 +46,26 @@ async fn every_page_is_html_and_the_same_value_as_json_that_the_description_hold
 }
 
 #[tokio::test]
+async fn requests_are_counted_by_address_and_answer() {
+    let served = Served::new(1, None).await;
+    served.get(&format!("/api/v1/runs/{RUN}/trailers/m0")).await;
+    served.get("/runs/none/compare").await;
+    let metrics = served.get("/metrics").await;
+    assert_eq!(metrics.header("content-type").as_deref(), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let text = metrics.text();
+    // Other tests of this process count, too.
+    let count = |series: &str| {
+        let line = text.lines().find(|line| line.starts_with(series)).unwrap_or_else(|| panic!("{series}: {text}"));
+        line.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok()).expect("a number")
+    };
+    assert!(count("jhalak_page_requests_total{address=\"trailer\",answer=\"2xx\"}") >= 1.0);
+    assert!(count("jhalak_page_requests_total{address=\"compare\",answer=\"4xx\"}") >= 1.0);
+    assert!(count("jhalak_page_request_duration_seconds_count{address=\"trailer\"}") >= 1.0);
+    assert!(text.contains("process_resident_memory_bytes") && !text.contains("jhalak_worker_"), "{text}");
+    assert!(!text.contains(RUN) && !text.contains("m0"), "no id is a label: {text}");
+}
+
+#[tokio::test]
 async fn trailers_are_found_by_title_genre_state_and_label() {
     let served = Served::new(5, None).await;
     let ids = async |options: &str| {
