@@ -24,6 +24,16 @@ pub struct Screen {
     pub dark: bool,
 }
 
+impl Screen {
+    /// Desktop and phone, light and dark.
+    pub const ALL: [Screen; 4] = [
+        Screen { width: 1280, height: 900, dark: false },
+        Screen { width: 1280, height: 900, dark: true },
+        Screen { width: 390, height: 844, dark: false },
+        Screen { width: 390, height: 844, dark: true },
+    ];
+}
+
 /// A running browser with one page.
 pub struct Browser {
     child: Child,

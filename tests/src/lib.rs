@@ -11,6 +11,7 @@ pub mod fault_proxy;
 pub mod markdown;
 pub mod monitoring;
 pub mod mutated_messages;
+pub mod page_server;
 pub mod programs;
 pub mod prometheus;
 #[expect(missing_docs, reason = "names that say it")]

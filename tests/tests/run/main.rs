@@ -15,5 +15,6 @@ mod killed;
 mod readme;
 mod report_page;
 mod serve;
+mod serve_pages;
 mod serving;
 mod videos;

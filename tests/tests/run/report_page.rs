@@ -12,14 +12,6 @@ use serde_json::{Value, json};
 /// What stands in a film's title to break out of its place.
 const HOSTILE: &str = "</script><script>document.title='taken'</script><img src=x onerror=document.title='taken'>";
 
-/// Desktop and phone, light and dark.
-const SCREENS: [Screen; 4] = [
-    Screen { width: 1280, height: 900, dark: false },
-    Screen { width: 1280, height: 900, dark: true },
-    Screen { width: 390, height: 844, dark: false },
-    Screen { width: 390, height: 844, dark: true },
-];
-
 /// The run: all strategies, enough epochs for curves.
 fn jhalak(folder: &Path) -> Command {
     let mut jhalak = command("jhalak", &folder.join("store"));
@@ -44,13 +36,13 @@ fn report(folder: &Path) -> (String, PathBuf) {
 }
 
 #[test]
-fn the_page_is_accessible_quiet_and_shows_the_trailers() {
+fn the_report_and_the_pages_are_accessible_quiet_and_show_the_trailers() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (name, page) = report(folder.path());
     let axe = std::fs::read_to_string(repository().join(".local/web/axe.min.js"));
     let axe = axe.expect("axe-core is installed by `scripts/setup.sh test`");
     let mut browser = Browser::start();
-    for screen in SCREENS {
+    for screen in Screen::ALL {
         browser.open_file(&page, screen);
         assert_ne!(browser.evaluate("document.title"), json!("taken"));
         let pictures = browser.evaluate("[...document.images].map(i => i.naturalWidth > 0 && i.alt != '')");
@@ -87,7 +79,7 @@ fn the_page_is_accessible_quiet_and_shows_the_trailers() {
     let hidden = (0..4).map(id).find(|id| !shown.as_array().is_some_and(|all| all.contains(&json!(id)))).expect("one");
     let added = also(&hidden);
     assert_eq!(added.code, Some(0), "{}", added.err);
-    browser.open_file(&page, SCREENS[0]);
+    browser.open_file(&page, Screen::ALL[0]);
     let first = browser.evaluate("document.querySelector('article.trailer h3 small').textContent.trim()");
     assert_eq!(
         (first, browser.evaluate("document.querySelectorAll('article.trailer').length")),
@@ -95,6 +87,9 @@ fn the_page_is_accessible_quiet_and_shows_the_trailers() {
     );
     let refused = also("nobody");
     assert!(refused.code == Some(3) && refused.err.contains("no trailer of the movie `nobody`"), "{}", refused.err);
+
+    // The pages of the store in the same browser.
+    super::serve_pages::check(&store, &name, &mut browser, &axe);
 
     // The same run without pictures writes the page again.
     let again = run(jhalak(folder.path()).env("JHALAK__REPORT__IMAGES", "none"));

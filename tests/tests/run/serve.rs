@@ -1,64 +1,9 @@
 //! `jhalak serve` over the store of a real run: pictures, the player, recommendations and an upload.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, Stdio};
-
 use jhalak_tests::dataset::{Made, id};
+use jhalak_tests::page_server::PageServer;
 use jhalak_tests::programs::{command, files, run};
-use serde_json::Value;
-
-/// A running server; ended when dropped.
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Server {
-    fn start(store: &Path) -> Server {
-        let mut child = command("jhalak", store)
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program can be started");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("its address");
-        let address = line.strip_prefix("http://").and_then(|rest| rest.split(' ').next()).expect("an address");
-        Server { address: address.to_owned(), child }
-    }
-
-    /// Sends a request. Returns the status and the body.
-    fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> (u16, Vec<u8>) {
-        let mut stream = TcpStream::connect(&self.address).expect("a server");
-        let length = body.len();
-        let host = &self.address;
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).expect("an open connection");
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).expect("an answer");
-        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("the head of an answer");
-        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        (status, answer[end + 4..].to_vec())
-    }
-
-    fn json(&self, method: &str, path: &str, body: &[u8]) -> Value {
-        let (status, answer) = self.send(method, &format!("/api/v1{path}"), "", body);
-        assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&answer));
-        serde_json::from_slice(&answer).expect("JSON")
-    }
-}
+use jhalak_tests::s3_server;
 
 #[test]
 fn a_finished_run_is_shown_with_pictures_videos_recommendations_and_an_upload() {
@@ -68,7 +13,7 @@ fn a_finished_run_is_shown_with_pictures_videos_recommendations_and_an_upload() 
     let ended = run(command("jhalak", &store).args(["run", "--quiet", "--dataset"]).arg(&dataset));
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     let before = files(&store);
-    let server = Server::start(&store);
+    let server = PageServer::start(command("jhalak", &store));
     let runs = server.json("GET", "/runs", b"");
     let run = runs["runs"][0]["id"].as_str().expect("a run").to_owned();
     let of_run = |path: &str| format!("/runs/{run}{path}");
@@ -105,6 +50,48 @@ fn a_finished_run_is_shown_with_pictures_videos_recommendations_and_an_upload() 
     let (status, refused) = server.send("POST", &of_run("/try/upload"), "", b"#EXTM3U\nfile:///etc/passwd\n");
     assert_eq!(status, 422, "{}", String::from_utf8_lossy(&refused));
     assert_eq!(before, files(&store), "the store is only read");
+}
+
+#[test]
+fn a_run_into_s3_of_a_local_folder_is_shown_from_there() {
+    let Some(server) = s3_server::from_environment() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let dataset = folder.path().join("data");
+    Made::new(&dataset, true);
+    let store = format!("s3://{}/page-{}", server.bucket, std::process::id());
+    let jhalak = || {
+        let mut jhalak = command("jhalak", "unused".as_ref());
+        jhalak.env("JHALAK__STORE", &store).env("JHALAK__S3__ENDPOINT", &server.endpoint);
+        jhalak
+    };
+    let ended = run(jhalak().args(["run", "--quiet", "--dataset"]).arg(&dataset));
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+
+    let page = PageServer::start(jhalak());
+    let run_id = page.json("GET", "/runs", b"")["runs"][0]["id"].as_str().expect("a run").to_owned();
+    let of_run = |path: &str| format!("/runs/{run_id}{path}");
+    for path in ["", "/live", "/trailers", "/trailers/tt9900000/neighbours", "/trailers/tt9900000/audience"] {
+        page.json("GET", &of_run(path), b"");
+    }
+    let tried = page.json("GET", &of_run("/try?like=tt9900000"), b"");
+    assert!(tried["recommendations"].as_array().is_some_and(|list| !list.is_empty()), "{tried}");
+    let (status, poster) = page.send("GET", &of_run("/trailers/tt9900000/poster.jpg"), "", b"");
+    assert!(status == 200 && poster.starts_with(&[0xff, 0xd8]), "{status}");
+    let (status, report) = page.send("GET", &of_run("/report"), "", b"");
+    assert!(status == 200 && report.starts_with(b"<!DOCTYPE html>"), "{status}");
+
+    // The trailers are in a folder of this machine: shown where the settings name it, and never otherwise.
+    let trailer = page.json("GET", &of_run("/trailers/tt9900000"), b"");
+    let reason = trailer["not_playable"].as_str().unwrap_or_default();
+    assert!(reason.contains("worker.sources"), "{trailer}");
+    assert_eq!(page.send("GET", &of_run("/trailers/tt9900000/video"), "", b"").0, 403);
+    let mut allowed = jhalak();
+    let allowed = PageServer::start({
+        allowed.env("JHALAK__WORKER__SOURCES", &dataset);
+        allowed
+    });
+    let (status, part) = allowed.send("GET", &of_run("/trailers/tt9900000/video"), "Range: bytes=4-11\r\n", b"");
+    assert_eq!((status, part.get(..4)), (206, Some(&b"ftyp"[..])));
 }
 
 #[test]
