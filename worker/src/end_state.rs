@@ -83,36 +83,29 @@ impl EndStates {
         self.publish_result(job, Some(attempt), outcome).await
     }
 
-    /// Quarantines a message that is not a job, or a job of a newer version. A record is written to
-    /// the run that the message names, or to [`UNREADABLE_RUN`]; the message is kept unchanged unless
-    /// it is too long to be one.
+    /// Quarantines a message that is not a job that this worker believes: no job at all, of another
+    /// version, or without a valid signature or a planned run. Its fields are not believed: the record
+    /// goes to [`UNREADABLE_RUN`], never to the run that the message names, and no result is published.
+    /// The message is kept unchanged unless it is too long to be one.
     pub(crate) async fn quarantine_unreadable(&self, body: &Bytes, redeliveries: u32, error: &Error) -> Result<()> {
         let is_too_long = body.len() > MAX_MESSAGE_BYTES;
         let message = match is_too_long {
             true => Value::from(String::from_utf8_lossy(&body[..KEPT_CHARS]).into_owned()),
             false => as_json(body),
         };
-        let field = |name: &str| message.get(name).and_then(Value::as_str).map(str::to_string);
-        // What a job says that is not signed, or wrongly, is not believed: it writes to no run.
-        let is_forged = !is_too_long && Job::decode(body).is_ok();
-        let named_run = field("run").filter(|run| is_run_id(run) && !is_forged);
-        let job = field("id").unwrap_or_else(|| hash::of_bytes(body).short());
+        let named = message.get("id").and_then(Value::as_str).map(str::to_string);
+        let job = named.unwrap_or_else(|| hash::of_bytes(body).short());
         let other_version = !is_too_long && check_version(&message, MESSAGE_VERSION, "the job").is_err();
         let about = match (is_too_long, other_version && message.get("version").is_some()) {
-            _ if is_forged => "job without a valid signature or run",
             (true, _) => "message that is too long",
+            _ if Job::decode(body).is_ok() => "job without a valid signature or run",
             (false, true) => "message of another version",
             (false, false) => "message that is not a job",
         };
-        let run = named_run.clone().unwrap_or_else(|| UNREADABLE_RUN.to_string());
-        let record = self.record(&run, &job, about.into(), error, redeliveries.saturating_add(1), message);
-        run::put_json(self.store.as_ref(), &quarantine_key(&run, &job), &record).await?;
-        tracing::error!(run, reason = %error.chain(), "message quarantined");
-        if let Some(run) = named_run {
-            let outcome = Outcome::Quarantined { error: error.kind(), reason: error.chain() };
-            let result = JobResult { worker: Some(self.worker.clone()), ..JobResult::new(job, &run, outcome) };
-            self.queue.publish(&Channel::Results(run), result.encode()?).await?;
-        }
+        let attempts = redeliveries.saturating_add(1);
+        let record = self.record(UNREADABLE_RUN, &job, about.into(), error, attempts, message);
+        run::put_json(self.store.as_ref(), &quarantine_key(UNREADABLE_RUN, &job), &record).await?;
+        tracing::error!(reason = %error.chain(), "message quarantined");
         match is_too_long {
             true => Ok(()),
             false => self.queue.publish(&Channel::Quarantine, body.clone()).await,

@@ -19,6 +19,9 @@ const MAX_REFUSED: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_WHEN_REFUSED: Duration = Duration::from_secs(5);
 
+/// The longest pause after a job that asks for what this worker does not have.
+const MAX_MISFIT_PAUSE: Duration = Duration::from_secs(30);
+
 /// The health of one worker.
 #[derive(Default)]
 pub(crate) struct Health {
@@ -33,6 +36,8 @@ struct State {
     refused_since: Option<Instant>,
     /// Jobs in a row that asked for what this worker does not have.
     misfits: BTreeSet<String>,
+    /// Whether a job has ever ended here, well or by its own fault.
+    has_worked: bool,
     reason: Option<(ErrorKind, String)>,
 }
 
@@ -44,7 +49,7 @@ impl Health {
 
     /// A job ended, well or by its own fault.
     pub(crate) fn worked(&self) {
-        *self.state() = State::default();
+        *self.state() = State { has_worked: true, ..State::default() };
     }
 
     /// This worker could not do a job because of `cause`. Returns the pause before the job is handed
@@ -66,14 +71,20 @@ impl Health {
         pause
     }
 
-    /// A job asks for what this worker does not have (another store, version or model), and no other
-    /// worker takes jobs. Three different ones in a row are not one odd message.
-    pub(crate) fn misfit(&self, job: &str, cause: &Error) {
+    /// A job asks for what this worker does not have (another store, version or model). Three different
+    /// ones in a row are not one odd message: a worker that has never done a job stops, and so does one
+    /// that is the only worker. Any other has jobs of its own between those of others. Returns the pause
+    /// before the next job, longer after each: a worker that does nothing takes jobs the fastest.
+    pub(crate) fn misfit(&self, job: &str, cause: &Error, is_only_worker: bool) -> Duration {
         let mut state = self.state();
         state.misfits.insert(job.to_string());
-        if state.misfits.len() >= MAX_IN_A_ROW as usize {
-            let why = "it cannot do the jobs on the queue, and no other worker takes them:";
-            self.stop_taking(&mut state, why, cause);
+        let misfits = state.misfits.len() as u32;
+        if misfits >= MAX_IN_A_ROW && (is_only_worker || !state.has_worked) {
+            self.stop_taking(&mut state, "it cannot do the jobs on the queue:", cause);
+        }
+        match misfits {
+            1 => Duration::ZERO,
+            n => (PAUSE * 2_u32.pow((n - 2).min(5))).min(MAX_MISFIT_PAUSE),
         }
     }
 
@@ -115,17 +126,37 @@ mod tests {
 
     #[test]
     fn one_odd_job_stops_no_worker_and_three_different_ones_in_a_row_do() {
-        let (health, error) = (Health::default(), Error::unable("the job asks for contract 999"));
-        for _ in 0..10 {
-            health.misfit("odd", &error);
+        let error = Error::unable("the job requires contract 999");
+        // A worker that has done jobs stops if nobody else could do these; a new one stops anyway.
+        for (has_worked, is_only_worker) in [(true, true), (false, false), (false, true)] {
+            let health = Health::default();
+            for _ in 0..10 {
+                health.misfit("odd", &error, is_only_worker);
+            }
+            health.misfit("second", &error, is_only_worker);
+            if has_worked {
+                health.worked();
+                health.misfit("third", &error, is_only_worker);
+                assert!(!health.unfit.is_cancelled());
+                health.misfit("odd", &error, is_only_worker);
+                health.misfit("second", &error, is_only_worker);
+            } else {
+                assert!(!health.unfit.is_cancelled());
+                health.misfit("third", &error, is_only_worker);
+            }
+            assert!(health.reason().is_some_and(|reason| reason.chain().contains("contract 999")));
         }
-        health.misfit("second", &error);
+    }
+
+    #[test]
+    fn a_worker_among_others_takes_jobs_that_are_not_its_own_more_and_more_slowly() {
+        let (health, error) = (Health::default(), Error::unable("the job is of another store"));
         health.worked();
-        health.misfit("third", &error);
+        let pauses: Vec<u64> = (0..9).map(|i| health.misfit(&format!("job {i}"), &error, false).as_secs()).collect();
+        assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 30, 30, 30]);
         assert!(!health.unfit.is_cancelled());
-        health.misfit("odd", &error);
-        health.misfit("second", &error);
-        assert!(health.reason().is_some_and(|reason| reason.chain().contains("contract 999")));
+        health.worked();
+        assert_eq!(health.misfit("another", &error, false), Duration::ZERO);
     }
 
     #[test]

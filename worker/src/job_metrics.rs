@@ -27,6 +27,8 @@ pub(crate) enum End {
     LeftToOthers,
     /// It returns to the queue, uncounted.
     HandedBack,
+    /// It is dropped: another worker is at work on another copy of it.
+    Copy,
 }
 
 impl End {
@@ -40,6 +42,7 @@ impl End {
             End::Retried => "retried",
             End::LeftToOthers => "left_to_others",
             End::HandedBack => "handed_back",
+            End::Copy => "copy",
         }
     }
 

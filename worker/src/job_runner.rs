@@ -3,11 +3,13 @@
 //! A failure is a job's own only if this worker is sound: before it blames the job, it checks itself.
 //! What it cannot do goes back to the queue, uncounted.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jhalak_common::hash::{self, Hash};
 use jhalak_common::process::fault_point;
 use jhalak_common::queue::{Channel, Delivery, Queue, WorkKind};
 use jhalak_common::run::job::{Envelope, Job, MAX_MESSAGE_BYTES, Task};
@@ -27,6 +29,12 @@ use crate::job_metrics::End;
 use crate::jobs::{self, Context, JobProgress};
 use crate::running_jobs::RunningJobs;
 use crate::settlement::{Settlement, settle_as};
+
+/// How often a worker hands one message back that it cannot verify, after which pause, and how many
+/// such messages it remembers.
+const MAX_HANDED_BACK: u32 = 3;
+const UNVERIFIED_PAUSE: Duration = Duration::from_secs(1);
+const MAX_UNVERIFIED: usize = 1_000;
 
 /// The retry tier of a job that does not fit this worker: long enough that other workers meet it, and
 /// that it keeps nobody busy.
@@ -90,6 +98,8 @@ pub(crate) struct JobRunner {
     redeliveries: u32,
     limit: Duration,
     signing_key: Option<SigningKey>,
+    /// How often each message was handed back that could not be verified, by the hash of its bytes.
+    handed_back: Mutex<BTreeMap<Hash, u32>>,
 }
 
 /// How a job stopped running.
@@ -122,6 +132,7 @@ impl JobRunner {
             redeliveries: settings.redeliveries,
             limit: Duration::from_millis(settings.job_limit_ms),
             signing_key,
+            handed_back: Mutex::default(),
         }
     }
 
@@ -193,12 +204,37 @@ impl JobRunner {
                         Error::unable(format!("{}, or start workers of the coordinator's version", error.chain()));
                     self.send_to_others(kind, &newer.run, &newer.id, body.clone(), &error).await?;
                 }
+                _ if self.leaves_to_other_keys(body).await? => {
+                    tracing::warn!(error = %error.chain(), "handing back a job of a planned run that this worker cannot verify");
+                    tokio::time::sleep(UNVERIFIED_PAUSE).await;
+                    return Ok(Settlement::HandBack);
+                }
                 _ => self.end_states.quarantine_unreadable(body, delivery.redeliveries, &error).await?,
             }
             Ok(Settlement::Acknowledge)
         };
         let settlement = set_aside.await;
         settle_as(delivery, settlement).await;
+    }
+
+    /// Whether a job without a valid signature is left to other workers: its run is planned here, so that
+    /// this worker's key may be the wrong one. Each message is handed back a few times only: it may be
+    /// forged.
+    async fn leaves_to_other_keys(&self, body: &Bytes) -> Result<bool> {
+        let Ok(job) = Job::decode(body) else { return Ok(false) };
+        if self.signing_key.is_none() || !is_run_id(&job.run) || job.store != self.store.url() {
+            return Ok(false);
+        }
+        if !run::is_planned(self.store.as_ref(), &job.run).await? {
+            return Ok(false);
+        }
+        let mut handed_back = self.handed_back.lock().unwrap_or_else(PoisonError::into_inner);
+        if handed_back.len() >= MAX_UNVERIFIED {
+            handed_back.clear();
+        }
+        let times = handed_back.entry(hash::of_bytes(body)).or_default();
+        *times += 1;
+        Ok(*times <= MAX_HANDED_BACK)
     }
 
     /// Whether a job of a newer version is one of a run that goes on.
@@ -260,8 +296,13 @@ impl JobRunner {
             self.end_states.quarantine_unreadable(&job.encode()?, redeliveries, &error).await?;
             return Ok(End::Quarantined);
         }
-        if redeliveries > 0 && self.running.is_at_work_elsewhere(&job).await? {
+        if (redeliveries > 0 || job.is_copy) && self.running.is_at_work_elsewhere(&job).await? {
             let seconds = progress.total_seconds();
+            // The message of a worker that dies comes again by itself; a copy that was sent is not needed.
+            if job.is_copy && redeliveries == 0 {
+                tracing::info!(seconds, "another worker is at work on the job: dropping its copy");
+                return Ok(End::Copy);
+            }
             tracing::info!(seconds, "another worker is at work on the job: handing its copy back");
             return Ok(End::HandedBack);
         }
@@ -363,10 +404,11 @@ impl JobRunner {
     async fn send_to_others(&self, kind: WorkKind, run: &str, id: &str, body: Bytes, error: &Error) -> Result<()> {
         self.running.note_unable(run, &error.chain());
         tracing::warn!(run, job = id, error = %error.chain(), "this worker cannot do the job: leaving it to others");
-        if self.is_only_worker(kind).await {
-            self.health.misfit(id, error);
-        }
-        self.queue.publish_later(kind, MISFIT_TIER, body).await
+        let pause = self.health.misfit(id, error, self.is_only_worker(kind).await);
+        self.queue.publish_later(kind, MISFIT_TIER, body).await?;
+        // Others get the next jobs.
+        tokio::time::sleep(pause).await;
+        Ok(())
     }
 
     /// Whether no other worker takes jobs of this kind, as far as the broker can tell.

@@ -229,9 +229,11 @@ async fn work(settings: Settings, kinds: &[WorkKind], limits: WorkerLimits) -> R
     let server = server::serve(settings.telemetry.listen.as_deref(), Program::Worker, health).await?;
     let models = if kinds.contains(&WorkKind::Extract) {
         let registry = Registry::load(settings.models.registry.as_deref())?;
-        let models = Models::open(&settings, registry)?;
-        trial::try_chosen(&models, &settings)?;
-        Some(models)
+        let opened = Models::open(&settings, registry).and_then(|models| {
+            trial::try_chosen(&models, &settings)?;
+            Ok(models)
+        });
+        Some(opened.map_err(|error| Error::unable("this worker cannot work").with_source(error))?)
     } else {
         None
     };

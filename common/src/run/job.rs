@@ -1,6 +1,7 @@
 //! Jobs and results: the messages on the queue, as JSON with `version` and a tag. `golden/` has a
 //! golden file of every version.
 
+mod recipes;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,9 @@ pub struct Job {
     /// The ids of the workers that failed in those attempts.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub failed_on: BTreeSet<String>,
+    /// Whether another copy may wait on the queue or be at work: a worker then looks for it first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_copy: bool,
     /// The place of the job in its trace, as in W3C Trace Context, where traces are exported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
@@ -239,6 +243,7 @@ impl Job {
             store: store.into(),
             attempt: 0,
             failed_on: BTreeSet::new(),
+            is_copy: false,
             traceparent: None,
             signature: None,
             task,

@@ -36,7 +36,7 @@ pub use sources::SourceSettings;
 pub use telemetry::TelemetrySettings;
 
 /// The queue of one process.
-const MEMORY: &str = "memory:";
+pub const MEMORY: &str = "memory:";
 
 /// The prefix of variables of the environment that set settings: `JHALAK__SECTION__KEY`.
 pub(crate) const ENVIRONMENT_PREFIX: &str = "JHALAK";

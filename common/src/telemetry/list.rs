@@ -18,6 +18,7 @@ pub static OUTCOME: Label = Label {
         "cancelled",
         "retried",
         "handed_back",
+        "copy",
         "left_to_others",
         "ack_late",
     ]),

@@ -1,12 +1,8 @@
-//! The final model of a run: its parts and its recipe.
+//! The final model of a run: its parts.
 
-use jhalak_common::Result;
-use jhalak_common::artifact::{ArtifactKind, Recipe};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::{CellSpec, EmbeddingSource, FitSpec, Modality, Model, Split, UserEmbedding};
-use jhalak_common::hash::Hash;
 use jhalak_common::settings::EvaluateSettings;
-use serde_json::json;
 
 /// Returns the parts of the final model: the classifier over the richest modality that has an
 /// input, and the stacked ensemble for known viewers and movies.
@@ -27,11 +23,4 @@ pub fn of_run(dataset: &Dataset, trailers: bool, settings: &EvaluateSettings) ->
         cell
     });
     FitSpec { network, honest: vec![Split::Pairs], seed: settings.seed }
-}
-
-/// Returns the recipe of a final model over tables with these hashes.
-pub fn recipe(spec: &FitSpec, tables: &[Hash]) -> Result<Recipe> {
-    let mut recipe = Recipe::new(ArtifactKind::Model, json!({ "fit": spec }))?;
-    recipe.upstream = tables.to_vec();
-    Ok(recipe)
 }

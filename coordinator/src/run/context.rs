@@ -1,6 +1,7 @@
 //! What the engine of a run works with: services, progress, and the signals that stop it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jhalak_common::Result;
 use jhalak_common::queue::Queue;
@@ -27,6 +28,10 @@ pub struct RunContext {
     pub signals: StopSignals,
     /// Maximum number of jobs that are on the queue or with workers at once.
     pub window: usize,
+    /// The longest delay before a failed job is on the queue again.
+    pub longest_retry: Duration,
+    /// Whether another coordinator has led the run before: its messages may be on the queue.
+    pub is_successor: bool,
     /// Signs jobs; None where workers take unsigned ones.
     pub signing_key: Option<SigningKey>,
     /// The share of the workers that the run gets beside others.

@@ -48,6 +48,8 @@ pub struct Lease {
     pub superseded: CancellationToken,
     /// Cancelled when the run was cancelled.
     pub cancelled: CancellationToken,
+    /// Whether another coordinator has held the lease before.
+    pub is_successor: bool,
     key: String,
     store: Arc<dyn ObjectStore>,
     end: CancellationToken,
@@ -157,7 +159,15 @@ impl Lease {
             end: end.clone(),
         };
         let renewing = tokio::spawn(renewing.run(record).in_current_span());
-        Ok(Some(Lease { superseded, cancelled, key: own, store: store.clone(), end, renewing }))
+        Ok(Some(Lease {
+            superseded,
+            cancelled,
+            is_successor: number > 1,
+            key: own,
+            store: store.clone(),
+            end,
+            renewing,
+        }))
     }
 
     /// Releases the lease, so that the next coordinator can start at once.

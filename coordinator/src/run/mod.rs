@@ -147,7 +147,7 @@ impl RunDriver<'_> {
         let mut outage_since = None;
         loop {
             let began = Instant::now();
-            let error = match self.drive(StopSignals::new(self.stop, lease), place).await {
+            let error = match self.drive(lease, outage_since.is_some(), place).await {
                 // Credentials that expired are renewed by others in minutes.
                 Err(error) if error.kind().is_transient() || error.kind() == ErrorKind::Permission => error,
                 other => return other,
@@ -169,7 +169,7 @@ impl RunDriver<'_> {
 
     /// Drives the run while this process holds the lease. Returns None when another coordinator
     /// took over.
-    async fn drive(&mut self, signals: StopSignals, place: &Place) -> Result<Option<RunOutcome>> {
+    async fn drive(&mut self, lease: &Lease, is_again: bool, place: &Place) -> Result<Option<RunOutcome>> {
         let (plan, run) = (self.plan, &self.plan.spec.id);
         if run::is_cancelled(self.store.as_ref(), run).await? {
             return self.cancelled().await.map(Some);
@@ -181,12 +181,15 @@ impl RunDriver<'_> {
             // Cleared last: after an outage the rest is selected again.
             self.reprocess = None;
         }
+        let retry_delays = &self.settings.rabbitmq.retry_delays_ms;
         let context = RunContext {
             store: self.store.clone(),
             queue: self.queue.clone(),
             progress: self.progress.clone(),
-            signals,
+            signals: StopSignals::new(self.stop, lease),
             window: self.settings.coordinator.window,
+            longest_retry: Duration::from_millis(retry_delays.iter().copied().max().unwrap_or(0)),
+            is_successor: lease.is_successor || is_again,
             priority: self.priority,
             timings: Timings::default(),
             signing_key: SigningKey::load(self.settings.rabbitmq.signing_key_file.as_deref())?,

@@ -5,11 +5,12 @@
 //! job is sent again.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jhalak_common::artifact::ArtifactKey;
 use jhalak_common::process::fault_point;
 use jhalak_common::run::job::{QuarantineRecord, Trailer};
-use jhalak_common::run::{RunState, Stage};
+use jhalak_common::run::{AtWork, RunState, Stage};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
 
@@ -17,6 +18,7 @@ use crate::artifacts::embedding_tables::{self, GatheredTable};
 use crate::plan::Plan;
 use crate::run::context::{Ended, RunContext};
 use crate::run::dispatch::{self, StageJobs};
+use crate::run::jobs::Jobs;
 use crate::run::missing::RecipeSet;
 use crate::run::quarantined::Quarantined;
 use crate::run::remaining::{self, RemainingTraining};
@@ -72,6 +74,9 @@ impl TrailerCounts {
 /// The number of rounds in a row in which workers report every job as done and the store holds none
 /// of their artifacts, after which the run fails.
 const MAX_EMPTY_ROUNDS: u32 = 3;
+
+/// Pause before a round that follows an empty one.
+const ROUND_PAUSE: Duration = Duration::from_secs(2);
 
 /// Runs all stages. Returns when the store holds the artifacts of every job, or its quarantine
 /// record (invariant 1 in ARCHITECTURE.md): what workers report never decides.
@@ -134,7 +139,7 @@ async fn extract(context: &RunContext, plan: &Plan, work: &mut Work) -> Result<E
         let extraction = remaining::extraction(store, plan, &BTreeSet::new()).await?;
         extraction.records.drop_overruled(store).await?;
         work.extractions = extraction.all;
-        rounds.begin(context, extraction.jobs.len())?;
+        rounds.begin(context, &plan.spec.id, &extraction.jobs).await?;
         let stage = StageJobs {
             stage: Stage::Extracting,
             jobs: &extraction.jobs,
@@ -164,7 +169,7 @@ async fn train<'a>(
     let mut rounds = Rounds::default();
     loop {
         let training = remaining::training(store, plan, tables, &BTreeSet::new()).await?;
-        rounds.begin(context, training.jobs.len())?;
+        rounds.begin(context, &plan.spec.id, &training.jobs).await?;
         let stage = StageJobs {
             stage: Stage::Training,
             jobs: &training.jobs,
@@ -191,26 +196,36 @@ struct Rounds {
 }
 
 impl Rounds {
-    /// Begins a round of `jobs`.
+    /// Begins a round of `jobs`. After an empty one, waits first: results may be forged while workers
+    /// are at work.
     ///
     /// # Errors
-    /// InvalidInput when round after round is reported as done and nothing arrives in the store.
-    fn begin(&mut self, context: &RunContext, jobs: usize) -> Result<()> {
-        if self.count > 0 && jobs > 0 {
-            self.empty = if jobs < self.jobs { 0 } else { self.empty + 1 };
+    /// InvalidInput when round after round is reported as done, no worker is at work on the jobs, and
+    /// nothing arrives in the store.
+    async fn begin(&mut self, context: &RunContext, run: &str, jobs: &Jobs<'_>) -> Result<()> {
+        let number = jobs.len();
+        if self.count > 0 && number > 0 {
+            let store = context.store.as_ref();
+            let workers = AtWork::of_run(store, run).await?;
+            let is_held = |id: &str| workers.iter().any(|record| record.jobs.contains_key(id));
+            let is_at_work = (0..number).any(|i| is_held(&jobs.id(i)));
+            self.empty = if number < self.jobs || is_at_work { 0 } else { self.empty + 1 };
             if self.empty >= MAX_EMPTY_ROUNDS {
                 return Err(Error::invalid(format!(
-                    "workers report {jobs} jobs as done, and {} does not hold their artifacts: check that every worker \
-                     has the same store and s3.endpoint as this command",
-                    context.store.url()
+                    "workers report {number} jobs as done, and {} does not hold their artifacts: check that every \
+                     worker has the same store and s3.endpoint as this command",
+                    store.url()
                 )));
             }
-            let message = format!("{jobs} jobs were reported as done and are not in the store: sending them again");
-            tracing::warn!(jobs, "jobs were reported as done and are not in the store");
+            let message = format!("{number} jobs were reported as done and are not in the store: sending them again");
+            tracing::warn!(jobs = number, "jobs were reported as done and are not in the store");
             context.progress.say(&message);
+            if number >= self.jobs {
+                tokio::time::sleep(ROUND_PAUSE).await;
+            }
         }
         self.count += 1;
-        self.jobs = jobs;
+        self.jobs = number;
         Ok(())
     }
 }

@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 
 use jhalak_common::Result;
-use jhalak_common::artifact::{ArtifactKind, Recipe, Subject};
+use jhalak_common::artifact::{ArtifactKind, Subject};
 use jhalak_common::evaluation::CellSpec;
 use jhalak_common::hash::Hash;
 use jhalak_common::run::job::{CellTask, FitTask};
-use serde_json::json;
 
 use crate::artifacts::embedding_tables::GatheredTable;
-use crate::plan::{Plan, final_model};
+use crate::plan::Plan;
 
 /// The cells of a run that can be evaluated, and why the others cannot.
 #[derive(Debug, Clone)]
@@ -32,8 +31,8 @@ pub fn cell_tasks(plan: &Plan, tables: &[GatheredTable]) -> Result<CellTasks> {
             continue;
         };
         for fold in 0..cell.folds {
-            let mut recipe = Recipe::new(ArtifactKind::Cell, json!({ "cell": cell, "fold": fold }))?;
-            recipe.upstream = found.iter().map(|table| table.sha256).collect();
+            let hashes: Vec<_> = found.iter().map(|table| table.sha256).collect();
+            let recipe = CellTask::recipe_of(cell, fold, &hashes)?;
             let TableRefs { tables, subject, others } = TableRefs::of(&found, &plan.spec.dataset);
             tasks.push(CellTask {
                 dataset: plan.spec.dataset.clone(),
@@ -66,7 +65,7 @@ pub fn fit_task(plan: &Plan, tables: &[GatheredTable]) -> Result<Option<FitTask>
     }
     let hashes: Vec<_> = found.iter().map(|table| table.sha256).collect();
     let TableRefs { tables, subject, others } = TableRefs::of(&found, &plan.spec.dataset);
-    let (dataset, recipe) = (plan.spec.dataset.clone(), final_model::recipe(&fit, &hashes)?);
+    let (dataset, recipe) = (plan.spec.dataset.clone(), FitTask::recipe_of(&fit, &hashes)?);
     Ok(Some(FitTask { dataset, recipe, fit, tables, table_subject: subject, subjects: others }))
 }
 

@@ -92,6 +92,8 @@ impl Bench {
             signals: self.signals.clone(),
             window,
             priority: Default::default(),
+            longest_retry: std::time::Duration::from_secs(300),
+            is_successor: false,
             timings: Default::default(),
             signing_key: None,
             trace: Default::default(),

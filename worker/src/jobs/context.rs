@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jhalak_common::settings::Settings;
+use jhalak_common::settings::{MEMORY, Settings};
 use jhalak_common::store::{self, ObjectStore};
 use jhalak_common::{Error, Result};
 use tokio::sync::Mutex;
@@ -64,7 +64,9 @@ impl Context {
         let is_https = url.starts_with("https://");
         let is_allowed =
             is_https || [&own].into_iter().chain(&self.settings.worker.sources).any(|root| contains(root, url));
-        if !is_allowed {
+        // A message of a broker names no local file to a worker over S3; those of `jhalak run` are its own.
+        let is_foreign = own.starts_with("s3://") && !url.starts_with("s3://") && !is_https;
+        if !is_allowed || (is_foreign && self.settings.queue != MEMORY) {
             return Err(Error::permission(format!(
                 "the trailer is in {}, which this worker may not read: add the location of the dataset to worker.sources",
                 url.escape_debug()

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::progress::JobProgress;
+use super::training_inputs;
 use crate::blocking;
 use jhalak_recommend::features::embedding::TableRows;
 use jhalak_recommend::serving::{FitRequest, fit_all};
@@ -28,6 +29,7 @@ pub(super) async fn run(
         return Ok(0);
     }
     let tables = task.table_keys();
+    task.check_recipe(&training_inputs::table_contents(store, &tables).await?)?;
     let (dataset, features) = context.training_inputs.load(store, &task.dataset, &tables, TableRows::All).await?;
     progress.begin("train");
     let (spec, content) = (task.fit.clone(), task.dataset.content.to_string());

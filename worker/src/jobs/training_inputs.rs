@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Subject};
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Subject, table};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::hash::Hash;
 use jhalak_common::run::dataset_key;
@@ -53,9 +53,7 @@ impl TrainingInputs {
         };
         let mut features = Features::default();
         for key in tables {
-            let record = artifact::committed(store, key).await?.ok_or_else(|| {
-                Error::invalid(format!("the table {} is not committed: submit the run again", key.folder()))
-            })?;
+            let record = artifact::committed(store, key).await?.ok_or_else(|| not_committed(key))?;
             let embeddings = Some(EmbeddingTable::read(store, &record, &dataset, rows).await?);
             match key.kind {
                 ArtifactKind::VideoTable => features.video = embeddings,
@@ -68,6 +66,23 @@ impl TrainingInputs {
         *last = Some(Loaded { content, tables, rows, dataset: dataset.clone(), features: features.clone() });
         Ok((dataset, features))
     }
+}
+
+/// Returns the contents of committed tables that have rows.
+///
+/// # Errors
+/// InvalidInput where one is not committed.
+pub(super) async fn table_contents(store: &dyn ObjectStore, tables: &[ArtifactKey]) -> Result<Vec<Hash>> {
+    let mut contents = Vec::new();
+    for key in tables {
+        let record = artifact::committed(store, key).await?.ok_or_else(|| not_committed(key))?;
+        contents.extend(table::content(&record));
+    }
+    Ok(contents)
+}
+
+fn not_committed(key: &ArtifactKey) -> Error {
+    Error::invalid(format!("the table {} is not committed: submit the run again", key.folder()))
 }
 
 async fn read_dataset(store: &dyn ObjectStore, content: &Hash) -> Result<Arc<Dataset>> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lapin::tcp::{AMQPUriTcpExt, TLSConfig};
@@ -32,6 +33,8 @@ pub(super) struct Address {
     timeout: Duration,
     /// Certificate authorities in PEM, in addition to those of the machine.
     authorities: Option<Arc<str>>,
+    /// Whether a session was ever opened: a virtual host that was there may come back.
+    was_open: AtomicBool,
 }
 
 impl Address {
@@ -52,7 +55,14 @@ impl Address {
             settings.ca_file.as_deref().map(|file| ca_file::authorities("rabbitmq.ca_file", file)).transpose()?;
         let timeout = Duration::from_millis(settings.connect_timeout_ms);
         let url_file = settings.url_file.clone();
-        Ok(Address { uri, url_file, host, timeout, authorities: authorities.map(Arc::from) })
+        Ok(Address {
+            uri,
+            url_file,
+            host,
+            timeout,
+            authorities: authorities.map(Arc::from),
+            was_open: AtomicBool::new(false),
+        })
     }
 
     /// Returns the URI with the user and the password that its file holds now. A file that cannot be
@@ -103,7 +113,10 @@ impl Address {
         };
         let session = Session::new(connection);
         match timeout(limit.max(DECLARE_TIMEOUT), topology.declare(&session.connection)).await {
-            Ok(Ok(())) => Ok(session),
+            Ok(Ok(())) => {
+                self.was_open.store(true, Ordering::Relaxed);
+                Ok(session)
+            }
             Ok(Err(error)) => {
                 session.close().await;
                 Err(error.context(format!("RabbitMQ at {}", self.host)))
@@ -115,6 +128,7 @@ impl Address {
         }
     }
 
+    /// The error of a connection that cannot be opened.
     fn unreachable(&self, fault: &Fault) -> Error {
         let Address { host, uri, .. } = self;
         let user = &uri.authority.userinfo.username;
@@ -122,6 +136,9 @@ impl Address {
             Fault::Refused(text) => Error::permission(format!(
                 "RabbitMQ at {host} refused the login of user `{user}`: check the user, its password and its permissions ({text})"
             )),
+            Fault::NoVhost(_) if self.was_open.load(Ordering::Relaxed) => {
+                Error::transient(format!("RabbitMQ at {host} has no virtual host `{}` any more", uri.vhost))
+            }
             Fault::NoVhost(_) => Error::invalid(format!(
                 "RabbitMQ at {host} has no virtual host `{}`: create it (rabbitmqctl add_vhost) or correct the end of the queue's URL (`/` is written %2f)",
                 uri.vhost

@@ -15,6 +15,7 @@ fn messages() -> Vec<(&'static str, Value)> {
         store: "s3://bucket/prefix".into(),
         attempt: 2,
         failed_on: BTreeSet::new(),
+        is_copy: false,
         traceparent: None,
         signature: None,
         task,

@@ -14,8 +14,9 @@ const CONFIRM: Duration = Duration::from_secs(10);
 /// How often it is asked whether the broker blocks.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// S3 refuses requests of clocks that are off by 15 minutes.
-const MAX_SKEW_S: i64 = 5 * 60;
+/// Of two clocks that are off by more, each looks to the other like that of a process that has ended.
+/// (S3 refuses requests of clocks that are off by 15 minutes.)
+const MAX_SKEW_S: i64 = 60;
 
 /// Writes, reads and deletes an object, and creates one that exists: a store without conditional
 /// writes would let two workers commit one artifact.
@@ -126,7 +127,7 @@ pub(super) async fn clock(settings: &Settings) -> Result<String> {
     let off_s = theirs.as_second() - before.as_second();
     match off_s.abs() > MAX_SKEW_S {
         true => Err(Error::invalid(format!(
-            "this machine's clock is {off_s} s from that of the store ({before:.0}): set it, or requests will be refused"
+            "this machine's clock is {off_s} s from that of the store ({before:.0}): set it; processes and requests are judged by their times"
         ))),
         false => Ok(format!("{before:.0}, {} s from that of the store", off_s.abs())),
     }

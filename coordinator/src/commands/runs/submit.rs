@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use jhalak_common::artifact::ArtifactKind;
 use jhalak_common::process::{exit, shutdown};
+use jhalak_common::run::Stage;
 use jhalak_common::run::{self, RunSpec, RunState, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
@@ -143,7 +144,11 @@ impl Submit {
                 queue.close().await;
                 let text = format!("the run {id} has ended: {}", state.stage.name());
                 output.print(&json!({ "run": id, "found": true, "state": state.stage.name() }), &text)?;
-                return Ok(exit::DONE);
+                return Ok(match state.stage {
+                    Stage::DoneWithFailures => exit::QUARANTINED,
+                    // A CronJob's submit must not fail because somebody cancelled the run of its slot.
+                    _ => exit::DONE,
+                });
             }
         }
         if plan.spec.dataset.content != asked {

@@ -7,6 +7,7 @@ use jhalak_common::artifact::{self, ArtifactKey, Body};
 use jhalak_common::evaluation::{CellSpec, FitSpec, Modality, Model, Split};
 use jhalak_common::process::{exit, shutdown};
 use jhalak_common::run::dataset_key;
+use jhalak_common::run::job::FitTask;
 use jhalak_common::settings::Settings;
 use jhalak_common::store::{self, ObjectStore};
 use jhalak_common::{Error, Result};
@@ -20,7 +21,7 @@ use super::option_values::{modalities, models};
 use crate::artifacts::{embeddings, fitted_model};
 use crate::commands::args::DatasetArgs;
 use crate::console::output::Output;
-use crate::plan::{self, dataset_source, final_model};
+use crate::plan::{self, dataset_source};
 
 /// Fit the final model on every rating and store it
 ///
@@ -109,7 +110,7 @@ impl Fit {
             }
             None => (Features::default(), Vec::new()),
         };
-        let recipe = final_model::recipe(&spec, &tables)?;
+        let recipe = FitTask::recipe_of(&spec, &tables)?;
         let key = ArtifactKey::new(&recipe, &subject);
         store.put_if_absent(&dataset_key(&subject.content), dataset_bytes.clone()).await?;
         let record = artifact::committed(store.as_ref(), &key).await?;

@@ -74,6 +74,8 @@ struct Dispatch<'a> {
     progressed: jiff::Timestamp,
     window: Window,
     lost: LostJobs,
+    /// Jobs that a worker held when that was observed last.
+    held: BTreeSet<String>,
     /// Why workers cannot do jobs of this run, as reported.
     unable: BTreeSet<String>,
     /// The backlog of the queue as observed last; None when the broker did not answer.
@@ -129,7 +131,8 @@ pub(crate) async fn run(context: &RunContext, plan: &Plan, work: StageJobs<'_>) 
         since,
         progressed: since,
         window: Window::new(context.window, context.priority),
-        lost: LostJobs::default(),
+        lost: LostJobs::new(context.longest_retry),
+        held: BTreeSet::new(),
         unable: BTreeSet::new(),
         backlog: None,
         may_send: false,
@@ -190,7 +193,7 @@ impl Dispatch<'_> {
                     // A job that a worker has taken is no longer on the queue.
                     if !warned
                         && self.made == 0
-                        && self.backlog.is_some_and(|backlog| backlog.ready >= self.pending.len() as u64)
+                        && self.backlog.is_some_and(|b| b.consumers == 0 && b.ready >= self.pending.len() as u64)
                     {
                         warned = true;
                         let message = "no worker takes the jobs on the queue: is a `jhalak-worker` running?";

@@ -1,6 +1,7 @@
 //! Observes the workers of a run and the queue beside the dispatch of its jobs: a broker that answers
 //! late must not keep results waiting.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,8 +25,31 @@ const HEAL_INTERVAL: Duration = Duration::from_secs(10);
 /// How long store and broker may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A record that is older than this is of a worker that ended without removing it.
-const STALE_S: i64 = 120;
+/// A record that has not changed for this long is of a worker that ended without removing it.
+const STALE: Duration = Duration::from_secs(120);
+
+/// When each worker's record was seen to change. Its clock may differ from this one by any amount, so
+/// that times are compared only for a record that was seen once.
+#[derive(Default)]
+struct Known(BTreeMap<String, Seen>);
+
+struct Seen {
+    updated: jiff::Timestamp,
+    at: Instant,
+    has_changed: bool,
+}
+
+impl Known {
+    /// Notes a record. Returns whether its worker lives.
+    fn is_live(&mut self, record: &AtWork) -> bool {
+        let first = || Seen { updated: record.updated, at: Instant::now(), has_changed: false };
+        let seen = self.0.entry(record.worker.clone()).or_insert_with(first);
+        if seen.updated != record.updated {
+            *seen = Seen { has_changed: true, ..first() };
+        }
+        seen.at.elapsed() < STALE && (seen.has_changed || record.age_s() < STALE.as_secs() as i64)
+    }
+}
 
 /// What the workers of a run hold, and what waits for them.
 #[derive(Debug, Clone, Default)]
@@ -38,12 +62,17 @@ pub(super) struct Observation {
 
 impl Observation {
     /// Looks once.
-    pub(super) async fn look(store: &dyn ObjectStore, queue: &dyn Queue, run: &str, kind: WorkKind) -> Observation {
+    async fn look(
+        store: &dyn ObjectStore,
+        queue: &dyn Queue,
+        (run, kind): (&str, WorkKind),
+        known: &mut Known,
+    ) -> Observation {
         let workers = tokio::time::timeout(TIMEOUT, AtWork::of_run(store, run));
         let backlog = tokio::time::timeout(TIMEOUT, queue.backlog(kind));
         let (workers, backlog) = tokio::join!(workers, backlog);
         let workers = workers.ok().and_then(|found| found.ok()).map(|mut records| {
-            records.retain(|record| !record.process.is_dead() && record.age_s() < STALE_S);
+            records.retain(|record| !record.process.is_dead() && known.is_live(record));
             records
         });
         Observation { workers, backlog: backlog.ok().and_then(|found| found.ok()) }
@@ -79,7 +108,8 @@ impl Observer {
         run: String,
         kind: WorkKind,
     ) -> Observer {
-        let first = Observation::look(store.as_ref(), queue.as_ref(), &run, kind).await;
+        let mut known = Known::default();
+        let first = Observation::look(store.as_ref(), queue.as_ref(), (&run, kind), &mut known).await;
         let (publish, mut latest) = watch::channel(first);
         latest.mark_changed();
         let began = Instant::now();
@@ -96,7 +126,7 @@ impl Observer {
                     }
                     healed = Instant::now();
                 }
-                let observation = Observation::look(store.as_ref(), queue.as_ref(), &run, kind).await;
+                let observation = Observation::look(store.as_ref(), queue.as_ref(), (&run, kind), &mut known).await;
                 publish.send_replace(observation);
             }
         };
@@ -113,5 +143,26 @@ impl Observer {
 impl Drop for Observer {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jhalak_common::process::Identity;
+
+    #[test]
+    fn a_worker_whose_clock_is_wrong_lives_while_its_record_changes() {
+        let hour = jiff::SignedDuration::from_hours(1);
+        for wrong in [-hour, hour] {
+            let mut known = Known::default();
+            let mut record = AtWork::new(Identity::this_process(), 1);
+            record.updated = jiff::Timestamp::now() + wrong;
+            assert_eq!(known.is_live(&record), wrong > jiff::SignedDuration::ZERO, "seen once: by its time");
+            record.updated += jiff::SignedDuration::from_secs(3);
+            assert!(known.is_live(&record), "it has changed");
+            known.0.values_mut().for_each(|seen| seen.at = Instant::now().checked_sub(STALE).expect("longer"));
+            assert!(!known.is_live(&record), "it has not changed for long");
+        }
     }
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
+use jhalak_common::artifact::Subject;
+use jhalak_common::hash;
 use jhalak_common::process::fault_point;
 use jhalak_common::queue::Channel;
 use jhalak_common::run::encode_signed;
-use jhalak_common::run::job::{Job, JobResult, Task};
+use jhalak_common::run::job::{Job, JobResult, ProbeTask, Task};
 use jhalak_common::telemetry::trace::{Place, Role, Span};
 use jhalak_common::{Error, Result};
 
@@ -38,16 +40,19 @@ impl Dispatch<'_> {
         }
         while self.pending.len() < window && self.next < self.jobs.len() {
             let last = (self.next + (window - self.pending.len()).min(MAX_BATCH)).min(self.jobs.len());
-            let batch: Vec<usize> = (self.next..last).collect();
-            self.send(batch.clone()).await?;
-            self.pending.extend(batch.into_iter().map(|i| (self.jobs.id(i), i)));
+            let batch: Vec<(String, usize)> = (self.next..last).map(|i| (self.jobs.id(i), i)).collect();
+            // An earlier coordinator has sent what workers hold.
+            let fresh = batch.iter().filter(|(id, _)| !self.held.contains(id)).map(|(_, i)| *i).collect();
+            self.send(fresh, self.context.is_successor).await?;
+            self.pending.extend(batch);
             self.next = last;
             fault_point::reach("coordinator-published");
         }
         Ok(())
     }
 
-    async fn send(&self, batch: Vec<usize>) -> Result<()> {
+    /// Sends jobs. `is_copy`: messages of them may be on the queue.
+    async fn send(&self, batch: Vec<usize>, is_copy: bool) -> Result<()> {
         let channel = Channel::Work(self.jobs.kind());
         let queue = &self.context.queue;
         let (channel, jobs, key) = (&channel, self.jobs, self.context.signing_key.as_ref());
@@ -55,6 +60,7 @@ impl Dispatch<'_> {
             .map(Ok::<_, Error>)
             .try_for_each_concurrent(MAX_CONCURRENT_PUBLISHES, |i| async move {
                 let mut job = jobs.build(i);
+                job.is_copy = is_copy;
                 let mut sending = begin_trace(&job, queue.name(channel), &self.context.trace);
                 job.traceparent = sending.place_or(&Place::default()).traceparent();
                 let sent = queue.publish(channel, encode_signed(job, key)?).await;
@@ -85,9 +91,13 @@ impl Dispatch<'_> {
                 self.context.progress.say(&message);
             }
         }
-        let lost = self.lost.find(observation, &self.pending);
+        self.held = observation.workers.iter().flatten().flat_map(|record| record.jobs.keys().cloned()).collect();
+        let found = self.lost.find(observation, &self.pending);
+        if found.wants_marker {
+            self.send_marker().await?;
+        }
         let lost: BTreeMap<String, usize> =
-            lost.into_iter().filter_map(|id| self.pending.get(&id).map(|i| (id.clone(), *i))).collect();
+            found.lost.into_iter().filter_map(|id| self.pending.get(&id).map(|i| (id.clone(), *i))).collect();
         if lost.is_empty() {
             return Ok(());
         }
@@ -106,8 +116,21 @@ impl Dispatch<'_> {
             tracing::warn!(jobs, "jobs are neither on the queue nor with a worker: sending them again");
             let message = format!("{jobs} jobs are neither on the queue nor with a worker: sending them again");
             self.context.progress.say(&message);
-            self.send(lost).await?;
+            self.send(lost, true).await?;
         }
+        Ok(())
+    }
+
+    /// Sends a job without work, whose answer shows that all messages before it were delivered.
+    async fn send_marker(&mut self) -> Result<()> {
+        let (kind, run) = (self.jobs.kind(), &self.plan.spec.id);
+        let id = format!("marker-{}", jiff::Timestamp::now().as_millisecond());
+        let subject = Subject { id: id.clone(), content: hash::of_bytes(id.as_bytes()) };
+        let task = Task::Probe(ProbeTask { workers: kind, subject, recipe: None });
+        let job = Job::new(&id, run, self.store().url(), task);
+        let body = encode_signed(job, self.context.signing_key.as_ref())?;
+        self.context.queue.publish(&Channel::Work(kind), body).await?;
+        self.lost.marked(id);
         Ok(())
     }
 
@@ -117,14 +140,14 @@ impl Dispatch<'_> {
         for result in end_states::find(self.store(), self.plan, self.jobs, &self.pending).await? {
             self.settle(result);
         }
-        self.send(self.pending.values().copied().collect()).await
+        self.send(self.pending.values().copied().collect(), true).await
     }
 
     pub(super) async fn resend_dropped(&mut self) -> Result<()> {
         let is_due = |(at, _): &(Instant, usize)| at.elapsed() > RESEND_DROPPED_AFTER;
         let (due, later): (Vec<_>, Vec<_>) = self.dropped.drain(..).partition(is_due);
         self.dropped = later;
-        self.send(due.into_iter().map(|(_, i)| i).collect()).await
+        self.send(due.into_iter().map(|(_, i)| i).collect(), true).await
     }
 }
 

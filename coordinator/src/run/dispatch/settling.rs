@@ -20,6 +20,9 @@ impl Dispatch<'_> {
     pub(super) fn settle(&mut self, result: JobResult) {
         let JobResult { job: id, attempt, worker, outcome, .. } = result;
         let id = id.as_str();
+        if self.lost.is_answer(id) {
+            return;
+        }
         let Some(i) = self.pending.remove(id) else { return };
         let (kind, about) = (self.jobs.kind().name(), self.jobs.about(i));
         let trailer = self.jobs.trailer(i).map(|t| self.plan.trailers.trailers[t].subject.id.as_str());
