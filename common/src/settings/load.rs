@@ -232,9 +232,9 @@ mod tests {
                 &[name.as_str(), "`evaluate.fold`", "did you mean `evaluate.folds`?"][..],
             ),
             ("stor = 'x'", &[], &[&name, "`stor`", "`store`"]),
-            ("", &[("quux", "1")], &["option", "`quux`", "`jhalak settings` lists all"]),
+            ("", &[("zzz", "1")], &["command line", "`zzz`", "`jhalak settings` lists all"]),
             ("[extract]\nstrategy = 'foo'", &[], &[&name, "`extract.strategy`", "equal-interval"]),
-            ("", &[("evaluate.folds", "two")], &["option", "`evaluate.folds`", "`jhalak settings evaluate.folds`"]),
+            ("", &[("evaluate.folds", "two")], &["command line", "`evaluate.folds`", "`jhalak settings evaluate.folds`"]),
             ("evaluate = 3", &[], &[&name, "`evaluate`"]),
         ] {
             let error = load(text, flags).expect_err(text);
