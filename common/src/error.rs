@@ -24,7 +24,7 @@ pub enum ErrorKind {
     Unable,
     /// A disk or a store is full: make room, then repeat the command.
     StorageFull,
-    /// The work was asked to stop. This is not a failure and counts as no attempt.
+    /// A stop of the work was requested. This is not a failure and counts as no attempt.
     Cancelled,
     /// The program broke one of its own guarantees: report it.
     Bug,

@@ -122,7 +122,7 @@ impl Worker {
         !self.unfit().is_cancelled() && self.reachability.silence() < MAX_SILENCE
     }
 
-    /// Whether a new process would do better: an extraction goes on long after its time limit stopped
+    /// Whether a new process would do better: an extraction continues long after its time limit stopped
     /// it, or store or broker have not answered for ten minutes.
     pub fn is_stuck(&self) -> bool {
         /// Silence of store or broker after which the worker should be started again.
@@ -204,11 +204,11 @@ impl Worker {
             let idle = self.idle();
             let WorkerLimits { until_idle, max_jobs, max_age } = self.limits;
             let reason = if until_idle.is_some_and(|limit| idle >= limit) {
-                "it had no job for as long as --until-idle says"
+                "no job arrived within --until-idle"
             } else if max_jobs.is_some_and(|limit| self.taken.load(Ordering::SeqCst) >= limit) {
-                "it took as many jobs as --max-jobs says"
+                "--max-jobs is reached"
             } else if max_age.is_some_and(|limit| began.elapsed() >= limit) {
-                "it ran for as long as --max-age says"
+                "--max-age is reached"
             } else {
                 continue;
             };

@@ -237,7 +237,7 @@ impl JobRunner {
         Ok(*times <= MAX_HANDED_BACK)
     }
 
-    /// Whether a job of a newer version is one of a run that goes on.
+    /// Whether a job of a newer version belongs to a run in progress.
     async fn waits_for_newer_workers(&self, newer: &Envelope) -> Result<bool> {
         if !is_run_id(&newer.run) {
             return Ok(false);
@@ -268,7 +268,7 @@ impl JobRunner {
         (span, place)
     }
 
-    /// Runs a job and records its end state; returns what became of it. `received`: when the delivery
+    /// Runs a job and records its end state; returns how it ended. `received`: when the delivery
     /// was taken, from which the broker counts as well.
     ///
     /// # Errors
@@ -356,7 +356,7 @@ impl JobRunner {
         !matches!(job.task, Task::Probe(_)) && job.store == self.store.url()
     }
 
-    /// Decides what becomes of a job that failed.
+    /// Decides the end state of a job that failed.
     async fn failed(&self, job: Job, attempt: Attempt<'_>, error: Error) -> Result<End> {
         match error.kind() {
             ErrorKind::Throttled => return Err(error),
@@ -467,7 +467,7 @@ impl JobRunner {
                 () = cancelled.cancelled() => break false,
                 () = tokio::time::sleep_until(limit.into()) => {}
             }
-            // A training without a saved state would begin again: it goes on, and copies of it that
+            // A training without a saved state would begin again: it continues, and copies of it that
             // the broker delivers are held here and by other workers.
             if matches!(job.task, Task::Extract(_)) || progress.has_saved() {
                 break true;
@@ -475,7 +475,7 @@ impl JobRunner {
             if !std::mem::replace(&mut warned, true) {
                 tracing::warn!(
                     limit_s = self.limit.as_secs(),
-                    "the job is over its time limit and goes on: it has saved no state"
+                    "the job exceeds its time limit and continues: it has saved no state"
                 );
             }
             limit += self.limit / 4;

@@ -52,7 +52,9 @@ struct Cli {
         help_heading = "Work"
     )]
     kinds: Vec<Kind>,
-    /// Number of jobs in parallel [default: one per core]
+    /// Number of jobs in parallel
+    ///
+    /// [default: one per core]
     #[arg(long, value_name = "N", help_heading = "Work")]
     slots: Option<usize>,
     /// Stop after SECONDS without a job
@@ -64,7 +66,9 @@ struct Cli {
     /// Stop after running for SECONDS
     #[arg(long, value_name = "SECONDS", help_heading = "Work")]
     max_age: Option<u64>,
-    /// Location of artifacts: a path, file:///path or s3://bucket/prefix [default: .local/store]
+    /// Location of artifacts: a path, file:///path or s3://bucket/prefix
+    ///
+    /// [default: .local/store]
     #[arg(long, value_name = "URL", help_heading = "Settings")]
     store: Option<String>,
     /// Message queue: amqp://user:password@host:port/vhost
@@ -84,7 +88,7 @@ struct Cli {
         help_heading = "Settings"
     )]
     config: Option<PathBuf>,
-    /// Increase log verbosity: -vv logs details
+    /// Increase log verbosity: -v logs progress, -vv details
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Logging")]
     verbose: u8,
     /// Log as JSON

@@ -30,7 +30,7 @@ fn a_bad_row_is_one_reject_and_never_the_whole_file() {
     }
     let (found, first) = with(format!("id,name\ntt1,{}\ntt2,x\n", "x".repeat(9 << 20)).as_bytes());
     assert_eq!(found, "tt2");
-    assert!(first.contains("line 2: row: a line above 8 MiB"), "{first}");
+    assert!(first.contains("line 2: row: a line larger than 8 MiB"), "{first}");
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub struct WorkerSettings {
     /// How long a job may take. An extraction is then quarantined; a training that has saved its
     /// state goes back to the queue and resumes. Less than rabbitmq.consumer_timeout_ms.
     pub job_limit_ms: u64,
-    /// What becomes of running jobs after SIGTERM: `finish` lets them end within the grace period,
+    /// End of running jobs after SIGTERM: `finish` lets them end within the grace period,
     /// `hand-back` returns them to the queue at once. A training saves its state after its current
     /// epoch, if the grace period lasts that long.
     pub on_stop: OnStop,
@@ -67,7 +67,7 @@ pub struct WorkerSettings {
     pub checkpoint_ms: u64,
 }
 
-/// What becomes of running jobs when a worker is asked to stop.
+/// The end of running jobs when a stop of the worker is requested.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnStop {

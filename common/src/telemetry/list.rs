@@ -279,12 +279,8 @@ pub static STORE_RETRIES: Counter = Counter::new(
     &[&CAUSE],
     "Requests to S3 that were sent again: stalled is a transfer without progress.",
 );
-pub static STORE_BYTES: Counter = Counter::new(
-    "jhalak_store_bytes_total",
-    Both,
-    &[&DIRECTION, &AREA],
-    "Bytes of objects read and written. What all processes wrote to artifacts is what lies there.",
-);
+pub static STORE_BYTES: Counter =
+    Counter::new("jhalak_store_bytes_total", Both, &[&DIRECTION, &AREA], "Bytes of objects read and written.");
 
 pub static QUEUE_CONNECTED: Gauge =
     Gauge::new("jhalak_queue_connected", Both, &[&ROLE], "1 while the connection to the broker is up.");
@@ -307,13 +303,13 @@ pub static QUEUE_MESSAGES: Gauge = Gauge::new(
     "jhalak_queue_messages",
     Coordinator,
     &[&WAITING, &KIND],
-    "Jobs of all runs that wait, as the broker reported to the leading coordinator.",
+    "Jobs of all runs that wait, as the broker reported to the coordinator that holds the lease.",
 );
 pub static QUEUE_CONSUMERS: Gauge = Gauge::new(
     "jhalak_queue_consumers",
     Coordinator,
     &[&KIND],
-    "Workers that take jobs, as the broker reported to the leading coordinator.",
+    "Workers that take jobs, as the broker reported to the coordinator that holds the lease.",
 );
 pub static QUEUE_BLOCKED: Gauge = Gauge::new(
     "jhalak_queue_blocked",

@@ -102,7 +102,7 @@ pub async fn serve(
     let address: SocketAddr = wanted.parse().map_err(|_| wrong("it is not an address".into()))?;
     let listener = match TcpListener::bind(address).await {
         Ok(listener) => listener,
-        Err(error) if listen.is_some() => return Err(wrong(format!("it cannot be listened on ({error})"))),
+        Err(error) if listen.is_some() => return Err(wrong(format!("cannot listen on it ({error})"))),
         Err(error) => match TcpListener::bind((address.ip(), 0)).await {
             Ok(listener) => {
                 let instead = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
@@ -112,7 +112,7 @@ pub async fn serve(
                 listener
             }
             Err(error) => {
-                tracing::warn!(%error, "no port of {} can be listened on: there are no metrics", address.ip());
+                tracing::warn!(%error, "cannot listen on any port of {}: metrics are off", address.ip());
                 return Ok(None);
             }
         },

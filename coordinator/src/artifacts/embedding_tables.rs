@@ -154,7 +154,8 @@ pub async fn committed_subjects<'a>(
 
 fn describe(source: &Recipe, record: &CommitRecord) -> Result<Option<GatheredTable>> {
     let kind = record.recipe.kind;
-    let damaged = || Error::invalid(format!("the commit record of the {} is damaged", kind.name()));
+    let damaged =
+        || Error::invalid(format!("the commit record of the {} is damaged: delete it and repeat the run", kind.name()));
     let rows = record.facts["rows"].as_u64().ok_or_else(damaged)?;
     let without = serde_json::from_value(record.facts["without"].clone()).map_err(|_| damaged())?;
     // Tables of earlier versions, and those without such trailers, do not have it.

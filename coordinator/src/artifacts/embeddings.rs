@@ -101,7 +101,7 @@ pub async fn of_movie(store: &dyn ObjectStore, id: &str, settings: &Settings) ->
         let Some(key) = records.next() else { continue };
         if records.next().is_some() {
             return Err(Error::invalid(format!(
-                "the store {} has embeddings of several trailers of {id}, and the movie id does not tell which to use",
+                "the store {} has embeddings of several trailers of {id}: keep one of their folders below artifacts/, or use another store",
                 store.url()
             )));
         }

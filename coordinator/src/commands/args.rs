@@ -43,7 +43,7 @@ pub struct GridArgs {
     grid: Option<GridArg>,
     /// File or folder with given folds, for every cell
     ///
-    /// The forms are those of `jhalak evaluate --folds`. Each fold tests exactly what it lists.
+    /// Same forms as `jhalak evaluate --folds`. Each fold tests exactly what it lists.
     ///
     /// [default: drawn folds, as many as the setting evaluate.folds]
     #[arg(long, value_name = "PATH", help_heading = "Evaluation")]

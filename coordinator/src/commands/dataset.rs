@@ -30,7 +30,7 @@ pub struct DatasetCommand {
 enum Action {
     /// List the rows and files that are left out, each with its reason
     ///
-    /// The first line says how the ratings were read. Exits with 3 if anything is left out, or nothing can be learned
+    /// The first line states how the ratings were read. Exits with 3 if anything is left out, or nothing can be learned
     /// from the ratings. Columns and files that are not read are listed too.
     #[command(after_help = "Examples:
   # List what is left out of the demo

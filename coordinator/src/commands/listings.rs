@@ -35,7 +35,7 @@ struct Listing {
 
 /// List the viewers of a dataset with their ratings
 ///
-/// The ids are those that `jhalak predict --user` takes.
+/// `jhalak predict --user` takes these ids.
 #[derive(Args)]
 #[command(after_help = "Examples:
   # List the viewers of a dataset
@@ -49,7 +49,7 @@ pub struct Users {
 
 /// List the movies of a dataset with their genres and ratings
 ///
-/// Searches ids, titles, genres and years. The ids are those that `jhalak predict --movie` takes.
+/// Searches ids, titles, genres and years. `jhalak predict --movie` takes these ids.
 #[derive(Args)]
 #[command(after_help = "Examples:
   # List the movies of the only run in the store

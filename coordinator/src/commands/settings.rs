@@ -24,7 +24,7 @@ use crate::console::output::Output;
 pub struct SettingsCommand {
     /// Show and explain the settings whose key contains this
     key: Option<String>,
-    /// Show only settings that somebody has set
+    /// Show only settings set by a file, a variable or an option
     #[arg(long, help_heading = "Output")]
     changed: bool,
     /// Print a configuration file with every setting, commented out
@@ -166,7 +166,7 @@ fn as_markdown(entries: &[Entry]) -> String {
         }
         let default = match entry.key.as_str() {
             "models.folder" | "models.onnxruntime" => {
-                "below `.local` if it is there, else in the cache folder".to_owned()
+                "below `.local` if it exists, else in the cache folder".to_owned()
             }
             "worker.scratch" => "the system's folder for temporary files".to_owned(),
             _ => format!("`{}`", shown(&entry.default)),

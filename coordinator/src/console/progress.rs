@@ -237,7 +237,7 @@ impl Meter {
         let done = state.committed + state.quarantined;
         let mut details = Vec::new();
         details.extend(state.rate().map(|rate| {
-            if rate < 1.0 { format!("{:.1} a minute", rate * 60.0) } else { format!("{rate:.1} a second") }
+            if rate < 1.0 { format!("{:.1} per minute", rate * 60.0) } else { format!("{rate:.1} per second") }
         }));
         details.extend(state.left_s().filter(|_| done < state.jobs).map(|s| format!("{} left", duration(s))));
         details.extend(

@@ -143,7 +143,10 @@ fn sample_key(id: &str) -> String {
 
 /// The pictures of an archive with their descriptions.
 fn samples(id: &str, archive: &[u8]) -> Result<Vec<(Vec<u8>, Value)>> {
-    let damaged = |e: std::io::Error| Error::invalid(format!("the keyframes of {id} are damaged")).with_source(e);
+    let damaged = |e: std::io::Error| {
+        Error::invalid(format!("the keyframes of {id} are damaged: delete their folder and repeat the run"))
+            .with_source(e)
+    };
     let mut found = Vec::new();
     let mut jpeg = None;
     for member in tar::Archive::new(archive).entries().map_err(damaged)? {
@@ -153,8 +156,10 @@ fn samples(id: &str, archive: &[u8]) -> Result<Vec<(Vec<u8>, Value)>> {
         match jpeg.take() {
             None => jpeg = Some(bytes),
             Some(jpeg) => {
-                let about = serde_json::from_slice(&bytes)
-                    .map_err(|e| Error::invalid(format!("the keyframes of {id} are damaged")).with_source(e))?;
+                let about = serde_json::from_slice(&bytes).map_err(|e| {
+                    Error::invalid(format!("the keyframes of {id} are damaged: delete their folder and repeat the run"))
+                        .with_source(e)
+                })?;
                 found.push((jpeg, about));
             }
         }

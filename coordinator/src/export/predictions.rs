@@ -60,14 +60,19 @@ pub(super) async fn write(context: &Context<'_>) -> Result<Written> {
             continue;
         };
         let bytes = artifact::read_file(context.store, &record, evaluation::RESULT_FILE).await?;
-        let result: FoldResult = serde_json::from_slice(&bytes)
-            .map_err(|e| Error::invalid(format!("the result {} is damaged", key.folder())).with_source(e))?;
+        let result: FoldResult = serde_json::from_slice(&bytes).map_err(|e| {
+            Error::invalid(format!("the result {} is damaged: delete its folder and repeat the run", key.folder()))
+                .with_source(e)
+        })?;
         let named = Named::of(&task.cell);
         for prediction in &result.predictions {
             let user = context.dataset.users.get(prediction.user as usize);
             let movie = context.dataset.movies.get(prediction.movie as usize);
             let (Some(user), Some(movie)) = (user, movie) else {
-                return Err(Error::invalid(format!("the result {} is of another dataset", key.folder())));
+                return Err(Error::invalid(format!(
+                    "the result {} is of another dataset: delete its folder and repeat the run",
+                    key.folder()
+                )));
             };
             let best = evaluation::predicted_class(&prediction.probabilities);
             let [dislike, neutral, like] = prediction.probabilities;

@@ -34,8 +34,10 @@ async fn each(
     let read = async |subject: &Subject| {
         let Some(record) = context.committed(recipe, subject).await? else { return Ok(None) };
         let bytes = artifact::read_file(context.store, &record, name).await?;
-        let value = serde_json::from_slice(&bytes)
-            .map_err(|e| Error::invalid(format!("{name} of {} is damaged", subject.id)).with_source(e))?;
+        let value = serde_json::from_slice(&bytes).map_err(|e| {
+            Error::invalid(format!("{name} of {} is damaged: delete its folder and repeat the run", subject.id))
+                .with_source(e)
+        })?;
         Ok::<_, Error>(Some((subject.id.clone(), value)))
     };
     let mut found = stream::iter(context.subjects()).map(read).buffered(MAX_CONCURRENT_REQUESTS);

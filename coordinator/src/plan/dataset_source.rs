@@ -113,7 +113,8 @@ pub fn of_files(name: &str, files: BTreeMap<String, PathBuf>) -> Result<Source> 
             return Err(Error::invalid(format!("{shown}: the name `{id}` is not valid as an id: rename the file")));
         }
         let path = file.canonicalize().map_err(|e| Error::from(e).context(shown.clone()))?;
-        let path = path.to_str().ok_or_else(|| Error::invalid(format!("{shown}: the path is not UTF-8")))?;
+        let path =
+            path.to_str().ok_or_else(|| Error::invalid(format!("{shown}: the path is not UTF-8: rename the file")))?;
         trailers.insert(id, format!("file://{path}"));
     }
     let movie = |id: &String| Movie { id: id.clone(), name: id.clone(), ..Movie::default() };

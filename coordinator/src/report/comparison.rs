@@ -124,7 +124,7 @@ impl<'a> Comparison<'a> {
             more => format!("{}; and {} more", names[..3].join("; "), more - 3),
         };
         Some(format!(
-            "Beyond chance, more accurate than the best baseline: {}; less accurate: {}. {} not told apart from it.",
+            "Beyond chance, more accurate than the best baseline: {}; less accurate: {}. {} not distinguishable from it.",
             list(&better),
             list(&worse),
             if level == 1 { "1 model is".to_owned() } else { format!("{level} models are") }

@@ -192,8 +192,9 @@ impl Report {
         struct Versioned {
             version: u32,
         }
-        let damaged =
-            |error: serde_json::Error| Error::invalid("read report.json: it is not a report").with_source(error);
+        let damaged = |error: serde_json::Error| {
+            Error::invalid("report.json is not a report: delete it and repeat the run").with_source(error)
+        };
         let Versioned { version } = serde_json::from_slice(bytes).map_err(damaged)?;
         if version > VERSION {
             let newer = format!("report.json has version {version}, this program knows versions up to {VERSION}");

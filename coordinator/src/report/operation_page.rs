@@ -65,7 +65,7 @@ fn sentence(report: &Report) -> String {
         Some(operation) => match operation.trailers_an_hour {
             Some(rate) if rate.is_finite() => {
                 sentences.push(format!(
-                    "{} extracted, {} an hour.",
+                    "{} extracted, {} per hour.",
                     counted(operation.extracted, "trailer"),
                     count(rate.round() as u64)
                 ));

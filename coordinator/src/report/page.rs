@@ -80,7 +80,7 @@ struct Link {
     about: &'static str,
 }
 
-/// The words that the page uses in a sense of its own.
+/// The glossary of the page.
 const WORDS: &[(&str, &str)] = &[
     ("accuracy", "the share of pairs whose class (dislike, neutral, like) is predicted right"),
     ("ann", "the paper's baseline network"),
@@ -88,7 +88,11 @@ const WORDS: &[(&str, &str)] = &[
     ("baseline", "a simple model that any other one should beat, such as always saying the commonest class (majority)"),
     ("classifier", "the paper's network with cross attention between viewer and movie"),
     ("embedding", "a vector that a pretrained model makes of a trailer's pictures or sound"),
-    ("ensemble", "the stacked model: boosting, extra trees, logistic regression and mixed logit, weighted together"),
+    (
+        "ensemble",
+        "the stacked model: boosting, extra trees, logistic regression, mixed logit and a Bayesian factorisation machine, \
+         weighted together",
+    ),
     ("fold", "one split of the pairs into training and test"),
     (
         "genre head",
@@ -100,7 +104,7 @@ const WORDS: &[(&str, &str)] = &[
          that they have in common",
     ),
     ("macro F1", "the mean over the classes of F1, the harmonic mean of precision and recall"),
-    ("modality", "what a movie is described by: video, audio, both, genre, metadata"),
+    ("modality", "the source of a movie's description: video, audio, both, genre, metadata"),
     ("pair", "a viewer and a movie with a rating"),
     (
         "L, L+D, L+N, L+D+N",

@@ -45,7 +45,7 @@ pub struct RunContext {
 /// What stops a run before its end.
 #[derive(Debug, Clone, Default)]
 pub struct StopSignals {
-    /// This process was asked to stop.
+    /// A stop of this process was requested.
     pub stop: CancellationToken,
     /// Another coordinator has taken the lease.
     pub superseded: CancellationToken,

@@ -106,7 +106,7 @@ pub async fn acquire(
         }
         tokio::select! {
             () = stop.cancelled() => {
-                return Err(Error::cancelled("asked to stop while another coordinator drives the run"));
+                return Err(Error::cancelled("stop requested while another coordinator drives the run"));
             }
             () = tokio::time::sleep(POLL_INTERVAL) => {}
         }

@@ -113,7 +113,7 @@ impl RunDriver<'_> {
         let mut revive = self.resume && run::is_cancelled(self.store.as_ref(), run).await?;
         loop {
             let claim = lease::acquire(&self.store, run, self.wait, self.stop, |holder| {
-                progress.say(&format!("the run {run} is led by {holder}: checking whether that process is alive"));
+                progress.say(&format!("the run {run} is held by {holder}: checking whether that process is alive"));
             });
             let lease = match claim.await? {
                 Claim::Acquired(lease) => lease,

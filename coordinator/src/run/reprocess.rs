@@ -18,7 +18,7 @@ pub async fn select(store: &dyn ObjectStore, plan: &Plan, kind: ArtifactKind) ->
     let tables: Vec<(ArtifactKind, &Recipe)> =
         embedding_tables::sources(plan).filter(|(table, source)| *table == kind || recipes.contains(source)).collect();
     if recipes.is_empty() && tables.is_empty() && kind != ArtifactKind::Cell {
-        return Err(Error::invalid(format!("this run makes no {}: its settings do not ask for it", kind.name())));
+        return Err(Error::invalid(format!("the settings of this run produce no {}", kind.name())));
     }
     let nothing_again = BTreeSet::new();
     let mut keys = Vec::new();

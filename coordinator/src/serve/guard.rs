@@ -41,7 +41,7 @@ impl Access {
     pub fn new(listen: &SocketAddr, token: Option<Token>, hosts: Vec<String>) -> Result<Access> {
         if token.is_none() && !listen.ip().is_loopback() {
             return Err(Error::usage(format!(
-                "everybody who reaches {listen} could read the store: name a file with a token by --token-file, or \
+                "anyone who can reach {listen} could read the store: name a file with a token by --token-file, or \
                  listen on 127.0.0.1"
             )));
         }

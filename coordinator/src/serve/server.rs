@@ -25,7 +25,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Size of the head of a request, in bytes.
 const MAX_HEAD_BYTES: usize = 32 << 10;
 
-/// How long answers in progress may take once the server was asked to stop.
+/// How long answers in progress may take once a stop of the server was requested.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// Pause after a failure to accept a connection, such as too many open files.

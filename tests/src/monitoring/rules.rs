@@ -57,7 +57,7 @@ pub fn alerts() -> Vec<Alert> {
             hold: Some("5m"),
             severity: "critical",
             summary: "the broker takes no messages: it is short of memory or disk",
-            description: "Nothing is lost and nothing goes on. Make room on the broker; `jhalak doctor` prints its reason.",
+            description: "Nothing is lost and nothing proceeds. Make room on the broker; `jhalak doctor` prints its reason.",
         },
         Alert {
             name: "JhalakQuarantineRatio",

@@ -1,4 +1,4 @@
-//! The form of the documents: short lines, short paragraphs, and no page that nobody finds.
+//! Checks the form of the documents: short lines, short paragraphs, and a link to every page.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use jhalak_tests::markdown::Document;
 
 /// The longest line, in characters.
 const MAX_LINE: usize = 120;
-/// The longest paragraph of README, in lines.
+/// The longest paragraph or list item, in lines.
 const MAX_PARAGRAPH: usize = 5;
 
 #[test]
@@ -16,8 +16,8 @@ fn lines_are_at_most_120_characters_wide() {
 }
 
 #[test]
-fn paragraphs_of_the_readme_are_at_most_five_lines_long() {
-    let problems = long_paragraphs(&Document::read("README.md"));
+fn paragraphs_and_list_items_are_at_most_five_lines_long() {
+    let problems: Vec<String> = Document::all().iter().flat_map(long_paragraphs).collect();
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 

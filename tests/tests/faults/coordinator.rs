@@ -51,7 +51,7 @@ async fn of_two_coordinators_one_holds_the_lease_and_both_exit_0() {
         .collect();
     // One of them drove the run to its end, the other found everything committed.
     assert_eq!(answers.iter().filter(|answer| answer["made"] == 0).count(), 1, "{answers:?}");
-    assert!(first.words().contains("is led by") || second.words().contains("is led by"));
+    assert!(first.words().contains("is held by") || second.words().contains("is held by"));
     cluster.assert_whole().await;
 }
 

@@ -59,7 +59,7 @@ pub enum RecommendError {
     /// A failed training.
     #[error(transparent)]
     Training(TrainError),
-    /// The caller asked to stop.
+    /// The caller requested a stop.
     #[error("the cell was stopped before it finished")]
     Stopped,
 }

@@ -42,7 +42,7 @@ pub async fn run(
     // By another contract this worker would commit bytes that do not match the recipe.
     if let Some(recipe) = job.task.recipes().into_iter().find(|recipe| recipe.contract != recipe.kind.contract()) {
         return Err(Error::unable(format!(
-            "the job asks for contract {} of {} and this worker knows {}: start workers of the coordinator's version",
+            "the job requires contract {} of {} and this worker knows {}: start workers of the coordinator's version",
             recipe.contract,
             recipe.kind.name(),
             recipe.kind.contract()

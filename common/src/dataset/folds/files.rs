@@ -174,7 +174,11 @@ fn contents(path: &Path) -> Result<Vec<u8>> {
     const MAX: u64 = 512 << 20;
     let within = |e: std::io::Error| Error::from(e).context(format!("read {}", path.display()));
     if std::fs::metadata(path).map_err(within)?.len() > MAX {
-        return Err(Error::invalid(format!("{}: above {} MiB", path.display(), MAX >> 20)));
+        return Err(Error::invalid(format!(
+            "{} is larger than {} MiB: keep only lists of folds",
+            path.display(),
+            MAX >> 20
+        )));
     }
     std::fs::read(path).map_err(within)
 }
@@ -292,11 +296,13 @@ fn json_lines(name: &str, bytes: &[u8]) -> Result<Vec<(String, Vec<LocatedRow>)>
     let mut lines = Lines::new(name, Box::new(bytes));
     let mut folds: BTreeMap<String, Vec<LocatedRow>> = BTreeMap::new();
     while let Some((line, text)) = lines.next()? {
-        let Line::Text(text) = text else { return Err(Error::invalid(format!("{name} line {line}: too long"))) };
+        let Line::Text(text) = text else {
+            return Err(Error::invalid(format!("{name} line {line} is too long: write one fold or one pair per line")));
+        };
         if text.trim_ascii().is_empty() {
             continue;
         }
-        let wrong = |e: &dyn std::fmt::Display| Error::invalid(format!("{name} line {line}: no JSON object: {e}"));
+        let wrong = |e: &dyn std::fmt::Display| Error::invalid(format!("{name} line {line}: not a JSON object: {e}"));
         let value: serde_json::Value = serde_json::from_slice(text).map_err(|e| wrong(&e))?;
         let (fold, rows) = json::rows_of_line(&value).map_err(|e| e.context(format!("{name} line {line}")))?;
         let located = rows.into_iter().map(|row| LocatedRow { file: name.to_owned(), line, row });

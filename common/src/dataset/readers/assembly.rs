@@ -133,8 +133,8 @@ impl Assembly {
             self.rejects.add(Kind::Id, file, Some(line), format!("user {}", excerpt(id)), reason);
             return Ok(None);
         }
-        let index =
-            u32::try_from(self.users.len()).map_err(|_| Error::invalid(format!("{file}: above 4 billion users")))?;
+        let index = u32::try_from(self.users.len())
+            .map_err(|_| Error::invalid(format!("{file} has more than 4 billion users: split the dataset")))?;
         self.users.push(User { id: id.to_owned(), attributes: BTreeMap::new() });
         self.user_index.insert(id.to_owned(), index);
         Ok(Some(index))

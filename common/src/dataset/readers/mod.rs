@@ -150,7 +150,10 @@ fn facts(files: &dyn Files) -> Result<Facts> {
         .read_to_string(&mut text)
         .map_err(|error| Error::from(error).context(format!("read {FACTS}")))?;
     if text.len() as u64 > MAX {
-        return Err(Error::invalid(format!("{FACTS}: above {} MiB", MAX >> 20)));
+        return Err(Error::invalid(format!(
+            "{FACTS} is larger than {} MiB: keep only name, synthetic, note and genres",
+            MAX >> 20
+        )));
     }
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(&text);
     let facts: Facts = toml::from_str(text).map_err(|error| Error::invalid(format!("{FACTS}: {error}")))?;

@@ -43,7 +43,7 @@ pub(super) fn of(files: &dyn Files) -> Result<Option<WithCatalogue<'_>>> {
         .read_to_end(&mut bytes)
         .map_err(|e| Error::from(e).context(format!("read {FILE}")))?;
     if bytes.len() as u64 > MAX {
-        return Err(Error::invalid(format!("{FILE}: above {} MiB: write it as {}", MAX >> 20, movies::FILE)));
+        return Err(Error::invalid(format!("{FILE} is larger than {} MiB: write it as {}", MAX >> 20, movies::FILE)));
     }
     // The crate panics on a few types of columns that it does not read by rows.
     let table = std::panic::catch_unwind(|| csv_of(bytes.into()))

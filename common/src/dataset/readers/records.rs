@@ -154,7 +154,7 @@ impl<'a> Records<'a> {
                 return Ok(Next::End);
             }
             if self.raw.len() > MAX_RECORD {
-                return Ok(Next::Bad(line, format!("a line above {} MiB", MAX_RECORD >> 20)));
+                return Ok(Next::Bad(line, format!("a line larger than {} MiB", MAX_RECORD >> 20)));
             }
             if !self.raw.trim_ascii().is_empty() {
                 break line;

@@ -93,7 +93,10 @@ impl Checks<'_> {
         let ok = found.is_ok();
         let message = found.unwrap_or_else(|error| error.chain());
         self.all_pass &= ok;
-        let record = json!({ "check": name, "place": location, "ok": ok, "words": message });
+        // `place` and `words` are the names of earlier versions.
+        let record = json!({
+            "check": name, "location": location, "ok": ok, "message": message, "place": location, "words": message,
+        });
         if !self.output.json {
             self.output
                 .print(&record, &format!("{} {name:32} {location}: {message}", if ok { "ok  " } else { "FAIL" }))?;

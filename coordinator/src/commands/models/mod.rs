@@ -149,7 +149,8 @@ async fn verify(settings: &Settings, registry: &Registry, names: &[String], outp
         text.push_str(&format!("{:28} {:16} {}{reason}\n", model.name, state, path.display()));
         let mut line = json!({ "name": model.name, "file": path, "state": state, "sha256": model.sha256 });
         if let Some(message) = message {
-            line["words"] = message.into();
+            // `words` is the name of earlier versions.
+            (line["message"], line["words"]) = (message.clone().into(), message.into());
         }
         answer.push(line);
     }

@@ -18,8 +18,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Cancel a run; committed artifacts are kept
 ///
-/// Workers drop waiting jobs without counting an attempt; running jobs are stopped or finish. `jhalak retry`, or
-/// `submit --resume`, lets the run go on.
+/// Workers drop waiting jobs without counting an attempt; running jobs are stopped or finish. `jhalak retry` or
+/// `submit --resume` resumes the run.
 #[derive(Args)]
 #[command(after_help = "Examples:
   # Cancel a run; `jhalak status` lists the run ids

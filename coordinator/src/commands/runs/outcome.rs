@@ -17,7 +17,7 @@ pub(super) fn print(outcome: RunOutcome, plan: &Plan, wait: bool, output: &Outpu
     match outcome {
         RunOutcome::Finished(finished) => print_finished(&finished, run, output),
         RunOutcome::Cancelled(state) => {
-            let text = format!("the run {run} was cancelled: `jhalak retry {run}` or --resume lets it go on");
+            let text = format!("the run {run} was cancelled: resume it with `jhalak retry {run}` or --resume");
             let answer = json!({ "run": run, "found": true, "state": Stage::Cancelled.name(), "at": state });
             output.print(&answer, &text)?;
             // A CronJob's submit must not fail because somebody cancelled the run of its slot.

@@ -77,7 +77,10 @@ impl Status {
         for run in runs {
             let state: Option<RunState> = run::get_json(store.as_ref(), &run_key(&run, "state.json")).await?;
             let Some(state) = state else {
-                return Err(Error::not_found(format!("the store {} has no run `{run}`", store.url())));
+                return Err(Error::not_found(format!(
+                    "the store {} has no state of the run `{run}`: repeat the command that started it, or list the runs with `jhalak status`",
+                    store.url()
+                )));
             };
             let cancelling = !state.stage.is_final() && run::is_cancelled(store.as_ref(), &run).await?;
             let more = match (cancelling, state.quarantined) {

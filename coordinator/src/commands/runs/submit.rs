@@ -60,7 +60,7 @@ pub struct Submit {
     /// was stopped. A Kubernetes CronJob passes the name of its Job, which ends in the scheduled minute.
     #[arg(long, env = "JHALAK_SLOT", hide_env_values = true, value_name = "NAME", help_heading = "Execution")]
     slot: Option<String>,
-    /// Share of the workers that the run gets while other runs want them too
+    /// Share of the workers while other runs also need them
     #[arg(long, value_enum, default_value = "normal", help_heading = "Execution")]
     priority: Priority,
     /// Accept the existing run of the slot although it was planned with other settings
@@ -68,7 +68,7 @@ pub struct Submit {
     /// Without this option, such a submit changes nothing and exits with 8.
     #[arg(long, help_heading = "Execution")]
     accept_existing: bool,
-    /// Extract only trailers that lack an artifact of some kind
+    /// Extract only trailers without artifacts of some kind, under any recipe
     ///
     /// A changed model or setting alone causes no extraction. Nothing is run if no trailer is new.
     #[arg(long, help_heading = "Selection")]
@@ -126,7 +126,7 @@ impl Submit {
             }
         };
         let queue = tokio::select! {
-            () = stop.cancelled() => return Err(Error::cancelled("asked to stop; nothing was sent")),
+            () = stop.cancelled() => return Err(Error::cancelled("stop requested; nothing was sent")),
             queue = queue::open_within(&settings.queue, &settings.rabbitmq, limit, waits) => queue?,
         };
         let asked = draft.plan.spec.dataset.content;

@@ -109,7 +109,9 @@ pub struct ModelFacts {
     /// The modality of a network.
     pub modality: Option<String>,
     /// Its location: a folder or a key.
-    pub place: String,
+    pub location: String,
+    /// The location, under its name of earlier versions.
+    place: String,
     /// Its id in the store; `None` for a folder.
     pub id: Option<String>,
     /// When it was fitted, in seconds since 1970, if that is known.
@@ -181,9 +183,9 @@ impl ModelArgs {
                 fitted_model::read(store::open(&settings.store, &settings.s3).await?.as_ref(), &wanted).await?
             }
         };
-        let (place, fitted) = (stored.place, stored.fitted);
+        let (location, fitted) = (stored.place, stored.fitted);
         let served = LoadedModel::read(&stored.files, stored.dataset)
-            .map_err(|e| Error::from(e).context(format!("the model {place}")))?;
+            .map_err(|e| Error::from(e).context(format!("the model {location}")))?;
         let which = match self.model {
             None if trailer => ModelKind::Network,
             None => served.default_kind(),
@@ -198,7 +200,8 @@ impl ModelArgs {
         let facts = ModelFacts {
             kind,
             modality,
-            place,
+            place: location.clone(),
+            location,
             id: fitted.as_ref().map(Fitted::id),
             fitted_s: fitted.as_ref().map(|of| of.fitted_s).filter(|time| *time > 0),
             time: fitted.as_ref().and_then(Fitted::time),
@@ -221,7 +224,7 @@ impl ModelFacts {
     /// Returns the line that states which model answered.
     pub fn line(&self) -> String {
         let modality = self.modality.as_ref().map_or_else(String::new, |modality| format!(" on {modality}"));
-        let id = self.id.as_ref().map_or_else(|| format!(" in {}", self.place), |id| format!(" {id}"));
+        let id = self.id.as_ref().map_or_else(|| format!(" in {}", self.location), |id| format!(" {id}"));
         let time = self.time.as_ref().map_or_else(String::new, |time| format!(" {time}"));
         format!("model: {}{modality}{id}, fitted{time} on {} ({})\n", self.kind, self.dataset, self.counts)
     }
@@ -257,7 +260,7 @@ impl ViewerArgs {
                 return Err(Error::usage(format!(
                     "the model {} does not read trailers, so that --trailer has no effect: fit one that does, as in \
                      `jhalak fit --dataset DIR --modality audio+video`, and ask --model network",
-                    facts.place
+                    facts.location
                 )));
             }
             let (id, found) = trailer(file, &mut input.movies, served.dataset(), settings).await?;
@@ -271,8 +274,9 @@ impl ViewerArgs {
         }
         let known = served.dataset().movies.len() as u32;
         let new = (known..known + input.movies.len() as u32).collect();
-        let session =
-            served.session(input, which).map_err(|e| Error::from(e).context(format!("the model {}", facts.place)))?;
+        let session = served
+            .session(input, which)
+            .map_err(|e| Error::from(e).context(format!("the model {}", facts.location)))?;
         Ok(Viewer { session, facts, new })
     }
 

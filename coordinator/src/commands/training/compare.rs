@@ -133,7 +133,7 @@ fn interval(of: Interval, times: f64, decimals: usize) -> String {
 
 fn verdict(difference: &Difference, of: Interval) -> &'static str {
     match difference.users < paired::MIN_USERS {
-        true => "too few users to tell it from chance",
+        true => "too few users to separate it from chance",
         false if difference.tells(&of) => "not by chance",
         false => "within chance",
     }

@@ -52,7 +52,7 @@ use crate::plan::{self, dataset_source};
 pub struct Evaluate {
     #[command(flatten)]
     dataset: DatasetArgs,
-    /// What is evaluated
+    /// Task to evaluate
     ///
     /// [default: classes]
     #[arg(long, value_enum, help_heading = "Evaluation")]
@@ -119,12 +119,12 @@ const NOT_SCORED: [&str; 24] = [
     "epochs",
 ];
 
-/// What is evaluated.
+/// The task of an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum TaskArg {
-    /// Whether a user dislikes, is neutral to or likes a movie that is named
+    /// Predict whether a user dislikes, is neutral to or likes a named movie
     Classes,
-    /// Which of all unseen movies a user goes on to watch and like
+    /// Rank all unseen movies by how likely a user watches and likes them
     Ranking,
 }
 

@@ -50,7 +50,7 @@ pub struct Fit {
     modality: Modality,
     #[command(flatten)]
     network: NetworkArgs,
-    /// Fit no network
+    /// Skip the network
     #[arg(long, alias = "without-network", help_heading = "Model")]
     no_network: bool,
     /// Ensembles to fit, separated by commas

@@ -46,7 +46,7 @@ pub(super) fn read(
         Modality::AudioVideo => &[Modality::Video, Modality::Audio],
         Modality::Genre | Modality::Metadata => {
             return Err(Error::usage(format!(
-                "--embeddings needs a modality of trailers, and {modality} is none: add --modality video, audio or audio+video"
+                "--embeddings needs a modality that reads trailers, not {modality}: add --modality video, audio or audio+video"
             )));
         }
     };

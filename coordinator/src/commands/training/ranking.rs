@@ -154,7 +154,7 @@ fn check_options(cell: &CellArgs) -> Result<()> {
 fn folds(cell: &CellArgs, dataset: &Dataset, settings: &Settings, seed: u64) -> Result<(&'static str, Vec<Vec<u32>>)> {
     if let Some(path) = cell.given_folds() {
         if cell.split.is_some() {
-            return Err(Error::usage("--folds PATH says what is held out: remove --split"));
+            return Err(Error::usage("--folds PATH determines the held-out pairs: remove --split"));
         }
         let given = read_folds(path, dataset)?;
         return Ok(("given", given.folds.into_iter().map(|fold| fold.test).collect()));

@@ -307,7 +307,7 @@ fn unpack(set: &KeyframeSet, out: &Path) -> Result<()> {
                 failed = std::fs::write(&file, &sample.jpeg).err().map(|e| cannot_write(&file, &e)).or(failed.take());
                 Ok(())
             }
-            None => Err(MediaError::bug("the archive of keyframes is not what the report says")),
+            None => Err(MediaError::bug("the archive of keyframes does not match the report")),
         }
     })?;
     failed.map_or(Ok(()), Err)

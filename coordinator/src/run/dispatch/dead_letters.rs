@@ -64,7 +64,7 @@ fn job_of(letter: &Delivery) -> Option<Job> {
 
 fn record(job: &Job, body: &[u8]) -> Result<QuarantineRecord> {
     let error = Error::bug(
-        "the broker gave it up: its worker ended or lost its connection at each delivery that rabbitmq.delivery_limit \
+        "the broker dead-lettered the job: its worker ended or lost its connection at each delivery that rabbitmq.delivery_limit \
          allows. Look for the end of that worker (memory, a crash), then `jhalak retry`",
     );
     let message: Value =

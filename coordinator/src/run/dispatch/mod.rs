@@ -172,7 +172,7 @@ impl Dispatch<'_> {
             let next = tokio::select! {
                 biased;
                 () = signals.stop.cancelled() => return Err(Error::cancelled(format!(
-                    "asked to stop; repeat the command to resume the run {}", self.plan.spec.id
+                    "stop requested; repeat the command to resume the run {}", self.plan.spec.id
                 ))),
                 () = signals.superseded.cancelled() => return Ok(Ended::Superseded),
                 () = signals.cancelled.cancelled() => return self.drain(results).await,

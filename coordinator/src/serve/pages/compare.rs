@@ -211,7 +211,9 @@ async fn result(store: &dyn ObjectStore, task: &CellTask) -> Result<Option<FoldR
     let key = ArtifactKey::new(&task.recipe, &task.dataset);
     let Some(record) = artifact::committed(store, &key).await? else { return Ok(None) };
     let bytes = artifact::read_file(store, &record, RESULT).await?;
-    let damaged = |e| Error::invalid(format!("{} is damaged", key.file(RESULT))).with_source(e);
+    let damaged = |e| {
+        Error::invalid(format!("{} is damaged: delete its folder and repeat the run", key.file(RESULT))).with_source(e)
+    };
     serde_json::from_slice(&bytes).map(Some).map_err(damaged)
 }
 

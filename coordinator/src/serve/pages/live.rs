@@ -54,7 +54,7 @@ pub struct Live {
     stage: String,
     /// Whether it has ended.
     is_final: bool,
-    /// Whether it was cancelled and still goes on.
+    /// Whether it was cancelled and has not ended yet.
     is_cancelling: bool,
     /// Jobs of the stage.
     jobs: u64,
@@ -62,7 +62,7 @@ pub struct Live {
     committed: u64,
     /// Quarantined jobs of the stage.
     quarantined: u64,
-    /// Jobs that ended a minute; null while unknown.
+    /// Jobs that ended per minute; null while unknown.
     per_minute: Option<f64>,
     /// Estimated seconds until the end of the stage; null while unknown.
     left_s: Option<f64>,

@@ -200,7 +200,10 @@ impl Source {
     /// channels, then the first.
     fn choose_streams(input: Input, needs_video: bool) -> Result<Self, MediaError> {
         if input.nb_streams() > MAX_STREAMS {
-            let message = format!("the file has {} streams, more than {MAX_STREAMS}", input.nb_streams());
+            let message = format!(
+                "the file has {} streams, more than {MAX_STREAMS}: keep one stream of video and one of sound",
+                input.nb_streams()
+            );
             return Err(MediaError::permanent(message));
         }
         let is_default = |stream: &Stream<'_>| stream.disposition().contains(Disposition::DEFAULT);

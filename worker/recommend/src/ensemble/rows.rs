@@ -151,7 +151,7 @@ pub fn sorted_pairs(dataset: &Dataset, pairs: &[u32]) -> Result<Vec<u32>, Recomm
     }
 }
 
-/// Returns an error once the caller has asked to stop.
+/// Returns an error once the caller requests a stop.
 ///
 /// # Errors
 /// [`RecommendError::Stopped`].
