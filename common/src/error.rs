@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-/// What the caller of a failed operation can do about it.
+/// The kind of an error: the action that is open to the caller of a failed operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
@@ -141,7 +141,7 @@ impl Error {
         self
     }
 
-    /// What the caller can do.
+    /// The action that is open to the caller.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

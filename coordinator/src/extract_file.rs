@@ -19,7 +19,7 @@ use jhalak_worker::media::ffmpeg::source::NO_VIDEO;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-/// What was extracted from a file.
+/// The artifacts that were extracted from a file.
 pub struct Extracted {
     /// The embeddings, by `video` and `audio`; neither key for a file without video or sound.
     pub embeddings: BTreeMap<&'static str, Vectors>,

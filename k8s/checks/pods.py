@@ -10,7 +10,7 @@ FOREIGN_CONFIG_MAPS = {"jhalak-ca"}
 FOREIGN_SECRETS = {"jhalak-queue", "jhalak-s3"}
 CLUSTER_WIDE = {"Namespace", "PriorityClass", "ClusterQueue", "ResourceFlavor"}
 ACCOUNTS = {True: "jhalak-worker", False: "jhalak-coordinator"}
-# Room for logs and layers beside the volumes.
+# Room for logs and layers in addition to the volumes.
 LOG_BYTES = 512 << 20
 PRUNING = {
     "argocd.argoproj.io/sync-options": "Prune=false",
@@ -186,7 +186,7 @@ def secret(build, workload, path):
         build.require("secretRef" not in source, workload.item, f"{workload.container_path}.envFrom.secretRef", "makes variables of a Secret, which cannot change under a running process: mount it")
     if not workload.is_page:
         build.require("JHALAK__QUEUE_FILE" in workload.environment, workload.item, f"{path}.JHALAK__QUEUE_FILE", "is not set: the queue's URL is a secret, and comes from a file")
-        build.require("JHALAK__QUEUE" not in workload.environment, workload.item, f"{path}.JHALAK__QUEUE", "must not be set beside JHALAK__QUEUE_FILE")
+        build.require("JHALAK__QUEUE" not in workload.environment, workload.item, f"{path}.JHALAK__QUEUE", "must not be set together with JHALAK__QUEUE_FILE")
     for name, file in workload.environment.items():
         if not re.fullmatch(r"JHALAK__\w+_FILE", name) or name == "JHALAK__WORKER__HEARTBEAT_FILE":
             continue

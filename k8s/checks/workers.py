@@ -2,7 +2,7 @@
 
 from checks.build import UNITS, at, mebibytes, quantity
 
-# Room beside the decodes: the worker itself with its models and the batches in flight.
+# Room in addition to the decodes: the worker itself with its models and the batches in flight.
 OWN_BYTES = 1 << 30
 # Between the end of the worker's grace period and SIGKILL: handing back what runs.
 HAND_BACK_S = 10

@@ -10,7 +10,7 @@ pub struct Broker {
     _keep: Option<tempfile::TempDir>,
 }
 
-/// What the management API says of a queue.
+/// The management API's record of a queue.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct QueueCounts {
     /// Messages that wait.
@@ -104,10 +104,10 @@ impl Broker {
 
     /// Its URL, with the password.
     pub fn url(&self) -> String {
-        self.told("AMQP_URL=")
+        self.printed_value("AMQP_URL=")
     }
 
-    fn told(&self, name: &str) -> String {
+    fn printed_value(&self, name: &str) -> String {
         let text = std::fs::read_to_string(self.folder.join("env")).expect("the script wrote env");
         text.lines().find_map(|line| line.strip_prefix(name)).expect("env holds the name").to_string()
     }
@@ -130,8 +130,9 @@ impl Broker {
     /// Adds a user who may do everything, over the management API, and returns the URL with its login.
     pub fn add_user(&self, name: &str, password: &str) -> String {
         let put = |path: &str, body: String| {
-            let login = format!("{}:{}", self.told("RABBITMQ_USER="), self.told("RABBITMQ_PASSWORD="));
-            let url = format!("{}/api/{path}", self.told("MANAGEMENT_URL="));
+            let login =
+                format!("{}:{}", self.printed_value("RABBITMQ_USER="), self.printed_value("RABBITMQ_PASSWORD="));
+            let url = format!("{}/api/{path}", self.printed_value("MANAGEMENT_URL="));
             let mut curl = Command::new("curl");
             curl.args(["-fsS", "-X", "PUT", "-H", "content-type: application/json", "-u", &login, "-d", &body, &url]);
             assert!(curl.status().expect("curl can be run").success(), "{path} was refused");
@@ -146,8 +147,8 @@ impl Broker {
 
     /// Deletes a user: the broker closes its connections.
     pub fn delete_user(&self, name: &str) {
-        let login = format!("{}:{}", self.told("RABBITMQ_USER="), self.told("RABBITMQ_PASSWORD="));
-        let url = format!("{}/api/users/{name}", self.told("MANAGEMENT_URL="));
+        let login = format!("{}:{}", self.printed_value("RABBITMQ_USER="), self.printed_value("RABBITMQ_PASSWORD="));
+        let url = format!("{}/api/users/{name}", self.printed_value("MANAGEMENT_URL="));
         let deleted = Command::new("curl").args(["-fsS", "-X", "DELETE", "-u", &login, &url]).status();
         assert!(deleted.expect("curl can be run").success(), "{name} could not be deleted");
     }
@@ -165,8 +166,8 @@ impl Broker {
 
     /// A request to the management API.
     fn management(&self, what: &str, name: &str) -> Command {
-        let user = format!("{}:{}", self.told("RABBITMQ_USER="), self.told("RABBITMQ_PASSWORD="));
-        let url = format!("{}/api/{what}/%2f/{name}", self.told("MANAGEMENT_URL="));
+        let user = format!("{}:{}", self.printed_value("RABBITMQ_USER="), self.printed_value("RABBITMQ_PASSWORD="));
+        let url = format!("{}/api/{what}/%2f/{name}", self.printed_value("MANAGEMENT_URL="));
         let mut curl = Command::new("curl");
         curl.args(["-fsS", "-u", &user, &url]);
         curl

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 /// the reason printed, where there is no openssl.
 ///
 /// # Panics
-/// Where openssl fails.
+/// If openssl fails.
 pub fn make(folder: &Path) -> Option<PathBuf> {
     let there = Command::new("openssl").arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !there.is_ok_and(|status| status.success()) {

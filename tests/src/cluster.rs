@@ -1,5 +1,5 @@
-//! A cluster as an operator runs it: the built programs over a private RabbitMQ and an S3 server behind a proxy that breaks requests when told to,
-//! and what must hold after whatever was done to it.
+//! A cluster as an operator runs it: the built programs over a private RabbitMQ and an S3 server behind a proxy that breaks requests on demand,
+//! and the promises that hold after every fault.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,8 +19,8 @@ use crate::fault_proxy::{Fault, Proxy, Request};
 use crate::programs::{Ended, command, files, run};
 use crate::s3_server::{self, Server};
 
-/// Nothing that goes on takes longer, on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(240);
+/// No step takes longer, even on a busy machine.
+pub const TIMEOUT: Duration = Duration::from_secs(240);
 
 /// Delays of the retry tiers in these tests.
 const RETRY_DELAYS_MS: [u64; 2] = [200, 1_000];
@@ -35,7 +35,7 @@ pub struct Cluster {
     /// The dataset.
     pub dataset: PathBuf,
     /// The store's URL.
-    pub place: String,
+    pub store_url: String,
     /// The proxy before the S3 server.
     pub proxy: Proxy,
     broker_url: String,
@@ -45,7 +45,7 @@ pub struct Cluster {
     plan: Plan,
 }
 
-/// A process that is killed with the test, whatever becomes of it.
+/// A process that is killed when the test ends or fails.
 pub struct Process {
     child: Child,
     log: PathBuf,
@@ -99,7 +99,7 @@ impl Cluster {
         let dataset = tokio::task::spawn_blocking(|| quiet().0.clone()).await.expect("the quiet run ends well");
         Cluster {
             dataset,
-            place: format!("s3://{}/{own}", server.bucket),
+            store_url: format!("s3://{}/{own}", server.bucket),
             proxy,
             broker_url: broker.url(),
             prefix: own,
@@ -109,12 +109,12 @@ impl Cluster {
         }
     }
 
-    /// From now on requests to the store meet what `plan` says.
+    /// From now on requests to the store meet the faults of `plan`.
     pub fn break_requests(&self, plan: impl FnMut(&Request) -> Fault + Send + 'static) {
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(plan);
     }
 
-    /// From now on the store is well again.
+    /// From now on the store works again.
     pub fn mend(&self) {
         self.break_requests(|_| Fault::None);
     }
@@ -131,7 +131,7 @@ impl Cluster {
 
     /// A command of `program` on this cluster.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = settled(command(program, Path::new(&self.place)));
+        let mut command = settled(command(program, Path::new(&self.store_url)));
         let delays = RETRY_DELAYS_MS.map(|ms| ms.to_string()).join(",");
         command
             .env("JHALAK__QUEUE", &self.broker_url)
@@ -171,7 +171,7 @@ impl Cluster {
         self.submit_with(&[], &[])
     }
 
-    /// Starts a command whose words go to a file of this cluster's folder.
+    /// Starts a command whose output goes to files in this cluster's folder.
     pub fn start(&self, mut command: Command, name: &str) -> Process {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let log = self.folder.path().join(format!("{name}-{}.log", NEXT.fetch_add(1, Ordering::SeqCst)));
@@ -185,12 +185,12 @@ impl Cluster {
         run(self.command("jhalak").args(arguments))
     }
 
-    /// What `jhalak status --json` says of the only run; None before there is one.
+    /// Returns the state of the only run by `jhalak status --json`; None before the run exists.
     pub fn state(&self) -> Option<(String, Value)> {
         self.states().into_iter().next()
     }
 
-    /// What `jhalak status --json` says of each run.
+    /// Returns the state of each run by `jhalak status --json`.
     pub fn states(&self) -> Vec<(String, Value)> {
         let ended = self.jhalak(&["status", "--json"]);
         let answer: Value = serde_json::from_str(&ended.out).unwrap_or_default();
@@ -198,24 +198,24 @@ impl Cluster {
         runs.filter_map(|run| Some((run["run"].as_str()?.to_string(), run["state"].clone()))).collect()
     }
 
-    /// Waits until `there` says so of the state of the only run.
-    pub fn until(&self, what: &str, there: impl Fn(&Value) -> bool) -> String {
+    /// Waits until `holds` is true for the state of the only run, and returns the run's id.
+    pub fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> String {
         let began = Instant::now();
         loop {
             if let Some((run, state)) = self.state() {
-                if there(&state) {
+                if holds(&state) {
                     return run;
                 }
-                assert!(began.elapsed() < PATIENCE, "{what} did not come about: {state}");
+                assert!(began.elapsed() < TIMEOUT, "{what} did not happen: {state}");
             }
-            assert!(began.elapsed() < PATIENCE, "{what} did not come about: there is no run");
+            assert!(began.elapsed() < TIMEOUT, "{what} did not happen: the store has no run");
             std::thread::sleep(Duration::from_millis(100));
         }
     }
 
     /// The store, reached past the proxy.
     pub async fn store(&self) -> Arc<dyn ObjectStore> {
-        self.server.store_at(&self.place).await
+        self.server.store_at(&self.store_url).await
     }
 
     /// Another connection to the queues.
@@ -233,11 +233,11 @@ impl Cluster {
         s3_server::objects(self.store().await.as_ref(), prefix).await
     }
 
-    /// What must hold once a run has ended, whatever happened on the way: every artifact is there once, byte for byte that of a quiet run; no job
+    /// Asserts the promises of an ended run, whatever happened on the way: every artifact exists once, byte for byte that of a quiet run; no job
     /// is quarantined, waits, or runs on.
     pub async fn assert_whole(&self) {
         let states = self.states();
-        assert!(!states.is_empty(), "there is no run");
+        assert!(!states.is_empty(), "the store has no run");
         for (run, state) in states {
             assert_eq!(state["stage"], "done", "{run}: {state}");
             assert!(self.objects(&format!("runs/{run}/quarantine/")).await.is_empty(), "{run} has quarantined jobs");
@@ -281,7 +281,7 @@ impl Cluster {
             if waiting == 0 {
                 break;
             }
-            assert!(began.elapsed() < PATIENCE, "{waiting} messages stay on the queue");
+            assert!(began.elapsed() < TIMEOUT, "{waiting} messages stay on the queue");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         queue.close().await;
@@ -298,8 +298,8 @@ impl Process {
 
     /// SIGTERM.
     pub fn terminate(&self) {
-        let told = Command::new("kill").arg(self.child.id().to_string()).status();
-        assert!(told.is_ok_and(|status| status.success()), "the process is gone");
+        let sent = Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "the process is gone");
     }
 
     /// Waits for its end.
@@ -310,7 +310,7 @@ impl Process {
                 let read = |suffix: &str| std::fs::read_to_string(self.log.with_extension(suffix)).unwrap_or_default();
                 return Ended { code: status.code(), out: read("out"), err: read("log") };
             }
-            assert!(began.elapsed() < PATIENCE, "it does not end:\n{}", self.words());
+            assert!(began.elapsed() < TIMEOUT, "it does not end:\n{}", self.stderr());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -325,17 +325,17 @@ impl Process {
         self.child.id()
     }
 
-    /// What it has said so far on standard error.
-    pub fn words(&self) -> String {
+    /// Returns its standard error so far.
+    pub fn stderr(&self) -> String {
         std::fs::read_to_string(self.log.with_extension("log")).unwrap_or_default()
     }
 
-    /// Waits until it has said `word`.
-    pub fn until_it_says(&mut self, word: &str) {
+    /// Waits until its log contains `text`.
+    pub fn wait_for_log(&mut self, text: &str) {
         let began = Instant::now();
-        while !self.words().contains(word) {
-            assert!(self.runs(), "it ended before it said `{word}`:\n{}", self.words());
-            assert!(began.elapsed() < PATIENCE, "it never said `{word}`:\n{}", self.words());
+        while !self.stderr().contains(text) {
+            assert!(self.runs(), "it ended before it logged `{text}`:\n{}", self.stderr());
+            assert!(began.elapsed() < TIMEOUT, "it never logged `{text}`:\n{}", self.stderr());
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -123,7 +123,7 @@ pub enum Manner {
     Silent,
 }
 
-/// What a collector received.
+/// The spans that a collector received.
 #[derive(Default)]
 struct Received {
     spans: Vec<Span>,
@@ -143,7 +143,7 @@ impl Collector {
     /// Starts one on a free port.
     ///
     /// # Panics
-    /// Where there is none.
+    /// If none arrived.
     pub fn start(manner: Manner) -> Collector {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let endpoint = format!("http://{}", listener.local_addr().expect("it listens"));

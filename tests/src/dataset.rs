@@ -17,7 +17,7 @@ impl Made {
     /// A dataset of [`MOVIES`] movies and 24 viewers in `folder`; `trailers` are made too where asked for.
     ///
     /// # Panics
-    /// Where the folder cannot be written or the ffmpeg program fails.
+    /// If the folder cannot be written or the ffmpeg program fails.
     pub fn new(folder: &Path, trailers: bool) -> Made {
         std::fs::create_dir_all(folder.join("trailers")).expect("a folder that can be written");
         let made = Made { folder: folder.to_path_buf() };
@@ -59,7 +59,7 @@ impl Made {
     /// Makes a movie's trailer with the ffmpeg program from these inputs.
     ///
     /// # Panics
-    /// Where that fails.
+    /// If that fails.
     pub fn trailer(&self, movie: usize, inputs: &str) {
         let file = self.folder.join(format!("trailers/{}.mp4", id(movie)));
         let mut command = Command::new("ffmpeg");
@@ -71,7 +71,7 @@ impl Made {
     /// Writes a file of the dataset.
     ///
     /// # Panics
-    /// Where that fails.
+    /// If that fails.
     pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.folder.join(name), text).expect("a folder that can be written");
     }

@@ -1,5 +1,5 @@
-//! A small HTTP proxy before the S3 server that breaks requests on purpose. One request a connection; what it does to each is
-//! the test's plan.
+//! A small HTTP proxy before the S3 server that breaks requests on purpose. One request per connection; the test's
+//! plan chooses the fault of each.
 
 use std::io;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -9,13 +9,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What happens to one request.
+/// The fault of one request.
 #[derive(Debug, Clone)]
 pub enum Fault {
+    /// The request and its answer pass unchanged.
     None,
-    /// The proxy answers itself, the server never hears of it.
+    /// The proxy answers itself; the request never reaches the server.
     Answer(u16, &'static str),
-    /// The connection is closed before the server hears of it.
+    /// The connection is closed before the request reaches the server.
     Refuse,
     /// The server does it, and its answer never arrives.
     LoseAnswer,
@@ -25,14 +26,16 @@ pub enum Fault {
     StallAfter(usize),
     /// So many bytes of the request's body are taken, then nothing more.
     StallUpload(usize),
-    /// The request's body is taken at so many bytes a second.
+    /// The request's body is taken at so many bytes per second.
     SlowUpload(usize),
     /// The server's answer to GET of the first bytes, but the object is changed before: the given pause lets the test do so.
     Wait(Duration),
 }
 
+/// The body of an answer that asks for fewer requests.
 pub const SLOW_DOWN: &str =
     "<?xml version=\"1.0\"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
+/// The body of an answer to two conditional requests at once.
 pub const CONFLICT: &str =
     "<?xml version=\"1.0\"?><Error><Code>ConditionalRequestConflict</Code><Message>Conflict.</Message></Error>";
 
@@ -41,8 +44,11 @@ pub const CONFLICT: &str =
 pub struct Request {
     /// 0 for the first request, counted over the proxy's life.
     pub number: usize,
+    /// GET, PUT, and so on.
     pub method: String,
+    /// The path with its query.
     pub target: String,
+    /// The request line and the headers.
     pub head: String,
     /// The status that the server answered; 0 until then, and where the server never heard of it.
     pub answered: Arc<AtomicU16>,
@@ -57,7 +63,9 @@ impl Request {
 
 type Plan = Arc<dyn Fn(&Request) -> Fault + Send + Sync>;
 
+/// A proxy that listens until it is dropped.
 pub struct Proxy {
+    /// Its URL.
     pub url: String,
     log: Arc<Mutex<Vec<(Request, Fault)>>>,
     task: tokio::task::JoinHandle<()>,
@@ -191,7 +199,7 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.trim())
 }
 
-/// Copies `length` bytes, or fewer where the source ends, at `rate` bytes a second where given.
+/// Copies `length` bytes, or fewer where the source ends, at `rate` bytes per second if given.
 async fn copy_exactly(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),

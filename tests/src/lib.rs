@@ -1,4 +1,4 @@
-//! What the integration tests share: private servers, a proxy that breaks requests, datasets made on the spot, the built programs.
+//! Support of the integration tests: private servers, a proxy that breaks requests, datasets made on the spot, the built programs.
 
 pub mod broker;
 pub mod browser;
@@ -6,7 +6,6 @@ pub mod certificates;
 pub mod cluster;
 pub mod collector;
 pub mod dataset;
-#[expect(missing_docs, reason = "names that say it")]
 pub mod fault_proxy;
 pub mod markdown;
 pub mod monitoring;
@@ -14,7 +13,6 @@ pub mod mutated_messages;
 pub mod page_server;
 pub mod programs;
 pub mod prometheus;
-#[expect(missing_docs, reason = "names that say it")]
 pub mod s3_server;
 pub mod tiny_disk;
 

@@ -6,10 +6,10 @@ use std::process::{Command, Output};
 
 use crate::repository;
 
-/// The path of a built program: cargo puts programs beside the folder of the tests.
+/// The path of a built program: cargo puts programs next to the folder of the tests.
 ///
 /// # Panics
-/// Where it was not built: run `cargo build --workspace` first, as `scripts/test.sh` does.
+/// If it was not built: run `cargo build --workspace` first, as `scripts/test.sh` does.
 pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");
     let path = test.parent().and_then(Path::parent).expect("tests lie two folders deep").join(name);
@@ -17,7 +17,7 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-/// A command of `program` with the models and the library that `make setup` put in place, short training, and nothing of the caller's settings.
+/// A command of `program` with the models and the library that `make setup` installed, short training, and nothing of the caller's settings.
 pub fn command(name: &str, store: &Path) -> Command {
     let mut command = Command::new(program(name));
     for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("JHALAK_")) {
@@ -35,7 +35,7 @@ pub fn command(name: &str, store: &Path) -> Command {
     command
 }
 
-/// What a program said and how it ended.
+/// The output of a program and its exit code.
 #[derive(Debug)]
 pub struct Ended {
     /// Its exit code; None where a signal ended it.
@@ -44,6 +44,25 @@ pub struct Ended {
     pub out: String,
     /// Its standard error.
     pub err: String,
+}
+
+impl Ended {
+    /// Parses its standard output as JSON, after a success.
+    ///
+    /// # Panics
+    /// If the exit code is not 0, or the output is not JSON; prints its standard error.
+    pub fn answer(&self) -> serde_json::Value {
+        assert_eq!(self.code, Some(0), "{}", self.err);
+        self.json()
+    }
+
+    /// Parses its standard output as JSON.
+    ///
+    /// # Panics
+    /// If it is not JSON; prints its standard error.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}\n{}", self.out, self.err))
+    }
 }
 
 impl From<Output> for Ended {
@@ -56,7 +75,7 @@ impl From<Output> for Ended {
 /// Runs a command to its end.
 ///
 /// # Panics
-/// Where it cannot be started.
+/// If it cannot be started.
 pub fn run(command: &mut Command) -> Ended {
     command.output().expect("the program can be started").into()
 }
@@ -64,7 +83,7 @@ pub fn run(command: &mut Command) -> Ended {
 /// The bytes of every file below `folder`, by their path relative to it.
 ///
 /// # Panics
-/// Where a file cannot be read.
+/// If a file cannot be read.
 pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut open = vec![folder.to_path_buf()];

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::cluster::PATIENCE;
+use crate::cluster::TIMEOUT;
 use crate::repository;
 
 /// The path of prometheus or promtool; `scripts/setup.sh test` puts them in place.
 ///
 /// # Panics
-/// Where it is not there.
+/// If it is missing.
 pub fn program(name: &str) -> PathBuf {
     let path = repository().join(".local/bin").join(name);
     assert!(path.is_file(), "{} is missing: run scripts/setup.sh test", path.display());
@@ -24,7 +24,7 @@ pub fn program(name: &str) -> PathBuf {
 /// Runs promtool with `input` on its standard input; returns its output.
 ///
 /// # Panics
-/// Where it fails.
+/// If it fails.
 pub fn promtool(arguments: &[&str], folder: &Path, input: &str) -> String {
     let mut command = Command::new(program("promtool"));
     command.args(arguments).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -47,7 +47,7 @@ impl Prometheus {
     /// Starts it with the committed alert rules.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// If it does not start.
     pub fn start() -> Prometheus {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let rules = repository().join("monitoring/rules.yaml");
@@ -76,7 +76,7 @@ impl Prometheus {
         while http(&prometheus.address, "/-/ready").is_none_or(|(status, _)| status != 200) {
             let words = || std::fs::read_to_string(prometheus.folder.path().join("log")).unwrap_or_default();
             assert!(prometheus.child.try_wait().expect("a child").is_none(), "it ended: {}", words());
-            assert!(began.elapsed() < PATIENCE, "it is not ready: {}", words());
+            assert!(began.elapsed() < TIMEOUT, "it is not ready: {}", words());
             std::thread::sleep(Duration::from_millis(50));
         }
         prometheus
@@ -85,7 +85,7 @@ impl Prometheus {
     /// Scrapes these addresses from now on, and returns once each was scraped.
     ///
     /// # Panics
-    /// Where one is not scraped.
+    /// If one is not scraped.
     pub fn scrape(&self, addresses: &[String]) {
         let file = self.folder.path().join("targets.json");
         let new = file.with_extension("new");
@@ -99,7 +99,7 @@ impl Prometheus {
     /// The answer to an instant query.
     ///
     /// # Panics
-    /// Where Prometheus refuses it.
+    /// If Prometheus refuses it.
     pub fn query(&self, expr: &str) -> Vec<Value> {
         let query: String = url::form_urlencoded::byte_serialize(expr.as_bytes()).collect();
         let (status, body) = http(&self.address, &format!("/api/v1/query?query={query}")).expect("Prometheus runs");
@@ -111,7 +111,7 @@ impl Prometheus {
     /// The only value of an instant query; 0 where it has none.
     ///
     /// # Panics
-    /// Where there are more.
+    /// If it has more.
     pub fn value(&self, expr: &str) -> f64 {
         let found = self.query(expr);
         assert!(found.len() <= 1, "{expr}: {found:?}");
@@ -121,11 +121,11 @@ impl Prometheus {
     /// Waits until a query has an answer.
     ///
     /// # Panics
-    /// Where that takes too long.
+    /// If that takes too long.
     pub fn until_any(&self, expr: &str) {
         let began = Instant::now();
         while self.query(expr).is_empty() {
-            assert!(began.elapsed() < PATIENCE, "{expr} stays empty");
+            assert!(began.elapsed() < TIMEOUT, "{expr} stays empty");
             std::thread::sleep(Duration::from_millis(100));
         }
     }

@@ -1,4 +1,4 @@
-//! Where the S3 server of the tests is. Starting it is `make test`'s work.
+//! The S3 server of the tests. `make test` starts it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,9 +8,12 @@ use jhalak_common::Result;
 use jhalak_common::settings::S3Settings;
 use jhalak_common::store::{self, ObjectStore};
 
+/// A running S3 server.
 #[derive(Clone)]
 pub struct Server {
+    /// Its URL.
     pub endpoint: String,
+    /// The bucket of the tests.
     pub bucket: String,
 }
 
@@ -42,7 +45,7 @@ impl Server {
     /// The store at `url`.
     ///
     /// # Panics
-    /// Where it cannot be opened.
+    /// If it cannot be opened.
     pub async fn store_at(&self, url: &str) -> Arc<dyn ObjectStore> {
         store::open(url, &self.settings(None)).await.expect("the server runs")
     }
@@ -58,7 +61,7 @@ impl Server {
 /// Every object below `prefix`, by its key.
 ///
 /// # Panics
-/// Where the server does not answer.
+/// If the server does not answer.
 pub async fn objects(store: &dyn ObjectStore, prefix: &str) -> BTreeMap<String, Vec<u8>> {
     let keys: Vec<String> =
         store.list(prefix).map_ok(|object| object.key).try_collect().await.expect("the server runs");
@@ -72,6 +75,7 @@ pub async fn objects(store: &dyn ObjectStore, prefix: &str) -> BTreeMap<String, 
 
 /// An S3 server that a test may stop. It takes the credentials of the shared one, which are those of this process's environment.
 pub struct OwnServer {
+    /// The server.
     pub server: Server,
     folder: tempfile::TempDir,
 }
@@ -80,7 +84,7 @@ impl OwnServer {
     /// Starts it, in a folder of its own.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// If it does not start.
     pub fn start() -> OwnServer {
         OwnServer::start_in(tempfile::tempdir().expect("a temporary folder"))
     }
@@ -88,7 +92,7 @@ impl OwnServer {
     /// Starts it in this folder; with `cert.pem` and `key.pem` there it speaks TLS as well.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// If it does not start.
     pub fn start_in(folder: tempfile::TempDir) -> OwnServer {
         let word = |name: &str| std::env::var(name).unwrap_or_default();
         let credentials =
@@ -98,15 +102,15 @@ impl OwnServer {
         let mut own = OwnServer { server: Server { endpoint: String::new(), bucket }, folder };
         own.run(&["start"]);
         own.run(&["bucket"]);
-        own.server.endpoint = own.told("S3_ENDPOINT=");
+        own.server.endpoint = own.printed_value("S3_ENDPOINT=");
         own
     }
 
-    /// What the script wrote under this name.
+    /// Returns the value that the script printed under this name.
     ///
     /// # Panics
-    /// Where it did not.
-    pub fn told(&self, name: &str) -> String {
+    /// If it printed none.
+    pub fn printed_value(&self, name: &str) -> String {
         let env = std::fs::read_to_string(self.folder.path().join("env")).expect("the script wrote env");
         env.lines().find_map(|line| line.strip_prefix(name)).expect("env holds the name").to_string()
     }
@@ -114,7 +118,7 @@ impl OwnServer {
     /// Stops it, or starts it again on its data and its ports.
     ///
     /// # Panics
-    /// Where the script fails.
+    /// If the script fails.
     pub fn run(&self, verb: &[&str]) {
         let script = crate::repository().join("scripts/servers/seaweedfs.sh");
         let mut command = std::process::Command::new(script);

@@ -31,7 +31,7 @@ pub(crate) struct EndStates {
 pub(crate) struct Attempt<'a> {
     /// Number of attempts before it, crashes included.
     pub(crate) number: u32,
-    /// What the job reported of itself.
+    /// The progress that the job reported.
     pub(crate) progress: &'a JobProgress,
 }
 

@@ -1,7 +1,7 @@
 //! Runs one job and brings it to one end state, or back to the queue.
 //!
 //! A failure is a job's own only if this worker is sound: before it blames the job, it checks itself.
-//! What it cannot do goes back to the queue, uncounted.
+//! A job that it cannot run goes back to the queue, uncounted.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

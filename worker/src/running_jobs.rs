@@ -1,4 +1,4 @@
-//! The deliveries that a worker holds: tells a second copy of a job that it holds already, and
+//! The deliveries that a worker holds: recognises a second copy of a job that it holds already, and
 //! writes the records that show others what it is at work on.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,7 +72,7 @@ pub(crate) struct HeldJob {
     jobs: Arc<RunningJobs>,
     key: Key,
     settled: watch::Sender<Option<Settlement>>,
-    /// What the job reports of itself.
+    /// The progress of the job.
     pub(crate) progress: Arc<JobProgress>,
 }
 

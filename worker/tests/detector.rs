@@ -3,6 +3,8 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
+mod support;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,6 +16,7 @@ use jhalak_worker::inference::Models;
 use jhalak_worker::media::Object;
 use jhalak_worker::media::picture::Picture;
 use serde_json::Value;
+use support::formula_picture;
 
 /// Minimum intersection over union of matching boxes.
 const OVERLAP: f32 = 0.98;
@@ -37,7 +40,7 @@ fn settings(folder: PathBuf, registry: Option<PathBuf>) -> Option<Settings> {
     if settings.models.onnxruntime.is_file() {
         return Some(settings);
     }
-    println!("skipped: {} is not there; `scripts/setup.sh run` fetches it", settings.models.onnxruntime.display());
+    println!("skipped: {} is missing; `scripts/setup.sh run` fetches it", settings.models.onnxruntime.display());
     None
 }
 
@@ -51,21 +54,6 @@ fn detector(settings: &Settings, name: &str) -> jhalak_common::Result<ObjectDete
 
 fn golden(file: &str) -> Value {
     serde_json::from_slice(&std::fs::read(golden_folder().join(file)).unwrap()).unwrap()
-}
-
-/// The formula of `golden/detector_golden.py`.
-fn formula_picture(width: i64, height: i64) -> Picture {
-    let mut rgb = Vec::new();
-    for y in 0..height {
-        for x in 0..width {
-            let disc = (x - width / 2).pow(2) + (y - height / 2).pow(2) < (height / 4).pow(2);
-            let square = ((x / 16 + y / 16) % 2) * 200 + (x * y) % 56;
-            let pixel =
-                if disc { [220, 40, 60] } else { [x * 255 / (width - 1).max(1), (x * 3 + y * 7) % 256, square] };
-            rgb.extend(pixel.map(|v| u8::try_from(v).unwrap()));
-        }
-    }
-    Picture { width: width as u32, height: height as u32, rgb: rgb.into() }
 }
 
 /// Decodes a frame with the program ffmpeg.
@@ -151,7 +139,7 @@ fn compare(detector: &mut ObjectDetector, cases: &Value, model: &str, videos: &P
     for case in cases.as_array().unwrap().iter().filter(|case| case["model"] == model) {
         let video = videos.join(case["video"].as_str().unwrap());
         if !video.is_file() {
-            println!("skipped: {} is not there", video.display());
+            println!("skipped: {} is missing", video.display());
             continue;
         }
         let picture = frame(&video, case["frame"].as_u64().unwrap(), side(case, "width"), side(case, "height"));

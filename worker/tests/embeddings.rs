@@ -4,6 +4,8 @@
 //! `scripts/setup.sh run` fetches the models; without them the tests print a line and are skipped.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
+mod support;
+
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
@@ -12,9 +14,9 @@ use jhalak_common::models::{Model, Registry, Role};
 use jhalak_common::settings::{ModelSettings, Settings};
 use jhalak_worker::embed::{audio, picture_input};
 use jhalak_worker::inference::{Models, Tensor};
-use jhalak_worker::media::picture::Picture;
 use jhalak_worker::media::picture::resample;
 use serde_json::Value;
+use support::formula_picture;
 
 /// Maximum difference relative to the largest element: the reference runs the same library,
 /// possibly on another processor.
@@ -30,7 +32,7 @@ fn settings() -> Option<Settings> {
     if settings.onnxruntime.is_file() {
         return Some(Settings { models: settings, ..Settings::default() });
     }
-    println!("skipped: {} is not there; `scripts/setup.sh run` fetches it", settings.onnxruntime.display());
+    println!("skipped: {} is missing; `scripts/setup.sh run` fetches it", settings.onnxruntime.display());
     None
 }
 
@@ -53,21 +55,6 @@ fn assert_close(ours: &[f32], theirs: &Value, agreement: f64, what: &str) {
     }
 }
 
-/// The formula of `golden/image_golden.py`.
-fn picture(width: i64, height: i64) -> Picture {
-    let mut rgb = Vec::new();
-    for y in 0..height {
-        for x in 0..width {
-            let disc = (x - width / 2).pow(2) + (y - height / 2).pow(2) < (height / 4).pow(2);
-            let square = ((x / 16 + y / 16) % 2) * 200 + (x * y) % 56;
-            let pixel =
-                if disc { [220, 40, 60] } else { [x * 255 / (width - 1).max(1), (x * 3 + y * 7) % 256, square] };
-            rgb.extend(pixel.map(|v| u8::try_from(v).unwrap()));
-        }
-    }
-    Picture { width: width as u32, height: height as u32, rgb: rgb.into() }
-}
-
 fn image_model(registry: &Registry) -> Model {
     registry.model("efficientnet-lite0", Role::ImageEmbedding).unwrap().clone()
 }
@@ -80,7 +67,7 @@ fn pictures_are_resized_bit_for_bit_like_pillow() {
     for case in cases {
         let pair = |name: &str| serde_json::from_value::<(u32, u32)>(case[name].clone()).unwrap();
         let ((columns, rows), (width, height)) = (pair("source"), pair("target"));
-        let source = picture(columns.into(), rows.into());
+        let source = formula_picture(columns.into(), rows.into());
         let filter = match case["filter"].as_str().unwrap() {
             "bilinear" => resample::Filter::Bilinear,
             "bicubic" => resample::Filter::Bicubic,
@@ -106,7 +93,7 @@ fn picture_embeddings_match_the_reference() {
         [("exact_224", 224, 224), ("stretch_320x180_pillow", 320, 180), ("stretch_1280x720_pillow", 1280, 720)]
     {
         let mut input = vec![0.0; 3 * 224 * 224];
-        picture_input::write(&picture(width, height), &how, &mut input).unwrap();
+        picture_input::write(&formula_picture(width, height), &how, &mut input).unwrap();
         let theirs: Vec<Vec<f32>> =
             serde_json::from_value(golden[case]["tensor_first8_of_each_channel"].clone()).unwrap();
         for (channel, values) in theirs.iter().enumerate() {
@@ -168,7 +155,7 @@ fn a_batch_gives_the_vectors_of_single_pictures() {
     let area = 3 * 224 * 224;
     let mut batch = vec![0.0; 4 * area];
     for (n, input) in batch.chunks_exact_mut(area).enumerate() {
-        picture_input::write(&picture(200 + 40 * n as i64, 150), &how, input).unwrap();
+        picture_input::write(&formula_picture(200 + 40 * n as i64, 150), &how, input).unwrap();
     }
     let together = session.run(Tensor { shape: vec![4, 3, 224, 224], data: batch.clone() }).unwrap().data;
     for (input, expected) in batch.chunks_exact(area).zip(together.chunks_exact(1280)) {

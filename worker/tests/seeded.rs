@@ -29,7 +29,7 @@ fn folder() -> PathBuf {
 fn settings(inference: InferenceSettings) -> Option<Settings> {
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.local/onnxruntime/libonnxruntime.so");
     if !library.is_file() {
-        println!("skipped: {} is not there; `scripts/setup.sh run` fetches it", library.display());
+        println!("skipped: {} is missing; `scripts/setup.sh run` fetches it", library.display());
         return None;
     }
     let models = ModelSettings { folder: folder(), onnxruntime: library, ..ModelSettings::default() };
@@ -190,7 +190,7 @@ fn keyframes(count: usize, padding: usize) -> Vec<u8> {
 }
 
 #[test]
-fn clips_are_laid_out_as_the_entry_says_and_missing_frames_are_zero() {
+fn clips_have_the_layout_of_the_entry_and_missing_frames_are_zero() {
     let Some(models) = models() else { return };
     let embed_padded = |name: &str, frames: usize, padding: usize| {
         let model = named(&models, name);

@@ -14,7 +14,7 @@ use ort::environment::Environment;
 use ort::session::Session;
 use ort::value::Tensor;
 
-/// What ONNX Runtime may differ by: it adds in another order.
+/// The tolerance for ONNX Runtime, which adds in another order.
 const AGREEMENT: f32 = 1e-5;
 
 /// Forty viewers with one liked and one disliked genre of four, and thirty movies.
@@ -97,7 +97,7 @@ fn fit(modality: Modality, model: Model) -> Files {
 fn onnx_runtime_gives_the_fitted_models_answers() {
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.local/onnxruntime/libonnxruntime.so");
     if !library.is_file() {
-        println!("skipped: {} is not there; `scripts/setup.sh run` fetches it", library.display());
+        println!("skipped: {} is missing; `scripts/setup.sh run` fetches it", library.display());
         return;
     }
     let environment = ort::init_from(&library).unwrap().with_telemetry(false).build().unwrap();

@@ -29,7 +29,7 @@ pub struct CommitRecord {
     pub version: u32,
     /// How it was made.
     pub recipe: Recipe,
-    /// What it is about.
+    /// The subject.
     pub subject: Subject,
     /// Its files, in the order in which they were written.
     pub files: Vec<FileRecord>,

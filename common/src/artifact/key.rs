@@ -37,11 +37,11 @@ impl ArtifactPath<'_> {
 /// The location of an artifact.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ArtifactKey {
-    /// What it is.
+    /// The kind.
     pub kind: ArtifactKind,
     /// How it is made.
     pub recipe: Hash,
-    /// What it is about.
+    /// The subject.
     pub subject: Subject,
 }
 

@@ -135,7 +135,7 @@ impl ArtifactKind {
 /// How an artifact is made. Two artifacts of one subject with equal recipes have equal bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
-    /// What is made.
+    /// The kind of the artifact.
     pub kind: ArtifactKind,
     /// [`ArtifactKind::contract`] of the program that planned it.
     pub contract: u32,

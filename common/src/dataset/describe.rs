@@ -71,7 +71,7 @@ pub struct Description {
     /// How the ratings were read.
     #[serde(default)]
     pub read_as: String,
-    /// Columns and files that are there and not read.
+    /// Columns and files that exist and are not read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<String>,
     /// The layout it was read from.

@@ -41,7 +41,7 @@
 //! stays); a trailer of an unknown movie; a second trailer of a movie (the first by name stays, if it opens);
 //! another kind of file among the trailers.
 //!
-//! Columns and files that are there and not read are listed in [`Reading::notes`].
+//! Columns and files that exist and are not read are listed in [`Reading::notes`].
 
 mod describe;
 mod folds;

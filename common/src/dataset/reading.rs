@@ -18,10 +18,10 @@ pub struct Reading {
     pub dataset: Dataset,
     /// The layout that was found.
     pub layout: Layout,
-    /// How the ratings were read: the file, the scale, and what becomes of each value.
+    /// How the ratings were read: the file, the scale, and the class of each value.
     #[serde(default)]
     pub read_as: String,
-    /// Columns and files that are there and not read.
+    /// Columns and files that exist and are not read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// The note in `dataset.toml`: the source of the data, or how it was generated.
@@ -33,7 +33,7 @@ pub struct Reading {
     /// Further files of a movie, in ascending order; each is among the rejects.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub other_trailers: BTreeMap<String, Vec<String>>,
-    /// What the catalogue states of the content of a movie's trailer.
+    /// The content that the catalogue states for a movie's trailer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stated: BTreeMap<String, StatedContent>,
     /// The rejects in reading order: the first [`MAX_LISTED`](super::MAX_LISTED).

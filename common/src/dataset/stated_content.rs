@@ -1,10 +1,10 @@
-//! What a catalogue states of a trailer's content, which a run holds it to.
+//! The content that a catalogue states for a trailer. A run refuses another content.
 
 use serde::{Deserialize, Serialize};
 
 use crate::hash::Hash;
 
-/// What the catalogue states of a trailer's content.
+/// The content that the catalogue states for a trailer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatedContent {
     /// Bytes.

@@ -1,4 +1,4 @@
-//! What a reading promises for good and for bad files.
+//! Tests reading: good files, and files with faults.
 
 use std::collections::BTreeMap;
 

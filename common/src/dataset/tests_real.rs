@@ -17,7 +17,7 @@ fn flickscore() -> Option<PathBuf> {
 }
 
 fn whole(folder: &PathBuf) -> Reading {
-    let files = Folder::open(folder).expect("the folder is there");
+    let files = Folder::open(folder).expect("the folder exists");
     read(&files, &ReadSettings::default()).expect("the distributed files are valid")
 }
 
@@ -73,7 +73,7 @@ fn case(name: &str) -> Option<crate::error::Result<Reading>> {
         println!("skipped: no case at {}", folder.display());
         return None;
     }
-    Some(read(&Folder::open(&folder).expect("the folder is there"), &ReadSettings::default()))
+    Some(read(&Folder::open(&folder).expect("the folder exists"), &ReadSettings::default()))
 }
 
 #[test]

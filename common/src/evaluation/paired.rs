@@ -85,7 +85,7 @@ impl Difference {
     }
 }
 
-/// What a model made of one pair, over the folds that tested it.
+/// A model's predictions of one pair, over the folds that tested it.
 #[derive(Clone, Copy, Default)]
 struct Outcome {
     count: f64,
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_is_equal_to_itself_and_a_better_one_is_told() {
+    fn a_model_is_equal_to_itself_and_a_better_one_is_distinguished() {
         let (weak, strong) = (folds(40, |user| 4 + user % 3), folds(40, |user| 6 + user % 3));
         let same = difference(&weak, &weak, 1).expect("common pairs");
         assert_eq!((same.accuracy.mean, same.accuracy.low, same.accuracy.high), (0.0, 0.0, 0.0));

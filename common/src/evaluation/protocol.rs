@@ -50,7 +50,7 @@ pub enum Protocol {
     },
     /// Every pair is tested once, and everything is fitted and summed over training pairs only.
     Strict {
-        /// What a fold holds out.
+        /// The unit that a fold holds out.
         split: Split,
     },
 }
@@ -108,7 +108,7 @@ impl ByTime {
     }
 }
 
-/// What a strict fold holds out.
+/// The unit that a strict fold holds out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Split {

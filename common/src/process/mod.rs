@@ -1,4 +1,4 @@
-//! What every program needs: exit codes, the stop signal, logging, and fault points for tests.
+//! The shell of every program: exit codes, the stop signal, logging, and fault points for tests.
 
 pub mod exit;
 pub mod fault_point;

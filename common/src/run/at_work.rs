@@ -1,5 +1,5 @@
 //! Which worker is at work on which job: `runs/RUN/at-work/WORKER.json`, written every few seconds
-//! while a worker has deliveries of the run. It tells copies of a job, lost jobs and hung ones. It
+//! while a worker has deliveries of the run. It shows copies of a job, lost jobs and hung ones. It
 //! is a hint: no end state depends on it.
 
 use std::collections::BTreeMap;
@@ -45,7 +45,7 @@ pub struct JobAtWork {
     pub about: String,
     /// When the worker took the delivery.
     pub since: jiff::Timestamp,
-    /// What it is doing: `wait`, `fetch`, `decode`, the kind of an artifact, `train`, `commit`.
+    /// The current step: `wait`, `fetch`, `decode`, the kind of an artifact, `train`, `commit`.
     pub step: String,
     /// When that step began.
     pub step_since: jiff::Timestamp,

@@ -240,7 +240,7 @@ impl RunSpec {
             .collect();
         let words: Vec<&str> = name.split('-').filter(|word| !word.is_empty()).collect();
         let name = match words.join("-").as_str() {
-            // A name without ASCII letters and digits. In a slot, its folder tells datasets apart.
+            // A name without ASCII letters and digits. In a slot, its folder distinguishes datasets.
             "" if self.slot.is_some() => {
                 format!("dataset-{}", &hash::of_bytes(self.dataset_url.as_bytes()).short()[..8])
             }

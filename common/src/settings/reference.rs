@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::{ENVIRONMENT_PREFIX, Settings};
 use crate::error::{Error, Result};
 
-/// Where the value of a setting came from.
+/// The source of a setting's value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "from", content = "name")]
 pub enum Origin {
@@ -52,7 +52,7 @@ pub struct Entry {
     pub default: Value,
     /// The value in force, without passwords.
     pub value: Value,
-    /// Where the value came from.
+    /// The source of the value.
     #[serde(flatten)]
     pub origin: Origin,
 }

@@ -50,23 +50,23 @@ const ODD_KEYS: &[&str] = &[
 /// succeeded.
 pub async fn run(store: &Arc<dyn ObjectStore>, base: &str, scratch: &Path, many: usize) -> Result<()> {
     let at = |name: &str| format!("{base}/{name}");
-    let told = |name: &'static str| move |e: Error| e.context(format_args!("conformance, {name}"));
-    put_get_head(store, &at("basic")).await.map_err(told("put, get and head"))?;
-    missing(store, &at("missing"), scratch).await.map_err(told("what does not exist"))?;
-    overwrite(store, &at("overwrite")).await.map_err(told("overwriting"))?;
-    overwrite_is_atomic(store, &at("atomic")).await.map_err(told("overwriting while others read"))?;
-    create_once(store, &at("once")).await.map_err(told("put_if_absent"))?;
-    create_once_among_many(store, &at("race"), false).await.map_err(told("put_if_absent by 16 at once"))?;
+    let failing = |name: &'static str| move |e: Error| e.context(format_args!("conformance, {name}"));
+    put_get_head(store, &at("basic")).await.map_err(failing("put, get and head"))?;
+    missing(store, &at("missing"), scratch).await.map_err(failing("what does not exist"))?;
+    overwrite(store, &at("overwrite")).await.map_err(failing("overwriting"))?;
+    overwrite_is_atomic(store, &at("atomic")).await.map_err(failing("overwriting while others read"))?;
+    create_once(store, &at("once")).await.map_err(failing("put_if_absent"))?;
+    create_once_among_many(store, &at("race"), false).await.map_err(failing("put_if_absent by 16 at once"))?;
     create_once_among_many(store, &at("race-same"), true)
         .await
-        .map_err(told("put_if_absent of the same bytes by 16 at once"))?;
-    delete(store, &at("delete")).await.map_err(told("delete"))?;
-    odd_keys(store, &at("odd")).await.map_err(told("odd but valid keys"))?;
-    invalid_keys(store, scratch).await.map_err(told("invalid keys"))?;
-    list_order(store, &at("order")).await.map_err(told("the order of listings"))?;
-    list_many(store, &at("many"), many).await.map_err(told("a long listing"))?;
-    large(store, &at("large"), scratch).await.map_err(told("a large file"))?;
-    wrong_tag(store, &at("tag"), scratch).await.map_err(told("download of a replaced object"))
+        .map_err(failing("put_if_absent of the same bytes by 16 at once"))?;
+    delete(store, &at("delete")).await.map_err(failing("delete"))?;
+    odd_keys(store, &at("odd")).await.map_err(failing("odd but valid keys"))?;
+    invalid_keys(store, scratch).await.map_err(failing("invalid keys"))?;
+    list_order(store, &at("order")).await.map_err(failing("the order of listings"))?;
+    list_many(store, &at("many"), many).await.map_err(failing("a long listing"))?;
+    large(store, &at("large"), scratch).await.map_err(failing("a large file"))?;
+    wrong_tag(store, &at("tag"), scratch).await.map_err(failing("download of a replaced object"))
 }
 
 fn ensure(holds: bool, broken: impl FnOnce() -> String) -> Result<()> {

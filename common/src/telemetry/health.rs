@@ -12,9 +12,9 @@ pub enum Health {
 }
 
 impl Health {
-    /// What a failed probe of liveness says.
+    /// The answer of a failed probe of liveness.
     pub const STUCK: &str = "the process is stuck: a job does not stop, or its store or broker is gone";
-    /// What a failed probe of readiness says.
+    /// The answer of a failed probe of readiness.
     pub const NOT_READY: &str =
         "it is not ready: it is starting, cannot do them, or does not reach its store or broker (see its log)";
 

@@ -44,7 +44,7 @@ pub static STEP: Label = Label {
     ]),
 };
 
-/// What the caller of a failed operation can do ([`crate::ErrorKind`]).
+/// The action that is open to the caller of a failed operation ([`crate::ErrorKind`]).
 pub static ERROR: Label = Label {
     name: "error",
     values: Closed(&[
@@ -106,13 +106,13 @@ pub static DIRECTION: Label = Label { name: "direction", values: Closed(&["read"
 pub static AREA: Label =
     Label { name: "area", values: Closed(&["artifacts", "runs", "checkpoints", super::metric::OTHER]) };
 
-/// What a connection to the broker is for.
+/// The purpose of a connection to the broker.
 pub static ROLE: Label = Label { name: "role", values: Closed(&["publishing", "consuming"]) };
 
-/// Where a message is published.
+/// The channel of a published message.
 pub static CHANNEL: Label = Label { name: "channel", values: Closed(&["work", "retry", "results", "quarantine"]) };
 
-/// Where messages wait.
+/// The queue in which messages wait.
 pub static WAITING: Label = Label { name: "channel", values: Closed(&["work", "retry"]) };
 
 /// A run that this coordinator drives.

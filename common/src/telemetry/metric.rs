@@ -29,7 +29,7 @@ pub const OTHER: &str = "other";
 /// Series of one metric: values of a bounded label beyond this are not recorded.
 const MAX_SERIES: usize = 500;
 
-/// What a metric measures.
+/// The kind of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kind {
     /// A sum that only grows.
@@ -76,7 +76,7 @@ impl Program {
 pub struct Metric {
     /// The name, with its unit, and `_total` for counters.
     pub name: &'static str,
-    /// What it measures.
+    /// The measured quantity.
     pub kind: Kind,
     /// Which program exposes it.
     pub program: Program,

@@ -1,4 +1,4 @@
-//! What a process shows of its work to others: metrics for Prometheus, probes, and traces for
+//! Shows the work of a process to others: metrics for Prometheus, probes, and traces for
 //! OpenTelemetry. Logs are in [`crate::process::logging`].
 //!
 //! Every metric is in [`list`], with its labels and their values; the code that does the work

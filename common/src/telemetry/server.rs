@@ -78,7 +78,7 @@ impl Drop for Server {
 /// none, with the metrics of `program`. `health` is asked at every request and may set gauges. None
 /// where the setting is `off`.
 ///
-/// Where the default address is taken (another worker of this machine has it), another free port of
+/// If the default address is taken (another worker of this machine has it), another free port of
 /// 127.0.0.1 is used, and a warning names it.
 ///
 /// # Errors
@@ -173,7 +173,7 @@ pub fn exposition(program: Program) -> String {
     text(list::ALL, program)
 }
 
-/// What requests are answered from.
+/// The sources of the answers.
 #[derive(Clone)]
 struct Answers {
     program: Program,
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn probes_answer_as_the_health_says_and_other_paths_do_not() {
+    async fn probes_answer_with_the_health_and_other_paths_do_not() {
         for (health, live, ready) in
             [(Health::Ready, 200, 200), (Health::NotReady, 200, 503), (Health::Stuck, 503, 503)]
         {

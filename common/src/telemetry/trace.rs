@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_traceparent_is_read_and_written_unchanged_and_nonsense_is_no_place() {
+    fn a_traceparent_is_read_and_written_unchanged_and_nonsense_is_refused() {
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let place = Place::read(Some(good));
         assert_eq!(place.traceparent().as_deref(), Some(good));

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn sound_damaged_and_uncommitted_artifacts_are_told_apart() {
+    async fn intact_damaged_and_uncommitted_artifacts_are_distinguished() {
         let (_folder, store) = empty_store();
         let (store, plan) = (store.as_ref(), plan(3));
         let recipe = &plan.spec.recipes[0];

@@ -29,7 +29,7 @@ pub struct DotRow {
 pub struct Dots {
     /// The heading.
     pub title: String,
-    /// What is drawn, with its units.
+    /// A description of the chart, with its units.
     pub note: String,
     /// The names of the series.
     pub series: Vec<String>,

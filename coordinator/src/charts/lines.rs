@@ -34,9 +34,9 @@ pub struct Line {
 pub struct Lines {
     /// The heading.
     pub title: String,
-    /// What is drawn.
+    /// A description of the chart.
     pub note: String,
-    /// What the axes measure.
+    /// The quantities of the axes.
     pub axes: [String; 2],
     /// Values that the axes hold in any case.
     pub holds: [Vec<f64>; 2],

@@ -30,7 +30,7 @@ pub const COLOURS: usize = 8;
 pub struct Chart {
     /// The heading.
     pub title: String,
-    /// What is drawn, with its units: a sentence or two.
+    /// A description of the chart, with its units: a sentence or two.
     pub note: String,
     /// The description that stands for the picture.
     pub label: String,

@@ -1,4 +1,4 @@
-//! What happens in a video over time: a curve with its threshold, bands between cuts, the sound, and
+//! Draws a video over time: a curve with its threshold, bands between cuts, the sound, and
 //! rows of marks, all over one axis of seconds.
 
 use super::axis::Axis;
@@ -17,7 +17,7 @@ pub struct Marks {
     pub times_s: Vec<f64>,
 }
 
-/// What is drawn. Times are in seconds from the start.
+/// The contents of the chart. Times are in seconds from the start.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Timeline {
     /// The heading.

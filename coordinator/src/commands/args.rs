@@ -23,7 +23,7 @@ pub struct DatasetArgs {
     pub movies: Option<PathBuf>,
 }
 
-/// What happens to a run that was cancelled.
+/// Whether a cancelled run is resumed.
 #[derive(Args)]
 pub struct ResumeArgs {
     /// Resume the run if it was cancelled

@@ -163,7 +163,7 @@ mod tests {
     /// The command lines among `lines`, those over several lines joined.
     fn commands(lines: &[String]) -> Vec<String> {
         let joined = lines.join("\n").replace("\\\n", " ");
-        // What a shell does with the output is not part of the command.
+        // A redirection or a pipe is not part of the command.
         let command = |line: &str| line.split(" > ").next().unwrap_or(line).trim().to_owned();
         joined.lines().map(command).filter(|line| !line.starts_with('#')).collect()
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::console::progress::Progress;
 
-/// Where and how a command answers.
+/// The output of a command: its form and its destination.
 pub struct Output {
     /// Answer as JSON.
     pub json: bool,

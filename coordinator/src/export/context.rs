@@ -1,4 +1,4 @@
-//! What the parts of an export share: the run, its dataset, and how files and columns name things.
+//! The inputs that the parts of an export share: the run, its dataset, and how files and columns name things.
 
 use std::path::{Path, PathBuf};
 
@@ -10,14 +10,14 @@ use jhalak_common::store::ObjectStore;
 use crate::artifacts::embedding_tables::GatheredTable;
 use crate::plan::Plan;
 
-/// What is exported besides the tables.
+/// The parts that are exported in addition to the tables.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
     /// Also write each keyframe as a JPEG in a folder of its trailer.
     pub pictures: bool,
 }
 
-/// What the parts of an export share.
+/// The inputs that the parts of an export share.
 pub(crate) struct Context<'a> {
     pub(super) store: &'a dyn ObjectStore,
     pub(super) plan: &'a Plan,

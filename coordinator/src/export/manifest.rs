@@ -29,7 +29,7 @@ pub struct Manifest {
     pub dataset_sha256: Hash,
     /// Whether a program generated the feedback.
     pub synthetic: bool,
-    /// What the export leaves out, and why.
+    /// The parts that the export leaves out, and why.
     pub notes: Vec<String>,
     /// The models that made the artifacts.
     pub models: serde_json::Value,

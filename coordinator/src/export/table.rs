@@ -145,7 +145,7 @@ impl TableFile {
 }
 
 /// Writes the cells of one column. The levels are those of Parquet's nested encoding: how much of an
-/// element is there, and whether it continues a list.
+/// element exists, and whether it continues a list.
 fn write_column(
     group: &mut SerializedRowGroupWriter<'_, File>,
     column: &Column,

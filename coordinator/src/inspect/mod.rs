@@ -1,4 +1,4 @@
-//! What the store holds of single trailers, for people: small pictures of keyframes with their
+//! Reads the artifacts of single trailers, for people: small pictures of keyframes with their
 //! objects, scenes, sound, and how embeddings lie to each other.
 
 pub mod embeddings;

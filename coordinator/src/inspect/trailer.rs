@@ -1,4 +1,4 @@
-//! What the store holds of one trailer.
+//! Reads the artifacts of one trailer.
 
 use std::io::Read;
 
@@ -13,7 +13,7 @@ use super::thumbnail::{Thumbnail, thumbnail};
 /// The most keyframes of a set that are read.
 const MAX_KEYFRAMES: usize = 64;
 
-/// What the store holds of one trailer. What was not made is empty.
+/// The artifacts of one trailer. Those that were not made are empty.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrailerView {
     /// The movie's id.
@@ -109,7 +109,7 @@ pub struct Sound {
     pub without: Option<String>,
 }
 
-/// What is read of a keyframe's description.
+/// The fields that are read of a keyframe's description.
 #[derive(Deserialize)]
 struct Description {
     #[serde(default)]

@@ -24,7 +24,7 @@ pub struct Source {
     pub reading: Reading,
     /// The folder as the user named it.
     pub url: String,
-    /// What a run would stumble over later, by trailer: empty files.
+    /// Files that would fail in the run, by trailer: empty files.
     pub found: Vec<String>,
     location: Location,
     /// The buckets and web servers that the catalogue names, by `s3://bucket` and `https://host`. None
@@ -34,7 +34,7 @@ pub struct Source {
     hashes: BTreeMap<String, (Hash, u64)>,
 }
 
-/// Where a trailer lies.
+/// The location of a trailer.
 enum Place {
     File(PathBuf),
     Object { store: Arc<dyn ObjectStore>, key: String },

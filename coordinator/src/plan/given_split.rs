@@ -8,7 +8,7 @@ use jhalak_common::evaluation::Split;
 pub struct RunFolds {
     /// The test pairs of each fold, sorted.
     pub tests: Vec<Vec<u32>>,
-    /// What they hold out.
+    /// The unit that they hold out.
     pub split: Split,
 }
 

@@ -47,7 +47,7 @@ impl Plan {
     }
 }
 
-/// The options of a run besides its dataset and the settings.
+/// The options of a run in addition to its dataset and the settings.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Request<'a> {
     /// The slot of the run: there is one run for each slot.

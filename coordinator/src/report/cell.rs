@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Cell {
     /// The protocol.
     pub protocol: Protocol,
-    /// What a fold holds out.
+    /// The unit that a fold holds out.
     pub split: Split,
     /// Split `users`: how many ratings of a test user are known.
     pub known_ratings: Option<usize>,
@@ -54,7 +54,7 @@ pub enum Protocol {
     Strict,
 }
 
-/// What a fold holds out.
+/// The unit that a fold holds out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {

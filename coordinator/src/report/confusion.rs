@@ -40,7 +40,7 @@ pub(super) struct Group {
 }
 
 /// Returns the matrices of the models that the headline names and of the leading ones, each model's
-/// under `strict` beside those under `paper`; with `published` those of the paper after them.
+/// under `strict` next to those under `paper`; with `published` those of the paper after them.
 pub(super) fn shown(report: &Report, comparison: &Comparison<'_>, with_published: bool) -> Vec<Group> {
     let mut names = comparison.named_in_headline();
     for place in leading(&report.evaluation) {

@@ -1,4 +1,4 @@
-//! What was seen: a sample of the trailers with their pictures, and maps of the embeddings.
+//! The pictures of a report: a sample of the trailers with their pictures, and maps of the embeddings.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ pub struct Shown {
     pub title: String,
     /// Its genres.
     pub genres: Vec<String>,
-    /// What the store holds of the trailer.
+    /// The artifacts of the trailer.
     pub view: TrailerView,
     /// Its nearest trailers of the map.
     pub nearest: Vec<Near>,

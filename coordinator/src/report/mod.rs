@@ -74,7 +74,7 @@ pub struct Report {
     /// How the run went; `None` in a report of an older program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<Operation>,
-    /// What was seen in the trailers; `None` without trailers or with `report.images = none`.
+    /// Pictures and maps of the trailers; `None` without trailers or with `report.images = none`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gallery: Option<Gallery>,
     /// Figures of single models, of those that lead their modality.

@@ -12,7 +12,7 @@ pub struct ModelFigures {
     pub row: String,
     /// The losses of each fold; empty for a model that is not trained in epochs.
     pub learning: Vec<Learning>,
-    /// The confidence of predictions beside how many were right, by bins of confidence.
+    /// The confidence of predictions against the share that was right, by bins of confidence.
     pub reliability: Vec<Bin>,
     /// By genre of the movie: a movie counts in each of its genres.
     pub genres: Vec<Part>,

@@ -45,7 +45,7 @@ pub struct SlowTrailer {
 /// A quarantined job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedJob {
-    /// What it was about.
+    /// The subject of the job.
     pub about: String,
     /// Why.
     pub reason: String,

@@ -313,7 +313,7 @@ fn ratings_a_viewer(report: &Report) -> String {
 
 /// Returns links to the files of the final model, relative to the page at `runs/RUN/report/`.
 fn links(report: &Report) -> Vec<Link> {
-    /// What a path may hold besides letters and digits.
+    /// The characters that a path may hold in addition to letters and digits.
     const PLAIN: &str = "-_.~/@=";
     let folder = report
         .model

@@ -1,4 +1,4 @@
-//! What each part of the stacked ensemble adds.
+//! The gain from each part of the stacked ensemble.
 
 use jhalak_common::evaluation::PartKind;
 use serde::Serialize;

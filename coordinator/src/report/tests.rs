@@ -1,4 +1,4 @@
-//! What the page and the terminal text promise.
+//! Tests the page and the text for the terminal.
 
 use jhalak_common::ErrorKind;
 use jhalak_common::dataset::Reject;
@@ -14,7 +14,7 @@ use crate::inspect::trailer::{KeyframeSet, KeyframeView, ObjectView, Scenes, Sou
 
 const CLASSIFIER: Model = Model::Classifier { heads: 4 };
 
-/// What closes an element, an attribute or a comment, and what a terminal would obey.
+/// Texts that close an element, an attribute or a comment, or that a terminal would obey.
 const HOSTILE: &str =
     "</td></style><script>alert(1)</script>\"'><img src=x onerror=y>&{{ 7*7 }}{% raw %}\u{1b}[2J\u{202E}";
 
@@ -110,7 +110,7 @@ fn with_everywhere(text: &str) -> Report {
 }
 
 #[test]
-fn whatever_a_dataset_says_is_escaped() {
+fn texts_of_a_dataset_are_escaped() {
     // As long as the other: a label that is too long for its box is left out.
     let quiet = page(&with_everywhere(&format!("{:-<1$}", "quiet", HOSTILE.chars().count())));
     let loud = page(&with_everywhere(HOSTILE));
@@ -147,7 +147,7 @@ fn the_same_report_gives_the_same_page() {
 }
 
 #[test]
-fn a_synthetic_dataset_says_so_on_the_page_and_on_the_terminal_and_a_real_one_does_not() {
+fn a_synthetic_dataset_is_marked_on_the_page_and_the_terminal_and_a_real_one_is_not() {
     let mut report = report();
     assert!(page(&report).contains("Synthetic feedback") && summary(&report).contains("SYNTHETIC"));
     report.dataset.synthetic = false;
@@ -224,13 +224,13 @@ fn strict_paper_and_published_stand_side_by_side() {
         .split("<th scope=\"row\">classifier, genre, L, with GL</th>")
         .nth(1)
         .and_then(|rest| rest.split("</tr>").next());
-    let row = row.expect("the row is there");
+    let row = row.expect("the row exists");
     let places: Vec<usize> =
         ["40.0 ± 0.0", "80.0 ± 0.0", "51.0<small>Figure 7"].map(|part| row.find(part).expect(part)).to_vec();
     assert!(places.is_sorted(), "{row}");
     assert!(text.contains("the model is classifier, genre, L, with GL: 40.0 ± 0.0 %. The baseline is majority: 33.3 ± 0.0 %; the model is ahead by 6.7 points."));
     let text = summary(&report);
-    let line = text.lines().find(|line| line.contains("classifier, genre")).expect("the row is there");
+    let line = text.lines().find(|line| line.contains("classifier, genre")).expect("the row exists");
     assert_eq!(line.split_whitespace().skip(5).collect::<Vec<_>>(), ["51.0", "80.0", "/", "80.0", "40.0", "/", "40.0"]);
     assert!(text.contains("the model is ahead by 6.7 points"), "{text}");
 }
@@ -256,7 +256,7 @@ fn gain_of_each_part_is_listed_once_with_the_number_of_settings_tried() {
     report.evaluation = vec![plain, balanced];
     let text = page(&report);
     assert_eq!(text.matches("75 settings were tried").count(), 1);
-    let section = text.split("<h2 id=\"parts\">").nth(1).expect("the section is there");
+    let section = text.split("<h2 id=\"parts\">").nth(1).expect("the section exists");
     for expected in ["strict, unseen movies", "boosting alone", "0.53", "the same without content", "0.654"] {
         assert!(section.contains(expected), "{expected}");
     }
@@ -287,10 +287,10 @@ fn json_gives_the_same_report_back_and_a_newer_one_is_refused() {
 }
 
 #[test]
-fn the_papers_tables_stand_beside_ours_and_what_was_not_run_says_why() {
+fn the_papers_tables_stand_next_to_ours_and_a_row_that_was_not_run_states_why() {
     let text = page(&report());
     let section = text.split("<h3 id=\"paper-1\">").nth(1).and_then(|rest| rest.split("</section>").next());
-    let section = section.expect("the section is there");
+    let section = section.expect("the section exists");
     for part in [
         "<td class=\"number\">51.0</td>",
         "53.0 ± 1.0",
@@ -303,7 +303,7 @@ fn the_papers_tables_stand_beside_ours_and_what_was_not_run_says_why() {
         assert!(section.contains(part), "{part} is missing in {section}");
     }
     assert!(section.contains(">0.0</td>"), "no difference has no sign");
-    assert!(text.contains("published: audio+video, Figure 8"), "the published matrices stand beside ours");
+    assert!(text.contains("published: audio+video, Figure 8"), "the published matrices stand next to ours");
     let mut standard = report();
     standard.paper.clear();
     assert!(!page(&standard).contains("Figure 8") && !page(&standard).contains("id=\"paper\""));
@@ -331,7 +331,7 @@ fn a_run_whose_final_fit_failed_has_its_page() {
 fn strict_stands_beside_paper_of_the_same_model_and_headline_models_have_matrices() {
     let text = page(&report());
     let section = text.split("<h2 id=\"confusion\">").nth(1).and_then(|rest| rest.split("</section>").next());
-    let groups: Vec<&str> = section.expect("the section is there").split("<h3>").skip(1).collect();
+    let groups: Vec<&str> = section.expect("the section exists").split("<h3>").skip(1).collect();
     let names: Vec<&str> = groups.iter().filter_map(|group| group.split("</h3>").next()).collect();
     let headline =
         text.split("class=\"headline\">").nth(1).and_then(|rest| rest.split("</p>").next()).expect("a headline");
@@ -346,7 +346,7 @@ fn strict_stands_beside_paper_of_the_same_model_and_headline_models_have_matrice
 }
 
 #[test]
-fn pictures_are_no_part_of_report_json_and_maps_name_their_points() {
+fn pictures_are_not_part_of_report_json_and_maps_name_their_points() {
     let mut report = Report { gallery: Some(gallery("a film")), ..report() };
     let read = Report::from_json(report.to_json().expect("it serialises").as_bytes()).expect("it was just written");
     let keyframe = &read.gallery.expect("it has one").trailers[0].view.sets[0].keyframes[0];

@@ -1,4 +1,4 @@
-//! What the engine of a run works with: services, progress, and the signals that stop it.
+//! The inputs of the engine of a run: services, progress, and the signals that stop it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub struct RunContext {
     pub is_successor: bool,
     /// Signs jobs; None where workers take unsigned ones.
     pub signing_key: Option<SigningKey>,
-    /// The share of the workers that the run gets beside others.
+    /// The share of the workers that the run gets while other runs need them.
     pub priority: Priority,
     /// How long stages and jobs took.
     pub timings: Timings,
@@ -42,7 +42,7 @@ pub struct RunContext {
     pub trace: Place,
 }
 
-/// What stops a run before its end.
+/// The reason why a run stops before its end.
 #[derive(Debug, Clone, Default)]
 pub struct StopSignals {
     /// A stop of this process was requested.

@@ -15,7 +15,7 @@ use crate::run::remaining;
 /// Maximum number of jobs that the text lists one by one.
 const MAX_LISTED: usize = 20;
 
-/// What a run would do.
+/// The work that a run would do.
 #[derive(Debug, Serialize)]
 pub struct DryRun {
     /// The id of the run.
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_text_lists_a_limited_number_of_jobs_and_says_how_many_more_there_are() {
+    async fn the_text_lists_a_limited_number_of_jobs_and_counts_the_rest() {
         let bench = Bench::new();
         let plan = plan(MAX_LISTED + 5);
         let text = describe(bench.store.as_ref(), &plan, &[]).await.expect("a readable store").text();

@@ -210,7 +210,7 @@ struct Renewing {
     end: CancellationToken,
 }
 
-/// What a renewal found.
+/// The result of a renewal.
 struct Renewal {
     superseded: bool,
     cancelled: bool,

@@ -71,7 +71,7 @@ pub struct RunDriver<'a> {
     pub stop: &'a CancellationToken,
     /// Wait while another coordinator drives the run, instead of returning its holder.
     pub wait: bool,
-    /// The share of the workers that the run gets beside others.
+    /// The share of the workers that the run gets while other runs need them.
     pub priority: Priority,
     /// Resume the run if it was cancelled.
     pub resume: bool,

@@ -8,7 +8,7 @@ use jhalak_common::run::Stage;
 /// How many of the slowest trailers are remembered.
 const SLOWEST: usize = 5;
 
-/// What one drive of a run measured. Never part of an artifact.
+/// The measurements of one drive of a run. Never part of an artifact.
 #[derive(Debug, Default)]
 pub struct Timings(Mutex<Measured>);
 

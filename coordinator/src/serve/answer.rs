@@ -40,7 +40,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Form {
     }
 }
 
-/// What a template sees.
+/// The variables of a template.
 #[derive(Serialize)]
 struct Context<'a, T> {
     page: &'a T,

@@ -1,4 +1,4 @@
-//! Who may ask: the Host header, the token, the origin of a POST; and the headers of every answer.
+//! Admits or refuses requests: the Host header, the token, the origin of a POST; and the headers of every answer.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -25,11 +25,11 @@ const WRONG_TOKEN: Duration = Duration::from_millis(300);
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; \
                       connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// Who may ask a server.
+/// The access rules of a server.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     token: Option<Token>,
-    /// Names besides `localhost` and addresses under which the server is known.
+    /// Names in addition to `localhost` and addresses under which the server is known.
     hosts: Vec<String>,
 }
 

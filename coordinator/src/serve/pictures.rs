@@ -119,7 +119,7 @@ pub async fn of_record(
     }
 }
 
-/// Where a picture is in the bytes of an archive that were read.
+/// The position of a picture in the bytes of an archive that were read.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
     At(usize, usize),
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_archive_hold_no_picture() {
+    fn bytes_that_are_not_an_archive_hold_no_picture() {
         assert_eq!(find(&[0xff; 2_048], 0), Found::No);
         let mut huge = archive();
         huge[124..135].copy_from_slice(b"77777777777");

@@ -1,4 +1,4 @@
-//! What all pages share: the store, the templates, and what was read before.
+//! The state that all pages share: the store, the templates, and what was read before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ pub enum Which {
     Poster,
 }
 
-/// What all pages share.
+/// The state that all pages share.
 pub struct Site {
     /// The store, to read.
     pub store: Arc<dyn ObjectStore>,
@@ -169,7 +169,7 @@ impl Site {
         }
         let is_local = !own.starts_with("s3://");
         let is_known = [&own].into_iter().chain(&self.settings.worker.sources).any(|root| contains(root, url));
-        // Whoever writes to a folder of this machine writes its records, too.
+        // A process that writes to a folder of this machine can write its records, too.
         let is_allowed = is_known || (is_local && contains("file:///", url));
         if !is_allowed {
             return Err(Error::permission(format!(
@@ -209,7 +209,7 @@ mod tests {
     use super::contains;
 
     #[test]
-    fn a_location_contains_what_lies_below_it_alone() {
+    fn a_location_contains_only_paths_below_it() {
         for (root, url) in [
             ("s3://films/dataset", "s3://films/dataset/2026"),
             ("file:///data", "file:///data/films"),

@@ -25,7 +25,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("upload.html", include_str!("templates/upload.html")),
 ];
 
-/// What need not be escaped within one segment of a path, or within one value of a query.
+/// The characters that need no escape within one segment of a path or one value of a query.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The compiled templates.

@@ -62,7 +62,7 @@ impl Token {
         same(&self.cookie(), given)
     }
 
-    /// Returns the value of the cookie. It does not tell the token.
+    /// Returns the value of the cookie. It does not reveal the token.
     pub fn cookie(&self) -> String {
         hash::of_bytes(format!("jhalak serve cookie\n{}", self.0).as_bytes()).to_string()
     }

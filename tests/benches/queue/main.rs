@@ -1,4 +1,4 @@
-//! What distribution costs: `make bench-queue`, or a part of it: `scripts/bench_queue.sh rates|wall|scale [TRAILERS...]`.
+//! Measures the cost of distribution: `make bench-queue`, or a part of it: `scripts/bench_queue.sh rates|wall|scale [TRAILERS...]`.
 //!
 //! A private RabbitMQ, a private S3 server and the built programs. Prints one line a figure; ratios compare things within this one run.
 

@@ -1,4 +1,4 @@
-//! What is generated from the list of metrics (`common/src/telemetry/list.rs`): alert rules, the dashboard and the table of
+//! Generates files from the list of metrics (`common/src/telemetry/list.rs`): alert rules, the dashboard and the table of
 //! the documentation. `tests/tests/monitoring/generated.rs` writes the files and holds the committed ones to them.
 
 pub mod dashboard;

@@ -15,9 +15,9 @@ pub struct Alert {
     pub hold: Option<&'static str>,
     /// `critical` or `warning`.
     pub severity: &'static str,
-    /// What is wrong, with values and labels.
+    /// The problem, with values and labels.
     pub summary: &'static str,
-    /// What to do.
+    /// The action to take.
     pub description: &'static str,
 }
 

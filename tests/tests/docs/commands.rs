@@ -122,7 +122,7 @@ fn shell_commands(line: &str, variables: &BTreeMap<String, String>) -> Vec<Vec<S
                     None => last.push(word.clone()),
                 }
                 word.clear();
-                // What follows a redirection is a file: it starts a command that is none of ours.
+                // A redirection is followed by a file, which is not a command of this project.
                 if c != ' ' {
                     commands.push(Vec::new());
                 }

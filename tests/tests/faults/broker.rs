@@ -1,10 +1,10 @@
-//! The broker goes away in mid-run: in good order, and killed.
+//! Restarts and kills the broker during a run.
 
 use std::time::{Duration, Instant};
 
 use jhalak_common::queue::{Channel, WorkKind};
 use jhalak_tests::broker::Broker;
-use jhalak_tests::cluster::{Cluster, PATIENCE, Process};
+use jhalak_tests::cluster::{Cluster, Process, TIMEOUT};
 use jhalak_tests::s3_server;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -56,7 +56,7 @@ async fn broker_killed_after_dispatch_still_delivers_results() {
     let cluster = Cluster::new("hasty", broker, server).await;
     // The work queues are declared before, and a stop in good order writes them down.
     let mut worker = cluster.worker();
-    worker.until_it_says("worker started");
+    worker.wait_for_log("worker started");
     tokio::task::block_in_place(|| broker.again(false));
     let mut submit = cluster.submit();
     until_jobs_are_sent(&cluster, &mut submit).await;
@@ -70,7 +70,7 @@ async fn until_jobs_are_sent(cluster: &Cluster, submit: &mut Process) {
     let queue = cluster.queue().await;
     let began = Instant::now();
     while queue.depth(&Channel::Work(WorkKind::Extract)).await.expect("the broker runs") == 0 {
-        assert!(submit.runs() && began.elapsed() < PATIENCE, "no job was sent: {}", submit.words());
+        assert!(submit.runs() && began.elapsed() < TIMEOUT, "no job was sent: {}", submit.stderr());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     queue.close().await;

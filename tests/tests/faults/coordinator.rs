@@ -1,4 +1,4 @@
-//! A coordinator that is killed in each stage, and two at once.
+//! Kills a coordinator in each stage, and starts two for one run.
 
 use jhalak_tests::broker::Broker;
 use jhalak_tests::cluster::Cluster;
@@ -51,7 +51,7 @@ async fn of_two_coordinators_one_holds_the_lease_and_both_exit_0() {
         .collect();
     // One of them drove the run to its end, the other found everything committed.
     assert_eq!(answers.iter().filter(|answer| answer["made"] == 0).count(), 1, "{answers:?}");
-    assert!(first.words().contains("is held by") || second.words().contains("is held by"));
+    assert!(first.stderr().contains("is held by") || second.stderr().contains("is held by"));
     cluster.assert_whole().await;
 }
 
@@ -70,7 +70,7 @@ async fn a_slot_has_one_run() {
     assert!(first.runs(), "the first drives on");
 
     let _worker = cluster.worker();
-    assert_eq!(first.wait().code, Some(0), "{}", first.words());
+    assert_eq!(first.wait().code, Some(0), "{}", first.stderr());
     cluster.assert_whole().await;
     let again = cluster.submit_with(&[], &[("JHALAK_SLOT", "2026-11-22")]).wait();
     let answer: Value = serde_json::from_str(&again.out).expect("JSON");

@@ -1,4 +1,4 @@
-//! A run from its start to its end as an operator sees it: watch, cancel, retry, detach, requeue.
+//! Drives a run as an operator does: watch, cancel, retry, detach, requeue.
 
 use jhalak_tests::broker::Broker;
 use jhalak_tests::cluster::Cluster;
@@ -22,9 +22,9 @@ async fn cancelled_run_stops_its_jobs_and_resumes_when_started_again() {
     let count = |name: &str| state[name].as_u64().unwrap_or(0);
     assert!(count("cancelled") > 0 && count("quarantined") == 0, "{answer}");
     assert_eq!(count("committed") + count("cancelled"), count("jobs"), "every job has one end state: {answer}");
-    assert_eq!(submit.wait().code, Some(130), "{}", submit.words());
+    assert_eq!(submit.wait().code, Some(130), "{}", submit.stderr());
     cluster.assert_drained().await;
-    worker.until_it_says("its run was cancelled");
+    worker.wait_for_log("its run was cancelled");
     let cells = |objects: &std::collections::BTreeMap<String, Vec<u8>>| {
         objects.keys().filter(|k| k.ends_with("commit.json")).count()
     };
@@ -80,10 +80,10 @@ async fn detached_run_can_be_watched_from_another_process() {
     let log = answer["log"].as_str().expect("a path");
     let began = std::time::Instant::now();
     while !std::fs::read_to_string(log).unwrap_or_default().contains("\"report\"") {
-        assert!(began.elapsed() < jhalak_tests::cluster::PATIENCE, "the coordinator never ended");
+        assert!(began.elapsed() < jhalak_tests::cluster::TIMEOUT, "the coordinator never ended");
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
-    std::fs::remove_file(log).expect("it is there");
+    std::fs::remove_file(log).expect("it exists");
     cluster.assert_whole().await;
     assert_eq!(cluster.jhalak(&["watch", "no-such-run"]).code, Some(3));
 }

@@ -1,4 +1,4 @@
-//! Messages that are no jobs, jobs of a newer version, and jobs that come twice.
+//! Sends messages that are not jobs, jobs of a newer version, and jobs twice.
 
 use bytes::Bytes;
 use jhalak_common::queue::{Channel, WorkKind};

@@ -1,4 +1,4 @@
-//! Mutated messages against live workers: none ends a worker, opens a forbidden folder, or changes a
+//! Sends mutated messages to live workers: none ends a worker, opens a forbidden folder, or changes a
 //! committed byte.
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use jhalak_common::hash;
 use jhalak_common::queue::{Channel, WorkKind};
 use jhalak_common::run::job::{Job, JobResult, Outcome, ProbeTask, Task};
 use jhalak_tests::broker::Broker;
-use jhalak_tests::cluster::{Cluster, PATIENCE};
+use jhalak_tests::cluster::{Cluster, TIMEOUT};
 use jhalak_tests::mutated_messages::Mutator;
 use jhalak_tests::programs::files;
 use jhalak_tests::s3_server;
@@ -47,7 +47,7 @@ async fn mutated_messages_end_no_worker_and_change_nothing() {
 
     let run = job["run"].as_str().expect("a run").to_string();
     let seed = from_environment("JHALAK_MUTATION_SEED", SEED);
-    let mut mutator = Mutator::new(seed, &run, &cluster.place, vec![job], &victim);
+    let mut mutator = Mutator::new(seed, &run, &cluster.store_url, vec![job], &victim);
     for n in 0..from_environment("JHALAK_MUTATIONS", MESSAGES) {
         let kind = if n % 2 == 0 { WorkKind::Extract } else { WorkKind::Train };
         queue.publish(&Channel::Work(kind), mutator.draw()).await.expect("the broker runs");
@@ -58,9 +58,9 @@ async fn mutated_messages_end_no_worker_and_change_nothing() {
     let subject = Subject { id: "one".into(), content: hash::of_bytes(b"one") };
     for kind in WorkKind::ALL {
         let last = Task::Probe(ProbeTask { workers: kind, subject: subject.clone(), recipe: None });
-        let body = Job::new(kind.name(), probes, &cluster.place, last).encode().expect("JSON");
+        let body = Job::new(kind.name(), probes, &cluster.store_url, last).encode().expect("JSON");
         queue.publish(&Channel::Work(kind), body).await.expect("the broker runs");
-        let limit = PATIENCE + Duration::from_millis(100 * from_environment("JHALAK_MUTATIONS", MESSAGES));
+        let limit = TIMEOUT + Duration::from_millis(100 * from_environment("JHALAK_MUTATIONS", MESSAGES));
         let delivery = tokio::time::timeout(limit, done.next()).await.expect("a worker answers");
         let delivery = delivery.expect("delivers").expect("is open");
         let result = JobResult::decode(&delivery.body).expect("a result");
@@ -68,8 +68,8 @@ async fn mutated_messages_end_no_worker_and_change_nothing() {
         delivery.ack().await.expect("the broker runs");
     }
     for worker in &mut workers {
-        assert!(worker.runs(), "seed {seed}: a worker ended: {}", worker.words());
-        assert!(!worker.words().contains("panicked"), "seed {seed}: {}", worker.words());
+        assert!(worker.runs(), "seed {seed}: a worker ended: {}", worker.stderr());
+        assert!(!worker.stderr().contains("panicked"), "seed {seed}: {}", worker.stderr());
     }
     let now = cluster.objects("artifacts/").await;
     for (key, bytes) in &committed {

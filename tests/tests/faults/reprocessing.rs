@@ -1,14 +1,10 @@
-//! What is stored is used again, made again when asked, and mended when damaged.
+//! Stored artifacts are reused, made again on request, and repaired when damaged.
 
 use jhalak_tests::broker::Broker;
 use jhalak_tests::cluster::Cluster;
 use jhalak_tests::dataset::id;
 use jhalak_tests::s3_server;
 use serde_json::Value;
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn dry_run_states_reasons_and_only_named_kinds_are_reprocessed() {
@@ -19,7 +15,7 @@ async fn dry_run_states_reasons_and_only_named_kinds_are_reprocessed() {
         all.extend(arguments);
         let ended = cluster.submit_with(&all, environment).wait();
         assert_eq!(ended.code, Some(0), "{}", ended.err);
-        json(&ended.out)
+        ended.json()
     };
     let count = |value: &Value| value.as_array().map_or(0, Vec::len);
     let plan = explain(&[], &[]);
@@ -28,7 +24,7 @@ async fn dry_run_states_reasons_and_only_named_kinds_are_reprocessed() {
     assert!(cluster.objects("").await.is_empty(), "a dry run writes nothing");
 
     let _worker = cluster.worker();
-    let first = json(&cluster.submit().wait().out);
+    let first = cluster.submit().wait().json();
     assert!(first["made"].as_u64() > Some(4 * kinds as u64), "{first}");
     cluster.assert_whole().await;
 
@@ -41,13 +37,13 @@ async fn dry_run_states_reasons_and_only_named_kinds_are_reprocessed() {
     assert!(count(&plan["extract"]) == 4 && (2..kinds).contains(&changed), "{plan}");
     assert!(plan["extract"][0]["makes"][0]["why"].as_str().is_some_and(|why| why.contains("another recipe")), "{plan}");
     let ended = cluster.submit_with(&["--only-new"], &other).wait();
-    assert!(ended.code == Some(0) && json(&ended.out)["new"] == 0, "{}{}", ended.out, ended.err);
+    assert!(ended.code == Some(0) && ended.json()["new"] == 0, "{}{}", ended.out, ended.err);
 
     let plan = explain(&["--reprocess", "video-embedding"], &[]);
     assert_eq!((count(&plan["extract"]), count(&plan["extract"][0]["makes"])), (4, 1), "{plan}");
     assert_eq!(count(&plan["retracted"]), 5, "4 embeddings and their table: {plan}");
     let before = cluster.objects("artifacts/").await;
-    let again = json(&cluster.submit_with(&["--reprocess", "video-embedding"], &[]).wait().out);
+    let again = cluster.submit_with(&["--reprocess", "video-embedding"], &[]).wait().json();
     assert_eq!(again["made"], 4, "{again}");
     assert!(cluster.objects("artifacts/").await == before, "made again, an artifact has other bytes");
     let (run, state) = cluster.state().expect("a run");
@@ -85,25 +81,23 @@ async fn damage_in_the_store_is_found_and_repaired() {
 
     let found = cluster.jhalak(&["doctor", "--store", "--json"]);
     assert_eq!(found.code, Some(3), "{}{}", found.out, found.err);
-    let answer = json(&found.out);
+    let answer = found.json();
     let damaged = answer["found"]["damaged"].as_array().expect("a list");
-    let told = |key: &str, word: &str| {
+    let shown = |key: &str, word: &str| {
         let commit = format!("{}/commit.json", key.rsplit_once('/').expect("a folder").0);
         damaged
             .iter()
             .any(|d| d["commit"] == commit.as_str() && d["why"].as_str().is_some_and(|why| why.contains(word)))
     };
-    assert!(told(&missing, "missing") && told(&changed, "other bytes") && told(&short, "1000 bytes"), "{answer}");
+    assert!(shown(&missing, "missing") && shown(&changed, "other bytes") && shown(&short, "1000 bytes"), "{answer}");
     assert_eq!(damaged.len(), 3);
     assert_eq!(
-        json(&cluster.jhalak(&["doctor", "--store", "--quick", "--json"]).out)["found"]["damaged"]
-            .as_array()
-            .map(Vec::len),
+        cluster.jhalak(&["doctor", "--store", "--quick", "--json"]).json()["found"]["damaged"].as_array().map(Vec::len),
         Some(2)
     );
     assert_eq!(cluster.jhalak(&["doctor", "--store", "--repair"]).code, Some(0));
     let again = cluster.submit().wait();
-    assert_eq!((again.code, &json(&again.out)["made"]), (Some(0), &Value::from(3)), "{}", again.err);
+    assert_eq!((again.code, &again.json()["made"]), (Some(0), &Value::from(3)), "{}", again.err);
     let mended = cluster.objects("artifacts/").await;
     for (key, bytes) in &objects {
         assert!(mended[key] == *bytes, "{key} is not what it was");
@@ -126,9 +120,9 @@ async fn quarantined_job_is_requeued_or_dropped() {
     let mut worker = cluster.worker();
     let ended = submit().wait();
     assert_eq!(ended.code, Some(4), "{}", ended.err);
-    let run = json(&ended.out)["run"].as_str().expect("a run").to_string();
+    let run = ended.json()["run"].as_str().expect("a run").to_string();
     let records = || {
-        let mut records = json(&cluster.jhalak(&["quarantine", "ls", &run, "--json"]).out);
+        let mut records = cluster.jhalak(&["quarantine", "ls", &run, "--json"]).json();
         for record in records.as_array_mut().into_iter().flatten() {
             // These differ from attempt to attempt.
             assert!(record["at"].take().is_string() && record["seconds"].take().is_object());
@@ -140,14 +134,14 @@ async fn quarantined_job_is_requeued_or_dropped() {
     assert!(first[0]["reason"].as_str().is_some_and(|reason| reason.len() > 20), "{first}");
     // Sent again it fails again, at once and for the same reason.
     let sent = cluster.jhalak(&["quarantine", "requeue", &run, "--json"]);
-    assert_eq!((sent.code, &json(&sent.out)["dead_letters"]), (Some(0), &Value::from(1)), "{}", sent.err);
+    assert_eq!((sent.code, &sent.json()["dead_letters"]), (Some(0), &Value::from(1)), "{}", sent.err);
     let began = std::time::Instant::now();
     while records() != first {
-        assert!(began.elapsed() < jhalak_tests::cluster::PATIENCE, "{}", records());
+        assert!(began.elapsed() < jhalak_tests::cluster::TIMEOUT, "{}", records());
         assert!(worker.runs());
     }
     let dropped = cluster.jhalak(&["quarantine", "drop", &run, "--json"]);
-    assert_eq!((dropped.code, &json(&dropped.out)["dead_letters"]), (Some(0), &Value::from(1)), "{}", dropped.err);
-    assert_eq!(records(), json("[]"));
+    assert_eq!((dropped.code, &dropped.json()["dead_letters"]), (Some(0), &Value::from(1)), "{}", dropped.err);
+    assert_eq!(records(), Value::Array(Vec::new()));
     assert_eq!(cluster.jhalak(&["quarantine", "drop", &run, "no-such-job"]).code, Some(3));
 }

@@ -1,12 +1,12 @@
-//! Workers that come with their queue's messages and end by themselves, as `k8s/components/keda` has them: a controller that counts and starts by KEDA's
-//! formula, over RabbitMQ's management API, with real workers during real runs.
+//! Scales workers as `k8s/components/keda` does: a controller counts messages over RabbitMQ's management API and starts
+//! real workers by KEDA's formula, and idle workers stop.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use jhalak_common::queue::WorkKind;
 use jhalak_tests::broker::{Broker, QueueCounts};
-use jhalak_tests::cluster::{Cluster, PATIENCE, Process};
+use jhalak_tests::cluster::{Cluster, Process, TIMEOUT};
 use jhalak_tests::programs::Ended;
 use jhalak_tests::s3_server;
 
@@ -36,7 +36,7 @@ impl<'a> ScaledJob<'a> {
         ScaledJob { cluster, broker, kind, value, running: Vec::new(), ended: Vec::new(), peak: 0 }
     }
 
-    /// What the management API says of the queue; None before it is declared.
+    /// The management API's record of the queue; None before it is declared.
     fn counts(&self) -> Option<QueueCounts> {
         self.broker.queue_counts(&format!("{}.work.{}", self.cluster.prefix(), self.kind.name()))
     }
@@ -91,7 +91,7 @@ async fn workers_by_the_length_of_their_queue_lose_no_work_and_end_by_themselves
     let mut kinds = WorkKind::ALL.map(|kind| ScaledJob::new(&cluster, broker, kind, SLOTS));
     let began = Instant::now();
     while submit.runs() || kinds.iter().any(|kind| !kind.running.is_empty()) {
-        assert!(began.elapsed() < PATIENCE, "the run or its workers do not end:\n{}", submit.words());
+        assert!(began.elapsed() < TIMEOUT, "the run or its workers do not end:\n{}", submit.stderr());
         kinds.iter_mut().for_each(ScaledJob::poll);
         std::thread::sleep(POLL);
     }
@@ -108,7 +108,7 @@ async fn workers_by_the_length_of_their_queue_lose_no_work_and_end_by_themselves
         // Counted some seconds late. What was delivered twice stays counted.
         let mut counts = kind.counts().expect("the queue stays");
         while counts.ready + counts.unacknowledged > 0 {
-            assert!(began.elapsed() < PATIENCE, "messages of {name} stay: {counts:?}");
+            assert!(began.elapsed() < TIMEOUT, "messages of {name} stay: {counts:?}");
             std::thread::sleep(POLL);
             counts = kind.counts().expect("the queue stays");
         }
@@ -129,7 +129,7 @@ async fn counting_waiting_messages_only_kills_busy_workers() {
     let began = Instant::now();
     let lost = |kind: &ScaledJob| kind.counts().is_some_and(|counts| counts.redelivered > 0);
     while !kinds.values().any(lost) {
-        assert!(began.elapsed() < PATIENCE && submit.runs(), "no work was lost:\n{}", submit.words());
+        assert!(began.elapsed() < TIMEOUT && submit.runs(), "no work was lost:\n{}", submit.stderr());
         kinds.values_mut().for_each(ScaledJob::poll_ready_only);
         std::thread::sleep(POLL);
     }
@@ -150,7 +150,7 @@ async fn more_messages_per_worker_than_slots_never_start_a_second_worker() {
     let is_crowded = |kind: &ScaledJob| kind.counts().is_some_and(|c| c.unacknowledged >= 1 && c.ready >= 2);
     let mut crowded = [0, 0];
     while crowded.iter().any(|&polls| polls < 8) {
-        assert!(began.elapsed() < PATIENCE && submit.runs(), "the run does not go on:\n{}", submit.words());
+        assert!(began.elapsed() < TIMEOUT && submit.runs(), "the run does not go on:\n{}", submit.stderr());
         for (kind, polls) in [&mut extract, &mut train].into_iter().zip(&mut crowded) {
             kind.poll();
             *polls += usize::from(is_crowded(kind));

@@ -1,15 +1,15 @@
-//! A seeded random schedule of faults, over and over until its time is over: `make soak SECONDS=3600 SEED=7`.
+//! Repeats a seeded random schedule of faults until its time is over: `make soak SECONDS=3600 SEED=7`.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jhalak_common::random::SplitMix;
 use jhalak_tests::broker::Broker;
-use jhalak_tests::cluster::{Cluster, PATIENCE, Process};
+use jhalak_tests::cluster::{Cluster, Process, TIMEOUT};
 use jhalak_tests::fault_proxy::{Fault, SLOW_DOWN};
 use jhalak_tests::programs::Ended;
 use jhalak_tests::s3_server;
 
-/// How long a schedule goes on in `make test`.
+/// The length of a schedule in `make test`.
 const SECONDS: u64 = 40;
 
 /// The same seed, the same schedule of faults. When each is met still depends on the machine.
@@ -66,7 +66,7 @@ async fn one_run(broker: &Broker, server: s3_server::Server, random: &mut Random
             break;
         }
         faults.push(one_fault(&cluster, broker, random, &mut runs, &mut workers).await);
-        assert!(began.elapsed() < PATIENCE * 2, "run {number} after {faults:?} does not end");
+        assert!(began.elapsed() < TIMEOUT * 2, "run {number} after {faults:?} does not end");
     }
     cluster.mend();
     for run in &mut runs {
@@ -133,7 +133,7 @@ async fn one_fault(
         3 => {
             let mut worker = workers.swap_remove(any);
             worker.terminate();
-            assert_eq!(worker.wait().code, Some(0), "{}", worker.words());
+            assert_eq!(worker.wait().code, Some(0), "{}", worker.stderr());
             workers.push(cluster.worker());
             "worker stopped"
         }
@@ -217,6 +217,6 @@ async fn one_fault(
 }
 
 fn signal(process: &Process, which: &str) {
-    let told = std::process::Command::new("kill").args([which, &process.id().to_string()]).status();
-    assert!(told.is_ok_and(|status| status.success()), "the process is gone");
+    let sent = std::process::Command::new("kill").args([which, &process.id().to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "the process is gone");
 }

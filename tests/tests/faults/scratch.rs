@@ -1,4 +1,4 @@
-//! The worker's disk is full.
+//! Fills the disk of a worker.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use jhalak_tests::s3_server;
 use jhalak_tests::tiny_disk;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_worker_with_a_full_disk_takes_no_job_and_says_why() {
+async fn a_worker_with_a_full_disk_takes_no_job_and_logs_why() {
     let Some(server) = s3_server::from_environment() else { return };
     let Some(prefix) = tiny_disk::prefix(512) else { return };
     let cluster = Cluster::new("scratch", Broker::shared(), server).await;

@@ -1,4 +1,4 @@
-//! The object store stops, complains, and cuts connections in mid-run.
+//! Stops the object store, throttles requests and cuts connections during a run.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Done means done: results that lie, workers that are sick, a store that refuses, queues that vanish, messages that ask for what they may not have.
+//! Checks that only the store decides the end of a job: forged results, unhealthy workers, refused writes, deleted queues,
+//! and messages that request forbidden files.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,13 +20,13 @@ pub const ACCESS_DENIED: &str =
     "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_sick_worker_spoils_no_job_and_ends_with_a_code_of_its_own() {
+async fn an_unhealthy_worker_hands_jobs_back_and_exits_6() {
     let Some(server) = s3_server::from_environment() else { return };
     let cluster = Cluster::new("sick", Broker::shared(), server).await;
     let scratch = cluster.folder().join("swept");
     let mut sick = cluster.worker_with(&[("JHALAK__WORKER__SCRATCH", scratch.to_str().expect("a plain path"))]);
-    sick.until_it_says("worker started");
-    // What a cleaner of /tmp does.
+    sick.wait_for_log("worker started");
+    // A cleaner of /tmp removes files like this.
     std::fs::remove_dir_all(&scratch).expect("the worker made it");
     let mut submit = cluster.submit();
     let ended = sick.wait();
@@ -54,7 +55,7 @@ async fn a_store_that_refuses_everybody_for_a_while_costs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn results_that_lie_are_not_believed() {
+async fn forged_results_are_checked_against_the_store() {
     let Some(server) = s3_server::from_environment() else { return };
     let cluster = Cluster::new("lies", Broker::shared(), server).await;
     let queue = cluster.queue().await;
@@ -85,15 +86,15 @@ async fn a_deleted_queue_or_exchange_is_noticed_in_seconds_and_healed() {
     let cluster = Cluster::new("deleted", Broker::shared(), server).await;
     let mut submit = cluster.submit();
     let mut worker = cluster.worker();
-    worker.until_it_says("job started");
+    worker.wait_for_log("job started");
     let began = Instant::now();
     Broker::shared().delete_queue(&format!("{}.work.extract", cluster.prefix()));
-    submit.until_it_says("neither on the queue nor with a worker");
+    submit.wait_for_log("neither on the queue nor with a worker");
     assert!(began.elapsed() < Duration::from_secs(40), "it took {:?}", began.elapsed());
     Broker::shared().delete_exchange(&format!("{}.results", cluster.prefix()));
     let ended = submit.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.err);
-    assert!(worker.runs(), "{}", worker.words());
+    assert!(worker.runs(), "{}", worker.stderr());
     cluster.assert_whole().await;
 }
 
@@ -106,9 +107,9 @@ async fn a_broker_that_takes_no_messages_is_reported_with_its_reason() {
     let cluster = Cluster::new("alarm", &broker, server).await;
     let began = Instant::now();
     let mut submit = cluster.submit();
-    submit.until_it_says("takes no messages");
+    submit.wait_for_log("takes no messages");
     assert!(began.elapsed() < Duration::from_secs(30), "it took {:?}", began.elapsed());
-    let words = submit.words();
+    let words = submit.stderr();
     assert!(words.to_lowercase().contains("memory"), "{words}");
     submit.kill();
     let began = Instant::now();
@@ -133,7 +134,7 @@ async fn a_message_reads_no_file_of_the_worker_and_cleans_in_no_folder() {
 
     let victim = cluster.folder().join("victim");
     std::fs::create_dir_all(victim.join(".tmp")).expect("the folder is ours");
-    let film = std::fs::read_dir(cluster.dataset.join("trailers")).expect("it is there").next().expect("a trailer");
+    let film = std::fs::read_dir(cluster.dataset.join("trailers")).expect("it exists").next().expect("a trailer");
     std::fs::copy(film.expect("readable").path(), victim.join("private.mp4")).expect("room on disk");
     let old = victim.join(".tmp/old");
     std::fs::write(&old, "of another program").expect("room on disk");
@@ -150,7 +151,7 @@ async fn a_message_reads_no_file_of_the_worker_and_cleans_in_no_folder() {
     forged["task"]["trailer"]["key"] = "private.mp4".into();
     forged["task"]["trailer"]["id"] = "tt6666666".into();
     queue.publish(&EXTRACT, Bytes::from(forged.to_string())).await.expect("published");
-    // What no worker can do ends no worker.
+    // A job that no worker can run stops no worker.
     for n in 0..4 {
         forged["id"] = format!("misfit-{n}").into();
         forged["store"] = "s3://other-tenant/store".into();
@@ -164,14 +165,14 @@ async fn a_message_reads_no_file_of_the_worker_and_cleans_in_no_folder() {
     let record = until_quarantined(&cluster, "forged-1", id);
     assert!(record["reason"].as_str().is_some_and(|reason| reason.contains("worker.sources")), "{record}");
     assert!(record["worker"].is_string() && record["at"].is_string(), "{record}");
-    assert!(workers.iter_mut().all(|worker| worker.runs()), "{}", workers[0].words());
+    assert!(workers.iter_mut().all(|worker| worker.runs()), "{}", workers[0].stderr());
     assert!(old.exists(), "a file of another program was removed");
     assert!(cluster.objects("artifacts/").await.keys().all(|key| !key.contains("tt6666666")));
 }
 
 /// The broker delivers a job again while its worker is at it (consumer_timeout): one copy runs, and is committed once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_job_that_outlasts_the_brokers_patience_runs_once() {
+async fn a_job_beyond_consumer_timeout_runs_once() {
     let Some(server) = s3_server::from_environment() else { return };
     let lines = |folder: &Path| {
         let tick = "[{rabbit, [{channel_tick_interval, 2000}]}].\n";
@@ -193,7 +194,7 @@ async fn a_job_that_outlasts_the_brokers_patience_runs_once() {
     let mut submit = cluster.submit();
     let ended = submit.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.err);
-    let words = worker.words();
+    let words = worker.stderr();
     assert!(words.contains("holding its copy"), "{words}");
     // Each job was started once.
     let mut started: Vec<&str> = words.lines().filter(|line| line.contains("job started")).collect();
@@ -214,7 +215,7 @@ fn until_quarantined(cluster: &Cluster, run: &str, job: &str) -> Value {
         if shown.code == Some(0) {
             return serde_json::from_str(&shown.out).unwrap_or(json!({}));
         }
-        assert!(began.elapsed() < jhalak_tests::cluster::PATIENCE, "{job} was not quarantined: {}", shown.err);
+        assert!(began.elapsed() < jhalak_tests::cluster::TIMEOUT, "{job} was not quarantined: {}", shown.err);
         std::thread::sleep(Duration::from_millis(200));
     }
 }

@@ -1,9 +1,9 @@
-//! A worker that is killed, and one that is told to stop.
+//! Kills workers, and stops them by a signal.
 
 use std::time::{Duration, Instant};
 
 use jhalak_tests::broker::Broker;
-use jhalak_tests::cluster::{Cluster, PATIENCE, Process};
+use jhalak_tests::cluster::{Cluster, Process, TIMEOUT};
 use jhalak_tests::s3_server;
 
 const STEPS: [&str; 7] = [
@@ -20,8 +20,8 @@ const STEPS: [&str; 7] = [
 pub fn until_held(process: &mut Process, file: &std::path::Path) {
     let began = Instant::now();
     while !file.exists() {
-        assert!(process.runs(), "it ended before it came to {}:\n{}", file.display(), process.words());
-        assert!(began.elapsed() < PATIENCE, "it never came to {}:\n{}", file.display(), process.words());
+        assert!(process.runs(), "it ended before it came to {}:\n{}", file.display(), process.stderr());
+        assert!(began.elapsed() < TIMEOUT, "it never came to {}:\n{}", file.display(), process.stderr());
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -42,7 +42,7 @@ async fn a_worker_killed_in_each_step_loses_and_repeats_nothing() {
     let ended = submit.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     cluster.assert_whole().await;
-    let left: Vec<_> = std::fs::read_dir(cluster.folder().join("scratch")).expect("it is there").collect();
+    let left: Vec<_> = std::fs::read_dir(cluster.folder().join("scratch")).expect("it exists").collect();
     assert_eq!(left.len(), 1, "scratch folders of killed workers stay: {left:?}");
 }
 
@@ -64,7 +64,7 @@ async fn worker_stopped_under_load_uses_no_attempt() {
             "20000"
         };
         let mut worker = cluster.worker_with(&environment(grace));
-        worker.until_it_says("job started");
+        worker.wait_for_log("job started");
         std::thread::sleep(Duration::from_millis(130 * stop as u64));
         let began = Instant::now();
         worker.terminate();

@@ -1,4 +1,4 @@
-//! What a process shows of its work: metrics that add up under a real Prometheus, alert rules and a dashboard that match
+//! Tests the telemetry of the programs: metrics that add up under a real Prometheus, alert rules and a dashboard that match
 //! them, traces, and no secret anywhere.
 //!
 //! Prometheus and promtool are in `.local/bin` (`scripts/setup.sh test`).

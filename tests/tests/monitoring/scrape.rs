@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jhalak_common::process::exit;
 use jhalak_tests::broker::Broker;
-use jhalak_tests::cluster::{Cluster, PATIENCE, Process};
+use jhalak_tests::cluster::{Cluster, Process, TIMEOUT};
 use jhalak_tests::monitoring::{OF_OTHERS, dashboard, rules};
 use jhalak_tests::prometheus::{Prometheus, http, promtool};
 use jhalak_tests::s3_server;
@@ -21,8 +21,8 @@ const EMPTY: [(&str, &str); 1] = [(
 
 /// The address that a process says it shows its metrics at.
 pub fn address(process: &mut Process) -> String {
-    process.until_it_says("metrics at http://");
-    let words = process.words();
+    process.wait_for_log("metrics at http://");
+    let words = process.stderr();
     let rest = words.split("metrics at http://").nth(1).expect("it said so");
     rest.split('/').next().expect("an address").to_string()
 }
@@ -45,7 +45,7 @@ async fn figures_of_a_run_add_up_to_what_the_store_holds() {
     tokio::task::block_in_place(|| prometheus.scrape(&all));
     let of_coordinator = addresses.pop().expect("three");
     while http(&of_coordinator, "/readyz").map(|(status, _)| status) != Some(200) {
-        assert!(submit.runs(), "a leading coordinator is ready: {}", submit.words());
+        assert!(submit.runs(), "a leading coordinator is ready: {}", submit.stderr());
         std::thread::sleep(Duration::from_millis(20));
     }
     let ended = submit.wait();
@@ -53,7 +53,7 @@ async fn figures_of_a_run_add_up_to_what_the_store_holds() {
 
     // Both workers' last figures are in: they are idle, and were scraped since.
     for (worker, address) in workers.iter_mut().zip(&addresses) {
-        assert!(worker.runs(), "{}", worker.words());
+        assert!(worker.runs(), "{}", worker.stderr());
         assert_eq!(http(address, "/livez").map(|(status, _)| status), Some(200));
         assert_eq!(http(address, "/readyz").map(|(status, _)| status), Some(200));
         let (_, text) = http(address, "/metrics").expect("it runs");
@@ -142,7 +142,7 @@ async fn two_workers_of_one_machine_start_and_a_chosen_port_that_is_taken_is_ref
     for address in &addresses {
         let began = Instant::now();
         while http(address, "/readyz").map(|(status, _)| status) != Some(200) {
-            assert!(began.elapsed() < PATIENCE, "{address} is not ready");
+            assert!(began.elapsed() < TIMEOUT, "{address} is not ready");
             std::thread::sleep(Duration::from_millis(50));
         }
     }

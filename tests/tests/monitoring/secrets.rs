@@ -5,7 +5,7 @@ use std::process::Command;
 
 use jhalak_common::process::exit;
 use jhalak_tests::broker::Broker;
-use jhalak_tests::cluster::PATIENCE;
+use jhalak_tests::cluster::TIMEOUT;
 use jhalak_tests::collector::{Collector, Manner};
 use jhalak_tests::dataset::{Made, id};
 use jhalak_tests::programs::{Ended, command, run};
@@ -87,7 +87,7 @@ async fn planted_secrets_are_nowhere() {
     let mut metrics = String::new();
     let began = std::time::Instant::now();
     while !submit.is_finished() {
-        assert!(began.elapsed() < PATIENCE, "{}", words());
+        assert!(began.elapsed() < TIMEOUT, "{}", words());
         command_lines(id, &mut lines);
         if let Some(address) = words().split("metrics at http://").nth(1).and_then(|rest| rest.split('/').next()) {
             metrics = http(address, "/metrics").map_or(metrics, |(_, text)| text);
@@ -97,8 +97,8 @@ async fn planted_secrets_are_nowhere() {
     let ended = submit.await.expect("no panic");
     // One trailer is not a video.
     assert_eq!(ended.code, Some(i32::from(exit::QUARANTINED)), "{}\n{}", ended.err, words());
-    let told = Command::new("kill").arg(id.to_string()).status();
-    assert!(told.is_ok_and(|status| status.success()));
+    let sent = Command::new("kill").arg(id.to_string()).status();
+    assert!(sent.is_ok_and(|status| status.success()));
     assert!(worker.wait().expect("a child").success(), "{}", words());
 
     // The places hold what they should, and no secret.
@@ -118,7 +118,7 @@ async fn planted_secrets_are_nowhere() {
         assert_clean(key, &String::from_utf8_lossy(bytes), &secrets);
     }
 
-    // What other commands and errors say, with every library asked for its details.
+    // The output of other commands and errors, with the details of every library.
     let wrong_url = broker.url().replace(&password, WRONG_PASSWORD);
     let errors: [(&str, &[(&str, &str)]); 7] = [
         ("all well", &[]),

@@ -1,4 +1,4 @@
-//! Traces of a run, as a collector receives them; and runs beside collectors that do not answer.
+//! Traces of a run, as a collector receives them; and runs with collectors that do not answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -102,7 +102,7 @@ async fn collectors_that_do_not_answer_or_are_absent_cost_a_run_nothing_and_drop
         };
         let began = std::time::Instant::now();
         while dropped() == 0.0 {
-            assert!(began.elapsed() < jhalak_tests::cluster::PATIENCE, "{endpoint}: drops are not counted");
+            assert!(began.elapsed() < jhalak_tests::cluster::TIMEOUT, "{endpoint}: drops are not counted");
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
         let stopping = std::time::Instant::now();

@@ -71,9 +71,9 @@ async fn broker_errors_have_a_kind_and_hide_the_password() {
             let start = Instant::now();
             let error: Error = queue::open(&url, &settings).await.expect_err("this URL cannot work");
             assert!(start.elapsed() < Duration::from_secs(15), "it took {:?}", start.elapsed());
-            let told = format!("{error} {error:?} {}", error.chain());
-            assert!(!told.contains(&password) && !told.contains("s3cret"), "the password is told: {told}");
-            (error.kind(), told)
+            let shown = format!("{error} {error:?} {}", error.chain());
+            assert!(!shown.contains(&password) && !shown.contains("s3cret"), "the password is shown: {shown}");
+            (error.kind(), shown)
         }
     };
     // A port that is bound but does not listen, and one that accepts and says nothing.
@@ -81,20 +81,20 @@ async fn broker_errors_have_a_kind_and_hide_the_password() {
     let port = silent.local_addr().expect("it is bound").port();
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port is free").port();
     for port in [free, port] {
-        let (kind, told) = refuses(format!("amqp://user:s3cret@127.0.0.1:{port}/%2f")).await;
-        assert_eq!(kind, ErrorKind::Transient, "{told}");
-        assert!(told.contains(&format!("127.0.0.1:{port}")), "{told}");
+        let (kind, shown) = refuses(format!("amqp://user:s3cret@127.0.0.1:{port}/%2f")).await;
+        assert_eq!(kind, ErrorKind::Transient, "{shown}");
+        assert!(shown.contains(&format!("127.0.0.1:{port}")), "{shown}");
     }
-    let (kind, told) = refuses(url.replace(&password, "s3cret")).await;
-    assert_eq!(kind, ErrorKind::Permission, "{told}");
-    let (kind, told) = refuses(url.replace("%2f", "no-such-vhost")).await;
-    assert_eq!(kind, ErrorKind::InvalidInput, "{told}");
-    assert!(told.contains("no-such-vhost"), "{told}");
-    let (kind, told) = refuses("amqp://user:s3cret@:port:/x".into()).await;
-    assert_eq!(kind, ErrorKind::InvalidInput, "{told}");
+    let (kind, shown) = refuses(url.replace(&password, "s3cret")).await;
+    assert_eq!(kind, ErrorKind::Permission, "{shown}");
+    let (kind, shown) = refuses(url.replace("%2f", "no-such-vhost")).await;
+    assert_eq!(kind, ErrorKind::InvalidInput, "{shown}");
+    assert!(shown.contains("no-such-vhost"), "{shown}");
+    let (kind, shown) = refuses("amqp://user:s3cret@:port:/x".into()).await;
+    assert_eq!(kind, ErrorKind::InvalidInput, "{shown}");
     // TLS spoken to a plain port.
-    let (kind, told) = refuses(url.replace("amqp://", "amqps://")).await;
-    assert!(matches!(kind, ErrorKind::InvalidInput | ErrorKind::Transient), "{told}");
+    let (kind, shown) = refuses(url.replace("amqp://", "amqps://")).await;
+    assert!(matches!(kind, ErrorKind::InvalidInput | ErrorKind::Transient), "{shown}");
     let (kind, _) = refuses("ftp://user:s3cret@127.0.0.1/".into()).await;
     assert_eq!(kind, ErrorKind::InvalidInput);
     let working = open(&url, &settings).await;
@@ -167,7 +167,7 @@ async fn publishing_fails_while_the_broker_stays_unreachable() {
     let queue = RabbitQueue::open(&broker.url(), &settings).await.expect("the broker runs");
     broker.kill();
     let start = Instant::now();
-    let error = queue.publish(&WORK, body(1)).await.expect_err("nobody is there");
+    let error = queue.publish(&WORK, body(1)).await.expect_err("no consumer exists");
     assert_eq!(error.kind(), ErrorKind::Transient, "{error}");
     assert!(start.elapsed() < Duration::from_secs(6), "it took {:?}", start.elapsed());
     let start = Instant::now();
@@ -175,7 +175,7 @@ async fn publishing_fails_while_the_broker_stays_unreachable() {
     assert!(start.elapsed() < Duration::from_secs(10), "closing took {:?}", start.elapsed());
 }
 
-/// An operator deletes a queue under a consumer and a publisher: it is declared again, and both go on.
+/// An operator deletes a queue under a consumer and a publisher: it is declared again, and both continue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_queue_is_declared_again() {
     let (broker, settings) = (Broker::shared(), settings());
@@ -206,7 +206,7 @@ async fn lost_broker_data_is_reported_once() {
     let queue = open(&broker.url(), &settings).await;
     let results = Channel::Results("films".into());
     let mut deliveries = queue.consume(&results, 1).await.expect("consumes");
-    // What is published before the consumer has declared its queue again is dropped.
+    // Messages that are published before the consumer has declared its queue again are dropped.
     let mut next = async |n| {
         let publish = async {
             loop {
@@ -234,7 +234,7 @@ async fn lost_broker_data_is_reported_once() {
     assert!(!next(3).await, "somebody deleted the queue, and the broker is well");
     tokio::task::block_in_place(|| broker.again_empty());
     assert!(next(4).await, "a broker without its data does not");
-    assert!(!next(5).await, "it is told once");
+    assert!(!next(5).await, "it is reported once");
     queue.close().await;
 }
 
@@ -272,10 +272,10 @@ fn tls_connects_and_checks_certificates() {
             child.env("SSL_CERT_FILE", &authority);
         }
         let output = child.output().expect("this test can be run");
-        let told = String::from_utf8_lossy(&output.stdout);
+        let shown = String::from_utf8_lossy(&output.stdout);
         assert!(
-            told.contains(&format!("tls: {outcome}")),
-            "trusted: {trusted}: {told} {}",
+            shown.contains(&format!("tls: {outcome}")),
+            "trusted: {trusted}: {shown} {}",
             String::from_utf8_lossy(&output.stderr)
         );
     }

@@ -1,4 +1,4 @@
-//! Bad input ends in an error that names it and the way out, or in a quarantined job with its reason; the rest goes on.
+//! Bad input ends in an error that names it and the way out, or in a quarantined job with its reason; the rest continues.
 
 use jhalak_tests::dataset::{Made, id};
 use jhalak_tests::programs::{Ended, command, files, program, run};
@@ -41,7 +41,7 @@ fn trailer_that_is_not_a_video_is_quarantined_and_others_continue() {
     assert_eq!(everywhere.out, listed.out, "without a run, those of all runs");
     assert!(run(command("jhalak", &store).args(["quarantine", "ls"])).out.starts_with(&name), "each with its run");
 
-    // Not tried again by itself, and tried again when told to.
+    // Not tried again by itself, and tried again on request.
     assert_eq!(jhalak(&store, &dataset).code, Some(4));
     assert_eq!(run(command("jhalak", &store).args(["retry", &name])).code, Some(0));
     assert_eq!(files(&store).keys().filter(|n| n.contains("/quarantine/")).count(), 0);
@@ -171,8 +171,8 @@ fn a_full_disk_ends_a_run_and_states_what_is_missing() {
         }
         let Some(ended) = on_disk(kilobytes, at, folder.path(), &trailers) else { return };
         assert_eq!(ended.code, Some(7), "{kilobytes} at {at}: {}", ended.err);
-        for told in [part, "are free", "are needed", "repeat the command"] {
-            assert!(ended.err.contains(told), "{told} is missing in:\n{}", ended.err);
+        for shown in [part, "are free", "are needed", "repeat the command"] {
+            assert!(ended.err.contains(shown), "{shown} is missing in:\n{}", ended.err);
         }
     }
 }
@@ -225,7 +225,7 @@ fn unusable_datasets_are_reported_by_every_command() {
     let wide: Vec<u8> = all(&made, "movies.csv").encode_utf16().flat_map(u16::to_le_bytes).collect();
     std::fs::write(made.folder.join("movies.csv"), [&[0xFF, 0xFE][..], &wide].concat()).expect("room on disk");
 
-    for (command_line, name, code, told) in [
+    for (command_line, name, code, shown) in [
         ("dataset check", "likes", 3, "all 180 ratings are a like"),
         ("run", "likes", 3, "nothing can be learned from one class"),
         ("fit", "likes", 3, "nothing can be learned from one class"),
@@ -254,7 +254,7 @@ fn unusable_datasets_are_reported_by_every_command() {
         let ended = run(jhalak.args(command_line.split_whitespace()).arg("--dataset").arg(data(name)));
         assert_eq!(ended.code, Some(code), "{command_line} {name}: {} {}", ended.out, ended.err);
         let said = ended.out + &ended.err;
-        assert!(said.contains(told), "{command_line} {name}: {said}");
+        assert!(said.contains(shown), "{command_line} {name}: {said}");
     }
 }
 

@@ -21,8 +21,8 @@ impl Worker {
 
     /// SIGTERM, and the exit code.
     fn stop(mut self) -> Option<i32> {
-        let told = Command::new("kill").arg(self.0.id().to_string()).status();
-        assert!(told.is_ok_and(|status| status.success()));
+        let sent = Command::new("kill").arg(self.0.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()));
         self.0.wait().expect("a child").code()
     }
 }
@@ -70,10 +70,10 @@ async fn artifacts_are_byte_for_byte_those_of_an_embedded_run() {
     let answer = both();
     assert_eq!(answer["quarantined"].as_array().map(Vec::len), Some(1), "{answer}");
     // The same ratings with a trailer less: workers that have the other tables at hand must not take them.
-    std::fs::remove_file(dataset.join(format!("trailers/{}.mp4", jhalak_tests::dataset::id(3)))).expect("it is there");
+    std::fs::remove_file(dataset.join(format!("trailers/{}.mp4", jhalak_tests::dataset::id(3)))).expect("it exists");
     both();
     for worker in workers {
-        assert_eq!(worker.stop(), Some(0), "a worker that is told to stop ends in good order");
+        assert_eq!(worker.stop(), Some(0), "a worker that is asked to stop exits with 0");
     }
 
     let expected: BTreeMap<String, Vec<u8>> =

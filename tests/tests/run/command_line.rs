@@ -4,11 +4,6 @@ use std::path::Path;
 use std::process::Command;
 
 use jhalak_tests::programs::{Ended, command, program, run};
-use serde_json::Value;
-
-fn json(ended: &Ended) -> Value {
-    serde_json::from_str(&ended.out).unwrap_or_else(|e| panic!("{e}: {}\n{}", ended.out, ended.err))
-}
 
 /// The program as a newcomer starts it in `folder`: without any setting in the environment, and with empty home and cache.
 fn newcomer(folder: &Path, arguments: &[&str]) -> Ended {
@@ -36,12 +31,12 @@ fn a_folder_of_init_runs_as_it_is_and_its_settings_are_read() {
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(films.join("store/runs").is_dir(), "jhalak.toml names the store");
     // Commands name the only run by nothing, or by its start.
-    let run_id = json(&ran)["run"].as_str().expect("an id").to_owned();
+    let run_id = ran.json()["run"].as_str().expect("an id").to_owned();
     for arguments in [vec!["report"], vec!["report", &run_id[..5]], vec!["status", &run_id[..9]]] {
         let shown = newcomer(&films, &arguments);
         assert_eq!(shown.code, Some(0), "{arguments:?}: {}", shown.err);
     }
-    let users = json(&newcomer(&films, &["users", "AN", "--json"]));
+    let users = newcomer(&films, &["users", "AN", "--json"]).json();
     assert_eq!(users["users"][0]["id"], "anna", "{users}");
     let movies = newcomer(&films, &["movies", "monsoon"]);
     assert!(movies.out.contains("The Long Monsoon, 2012 (Drama); no trailer"), "{}", movies.out);
@@ -78,7 +73,7 @@ fn settings_state_where_each_value_came_from() {
         assert!(shown.out.contains(line), "{line}: {}", shown.out);
     }
     assert!(!shown.out.contains("hidden-word"), "{}", shown.out);
-    let schema = json(&newcomer(folder.path(), &["settings", "--schema"]));
+    let schema = newcomer(folder.path(), &["settings", "--schema"]).json();
     assert!(schema["properties"]["extract"].is_object(), "{schema}");
     for (wrong, why) in [("evaluate.folds=x", "evaluate.folds"), ("evaluate.fold=3", "fold"), ("folds", "section.key")]
     {
@@ -93,10 +88,10 @@ fn programs_get_errors_as_json_and_people_get_help() {
     let store = folder.path().join("store");
     let refused = run(command("jhalak", &store).args(["report", "--json"]));
     assert_eq!(refused.code, Some(3));
-    assert_eq!(json(&refused)["error"]["kind"], "not_found");
+    assert_eq!(refused.json()["error"]["kind"], "not_found");
     assert!(refused.err.contains("no run"), "{}", refused.err);
     let usage = run(command("jhalak", &store).args(["report", "--no-such-option", "--json"]));
-    assert_eq!((usage.code, &json(&usage)["error"]["kind"]), (Some(2), &"usage".into()));
+    assert_eq!((usage.code, &usage.json()["error"]["kind"]), (Some(2), &"usage".into()));
     let alone = run(&mut command("jhalak", &store));
     assert!(alone.code == Some(2) && alone.err.contains("Examples:"), "{}", alone.err);
     assert!(!alone.err.contains("decode-child"), "{}", alone.err);

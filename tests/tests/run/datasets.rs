@@ -31,10 +31,10 @@ fn trailers_alone_are_extracted_wherever_they_are() {
 
     let check = jhalak(&store, &data, &["dataset", "check"]);
     assert_eq!(check.code, Some(3), "{}", check.err);
-    for told in
+    for shown in
         ["no ratings: trailers are extracted", "movie m3, \"gone.mp4\"", "a pipe, not a file", "3 left out in all"]
     {
-        assert!(check.out.contains(told), "{told} is missing in:\n{}", check.out);
+        assert!(check.out.contains(shown), "{shown} is missing in:\n{}", check.out);
     }
     let ended = jhalak(&store, &data, &["run"]);
     assert_eq!(ended.code, Some(0), "{}", ended.err);
@@ -45,7 +45,7 @@ fn trailers_alone_are_extracted_wherever_they_are() {
     assert!(fit.code == Some(3) && fit.err.contains("no ratings"), "{}", fit.err);
 }
 
-/// What a catalogue states of a trailer's content holds, and of two files for one movie the one that opens is taken.
+/// The content that a catalogue states for a trailer is required, and of two files for one movie the one that opens is taken.
 #[test]
 fn stated_content_holds_and_of_two_files_the_one_that_opens_is_taken() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -74,7 +74,7 @@ fn stated_content_holds_and_of_two_files_the_one_that_opens_is_taken() {
     );
     let check = jhalak(&store, &data, &["dataset", "check"]);
     assert_eq!(check.code, Some(3), "{}", check.err);
-    for told in [
+    for shown in [
         "movie m2, \"file://",
         "the catalogue states 0000",
         "movie m3",
@@ -83,7 +83,7 @@ fn stated_content_holds_and_of_two_files_the_one_that_opens_is_taken() {
         "\"m6.avi\": it cannot be used (is empty): trailers/m6.mp4 is taken instead",
         "4 left out in all",
     ] {
-        assert!(check.out.contains(told), "{told} is missing in:\n{}", check.out);
+        assert!(check.out.contains(shown), "{shown} is missing in:\n{}", check.out);
     }
     let ended = jhalak(&store, &data, &["run"]);
     assert_eq!(ended.code, Some(0), "{}", ended.err);

@@ -110,7 +110,7 @@ fn file_that_is_not_a_picture_is_refused_with_its_name() {
     std::fs::write(&words, "no picture").expect("room on disk");
     let cut = folder.path().join("cut.png");
     std::fs::write(&cut, b"\x89PNG\r\n\x1a\nnothing").expect("room on disk");
-    for (arguments, code, told) in [
+    for (arguments, code, shown) in [
         (vec![words.to_string_lossy().into_owned()], 3, "words.jpg"),
         (vec![cut.to_string_lossy().into_owned()], 3, "cut.png"),
         (vec!["/nowhere.png".into()], 3, "/nowhere.png"),
@@ -119,7 +119,7 @@ fn file_that_is_not_a_picture_is_refused_with_its_name() {
     ] {
         let ended = run(command("jhalak", Path::new("unused")).arg("detect").args(&arguments));
         assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.err);
-        assert!(ended.err.contains(told), "{arguments:?}: {}", ended.err);
+        assert!(ended.err.contains(shown), "{arguments:?}: {}", ended.err);
     }
 }
 

@@ -15,7 +15,7 @@ fn keys(value: &Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
-/// The fixed keys, with the shape of their values. More may stand beside them.
+/// The fixed keys, with the shape of their values. Others may be added.
 fn check_shape(answer: &Value) {
     for name in ["accuracy", "macro_f1", "weighted_f1"] {
         assert_eq!(keys(&answer[name]), ["mean", "sd"], "{name}");
@@ -54,7 +54,7 @@ fn json_shape_is_fixed_and_repeated_commands_give_equal_answers() {
         assert_eq!(ended.code, Some(0), "{args}: {}", ended.err);
         let answer: Value = serde_json::from_str(&ended.out).expect("JSON on standard output");
         check_shape(&answer);
-        assert_eq!(answer["cell"]["folds"], 2, "the cell is told with its settings");
+        assert_eq!(answer["cell"]["folds"], 2, "the cell is reported with its settings");
         assert_eq!(evaluate(folder.path(), &format!("{args} --json --threads 1")).out, ended.out, "{args}");
     }
     let text = evaluate(folder.path(), "--model majority");
@@ -65,7 +65,7 @@ fn json_shape_is_fixed_and_repeated_commands_give_equal_answers() {
 fn modality_without_its_input_and_wrong_use_are_refused_with_advice() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     Made::new(&folder.path().join("data"), false);
-    for (args, code, told) in [
+    for (args, code, shown) in [
         ("--modality video", 3, "jhalak run"),
         ("--modality audio+video --model ann", 3, "trailers"),
         ("--modality smell", 2, "audio+video"),
@@ -89,7 +89,7 @@ fn modality_without_its_input_and_wrong_use_are_refused_with_advice() {
     ] {
         let ended = evaluate(folder.path(), args);
         assert_eq!(ended.code, Some(code), "{args}: {} {}", ended.out, ended.err);
-        assert!(ended.err.contains(told), "{args}: {}", ended.err);
+        assert!(ended.err.contains(shown), "{args}: {}", ended.err);
     }
 }
 
@@ -184,14 +184,14 @@ fn given_folds_are_tested_under_both_protocols() {
         assert_eq!(given["names"], serde_json::json!(["a", "b", "c"]));
         assert_eq!(answer["cell"]["folds"], 3, "as many as are given");
     }
-    for (args, code, told) in [
+    for (args, code, shown) in [
         ("--split movies", 2, "--split"),
         ("--protocol paper --known 3", 2, "strict"),
         ("--model honest --errata none", 2, "paper"),
     ] {
         let ended = evaluate(folder.path(), &format!("{args} --folds {}", path.display()));
         assert_eq!(ended.code, Some(code), "{args}: {} {}", ended.out, ended.err);
-        assert!(ended.err.contains(told), "{args}: {}", ended.err);
+        assert!(ended.err.contains(shown), "{args}: {}", ended.err);
     }
     made.write("folds.csv", "user,fold\nu00,1\nu00,2\n");
     let ended = evaluate(folder.path(), &format!("--folds {}", path.display()));
@@ -239,7 +239,10 @@ fn video_and_audio_use_stored_embeddings_with_and_without_local_trailers() {
     assert_eq!(with.code, Some(0), "{}", with.err);
     let answer: Value = serde_json::from_str(&with.out).expect("JSON");
     check_shape(&answer);
-    assert!(answer["folds"][0]["left_out_pairs"].as_u64().is_some_and(|n| n > 0), "movies without trailers are told");
+    assert!(
+        answer["folds"][0]["left_out_pairs"].as_u64().is_some_and(|n| n > 0),
+        "movies without trailers are reported"
+    );
     std::fs::remove_dir_all(data.join("trailers")).expect("ours");
     let without = evaluate(folder.path(), "--modality audio+video --model ann --json");
     assert_eq!(without.code, Some(0), "{}", without.err);

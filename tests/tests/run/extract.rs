@@ -4,11 +4,6 @@ use std::path::Path;
 
 use jhalak_tests::dataset::Made;
 use jhalak_tests::programs::{Ended, command, run};
-use serde_json::Value;
-
-fn json(ended: &Ended) -> Value {
-    serde_json::from_str(&ended.out).unwrap_or_else(|e| panic!("{e}: {}\n{}", ended.out, ended.err))
-}
 
 fn jhalak(store: &Path, arguments: &[&str]) -> Ended {
     run(command("jhalak", store).args(arguments))
@@ -29,13 +24,13 @@ fn a_folder_of_videos_is_extracted_once_and_compared() {
 
     let first = jhalak(&store, &["extract", path, "--json", "--quiet"]);
     assert_eq!(first.code, Some(4), "the broken one is quarantined: {}", first.err);
-    let answer = json(&first);
+    let answer = first.json();
     assert_eq!(answer["quarantined"].as_array().map(Vec::len), Some(1), "{answer}");
     assert_eq!(answer["made"], 5 * 3, "keyframes and two embeddings of five videos");
-    let second = json(&jhalak(&store, &["extract", path, "--json", "--quiet"]));
+    let second = jhalak(&store, &["extract", path, "--json", "--quiet"]).json();
     assert_eq!(second["made"], 0, "nothing is made twice");
 
-    let near = json(&jhalak(&store, &["similar", "tt9900000", "--json", "--quiet", "--top", "1"]));
+    let near = jhalak(&store, &["similar", "tt9900000", "--json", "--quiet", "--top", "1"]).json();
     let found = &near["trailers"][0];
     assert_eq!(found["movie"], "copy");
     assert!(found["similarity"].as_f64().is_some_and(|s| s > 0.9999), "{found}");
@@ -46,7 +41,7 @@ fn a_folder_of_videos_is_extracted_once_and_compared() {
     // A file that is not in the run, also from another folder and under another name.
     let new = folder.path().join("new.mp4");
     std::fs::copy(trailers.join("tt9900001.mp4"), &new).expect("a copy");
-    let near = json(&jhalak(&store, &["similar", new.to_str().expect("UTF-8"), "--json", "--quiet"]));
+    let near = jhalak(&store, &["similar", new.to_str().expect("UTF-8"), "--json", "--quiet"]).json();
     assert_eq!(near["trailers"][0]["movie"], "tt9900001", "{near}");
     assert!(near["trailers"][0]["similarity"].as_f64().is_some_and(|s| s > 0.9999), "{near}");
 
@@ -59,6 +54,6 @@ fn a_folder_of_videos_is_extracted_once_and_compared() {
     let out = folder.path().join("out");
     let export = jhalak(&store, &["export", "--json", "--quiet", "--out", out.to_str().expect("UTF-8")]);
     assert_eq!(export.code, Some(0), "{}", export.err);
-    let notes = json(&export)["manifest"]["notes"].to_string();
+    let notes = export.json()["manifest"]["notes"].to_string();
     assert!(notes.contains("broken") && notes.contains("evaluates nothing"), "{notes}");
 }

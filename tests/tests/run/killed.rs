@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use jhalak_tests::dataset::Made;
 use jhalak_tests::programs::{command, files, run};
 
-/// The commit records with what tells one writing of a file from another.
+/// The commit records, with the facts that distinguish one writing of a file from another.
 fn commits(store: &Path) -> BTreeMap<String, (u64, i64, i64)> {
     let names = files(store).into_keys().filter(|name| name.starts_with("artifacts/") && name.ends_with("commit.json"));
     names

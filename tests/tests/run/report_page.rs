@@ -9,7 +9,7 @@ use jhalak_tests::programs::{command, run};
 use jhalak_tests::repository;
 use serde_json::{Value, json};
 
-/// What stands in a film's title to break out of its place.
+/// Markup in a film's title that would break out of its element.
 const HOSTILE: &str = "</script><script>document.title='taken'</script><img src=x onerror=document.title='taken'>";
 
 /// The run: all strategies, enough epochs for curves.
@@ -50,7 +50,7 @@ fn the_report_and_the_pages_are_accessible_quiet_and_show_the_trailers() {
         assert!(pictures.len() > 48 && pictures.iter().all(|shown| *shown == json!(true)), "{}", pictures.len());
         let overflow = browser.evaluate("document.documentElement.scrollWidth - innerWidth");
         assert!(overflow.as_i64() <= Some(0), "{screen:?}: the page is {overflow} px too wide");
-        // What is folded away is part of the page too.
+        // Folded sections are part of the page too.
         browser.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)");
         let findings = browser.accessibility_findings(&axe);
         assert!(findings.is_empty(), "{screen:?}:\n{}", findings.join("\n"));
@@ -71,7 +71,7 @@ fn the_report_and_the_pages_are_accessible_quiet_and_show_the_trailers() {
     assert!(!text.contains("NaN") && !text.contains("undefined") && !text.contains("inf %"), "{text}");
     assert_eq!(browser.evaluate("document.querySelectorAll('article.trailer').length"), json!(3));
 
-    // One more trailer, by name, comes first. A trailer that is not there is refused.
+    // One more trailer, by name, comes first. A trailer that does not exist is refused.
     let store = folder.path().join("store");
     let also = |movie: &str| run(command("jhalak", &store).args(["report", &name, "--trailer", movie]));
     let shown =

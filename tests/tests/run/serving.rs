@@ -9,11 +9,6 @@ fn jhalak(folder: &Path, args: &[&str]) -> Ended {
     run(command("jhalak", &folder.join("store")).env("JHALAK__MODELS__ONNXRUNTIME", "/nowhere").args(args))
 }
 
-fn json(ended: &Ended) -> Value {
-    assert_eq!(ended.code, Some(0), "{}", ended.err);
-    serde_json::from_str(&ended.out).expect("JSON on standard output")
-}
-
 /// A dataset without trailers, with a title that has a comma and an accent, fitted.
 fn fitted(folder: &Path) -> String {
     let data = folder.join("data");
@@ -26,7 +21,7 @@ fn fitted(folder: &Path) -> String {
     made.write("ratings.json", &(ratings + &few));
     let data = data.display().to_string();
     let out = folder.join("model").display().to_string();
-    let fit = json(&jhalak(folder, &["fit", "--quiet", "--json", "--dataset", &data, "--out", &out]));
+    let fit = jhalak(folder, &["fit", "--quiet", "--json", "--dataset", &data, "--out", &out]).answer();
     assert_eq!(fit["made"], true);
     let names: Vec<&str> =
         fit["files"].as_array().expect("a list").iter().filter_map(|file| file["name"].as_str()).collect();
@@ -37,7 +32,7 @@ fn fitted(folder: &Path) -> String {
         assert!(Path::new(&out).join(name).is_file(), "{name}");
     }
     assert_eq!(fit["card"]["ratings"].as_array().expect("counts").iter().filter_map(Value::as_u64).sum::<u64>(), 146);
-    let again = json(&jhalak(folder, &["fit", "--quiet", "--json", "--dataset", &data]));
+    let again = jhalak(folder, &["fit", "--quiet", "--json", "--dataset", &data]).answer();
     assert_eq!((&again["made"], &again["model"]), (&false.into(), &fit["model"]), "it is committed once");
     out
 }
@@ -46,7 +41,7 @@ fn fitted(folder: &Path) -> String {
 fn predict_and_recommend_answer_with_probabilities_in_class_order_and_reasons() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = fitted(folder.path());
-    let ask = |args: &str| json(&jhalak(folder.path(), &args.split_whitespace().collect::<Vec<_>>()));
+    let ask = |args: &str| jhalak(folder.path(), &args.split_whitespace().collect::<Vec<_>>()).answer();
     for answer in ["honest", "network"] {
         let predicted = ask(&format!("predict --json --user u99 --movie {} --model {answer}", id(1)));
         let p: Vec<f64> = ["dislike", "neutral", "like"]
@@ -70,7 +65,7 @@ fn predict_and_recommend_answer_with_probabilities_in_class_order_and_reasons() 
         // The folder answers as the store does, without the store.
         let nowhere = folder.path().join("elsewhere");
         let args = format!("recommend --json --user u99 --top 3 --model {answer} --model-dir {out}");
-        let from_folder = json(&jhalak(&nowhere, &args.split_whitespace().collect::<Vec<_>>()));
+        let from_folder = jhalak(&nowhere, &args.split_whitespace().collect::<Vec<_>>()).answer();
         assert_eq!(from_folder["recommendations"], recommended["recommendations"]);
     }
     let everything = ask("recommend --json --user u99 --include-rated");
@@ -93,7 +88,7 @@ fn lists_of_all_users_are_those_of_each_user() {
         let file = folder.path().join(format!("{rank}-{model}.parquet")).display().to_string();
         let args =
             ["recommend", "--quiet", "--json", "--model-dir", &out, "--rank", rank, "--model", model, "--top", "3"];
-        let all = json(&jhalak(folder.path(), &[&args[..], &["--all-users", "--out", &file]].concat()));
+        let all = jhalak(folder.path(), &[&args[..], &["--all-users", "--out", &file]].concat()).answer();
         assert_eq!((&all["users"], &all["model"]["dataset"]), (&25.into(), &"data".into()), "{all}");
         let reader = SerializedFileReader::new(std::fs::File::open(&file).expect("it was written")).expect("Parquet");
         let mut rows = Vec::new();
@@ -104,7 +99,7 @@ fn lists_of_all_users_are_those_of_each_user() {
         }
         assert_eq!(all["rows"], rows.len());
         for user in ["u07", "u99"] {
-            let one = json(&jhalak(folder.path(), &[&args[..], &["--user", user]].concat()));
+            let one = jhalak(folder.path(), &[&args[..], &["--user", user]].concat()).answer();
             assert_eq!(one["ranked_by"], rank);
             let expected: Vec<(String, i32, String, f32)> = (one["recommendations"].as_array().expect("a list").iter())
                 .map(|r| {
@@ -127,7 +122,7 @@ fn lists_of_all_users_are_those_of_each_user() {
 
 /// The answer states its model, a fit of another dataset is announced, and the first one can still be asked.
 #[test]
-fn another_fit_takes_the_place_of_a_model_with_a_word() {
+fn a_new_fit_replaces_the_default_model_with_a_warning() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fitted(folder.path());
     let other = folder.path().join("other");
@@ -138,7 +133,7 @@ fn another_fit_takes_the_place_of_a_model_with_a_word() {
     );
     assert_eq!(fit.code, Some(0), "{}", fit.err);
     assert!(fit.err.contains("dataset data") && fit.err.contains("--fitted"), "{}", fit.err);
-    let listed = json(&jhalak(folder.path(), &["models", "ls", "--fitted", "--json"]));
+    let listed = jhalak(folder.path(), &["models", "ls", "--fitted", "--json"]).answer();
     let all = listed.as_array().expect("a list");
     let of = |name: &str| all.iter().find(|one| one["dataset"] == name).expect("it was fitted");
     assert_eq!((all.len(), &of("other")["default"], &of("data")["default"]), (2, &true.into(), &false.into()));
@@ -156,10 +151,10 @@ fn new_viewers_and_new_movies_are_served() {
     fitted(folder.path());
     let (likes, dislikes) = (format!("{},{}", id(0), id(3)), id(2));
     let args = ["recommend", "--json", "--like", &likes, "--dislike", &dislikes];
-    let recommended = json(&jhalak(folder.path(), &args));
+    let recommended = jhalak(folder.path(), &args).answer();
     assert!(recommended["user"].is_null());
     assert_eq!(recommended["left_out_rated"], 3);
-    assert_eq!(json(&jhalak(folder.path(), &args)), recommended, "the same question has the same answer");
+    assert_eq!(jhalak(folder.path(), &args).answer(), recommended, "the same question has the same answer");
 
     let json_file = folder.path().join("new.json").display().to_string();
     let movie = r#"{"id": "tt777", "name": "Later, perhaps", "genre": ["Drama"], "year": 2020}"#;
@@ -168,17 +163,15 @@ fn new_viewers_and_new_movies_are_served() {
     std::fs::write(&csv_file, "movie_id,name,genre,year\ntt777,\"Later, perhaps\",Drama,2020\n").expect("room on disk");
     for answer in ["honest", "network"] {
         let ask = |file: &str| {
-            json(&jhalak(
-                folder.path(),
-                &["predict", "--json", "--user", "u01", "--movie-file", file, "--model", answer],
-            ))
+            jhalak(folder.path(), &["predict", "--json", "--user", "u01", "--movie-file", file, "--model", answer])
+                .answer()
         };
         let predicted = ask(&json_file);
         assert_eq!((&predicted["movie"], &predicted["new"]), (&"tt777".into(), &true.into()));
         assert_eq!(predicted["why"]["others"]["like"], 0);
         assert_eq!(ask(&csv_file), predicted, "JSON and CSV say the same");
     }
-    let ranked = json(&jhalak(folder.path(), &["recommend", "--json", "--like", &id(0), "--movie-file", &json_file]));
+    let ranked = jhalak(folder.path(), &["recommend", "--json", "--like", &id(0), "--movie-file", &json_file]).answer();
     let found = ranked["recommendations"].as_array().expect("a list").iter().any(|r| r["movie"] == "tt777");
     assert!(found, "new movies are ranked with the others");
 }
@@ -190,7 +183,7 @@ fn invalid_queries_are_refused_with_near_names_and_advice() {
     assert_eq!(nothing.code, Some(3));
     assert!(nothing.err.contains("jhalak fit"), "{}", nothing.err);
     let out = fitted(folder.path());
-    for (args, code, told) in [
+    for (args, code, shown) in [
         ("predict --user u0x --movie tt9900000", 3, "did you mean u0"),
         ("predict --user u01 --movie tt990000", 3, "did you mean tt9900000"),
         ("predict --user u01", 2, "--movie"),
@@ -213,7 +206,7 @@ fn invalid_queries_are_refused_with_near_names_and_advice() {
         let args = args.replace("OUT", &folder.path().join("lists.parquet").display().to_string());
         let ended = jhalak(folder.path(), &args.split_whitespace().collect::<Vec<_>>());
         assert_eq!(ended.code, Some(code), "{args}: {} {}", ended.out, ended.err);
-        assert!(ended.err.contains(told), "{args}: {}", ended.err);
+        assert!(ended.err.contains(shown), "{args}: {}", ended.err);
     }
     std::fs::write(Path::new(&out).join("model.safetensors"), b"damaged").expect("ours");
     let damaged = jhalak(folder.path(), &["recommend", "--user", "u01", "--model-dir", &out]);
@@ -226,16 +219,16 @@ fn run_fits_the_final_model_and_recommend_uses_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (data, store) = (folder.path().join("data"), folder.path().join("store"));
     Made::new(&data, true);
-    let ran = json(&run(command("jhalak", &store).args(["run", "--quiet", "--json", "--dataset"]).arg(&data)));
+    let ran = run(command("jhalak", &store).args(["run", "--quiet", "--json", "--dataset"]).arg(&data)).answer();
     assert!(ran["model"].as_str().is_some_and(|place| place.contains("artifacts/model/")), "{ran}");
-    let predicted = json(&jhalak(folder.path(), &["predict", "--json", "--user", "u03", "--movie", &id(0)]));
+    let predicted = jhalak(folder.path(), &["predict", "--json", "--user", "u03", "--movie", &id(0)]).answer();
     assert_eq!((&predicted["model"]["kind"], &predicted["rated"].is_string()), (&"ensemble".into(), &true));
     let of = ran["run"].as_str().expect("an id");
     assert_eq!(predicted["model"]["runs"], serde_json::json!([of]));
     let of_run = ["predict", "--json", "--run", of, "--user", "u03", "--movie", &id(0)];
-    assert_eq!(json(&jhalak(folder.path(), &of_run)), predicted);
+    assert_eq!(jhalak(folder.path(), &of_run).answer(), predicted);
     let network = ["predict", "--json", "--user", "u03", "--movie", &id(0), "--model", "network"];
-    assert_eq!(json(&jhalak(folder.path(), &network))["model"]["modality"], "audio+video");
+    assert_eq!(jhalak(folder.path(), &network).answer()["model"]["modality"], "audio+video");
     let silent = jhalak(folder.path(), &["predict", "--user", "u03", "--movie", &id(5), "--model", "network"]);
     assert_eq!(silent.code, Some(3), "{}", silent.out);
     assert!(silent.err.contains(&id(5)), "{}", silent.err);
@@ -247,7 +240,7 @@ fn paper_grid_runs_possible_cells_and_names_the_others() {
     let (data, store) = (folder.path().join("data"), folder.path().join("store"));
     Made::new(&data, false);
     let mut command = command("jhalak", &store);
-    let ran = json(&run(command.args(["run", "--quiet", "--json", "--grid", "paper", "--dataset"]).arg(&data)));
+    let ran = run(command.args(["run", "--quiet", "--json", "--grid", "paper", "--dataset"]).arg(&data)).answer();
     let place =
         ran["report"].as_str().expect("a place").trim_start_matches("file://").replace("index.html", "report.json");
     let report: Value = serde_json::from_slice(&std::fs::read(place).expect("the report")).expect("JSON");

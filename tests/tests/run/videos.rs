@@ -36,16 +36,16 @@ fn scenes_are_printed_as_json_in_the_fixed_shape_and_as_csv() {
     let video = video(folder.path(), "a b.mp4");
     let ended = run(jhalak(folder.path()).args(["scenes", "--json"]).arg(&video));
     assert_eq!(ended.code, Some(0), "{}", ended.err);
-    let told = json(&ended.out);
-    assert_eq!(told["cuts"], serde_json::json!([35, 70, 105]));
-    assert_eq!(told["scenes"], serde_json::json!([[0, 35], [35, 70], [70, 105], [105, 150]]));
-    assert_eq!((&told["frames"], &told["fps"]), (&150.into(), &25.0.into()));
-    assert_eq!((&told["threshold"], &told["min_scene_len"]), (&27.0.into(), &15.into()));
-    assert_eq!(told["file"], video.display().to_string());
-    assert_eq!(told["scores"].as_array().map(Vec::len), Some(150));
-    assert_eq!(told["outcome"]["state"], "complete");
-    assert_eq!(told["shown_s"], serde_json::json!([[0.0, 1.4], [1.4, 2.8], [2.8, 4.2], [4.2, 6.0]]));
-    assert_eq!(told["rate_varies"], false);
+    let shown = ended.json();
+    assert_eq!(shown["cuts"], serde_json::json!([35, 70, 105]));
+    assert_eq!(shown["scenes"], serde_json::json!([[0, 35], [35, 70], [70, 105], [105, 150]]));
+    assert_eq!((&shown["frames"], &shown["fps"]), (&150.into(), &25.0.into()));
+    assert_eq!((&shown["threshold"], &shown["min_scene_len"]), (&27.0.into(), &15.into()));
+    assert_eq!(shown["file"], video.display().to_string());
+    assert_eq!(shown["scores"].as_array().map(Vec::len), Some(150));
+    assert_eq!(shown["outcome"]["state"], "complete");
+    assert_eq!(shown["shown_s"], serde_json::json!([[0.0, 1.4], [1.4, 2.8], [2.8, 4.2], [4.2, 6.0]]));
+    assert_eq!(shown["rate_varies"], false);
 
     let csv = run(jhalak(folder.path()).args(["scenes", "--min-scene-len", "20", "--threshold", "20"]).arg(&video));
     let lines: Vec<&str> = csv.out.lines().collect();
@@ -64,9 +64,9 @@ fn each_strategy_writes_pictures_with_reasons_and_pads_with_black() {
         command.args(["keyframes", "--json", "--strategy", strategy, "--out"]).arg(&out);
         let ended = run(command.arg("--sheet").arg(&sheet).arg(&video));
         assert_eq!(ended.code, Some(0), "{}", ended.err);
-        let told = json(&ended.out);
-        assert_eq!(told["strategy"], strategy);
-        let keyframes = told["keyframes"].as_array().expect("a list");
+        let shown = ended.json();
+        assert_eq!(shown["strategy"], strategy);
+        let keyframes = shown["keyframes"].as_array().expect("a list");
         assert_eq!(keyframes.len(), found);
         for (index, keyframe) in keyframes.iter().enumerate() {
             assert_eq!(keyframe["index"], index);
@@ -74,11 +74,11 @@ fn each_strategy_writes_pictures_with_reasons_and_pads_with_black() {
             let jpeg = std::fs::read(keyframe["file"].as_str().expect("a path")).expect("a picture");
             assert_eq!(jpeg[..2], [0xff, 0xd8]);
         }
-        assert_eq!(told["padding"].as_array().map(Vec::len), Some(16 - found));
+        assert_eq!(shown["padding"].as_array().map(Vec::len), Some(16 - found));
         let pictures = std::fs::read_dir(&out).expect("a folder").flatten();
         let pictures = pictures.filter(|file| file.path().extension() == Some(OsStr::new("jpg")));
         assert_eq!(pictures.count(), 16);
-        assert_eq!(json(&std::fs::read_to_string(out.join("keyframes.json")).expect("the list")), told);
+        assert_eq!(json(&std::fs::read_to_string(out.join("keyframes.json")).expect("the list")), shown);
         assert!(std::fs::read(&sheet).is_ok_and(|jpeg| jpeg.len() > 1000));
         if strategy == "scene-middle" {
             assert_eq!(keyframes[1]["frame"], 52);
@@ -119,7 +119,7 @@ fn wrong_use_differs_from_wrong_input_and_names_need_not_be_utf8() {
     std::fs::rename(video(folder.path(), "plain.mp4"), &odd).expect("renamed");
     let ended = run(jhalak(folder.path()).args(["scenes", "--json"]).arg(&odd));
     assert_eq!(ended.code, Some(0), "{}", ended.err);
-    assert_eq!(json(&ended.out)["frames"], 150);
+    assert_eq!(ended.json()["frames"], 150);
 
     let out = folder.path().join("out");
     for wrong in [&["--threshold", "27"][..], &["--strategy", "middle"], &["--count", "0"], &["--stride", "2"]] {

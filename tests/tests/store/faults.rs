@@ -32,7 +32,7 @@ async fn conforms_under(fault: Fault) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn conforms_when_the_server_says_slow_down() -> Result<()> {
+async fn conforms_when_the_server_answers_slow_down() -> Result<()> {
     conforms_under(Fault::Answer(503, SLOW_DOWN)).await
 }
 
@@ -262,7 +262,7 @@ async fn silent_connection_is_cut_and_retried() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn permanent_errors_are_reported_without_retries() -> Result<()> {
     let Some(server) = s3_server::from_environment() else { return Ok(()) };
-    // A bucket that is not there: found out by a read, also by HEAD, whose answer has no words.
+    // A bucket that does not exist: found by a read, also by HEAD, whose answer has no body.
     let proxy = Proxy::start(&server.endpoint, |_| Fault::None).await?;
     let store = store::open("s3://no-such-bucket-here/x", &server.settings(Some(&proxy.url))).await?;
     for error in [
@@ -282,7 +282,7 @@ async fn permanent_errors_are_reported_without_retries() -> Result<()> {
     assert_eq!(error.kind(), ErrorKind::Transient, "{error:?}");
     assert!(error.to_string().contains("127.0.0.1:9") && error.to_string().contains("2 tries"), "{error}");
 
-    // What is no endpoint, bucket or prefix.
+    // Texts that are not valid as endpoint, bucket or prefix.
     for endpoint in ["localhost:8333", "ftp://host", "http://user:secret@host", ""] {
         let error = store::open("s3://bucket", &server.settings(Some(endpoint))).await.expect_err("no endpoint");
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{endpoint}: {error:?}");

@@ -25,7 +25,7 @@ async fn tls_accepts_a_private_certificate_authority() -> Result<()> {
     let Some(authority) = certificates::make(folder.path()) else { return Ok(()) };
     let own = tokio::task::spawn_blocking(|| OwnServer::start_in(folder)).await.expect("it starts");
     let url = format!("s3://{}/tls", own.server.bucket);
-    let endpoint = Some(own.told("S3_HTTPS_ENDPOINT="));
+    let endpoint = Some(own.printed_value("S3_HTTPS_ENDPOINT="));
     let trusting = S3Settings { endpoint: endpoint.clone(), ca_file: Some(authority), ..S3Settings::default() };
     let store = store::open(&url, &trusting).await?;
     store.put("film", "over TLS".into()).await?;

@@ -24,7 +24,7 @@ pub enum MediaError {
     /// The file or the request is invalid, on every attempt. Quarantine it.
     #[error("{message}")]
     Permanent {
-        /// What is wrong, with FFmpeg's message, if any.
+        /// The problem, with FFmpeg's message, if any.
         message: String,
     },
     /// The machine failed, not the file: read or write error, no new process. Try again

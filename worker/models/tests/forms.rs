@@ -33,7 +33,7 @@ fn settings(folder: &Path, registry: Option<PathBuf>) -> Option<Settings> {
     if settings.models.onnxruntime.is_file() {
         return Some(settings);
     }
-    println!("skipped: {} is not there; `scripts/setup.sh run` fetches it", settings.models.onnxruntime.display());
+    println!("skipped: {} is missing; `scripts/setup.sh run` fetches it", settings.models.onnxruntime.display());
     None
 }
 

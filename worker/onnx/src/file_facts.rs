@@ -37,7 +37,7 @@ struct Named {
     name: String,
 }
 
-/// What a file states about itself.
+/// The metadata of a file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FileFacts {
     /// Version of the file format.

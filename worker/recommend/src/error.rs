@@ -13,7 +13,7 @@ pub enum RecommendError {
     Setting {
         /// Its name in the specification.
         setting: &'static str,
-        /// What is wrong, and valid values.
+        /// The problem, and valid values.
         reason: String,
     },
     /// A dataset that is not valid.
@@ -21,7 +21,7 @@ pub enum RecommendError {
     Dataset {
         /// Name of the dataset.
         dataset: String,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// Fewer pairs of one class than the split needs.
@@ -45,7 +45,7 @@ pub enum RecommendError {
     Embedding {
         /// Which table.
         table: &'static str,
-        /// What is wrong with it, with the movie's number where it is one row.
+        /// The problem, with the movie's number if it concerns one row.
         reason: String,
     },
     /// A stored model that cannot be read.
@@ -53,7 +53,7 @@ pub enum RecommendError {
     Stored {
         /// The file.
         file: String,
-        /// What is wrong with it, and the way out.
+        /// The problem, and the way out.
         reason: String,
     },
     /// A failed training.

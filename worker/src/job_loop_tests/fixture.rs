@@ -31,7 +31,7 @@ pub(super) const RUN: &str = "films-0123";
 /// How often the worker tries a job.
 pub(super) const ATTEMPTS: u32 = 3;
 
-/// What the job loop did, in order.
+/// The actions of the job loop, in order.
 #[derive(Debug, PartialEq)]
 pub(super) enum Event {
     Started,

@@ -186,7 +186,7 @@ async fn a_job_of_a_newer_version_waits_for_newer_workers_unchanged_and_its_run_
 }
 
 #[tokio::test]
-async fn a_job_of_a_run_that_nobody_planned_is_quarantined_and_not_run() {
+async fn a_job_of_an_unplanned_run_is_quarantined_and_not_run() {
     let mut fixture = Fixture::new();
     fixture.start(Fake::Commits(1));
     let forged = |store: String| {
@@ -244,7 +244,7 @@ async fn a_message_that_is_not_a_job_is_quarantined_unchanged_and_writes_no_key_
 }
 
 #[tokio::test]
-async fn a_message_that_is_too_long_to_be_a_job_is_set_aside_unread() {
+async fn a_message_that_is_too_long_for_a_job_is_quarantined_unread() {
     let mut fixture = Fixture::new();
     fixture.start(Fake::Commits(1));
     let body = Job { run: "x".repeat(MAX_MESSAGE_BYTES), ..job(0) }.encode().expect("JSON");
@@ -289,7 +289,7 @@ async fn a_worker_that_cannot_do_three_jobs_in_a_row_hands_them_back_uncounted_a
     let error = fixture.ended().await.expect_err("it is sick");
     assert_eq!(error.kind(), ErrorKind::Unable);
     assert!(error.chain().contains("the scratch folder is gone"), "{}", error.chain());
-    assert_eq!(fixture.depth().await, 5, "every job is there for other workers");
+    assert_eq!(fixture.depth().await, 5, "every job is left for other workers");
     assert!(fixture.quarantine_record("job-0").await.is_none());
 }
 

@@ -1,4 +1,4 @@
-//! What the jobs of one worker share.
+//! The resources that the jobs of one worker share.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use jhalak_models::inference::Models;
 /// Stores of trailers that are kept open.
 const MAX_SOURCES: usize = 16;
 
-/// What the jobs of one worker share.
+/// The resources that the jobs of one worker share.
 pub struct Context {
     /// The store of the artifacts.
     pub store: Arc<dyn ObjectStore>,
@@ -101,7 +101,7 @@ mod tests {
     use super::contains;
 
     #[test]
-    fn a_source_contains_what_lies_below_it_alone() {
+    fn a_source_contains_only_paths_below_it() {
         for (root, url) in [
             ("s3://films/dataset", "s3://films/dataset"),
             ("s3://films/dataset/", "s3://films/dataset/2026"),

@@ -1,4 +1,4 @@
-//! What a running job reports of itself: its step, the seconds of its steps, and whether it saved a
+//! The progress of a running job: its step, the seconds of its steps, and whether it saved a
 //! state to resume from.
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ fn span_name(step: &str) -> &'static str {
     }
 }
 
-/// What a running job reports of itself, also when it fails.
+/// The progress of a running job, kept when it fails.
 #[derive(Debug)]
 pub struct JobProgress {
     steps: Mutex<Steps>,

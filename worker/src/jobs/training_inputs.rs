@@ -1,4 +1,4 @@
-//! What training jobs read: the dataset and the tables of embeddings, cached for the next job.
+//! The inputs of training jobs: the dataset and the tables of embeddings, cached for the next job.
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use jhalak_worker::media::scenes::list::SceneList;
 use jhalak_worker::media::{DecodeReport, FrameSettings, MediaError, Position, decode};
 use std::path::{Path, PathBuf};
 
-/// What a decode says of a video, apart from its container.
+/// The result of a decode, apart from the container.
 #[derive(Debug, PartialEq)]
 struct Seen {
     keyframes: Vec<u64>,
@@ -229,7 +229,7 @@ fn animated_webp_and_jpeg_in_tiff_are_refused_by_name() {
 }
 
 #[test]
-fn a_sound_file_alone_has_sound_if_nothing_else_is_asked_for() {
+fn a_sound_file_has_sound_if_only_sound_is_requested() {
     let files = folder();
     for name in ["tone.wav", "tone.mp3", "tone.flac", "tone.ogg", "tone.aiff"] {
         let coder = if name.ends_with("ogg") { "-c:a libvorbis" } else { "" };

@@ -87,7 +87,7 @@ pub(super) fn file(path: &Path) -> Result<Vec<(String, Vec<LocatedRow>)>> {
 /// Refuses a list of tested rows with a column of an unknown meaning: it may say which rows are
 /// tested.
 fn check_columns(file: &str, header: &[String]) -> Result<()> {
-    /// Columns that a list of pairs may have beside user and movie.
+    /// Columns that a list of pairs may have in addition to user and movie.
     const HARMLESS: [&str; 16] = [
         "",
         "rating",

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::readers::reject::Reject;
 
-/// What the rows of given folds identify.
+/// The unit that a row of given folds identifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FoldsBy {
@@ -28,7 +28,7 @@ pub struct GivenFold {
 /// Given folds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenFolds {
-    /// What the rows identify.
+    /// The unit that the rows identify.
     pub by: FoldsBy,
     /// The folds, at least one; none is empty, and no pair is in two folds.
     pub folds: Vec<GivenFold>,

@@ -29,11 +29,11 @@ pub(super) struct Assembly {
     pub unread_columns: Vec<String>,
     /// The location of the trailer that a row of the catalogue names, and the row's line, by movie.
     pub locations: BTreeMap<String, (String, u64)>,
-    /// What the catalogue states of the content of a movie's trailer.
+    /// The content that the catalogue states for a movie's trailer.
     pub stated: BTreeMap<String, StatedContent>,
     /// Movies by their ids in lower case; none where two movies share one.
     by_lower_case: HashMap<String, Option<String>>,
-    /// What is in the files and not read, for people.
+    /// The parts of the files that are not read, for people.
     pub notes: Vec<String>,
 }
 

@@ -32,7 +32,7 @@ pub trait Files {
     }
 }
 
-/// Tables that make a folder a dataset, of which only `trailers/` is read besides.
+/// Tables that make a folder a dataset, of which only `trailers/` is read in addition.
 const TABLES: [&str; 9] = [
     "movies.csv",
     "movies.parquet",

@@ -13,7 +13,7 @@ const MAX_RECORD: usize = 8 << 20;
 const MAX_AGAIN: u64 = 256 << 20;
 const AGAIN: u64 = 16;
 
-/// What separates the cells of a record.
+/// The separator of the cells of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::dataset) enum Delimiter {
     /// The most frequent of comma, tab, semicolon and bar in the first line.

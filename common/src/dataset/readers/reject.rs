@@ -31,7 +31,7 @@ impl std::fmt::Display for Reject {
     }
 }
 
-/// What is wrong with a reject. Too many of one kind in one file refuse the file.
+/// The reason of a reject. Too many of one kind in one file refuse the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::dataset) enum Kind {
     /// A row that cannot be read.

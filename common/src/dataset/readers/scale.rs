@@ -52,7 +52,7 @@ impl Thresholds {
     }
 }
 
-/// What a value in a file says.
+/// The meaning of a value in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Opinion {
     /// Its class.

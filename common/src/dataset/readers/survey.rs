@@ -5,7 +5,7 @@ use super::settings::ReadSettings;
 use crate::dataset::normal_form::Label;
 use crate::error::{Error, Result};
 
-/// What the header or the layout says of a column of ratings.
+/// The scale that the header or the layout states for a column of ratings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Says {
     /// Nothing but `rating`: stars, labels or points.

@@ -49,7 +49,7 @@ pub(super) struct Source {
     pub(super) runtime: Handle,
 }
 
-/// What a consumer knows about its previous session.
+/// The memory of a consumer about its previous session.
 #[derive(Default)]
 struct Previous {
     session: Option<Arc<Session>>,

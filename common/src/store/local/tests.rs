@@ -79,7 +79,7 @@ async fn no_write_follows_a_link_out_of_the_store() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_listing_skips_what_is_no_object_and_ends_in_a_loop_of_links() -> Result<()> {
+async fn a_listing_skips_entries_that_are_not_objects_and_ends_in_a_loop_of_links() -> Result<()> {
     let (_folder, store) = store()?;
     store.put("a/b/c", Bytes::new()).await?;
     fs::write(store.root().join("a/back\\slash"), b"")?;
@@ -93,7 +93,7 @@ async fn a_listing_skips_what_is_no_object_and_ends_in_a_loop_of_links() -> Resu
 }
 
 #[tokio::test]
-async fn an_object_is_no_folder() -> Result<()> {
+async fn an_object_is_not_a_folder() -> Result<()> {
     let (_folder, store) = store()?;
     store.put("a", Bytes::from_static(b"x")).await?;
     store.put("folder/object", Bytes::from_static(b"x")).await?;
@@ -107,7 +107,7 @@ async fn an_object_is_no_folder() -> Result<()> {
 }
 
 #[test]
-fn a_file_is_no_store() -> Result<()> {
+fn a_file_is_not_a_store() -> Result<()> {
     let file = tempfile::NamedTempFile::new()?;
     let refused = LocalStore::open(file.path()).expect_err("a file is no folder");
     assert_eq!(refused.kind(), ErrorKind::InvalidInput);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 
-/// The pauses: from 0.2 s, doubled up to 10 s while the server goes on asking, times 0.5 to 1 at random.
+/// The pauses: from 0.2 s, doubled up to 10 s while the server keeps asking, times 0.5 to 1 at random.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), 0.5..1.0);
 
 /// Requests that waited for the same pause return spread over this share of it.
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_while_the_server_goes_on_asking_and_start_short_after_a_success() {
+    fn pauses_grow_while_the_server_keeps_asking_and_start_short_after_a_success() {
         let (mut state, mut now) = (state(), Instant::now());
         let mut pauses = Vec::new();
         for _ in 0..5 {

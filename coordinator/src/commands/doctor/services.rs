@@ -47,7 +47,7 @@ async fn write_and_read(store: &dyn ObjectStore, key: &str) -> Result<()> {
 }
 
 /// Asks the broker for its queues, and publishes a message that nobody takes: a broker that is short
-/// of memory or disk tells its reason then.
+/// of memory or disk states its reason then.
 pub(super) async fn queue(settings: &Settings) -> Result<String> {
     let queue = queue::open(&settings.queue, &settings.rabbitmq).await?;
     let asked = ask(queue.as_ref(), settings).await;

@@ -40,7 +40,7 @@ pub struct Status {
     jobs: bool,
 }
 
-/// What waits on the broker.
+/// The jobs that wait on the broker.
 #[derive(Serialize)]
 struct Waiting {
     extract: Backlog,

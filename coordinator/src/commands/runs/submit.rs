@@ -243,7 +243,7 @@ impl Submit {
     }
 }
 
-/// Returns in which respects two specifications of one slot differ, besides their trailers.
+/// Returns in which respects two specifications of one slot differ, apart from their trailers.
 fn differences(requested: &RunSpec, existing: &RunSpec) -> Vec<&'static str> {
     let mut found = Vec::new();
     found.extend((requested.recipes != existing.recipes).then_some("extraction"));

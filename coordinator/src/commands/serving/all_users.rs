@@ -30,7 +30,7 @@ const SCHEMA: &str = "message recommendations {
     required int32 ratings;
 }";
 
-/// What is written, and where.
+/// The requested file and its lists.
 pub struct Request<'a> {
     /// The order of the lists.
     pub by: RankBy,

@@ -7,9 +7,9 @@ use jhalak_worker::recommend::serving::Explanation;
 /// The reasons for a prediction, those for and those against apart.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Reasons {
-    /// What speaks for liking the movie.
+    /// The reasons for liking the movie.
     pub pro: Vec<String>,
-    /// What speaks against it.
+    /// The reasons against it.
     pub contra: Vec<String>,
 }
 

@@ -61,7 +61,7 @@ pub struct Recommend {
 enum RankArg {
     /// Probability that the viewer likes the movie
     Like,
-    /// What similar viewers watch and like next, blended with that probability
+    /// By the movies that similar viewers watch and like next, blended with that probability
     Watch,
 }
 
@@ -76,7 +76,7 @@ struct Recommendations {
     left_out_rated: usize,
     /// Movies without the embedding that the model predicts from.
     left_out_without_embedding: usize,
-    /// What the list is ordered by: `like` or `watch`.
+    /// The order of the list: `like` or `watch`.
     ranked_by: &'static str,
     model: ModelFacts,
 }
@@ -84,7 +84,7 @@ struct Recommendations {
 #[derive(Serialize)]
 struct Ranked {
     rank: usize,
-    /// What the list is ordered by.
+    /// The order of the list.
     score: f32,
     #[serde(flatten)]
     answer: Answer,

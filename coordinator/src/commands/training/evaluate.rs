@@ -128,7 +128,7 @@ enum TaskArg {
     Ranking,
 }
 
-/// What is printed: the figures, then what they are figures of.
+/// The printed answer: the figures, then their specification.
 #[derive(Serialize)]
 struct Answer {
     #[serde(flatten)]
@@ -322,7 +322,7 @@ fn known_movies(spec: &CellSpec, dataset: &Dataset, known: usize) -> Result<(Cel
     Ok((cell, Some(folds)))
 }
 
-/// What every cell of one command shares.
+/// The inputs that all cells of one command share.
 struct Run<'a> {
     stopped: &'a CancellationToken,
     output: &'a Output,

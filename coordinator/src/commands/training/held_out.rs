@@ -21,7 +21,7 @@ pub type TestPairs = Vec<Vec<u32>>;
 #[derive(Serialize)]
 pub struct FoldsFacts {
     path: PathBuf,
-    /// What its rows name.
+    /// The unit that its rows name.
     by: FoldsBy,
     /// Their names, in the order of the folds.
     names: Vec<String>,

@@ -65,7 +65,7 @@ struct Row {
 struct Answer {
     dataset: String,
     synthetic: bool,
-    /// What is held out: `last`, `temporal`, `pairs` or `given`.
+    /// The split: `last`, `temporal`, `pairs` or `given`.
     split: &'static str,
     folds: usize,
     test_pairs: usize,

@@ -117,7 +117,7 @@ impl Embed {
         super::video_args::decode(&self.file, settings, ask, super::video_args::Hook::None).await
     }
 
-    /// What the metadata of the file says.
+    /// The metadata of the file.
     fn about(&self, answers: &[Answer]) -> serde_json::Value {
         let models: BTreeMap<&str, &Hash> = answers.iter().map(|a| (a.model.as_str(), &a.sha256)).collect();
         serde_json::json!({ "file": self.file.file_name().map(|name| name.to_string_lossy()), "models": models })

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_of_one_name_are_told_apart_by_their_folders() {
+    fn files_of_one_name_are_distinguished_by_their_folders() {
         let ids = |files: &[&str]| {
             named(files.iter().map(PathBuf::from).collect()).map(|named| named.into_keys().collect::<Vec<_>>())
         };

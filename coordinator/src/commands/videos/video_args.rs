@@ -21,7 +21,7 @@ use crate::console::progress::FrameCounter;
 
 /// A decoded video.
 pub(in crate::commands) struct Decoded {
-    /// What was found and written.
+    /// The report of the decode.
     pub report: DecodeReport,
     /// Holds the outputs; removed when dropped.
     _folder: JobFolder,

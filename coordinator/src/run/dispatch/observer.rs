@@ -1,4 +1,4 @@
-//! Observes the workers of a run and the queue beside the dispatch of its jobs: a broker that answers
+//! Observes the workers of a run and the queue, apart from the dispatch of its jobs: a broker that answers
 //! late must not keep results waiting.
 
 use std::collections::BTreeMap;
@@ -51,7 +51,7 @@ impl Known {
     }
 }
 
-/// What the workers of a run hold, and what waits for them.
+/// The jobs that the workers of a run hold, and those that wait for them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Observation {
     /// The records of live workers; None when the store did not answer.

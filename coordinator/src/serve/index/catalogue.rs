@@ -41,7 +41,7 @@ pub struct Catalogue {
     details: File,
 }
 
-/// What is held of a movie.
+/// The facts that are held about a movie.
 struct Line {
     id: Box<str>,
     name: Box<str>,
@@ -216,7 +216,7 @@ impl FromJson for Error {
     }
 }
 
-/// What was read of a dataset.
+/// The parts of a dataset that the pages use.
 #[derive(Default)]
 struct Read {
     name: String,

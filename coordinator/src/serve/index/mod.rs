@@ -1,5 +1,5 @@
-//! What the pages of one run look up: its trailers, their titles and ratings, read once; and the
-//! state of each trailer, read again while the run goes on.
+//! The index of one run for its pages: its trailers, their titles and ratings, read once; and the
+//! state of each trailer, read again while the run lasts.
 //!
 //! Everything is streamed from the store into arrays: the page of a run of 100,000 trailers costs
 //! some 500 bytes for each.
@@ -28,7 +28,7 @@ pub use states::States;
 /// Runs whose index is held.
 const MAX_RUNS: usize = 2;
 
-/// How old the states of a run that goes on may be.
+/// Maximum age of the states of a run in progress.
 const FRESH: Duration = Duration::from_secs(5);
 
 /// How long a page waits for the first reading of its run.
@@ -47,7 +47,7 @@ pub struct RunIndex {
     movies: Vec<Option<u32>>,
     /// The titles of the trailers, for search.
     titles: search::Titles,
-    /// What most viewers say about each trailer's movie.
+    /// The most frequent rating of each trailer's movie.
     labels: Vec<LabelFilter>,
     /// The positions of the trailers in the order of their titles, and by the number of ratings.
     by_title: Vec<u32>,
@@ -214,7 +214,7 @@ async fn state_tag(store: &Arc<dyn ObjectStore>, run: &str) -> Result<(String, b
     Ok((format!("{:?}", state.updated), state.stage.is_final()))
 }
 
-/// A reading: None while it goes on.
+/// A reading: None while it is in progress.
 type Reading = watch::Receiver<Option<std::result::Result<Arc<RunIndex>, Failed>>>;
 
 /// Why a reading failed, for everybody who waits for it.

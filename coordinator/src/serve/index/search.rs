@@ -13,7 +13,7 @@ pub struct Filter {
     pub genre: Option<String>,
     /// The state.
     pub state: Option<StateFilter>,
-    /// What most viewers say.
+    /// The most frequent rating.
     pub label: Option<LabelFilter>,
     /// The order.
     pub order: Order,
@@ -31,7 +31,7 @@ pub enum StateFilter {
     Quarantined,
 }
 
-/// What viewers say about a movie.
+/// The ratings of a movie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LabelFilter {

@@ -13,7 +13,7 @@ use super::search::StateFilter;
 use crate::artifacts::MAX_CONCURRENT_REQUESTS;
 use crate::plan::Plan;
 
-/// Recipes of one run that are told apart. A run has a dozen.
+/// Most recipes of one run that are distinguished. A run has a dozen.
 const MAX_RECIPES: usize = 32;
 
 /// The states of the trailers of a run.

@@ -1,4 +1,4 @@
-//! Who is predicted to like a movie: the viewers who have not rated it.
+//! The predicted audience of a movie: the viewers who have not rated it.
 
 use std::sync::Arc;
 
@@ -116,7 +116,7 @@ pub async fn predict(site: &Site, index: &RunIndex, asked: Asked) -> Result<Audi
     }
 }
 
-/// What the model says.
+/// The prediction of the model.
 #[derive(Default)]
 struct Predicted {
     model: Option<String>,

@@ -104,7 +104,7 @@ struct Worker {
     is_silent: bool,
     /// Why it cannot do jobs of this run.
     unable: Option<String>,
-    /// What it holds, the oldest first.
+    /// The jobs that it holds, the oldest first.
     jobs: Vec<Job>,
 }
 
@@ -116,7 +116,7 @@ struct Job {
     id: String,
     /// The trailer or the fold.
     about: String,
-    /// What the worker is doing.
+    /// The current step of the worker.
     step: String,
     /// Seconds since it was taken.
     held_s: i64,
@@ -140,7 +140,7 @@ struct FailureLine {
 #[derive(Default)]
 pub struct Watched(Mutex<BTreeMap<String, watch::Receiver<Arc<Live>>>>);
 
-/// What a stream reads.
+/// The sources of a stream.
 #[derive(Clone)]
 pub struct Streams {
     /// The site.

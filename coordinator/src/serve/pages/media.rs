@@ -175,7 +175,7 @@ pub async fn video(
     Ok(response)
 }
 
-/// What a Range header asks for.
+/// The range that a Range header requests.
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
     /// The whole file, or something that is answered with it.

@@ -53,7 +53,7 @@ pub struct Recommend {
     users: Vec<String>,
     /// All viewers of the dataset.
     users_total: u64,
-    /// What was searched for among the films.
+    /// The text of the search among the films.
     q: String,
     /// Films to rate.
     films: Vec<Film>,
@@ -123,13 +123,13 @@ struct Recommendation {
     like: f64,
     /// The most probable class.
     predicted: String,
-    /// What speaks for it.
+    /// The reasons for it.
     reasons_for: Vec<String>,
-    /// What speaks against it.
+    /// The reasons against it.
     reasons_against: Vec<String>,
 }
 
-/// What was asked.
+/// The request.
 #[derive(Default)]
 struct Asked {
     user: Option<String>,

@@ -50,7 +50,7 @@ pub struct RunPage {
 struct ModelLine {
     /// Its name.
     name: String,
-    /// What it is for.
+    /// The purpose of the table.
     role: String,
     /// The licence of its weights.
     licence: String,

@@ -42,7 +42,7 @@ const MAX_SCENES_BYTES: u64 = 32 << 20;
 pub struct TrailerPage {
     /// The run.
     run: String,
-    /// What the grid shows of it.
+    /// Its entry in the grid.
     tile: Tile,
     /// The plot in a few sentences.
     description: String,
@@ -64,7 +64,7 @@ pub struct TrailerPage {
     playable: Option<String>,
     /// Why it cannot be played.
     not_playable: Option<String>,
-    /// What was found in it.
+    /// The findings in it.
     looked: Looked,
     /// Its quarantine record, if it has one that no commit outranks.
     quarantined: Option<Entry>,
@@ -74,7 +74,7 @@ pub struct TrailerPage {
     ratings_total: u64,
 }
 
-/// What was found in a trailer.
+/// The findings in a trailer.
 #[derive(Default, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Looked {
@@ -86,7 +86,7 @@ pub struct Looked {
     scenes: Option<Scenes>,
     /// Objects in the keyframes by class, most frequent first.
     objects: Vec<ClassCount>,
-    /// The sound, as its embedding tells; null before it is embedded.
+    /// Facts about the sound from its embedding; null before it is embedded.
     sound: Option<String>,
     /// The artifacts of the run's recipes.
     artifacts: Vec<Artifact>,
@@ -292,7 +292,7 @@ fn ratings(index: &RunIndex, movie: Option<u32>) -> Vec<RatedBy> {
     rated.map(|rated| RatedBy { user: user(rated.user), label: rated.label.name().to_owned() }).collect()
 }
 
-/// Reads what the artifacts of a trailer in `store` tell.
+/// Reads the facts about a trailer from its artifacts in `store`.
 pub async fn look(
     store: &dyn ObjectStore,
     recipes: &[Recipe],
@@ -335,7 +335,7 @@ fn describe(recipe: &Recipe, models: &[ModelFacts], key: &ArtifactKey, record: O
     }
 }
 
-/// What the commit record of keyframes tells.
+/// The facts in the commit record of keyframes.
 #[derive(Deserialize)]
 struct KeyframeFacts {
     video: VideoInfo,

@@ -47,7 +47,7 @@ pub struct Trailers {
     quarantined: u64,
     /// Every genre of the dataset.
     genres: Vec<String>,
-    /// What was searched for.
+    /// The text of the search.
     filter: Shown,
     /// The options of the address without the page.
     options: String,
@@ -71,7 +71,7 @@ struct Shown {
     genre: Option<String>,
     /// A state.
     state: Option<StateFilter>,
-    /// What most viewers say.
+    /// The most frequent rating.
     label: Option<LabelFilter>,
     /// The order.
     order: Order,

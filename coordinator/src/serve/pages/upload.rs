@@ -39,7 +39,7 @@ const MAX_SENDING: Duration = Duration::from_secs(900);
 /// The longest name of a file that is shown, in characters.
 const MAX_NAME: usize = 100;
 
-/// What was found in an uploaded trailer.
+/// The findings in an uploaded trailer.
 #[derive(Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Uploaded {

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn images_are_rotated_as_exif_says() {
+    fn images_are_rotated_by_their_exif_orientation() {
         let shown = |tag| {
             let picture = Orientation::of_exif(tag).apply(numbered());
             (picture.width, picture.rgb.iter().copied().step_by(3).collect::<Vec<_>>())

@@ -1,4 +1,4 @@
-//! Text in pictures, in the typeface Hack (licence: `HACK-LICENCE.txt` beside this file). The same
+//! Text in pictures, in the typeface Hack (licence: `HACK-LICENCE.txt` next to this file). The same
 //! text gives the same pixels on every machine.
 
 use super::Picture;

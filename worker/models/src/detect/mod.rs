@@ -1,7 +1,7 @@
 //! Objects in pictures, through a detector of the registry: picture to input ([`input`]), output to
 //! boxes ([`decode`]), one box for each object ([`nms`]), and the mapping back to picture pixels.
-//! What a file states about itself ([`metadata`]) completes its entry, and what it
-//! returns is held to its meaning ([`values`]).
+//! The metadata of a file ([`metadata`]) completes its entry, and its
+//! values are checked against their meaning ([`values`]).
 
 pub mod bilinear;
 mod candidate;

@@ -26,7 +26,7 @@ pub struct Suggestion {
     pub model: Model,
     /// The detector, opened with this entry.
     pub detector: ObjectDetector,
-    /// What the file does not state and the entry assumes.
+    /// Assumptions of the entry that the file does not state.
     pub assumptions: Vec<String>,
 }
 

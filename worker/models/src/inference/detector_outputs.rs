@@ -87,7 +87,7 @@ pub(crate) fn d_fine(outputs: &[NamedShape]) -> Option<[&NamedShape; 3]> {
     (outputs.len() == 3).then_some(found)
 }
 
-/// Returns logits and boxes. Masks and hidden states may be there too.
+/// Returns logits and boxes. Masks and hidden states may be present too.
 pub(crate) fn detr(outputs: &[NamedShape]) -> Option<[&NamedShape; 2]> {
     let is_list = |o: &&NamedShape| o.1.len() == 3;
     let by = |word: &str| outputs.iter().filter(is_list).find(|o| o.0.to_ascii_lowercase().contains(word));

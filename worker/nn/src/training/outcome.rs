@@ -47,7 +47,7 @@ pub enum TrainError {
     Setting {
         /// Name of the setting.
         setting: &'static str,
-        /// What is wrong.
+        /// The problem.
         reason: &'static str,
     },
 }

@@ -46,11 +46,11 @@ fn a_new_user_is_predicted_from_a_few_ratings_also_for_an_unrated_movie() {
     let movie = dataset.movies.len() as u32;
     dataset.movies.push(Movie { id: "tt9999999".to_owned(), genres: vec!["Comedy".to_owned()], ..Movie::default() });
     let refitted = fitted.refitted_on(&dataset, &all(&dataset)).expect("the genres are the same");
-    let p = refitted.predict(&[(user, liked[4]), (user, disliked[4]), (user, movie)]).expect("they are there");
+    let p = refitted.predict(&[(user, liked[4]), (user, disliked[4]), (user, movie)]).expect("they exist");
     assert!(p[0][2] > p[1][2] && p[0][0] < p[1][0], "{p:?}");
     assert!(p[2].iter().all(|p| p.is_finite()));
 
-    let reasons = refitted.reasons(user, liked[4], 3).expect("they are there");
+    let reasons = refitted.reasons(user, liked[4], 3).expect("they exist");
     assert_eq!(reasons.similar.len(), 3);
     assert!(reasons.similar.is_sorted_by(|a, b| a.similarity >= b.similarity));
     assert_eq!(reasons.similar[0].label, Label::Like, "{reasons:?}");

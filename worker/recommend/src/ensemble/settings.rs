@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// pair was used.
 pub const TRIED: usize = 110;
 
-/// What is new about the pairs to predict. Training pairs are described as if the same were new
+/// Whether users or movies of the pairs to predict are new. Training pairs are described as if the same were new
 /// about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", deny_unknown_fields)]
@@ -178,7 +178,7 @@ pub struct TermPenalties {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// What is new about the pairs to predict.
+    /// Whether users or movies of the pairs to predict are new.
     #[serde(rename = "regime")]
     pub cold_start: ColdStart,
     /// Shortcuts of the catalogue that are read as content.
@@ -328,7 +328,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cold_starts_are_stored_under_the_words_of_their_splits() {
+    fn cold_starts_are_stored_under_the_names_of_their_splits() {
         let word = |split: Split| serde_json::to_value(ColdStart::from(split)).expect("plain data");
         assert_eq!(word(Split::Pairs), serde_json::json!({ "kind": "pairs" }));
         assert_eq!(word(Split::Movies), serde_json::json!({ "kind": "movies" }));

@@ -1,4 +1,4 @@
-//! What the models read: embeddings, GL-scores, user profiles and catalogue metadata.
+//! The inputs of the models: embeddings, GL-scores, user profiles and catalogue metadata.
 
 pub mod embedding;
 pub mod genre_like;

@@ -26,7 +26,7 @@ pub const SIMILARITIES: [&str; 7] = ["text", "people", "genres", "years", "all",
 /// The kinds that every catalogue has; the others need trailer embeddings.
 const CATALOGUE_KINDS: usize = 5;
 
-/// What a movie is described by beyond the plain catalogue.
+/// Descriptions of a movie beyond the plain catalogue.
 #[derive(Clone, Debug, Default)]
 pub struct Extras {
     /// Columns that are left out unless they are named.

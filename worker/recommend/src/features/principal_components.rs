@@ -1,4 +1,4 @@
-//! Principal components of trailer embeddings: what the ensemble reads of pictures and sound.
+//! Principal components of trailer embeddings: the ensemble's features of pictures and sound.
 
 use super::embedding::EmbeddingTable;
 use super::latent_semantic::orthonormalise;
@@ -12,7 +12,7 @@ const ITERATIONS: usize = 12;
 /// Stream of the seed.
 const START: u64 = 21;
 
-/// What of a trailer a table describes.
+/// The part of a trailer that a table describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Track {
@@ -37,7 +37,7 @@ impl Track {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Components {
-    /// What the table describes.
+    /// The part that the table describes.
     pub track: Track,
     /// Numbers of a row.
     pub dim: usize,

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Stream of the seed for movies of equal score.
 const TIES: u64 = 21;
 
-/// What to evaluate.
+/// The request of an evaluation.
 pub struct RankingRequest<'a> {
     /// The dataset.
     pub dataset: &'a Dataset,

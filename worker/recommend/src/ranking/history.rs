@@ -1,4 +1,4 @@
-//! What a user watched, as weights of movies.
+//! The history of a user, as weights of movies.
 
 use crate::CLASSES;
 use crate::time_order::TimeOrder;
@@ -21,7 +21,7 @@ pub struct Weighing {
 impl Weighing {
     /// Likes alone, all alike.
     pub const LIKES: Self = Self { classes: [0.0, 0.0, 1.0], half_life: None, stays: 1.0 };
-    /// What was watched, likes most, and nothing faded: what the weights between movies are learned
+    /// Watched movies, likes weighted most, nothing faded: the data that weights between movies are learned
     /// from.
     pub const GRADED: Self = Self { classes: [0.0, 0.4, 1.0], half_life: None, stays: 1.0 };
     /// As [`Weighing::GRADED`], recent ratings most.

@@ -1,7 +1,7 @@
 //! Ranks the movies that a user has not rated, and measures the lists.
 //!
 //! Classification asks whether a user likes a movie that is named. Ranking asks which of all unseen
-//! movies the user goes on to watch and like. [`rankers`] fits what orders the movies, [`measures`]
+//! movies the user later watches and likes. [`rankers`] fits the rankers, [`measures`]
 //! judges a list, and [`evaluate`] does both over held-out pairs.
 //!
 //! Start reading at [`evaluate::evaluate`].

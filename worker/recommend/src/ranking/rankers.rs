@@ -1,4 +1,4 @@
-//! What orders the movies.
+//! The rankers.
 
 use super::ease::Ease;
 use super::history::{History, Weighing, histories};

@@ -1,4 +1,4 @@
-//! What a user watches next and likes: weights between movies, blended with the probability of like.
+//! Predicts what a user watches next and likes: weights between movies, blended with the probability of like.
 
 use super::ease::Ease;
 use super::history::{History, Weighing, histories};

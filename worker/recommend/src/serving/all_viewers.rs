@@ -18,7 +18,7 @@ pub struct ViewerList {
     pub movies: Vec<RankedMovie>,
 }
 
-/// What the lists are made of.
+/// The settings of the lists.
 struct Models {
     dataset: Dataset,
     /// In the order of `cold_starts`.

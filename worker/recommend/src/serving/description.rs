@@ -26,10 +26,10 @@ pub struct Description {
     pub files: BTreeMap<String, Hash>,
 }
 
-/// What is needed to build the network again.
+/// The facts from which the network is built again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NetworkDescription {
-    /// What was fitted.
+    /// The specification that was fitted.
     pub cell: CellSpec,
     /// Its modalities.
     pub sides: Vec<SideDescription>,
@@ -48,7 +48,7 @@ pub struct SideDescription {
     pub raw_dim: Option<usize>,
 }
 
-/// What a model was fitted on.
+/// The data that a model was fitted on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Card {
     /// The program's version.
@@ -77,7 +77,7 @@ pub struct Card {
 /// One fitted ensemble.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EnsembleCard {
-    /// What is new about the pairs that it predicts.
+    /// Whether users or movies of the pairs that it predicts are new.
     #[serde(rename = "regime")]
     pub cold_start: ColdStart,
     /// Figures of its members and, last, of the stack, on inner folds that they were not fitted on.

@@ -12,7 +12,7 @@ use jhalak_common::evaluation::{FitSpec, Model};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// What to fit.
+/// The request of a fit.
 pub struct FitRequest<'a> {
     /// The dataset, every rating of it.
     pub dataset: &'a Dataset,

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 /// A stored model with its dataset.
 #[derive(Debug)]
 pub struct LoadedModel {
-    /// What was fitted, and how.
+    /// The description of the model.
     pub description: Description,
     pub(super) dataset: Dataset,
     pub(super) network: Option<FittedNetwork>,

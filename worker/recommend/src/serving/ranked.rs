@@ -4,12 +4,12 @@ use crate::CLASSES;
 use crate::RecommendError;
 use crate::ranking::watch::{blend, can_lead};
 
-/// What a list is ordered by.
+/// The order of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RankBy {
     /// The probability of like.
     Like,
-    /// What viewers with a similar history watch and like next, blended with the probability of
+    /// By the movies that viewers with a similar history watch and like next, blended with the probability of
     /// like.
     Watch,
 }
@@ -68,7 +68,7 @@ pub(super) fn best(
 /// a movie that nobody rated, and falls with the ratings.
 #[must_use]
 pub fn doubt(probabilities: [f32; CLASSES], ratings: u64) -> f32 {
-    /// What a prediction is worth without a rating of the movie, in ratings.
+    /// The weight of a prediction without a rating of the movie, in ratings.
     const EXPECTED: f32 = 10.0;
     let p = probabilities[2].clamp(0.0, 1.0);
     (p * (1.0 - p) / (ratings as f32 + EXPECTED + 1.0)).sqrt()

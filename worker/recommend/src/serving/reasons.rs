@@ -71,7 +71,7 @@ pub struct SharedViewers {
     pub name: String,
     /// The viewer's rating.
     pub rated: Label,
-    /// What it adds to the score of the predicted movie: above 0 speaks for it, below 0 against it.
+    /// Its share of the score of the predicted movie: above 0 speaks for it, below 0 against it.
     pub weight: f32,
 }
 

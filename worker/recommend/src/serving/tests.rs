@@ -101,7 +101,7 @@ fn the_network_learns_preferences_and_explains_predictions() {
     };
     assert!(like(true) > 0.8 && like(false) < 0.2, "{} {}", like(true), like(false));
     let comedy = open.iter().copied().find(|m| dataset.movies[*m as usize].genres.contains(&"Comedy".to_owned()));
-    let why = session.explain(comedy.expect("one is open"), 3).expect("it is there");
+    let why = session.explain(comedy.expect("one is open"), 3).expect("it exists");
     assert!(why.genres.iter().any(|genre| genre.genre == "Comedy" && genre.rated.like > 0), "{why:?}");
     assert_eq!(why.neighbours.len(), 3);
     assert!(why.neighbours.is_sorted_by(|a, b| a.similarity >= b.similarity));
@@ -190,7 +190,7 @@ fn damaged_newer_or_foreign_models_are_refused_with_advice() {
         without.remove(name);
         assert!(refused(&without, &dataset).contains(name), "{name}");
         let mut cut = files.clone();
-        let bytes = cut.get_mut(name).expect("it is there");
+        let bytes = cut.get_mut(name).expect("it exists");
         bytes.truncate(bytes.len() / 2);
         assert!(refused(&cut, &dataset).contains(name), "{name}");
     }
@@ -209,7 +209,7 @@ fn damaged_newer_or_foreign_models_are_refused_with_advice() {
 }
 
 #[test]
-fn stored_keys_keep_their_words() {
+fn stored_keys_keep_their_names() {
     let dataset = example(30, 12, 6, Taste::Genre, 3);
     let files = fitted(&dataset, None, &[Split::Movies]);
     let model: serde_json::Value = serde_json::from_slice(&files["model.json"]).expect("JSON");

@@ -60,7 +60,7 @@ struct Draw {
     movies: Vec<f32>,
 }
 
-/// What the machine says about a pair.
+/// The prediction of the machine for a pair.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prediction {
     /// Class probabilities.

@@ -1,4 +1,4 @@
-//! What one out-of-fold view learns from its known pairs.
+//! Statistics that one out-of-fold view learns from its known pairs.
 
 use super::known_pairs::KnownPairs;
 use super::people::People;
@@ -18,7 +18,7 @@ const LEANING: f64 = 2.0;
 /// Streams of the seed.
 const FACTORS: u64 = 11;
 
-/// What all views share: users and movies as numbers, with vocabularies, scales and reductions
+/// The inputs that all views share: users and movies as numbers, with vocabularies, scales and reductions
 /// learned from the users and movies of the training pairs. Reads no label.
 #[derive(Debug)]
 pub struct Catalogue {

@@ -74,7 +74,7 @@ impl Packed for Node {
     }
 }
 
-/// What all trees of a forest share while they are grown.
+/// The inputs that all trees of a forest share while they are grown.
 struct Grower<'a> {
     bins: &'a Bins,
     labels: &'a [u8],
