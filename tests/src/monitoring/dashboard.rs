@@ -115,7 +115,7 @@ pub fn rows() -> Vec<Row> {
                     "Jobs on the queue",
                     "none",
                     vec![(gauge("max by (channel, kind)", waiting, ""), "{{kind}} {{channel}}")],
-                    "Of all runs, as the broker reported to the leading coordinator. retry: waiting for another attempt.",
+                    "Of all runs, as the broker reported to the coordinator that holds the lease. retry: waiting for another attempt.",
                 ),
                 lines(
                     "Time since the last end of a job",

@@ -24,13 +24,13 @@ async fn a_pool_of_two_processor_classes_commits_each_artifact_once() {
     emulated.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let mut submit = cluster.submit();
     let mut other = cluster.start(emulated, "emulated");
-    other.until_it_says("job started");
+    other.wait_for_log("job started");
     // It takes the rest while the other one is at its first job.
     let _worker = cluster.worker();
     let ended = submit.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     other.terminate();
-    assert_eq!(other.wait().code, Some(0), "{}", other.words());
+    assert_eq!(other.wait().code, Some(0), "{}", other.stderr());
 
     let (expected, found) = (&quiet().1, cluster.objects("artifacts/").await);
     let embedded: Vec<_> = found.keys().filter(|key| key.contains("-embedding/")).collect();
