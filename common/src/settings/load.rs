@@ -234,7 +234,11 @@ mod tests {
             ("stor = 'x'", &[], &[&name, "`stor`", "`store`"]),
             ("", &[("zzz", "1")], &["command line", "`zzz`", "`jhalak settings` lists all"]),
             ("[extract]\nstrategy = 'foo'", &[], &[&name, "`extract.strategy`", "equal-interval"]),
-            ("", &[("evaluate.folds", "two")], &["command line", "`evaluate.folds`", "`jhalak settings evaluate.folds`"]),
+            (
+                "",
+                &[("evaluate.folds", "two")],
+                &["command line", "`evaluate.folds`", "`jhalak settings evaluate.folds`"],
+            ),
             ("evaluate = 3", &[], &[&name, "`evaluate`"]),
         ] {
             let error = load(text, flags).expect_err(text);
