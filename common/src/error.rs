@@ -15,12 +15,13 @@ pub enum ErrorKind {
     Usage,
     /// A service, the network or the disk failed temporarily: retry later.
     Transient,
-    /// A service throttles its callers: retry later. Nobody's fault, so that it counts as no attempt.
+    /// A service throttles its callers: retry later. Nobody's fault, so that it counts as no
+    /// attempt.
     Throttled,
     /// The service refused the credentials: correct them.
     Permission,
-    /// This machine or process cannot do the work and another one may: its scratch folder is gone, a
-    /// model is missing, its version differs. Mend it, or leave the work to others.
+    /// This machine or process cannot do the work and another one may: its scratch folder is gone,
+    /// a model is missing, its version differs. Mend it, or leave the work to others.
     Unable,
     /// A disk or a store is full: make room, then repeat the command.
     StorageFull,
@@ -132,8 +133,8 @@ impl Error {
         self
     }
 
-    /// Says that this machine's own file or library is at fault, not the input of the job that needed
-    /// it: invalid or missing becomes Unable, and other kinds stay.
+    /// Says that this machine's own file or library is at fault, not the input of the job that
+    /// needed it: invalid or missing becomes Unable, and other kinds stay.
     pub fn of_machine(mut self) -> Self {
         if matches!(self.kind, ErrorKind::InvalidInput | ErrorKind::NotFound) {
             self.kind = ErrorKind::Unable;

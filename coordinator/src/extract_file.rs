@@ -64,7 +64,8 @@ pub fn primary(recipes: &[Recipe]) -> Vec<Recipe> {
 /// Extracts what `recipes` make from the video or sound file `file`. Leaves nothing behind.
 ///
 /// # Errors
-/// InvalidInput if the file does not decode; Unable if a model of the recipes is not in the registry.
+/// InvalidInput if the file does not decode; Unable if a model of the recipes is not in the
+/// registry.
 pub async fn extract(
     file: &Path,
     recipes: &[Recipe],

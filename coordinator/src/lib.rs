@@ -1,10 +1,13 @@
-//! Plans, drives and reports runs: the command line `jhalak`. It decodes no video and trains no
-//! model itself; the feature `local` (default) links the worker in for `jhalak run` and the
-//! commands that work in this process.
+//! Plans, drives and reports runs: the command line `jhalak`.
 //!
-//! Start with `commands` (what a user asks), then `plan` (what a run is), `run` (how it is driven
-//! to its end), `artifacts` (what it leaves in the store), `report` (what it shows) and `serve` (the
-//! pages over a store).
+//! It never decodes video or trains a model itself: the feature `local` (default) links the worker
+//! in for `jhalak run`, `jhalak serve` and the commands that decode, train or predict in this
+//! process.
+//!
+//! Start with `commands` (the command line), then `plan` (builds a run), `run` (drives it to its
+//! end), `artifacts` (tables, integrity and the fitted model in the store) and `report` (writes the
+//! page). `console` shows progress and output, `export` writes a run as tables, `inspect` makes
+//! small pictures and maps, `charts` draws, and `serve` shows a store in a browser.
 
 pub mod artifacts;
 pub mod charts;

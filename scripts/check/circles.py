@@ -207,7 +207,7 @@ def self_test():
                 (Path(folder) / name).write_text(text)
             found = len(list(check(Path(folder))))
             if found != wanted:
-                sys.exit(f"self-test: {found} circles found, {wanted} wanted")
+                sys.exit(f"self-test: {found} circles found, {wanted} expected")
     print("self-test: passed")
 
 

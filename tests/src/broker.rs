@@ -57,7 +57,8 @@ impl Broker {
         self.run("start");
     }
 
-    /// Kills it and starts it again without anything that it had written down, as on a new disk. One at a time.
+    /// Kills it and starts it again without anything that it had written down, as on a new disk.
+    /// One at a time.
     pub fn again_empty(&self) {
         let _turn = self.restarting.lock().unwrap_or_else(PoisonError::into_inner);
         self.kill();
@@ -127,7 +128,8 @@ impl Broker {
         let _ = self.deletion("queues", name).stderr(std::process::Stdio::null()).status();
     }
 
-    /// Adds a user who may do everything, over the management API, and returns the URL with its login.
+    /// Adds a user who may do everything, over the management API, and returns the URL with its
+    /// login.
     pub fn add_user(&self, name: &str, password: &str) -> String {
         let put = |path: &str, body: String| {
             let login =
@@ -173,8 +175,8 @@ impl Broker {
         curl
     }
 
-    /// The counts of a queue over the management API, as an autoscaler asks for them. None while there is no such queue,
-    /// or nothing was counted yet.
+    /// The counts of a queue over the management API, as an autoscaler asks for them. None while
+    /// there is no such queue, or nothing was counted yet.
     pub fn queue_counts(&self, name: &str) -> Option<QueueCounts> {
         let answer =
             self.management("queues", name).stderr(std::process::Stdio::null()).output().expect("curl can be run");

@@ -99,7 +99,8 @@ impl Browser {
         browser
     }
 
-    /// Opens an address and waits until it is loaded. Forgets console and requests of the page before.
+    /// Opens an address and waits until it is loaded. Forgets console and requests of the page
+    /// before.
     pub fn open(&mut self, url: &str, screen: Screen) {
         let Screen { width, height, dark } = screen;
         let phone = width < 600;

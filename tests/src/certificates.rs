@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// An authority `ca.pem`, and `cert.pem` with `key.pem` that it signed for 127.0.0.1 and localhost, in `folder`. The authority's path; None, with
-/// the reason printed, where there is no openssl.
+/// An authority `ca.pem`, and `cert.pem` with `key.pem` that it signed for 127.0.0.1 and localhost,
+/// in `folder`. The authority's path; None, with the reason printed, where there is no openssl.
 ///
 /// # Panics
 /// If openssl fails.

@@ -1,5 +1,5 @@
-//! A cluster as an operator runs it: the built programs over a private RabbitMQ and an S3 server behind a proxy that breaks requests on demand,
-//! and the promises that hold after every fault.
+//! A cluster as an operator runs it: the built programs over a private RabbitMQ and an S3 server
+//! behind a proxy that breaks requests on demand, and the promises that hold after every fault.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -233,8 +233,8 @@ impl Cluster {
         s3_server::objects(self.store().await.as_ref(), prefix).await
     }
 
-    /// Asserts the promises of an ended run, whatever happened on the way: every artifact exists once, byte for byte that of a quiet run; no job
-    /// is quarantined, waits, or runs on.
+    /// Asserts the promises of an ended run, whatever happened on the way: every artifact exists
+    /// once, byte for byte that of a quiet run; no job is quarantined, waits, or runs on.
     pub async fn assert_whole(&self) {
         let states = self.states();
         assert!(!states.is_empty(), "the store has no run");
@@ -269,7 +269,8 @@ impl Cluster {
         assert!(twice.is_empty(), "committed more than once: {twice:?}");
     }
 
-    /// No job waits on the queue. Copies that were sent twice may still be on their way through the workers.
+    /// No job waits on the queue. Copies that were sent twice may still be on their way through the
+    /// workers.
     pub async fn assert_drained(&self) {
         let queue = self.queue().await;
         let began = Instant::now();

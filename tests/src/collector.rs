@@ -1,4 +1,5 @@
-//! A collector of OpenTelemetry for tests: takes OTLP over HTTP and decodes it with messages of its own.
+//! A collector of OpenTelemetry for tests: takes OTLP over HTTP and decodes it with messages of its
+//! own.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prost::Message;
 
-/// The parts of opentelemetry/proto/collector/trace/v1 that the tests look at, by their field numbers.
+/// The parts of opentelemetry/proto/collector/trace/v1 that the tests look at, by their field
+/// numbers.
 #[derive(Clone, PartialEq, Message)]
 struct Request {
     #[prost(message, repeated, tag = "1")]

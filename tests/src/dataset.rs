@@ -1,4 +1,5 @@
-//! Small datasets in the Flickscore layout, made on the spot: real encoded trailers, invented viewers.
+//! Small datasets in the Flickscore layout, made on the spot: real encoded trailers, invented
+//! viewers.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,8 @@ pub struct Made {
 pub const MOVIES: usize = 6;
 
 impl Made {
-    /// A dataset of [`MOVIES`] movies and 24 viewers in `folder`; `trailers` are made too where asked for.
+    /// A dataset of [`MOVIES`] movies and 24 viewers in `folder`; `trailers` are made too where
+    /// asked for.
     ///
     /// # Panics
     /// If the folder cannot be written or the ffmpeg program fails.

@@ -1,5 +1,5 @@
-//! A small HTTP proxy before the S3 server that breaks requests on purpose. One request per connection; the test's
-//! plan chooses the fault of each.
+//! A small HTTP proxy before the S3 server that breaks requests on purpose. One request per
+//! connection; the test's plan chooses the fault of each.
 
 use std::io;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -28,7 +28,8 @@ pub enum Fault {
     StallUpload(usize),
     /// The request's body is taken at so many bytes per second.
     SlowUpload(usize),
-    /// The server's answer to GET of the first bytes, but the object is changed before: the given pause lets the test do so.
+    /// The server's answer to GET of the first bytes, but the object is changed before: the given
+    /// pause lets the test do so.
     Wait(Duration),
 }
 

@@ -1,4 +1,5 @@
-//! Support of the integration tests: private servers, a proxy that breaks requests, datasets made on the spot, the built programs.
+//! Support of the integration tests: private servers, a proxy that breaks requests, datasets made
+//! on the spot, the built programs.
 
 pub mod broker;
 pub mod browser;

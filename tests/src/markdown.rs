@@ -87,7 +87,8 @@ impl Document {
         blocks
     }
 
-    /// The code spans of the prose, with their lines' numbers. A span ends on the line on which it starts.
+    /// The code spans of the prose, with their lines' numbers. A span ends on the line on which it
+    /// starts.
     pub fn code_spans(&self) -> Vec<(usize, &str)> {
         let spans = |(number, line)| str::split(line, '`').skip(1).step_by(2).map(move |span| (number, span));
         self.prose().into_iter().flat_map(spans).collect()
@@ -111,7 +112,8 @@ impl Document {
         headings.map(|heading| anchor(heading.trim_start_matches('#').trim())).collect()
     }
 
-    /// The commands of its `console` blocks, with the output shown. A command's line starts with `$ `.
+    /// The commands of its `console` blocks, with the output shown. A command's line starts with `$
+    /// `.
     pub fn transcripts(&self) -> Vec<Transcript> {
         let mut transcripts: Vec<Transcript> = Vec::new();
         for block in self.code_blocks().into_iter().filter(|block| block.language == "console") {
@@ -127,8 +129,8 @@ impl Document {
     }
 }
 
-/// Every file and folder of the repository, relative to its root, sorted. Hidden folders (except `.ci`) and build products are
-/// left out.
+/// Every file and folder of the repository, relative to its root, sorted. Hidden folders (except
+/// `.ci`) and build products are left out.
 pub fn repository_paths() -> BTreeSet<String> {
     let root = repository();
     let mut found = BTreeSet::new();

@@ -23,8 +23,8 @@ pub struct Mutator {
 }
 
 impl Mutator {
-    /// Draws from the golden jobs, made jobs of `run` in `store`, and from the real `jobs` of that run.
-    /// `victim` is a folder that no message may open.
+    /// Draws from the golden jobs, made jobs of `run` in `store`, and from the real `jobs` of that
+    /// run. `victim` is a folder that no message may open.
     pub fn new(seed: u64, run: &str, store: &str, jobs: Vec<Value>, victim: &Path) -> Mutator {
         let golden = GOLDEN.iter().map(|job| golden(job, run, store));
         let hostile = vec![

@@ -17,7 +17,8 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-/// A command of `program` with the models and the library that `make setup` installed, short training, and nothing of the caller's settings.
+/// A command of `program` with the models and the library that `make setup` installed, short
+/// training, and nothing of the caller's settings.
 pub fn command(name: &str, store: &Path) -> Command {
     let mut command = Command::new(program(name));
     for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("JHALAK_")) {

@@ -31,7 +31,8 @@ pub fn from_environment() -> Option<Server> {
 }
 
 impl Server {
-    /// Settings that reach the server at `endpoint` (a proxy before it, or itself), with short times.
+    /// Settings that reach the server at `endpoint` (a proxy before it, or itself), with short
+    /// times.
     pub fn settings(&self, endpoint: Option<&str>) -> S3Settings {
         S3Settings {
             endpoint: Some(endpoint.unwrap_or(&self.endpoint).to_string()),
@@ -73,7 +74,8 @@ pub async fn objects(store: &dyn ObjectStore, prefix: &str) -> BTreeMap<String, 
     found
 }
 
-/// An S3 server that a test may stop. It takes the credentials of the shared one, which are those of this process's environment.
+/// An S3 server that a test may stop. It takes the credentials of the shared one, which are those
+/// of this process's environment.
 pub struct OwnServer {
     /// The server.
     pub server: Server,

@@ -2,8 +2,8 @@
 
 use std::process::{Command, Stdio};
 
-/// Returns a command prefix that gives a process a disk of its own of this size at $SCRATCH; None, with the reason printed, where this machine allows
-/// no such thing.
+/// Returns a command prefix that gives a process a disk of its own of this size at $SCRATCH; None,
+/// with the reason printed, where this machine allows no such thing.
 pub fn prefix(kilobytes: u32) -> Option<Vec<String>> {
     let script = format!("mount -t tmpfs -o size={kilobytes}k tmpfs \"$SCRATCH\" && exec \"$@\"");
     for unshare in [&["unshare", "--mount"][..], &["unshare", "--user", "--map-root-user", "--mount"]] {

@@ -1,4 +1,5 @@
-//! Large files go through both stores in little memory. A test program of its own, because it measures the whole process.
+//! Large files go through both stores in little memory. A test program of its own, because it
+//! measures the whole process.
 
 use std::sync::Arc;
 

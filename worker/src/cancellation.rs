@@ -1,5 +1,5 @@
-//! Looks up whether runs exist and whether they are cancelled: before a job starts, and at intervals
-//! while jobs of the run are running.
+//! Looks up whether runs exist and whether they are cancelled: before a job starts, and at
+//! intervals while jobs of the run are running.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,8 @@ struct Run {
 pub struct WatchedRun {
     /// Cancelled when the run is.
     pub cancelled: CancellationToken,
-    /// No coordinator has planned this run in the store: a message names it that anybody may have sent.
+    /// No coordinator has planned this run in the store: a message names it that anybody may have
+    /// sent.
     pub is_unknown: bool,
     watch: Arc<RunWatch>,
     run: String,

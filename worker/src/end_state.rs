@@ -39,13 +39,14 @@ pub(crate) struct Attempt<'a> {
 const KEPT_CHARS: usize = 1_000;
 
 impl EndStates {
-    /// Writes records to `store`, and results and quarantined messages to `queue`, in the name of the
-    /// worker with this id.
+    /// Writes records to `store`, and results and quarantined messages to `queue`, in the name of
+    /// the worker with this id.
     pub(crate) fn new(store: Arc<dyn ObjectStore>, queue: Arc<dyn Queue>, worker: String) -> Self {
         EndStates { store, queue, worker }
     }
 
-    /// Reports that every artifact of the job exists; `made` of them were committed by this attempt.
+    /// Reports that every artifact of the job exists; `made` of them were committed by this
+    /// attempt.
     pub(crate) async fn commit(&self, job: &Job, attempt: &Attempt<'_>, made: usize) -> Result<()> {
         let seconds = attempt.progress.seconds();
         self.publish_result(job, Some(attempt), Outcome::Committed { made, seconds: seconds.clone() }).await?;
@@ -84,9 +85,9 @@ impl EndStates {
     }
 
     /// Quarantines a message that is not a job that this worker believes: no job at all, of another
-    /// version, or without a valid signature or a planned run. Its fields are not believed: the record
-    /// goes to [`UNREADABLE_RUN`], never to the run that the message names, and no result is published.
-    /// The message is kept unchanged unless it is too long to be one.
+    /// version, or without a valid signature or a planned run. Its fields are not believed: the
+    /// record goes to [`UNREADABLE_RUN`], never to the run that the message names, and no result is
+    /// published. The message is kept unchanged unless it is too long to be one.
     pub(crate) async fn quarantine_unreadable(&self, body: &Bytes, redeliveries: u32, error: &Error) -> Result<()> {
         let is_too_long = body.len() > MAX_MESSAGE_BYTES;
         let message = match is_too_long {

@@ -52,8 +52,8 @@ impl Health {
         *self.state() = State { has_worked: true, ..State::default() };
     }
 
-    /// This worker could not do a job because of `cause`. Returns the pause before the job is handed
-    /// back.
+    /// This worker could not do a job because of `cause`. Returns the pause before the job is
+    /// handed back.
     pub(crate) fn failed(&self, cause: &Error) -> Duration {
         let mut state = self.state();
         state.in_a_row += 1;
@@ -71,10 +71,11 @@ impl Health {
         pause
     }
 
-    /// A job asks for what this worker does not have (another store, version or model). Three different
-    /// ones in a row are not one odd message: a worker that has never done a job stops, and so does one
-    /// that is the only worker. Any other has jobs of its own between those of others. Returns the pause
-    /// before the next job, longer after each: a worker that does nothing takes jobs the fastest.
+    /// A job asks for what this worker does not have (another store, version or model). Three
+    /// different ones in a row are not one odd message: a worker that has never done a job stops,
+    /// and so does one that is the only worker. Any other has jobs of its own between those of
+    /// others. Returns the pause before the next job, longer after each: a worker that does nothing
+    /// takes jobs the fastest.
     pub(crate) fn misfit(&self, job: &str, cause: &Error, is_only_worker: bool) -> Duration {
         let mut state = self.state();
         state.misfits.insert(job.to_string());

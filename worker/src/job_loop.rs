@@ -22,9 +22,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::job_metrics::{Counted, End};
-use crate::job_runner::{JobRunner, RunJob};
+use crate::job_runner::JobRunner;
 use crate::jobs::Context;
 use crate::reachability::Reachability;
+use crate::run_job::RunJob;
 use crate::running_jobs::{HeldJob, Holding};
 use crate::settlement::{Settlement, settle_as};
 
@@ -115,16 +116,17 @@ impl Worker {
         self.runner.health.unfit.clone()
     }
 
-    /// Whether the worker takes jobs: it is fit, and store and broker answered within the last minute.
-    pub fn is_ready(&self) -> bool {
+    /// Whether the worker takes jobs: it is fit, and store and broker answered within the last
+    /// minute.
+    fn is_ready(&self) -> bool {
         /// Silence of store or broker after which the worker is not ready.
         const MAX_SILENCE: Duration = Duration::from_secs(60);
         !self.unfit().is_cancelled() && self.reachability.silence() < MAX_SILENCE
     }
 
-    /// Whether a new process would do better: an extraction continues long after its time limit stopped
-    /// it, or store or broker have not answered for ten minutes.
-    pub fn is_stuck(&self) -> bool {
+    /// Whether a new process would do better: an extraction continues long after its time limit
+    /// stopped it, or store or broker have not answered for ten minutes.
+    fn is_stuck(&self) -> bool {
         /// Silence of store or broker after which the worker should be started again.
         const MAX_SILENCE: Duration = Duration::from_secs(600);
         self.reachability.silence() > MAX_SILENCE || self.runner.has_overdue_job()
@@ -142,8 +144,9 @@ impl Worker {
     /// the grace period, hands the rest back and returns (invariant 6 in ARCHITECTURE.md).
     ///
     /// # Errors
-    /// The queue refuses to deliver. This worker cannot do the jobs that it takes (its scratch folder
-    /// is gone, a disk is full, its store refuses it, a model is missing): every job was handed back.
+    /// The queue refuses to deliver. This worker cannot do the jobs that it takes (its scratch
+    /// folder is gone, a disk is full, its store refuses it, a model is missing): every job was
+    /// handed back.
     pub async fn run(self: Arc<Self>, kinds: &[WorkKind], stop: CancellationToken) -> Result<()> {
         let slots = Arc::new(Semaphore::new(self.slots));
         // Both sets abort their tasks when this function returns.
@@ -262,7 +265,7 @@ impl Worker {
                 Err(error) => {
                     MESSAGES_REFUSED.increment(&[kind.name()]);
                     let runner = self.runner.clone();
-                    running.spawn(async move { runner.set_aside(delivery, kind, error).await });
+                    running.spawn(async move { runner.quarantine_unreadable(delivery, kind, error).await });
                     continue;
                 }
             };
@@ -328,9 +331,9 @@ impl Taken {
         let Taken { job, delivery, held, received, slot } = self;
         let (kind, redeliveries) = (job.task.work_kind(), delivery.redeliveries);
         let counted = Counted::start(kind, redeliveries, received);
-        let (mut traced, place) = runner.trace(&job, redeliveries);
-        held.progress.set_place(place.clone());
-        let span = runner.span(&job, redeliveries, &place);
+        let (mut traced, context) = runner.trace(&job, redeliveries);
+        held.progress.set_context(context.clone());
+        let span = runner.span(&job, redeliveries, &context);
         let _busy = runner.running.begin(kind);
         let settled = async {
             let processed = runner.process(job, redeliveries, received, &held.progress, grace_over).await;

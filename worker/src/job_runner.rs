@@ -1,32 +1,31 @@
 //! Runs one job and brings it to one end state, or back to the queue.
 //!
-//! A failure is a job's own only if this worker is sound: before it blames the job, it checks itself.
-//! A job that it cannot run goes back to the queue, uncounted.
+//! A job that fails is in the hands of [`FailedJobs`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use jhalak_common::hash::{self, Hash};
 use jhalak_common::process::fault_point;
 use jhalak_common::queue::{Channel, Delivery, Queue, WorkKind};
 use jhalak_common::run::job::{Envelope, Job, MAX_MESSAGE_BYTES, Task};
-use jhalak_common::run::{self, RunState, SigningKey, UNREADABLE_RUN, encode_signed, run_key};
+use jhalak_common::run::{self, RunState, SigningKey, UNREADABLE_RUN, run_key};
 use jhalak_common::settings::WorkerSettings;
 use jhalak_common::store::ObjectStore;
-use jhalak_common::telemetry::trace::{self, Place};
+use jhalak_common::telemetry::trace::{self, TraceContext};
 use jhalak_common::{Error, ErrorKind, Result};
-use jhalak_media::CrashOrHang;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::cancellation::RunWatch;
 use crate::end_state::{Attempt, EndStates, is_run_id};
+use crate::failed_jobs::FailedJobs;
 use crate::health::Health;
 use crate::job_metrics::End;
-use crate::jobs::{self, Context, JobProgress};
+use crate::jobs::JobProgress;
+use crate::run_job::RunJob;
 use crate::running_jobs::RunningJobs;
 use crate::settlement::{Settlement, settle_as};
 
@@ -36,65 +35,19 @@ const MAX_HANDED_BACK: u32 = 3;
 const UNVERIFIED_PAUSE: Duration = Duration::from_secs(1);
 const MAX_UNVERIFIED: usize = 1_000;
 
-/// The retry tier of a job that does not fit this worker: long enough that other workers meet it, and
-/// that it keeps nobody busy.
-const MISFIT_TIER: usize = 1;
-
 /// A stopped extraction ends within this time.
 const OVERDUE: Duration = Duration::from_secs(120);
-
-/// A job that only one of several workers tried is offered to the others up to this many times its
-/// attempts.
-const MAX_PATIENCE: u32 = 3;
-
-/// Runs one job. The job loop settles its delivery.
-#[async_trait]
-pub trait RunJob: Send + Sync {
-    /// Runs `job` until each of its artifacts is committed, or `stop` is cancelled. Returns the number
-    /// of artifacts that it committed.
-    ///
-    /// # Errors
-    /// Their kind decides: a transient one is tried again, Cancelled and Unable hand the job back,
-    /// every other one quarantines it unless [`RunJob::check`] fails.
-    async fn run_job(&self, job: &Job, progress: &Arc<JobProgress>, stop: CancellationToken) -> Result<usize>;
-
-    /// Checks that this machine can run jobs.
-    ///
-    /// # Errors
-    /// Of a kind that is the machine's, see [`ErrorKind::is_of_machine`].
-    async fn check(&self) -> Result<()> {
-        Ok(())
-    }
-
-    /// Sets the gauges of the machine.
-    fn observe(&self) {}
-}
-
-#[async_trait]
-impl RunJob for Arc<Context> {
-    async fn run_job(&self, job: &Job, progress: &Arc<JobProgress>, stop: CancellationToken) -> Result<usize> {
-        jobs::run(self, job, progress, stop).await
-    }
-
-    async fn check(&self) -> Result<()> {
-        self.scratch.check().await
-    }
-
-    fn observe(&self) {
-        self.scratch.observe();
-    }
-}
 
 /// Runs jobs and records their end states.
 pub(crate) struct JobRunner {
     queue: Arc<dyn Queue>,
     store: Arc<dyn ObjectStore>,
-    jobs: Box<dyn RunJob>,
-    end_states: EndStates,
+    jobs: Arc<dyn RunJob>,
+    end_states: Arc<EndStates>,
+    failed_jobs: FailedJobs,
     pub(crate) runs: Arc<RunWatch>,
     pub(crate) running: Arc<RunningJobs>,
-    pub(crate) health: Health,
-    attempts: u32,
+    pub(crate) health: Arc<Health>,
     redeliveries: u32,
     limit: Duration,
     signing_key: Option<SigningKey>,
@@ -120,15 +73,26 @@ impl JobRunner {
         signing_key: Option<SigningKey>,
     ) -> Self {
         let running = RunningJobs::new(store.clone(), slots);
+        let (jobs, health): (Arc<dyn RunJob>, _) = (jobs.into(), Arc::new(Health::default()));
+        let end_states = Arc::new(EndStates::new(store.clone(), queue.clone(), running.identity.id()));
+        let failed_jobs = FailedJobs {
+            queue: queue.clone(),
+            jobs: jobs.clone(),
+            end_states: end_states.clone(),
+            running: running.clone(),
+            health: health.clone(),
+            attempts: settings.attempts,
+            signing_key: signing_key.clone(),
+        };
         JobRunner {
             jobs,
-            end_states: EndStates::new(store.clone(), queue.clone(), running.identity.id()),
+            end_states,
+            failed_jobs,
             runs: RunWatch::new(store.clone()),
             running,
-            health: Health::default(),
+            health,
             queue,
             store,
-            attempts: settings.attempts,
             redeliveries: settings.redeliveries,
             limit: Duration::from_millis(settings.job_limit_ms),
             signing_key,
@@ -136,9 +100,9 @@ impl JobRunner {
         }
     }
 
-    /// The span of a job: each log line inside carries its fields. At the level of errors, so that no
-    /// filter hides it from them.
-    pub(crate) fn span(&self, job: &Job, redeliveries: u32, place: &Place) -> Span {
+    /// The span of a job: each log line inside carries its fields. At the level of errors, so that
+    /// no filter hides it from them.
+    pub(crate) fn span(&self, job: &Job, redeliveries: u32, context: &TraceContext) -> Span {
         let (kind, trailer) = match &job.task {
             Task::Extract(task) => ("extract", Some(task.trailer.subject.id.as_str())),
             Task::Cell(_) => ("cell", None),
@@ -146,7 +110,7 @@ impl JobRunner {
             Task::Probe(_) => ("probe", None),
         };
         let (attempt, worker) = (job.attempt.saturating_add(redeliveries), self.running.identity.id());
-        let trace_id = place.trace_id();
+        let trace_id = context.trace_id();
         tracing::error_span!("job", run = job.run, job = job.id, kind, attempt, trailer, worker, trace_id)
     }
 
@@ -158,8 +122,8 @@ impl JobRunner {
     /// Reads a message.
     ///
     /// # Errors
-    /// InvalidInput for a message that is not a job of this version, is too long, names no valid run,
-    /// or is not signed although this worker has a key.
+    /// InvalidInput for a message that is not a job of this version, is too long, names no valid
+    /// run, or is not signed although this worker has a key.
     pub(crate) fn decode(&self, body: &[u8]) -> Result<Job> {
         if body.len() > MAX_MESSAGE_BYTES {
             let size = body.len();
@@ -193,16 +157,16 @@ impl JobRunner {
         self.store.delete(&key).await
     }
 
-    /// Settles a message of the `kind` queue that this program cannot read because of `error`: one of a
-    /// newer version is left to other workers, any other is quarantined.
-    pub(crate) async fn set_aside(&self, delivery: Delivery, kind: WorkKind, error: Error) {
+    /// Settles a message of the `kind` queue that this program cannot read because of `error`: one
+    /// of a newer version is left to other workers, any other is quarantined.
+    pub(crate) async fn quarantine_unreadable(&self, delivery: Delivery, kind: WorkKind, error: Error) {
         let body = &delivery.body;
-        let set_aside = async {
+        let quarantine_unreadable = async {
             match Envelope::of_newer_job(body) {
                 Some(newer) if self.waits_for_newer_workers(&newer).await? => {
                     let error =
                         Error::unable(format!("{}, or start workers of the coordinator's version", error.chain()));
-                    self.send_to_others(kind, &newer.run, &newer.id, body.clone(), &error).await?;
+                    self.failed_jobs.send_to_others(kind, &newer.run, &newer.id, body.clone(), &error).await?;
                 }
                 _ if self.leaves_to_other_keys(body).await? => {
                     tracing::warn!(error = %error.chain(), "handing back a job of a planned run that this worker cannot verify");
@@ -213,13 +177,13 @@ impl JobRunner {
             }
             Ok(Settlement::Acknowledge)
         };
-        let settlement = set_aside.await;
+        let settlement = quarantine_unreadable.await;
         settle_as(delivery, settlement).await;
     }
 
-    /// Whether a job without a valid signature is left to other workers: its run is planned here, so that
-    /// this worker's key may be the wrong one. Each message is handed back a few times only: it may be
-    /// forged.
+    /// Whether a job without a valid signature is left to other workers: its run is planned here,
+    /// so that this worker's key may be the wrong one. Each message is handed back a few times
+    /// only: it may be forged.
     async fn leaves_to_other_keys(&self, body: &Bytes) -> Result<bool> {
         let Ok(job) = Job::decode(body) else { return Ok(false) };
         if self.signing_key.is_none() || !is_run_id(&job.run) || job.store != self.store.url() {
@@ -254,8 +218,8 @@ impl JobRunner {
     }
 
     /// Begins the span of a delivered job in its trace.
-    pub(crate) fn trace(&self, job: &Job, redeliveries: u32) -> (trace::Span, Place) {
-        let sent = Place::read(job.traceparent.as_deref());
+    pub(crate) fn trace(&self, job: &Job, redeliveries: u32) -> (trace::Span, TraceContext) {
+        let sent = TraceContext::read(job.traceparent.as_deref());
         let destination = self.queue.name(&Channel::Work(job.task.work_kind()));
         let mut span = sent.message(trace::Role::Processes, &destination, None);
         span.set("messaging.message.id", job.id.clone());
@@ -264,8 +228,8 @@ impl JobRunner {
         if let Task::Extract(task) = &job.task {
             span.set("jhalak.trailer", task.trailer.subject.id.clone());
         }
-        let place = span.place_or(&sent);
-        (span, place)
+        let context = span.context_or(&sent);
+        (span, context)
     }
 
     /// Runs a job and records its end state; returns how it ended. `received`: when the delivery
@@ -298,7 +262,8 @@ impl JobRunner {
         }
         if (redeliveries > 0 || job.is_copy) && self.running.is_at_work_elsewhere(&job).await? {
             let seconds = progress.total_seconds();
-            // The message of a worker that dies comes again by itself; a copy that was sent is not needed.
+            // The message of a worker that dies comes again by itself; a copy that was sent is not
+            // needed.
             if job.is_copy && redeliveries == 0 {
                 tracing::info!(seconds, "another worker is at work on the job: dropping its copy");
                 return Ok(End::Copy);
@@ -332,7 +297,7 @@ impl JobRunner {
                 // Uncounted: a shutdown is not an attempt (invariant 4 in ARCHITECTURE.md).
                 Ok(End::HandedBack)
             }
-            Ended::Itself(Err(error)) => self.failed(job, attempt, error).await,
+            Ended::Itself(Err(error)) => self.failed_jobs.end(job, attempt, error).await,
             Ended::AtLimit if matches!(job.task, Task::Extract(_)) => {
                 let error = Error::invalid(format!(
                     "it ran longer than {} s: raise worker.job_limit_ms (and above it rabbitmq.consumer_timeout_ms, with the \
@@ -350,103 +315,14 @@ impl JobRunner {
         }
     }
 
-    /// Whether the job belongs to a run of this worker's store. A probe belongs to none, and jobs of
-    /// other stores are refused when they run.
+    /// Whether the job belongs to a run of this worker's store. A probe belongs to none, and jobs
+    /// of other stores are refused when they run.
     fn commits_to_its_run(&self, job: &Job) -> bool {
         !matches!(job.task, Task::Probe(_)) && job.store == self.store.url()
     }
 
-    /// Decides the end state of a job that failed.
-    async fn failed(&self, job: Job, attempt: Attempt<'_>, error: Error) -> Result<End> {
-        match error.kind() {
-            ErrorKind::Throttled => return Err(error),
-            ErrorKind::StorageFull => return Ok(self.hand_back(&error, &error).await),
-            _ => {}
-        }
-        match self.check(&job.run).await {
-            Ok(()) if error.kind() == ErrorKind::Unable => self.leave_to_others(job, error).await,
-            Err(_) if error.kind() == ErrorKind::Unable => Ok(self.hand_back(&error, &error).await),
-            // A store that does not answer at all is nobody's failure: handed back uncounted.
-            Err(away) if away.kind().is_transient() => Err(Error::transient(away.chain()).with_source(error.chain())),
-            Err(cause) => Ok(self.hand_back(&cause, &error).await),
-            Ok(()) => {
-                self.health.worked();
-                match error.kind().is_permanent() {
-                    true => {
-                        self.end_states.quarantine(&job, &attempt, &error).await?;
-                        Ok(End::Quarantined)
-                    }
-                    false => self.retry(job, attempt, error).await,
-                }
-            }
-        }
-    }
-
-    /// Returns a job to the queue that failed with `error` because this worker is sick of `cause`.
-    async fn hand_back(&self, cause: &Error, error: &Error) -> End {
-        let pause = self.health.failed(cause);
-        tracing::warn!(
-            cause = %cause.chain(), error = %error.chain(), "this worker cannot do the job: handing it back"
-        );
-        tokio::time::sleep(pause).await;
-        End::HandedBack
-    }
-
-    /// Sends a job again later, uncounted, that asks for what this worker does not have: another store,
-    /// version or model. Another worker may do it, and this one does other jobs.
-    async fn leave_to_others(&self, job: Job, error: Error) -> Result<End> {
-        let (kind, run, id) = (job.task.work_kind(), job.run.clone(), job.id.clone());
-        let body = encode_signed(job, self.signing_key.as_ref())?;
-        self.send_to_others(kind, &run, &id, body, &error).await?;
-        Ok(End::LeftToOthers)
-    }
-
-    async fn send_to_others(&self, kind: WorkKind, run: &str, id: &str, body: Bytes, error: &Error) -> Result<()> {
-        self.running.note_unable(run, &error.chain());
-        tracing::warn!(run, job = id, error = %error.chain(), "this worker cannot do the job: leaving it to others");
-        let pause = self.health.misfit(id, error, self.is_only_worker(kind).await);
-        self.queue.publish_later(kind, MISFIT_TIER, body).await?;
-        // Others get the next jobs.
-        tokio::time::sleep(pause).await;
-        Ok(())
-    }
-
-    /// Whether no other worker takes jobs of this kind, as far as the broker can tell.
-    async fn is_only_worker(&self, kind: WorkKind) -> bool {
-        self.queue.backlog(kind).await.map_or(1, |backlog| backlog.consumers) <= 1
-    }
-
-    /// Checks scratch space, and that the store takes writes of this run.
-    async fn check(&self, run: &str) -> Result<()> {
-        self.jobs.check().await?;
-        self.running.write_record(run).await
-    }
-
-    /// Sends a job that failed with a transient error again later, or quarantines it after its last
-    /// attempt. Where other workers take jobs too, two of them must have failed.
-    async fn retry(&self, mut job: Job, attempt: Attempt<'_>, error: Error) -> Result<End> {
-        let attempts = job.attempt.saturating_add(1);
-        let tier = usize::try_from(job.attempt).unwrap_or(usize::MAX);
-        let kind = job.task.work_kind();
-        let mut failed_on = job.failed_on.clone();
-        failed_on.insert(self.running.identity.id());
-        if attempts >= self.attempts {
-            let only_here = failed_on.len() == 1 && attempts < self.attempts.saturating_mul(MAX_PATIENCE);
-            if !only_here || self.is_only_worker(kind).await {
-                self.end_states.quarantine(&job, &attempt, &blame_file(error)).await?;
-                return Ok(End::Quarantined);
-            }
-        }
-        let seconds = attempt.progress.total_seconds();
-        tracing::warn!(attempts, seconds, error = %error.chain(), "job failed and will be tried again");
-        job.traceparent = attempt.progress.place().traceparent();
-        job.attempt = attempts;
-        job.failed_on = failed_on;
-        self.queue.publish_later(kind, tier, encode_signed(job, self.signing_key.as_ref())?).await?;
-        Ok(End::Retried)
-    }
-
-    /// Runs the job until it ends, the grace period is over, its run is cancelled, or its time is up.
+    /// Runs the job until it ends, the grace period is over, its run is cancelled, or its time is
+    /// up.
     async fn run_until(
         &self,
         job: &Job,
@@ -467,8 +343,8 @@ impl JobRunner {
                 () = cancelled.cancelled() => break false,
                 () = tokio::time::sleep_until(limit.into()) => {}
             }
-            // A training without a saved state would begin again: it continues, and copies of it that
-            // the broker delivers are held here and by other workers.
+            // A training without a saved state would begin again: it continues, and copies of it
+            // that the broker delivers are held here and by other workers.
             if matches!(job.task, Task::Extract(_)) || progress.has_saved() {
                 break true;
             }
@@ -486,33 +362,5 @@ impl JobRunner {
             Err(error) if at_limit && error.kind() == ErrorKind::Cancelled => Ended::AtLimit,
             ended => Ended::Itself(ended),
         }
-    }
-}
-
-/// After the last attempt, a crash or a hang of the decoder is the fault of the trailer, which the
-/// next run does not try again.
-fn blame_file(error: Error) -> Error {
-    match std::error::Error::source(&error).is_some_and(|source| source.is::<CrashOrHang>()) {
-        true => Error::invalid(error.chain()),
-        false => error,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use jhalak_media::MediaError;
-
-    #[test]
-    fn after_the_last_attempt_a_crash_is_the_files_fault_and_a_full_pipe_is_not() {
-        let crash = Error::from(MediaError::Crashed { signal: 11, message: "in a filter".into() });
-        assert_eq!(crash.kind(), ErrorKind::Transient);
-        let blamed = blame_file(crash);
-        assert!(
-            blamed.kind() == ErrorKind::InvalidInput && blamed.chain().ends_with("signal 11: in a filter"),
-            "{blamed}"
-        );
-        let machine = Error::from(MediaError::transient("no new process"));
-        assert_eq!(blame_file(machine).kind(), ErrorKind::Transient);
     }
 }

@@ -10,6 +10,7 @@
 pub mod blocking;
 mod cancellation;
 mod end_state;
+mod failed_jobs;
 mod health;
 pub mod heartbeat;
 pub mod job_loop;
@@ -19,6 +20,7 @@ pub mod job_metrics;
 mod job_runner;
 pub mod jobs;
 mod reachability;
+mod run_job;
 mod running_jobs;
 pub mod scratch;
 mod settlement;

@@ -27,8 +27,8 @@ use tokio_util::sync::CancellationToken;
 /// Runs until SIGTERM or SIGINT. Then running jobs get a grace period (setting worker.grace_ms) to finish; jobs that do
 /// not finish in time return to the queue. A second signal ends the worker at once.
 ///
-/// Exit codes: 0 success, 1 internal error (a bug), 2 usage error, 3 invalid input, 5 service unreachable, 6 this machine
-/// cannot do the jobs (scratch folder, model, version), 7 disk or store full, 130 interrupted
+/// Exit codes: 0 success, 1 internal error (a bug), 2 usage error, 3 invalid input, 5 service unreachable, 6 this
+/// machine cannot do the jobs (scratch folder, model, version), 7 disk or store full, 130 interrupted
 #[derive(Parser)]
 #[command(
     name = "jhalak-worker",

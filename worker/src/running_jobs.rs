@@ -200,8 +200,8 @@ impl RunningJobs {
         Holding::First(HeldJob { jobs: self.clone(), key, settled: sender, progress })
     }
 
-    /// Whether another live worker is at work on the job. Called for a delivery that comes again: the
-    /// broker gave up waiting for a worker that may still be at it. Takes a few seconds where a
+    /// Whether another live worker is at work on the job. Called for a delivery that comes again:
+    /// the broker gave up waiting for a worker that may still be at it. Takes a few seconds where a
     /// worker of another machine has a record.
     pub(crate) async fn is_at_work_elsewhere(&self, job: &Job) -> Result<bool> {
         let worker = self.identity.id();

@@ -55,7 +55,8 @@ pub(crate) async fn settle_as(delivery: Delivery, processed: Result<Settlement>)
             }
         }
         Ok(Settlement::HandBack) => delivery.requeue().await.map(|()| Settled::As(Settlement::HandBack)),
-        // Uncounted: the store or the broker is unreachable or refuses, and the job is not the cause.
+        // Uncounted: the store or the broker is unreachable or refuses, and the job is not the
+        // cause.
         Err(error) if !error.kind().is_permanent() => {
             tracing::warn!(error = %error.chain(), "cannot settle the delivery now: handing it back");
             tokio::time::sleep(RETRY_PAUSE).await;

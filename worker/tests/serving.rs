@@ -1,6 +1,7 @@
 //! The ONNX files of a fitted model give the answers of the model itself, in ONNX Runtime.
 //!
-//! The library is the one that `scripts/setup.sh run` fetched; without it the test is skipped and says so.
+//! The library is the one that `scripts/setup.sh run` fetched; without it the test is skipped and
+//! says so.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
@@ -87,7 +88,7 @@ fn fit(modality: Modality, model: Model) -> Files {
     if modality != Modality::Genre {
         cell.embedding = EmbeddingSource::GenreHead;
     }
-    let spec = FitSpec { network: Some(cell), honest: Vec::new(), seed: 1 };
+    let spec = FitSpec { network: Some(cell), ensembles: Vec::new(), seed: 1 };
     let (content, features) = ("hash".to_owned(), features());
     let request = FitRequest { dataset: &dataset, content, features: &features, tables: Vec::new(), spec: &spec };
     fit_all(&request, 1, &AtomicBool::new(false), |_| {}).unwrap()

@@ -37,7 +37,7 @@ impl View for F32<'_> {
 
 /// The one key of the metadata of our safetensors files. Its value is JSON: with several keys, the
 /// order of the file's bytes would change from run to run.
-pub const METADATA_KEY: &str = "jhalak";
+const METADATA_KEY: &str = "jhalak";
 
 /// Returns what the metadata of an embedding's file says, so that a file that was moved out of its
 /// folder can still be identified.
@@ -49,7 +49,8 @@ pub fn about(recipe: &Recipe, subject: &Subject) -> Value {
     })
 }
 
-/// Encodes `mean` of shape [dim] and, if given, `parts` of shape [n, dim], with the metadata `about`.
+/// Encodes `mean` of shape [dim] and, if given, `parts` of shape [n, dim], with the metadata
+/// `about`.
 pub fn encode(mean: &[f32], parts: Option<&[f32]>, about: &Value) -> Result<Bytes> {
     let mut tensors = BTreeMap::from([("mean", F32 { shape: vec![mean.len()], data: mean })]);
     if let Some(parts) = parts {

@@ -60,6 +60,16 @@ impl ArtifactKey {
         Some(ArtifactPath { kind, recipe, subject, id, file })
     }
 
+    /// Returns the folder of an artifact of `kind` that a URL names by its location in a store,
+    /// without a trailing `/`; None for any other URL.
+    pub fn folder_in_url(url: &str, kind: ArtifactKind) -> Option<&str> {
+        let url = url.trim_end_matches('/');
+        let folder = &url[url.rfind(ARTIFACTS_FOLDER)?..];
+        let record = format!("{folder}/{COMMIT_FILE}");
+        let path = Self::parse(&record)?;
+        (path.kind == kind && path.is_commit()).then_some(folder)
+    }
+
     /// Returns the folder of every artifact of one kind.
     pub fn kind_folder(kind: ArtifactKind) -> String {
         format!("{ARTIFACTS_FOLDER}{}/", kind.name())
@@ -122,6 +132,18 @@ mod tests {
             assert_eq!((parsed.subject, parsed.id), (ArtifactKey::subject_folder(&key.subject).as_str(), id));
             let parsed = ArtifactKey::parse(&file).expect("the key of a file");
             assert_eq!((parsed.is_commit(), parsed.file), (false, "embedding.safetensors"));
+        }
+    }
+
+    #[test]
+    fn the_folder_of_an_artifact_is_found_in_its_url() {
+        let folder = "artifacts/model/0123456789abcdef/films@0123456789abcdef";
+        for url in [format!("s3://bucket/artifacts/a/{folder}/"), format!("file:///store/{folder}"), folder.into()] {
+            assert_eq!(ArtifactKey::folder_in_url(&url, ArtifactKind::Model), Some(folder), "{url}");
+            assert_eq!(ArtifactKey::folder_in_url(&url, ArtifactKind::Cell), None, "{url}");
+        }
+        for url in ["", "s3://bucket/films", "file:///artifacts/model/x", "s3://b/artifacts/model/x/a@b/../c"] {
+            assert_eq!(ArtifactKey::folder_in_url(url, ArtifactKind::Model), None, "{url}");
         }
     }
 

@@ -48,7 +48,8 @@ pub enum ArtifactKind {
     /// The audio embedding of a trailer, the mean over time: `embedding.safetensors`; no file for a
     /// trailer without sound.
     AudioEmbedding,
-    /// The video embeddings of all trailers of a run: `embeddings.parquet`, in shards above 5,000 rows ([`table`]).
+    /// The video embeddings of all trailers of a run: `embeddings.parquet`, in shards above 5,000
+    /// rows ([`table`]).
     VideoTable,
     /// The audio embeddings of all trailers of a run, as the video embeddings.
     AudioTable,
@@ -107,25 +108,25 @@ impl ArtifactKind {
     /// other bytes, so that older artifacts count as missing.
     pub fn contract(self) -> u32 {
         match self {
-            // 2: JPEG from an encoder of this program. 3: JPEG from libjpeg-turbo. 4: times from the
-            // first frame shown, spread over the length that the packets show; detectors held to
-            // what their files state.
+            // 2: JPEG from an encoder of this program. 3: JPEG from libjpeg-turbo. 4: times from
+            // the first frame shown, spread over the length that the packets show; detectors held
+            // to what their files state.
             ArtifactKind::Keyframes => 4,
             // 2: real times in addition to PySceneDetect's.
             ArtifactKind::Scenes => 2,
             // 2: times from the first frame shown; detectors held to what their files state.
             ArtifactKind::Objects => 2,
-            // 2: a model that takes the whole sound at once also gets its last samples. 3: the loudness
-            // of the sound over time in the facts. 4: the file states what it is.
+            // 2: a model that takes the whole sound at once also gets its last samples. 3: the
+            // loudness of the sound over time in the facts. 4: the file states what it is.
             ArtifactKind::AudioEmbedding => 4,
-            // 2: keyframes decoded by libjpeg-turbo and resized as Pillow does. 3: without keyframes,
-            // the vector of a clip of zeros. 4: the file states what it is.
+            // 2: keyframes decoded by libjpeg-turbo and resized as Pillow does. 3: without
+            // keyframes, the vector of a clip of zeros. 4: the file states what it is.
             ArtifactKind::VideoEmbedding => 4,
-            // 2: dislikes are repeated at most up to the count of the rarer other class. 3: a factorisation
-            // machine and likeness by shared viewers in the ensemble.
+            // 2: dislikes are repeated at most up to the count of the rarer other class. 3: a
+            // factorisation machine and likeness by shared viewers in the ensemble.
             ArtifactKind::Cell => 3,
-            // 3: the card for people calls the stacked model ensemble. 4: as cells of contract 3. 5: safetensors
-            // files state what they are. 6: weights between movies.
+            // 3: the card for people calls the stacked model ensemble. 4: as cells of contract 3.
+            // 5: safetensors files state what they are. 6: weights between movies.
             ArtifactKind::Model => 6,
             _ => 1,
         }

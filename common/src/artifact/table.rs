@@ -5,8 +5,8 @@
 //! | up to [`SHARD_ROWS`], and every table of an earlier version | `embeddings.parquet` |
 //! | more | `embeddings-00000.parquet`, `embeddings-00001.parquet` and so on |
 //!
-//! Readers hold one file at a time, and of it one row group. Shards have names of their own, so that a
-//! program that knows one file alone refuses the table and does not read a part of it.
+//! Readers hold one file at a time, and of it one row group. Shards have names of their own, so
+//! that a program that knows one file alone refuses the table and does not read a part of it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -77,8 +77,8 @@ pub fn is_sharded(record: &CommitRecord) -> bool {
     record.recipe.params.get("shard_rows").is_some()
 }
 
-/// Returns the hash of a table, which is upstream of cells: that of its file, or one over those of its
-/// shards. None for a table without rows, which has no file.
+/// Returns the hash of a table, which is upstream of cells: that of its file, or one over those of
+/// its shards. None for a table without rows, which has no file.
 pub fn content(record: &CommitRecord) -> Option<Hash> {
     match record.files.as_slice() {
         [] => None,
@@ -97,8 +97,8 @@ pub struct ShardedWriter {
 }
 
 impl ShardedWriter {
-    /// Creates a writer of files in `folder`. `expected` is the number of rows that the table may have:
-    /// it decides between one file and shards, as in [`params`].
+    /// Creates a writer of files in `folder`. `expected` is the number of rows that the table may
+    /// have: it decides between one file and shards, as in [`params`].
     pub fn new(folder: &Path, expected: usize) -> Self {
         let folder = folder.to_path_buf();
         Self { folder, sharded: expected > SHARD_ROWS, open: None, files: Vec::new(), shards: Vec::new() }
@@ -154,8 +154,8 @@ impl ShardedWriter {
     }
 }
 
-/// Calls `visit` with the rows of a committed table that are wanted, in ascending order of id. Shards
-/// without a wanted row are not read.
+/// Calls `visit` with the rows of a committed table that are wanted, in ascending order of id.
+/// Shards without a wanted row are not read.
 ///
 /// # Errors
 /// InvalidInput for a damaged table, as [`read_file`]; those of `visit`.

@@ -134,8 +134,8 @@ pub fn each_row<R: ChunkReader + 'static>(source: R, visit: impl FnMut(&str, &[f
     each_row_of(source, |_| true, visit)
 }
 
-/// As [`each_row`], for the rows of ids that are wanted. Of a row group without such an id, only the
-/// ids are read.
+/// As [`each_row`], for the rows of ids that are wanted. Of a row group without such an id, only
+/// the ids are read.
 pub fn each_row_of<R: ChunkReader + 'static>(
     source: R,
     wanted: impl Fn(&str) -> bool,

@@ -15,8 +15,8 @@
 //! A folder may also hold `dataset.toml` ([`Facts`]) and `trailers/ID.mp4` (or another of
 //! [`TRAILER_EXTENSIONS`]), also in sub-folders, and `trailers/ID/NAME.mp4`. A column `trailer` of
 //! `movies.csv` names other locations: a path below the folder or absolute, `file:///path` or
-//! `s3://bucket/key` or `https://host/path`; columns for its size, tag and SHA-256 state its content ([`StatedContent`]).
-//! `movies.parquet` may stand for `movies.csv`.
+//! `s3://bucket/key` or `https://host/path`; columns for its size, tag and SHA-256 state its
+//! content ([`StatedContent`]). `movies.parquet` may stand for `movies.csv`.
 //!
 //! # Scales
 //! The values of the whole column of ratings decide its [`Scale`]: labels (-1, 0, 1, or words), two
@@ -38,8 +38,8 @@
 //! rating of a pair (the first in file order stays, also if both agree); a second row of a movie or
 //! user id (the first stays); an id that is not valid as a file name or an object key; a cell that
 //! is not a list, year or rating where one is expected (the cell counts as missing, the movie
-//! stays); a trailer of an unknown movie; a second trailer of a movie (the first by name stays, if it opens);
-//! another kind of file among the trailers.
+//! stays); a trailer of an unknown movie; a second trailer of a movie (the first by name stays, if
+//! it opens); another kind of file among the trailers.
 //!
 //! Columns and files that exist and are not read are listed in [`Reading::notes`].
 

@@ -98,8 +98,8 @@ pub struct Rating {
     pub movie: u32,
     /// The viewer's opinion.
     pub label: Label,
-    /// Half stars in the file, from 0 to 10 (points are scaled to them): finer than the label. `None`
-    /// where the file has labels.
+    /// Half stars in the file, from 0 to 10 (points are scaled to them): finer than the label.
+    /// `None` where the file has labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub half_stars: Option<u8>,
 }

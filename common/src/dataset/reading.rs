@@ -56,7 +56,8 @@ impl Reading {
         }
     }
 
-    /// Takes another file of a movie in place of its trailer, which cannot be used because of `reason`.
+    /// Takes another file of a movie in place of its trailer, which cannot be used because of
+    /// `reason`.
     pub fn replace_trailer(&mut self, id: &str, other: &str, reason: &str) {
         let Some(first) = self.trailers.insert(id.to_owned(), other.to_owned()) else { return };
         let (before, now) = (trailers::shown(other), trailers::second(other));

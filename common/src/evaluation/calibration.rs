@@ -20,8 +20,8 @@ pub struct Calibration {
     /// Expected calibration error: the mean gap between confidence and accuracy over 15 bins of
     /// confidence, over the pairs of all folds. From 0 to 1.
     pub ece: f64,
-    /// Pairs whose actual class had a probability of 0. Their logarithm is cut at that of the smallest
-    /// normal f32: each adds 87.3 to the sum, where an uncut log loss would be infinite.
+    /// Pairs whose actual class had a probability of 0. Their logarithm is cut at that of the
+    /// smallest normal f32: each adds 87.3 to the sum, where an uncut log loss would be infinite.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cut_pairs: usize,
 }

@@ -12,7 +12,8 @@ pub struct FitSpec {
     /// ignored. None if no modality has an input.
     pub network: Option<CellSpec>,
     /// The stacked ensembles, by the kind of cold start that each serves.
-    pub honest: Vec<Split>,
+    #[serde(rename = "honest")]
+    pub ensembles: Vec<Split>,
     /// The seed of the stacked ensembles.
     pub seed: u64,
 }
@@ -21,6 +22,6 @@ impl FitSpec {
     /// Returns the number of models.
     #[must_use]
     pub fn parts(&self) -> usize {
-        usize::from(self.network.is_some()) + self.honest.len()
+        usize::from(self.network.is_some()) + self.ensembles.len()
     }
 }

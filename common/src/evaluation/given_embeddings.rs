@@ -11,7 +11,8 @@ use parquet::record::Field;
 use crate::artifact::table_file::Table;
 use crate::error::{Error, Result};
 
-/// Names of the column with the movies' ids, in lower case without `_`; else it is the first column.
+/// Names of the column with the movies' ids, in lower case without `_`; else it is the first
+/// column.
 const IDS: [&str; 7] = ["movieid", "itemid", "imdbid", "trackid", "movie", "item", "id"];
 /// Largest size of a number: larger ones are marks of missing values, such as 1e35.
 const LARGEST: f64 = 1e30;
@@ -40,7 +41,8 @@ pub struct Given {
 ///
 /// # Errors
 /// Invalid input that names the file, the row and the way out: a file that cannot be read, rows of
-/// different length, an id that occurs twice, or more than half of the rows without a usable vector.
+/// different length, an id that occurs twice, or more than half of the rows without a usable
+/// vector.
 pub fn read(path: &Path) -> Result<Given> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|e| Error::from(e).context(format!("read {name}")))?;

@@ -112,8 +112,8 @@ pub fn tested_pairs(results: &[FoldResult]) -> BTreeSet<(u32, u32)> {
     results.iter().flat_map(|fold| &fold.predictions).map(|one| (one.user, one.movie)).collect()
 }
 
-/// Returns the folds of a model restricted to these test pairs, without folds that test none of them and
-/// without the figures of the ensemble's parts.
+/// Returns the folds of a model restricted to these test pairs, without folds that test none of
+/// them and without the figures of the ensemble's parts.
 #[must_use]
 pub fn on_pairs(model: Judged<'_>, pairs: &BTreeSet<(u32, u32)>) -> Vec<FoldResult> {
     let restrict = |fold: &FoldResult| {

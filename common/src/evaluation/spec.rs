@@ -53,8 +53,7 @@ pub struct CellSpec {
     /// The seed of all random numbers.
     pub seed: u64,
     /// The source of the details where the paper's text and its notebooks differ: layers of the
-    /// ANN, training of the genre heads. Other differences have their own settings;
-    /// [`CellSpec::with_edition`] sets all of them.
+    /// ANN, training of the genre heads. Other differences have their own settings.
     #[serde(default, skip_serializing_if = "is_default")]
     pub edition: Edition,
     /// A negative control.
@@ -112,28 +111,6 @@ impl CellSpec {
             content_columns: Vec::new(),
             given_folds: None,
             by_time: None,
-        }
-    }
-
-    /// Applies the details of an edition: training, scaling, GL-score, layers, heads (see the table
-    /// at [`Edition`]).
-    #[must_use]
-    pub fn with_edition(self, edition: Edition) -> Self {
-        match edition {
-            Edition::Notebook => Self {
-                edition,
-                gl_score: GlSettings { undefined: 0.01, scale: 100.0 },
-                scale_user_embedding: true,
-                training: TrainingSettings::notebook(),
-                ..self
-            },
-            Edition::Paper => Self {
-                edition,
-                gl_score: GlSettings { undefined: 0.01, scale: 1.0 },
-                scale_user_embedding: false,
-                training: TrainingSettings::paper(),
-                ..self
-            },
         }
     }
 

@@ -79,8 +79,9 @@ pub enum Decode {
     /// The heads of a YOLOv5 or YOLOv7 before decoding: for each grid 1 x 3 x 80 x 80 x 85, or
     /// 1 x 255 x 80 x 80; see [`DetectorOutput::anchors`].
     Yolov5Heads,
-    /// Two outputs: logits (1 x 300 x 80) and boxes as shares (1 x 300 x 4). The most probable pairs of
-    /// box and class are the objects. RT-DETR and D-FINE as Hugging Face Optimum exports them.
+    /// Two outputs: logits (1 x 300 x 80) and boxes as shares (1 x 300 x 4). The most probable
+    /// pairs of box and class are the objects. RT-DETR and D-FINE as Hugging Face Optimum exports
+    /// them.
     Detr,
     /// Three outputs, after selection: labels (1 x 300), left, top, right, bottom (1 x 300 x 4) and
     /// scores (1 x 300), and a second input `orig_target_sizes`, which gets the size of the first.
@@ -193,7 +194,7 @@ pub enum Labels {
 
 impl Labels {
     /// Whether the entry states none.
-    pub fn is_unstated(&self) -> bool {
+    fn is_unstated(&self) -> bool {
         *self == Labels::Unstated
     }
 

@@ -30,8 +30,8 @@ impl Identity {
         same_machine && self.born.rsplit('/').next() != Some(seen.as_str())
     }
 
-    /// Returns the id, such as `node-7-4711-123456`: host, process id and start time. It is valid in
-    /// the key of an object.
+    /// Returns the id, such as `node-7-4711-123456`: host, process id and start time. It is valid
+    /// in the key of an object.
     pub fn id(&self) -> String {
         let host: String =
             self.host.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).take(100).collect();

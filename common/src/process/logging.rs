@@ -44,7 +44,8 @@ where
     };
 }
 
-/// Libraries whose details hold credentials: signed headers, the broker's login. No level shows those.
+/// Libraries whose details hold credentials: signed headers, the broker's login. No level shows
+/// those.
 const SECRETIVE: [&str; 12] = [
     "lapin=off",
     "amq_protocol=off",

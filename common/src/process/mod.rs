@@ -15,9 +15,9 @@ pub fn forbid_core_dumps() {
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
-/// Forbids the telemetry of ONNX Runtime. Its published builds send facts about this process to their
-/// maker and write an id of the machine and a database to the cache folder, before any setting of
-/// their programming interface takes effect.
+/// Forbids the telemetry of ONNX Runtime. Its published builds send facts about this process to
+/// their maker and write an id of the machine and a database to the cache folder, before any
+/// setting of their programming interface takes effect.
 ///
 /// Call it first in `main`.
 #[expect(unsafe_code, reason = "the library reads nothing but the environment before it starts")]

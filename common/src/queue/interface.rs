@@ -101,8 +101,8 @@ pub trait Queue: Debug + Send + Sync {
     /// Returns what waits for workers of `kind`, and how many workers take it.
     async fn backlog(&self, kind: WorkKind) -> Result<Backlog>;
 
-    /// Declares again whatever is missing of the topology and of `channel`: an operator may have deleted
-    /// a queue or an exchange.
+    /// Declares again whatever is missing of the topology and of `channel`: an operator may have
+    /// deleted a queue or an exchange.
     async fn heal(&self, _channel: &Channel) -> Result<()> {
         Ok(())
     }
@@ -151,8 +151,8 @@ pub struct Delivery {
     /// Number of earlier deliveries without acknowledgement: the consumer crashed or lost its
     /// connection.
     pub redeliveries: u32,
-    /// Whether the broker moved the message to the quarantine, because it was delivered too often; false
-    /// for one that a worker sent there.
+    /// Whether the broker moved the message to the quarantine, because it was delivered too often;
+    /// false for one that a worker sent there.
     pub is_dead_letter: bool,
     receipt: Box<dyn Receipt>,
 }

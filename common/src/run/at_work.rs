@@ -30,8 +30,8 @@ pub struct AtWork {
     pub slots: usize,
     /// The deliveries that it holds, running or waiting for a slot, by job id.
     pub jobs: BTreeMap<String, JobAtWork>,
-    /// Why the worker cannot do jobs of this run, if it met one that it cannot do: another store, another
-    /// version, a missing model, no signature.
+    /// Why the worker cannot do jobs of this run, if it met one that it cannot do: another store,
+    /// another version, a missing model, no signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unable: Option<String>,
     /// Time of writing, by the worker's clock.

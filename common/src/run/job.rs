@@ -380,7 +380,8 @@ pub struct QuarantineRecord {
 }
 
 impl QuarantineRecord {
-    /// Creates the record of a job that is quarantined now because of `error`, after `attempts` attempts.
+    /// Creates the record of a job that is quarantined now because of `error`, after `attempts`
+    /// attempts.
     pub fn new(run: &str, job: &str, about: String, error: &Error, attempts: u32, message: Value) -> Self {
         QuarantineRecord {
             version: MESSAGE_VERSION,

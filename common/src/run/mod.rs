@@ -148,8 +148,8 @@ pub struct RunState {
     /// When the last job of the stage ended, or the stage began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progressed: Option<jiff::Timestamp>,
-    /// Share of the current coordinator's work of the stage that is done, from 0 to 1: jobs by their
-    /// estimated costs, which differ widely, and the dearest come first.
+    /// Share of the current coordinator's work of the stage that is done, from 0 to 1: jobs by
+    /// their estimated costs, which differ widely, and the dearest come first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
     /// Start of the stage by the current coordinator.
@@ -197,8 +197,8 @@ impl RunState {
         (silent > PATIENCE_S.max(usual) && !self.stage.is_final()).then_some(silent)
     }
 
-    /// Returns the estimated seconds until the end of the stage: by the costs of its jobs, or by their
-    /// number if those are unknown. None while nothing has ended or the stage has stalled.
+    /// Returns the estimated seconds until the end of the stage: by the costs of its jobs, or by
+    /// their number if those are unknown. None while nothing has ended or the stage has stalled.
     pub fn left_s(&self) -> Option<f64> {
         if self.stalled_s().is_some() {
             return None;
@@ -240,7 +240,8 @@ impl RunSpec {
             .collect();
         let words: Vec<&str> = name.split('-').filter(|word| !word.is_empty()).collect();
         let name = match words.join("-").as_str() {
-            // A name without ASCII letters and digits. In a slot, its folder distinguishes datasets.
+            // A name without ASCII letters and digits. In a slot, its folder distinguishes
+            // datasets.
             "" if self.slot.is_some() => {
                 format!("dataset-{}", &hash::of_bytes(self.dataset_url.as_bytes()).short()[..8])
             }

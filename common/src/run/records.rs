@@ -18,8 +18,8 @@ pub fn dataset_key(content: &Hash) -> String {
     format!("datasets/{content}/dataset.json")
 }
 
-/// Returns the key of given folds with this hash: a JSON list with a list of test pairs (indexes of the
-/// dataset's ratings) for each fold.
+/// Returns the key of given folds with this hash: a JSON list with a list of test pairs (indexes of
+/// the dataset's ratings) for each fold.
 pub fn folds_key(content: &Hash) -> String {
     format!("folds/{content}.json")
 }

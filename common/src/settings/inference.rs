@@ -14,8 +14,8 @@ use crate::error::Result;
 pub struct ModelSettings {
     /// The registry of models. Default: the built-in registry.
     pub registry: Option<PathBuf>,
-    /// The folder with the model files of the registry. Default: `.local/models` if it exists in the
-    /// current folder, else `models` in the cache folder (`$JHALAK_CACHE`, or `jhalak` in
+    /// The folder with the model files of the registry. Default: `.local/models` if it exists in
+    /// the current folder, else `models` in the cache folder (`$JHALAK_CACHE`, or `jhalak` in
     /// `$XDG_CACHE_HOME` or `~/.cache`), where missing models are fetched at their first use.
     pub folder: PathBuf,
     /// The ONNX Runtime library. Default: `.local/onnxruntime/libonnxruntime.so` if it exists, else
@@ -55,8 +55,8 @@ pub fn cache_folder() -> Option<PathBuf> {
     std::path::absolute(folder).ok()
 }
 
-/// Returns `name` below `.local` if it exists in the current folder, a checkout; else below the cache
-/// folder.
+/// Returns `name` below `.local` if it exists in the current folder, a checkout; else below the
+/// cache folder.
 fn installed(name: &str) -> PathBuf {
     let local = std::path::Path::new(".local").join(name);
     match cache_folder() {

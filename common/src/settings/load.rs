@@ -9,7 +9,8 @@ use super::reference::{self, Origin};
 use super::{ENVIRONMENT_PREFIX, MEMORY, Settings, redact_text, secret_file};
 use crate::error::{Error, Result};
 
-/// Settings that are lists: in the environment and on the command line, commas separate their values.
+/// Settings that are lists: in the environment and on the command line, commas separate their
+/// values.
 const LISTS: [&str; 5] =
     ["rabbitmq.retry_delays_ms", "worker.sources", "sources.https_hosts", "extract.also", "models.video_also"];
 

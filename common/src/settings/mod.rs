@@ -53,8 +53,8 @@ pub struct Settings {
     /// A file with the queue's URL, in place of the setting queue. User and password in it are read
     /// again at each connection, so that they can be changed.
     pub queue_file: Option<PathBuf>,
-    /// Access to S3. Credentials come from the usual AWS environment, profile or pod identity, or from
-    /// files, never from the settings.
+    /// Access to S3. Credentials come from the usual AWS environment, profile or pod identity, or
+    /// from files, never from the settings.
     pub s3: S3Settings,
     /// Delays and limits of the queue.
     pub rabbitmq: QueueSettings,

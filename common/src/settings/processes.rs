@@ -43,8 +43,8 @@ pub struct WorkerSettings {
     /// Crashes and lost connections of a job's workers before it is quarantined.
     pub redeliveries: u32,
     /// Locations of trailers outside the worker's own store that jobs may read, such as
-    /// `s3://bucket/dataset`: everything below them. `jhalak-worker` with a store on S3 reads no local
-    /// folder. `jhalak run` adds its dataset.
+    /// `s3://bucket/dataset`: everything below them. `jhalak-worker` with a store on S3 reads no
+    /// local folder. `jhalak run` adds its dataset.
     pub sources: Vec<String>,
     /// How long a job may take. An extraction is then quarantined; a training that has saved its
     /// state goes back to the queue and resumes. Less than rabbitmq.consumer_timeout_ms.

@@ -1,15 +1,15 @@
 //! Removing secrets from URLs.
 //!
-//! A URL that is mistyped may hold a password anywhere: of a location that cannot be read as one way
-//! only, nothing after the scheme is shown, and nothing of it is looked up as a host.
+//! A URL that is mistyped may hold a password anywhere: of a location that cannot be read as one
+//! way only, nothing after the scheme is shown, and nothing of it is looked up as a host.
 
 /// Whether `url` contains a password.
 pub fn has_password(url: &str) -> bool {
     url::Url::parse(url).is_ok_and(|parsed| parsed.password().is_some())
 }
 
-/// Whether the user, the password and the host of `url` are where they seem to be. An `@`, `/`, `?` or
-/// `#` of a password must be written as %40, %2F, %3F and %23, or the URL means another host.
+/// Whether the user, the password and the host of `url` are where they seem to be. An `@`, `/`, `?`
+/// or `#` of a password must be written as %40, %2F, %3F and %23, or the URL means another host.
 pub fn is_unambiguous(url: &str) -> bool {
     let Some((_, rest)) = url.split_once("://") else { return false };
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
@@ -32,8 +32,8 @@ pub fn redact_url(url: &str) -> String {
     }
 }
 
-/// Returns a store's or queue's location for a message about a mistake in it: whole if it cannot hold
-/// a secret, else its scheme alone.
+/// Returns a store's or queue's location for a message about a mistake in it: whole if it cannot
+/// hold a secret, else its scheme alone.
 pub fn shown_location(location: &str) -> String {
     // A path, or a location of an object: nothing in it separates a user from a password.
     let plain = |text: &str| !text.contains(['@', ':', '?', '#', '=']) && !text.trim_start_matches('/').contains("//");
@@ -61,8 +61,8 @@ pub fn is_path(location: &str) -> bool {
         || !(location.contains(':') || location.contains('@') || location.contains("//"))
 }
 
-/// Returns a text of another program, such as a parser that quotes its input, without what may hold a
-/// password: values of a wrong type, and quoted texts and words that look like parts of a URL.
+/// Returns a text of another program, such as a parser that quotes its input, without what may hold
+/// a password: values of a wrong type, and quoted texts and words that look like parts of a URL.
 pub fn redact_text(text: &str) -> String {
     const HIDDEN: &str = "(not shown: it may hold a password)";
     let hide = |part: &str| part.contains('@') || part.contains("://");

@@ -1,5 +1,5 @@
-//! Describes every setting: its meaning, unit, default and value, and where the value came from. The
-//! texts are the doc comments of the sections, which the derived JSON Schema carries.
+//! Describes every setting: its meaning, unit, default and value, and where the value came from.
+//! The texts are the doc comments of the sections, which the derived JSON Schema carries.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -64,7 +64,8 @@ impl Entry {
     }
 }
 
-/// Describes the settings that were loaded from `file`, the environment and the options `set`, in order of key.
+/// Describes the settings that were loaded from `file`, the environment and the options `set`, in
+/// order of key.
 ///
 /// # Errors
 /// InvalidInput if the file cannot be read.

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReportSettings {
-    /// The pictures on the page: `sample` (small pictures of a few trailers, at most 3 MB) or `none`.
+    /// The pictures on the page: `sample` (small pictures of a few trailers, at most 3 MB) or
+    /// `none`.
     pub images: Images,
 }
 

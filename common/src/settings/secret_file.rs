@@ -1,5 +1,5 @@
-//! Secrets in files, as Kubernetes mounts them: they are read again when they are used again, so that
-//! they can be changed under a running process.
+//! Secrets in files, as Kubernetes mounts them: they are read again when they are used again, so
+//! that they can be changed under a running process.
 
 use std::path::Path;
 

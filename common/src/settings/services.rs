@@ -19,8 +19,9 @@ pub struct S3Settings {
     pub region: Option<String>,
     /// Additional certificate authorities (PEM) for `https`.
     pub ca_file: Option<PathBuf>,
-    /// Files with the access key, the secret key and, for temporary ones, the session token, in place
-    /// of the usual AWS sources. They are read again every minute, so that they can be changed.
+    /// Files with the access key, the secret key and, for temporary ones, the session token, in
+    /// place of the usual AWS sources. They are read again every minute, so that they can be
+    /// changed.
     pub access_key_id_file: Option<PathBuf>,
     /// See `access_key_id_file`.
     pub secret_access_key_file: Option<PathBuf>,

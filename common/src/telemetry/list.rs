@@ -101,8 +101,8 @@ pub static CAUSE: Label = Label { name: "cause", values: Closed(&["slow_down", "
 /// The direction of a transfer, as seen from this program.
 pub static DIRECTION: Label = Label { name: "direction", values: Closed(&["read", "written"]) };
 
-/// The part of the store: its artifacts, the records of runs, checkpoints of trainings, trailers and
-/// everything else.
+/// The part of the store: its artifacts, the records of runs, checkpoints of trainings, trailers
+/// and everything else.
 pub static AREA: Label =
     Label { name: "area", values: Closed(&["artifacts", "runs", "checkpoints", super::metric::OTHER]) };
 

@@ -135,8 +135,8 @@ impl Metric {
         }
     }
 
-    /// Returns the series to expose: the recorded ones and, of a counter with closed labels, zero for
-    /// every other one, so that its first increase is seen.
+    /// Returns the series to expose: the recorded ones and, of a counter with closed labels, zero
+    /// for every other one, so that its first increase is seen.
     fn exposed(&self) -> BTreeMap<Vec<String>, Series> {
         let mut exposed = BTreeMap::new();
         if self.kind == Kind::Counter {

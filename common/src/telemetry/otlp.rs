@@ -1,8 +1,9 @@
 //! Exports spans to a collector of OpenTelemetry: OTLP over HTTP, protobuf.
 //!
-//! Spans go through a bounded channel to a thread with a runtime of its own: a collector that is slow
-//! or absent delays no work, and what the channel cannot take is dropped and counted. (The exporter
-//! sleeps its thread between two tries, and must not do that on a thread of the program's runtime.)
+//! Spans go through a bounded channel to a thread with a runtime of its own: a collector that is
+//! slow or absent delays no work, and what the channel cannot take is dropped and counted. (The
+//! exporter sleeps its thread between two tries, and must not do that on a thread of the program's
+//! runtime.)
 
 use std::fmt;
 use std::sync::mpsc;

@@ -21,7 +21,8 @@ use super::metric::{Program, text};
 use super::{health::Health, list, process};
 use crate::error::{Error, Result};
 
-/// The address where nothing else is set: the port that OpenTelemetry gives to Prometheus exporters.
+/// The address where nothing else is set: the port that OpenTelemetry gives to Prometheus
+/// exporters.
 const DEFAULT: &str = "127.0.0.1:9464";
 
 /// Value of telemetry.listen for no server.
@@ -52,8 +53,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Waits until `/metrics` is answered once more, or `limit` has passed, and closes the server: a
-    /// scraper then has the last figures of a process that ends. Returns whether it was.
+    /// Waits until `/metrics` is answered once more, or `limit` has passed, and closes the server:
+    /// a scraper then has the last figures of a process that ends. Returns whether it was.
     pub async fn last_scrape(self, limit: Duration) -> bool {
         if limit.is_zero() {
             return false;
@@ -74,9 +75,9 @@ impl Drop for Server {
     }
 }
 
-/// Starts the server on the address that the setting telemetry.listen names, [`DEFAULT`] if it names
-/// none, with the metrics of `program`. `health` is asked at every request and may set gauges. None
-/// where the setting is `off`.
+/// Starts the server on the address that the setting telemetry.listen names, [`DEFAULT`] if it
+/// names none, with the metrics of `program`. `health` is asked at every request and may set
+/// gauges. None where the setting is `off`.
 ///
 /// If the default address is taken (another worker of this machine has it), another free port of
 /// 127.0.0.1 is used, and a warning names it.

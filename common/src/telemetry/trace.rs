@@ -1,7 +1,7 @@
 //! Traces: one for each trailer, from the message that is sent to the commit of its artifacts.
 //!
-//! A job carries its place in the trace as a `traceparent` of W3C Trace Context. Where traces are not
-//! exported, spans cost nothing, and the place that a job carries is passed on unchanged.
+//! A job carries its trace context as a `traceparent` of W3C Trace Context. Where traces are not
+//! exported, spans cost nothing, and the context that a job carries is passed on unchanged.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -29,20 +29,20 @@ pub enum Role {
     Works,
 }
 
-/// A place in a trace, which spans can have as their parent.
+/// A position in a trace, which spans can have as their parent.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Place(Option<SpanContext>);
+pub struct TraceContext(Option<SpanContext>);
 
-impl fmt::Debug for Place {
+impl fmt::Debug for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.traceparent().as_deref().unwrap_or("-"))
     }
 }
 
-impl Place {
-    /// Reads the `traceparent` of a message; no place if it is not valid.
-    pub fn read(traceparent: Option<&str>) -> Place {
-        Place(traceparent.and_then(parse))
+impl TraceContext {
+    /// Reads the `traceparent` of a message; an empty context if it is not valid.
+    pub fn read(traceparent: Option<&str>) -> TraceContext {
+        TraceContext(traceparent.and_then(parse))
     }
 
     /// Returns it as a `traceparent`, for a message.
@@ -56,7 +56,7 @@ impl Place {
         Some(self.0.as_ref()?.trace_id().to_string())
     }
 
-    /// Begins a span here. Without a place, in a trace of its own only if `role` begins one.
+    /// Begins a span here. In an empty context, in a trace of its own only if `role` begins one.
     pub fn child(&self, name: &'static str) -> Span {
         match self.0 {
             Some(_) => begin(name.to_string(), Role::Works, self, None),
@@ -64,9 +64,9 @@ impl Place {
         }
     }
 
-    /// Begins the span of a message at `destination`; without a place it begins a trace. `of` is a
-    /// span of another trace to refer to.
-    pub fn message(&self, role: Role, destination: &str, of: Option<&Place>) -> Span {
+    /// Begins the span of a message at `destination`; in an empty context it begins a trace. `of`
+    /// is a span of another trace to refer to.
+    pub fn message(&self, role: Role, destination: &str, of: Option<&TraceContext>) -> Span {
         let operation = match role {
             Role::Sends => "send",
             _ => "process",
@@ -99,10 +99,10 @@ fn parse(traceparent: &str) -> Option<SpanContext> {
 
 /// Begins a trace with a span of this name.
 pub fn root(name: &str) -> Span {
-    begin(name.to_string(), Role::Works, &Place::default(), None)
+    begin(name.to_string(), Role::Works, &TraceContext::default(), None)
 }
 
-fn begin(name: String, role: Role, parent: &Place, of: Option<&Place>) -> Span {
+fn begin(name: String, role: Role, parent: &TraceContext, of: Option<&TraceContext>) -> Span {
     let Some(tracer) = TRACER.get() else { return Span(None) };
     let kind = match role {
         Role::Sends => SpanKind::Producer,
@@ -110,7 +110,7 @@ fn begin(name: String, role: Role, parent: &Place, of: Option<&Place>) -> Span {
         Role::Works => SpanKind::Internal,
     };
     let mut builder = SpanBuilder::from_name(name).with_kind(kind);
-    if let Some(Place(Some(linked))) = of {
+    if let Some(TraceContext(Some(linked))) = of {
         builder = builder.with_links(vec![Link::with_context(linked.clone())]);
     }
     let context = match &parent.0 {
@@ -141,14 +141,14 @@ impl Span {
     }
 
     /// Returns its place; `instead` where traces are not exported.
-    pub fn place_or(&self, instead: &Place) -> Place {
-        self.0.as_ref().map_or_else(|| instead.clone(), |span| Place(Some(span.span_context().clone())))
+    pub fn context_or(&self, instead: &TraceContext) -> TraceContext {
+        self.0.as_ref().map_or_else(|| instead.clone(), |span| TraceContext(Some(span.span_context().clone())))
     }
 }
 
 /// The place of the work that a task does now: its job's step, as [`Active::enter`] says.
 #[derive(Debug, Clone, Default)]
-pub struct Active(Arc<Mutex<Place>>);
+pub struct Active(Arc<Mutex<TraceContext>>);
 
 tokio::task_local! {
     static ACTIVE: Active;
@@ -156,7 +156,7 @@ tokio::task_local! {
 
 impl Active {
     /// From now on the work is done at `place`.
-    pub fn enter(&self, place: Place) {
+    pub fn enter(&self, place: TraceContext) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = place;
     }
 
@@ -167,7 +167,7 @@ impl Active {
 }
 
 /// Returns the place of the work that this task does.
-pub fn current() -> Place {
+pub fn current() -> TraceContext {
     ACTIVE.try_with(|active| active.0.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or_default()
 }
 
@@ -178,12 +178,12 @@ mod tests {
     #[test]
     fn a_traceparent_is_read_and_written_unchanged_and_nonsense_is_refused() {
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let place = Place::read(Some(good));
+        let place = TraceContext::read(Some(good));
         assert_eq!(place.traceparent().as_deref(), Some(good));
         assert_eq!(place.trace_id().as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
         // Nothing is exported here: the place of a span is that of its parent.
-        assert_eq!(place.child("fetch").place_or(&place), place);
-        let later = Place::read(Some("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00-more"));
+        assert_eq!(place.child("fetch").context_or(&place), place);
+        let later = TraceContext::read(Some("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00-more"));
         assert_eq!(later.traceparent().as_deref(), Some(good.replace("-01", "-00").as_str()));
         for wrong in [
             "",
@@ -197,21 +197,21 @@ mod tests {
             "00-+af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             "00-é0af7651916cd43dd8448eb211c8031-b7ad6b7169203331-01",
         ] {
-            assert_eq!(Place::read(Some(wrong)), Place::default(), "{wrong}");
+            assert_eq!(TraceContext::read(Some(wrong)), TraceContext::default(), "{wrong}");
         }
-        assert_eq!(Place::default().traceparent(), None);
+        assert_eq!(TraceContext::default().traceparent(), None);
     }
 
     #[tokio::test]
     async fn the_current_place_is_that_of_the_tasks_own_job() {
-        let place = Place::read(Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+        let place = TraceContext::read(Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
         let active = Active::default();
         let inside = active.scope(async {
             let before = current();
             active.enter(place.clone());
             (before, current(), tokio::spawn(async { current() }).await.expect("no panic"))
         });
-        assert_eq!(inside.await, (Place::default(), place, Place::default()));
-        assert_eq!(current(), Place::default());
+        assert_eq!(inside.await, (TraceContext::default(), place, TraceContext::default()));
+        assert_eq!(current(), TraceContext::default());
     }
 }

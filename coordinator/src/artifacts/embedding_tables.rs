@@ -16,7 +16,7 @@ use crate::artifacts::MAX_CONCURRENT_REQUESTS;
 use crate::plan::Plan;
 
 /// Returns the kind of table that embeddings of this kind are gathered into.
-pub fn table_of(embedding: ArtifactKind) -> Option<ArtifactKind> {
+fn table_of(embedding: ArtifactKind) -> Option<ArtifactKind> {
     match embedding {
         ArtifactKind::VideoEmbedding => Some(ArtifactKind::VideoTable),
         ArtifactKind::AudioEmbedding => Some(ArtifactKind::AudioTable),
@@ -47,7 +47,8 @@ pub struct GatheredTable {
     pub rows: u64,
     /// The trailers whose embedding is empty, such as those without sound, in order.
     pub without: Vec<String>,
-    /// The trailers whose embedding is that of a clip of zeros, because no keyframe was chosen, in order.
+    /// The trailers whose embedding is that of a clip of zeros, because no keyframe was chosen, in
+    /// order.
     pub zero_clips: Vec<String>,
 }
 
@@ -109,8 +110,8 @@ impl Address {
         Ok(Address { earlier: Some(earlier).filter(|earlier| *earlier != recipe), recipe, subject })
     }
 
-    /// Returns the record of the table. One of an earlier version stays the run's table, so that what was
-    /// trained on it stays valid.
+    /// Returns the record of the table. One of an earlier version stays the run's table, so that
+    /// what was trained on it stays valid.
     async fn committed(&self, store: &dyn ObjectStore) -> Result<Option<CommitRecord>> {
         if let Some(earlier) = &self.earlier
             && let Some(record) = artifact::committed(store, &ArtifactKey::new(earlier, &self.subject)).await?
@@ -141,11 +142,7 @@ pub async fn find(
 }
 
 /// Lists the trailers of the plan that have a committed embedding of this recipe.
-pub async fn committed_subjects<'a>(
-    store: &dyn ObjectStore,
-    plan: &'a Plan,
-    source: &Recipe,
-) -> Result<Vec<&'a Subject>> {
+async fn committed_subjects<'a>(store: &dyn ObjectStore, plan: &'a Plan, source: &Recipe) -> Result<Vec<&'a Subject>> {
     let committed: BTreeSet<String> =
         artifact::list_committed(store, source.kind, &source.hash()).await?.into_iter().collect();
     let subjects = plan.trailers.trailers.iter().map(|t| &t.subject);

@@ -253,3 +253,45 @@ pub fn write_folder(folder: &Path, files: &BTreeMap<String, Vec<u8>>, dataset: &
 fn parse(bytes: &[u8], place: &str) -> Result<Dataset> {
     serde_json::from_slice(bytes).map_err(|e| Error::invalid(format!("{place} is damaged: fit again")).with_source(e))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing::empty_store;
+
+    fn key(dataset: &str, seed: &str) -> ArtifactKey {
+        let subject = Subject { id: dataset.into(), content: hash::of_bytes(dataset.as_bytes()) };
+        ArtifactKey { kind: ArtifactKind::Model, recipe: hash::of_bytes(seed.as_bytes()), subject }
+    }
+
+    #[tokio::test]
+    async fn the_model_fitted_last_is_the_default_and_each_run_is_recorded_once() {
+        let (_folder, store) = empty_store();
+        let store = store.as_ref();
+        let (first, second) = (key("films", "1"), key("shows", "2"));
+        for (key, run) in [(&first, Some("a")), (&second, None), (&first, Some("a")), (&first, Some("b"))] {
+            point_to(store, key, run).await.expect("room on disk");
+        }
+        let (found, default) = all(store).await.expect("a store");
+        let of = |key: &ArtifactKey| found.iter().find(|one| one.key() == *key).expect("a record");
+        assert_eq!((found.len(), default), (2, Some(of(&first).id())));
+        assert_eq!((&of(&first).runs, &of(&second).runs), (&vec!["a".to_owned(), "b".to_owned()], &Vec::new()));
+        assert!(of(&first).time().is_some());
+
+        let missing = async |wanted: Wanted| read(store, &wanted).await.map(|_| ()).expect_err("no files").to_string();
+        assert!(missing(Wanted::Run("c".into())).await.contains("the run c has no fitted model"));
+        assert!(missing(Wanted::Id("no-such".into())).await.contains("no fitted model no-such"));
+        assert!(missing(Wanted::Id(String::new())).await.contains("no fitted model"));
+    }
+
+    #[test]
+    fn a_folder_without_its_dataset_is_refused_with_the_way_out() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let refused = |folder: &Path| in_folder(folder).map(|_| ()).expect_err("not a model").to_string();
+        assert!(refused(&folder.path().join("none")).contains("`jhalak fit --out DIR` writes one"));
+        assert!(refused(folder.path()).contains("dataset.json is missing"));
+        std::fs::write(folder.path().join("notes.txt"), "mine").expect("room on disk");
+        let error = write_folder(folder.path(), &BTreeMap::new(), b"{}").expect_err("a folder of others").to_string();
+        assert!(error.contains("name an empty folder"), "{error}");
+    }
+}

@@ -39,8 +39,8 @@ pub struct Damage {
 }
 
 impl Damage {
-    /// Removes the object with the wrong bytes, then the commit record, so that the next run makes the
-    /// artifact again under the usual names.
+    /// Removes the object with the wrong bytes, then the commit record, so that the next run makes
+    /// the artifact again under the usual names.
     pub async fn repair(&self, store: &dyn ObjectStore) -> Result<()> {
         if let Some(object) = &self.object {
             store.delete(object).await?;

@@ -13,8 +13,8 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// Returns an axis that holds all finite `values` and begins and ends at ticks; from 0 to 1 when
-    /// there are none.
+    /// Returns an axis that holds all finite `values` and begins and ends at ticks; from 0 to 1
+    /// when there are none.
     pub(super) fn around(values: impl IntoIterator<Item = f64>) -> Axis {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for value in values.into_iter().filter(|value| value.is_finite()) {

@@ -1,4 +1,5 @@
-//! Layout of the --help pages: one form for defaults and examples on every command, global options only on the first page.
+//! Layout of the --help pages: one form for defaults and examples on every command, global options
+//! only on the first page.
 
 use std::path::PathBuf;
 

@@ -33,8 +33,8 @@ const fn slot(number: u16) -> u16 {
     4 + 2 * number
 }
 
-/// Encodes the schema of `columns` with the key-value pairs of the file: readers that use this schema take
-/// them from it.
+/// Encodes the schema of `columns` with the key-value pairs of the file: readers that use this
+/// schema take them from it.
 pub(super) fn encode(columns: &[Column], metadata: &[(String, String)]) -> String {
     let mut builder = FlatBufferBuilder::new();
     let fields: Vec<Table> = columns.iter().map(|column| field(&mut builder, column)).collect();

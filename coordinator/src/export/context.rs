@@ -1,4 +1,5 @@
-//! The inputs that the parts of an export share: the run, its dataset, and how files and columns name things.
+//! The inputs that the parts of an export share: the run, its dataset, and how files and columns
+//! name things.
 
 use std::path::{Path, PathBuf};
 

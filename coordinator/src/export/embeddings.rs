@@ -76,7 +76,8 @@ async fn dimension(context: &Context<'_>, recipe: &Recipe) -> Result<Option<usiz
     Ok(None)
 }
 
-/// Reads an embedding; None if it is not committed or has no vector, as for a trailer without sound.
+/// Reads an embedding; None if it is not committed or has no vector, as for a trailer without
+/// sound.
 async fn read(context: &Context<'_>, recipe: &Recipe, subject: &Subject) -> Result<Option<Vectors>> {
     let Some(record) = context.committed(recipe, subject).await? else { return Ok(None) };
     if record.files.is_empty() {

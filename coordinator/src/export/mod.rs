@@ -31,8 +31,8 @@ use crate::run::tasks;
 pub use context::Options;
 pub use manifest::{FileEntry, MANIFEST_FILE, Manifest};
 
-/// Exports the run `id` into the folder `out`, which is empty. `step` is called with the name of each
-/// part. The manifest is written last.
+/// Exports the run `id` into the folder `out`, which is empty. `step` is called with the name of
+/// each part. The manifest is written last.
 ///
 /// # Errors
 /// NotFound if the store has no such run; InvalidInput if an artifact is damaged.

@@ -144,8 +144,8 @@ impl TableFile {
     }
 }
 
-/// Writes the cells of one column. The levels are those of Parquet's nested encoding: how much of an
-/// element exists, and whether it continues a list.
+/// Writes the cells of one column. The levels are those of Parquet's nested encoding: how much of
+/// an element exists, and whether it continues a list.
 fn write_column(
     group: &mut SerializedRowGroupWriter<'_, File>,
     column: &Column,

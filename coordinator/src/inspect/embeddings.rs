@@ -81,8 +81,8 @@ pub fn nearest(vectors: &[Vec<f32>], place: usize, wanted: usize) -> Vec<(usize,
     found
 }
 
-/// Returns the cosine of the angle between two vectors, from -1 to 1; 0 when one has no length or they
-/// have different numbers of values.
+/// Returns the cosine of the angle between two vectors, from -1 to 1; 0 when one has no length or
+/// they have different numbers of values.
 pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
     if a.len() != b.len() {
         return 0.0;

@@ -27,8 +27,8 @@ pub struct Source {
     /// Files that would fail in the run, by trailer: empty files.
     pub found: Vec<String>,
     location: Location,
-    /// The buckets and web servers that the catalogue names, by `s3://bucket` and `https://host`. None
-    /// for a server that the settings do not allow.
+    /// The buckets and web servers that the catalogue names, by `s3://bucket` and `https://host`.
+    /// None for a server that the settings do not allow.
     buckets: BTreeMap<String, Option<Arc<dyn ObjectStore>>>,
     /// SHA-256 and size of the local trailers whose SHA-256 the catalogue states, by movie.
     hashes: BTreeMap<String, (Hash, u64)>,
@@ -151,8 +151,8 @@ fn catalogue_alone(url: &str, end: &str, bytes: Bytes) -> Memory {
     Memory::new(url, Vec::new(), BTreeMap::from([(name.to_owned(), bytes)]))
 }
 
-/// Splits `s3://bucket/key` into `s3://bucket` and the key, and `https://host/path` into the server and
-/// the path.
+/// Splits `s3://bucket/key` into `s3://bucket` and the key, and `https://host/path` into the server
+/// and the path.
 fn object(location: &str) -> Option<(String, String)> {
     if location.starts_with("https://") {
         return https::split(location).ok();
@@ -309,8 +309,8 @@ impl Source {
         Ok(())
     }
 
-    /// Tries the files of the movies that have several with `opens`, in ascending order, and takes the
-    /// first that opens.
+    /// Tries the files of the movies that have several with `opens`, in ascending order, and takes
+    /// the first that opens.
     ///
     /// # Errors
     /// Those of `opens` that are not about the file.

@@ -22,5 +22,5 @@ pub fn of_run(dataset: &Dataset, trailers: bool, settings: &EvaluateSettings) ->
         cell.training.fit.epochs = settings.epochs;
         cell
     });
-    FitSpec { network, honest: vec![Split::Pairs], seed: settings.seed }
+    FitSpec { network, ensembles: vec![Split::Pairs], seed: settings.seed }
 }

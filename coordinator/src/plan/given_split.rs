@@ -55,7 +55,7 @@ pub fn given_split(given: &GivenFolds, dataset: &Dataset) -> Split {
 
 /// Returns the median number of training ratings of the test users, and whether most of these users
 /// have fewer ratings in training than in the test.
-pub fn middle_known(given: &GivenFolds, dataset: &Dataset) -> (usize, bool) {
+fn middle_known(given: &GivenFolds, dataset: &Dataset) -> (usize, bool) {
     let mut all = vec![0usize; dataset.users.len()];
     dataset.ratings.iter().for_each(|rating| all[rating.user as usize] += 1);
     let (mut known, mut fewer) = (Vec::new(), 0);

@@ -84,7 +84,8 @@ pub struct Compared {
     pub pairs: u64,
     /// Accuracy over the folds.
     pub accuracy: MeanSd,
-    /// The 95 % interval of the accuracy over draws of viewers; `None` with fewer than five viewers.
+    /// The 95 % interval of the accuracy over draws of viewers; `None` with fewer than five
+    /// viewers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
     /// Macro F1 over the folds.

@@ -1,4 +1,5 @@
-//! The pictures of a report: a sample of the trailers with their pictures, and maps of the embeddings.
+//! The pictures of a report: a sample of the trailers with their pictures, and maps of the
+//! embeddings.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,11 +1,11 @@
-//! The models that stand for others: the most accurate baseline, and the most accurate model of each
-//! modality.
+//! The models that stand for others: the most accurate baseline, and the most accurate model of
+//! each modality.
 
 use super::{Cell, Decision, Protocol, Split};
 
-/// Returns the places of these cells: chosen under `strict` with random pairs, or under `paper` where
-/// `strict` was not run. Models without a modality, such as the ensemble, are a group of their own.
-/// Of equally accurate ones the first is taken.
+/// Returns the places of these cells: chosen under `strict` with random pairs, or under `paper`
+/// where `strict` was not run. Models without a modality, such as the ensemble, are a group of
+/// their own. Of equally accurate ones the first is taken.
 pub fn leading(cells: &[Cell]) -> Vec<usize> {
     let group = |cell: &Cell| (cell.baseline, cell.modality.clone().filter(|_| !cell.baseline));
     let mut groups: Vec<(bool, Option<String>)> = Vec::new();

@@ -137,8 +137,8 @@ pub struct Extraction {
     pub trailers: u64,
     /// Trailers that this run worked on.
     pub processed: u64,
-    /// Trailers whose artifacts are all committed, by this run or before it. The tables of embeddings
-    /// hold those of them that have an embedding.
+    /// Trailers whose artifacts are all committed, by this run or before it. The tables of
+    /// embeddings hold those of them that have an embedding.
     pub committed: u64,
     /// Trailers that the run does not extract (`--only-new`) and that lack artifacts.
     #[serde(default)]
@@ -147,8 +147,8 @@ pub struct Extraction {
     pub quarantined: Vec<Quarantined>,
     /// The movies whose trailers have no sound and therefore no audio embedding.
     pub without_sound: Vec<String>,
-    /// The movies in whose trailers no keyframe was chosen: a video embedding of theirs is that of a clip
-    /// of zeros.
+    /// The movies in whose trailers no keyframe was chosen: a video embedding of theirs is that of
+    /// a clip of zeros.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub zero_clips: BTreeSet<String>,
 }
@@ -208,8 +208,8 @@ impl Report {
         self.gallery.as_ref().map(|gallery| gallery.trailers.iter().map(|shown| shown.view.movie.as_str()).collect())
     }
 
-    /// Whether `other` says the same about dataset, trailers, figures and model. It may be of another
-    /// time, and of a drive that found everything done.
+    /// Whether `other` says the same about dataset, trailers, figures and model. It may be of
+    /// another time, and of a drive that found everything done.
     pub fn says_the_same(&self, other: &Report) -> bool {
         let trailers = |report: &Report| report.extraction.clone().map(|found| Extraction { processed: 0, ..found });
         self.dataset == other.dataset

@@ -1,5 +1,6 @@
 //! The HTML page: its texts are built here, and the template only lays them out.
 
+use jhalak_common::artifact::{ArtifactKey, ArtifactKind};
 use jhalak_common::dataset::Reject;
 use jhalak_common::evaluation::Calibration;
 use jhalak_common::{Error, Result};
@@ -315,13 +316,10 @@ fn ratings_a_viewer(report: &Report) -> String {
 fn links(report: &Report) -> Vec<Link> {
     /// The characters that a path may hold in addition to letters and digits.
     const PLAIN: &str = "-_.~/@=";
-    let folder = report
-        .model
-        .as_ref()
-        .and_then(|url| Some(format!("artifacts/model/{}", url.split_once("/artifacts/model/")?.1)));
+    let folder = report.model.as_ref().and_then(|url| ArtifactKey::folder_in_url(url, ArtifactKind::Model));
     let Some(folder) = folder.filter(|folder| !folder.contains("/../")) else { return Vec::new() };
     let mut path = String::from("../../../");
-    for byte in folder.trim_end_matches('/').bytes() {
+    for byte in folder.bytes() {
         match byte {
             _ if byte.is_ascii_alphanumeric() || PLAIN.as_bytes().contains(&byte) => path.push(char::from(byte)),
             _ => path.push_str(&format!("%{byte:02X}")),

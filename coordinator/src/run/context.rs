@@ -7,7 +7,7 @@ use jhalak_common::Result;
 use jhalak_common::queue::Queue;
 use jhalak_common::run::{self, RunState, SigningKey, run_key};
 use jhalak_common::store::ObjectStore;
-use jhalak_common::telemetry::trace::Place;
+use jhalak_common::telemetry::trace::TraceContext;
 use tokio_util::sync::CancellationToken;
 
 use crate::console::progress::Progress;
@@ -39,7 +39,7 @@ pub struct RunContext {
     /// How long stages and jobs took.
     pub timings: Timings,
     /// The place of the run in its trace, to which the traces of trailers refer.
-    pub trace: Place,
+    pub trace: TraceContext,
 }
 
 /// The reason why a run stops before its end.

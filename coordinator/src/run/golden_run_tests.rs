@@ -1,5 +1,6 @@
-//! A finished run of an earlier version (`golden/finished_run`, without its pictures and cells) goes on
-//! under this one. It was written by `jhalak run` over three clips and six movies on 30 November 2026.
+//! A finished run of an earlier version (`golden/finished_run`, without its pictures and cells)
+//! goes on under this one. It was written by `jhalak run` over three clips and six movies on 30
+//! November 2026.
 
 use std::path::Path;
 

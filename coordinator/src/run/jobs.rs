@@ -11,7 +11,8 @@ use jhalak_common::run::job::{CellTask, ExtractTask, FitTask, Job, Task};
 use crate::plan::Plan;
 use crate::run::missing::RecipeSet;
 
-/// The cost of the final model: several ensembles on all ratings, against [`effort`]'s 100 for one fold.
+/// The cost of the final model: several ensembles on all ratings, against [`effort`]'s 100 for one
+/// fold.
 const FIT_COST: u64 = 200;
 
 /// The jobs that a stage sends, by index.

@@ -28,7 +28,7 @@ use tracing::Instrument;
 const RENEW_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A record that has not changed for this long belongs to a coordinator that is gone.
-pub const EXPIRY: Duration = Duration::from_secs(15);
+const EXPIRY: Duration = Duration::from_secs(15);
 
 /// How often the record of another holder is read.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);

@@ -16,8 +16,8 @@ pub type RecipeSet = u32;
 /// Maximum number of recipes that are listed at once; each listing runs through every trailer.
 const MAX_CONCURRENT_LISTINGS: usize = 3;
 
-/// The recipes whose artifact each trailer lacks, by the trailer's index in the plan, whether or not
-/// the run extracts it.
+/// The recipes whose artifact each trailer lacks, by the trailer's index in the plan, whether or
+/// not the run extracts it.
 pub async fn of_trailers(store: &dyn ObjectStore, plan: &Plan) -> Result<Vec<RecipeSet>> {
     let recipes = &plan.spec.recipes;
     if recipes.len() > RecipeSet::BITS as usize {
@@ -70,4 +70,32 @@ pub async fn all_committed(store: &dyn ObjectStore, keys: &[ArtifactKey]) -> Res
         }
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing::{commit_one, empty_store, plan};
+
+    #[tokio::test]
+    async fn a_trailer_lacks_the_recipes_that_are_not_committed_for_its_content() {
+        let ((_folder, store), mut plan) = (empty_store(), plan(3));
+        let recipes = plan.spec.recipes.clone();
+        assert_eq!(of_trailers(store.as_ref(), &plan).await.expect("a store"), [0b111, 0b111, 0b111]);
+        let subjects: Vec<_> = plan.trailers.trailers.iter().map(|trailer| trailer.subject.clone()).collect();
+        for recipe in &recipes {
+            assert!(commit_one(store.as_ref(), recipe, &subjects[0]).await);
+        }
+        assert!(commit_one(store.as_ref(), &recipes[1], &subjects[2]).await);
+        // Another content of the same movie is another subject.
+        plan.trailers.trailers[2].subject.content = jhalak_common::hash::of_bytes(b"another trailer");
+        assert!(commit_one(store.as_ref(), &recipes[2], &plan.trailers.trailers[2].subject).await);
+        assert_eq!(of_trailers(store.as_ref(), &plan).await.expect("a store"), [0, 0b111, 0b011]);
+
+        let key = |subject: &jhalak_common::artifact::Subject| ArtifactKey::new(&recipes[1], subject);
+        let keys: Vec<_> = subjects.iter().map(key).collect();
+        assert_eq!(are_committed(store.as_ref(), &keys).await.expect("a store"), [true, false, true]);
+        assert!(!all_committed(store.as_ref(), &keys).await.expect("a store"));
+        assert!(all_committed(store.as_ref(), &keys[2..]).await.expect("a store"));
+    }
 }

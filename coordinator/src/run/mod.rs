@@ -32,7 +32,7 @@ use jhalak_common::queue::Queue;
 use jhalak_common::run::{self, RunState, SigningKey, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
-use jhalak_common::telemetry::trace::{self, Place};
+use jhalak_common::telemetry::trace::{self, TraceContext};
 use jhalak_common::{ErrorKind, Result};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -98,15 +98,15 @@ impl RunDriver<'_> {
         let span = tracing::error_span!("run", run = self.plan.spec.id);
         let mut traced = trace::root("run");
         traced.set("jhalak.run", self.plan.spec.id.clone());
-        let place = traced.place_or(&Place::default());
-        let ended = self.run_under_lease(&place).instrument(span).await;
+        let context = traced.context_or(&TraceContext::default());
+        let ended = self.run_under_lease(&context).instrument(span).await;
         if let Err(error) = &ended {
             traced.fail(error.kind());
         }
         ended
     }
 
-    async fn run_under_lease(mut self, place: &Place) -> Result<RunOutcome> {
+    async fn run_under_lease(mut self, context: &TraceContext) -> Result<RunOutcome> {
         let run = &self.plan.spec.id;
         let progress = self.progress;
         // A later cancellation stands.
@@ -129,7 +129,7 @@ impl RunDriver<'_> {
                 progress.say(&format!("{tried_again} jobs failed because of a machine and are tried again"));
             }
             let driving = self.leading.begin();
-            let ended = self.drive_through_outages(&lease, place).await;
+            let ended = self.drive_through_outages(&lease, context).await;
             lease.release().await;
             match ended? {
                 Some(outcome) => return Ok(outcome),
@@ -143,11 +143,11 @@ impl RunDriver<'_> {
 
     /// Drives the run, and again after an outage of the store or the broker. Returns None when
     /// another coordinator took over.
-    async fn drive_through_outages(&mut self, lease: &Lease, place: &Place) -> Result<Option<RunOutcome>> {
+    async fn drive_through_outages(&mut self, lease: &Lease, context: &TraceContext) -> Result<Option<RunOutcome>> {
         let mut outage_since = None;
         loop {
             let began = Instant::now();
-            let error = match self.drive(lease, outage_since.is_some(), place).await {
+            let error = match self.drive(lease, outage_since.is_some(), context).await {
                 // Credentials that expired are renewed by others in minutes.
                 Err(error) if error.kind().is_transient() || error.kind() == ErrorKind::Permission => error,
                 other => return other,
@@ -169,7 +169,7 @@ impl RunDriver<'_> {
 
     /// Drives the run while this process holds the lease. Returns None when another coordinator
     /// took over.
-    async fn drive(&mut self, lease: &Lease, is_again: bool, place: &Place) -> Result<Option<RunOutcome>> {
+    async fn drive(&mut self, lease: &Lease, is_again: bool, context: &TraceContext) -> Result<Option<RunOutcome>> {
         let (plan, run) = (self.plan, &self.plan.spec.id);
         if run::is_cancelled(self.store.as_ref(), run).await? {
             return self.cancelled().await.map(Some);
@@ -193,7 +193,7 @@ impl RunDriver<'_> {
             priority: self.priority,
             timings: Timings::default(),
             signing_key: SigningKey::load(self.settings.rabbitmq.signing_key_file.as_deref())?,
-            trace: place.clone(),
+            trace: context.clone(),
         };
         match stages::drive(&context, plan).await? {
             Ended::Completed(summary) => {

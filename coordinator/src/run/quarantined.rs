@@ -32,7 +32,8 @@ impl Quarantined {
         let records = stream::iter(keys).map(|key| async move {
             let Some(record) = run::get_json::<QuarantineRecord>(store, &key).await? else { return Ok(None) };
             let artifacts = record.decode_job().map(|job| job.task.artifacts()).unwrap_or_default();
-            // A job without artifacts, such as a probe, leaves nothing that could overrule its record.
+            // A job without artifacts, such as a probe, leaves nothing that could overrule its
+            // record.
             let is_committed = !artifacts.is_empty() && missing::all_committed(store, &artifacts).await?;
             Ok::<_, Error>(Some((key, record, is_committed)))
         });
@@ -58,9 +59,9 @@ impl Quarantined {
     }
 }
 
-/// Removes the records of jobs whose last error was of a machine (refused credentials, a full disk, a
-/// service that did not answer) and not of the trailer, so that this run tries them again. Returns
-/// their number.
+/// Removes the records of jobs whose last error was of a machine (refused credentials, a full disk,
+/// a service that did not answer) and not of the trailer, so that this run tries them again.
+/// Returns their number.
 pub async fn drop_of_machine(store: &dyn ObjectStore, run: &str) -> Result<usize> {
     let mut dropped = 0;
     for (key, record) in Quarantined::read(store, run).await?.standing {

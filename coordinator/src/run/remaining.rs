@@ -1,5 +1,5 @@
-//! Computes the remaining work of a run. The run, its dry run and reprocessing all use this one computation,
-//! so that a dry run lists exactly the jobs that the run sends.
+//! Computes the remaining work of a run. The run, its dry run and reprocessing all use this one
+//! computation, so that a dry run lists exactly the jobs that the run sends.
 
 use std::collections::BTreeSet;
 

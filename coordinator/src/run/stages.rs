@@ -196,12 +196,12 @@ struct Rounds {
 }
 
 impl Rounds {
-    /// Begins a round of `jobs`. After an empty one, waits first: results may be forged while workers
-    /// are at work.
+    /// Begins a round of `jobs`. After an empty one, waits first: results may be forged while
+    /// workers are at work.
     ///
     /// # Errors
-    /// InvalidInput when round after round is reported as done, no worker is at work on the jobs, and
-    /// nothing arrives in the store.
+    /// InvalidInput when round after round is reported as done, no worker is at work on the jobs,
+    /// and nothing arrives in the store.
     async fn begin(&mut self, context: &RunContext, run: &str, jobs: &Jobs<'_>) -> Result<()> {
         let number = jobs.len();
         if self.count > 0 && number > 0 {

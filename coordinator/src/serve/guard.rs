@@ -1,4 +1,5 @@
-//! Admits or refuses requests: the Host header, the token, the origin of a POST; and the headers of every answer.
+//! Admits or refuses requests: the Host header, the token, the origin of a POST; and the headers of
+//! every answer.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

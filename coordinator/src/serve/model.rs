@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use jhalak_common::artifact::{self, COMMIT_VERSION, CommitRecord, check_version};
+use jhalak_common::artifact::{
+    self, ArtifactKey, ArtifactKind, COMMIT_FILE, COMMIT_VERSION, CommitRecord, check_version,
+};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::run::dataset_key;
 use jhalak_common::{Error, ErrorKind, Result};
@@ -25,8 +27,8 @@ pub async fn of_run(site: &Site, index: &RunIndex, folder: Option<String>) -> Re
     };
     // The report names the folder by its address in the store.
     let folder = folder.ok_or_else(missing)?;
-    let place = folder.find("artifacts/model/").map(|at| folder[at..].trim_end_matches('/')).ok_or_else(missing)?;
-    let key = format!("{place}/commit.json");
+    let folder = ArtifactKey::folder_in_url(&folder, ArtifactKind::Model).ok_or_else(missing)?;
+    let key = format!("{folder}/{COMMIT_FILE}");
     let bytes = store.get(&key).await.map_err(|e| if e.kind() == ErrorKind::NotFound { missing() } else { e })?;
     let damaged = |e| Error::invalid(format!("{key} is damaged: fit the model again")).with_source(e);
     let value = serde_json::from_slice(&bytes).map_err(damaged)?;

@@ -21,8 +21,8 @@ pub struct Near {
     pub similarity: f64,
 }
 
-/// Returns the table of the run's primary embeddings of this kind, downloaded once; None before it is
-/// gathered.
+/// Returns the table of the run's primary embeddings of this kind, downloaded once; None before it
+/// is gathered.
 pub async fn table(site: &Site, index: &RunIndex, embedding: ArtifactKind) -> Result<Option<Arc<TableFile>>> {
     let mut held = index.tables.lock().await;
     if let Some(table) = held.get(&embedding) {

@@ -64,8 +64,8 @@ pub async fn keyframe(
     Ok(bytes)
 }
 
-/// Returns the picture that shows most: the longest JPEG of the archive's first bytes. Trailers begin
-/// with black, and black pictures complete a set.
+/// Returns the picture that shows most: the longest JPEG of the archive's first bytes. Trailers
+/// begin with black, and black pictures complete a set.
 async fn poster(store: &dyn ObjectStore, record: &CommitRecord) -> Result<Bytes> {
     let key = ArtifactKey::new(&record.recipe, &record.subject);
     let file = record.files.iter().find(|file| file.name == FILE_NAME && file.size > 0);

@@ -98,8 +98,8 @@ struct FailurePage {
     message: String,
 }
 
-/// Renders failures as pages where a page was requested, and answers of the server's library, such as
-/// to a wrong method, in the form of the others.
+/// Renders failures as pages where a page was requested, and answers of the server's library, such
+/// as to a wrong method, in the form of the others.
 async fn failures(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     let form = Form::of(request.uri().path());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());

@@ -44,7 +44,7 @@ const MAX_SOURCES: usize = 16;
 pub const UPLOAD_LIMIT_MB: u64 = 256;
 
 /// A picture: the folder of its artifact, and which picture of it.
-pub type PictureKey = (String, Which);
+type PictureKey = (String, Which);
 
 /// A picture of an artifact of keyframes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -156,8 +156,8 @@ impl Site {
         })
     }
 
-    /// Returns the store that holds a trailer: this store, a location that the setting worker.sources
-    /// names or, for a local store, a folder of this machine.
+    /// Returns the store that holds a trailer: this store, a location that the setting
+    /// worker.sources names or, for a local store, a folder of this machine.
     ///
     /// # Errors
     /// Permission for any other location: a record in a shared store must not open what only this

@@ -1,4 +1,5 @@
-//! Jobs without work through a quorum queue and one worker process, with and without a commit to the store.
+//! Jobs without work through a quorum queue and one worker process, with and without a commit to
+//! the store.
 
 use std::time::Instant;
 

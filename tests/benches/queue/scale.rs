@@ -1,5 +1,6 @@
-//! A dataset of many trailers: what planning, publishing and finding everything done cost the coordinator. The trailers are stand-ins of a few bytes
-//! and so is what is made of them; the coordinator is the real one.
+//! A dataset of many trailers: what planning, publishing and finding everything done cost the
+//! coordinator. The trailers are stand-ins of a few bytes and so is what is made of them; the
+//! coordinator is the real one.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -20,7 +21,8 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::{Bench, Running};
 
-/// Results of cells by cell and fold, computed once over the smallest dataset: what a cell holds is nothing to the coordinator.
+/// Results of cells by cell and fold, computed once over the smallest dataset: what a cell holds is
+/// nothing to the coordinator.
 type Results = Arc<Mutex<BTreeMap<String, Bytes>>>;
 
 pub async fn run(bench: &Bench, sizes: &[usize]) {
@@ -122,7 +124,8 @@ async fn make_dataset(store: &dyn ObjectStore, trailers: usize) -> Result<()> {
         .await
 }
 
-/// Does what a worker does, but for the work: commits something small for everything that is wanted, sends the result, acknowledges.
+/// Does what a worker does, but for the work: commits something small for everything that is
+/// wanted, sends the result, acknowledges.
 async fn stand_in(queue: Arc<dyn Queue>, store: Arc<dyn ObjectStore>, kind: WorkKind, results: Results) -> Result<()> {
     let mut deliveries = queue.consume(&Channel::Work(kind), 500).await?;
     let slots = Arc::new(Semaphore::new(64));

@@ -1,4 +1,5 @@
-//! The same trailers embedded, over the cluster with one worker, and with two: wall times, one after another, the best of each.
+//! The same trailers embedded, over the cluster with one worker, and with two: wall times, one
+//! after another, the best of each.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -37,7 +38,8 @@ pub fn run(bench: &Bench) {
     );
 }
 
-/// Extraction and a little training of what is the same in all three: enough that starting is a small part, and over in minutes.
+/// Extraction and a little training of what is the same in all three: enough that starting is a
+/// small part, and over in minutes.
 fn measured<'a>(command: &'a mut Command, verb: &str, dataset: &Path) -> &'a mut Command {
     command.env("JHALAK__EVALUATE__FOLDS", "5").env("JHALAK__EVALUATE__EPOCHS", "5");
     command.args([verb, "--quiet", "--dataset"]).arg(dataset).stdout(Stdio::null())

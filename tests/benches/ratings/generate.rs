@@ -1,4 +1,5 @@
-//! Generates ratings with the shape of real ones: long tails of users and movies, tastes, and times.
+//! Generates ratings with the shape of real ones: long tails of users and movies, tastes, and
+//! times.
 
 use jhalak_common::dataset::{Dataset, Label, Movie, Rating, User};
 use jhalak_worker::nn::{Random, seeded};

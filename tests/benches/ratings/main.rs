@@ -4,8 +4,8 @@
 //! cargo bench --bench ratings -- bias 1000000      # also: matrix-factorisation, ensemble, watch, users
 //! ```
 //!
-//! One model a process, so that the peak memory is the model's own. Prints one row: model, ratings, users, movies,
-//! CPU seconds, peak memory in MB, the part of it that the ratings alone take.
+//! One model a process, so that the peak memory is the model's own. Prints one row: model, ratings,
+//! users, movies, CPU seconds, peak memory in MB, the part of it that the ratings alone take.
 
 mod generate;
 

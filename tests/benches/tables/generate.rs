@@ -60,7 +60,7 @@ pub async fn store(folder: &Path, trailers: usize, one_file: bool) {
     write(folder, "cell", &store, Task::Cell(Box::new(task)));
 
     cell.embedding = EmbeddingSource::GenreHead;
-    let fit = FitSpec { network: Some(cell), honest: vec![Split::Pairs], seed: 1 };
+    let fit = FitSpec { network: Some(cell), ensembles: vec![Split::Pairs], seed: 1 };
     let mut recipe = Recipe::new(ArtifactKind::Model, json!({ "fit": fit })).expect("JSON");
     recipe.upstream = vec![table_subject.content];
     let task = FitTask { dataset, fit, recipe, tables, table_subject, subjects };
@@ -110,7 +110,8 @@ fn catalogue(trailers: usize) -> Dataset {
 async fn table(store: &LocalStore, folder: &Path, trailers: usize, one_file: bool) -> ArtifactKey {
     let scratch = folder.join("table");
     std::fs::create_dir(&scratch).expect("room on disk");
-    // Rows differ in a few numbers: drawing a billion would take longer than everything that is measured.
+    // Rows differ in a few numbers: drawing a billion would take longer than everything that is
+    // measured.
     let pool: Vec<f32> = (0..DIM + 997).map(|i| ((i * 7919) % 1009) as f32 / 504.5 - 1.0).collect();
     let mut row = vec![0.0; DIM];
     let mut vector = |movie: usize| {

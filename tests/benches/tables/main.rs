@@ -1,12 +1,13 @@
-//! Peak memory and CPU time of a training worker, of the final fit and of `jhalak predict` by the number of trailers in
-//! a table of embeddings.
+//! Peak memory and CPU time of a training worker, of the final fit and of `jhalak predict` by the
+//! number of trailers in a table of embeddings.
 //!
 //! ```sh
 //! cargo bench --bench tables -- 10000 100000       # trailers; `one-file 10000` writes the table as earlier versions did
 //! ```
 //!
-//! A catalogue of that many movies, 1,000 of them rated (20,000 ratings), each with a stand-in embedding of 1,280
-//! numbers. Every step is a process of its own, so that the peak memory is the step's. Prints one line per step.
+//! A catalogue of that many movies, 1,000 of them rated (20,000 ratings), each with a stand-in
+//! embedding of 1,280 numbers. Every step is a process of its own, so that the peak memory is the
+//! step's. Prints one line per step.
 
 mod generate;
 

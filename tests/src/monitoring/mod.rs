@@ -1,5 +1,6 @@
-//! Generates files from the list of metrics (`common/src/telemetry/list.rs`): alert rules, the dashboard and the table of
-//! the documentation. `tests/tests/monitoring/generated.rs` writes the files and holds the committed ones to them.
+//! Generates files from the list of metrics (`common/src/telemetry/list.rs`): alert rules, the
+//! dashboard and the table of the documentation. `tests/tests/monitoring/generated.rs` writes the
+//! files and holds the committed ones to them.
 
 pub mod dashboard;
 pub mod rules;

@@ -1,6 +1,7 @@
 //! Every `jhalak` command in a document is one that the program accepts.
 //!
-//! Commands in `sh` and `console` blocks must be complete. A code span that starts with `jhalak` may leave required arguments out.
+//! Commands in `sh` and `console` blocks must be complete. A code span that starts with `jhalak`
+//! may leave required arguments out.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -67,7 +68,8 @@ fn refused_commands(document: &Document) -> Vec<String> {
     problems
 }
 
-/// The `jhalak` commands in the code blocks of `document`, split into words, with their lines' numbers.
+/// The `jhalak` commands in the code blocks of `document`, split into words, with their lines'
+/// numbers.
 fn commands(document: &Document) -> Vec<(usize, Vec<String>)> {
     let mut variables: BTreeMap<String, String> = BTreeMap::new();
     let mut commands = Vec::new();
@@ -102,7 +104,8 @@ fn assignment(word: &str) -> Option<(String, String)> {
     is_name.then(|| (name.to_owned(), value.to_owned()))
 }
 
-/// The commands of a line of shell: words with quotes removed and variables replaced; comments and redirections left out.
+/// The commands of a line of shell: words with quotes removed and variables replaced; comments and
+/// redirections left out.
 fn shell_commands(line: &str, variables: &BTreeMap<String, String>) -> Vec<Vec<String>> {
     let mut commands = vec![Vec::new()];
     let mut word = String::new();

@@ -49,7 +49,8 @@ fn a_long_line_and_a_long_paragraph_are_found() {
     assert_eq!(long_paragraphs(&document("README.md", format!("{}\n\n```sh\n{}\n```", lines(5), lines(9)))).len(), 0);
 }
 
-/// A line for each line of `document` that is too long. Only README and docs/ keep the rows of their tables short too.
+/// A line for each line of `document` that is too long. Only README and docs/ keep the rows of
+/// their tables short too.
 fn long_lines(document: &Document) -> Vec<String> {
     let short_tables = document.path == Path::new("README.md") || document.path.starts_with("docs");
     let is_long = |line: &str| line.chars().count() > MAX_LINE && (short_tables || !line.starts_with('|'));

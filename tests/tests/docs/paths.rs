@@ -6,8 +6,9 @@
 //! - it is an entry of the root, or
 //! - its name ends in `.rs`, `.py` or `.sh`.
 //!
-//! It exists if it names a file or folder from the root, from the document's folder, or as the end of a path: `scenes/bgr.rs`.
-//! `{a,b}` stands for both. Patterns, placeholders in CAPITALS and paths under `.local` are not checked.
+//! It exists if it names a file or folder from the root, from the document's folder, or as the end
+//! of a path: `scenes/bgr.rs`. `{a,b}` stands for both. Patterns, placeholders in CAPITALS and
+//! paths under `.local` are not checked.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -124,7 +125,8 @@ fn below(folder: &Path, name: &str) -> String {
     folder.join(name).display().to_string()
 }
 
-/// A line for each link of `document` whose file or heading does not exist. Addresses are not checked.
+/// A line for each link of `document` whose file or heading does not exist. Addresses are not
+/// checked.
 fn dead_links(document: &Document, paths: &BTreeSet<String>) -> Vec<String> {
     let folder = document.path.parent().unwrap_or(Path::new(""));
     let mut problems = Vec::new();

@@ -29,7 +29,8 @@ async fn a_broker_restarted_and_killed_in_mid_run_loses_nothing() {
     cluster.assert_whole().await;
 }
 
-/// The disk is lost with the broker: what was sent is sent again at once, and not after the half hour that a job may be silent.
+/// The disk is lost with the broker: what was sent is sent again at once, and not after the half
+/// hour that a job may be silent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn broker_that_restarts_empty_receives_every_message_again() {
     let Some(server) = s3_server::from_environment() else { return };
@@ -46,8 +47,8 @@ async fn broker_that_restarts_empty_receives_every_message_again() {
     cluster.assert_whole().await;
 }
 
-/// A kill within seconds of the declaration of a run's own queue: RabbitMQ 3.10 would bring it back without a leader, were it a quorum queue, and every
-/// result would wait until its sender gave up.
+/// A kill within seconds of the declaration of a run's own queue: RabbitMQ 3.10 would bring it back
+/// without a leader, were it a quorum queue, and every result would wait until its sender gave up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn broker_killed_after_dispatch_still_delivers_results() {
     let Some(server) = s3_server::from_environment() else { return };

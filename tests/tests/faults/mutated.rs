@@ -1,5 +1,5 @@
-//! Sends mutated messages to live workers: none ends a worker, opens a forbidden folder, or changes a
-//! committed byte.
+//! Sends mutated messages to live workers: none ends a worker, opens a forbidden folder, or changes
+//! a committed byte.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use jhalak_tests::programs::files;
 use jhalak_tests::s3_server;
 use serde_json::Value;
 
-/// Messages in `make test`; JHALAK_MUTATIONS sets another number, JHALAK_MUTATION_SEED another seed.
+/// Messages in `make test`; JHALAK_MUTATIONS sets another number, JHALAK_MUTATION_SEED another
+/// seed.
 const MESSAGES: u64 = 400;
 const SEED: u64 = 13;
 

@@ -28,7 +28,8 @@ async fn dry_run_states_reasons_and_only_named_kinds_are_reprocessed() {
     assert!(first["made"].as_u64() > Some(4 * kinds as u64), "{first}");
     cluster.assert_whole().await;
 
-    // Nothing is missing; another setting misses what follows from it, and says so; none of the trailers is new by that.
+    // Nothing is missing; another setting misses what follows from it, and says so; none of the
+    // trailers is new by that.
     let plan = explain(&[], &[]);
     assert_eq!((count(&plan["extract"]), count(&plan["train"])), (0, 0), "{plan}");
     let other = [("JHALAK__INFERENCE__THREADS", "2")];

@@ -1,5 +1,5 @@
-//! Scales workers as `k8s/components/keda` does: a controller counts messages over RabbitMQ's management API and starts
-//! real workers by KEDA's formula, and idle workers stop.
+//! Scales workers as `k8s/components/keda` does: a controller counts messages over RabbitMQ's
+//! management API and starts real workers by KEDA's formula, and idle workers stop.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -60,8 +60,8 @@ impl<'a> ScaledJob<'a> {
         self.peak = self.peak.max(self.running.len());
     }
 
-    /// Starts what is missing, by KEDA's formula for its strategy `default`: messages that wait or are
-    /// in hand, divided by the value, less the workers that run. Stops nothing.
+    /// Starts what is missing, by KEDA's formula for its strategy `default`: messages that wait or
+    /// are in hand, divided by the value, less the workers that run. Stops nothing.
     fn poll(&mut self) {
         self.reap();
         let Some(counts) = self.counts() else { return };

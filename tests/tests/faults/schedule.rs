@@ -1,4 +1,5 @@
-//! Repeats a seeded random schedule of faults until its time is over: `make soak SECONDS=3600 SEED=7`.
+//! Repeats a seeded random schedule of faults until its time is over: `make soak SECONDS=3600
+//! SEED=7`.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -84,8 +85,8 @@ struct Run {
 }
 
 impl Run {
-    /// Waits for its end. A submit that does not reach the broker or the store while it plans says so and
-    /// ends; it is started again, as its operator would.
+    /// Waits for its end. A submit that does not reach the broker or the store while it plans says
+    /// so and ends; it is started again, as its operator would.
     fn end(&mut self, cluster: &Cluster) -> Ended {
         let ended = self.submit.wait();
         if ended.code == Some(5) {
@@ -168,7 +169,8 @@ async fn one_fault(
             "work queue deleted"
         }
         11 => {
-            // A worker whose scratch folder is swept away. It stops by itself, or is stopped with the run.
+            // A worker whose scratch folder is swept away. It stops by itself, or is stopped with
+            // the run.
             let scratch = cluster.folder().join(format!("swept-{}", random.0.draw()));
             let mut sick = cluster.worker_with(&[("JHALAK__WORKER__SCRATCH", scratch.to_str().expect("a plain path"))]);
             let began = Instant::now();

@@ -1,5 +1,5 @@
-//! Checks that only the store decides the end of a job: forged results, unhealthy workers, refused writes, deleted queues,
-//! and messages that request forbidden files.
+//! Checks that only the store decides the end of a job: forged results, unhealthy workers, refused
+//! writes, deleted queues, and messages that request forbidden files.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -170,7 +170,8 @@ async fn a_message_reads_no_file_of_the_worker_and_cleans_in_no_folder() {
     assert!(cluster.objects("artifacts/").await.keys().all(|key| !key.contains("tt6666666")));
 }
 
-/// The broker delivers a job again while its worker is at it (consumer_timeout): one copy runs, and is committed once.
+/// The broker delivers a job again while its worker is at it (consumer_timeout): one copy runs, and
+/// is committed once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_job_beyond_consumer_timeout_runs_once() {
     let Some(server) = s3_server::from_environment() else { return };

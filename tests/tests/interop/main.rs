@@ -1,4 +1,5 @@
-//! An export opens in other people's tools: pandas, polars, pyarrow, DuckDB, webdataset, safetensors and onnxruntime.
+//! An export opens in other people's tools: pandas, polars, pyarrow, DuckDB, webdataset,
+//! safetensors and onnxruntime.
 //!
 //! The tools are in a virtual environment that `scripts/setup.sh test` makes in the cache folder.
 

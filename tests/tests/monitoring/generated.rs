@@ -103,7 +103,8 @@ const WORDS: [&str; 21] = [
     "bool",
 ];
 
-/// The identifiers of an expression outside of quotes, and whether each is within braces or a list of labels.
+/// The identifiers of an expression outside of quotes, and whether each is within braces or a list
+/// of labels.
 fn identifiers(expr: &str) -> Vec<(String, bool)> {
     let mut found = Vec::new();
     let (mut in_quotes, mut depth, mut in_list) = (false, 0, false);

@@ -1,5 +1,5 @@
-//! Tests the telemetry of the programs: metrics that add up under a real Prometheus, alert rules and a dashboard that match
-//! them, traces, and no secret anywhere.
+//! Tests the telemetry of the programs: metrics that add up under a real Prometheus, alert rules
+//! and a dashboard that match them, traces, and no secret anywhere.
 //!
 //! Prometheus and promtool are in `.local/bin` (`scripts/setup.sh test`).
 

@@ -1,4 +1,5 @@
-//! A real Prometheus scrapes real workers and their coordinator through a run; the figures add up to what the store holds.
+//! A real Prometheus scrapes real workers and their coordinator through a run; the figures add up
+//! to what the store holds.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -118,7 +119,8 @@ async fn figures_of_a_run_add_up_to_what_the_store_holds() {
     }
     empty.retain(|title| !EMPTY.iter().any(|(excepted, _)| excepted == title));
     assert!(empty.is_empty(), "panels without data: {empty:?}");
-    // Prometheus evaluates the rules on these series without an error, and a healthy run raises none.
+    // Prometheus evaluates the rules on these series without an error, and a healthy run raises
+    // none.
     for alert in rules::alerts() {
         prometheus.query(&alert.expr);
     }

@@ -1,4 +1,5 @@
-//! Five planted secrets are in nothing that the programs write, say or show: whatever the verbosity, in errors too.
+//! Five planted secrets are in nothing that the programs write, say or show: whatever the
+//! verbosity, in errors too.
 
 use std::collections::BTreeSet;
 use std::process::Command;

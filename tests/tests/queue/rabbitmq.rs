@@ -101,7 +101,8 @@ async fn broker_errors_have_a_kind_and_hide_the_password() {
     assert!(!format!("{working:?} {}", working.url()).contains(&password));
 }
 
-/// The runtime of this test has one thread, and it computes for longer than the broker waits for a heartbeat.
+/// The runtime of this test has one thread, and it computes for longer than the broker waits for a
+/// heartbeat.
 #[tokio::test]
 async fn computing_does_not_starve_the_heartbeat() {
     let settings = QueueSettings { heartbeat_s: 1, ..settings() };
@@ -146,7 +147,8 @@ async fn a_broker_killed_in_mid_run_loses_nothing() {
             broker.kill();
             let broker = broker.clone();
             killing = Some(tokio::task::spawn_blocking(move || broker.run("start")));
-            // An acknowledgement that is sent before the loss is noticed counts as sent; this one is to come too late.
+            // An acknowledgement that is sent before the loss is noticed counts as sent; this one
+            // is to come too late.
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         late += usize::from(!delivery.ack().await.expect("acknowledges"));
@@ -175,7 +177,8 @@ async fn publishing_fails_while_the_broker_stays_unreachable() {
     assert!(start.elapsed() < Duration::from_secs(10), "closing took {:?}", start.elapsed());
 }
 
-/// An operator deletes a queue under a consumer and a publisher: it is declared again, and both continue.
+/// An operator deletes a queue under a consumer and a publisher: it is declared again, and both
+/// continue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_queue_is_declared_again() {
     let (broker, settings) = (Broker::shared(), settings());
@@ -183,7 +186,8 @@ async fn a_deleted_queue_is_declared_again() {
     let mut deliveries = queue.consume(&WORK, 1).await.expect("consumes");
     broker.delete_queue(&format!("{}.work.extract", settings.prefix));
     broker.delete_queue(&format!("{}.quarantine", settings.prefix));
-    // Nobody consumes quarantine: the publisher is the first to notice. It says so, for what was in the queue is lost.
+    // Nobody consumes quarantine: the publisher is the first to notice. It says so, for what was in
+    // the queue is lost.
     let error = queue.publish(&Channel::Quarantine, body(1)).await.expect_err("the queue is gone");
     assert!(error.kind() == ErrorKind::Transient && error.to_string().contains(".quarantine"), "{error}");
     queue.publish(&Channel::Quarantine, body(2)).await.expect("it was declared again");
@@ -264,7 +268,8 @@ fn tls_connects_and_checks_certificates() {
         queue.publish(&WORK, body(1)).await.expect("published");
         queue.close().await;
     });
-    // The trust store is read from the environment, which a process must not change while its threads run: a child does it.
+    // The trust store is read from the environment, which a process must not change while its
+    // threads run: a child does it.
     for (trusted, outcome) in [(true, "works"), (false, "InvalidInput")] {
         let mut child = Command::new(std::env::current_exe().expect("this test runs"));
         child.args(["--exact", "rabbitmq::tls_child", "--ignored", "--nocapture"]).env("JHALAK_TEST_URL", &address);

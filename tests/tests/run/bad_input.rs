@@ -1,4 +1,5 @@
-//! Bad input ends in an error that names it and the way out, or in a quarantined job with its reason; the rest continues.
+//! Bad input ends in an error that names it and the way out, or in a quarantined job with its
+//! reason; the rest continues.
 
 use jhalak_tests::dataset::{Made, id};
 use jhalak_tests::programs::{Ended, command, files, program, run};

@@ -1,4 +1,5 @@
-//! The same over a real RabbitMQ and a real S3 server with two workers: every artifact is byte for byte that of `jhalak run`.
+//! The same over a real RabbitMQ and a real S3 server with two workers: every artifact is byte for
+//! byte that of `jhalak run`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -69,7 +70,8 @@ async fn artifacts_are_byte_for_byte_those_of_an_embedded_run() {
     };
     let answer = both();
     assert_eq!(answer["quarantined"].as_array().map(Vec::len), Some(1), "{answer}");
-    // The same ratings with a trailer less: workers that have the other tables at hand must not take them.
+    // The same ratings with a trailer less: workers that have the other tables at hand must not
+    // take them.
     std::fs::remove_file(dataset.join(format!("trailers/{}.mp4", jhalak_tests::dataset::id(3)))).expect("it exists");
     both();
     for worker in workers {

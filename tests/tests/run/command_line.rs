@@ -1,11 +1,13 @@
-//! The command line as a newcomer meets it: a folder to start from, settings with their origins, errors for programs.
+//! The command line as a newcomer meets it: a folder to start from, settings with their origins,
+//! errors for programs.
 
 use std::path::Path;
 use std::process::Command;
 
 use jhalak_tests::programs::{Ended, command, program, run};
 
-/// The program as a newcomer starts it in `folder`: without any setting in the environment, and with empty home and cache.
+/// The program as a newcomer starts it in `folder`: without any setting in the environment, and
+/// with empty home and cache.
 fn newcomer(folder: &Path, arguments: &[&str]) -> Ended {
     let mut jhalak = Command::new(program("jhalak"));
     for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("JHALAK") || key.starts_with("XDG_")) {

@@ -10,7 +10,8 @@ fn jhalak(store: &Path, dataset: &Path, args: &[&str]) -> jhalak_tests::programs
     run(command("jhalak", store).args(args).arg("--dataset").arg(dataset))
 }
 
-/// A catalogue may name a trailer anywhere; what is no file is left out instead of being waited for.
+/// A catalogue may name a trailer anywhere; what is no file is left out instead of being waited
+/// for.
 #[test]
 fn trailers_alone_are_extracted_wherever_they_are() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -45,7 +46,8 @@ fn trailers_alone_are_extracted_wherever_they_are() {
     assert!(fit.code == Some(3) && fit.err.contains("no ratings"), "{}", fit.err);
 }
 
-/// The content that a catalogue states for a trailer is required, and of two files for one movie the one that opens is taken.
+/// The content that a catalogue states for a trailer is required, and of two files for one movie
+/// the one that opens is taken.
 #[test]
 fn stated_content_holds_and_of_two_files_the_one_that_opens_is_taken() {
     let folder = tempfile::tempdir().expect("a temporary folder");

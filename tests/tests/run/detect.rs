@@ -11,7 +11,8 @@ fn sintel() -> PathBuf {
     jhalak_tests::repository().join(".local/demo/sources/sintel_trailer-720p.mp4")
 }
 
-/// A picture made by the program ffmpeg of the trailer's frame at 29 s, in which a person stands at the left.
+/// A picture made by the program ffmpeg of the trailer's frame at 29 s, in which a person stands at
+/// the left.
 fn picture(folder: &Path, name: &str, filter: &str) -> PathBuf {
     let file = folder.join(name);
     let made = Command::new("ffmpeg")
@@ -189,7 +190,8 @@ fn paper_grid_takes_all_strategies_from_one_decode_and_evaluates_each() {
             assert!(has("paper") && has("strict"), "{name}: {row}");
         }
     }
-    // The pictures of the run's own strategy are those of a run that asks for nothing else, and are not made again.
+    // The pictures of the run's own strategy are those of a run that asks for nothing else, and are
+    // not made again.
     let mut alone = command("jhalak", &store);
     let ended = run(alone.args(["run", "--quiet", "--json", "--dataset"]).arg(&dataset));
     assert_eq!(ended.code, Some(0), "{}", ended.err);

@@ -1,5 +1,5 @@
-//! Other embedders by a registry entry alone: clips, sound as it is, and entries or files that are wrong. The models are the tiny ones of
-//! `worker/tests/seeded`.
+//! Other embedders by a registry entry alone: clips, sound as it is, and entries or files that are
+//! wrong. The models are the tiny ones of `worker/tests/seeded`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,5 @@
-//! `jhalak evaluate`: the shape that other programs rely on, every protocol and split, and what it refuses.
+//! `jhalak evaluate`: the shape that other programs rely on, every protocol and split, and what it
+//! refuses.
 
 use jhalak_tests::dataset::Made;
 use jhalak_tests::programs::{Ended, command, run};

@@ -1,4 +1,5 @@
-//! `jhalak extract` and `jhalak similar`: videos without ratings, compared with each other and with new files.
+//! `jhalak extract` and `jhalak similar`: videos without ratings, compared with each other and with
+//! new files.
 
 use std::path::Path;
 

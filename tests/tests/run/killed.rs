@@ -1,4 +1,5 @@
-//! `jhalak run` killed at any moment and started again gives the same artifacts, and makes nothing twice that was committed.
+//! `jhalak run` killed at any moment and started again gives the same artifacts, and makes nothing
+//! twice that was committed.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;

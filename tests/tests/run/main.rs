@@ -1,4 +1,5 @@
-//! The whole job as a user runs it: the built programs on datasets made on the spot, embedded and over real servers.
+//! The whole job as a user runs it: the built programs on datasets made on the spot, embedded and
+//! over real servers.
 
 mod bad_input;
 mod cluster;

@@ -35,7 +35,8 @@ fn an_output_that_differs_in_more_than_its_numbers_is_found() {
     }
 }
 
-/// Fills `folder` with what a checkout has after `make setup`: the demo's settings, models and films. The store is its own.
+/// Fills `folder` with what a checkout has after `make setup`: the demo's settings, models and
+/// films. The store is its own.
 fn checkout(folder: &Path) {
     std::fs::create_dir(folder.join(".local")).expect("a folder that can be written");
     for name in ["demo", ".local/demo", ".local/models", ".local/onnxruntime"] {
@@ -53,8 +54,8 @@ fn make_run() -> String {
     format!("jhalak {arguments} --quiet")
 }
 
-/// A shell command in `folder` with the built programs on its PATH, the settings of nobody else, and short training: the final
-/// model does not depend on the number of folds and epochs.
+/// A shell command in `folder` with the built programs on its PATH, the settings of nobody else,
+/// and short training: the final model does not depend on the number of folds and epochs.
 fn in_checkout(folder: &Path, line: &str) -> Command {
     let jhalak = program("jhalak");
     let programs = jhalak.parent().expect("a program lies in a folder").display();
@@ -83,7 +84,8 @@ fn difference(document: &str, shown: &Transcript, folder: &Path) -> Option<Strin
     Some(format!("{document}:{line}: {command}\nexit code {code:?}\n{err}\nit shows\n{expected}\nit prints\n{out}"))
 }
 
-/// Whether `out` has the lines shown and no others, but for numbers and the width of blanks. `...` stands for any number of lines.
+/// Whether `out` has the lines shown and no others, but for numbers and the width of blanks. `...`
+/// stands for any number of lines.
 fn shows(shown: &[String], out: &str) -> bool {
     let printed: Vec<String> = out.lines().map(masked).collect();
     let mut at = 0;

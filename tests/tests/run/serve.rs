@@ -1,4 +1,5 @@
-//! `jhalak serve` over the store of a real run: pictures, the player, recommendations and an upload.
+//! `jhalak serve` over the store of a real run: pictures, the player, recommendations and an
+//! upload.
 
 use jhalak_tests::dataset::{Made, id};
 use jhalak_tests::page_server::PageServer;
@@ -80,7 +81,8 @@ fn a_run_into_s3_of_a_local_folder_is_shown_from_there() {
     let (status, report) = page.send("GET", &of_run("/report"), "", b"");
     assert!(status == 200 && report.starts_with(b"<!DOCTYPE html>"), "{status}");
 
-    // The trailers are in a folder of this machine: shown where the settings name it, and never otherwise.
+    // The trailers are in a folder of this machine: shown where the settings name it, and never
+    // otherwise.
     let trailer = page.json("GET", &of_run("/trailers/tt9900000"), b"");
     let reason = trailer["not_playable"].as_str().unwrap_or_default();
     assert!(reason.contains("worker.sources"), "{trailer}");

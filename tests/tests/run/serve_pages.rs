@@ -1,5 +1,5 @@
-//! The pages of `jhalak serve` in a real Chromium: accessible, silent, within the window; a trailer that plays and is
-//! jumped in, and one that a visitor brings.
+//! The pages of `jhalak serve` in a real Chromium: accessible, silent, within the window; a trailer
+//! that plays and is jumped in, and one that a visitor brings.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! `jhalak fit`, `predict` and `recommend`: a fitted model is stored once, asked from the store or from a folder, and answers with reasons.
+//! `jhalak fit`, `predict` and `recommend`: a fitted model is stored once, asked from the store or
+//! from a folder, and answers with reasons.
 
 use jhalak_tests::dataset::{Made, id};
 use jhalak_tests::programs::{Ended, command, run};
@@ -120,7 +121,8 @@ fn lists_of_all_users_are_those_of_each_user() {
     }
 }
 
-/// The answer states its model, a fit of another dataset is announced, and the first one can still be asked.
+/// The answer states its model, a fit of another dataset is announced, and the first one can still
+/// be asked.
 #[test]
 fn a_new_fit_replaces_the_default_model_with_a_warning() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -40,7 +40,8 @@ async fn readers_never_see_a_partial_object() -> Result<()> {
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
             .spawn()?;
-        // The child is at work once the object is another one; then it is killed at another point each time.
+        // The child is at work once the object is another one; then it is killed at another point
+        // each time.
         let patience = Instant::now() + Duration::from_secs(30);
         while store.head("object").await.map(|meta| meta.tag).ok() == before {
             assert!(child.try_wait()?.is_none() && Instant::now() < patience, "the child does not write");

@@ -1,6 +1,8 @@
-//! The S3 store behind a network and a server that fail: every operation still succeeds, with the right bytes.
+//! The S3 store behind a network and a server that fail: every operation still succeeds, with the
+//! right bytes.
 //!
-//! Each test breaks requests through a proxy of its own; without an S3 server they are skipped with the reason.
+//! Each test breaks requests through a proxy of its own; without an S3 server they are skipped with
+//! the reason.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -161,7 +163,8 @@ async fn creation_is_recognised_after_a_lost_response() -> Result<()> {
     assert_eq!(store.put_if_absent("own", Bytes::from_static(b"same")).await?, PutOutcome::Created);
     assert_eq!(proxy.count("PUT"), 3, "the first attempt wrote it, two were refused");
 
-    // Another's object with the same bytes is not ours, although our first attempt ended without an answer.
+    // Another's object with the same bytes is not ours, although our first attempt ended without an
+    // answer.
     let direct = server.store("other", None).await?;
     direct.put_if_absent("other", Bytes::from_static(b"same")).await?;
     let proxy = Proxy::start(&server.endpoint, first(1, "PUT", Fault::LoseAnswer)).await?;

@@ -1,4 +1,5 @@
-//! Trailers on a web server: Python's own server with TLS, on loopback, which only this test allows.
+//! Trailers on a web server: Python's own server with TLS, on loopback, which only this test
+//! allows.
 
 use std::io::{BufRead, BufReader};
 use std::net::IpAddr;

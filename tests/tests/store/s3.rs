@@ -15,7 +15,8 @@ async fn conforms() -> Result<()> {
     conformance::run(&store, "conformance", scratch.path(), 1_100).await
 }
 
-/// `https` with an authority of one's own: trusted where the setting names it, refused where nothing does.
+/// `https` with an authority of one's own: trusted where the setting names it, refused where
+/// nothing does.
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_accepts_a_private_certificate_authority() -> Result<()> {
     if s3_server::from_environment().is_none() {

@@ -3,7 +3,8 @@
 use jhalak_common::models;
 use jhalak_media::picture::resample;
 
-/// Returns Pillow's filter for the registry's `filter`; none for two-tap, which Pillow does not have.
+/// Returns Pillow's filter for the registry's `filter`; none for two-tap, which Pillow does not
+/// have.
 pub fn pillow(filter: models::Filter) -> Option<resample::Filter> {
     match filter {
         models::Filter::Bilinear => Some(resample::Filter::Bilinear),

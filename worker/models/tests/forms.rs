@@ -101,7 +101,8 @@ fn file(outputs: &[Fixed], metadata: &[(&str, &str)]) -> Vec<u8> {
     model.encode_to_vec()
 }
 
-/// A list of `boxes` with `values` each, of which the first is `first` and the rest far less likely.
+/// A list of `boxes` with `values` each, of which the first is `first` and the rest far less
+/// likely.
 fn rows(boxes: usize, first: &[f32], other: &[f32]) -> Vec<f32> {
     let mut all = first.to_vec();
     (1..boxes).for_each(|_| all.extend_from_slice(other));
@@ -128,8 +129,8 @@ const CENTRE: [f32; 4] = [48.0, 48.0, 24.0, 36.0];
 const EDGES: [f32; 4] = [36.0, 30.0, 60.0, 66.0];
 
 /// The heads of a YOLOv5 for three classes before decoding: one object of class 1 at [`CENTRE`], in
-/// the cell (3, 3) and of the first anchor (30 x 61) of the grid of stride 16. `is_flat`: anchors and
-/// values in one dimension.
+/// the cell (3, 3) and of the first anchor (30 x 61) of the grid of stride 16. `is_flat`: anchors
+/// and values in one dimension.
 fn heads(is_flat: bool) -> Vec<Fixed> {
     let logit = |share: f64| (share / (1.0 - share)).ln() as f32;
     let side = |pixels: f64, anchor: f64| logit((pixels / anchor).sqrt() / 2.0);

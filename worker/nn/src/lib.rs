@@ -37,7 +37,7 @@ pub use matrix::product::{View, product};
 pub use optimizer::OptimizerState;
 pub use parameter::Parameter;
 pub use random::{Random, seeded, shuffle};
-pub use training::checkpoint::{NoCheckpoints, Resume};
+pub use training::checkpoint::{CheckpointStore, NoCheckpoints};
 pub use training::outcome::{History, StopReason, TrainError};
 pub use training::trainable::Trainable;
 pub use training::training_loop::{fit, fit_resumed};

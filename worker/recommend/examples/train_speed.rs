@@ -1,8 +1,8 @@
-//! Measures the training speed of the classifier at dim 512, batch 32, RMSprop, in samples per second
-//! and per CPU second.
+//! Measures the training speed of the classifier at dim 512, batch 32, RMSprop, in samples per
+//! second and per CPU second.
 //!
-//! `train_speed [SECONDS] [TRAININGS]` runs that many trainings in parallel (default 1), one on each
-//! thread. The peer is `classifier_reference.py bench`; `make bench-train` runs both in turn.
+//! `train_speed [SECONDS] [TRAININGS]` runs that many trainings in parallel (default 1), one on
+//! each thread. The peer is `classifier_reference.py bench`; `make bench-train` runs both in turn.
 
 use jhalak_nn::{Optimiser, OptimizerState, StepRate, cross_entropy, seeded};
 use jhalak_recommend::features::inputs::Batch;

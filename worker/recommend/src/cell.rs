@@ -11,7 +11,7 @@ use crate::split::{FoldPairs, fold_pairs, fold_seed};
 use crate::{CLASSES, RecommendError};
 use jhalak_common::dataset::{Dataset, Rating};
 use jhalak_common::evaluation::metrics::{Confusion, predicted_class};
-use jhalak_nn::{History, NoCheckpoints, Resume, seeded, shuffle};
+use jhalak_nn::{CheckpointStore, History, NoCheckpoints, seeded, shuffle};
 use std::sync::atomic::AtomicBool;
 
 pub use crate::features::embedding::{EmbeddingTable, Features};
@@ -64,7 +64,7 @@ pub fn run_fold_resumed(
     spec: &CellSpec,
     fold: usize,
     stop: &AtomicBool,
-    resume: &dyn Resume,
+    resume: &dyn CheckpointStore,
 ) -> Result<FoldResult, RecommendError> {
     run(dataset, features, spec, (fold, None), stop, resume)
 }
@@ -79,7 +79,7 @@ pub fn run_given_fold_resumed(
     spec: &CellSpec,
     (fold, test): (usize, &[u32]),
     stop: &AtomicBool,
-    resume: &dyn Resume,
+    resume: &dyn CheckpointStore,
 ) -> Result<FoldResult, RecommendError> {
     run(dataset, features, spec, (fold, Some(test)), stop, resume)
 }
@@ -90,7 +90,7 @@ fn run(
     spec: &CellSpec,
     (fold, given): (usize, Option<&[u32]>),
     stop: &AtomicBool,
-    resume: &dyn Resume,
+    resume: &dyn CheckpointStore,
 ) -> Result<FoldResult, RecommendError> {
     spec.check()?;
     check_dataset(dataset)?;
@@ -282,8 +282,8 @@ impl CellFold<'_> {
     }
 }
 
-/// Returns the cold start of each pair of a test that mixes known and new users and movies. Kinds of
-/// less than a fiftieth of the pairs are predicted as the most common kind.
+/// Returns the cold start of each pair of a test that mixes known and new users and movies. Kinds
+/// of less than a fiftieth of the pairs are predicted as the most common kind.
 fn mixed_cold_starts(dataset: &Dataset, train: &[u32], test: &[(u32, u32)]) -> Vec<(ColdStart, Vec<usize>)> {
     /// Users with fewer training pairs are new.
     const NEW_USER: usize = 8;

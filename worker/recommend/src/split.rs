@@ -400,8 +400,8 @@ mod tests {
         assert!(fold_pairs(&dataset, &named(strict), 0, None).is_err(), "a cell without its given folds");
     }
 
-    /// The curve of cold-start figures relies on it: with more known ratings fewer pairs are tested,
-    /// and none that was not tested before.
+    /// The curve of cold-start figures relies on it: with more known ratings fewer pairs are
+    /// tested, and none that was not tested before.
     #[test]
     fn movies_keep_their_known_ratings_and_folds_shrink_within_themselves() {
         let dataset = example(40, 12, 6, Taste::Chance, 5);

@@ -8,7 +8,8 @@ use jhalak_common::random::SplitMix;
 pub struct TimeOrder<'a> {
     times: &'a [i64],
     dataset: &'a Dataset,
-    /// By movie: orders ratings of one moment, in a way that has nothing to do with the order of ids.
+    /// By movie: orders ratings of one moment, in a way that has nothing to do with the order of
+    /// ids.
     ties: Vec<u64>,
 }
 

@@ -23,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::blocking;
 use crate::job_loop::Worker;
-use crate::job_runner::RunJob;
 use crate::jobs::JobProgress;
+use crate::run_job::RunJob;
 
 /// The run of the jobs.
 pub(super) const RUN: &str = "films-0123";

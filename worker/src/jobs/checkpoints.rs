@@ -16,7 +16,7 @@ use jhalak_common::telemetry::list::CHECKPOINT_WRITES;
 use jhalak_common::{ErrorKind, Result};
 use tokio::runtime::Handle;
 
-use jhalak_nn::Resume;
+use jhalak_nn::CheckpointStore;
 
 use super::progress::JobProgress;
 
@@ -67,7 +67,7 @@ impl Checkpoints {
     }
 }
 
-impl Resume for Checkpoints {
+impl CheckpointStore for Checkpoints {
     fn load(&self, stage: &str) -> Option<Vec<u8>> {
         let key = self.key(stage);
         match self.runtime.block_on(self.store.get(&key)) {

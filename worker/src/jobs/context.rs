@@ -64,7 +64,8 @@ impl Context {
         let is_https = url.starts_with("https://");
         let is_allowed =
             is_https || [&own].into_iter().chain(&self.settings.worker.sources).any(|root| contains(root, url));
-        // A message of a broker names no local file to a worker over S3; those of `jhalak run` are its own.
+        // A message of a broker names no local file to a worker over S3; those of `jhalak run` are
+        // its own.
         let is_foreign = own.starts_with("s3://") && !url.starts_with("s3://") && !is_https;
         if !is_allowed || (is_foreign && self.settings.queue != MEMORY) {
             return Err(Error::permission(format!(

@@ -20,12 +20,12 @@ pub use context::Context;
 pub use extract::decode_limits;
 pub use progress::JobProgress;
 
-/// Runs a job until each of its artifacts is committed, or `stop` is cancelled. Returns the number of
-/// artifacts that it committed.
+/// Runs a job until each of its artifacts is committed, or `stop` is cancelled. Returns the number
+/// of artifacts that it committed.
 ///
 /// # Errors
-/// Their kind decides: a transient one is tried again, Cancelled and Unable hand the job back, every
-/// other one quarantines it unless this worker is found to be the cause.
+/// Their kind decides: a transient one is tried again, Cancelled and Unable hand the job back,
+/// every other one quarantines it unless this worker is found to be the cause.
 pub async fn run(
     context: &Arc<Context>,
     job: &Job,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use jhalak_common::telemetry::trace::{Active, Place, Span};
+use jhalak_common::telemetry::trace::{Active, Span, TraceContext};
 
 /// Returns the name of the span of a step.
 fn span_name(step: &str) -> &'static str {
@@ -38,8 +38,8 @@ struct Steps {
     since: jiff::Timestamp,
     began: Instant,
     seconds: BTreeMap<String, f64>,
-    /// The place of the job in its trace, and the span of the current step there.
-    place: Place,
+    /// The context of the job in its trace, and the span of the current step there.
+    context: TraceContext,
     span: Span,
 }
 
@@ -57,7 +57,7 @@ impl JobProgress {
             since: jiff::Timestamp::now(),
             began: Instant::now(),
             seconds: BTreeMap::new(),
-            place: Place::default(),
+            context: TraceContext::default(),
             span: Span::default(),
         };
         JobProgress {
@@ -83,21 +83,21 @@ impl JobProgress {
         (steps.began, steps.since) = (now, jiff::Timestamp::now());
         // Ends the span of the step before.
         steps.span = Span::default();
-        let mut span = steps.place.child(span_name(step));
+        let mut span = steps.context.child(span_name(step));
         span.set("jhalak.step", step.to_string());
-        self.active.enter(span.place_or(&steps.place));
+        self.active.enter(span.context_or(&steps.context));
         steps.span = span;
     }
 
-    /// Sets the place of the job in its trace: its steps are spans there.
-    pub(crate) fn set_place(&self, place: Place) {
-        self.active.enter(place.clone());
-        self.steps().place = place;
+    /// Sets the context of the job in its trace: its steps are spans there.
+    pub(crate) fn set_context(&self, context: TraceContext) {
+        self.active.enter(context.clone());
+        self.steps().context = context;
     }
 
-    /// Returns the place of the job in its trace.
-    pub(crate) fn place(&self) -> Place {
-        self.steps().place.clone()
+    /// Returns the context of the job in its trace.
+    pub(crate) fn context(&self) -> TraceContext {
+        self.steps().context.clone()
     }
 
     /// Runs the job's work: what it sends to the store are spans of its current step.

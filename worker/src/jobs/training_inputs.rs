@@ -26,8 +26,8 @@ struct Loaded {
 }
 
 impl TrainingInputs {
-    /// Returns the dataset and these rows of `tables`; reads them from `store` unless they were read
-    /// last.
+    /// Returns the dataset and these rows of `tables`; reads them from `store` unless they were
+    /// read last.
     ///
     /// # Errors
     /// InvalidInput where one of them is damaged or not committed.

@@ -1,5 +1,6 @@
-//! Time has one source: the same packets give the same keyframes, scenes and times in any container,
-//! with or without a duration in the header, and a varying rate is reported with the real times.
+//! Time has one source: the same packets give the same keyframes, scenes and times in any
+//! container, with or without a duration in the header, and a varying rate is reported with the
+//! real times.
 
 use crate::support::{PICTURE, TONE, ffmpeg, folder, made, request};
 use jhalak_worker::media::frame_visitor::{FramePosition, FrameVisitor};

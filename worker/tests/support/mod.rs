@@ -2,7 +2,8 @@
 
 use jhalak_worker::media::picture::Picture;
 
-/// Draws the picture of `golden/detector_golden.py` and `golden/image_golden.py`, whose formula is the same.
+/// Draws the picture of `golden/detector_golden.py` and `golden/image_golden.py`, whose formula is
+/// the same.
 pub fn formula_picture(width: i64, height: i64) -> Picture {
     let mut rgb = Vec::new();
     for y in 0..height {

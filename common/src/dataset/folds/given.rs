@@ -32,7 +32,8 @@ pub struct GivenFolds {
     pub by: FoldsBy,
     /// The folds, at least one; none is empty, and no pair is in two folds.
     pub folds: Vec<GivenFold>,
-    /// Rows that match nothing in the dataset: the first [`MAX_LISTED`](crate::dataset::MAX_LISTED).
+    /// Rows that match nothing in the dataset: the first
+    /// [`MAX_LISTED`](crate::dataset::MAX_LISTED).
     pub passed_over: Vec<Reject>,
     /// The total number of such rows.
     pub passed_over_rows: u64,

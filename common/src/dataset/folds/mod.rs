@@ -10,12 +10,12 @@
 //!
 //! In a folder, the files with `test` in their path below the folder are the folds, in the order of
 //! the numbers in their names; other files (`train`, `u1.base`) are not read, nor are `ua.test` and
-//! `ub.test` next to `u1.test`. If no path contains `test`, every file is a fold. Files that are not
-//! text (trailers), and those that describe folds (`README`, `.md`, `.toml`, `.py`), are passed over. The file of a
-//! fold is a list of ids; a table of user and movie, with or without a header, such as MovieLens'
-//! `u1.test`; Flickscore's JSON lines; or a JSON document: a list of ids, pairs, or objects in
-//! Flickscore's format, at the top or in the field `test`. Other columns, including labels, are not
-//! read: labels come from the dataset. Rows of a set named train are not tested.
+//! `ub.test` next to `u1.test`. If no path contains `test`, every file is a fold. Files that are
+//! not text (trailers), and those that describe folds (`README`, `.md`, `.toml`, `.py`), are passed
+//! over. The file of a fold is a list of ids; a table of user and movie, with or without a header,
+//! such as MovieLens' `u1.test`; Flickscore's JSON lines; or a JSON document: a list of ids, pairs,
+//! or objects in Flickscore's format, at the top or in the field `test`. Other columns, including
+//! labels, are not read: labels come from the dataset. Rows of a set named train are not tested.
 //!
 //! A fold trains on every pair that it does not test. Rows of users, movies or pairs that are not
 //! in the dataset are counted and skipped.

@@ -191,8 +191,8 @@ impl Assembly {
     /// Sorts everything, and drops duplicate ratings and users without ratings.
     ///
     /// # Errors
-    /// Invalid input if no movie is left, no rating is left of a `ratings_file`, or more than `max_rejected_percent` of the
-    /// rows of a file are rejects of one kind.
+    /// Invalid input if no movie is left, no rating is left of a `ratings_file`, or more than
+    /// `max_rejected_percent` of the rows of a file are rejects of one kind.
     pub fn finish(
         mut self,
         ratings_file: Option<&str>,

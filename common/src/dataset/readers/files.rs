@@ -13,11 +13,11 @@ use crate::error::{Error, Result};
 /// `trailers/tt1.mp4`.
 pub trait Files {
     /// The location of the dataset, for messages: a path or a URL.
-    fn place(&self) -> &str;
+    fn location(&self) -> &str;
 
-    /// The names of all files at the top and in `trailers/` and its sub-folders, sorted; without any
-    /// table at the top, those in every sub-folder. A folder that is not listed, because it is too deep
-    /// or leads back to itself, has a trailing `/`.
+    /// The names of all files at the top and in `trailers/` and its sub-folders, sorted; without
+    /// any table at the top, those in every sub-folder. A folder that is not listed, because it is
+    /// too deep or leads back to itself, has a trailing `/`.
     fn names(&self) -> &[String];
 
     /// Opens a file for reading.
@@ -128,7 +128,7 @@ fn list(folder: &Path) -> Result<Vec<(String, bool)>> {
 }
 
 impl Files for Folder {
-    fn place(&self) -> &str {
+    fn location(&self) -> &str {
         &self.place
     }
 
@@ -169,7 +169,7 @@ impl Memory {
 }
 
 impl Files for Memory {
-    fn place(&self) -> &str {
+    fn location(&self) -> &str {
         &self.place
     }
 

@@ -63,7 +63,7 @@ pub const CATALOGUES: [&str; 3] = [".csv", ".tsv", ".parquet"];
 /// # Errors
 /// Invalid input by the [rules of the module](super); the errors of [`Files::open`].
 pub fn read(files: &dyn Files, settings: &ReadSettings) -> Result<Reading> {
-    let within = |error: Error| error.context(format!("read the dataset in {}", files.place()));
+    let within = |error: Error| error.context(format!("read the dataset in {}", files.location()));
     match parquet_catalogue::of(files).map_err(within)? {
         Some(files) => read_files(&files, settings).map_err(within),
         None => read_files(files, settings).map_err(within),
@@ -110,7 +110,7 @@ fn read_files(files: &dyn Files, settings: &ReadSettings) -> Result<Reading> {
     let trailers = trailers::assign(files.names(), top, &mut assembly);
     let stated = std::mem::take(&mut assembly.stated);
     let assembled = assembly.finish(ratings_file, movies_file, settings.max_rejected_percent)?;
-    let folder = files.place().trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
+    let folder = files.location().trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
     // A catalogue that is one file gives its name without the extension.
     let folder = folder.map(|name| CATALOGUES.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name));
     let dataset = Dataset {

@@ -62,8 +62,8 @@ pub(super) fn of(files: &dyn Files) -> Result<Option<WithCatalogue<'_>>> {
 }
 
 impl Files for WithCatalogue<'_> {
-    fn place(&self) -> &str {
-        self.files.place()
+    fn location(&self) -> &str {
+        self.files.location()
     }
 
     fn names(&self) -> &[String] {

@@ -65,8 +65,8 @@ impl Address {
         })
     }
 
-    /// Returns the URI with the user and the password that its file holds now. A file that cannot be
-    /// used leaves them as they were.
+    /// Returns the URI with the user and the password that its file holds now. A file that cannot
+    /// be used leaves them as they were.
     fn current(&self) -> AMQPUri {
         let mut uri = self.uri.clone();
         let Some(file) = &self.url_file else { return uri };

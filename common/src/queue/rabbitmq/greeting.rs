@@ -13,8 +13,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest greeting that is read.
 const MAX_BYTES: u32 = 64 << 10;
 
-/// Returns the product and version of the broker at `host`:`port`; None if it does not greet in plain
-/// AMQP 0-9-1.
+/// Returns the product and version of the broker at `host`:`port`; None if it does not greet in
+/// plain AMQP 0-9-1.
 pub(super) async fn product(host: &str, port: u16) -> Option<String> {
     let asking = async {
         let mut stream = TcpStream::connect((host, port)).await.ok()?;

@@ -78,8 +78,8 @@ impl Publisher {
                 }
                 Ok(Err(error)) => {
                     last = error.to_string();
-                    // Twice on one connection: the exchange was deleted. The next connection declares
-                    // the topology again.
+                    // Twice on one connection: the exchange was deleted. The next connection
+                    // declares the topology again.
                     if failed_on.replace(session.clone()).is_some_and(|before| Arc::ptr_eq(&before, &session)) {
                         session.mark_lost();
                     }

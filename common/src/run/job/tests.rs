@@ -51,7 +51,7 @@ fn messages() -> Vec<(&'static str, Value)> {
         dataset: Subject { id: "films".into(), content },
         fit: FitSpec {
             network: Some(CellSpec::strict(Split::Pairs, Modality::Video, model, UserEmbedding::Liked, true)),
-            honest: vec![Split::Pairs, split],
+            ensembles: vec![Split::Pairs, split],
             seed: 7,
         },
         recipe: recipe(ArtifactKind::Model),

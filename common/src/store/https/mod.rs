@@ -45,14 +45,14 @@ impl HttpsSource {
     /// Opens the server of `url`, `https://host` or `https://host:port`.
     ///
     /// # Errors
-    /// Permission if sources.https_hosts does not list the host; InvalidInput if the URL is not one of
-    /// a host alone.
+    /// Permission if sources.https_hosts does not list the host; InvalidInput if the URL is not one
+    /// of a host alone.
     pub fn open(url: &str, settings: &SourceSettings) -> Result<HttpsSource> {
         HttpsSource::open_where(url, settings, is_public, connection::trusted()?)
     }
 
-    /// Like [`HttpsSource::open`], with the addresses that may be connected to and the authorities that
-    /// are trusted: for tests, whose servers have private addresses.
+    /// Like [`HttpsSource::open`], with the addresses that may be connected to and the authorities
+    /// that are trusted: for tests, whose servers have private addresses.
     ///
     /// # Errors
     /// Those of [`HttpsSource::open`].
@@ -103,8 +103,8 @@ impl HttpsSource {
         })
     }
 
-    /// Reads size and tag from a response. The tag is the ETag, else the time of the last change; empty
-    /// if there is neither.
+    /// Reads size and tag from a response. The tag is the ETag, else the time of the last change;
+    /// empty if there is neither.
     fn meta(&self, key: &str, response: &Response<Incoming>, size: Option<u64>) -> Result<ObjectMeta> {
         let at = format!("{}/{key}", self.server.url());
         if let Some(encoding) = header(response, &CONTENT_ENCODING).filter(|encoding| encoding != "identity") {
@@ -223,7 +223,8 @@ fn header(response: &Response<Incoming>, name: &HeaderName) -> Option<String> {
     response.headers().get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// Returns the host of a redirect for a message: nothing else of its location, which may hold secrets.
+/// Returns the host of a redirect for a message: nothing else of its location, which may hold
+/// secrets.
 fn host_of(location: &str, server: &str) -> Option<String> {
     let url = url::Url::parse(location).or_else(|_| url::Url::parse(server)?.join(location)).ok()?;
     Some(format!(" to {}", url.host_str()?))

@@ -100,8 +100,8 @@ impl Bucket {
                 Ok((meta, head.metadata().and_then(|m| m.get(WRITE_ID)).cloned()))
             }
             Err(Fault::NotFound(error)) => {
-                // The answer to HEAD has no body: it does not state whether the object or the bucket
-                // is missing.
+                // The answer to HEAD has no body: it does not state whether the object or the
+                // bucket is missing.
                 self.check_bucket().await?;
                 Err(error)
             }

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 
-/// The pauses: from 0.2 s, doubled up to 10 s while the server keeps asking, times 0.5 to 1 at random.
+/// The pauses: from 0.2 s, doubled up to 10 s while the server keeps asking, times 0.5 to 1 at
+/// random.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), 0.5..1.0);
 
 /// Requests that waited for the same pause return spread over this share of it.
@@ -44,8 +45,8 @@ impl Throttle {
         }
     }
 
-    /// The server asked for fewer requests. Answers to requests that were sent before the pause began
-    /// do not make it longer.
+    /// The server asked for fewer requests. Answers to requests that were sent before the pause
+    /// began do not make it longer.
     pub(super) fn slow_down(&self) {
         self.state().slow_down(Instant::now());
     }
@@ -72,8 +73,8 @@ impl State {
         }
     }
 
-    /// Returns when a request may be sent; None for now. Turns within a pause are spread evenly by the
-    /// golden ratio, so that no two requests return at once.
+    /// Returns when a request may be sent; None for now. Turns within a pause are spread evenly by
+    /// the golden ratio, so that no two requests return at once.
     fn next_turn(&mut self, now: Instant) -> Option<Instant> {
         let until = self.until.filter(|until| *until > now)?;
         self.waited += 1;

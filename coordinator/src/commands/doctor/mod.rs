@@ -24,8 +24,9 @@ use crate::run::run_integrity;
 /// Checks the store (conditional writes too), the queue (a broker that takes no messages gives its reason), the scratch
 /// folder, the clock, ONNX Runtime and the models, and exits with 5 if a check fails.
 ///
-/// With --store (alone or with a URL), checks the artifacts in the store instead: reports commit records whose files are
-/// missing or changed, and runs whose report counts other trailers than the store holds. Exits with 3 if any remain.
+/// With --store (alone or with a URL), checks the artifacts in the store instead: reports commit records whose files
+/// are missing or changed, and runs whose report counts other trailers than the store holds. Exits with 3 if any
+/// remain.
 #[derive(Args)]
 #[command(after_help = "Examples:
   # Check everything that a run needs

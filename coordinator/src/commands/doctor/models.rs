@@ -1,5 +1,5 @@
-//! The model checks of `jhalak doctor`: the library, the provider that really runs, each model file, one inference of
-//! each.
+//! The model checks of `jhalak doctor`: the library, the provider that really runs, each model
+//! file, one inference of each.
 
 use jhalak_common::models::{Model, Registry};
 use jhalak_common::settings::Settings;

@@ -71,7 +71,7 @@ async fn ask(queue: &dyn Queue, settings: &Settings) -> Result<String> {
         let queue::Backlog { ready, delayed, consumers } = queue.backlog(kind).await?;
         waiting.push(format!("{} {} jobs for {consumers} workers", ready + delayed, kind.name()));
     }
-    let letters = queue.depth(&Channel::Quarantine).await?;
+    let dead_letters = queue.depth(&Channel::Quarantine).await?;
     let mut words = Vec::new();
     if settings.queue != "memory:" {
         words.push(queue.product().await.unwrap_or_else(|| "version not shown over TLS".into()));
@@ -81,7 +81,7 @@ async fn ask(queue: &dyn Queue, settings: &Settings) -> Result<String> {
             settings.rabbitmq.consumer_timeout_ms / 1_000
         ));
     }
-    words.push(format!("waiting: {}; dead letters: {letters}", waiting.join(", ")));
+    words.push(format!("waiting: {}; dead letters: {dead_letters}", waiting.join(", ")));
     Ok(words.join("; "))
 }
 

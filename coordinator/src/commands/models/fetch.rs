@@ -1,5 +1,5 @@
-//! `jhalak models fetch`: runs the Python programs of the set-up, which are embedded here so that the command works
-//! outside the repository.
+//! `jhalak models fetch`: runs the Python programs of the set-up, which are embedded here so that
+//! the command works outside the repository.
 
 #[cfg(feature = "local")]
 use std::path::Path;

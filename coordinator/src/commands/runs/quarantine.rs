@@ -20,7 +20,7 @@ use super::run_id;
 use crate::console::output::Output;
 use crate::run::quarantined;
 
-/// Dead letters that are inspected at a time.
+/// Dead dead_letters that are inspected at a time.
 const DEAD_LETTERS: u16 = 1_000;
 
 /// Wait for the next dead letter; after it the queue counts as empty.
@@ -162,18 +162,18 @@ impl Quarantine {
                 for record in &records {
                     store.delete(&quarantine_key(&chosen.run, &record.job)).await?;
                 }
-                let letters = match settings.queue.as_str() {
+                let dead_letters = match settings.queue.as_str() {
                     "memory:" => 0,
                     _ => {
                         let queue = queue::open(&settings.queue, &settings.rabbitmq).await?;
-                        let removed = remove_letters(queue.as_ref(), &chosen.run, &records).await;
+                        let removed = remove_dead_letters(queue.as_ref(), &chosen.run, &records).await;
                         queue.close().await;
                         removed?
                     }
                 };
                 let jobs: Vec<&String> = records.iter().map(|r| &r.job).collect();
-                let text = format!("{} jobs dropped, {letters} dead letters removed", jobs.len());
-                output.print(&json!({ "run": chosen.run, "jobs": jobs, "dead_letters": letters }), &text)?;
+                let text = format!("{} jobs dropped, {dead_letters} dead letters removed", jobs.len());
+                output.print(&json!({ "run": chosen.run, "jobs": jobs, "dead_letters": dead_letters }), &text)?;
             }
         }
         Ok(exit::DONE)
@@ -221,19 +221,19 @@ async fn requeue(chosen: Chosen, store: &dyn ObjectStore, settings: &Settings, o
     let key = SigningKey::load(settings.rabbitmq.signing_key_file.as_deref())?;
     let queue = queue::open(&settings.queue, &settings.rabbitmq).await?;
     let sent = async {
-        // Sent last: the job may fail again at once, and its new record must stay. If this process ends in between,
-        // the next submit plans the job again.
-        let letters = remove_letters(queue.as_ref(), &chosen.run, &jobs).await?;
+        // Sent last: the job may fail again at once, and its new record must stay. If this process
+        // ends in between, the next submit plans the job again.
+        let dead_letters = remove_dead_letters(queue.as_ref(), &chosen.run, &jobs).await?;
         for record in &jobs {
             let Some(job) = job(record) else { continue };
             store.delete(&quarantine_key(&chosen.run, &record.job)).await?;
             queue.publish(&Channel::Work(job.task.work_kind()), encode_signed(job, key.as_ref())?).await?;
         }
-        Ok::<_, Error>(letters)
+        Ok::<_, Error>(dead_letters)
     }
     .await;
     queue.close().await;
-    let letters = sent?;
+    let dead_letters = sent?;
     let names = |records: &[QuarantineRecord]| records.iter().map(|r| r.job.clone()).collect::<Vec<_>>();
     let mut text = format!(
         "{} jobs sent again; start the same `submit` again to take their results into the report\n",
@@ -242,7 +242,7 @@ async fn requeue(chosen: Chosen, store: &dyn ObjectStore, settings: &Settings, o
     for record in &kept {
         text.push_str(&format!("kept: this version cannot send the job {} ({})\n", record.job, record.reason));
     }
-    let answer = json!({ "run": chosen.run, "jobs": names(&jobs), "kept": names(&kept), "dead_letters": letters });
+    let answer = json!({ "run": chosen.run, "jobs": names(&jobs), "kept": names(&kept), "dead_letters": dead_letters });
     output.print(&answer, &text)?;
     Ok(if kept.is_empty() { exit::DONE } else { exit::QUARANTINED })
 }
@@ -254,32 +254,32 @@ fn job(record: &QuarantineRecord) -> Option<Job> {
 }
 
 /// Removes the dead letters of these jobs from the broker, leaves all others, and returns the number removed.
-async fn remove_letters(queue: &dyn Queue, run: &str, records: &[QuarantineRecord]) -> Result<usize> {
+async fn remove_dead_letters(queue: &dyn Queue, run: &str, records: &[QuarantineRecord]) -> Result<usize> {
     let jobs: BTreeSet<&str> = records.iter().map(|r| r.job.as_str()).collect();
     if jobs.is_empty() {
         return Ok(0);
     }
-    let mut letters = queue.consume(&Channel::Quarantine, DEAD_LETTERS).await?;
+    let mut dead_letters = queue.consume(&Channel::Quarantine, DEAD_LETTERS).await?;
     let (mut removed, mut others) = (0, Vec::new());
-    // Other letters are held until the end, so that each is delivered once.
+    // Other dead letters are held until the end, so that each is delivered once.
     while others.len() < usize::from(DEAD_LETTERS) {
-        let Ok(letter) = tokio::time::timeout(NEXT_LETTER, letters.next()).await else { break };
-        let Some(letter) = letter? else { break };
-        let message: serde_json::Value = serde_json::from_slice(&letter.body).unwrap_or_default();
+        let Ok(dead_letter) = tokio::time::timeout(NEXT_LETTER, dead_letters.next()).await else { break };
+        let Some(dead_letter) = dead_letter? else { break };
+        let message: serde_json::Value = serde_json::from_slice(&dead_letter.body).unwrap_or_default();
         let id = message["id"].as_str();
         let ours = match id {
             Some(id) => message["run"] == run && jobs.contains(id),
             None => false,
         };
         if ours {
-            removed += usize::from(letter.ack().await?);
+            removed += usize::from(dead_letter.ack().await?);
         } else {
-            others.push(letter);
+            others.push(dead_letter);
         }
     }
-    drop(letters);
-    for letter in others {
-        letter.requeue().await?;
+    drop(dead_letters);
+    for dead_letter in others {
+        dead_letter.requeue().await?;
     }
     Ok(removed)
 }

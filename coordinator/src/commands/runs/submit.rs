@@ -146,7 +146,8 @@ impl Submit {
                 output.print(&json!({ "run": id, "found": true, "state": state.stage.name() }), &text)?;
                 return Ok(match state.stage {
                     Stage::DoneWithFailures => exit::QUARANTINED,
-                    // A CronJob's submit must not fail because somebody cancelled the run of its slot.
+                    // A CronJob's submit must not fail because somebody cancelled the run of its
+                    // slot.
                     _ => exit::DONE,
                 });
             }

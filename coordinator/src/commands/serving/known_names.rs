@@ -1,5 +1,5 @@
-//! Users and movies by the names that people type: an id, or a title that only one movie has. What is
-//! not known gets the most similar names.
+//! Users and movies by the names that people type: an id, or a title that only one movie has. What
+//! is not known gets the most similar names.
 
 use jhalak_common::dataset::{Dataset, Movie};
 use jhalak_common::{Error, Result};

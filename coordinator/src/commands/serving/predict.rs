@@ -12,8 +12,8 @@ use crate::console::output::Output;
 
 /// Predict whether a viewer likes a movie, with reasons
 ///
-/// Prints the probabilities of dislike, neutral and like, from the model that `jhalak run` or `jhalak fit` stored. If the
-/// viewer has rated the movie, that rating is not used.
+/// Prints the probabilities of dislike, neutral and like, from the model that `jhalak run` or `jhalak fit` stored. If
+/// the viewer has rated the movie, that rating is not used.
 #[derive(Args)]
 #[command(after_help = "Examples:
   # Predict for a viewer of the demo, with the movie given by title

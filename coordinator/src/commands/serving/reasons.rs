@@ -30,7 +30,8 @@ impl Reasons {
             let PerClass { dislike, neutral, like } = genre.rated;
             let all = dislike + neutral + like;
             let text = format!("liked {like} of {all} {} movies{}", genre.genre, disliked(dislike));
-            // A model's leaning that the ratings do not show is no reason that a reader could follow.
+            // A model's leaning that the ratings do not show is no reason that a reader could
+            // follow.
             let rated = like as f64 - dislike as f64;
             let leaning = genre.leaning.unwrap_or(rated);
             if leaning * rated > 0.0 {

@@ -63,8 +63,9 @@ pub struct Evaluate {
     ranking: RankingArgs,
     /// Read the trailers' embeddings from a file instead of the store; repeatable
     ///
-    /// FILE is Parquet or CSV with a column of movie ids, or NumPy (.npy) with the ids in NAME.ids.txt, one per line. For
-    /// --modality audio+video, give video=FILE and audio=FILE. The ensemble keeps the pairs of movies without a row.
+    /// FILE is Parquet or CSV with a column of movie ids, or NumPy (.npy) with the ids in NAME.ids.txt, one per line.
+    /// For --modality audio+video, give video=FILE and audio=FILE. The ensemble keeps the pairs of movies without a
+    /// row.
     #[arg(long, value_name = "[MODALITY=]FILE", help_heading = "Input", conflicts_with = "score")]
     embeddings: Vec<String>,
     /// Report the class-weighted decision instead of the most probable class

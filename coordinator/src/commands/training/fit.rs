@@ -194,8 +194,8 @@ impl Fit {
             (EnsembleArg::Movies, Split::Movies),
             (EnsembleArg::Users, Split::Users { known: 5 }),
         ];
-        let honest = wanted.iter().filter(|(arg, _)| self.ensemble.contains(arg)).map(|(_, split)| *split).collect();
-        let spec = FitSpec { network, honest, seed };
+        let ensembles = wanted.iter().filter(|(arg, _)| self.ensemble.contains(arg)).map(|(_, split)| *split).collect();
+        let spec = FitSpec { network, ensembles, seed };
         if spec.parts() == 0 {
             return Err(Error::usage("nothing is left to fit: remove --no-network or --ensemble none"));
         }

@@ -300,7 +300,8 @@ fn unpack(set: &KeyframeSet, out: &Path) -> Result<()> {
     let mut names = names.cloned().collect::<Vec<_>>().into_iter();
     let mut failed = None;
     media::keyframes::archive::read(&set.tar, |sample| {
-        // The archive was made from a file that nobody vouches for: a name must not lead out of the folder.
+        // The archive was made from a file that nobody vouches for: a name must not lead out of the
+        // folder.
         match names.next().filter(|name| !name.contains('/')) {
             Some(name) => {
                 let file = out.join(name);

@@ -1,4 +1,5 @@
-//! A video on the command line: checked here, decoded in a child process with the limits of the settings.
+//! A video on the command line: checked here, decoded in a child process with the limits of the
+//! settings.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
-//! Reads the dead letters: jobs that the broker gave up because they were delivered too often without
-//! an end. Each took its worker down, or its connection; sent again, it would take down the next.
+//! Reads the dead letters: jobs that the broker gave up because they were delivered too often
+//! without an end. Each took its worker down, or its connection; sent again, it would take down the
+//! next.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,14 +12,15 @@ use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
 use serde_json::Value;
 
-/// The most letters that are read at once. Workers put a copy of each quarantined message there too.
+/// The most dead_letters that are read at once. Workers put a copy of each quarantined message
+/// there too.
 const MAX_LETTERS: u64 = 10_000;
 
-/// No further letter arrives after this long without one.
+/// No further dead_letter arrives after this long without one.
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// Quarantines those of the `lost` jobs of a run that are dead letters: writes their records, then
-/// removes the letters. Returns the jobs with their end states.
+/// removes the dead_letters. Returns the jobs with their end states.
 ///
 /// # Errors
 /// Those of the queue and of the store. What was written stays; the call can be repeated.
@@ -37,29 +39,29 @@ pub(super) async fn quarantine(
     let (mut ours, mut others) = (Vec::new(), Vec::new());
     for _ in 0..depth {
         let Ok(next) = tokio::time::timeout(SILENCE, deliveries.next()).await else { break };
-        let Some(letter) = next? else { break };
-        match job_of(&letter).filter(|job| job.run == run && lost.contains_key(&job.id)) {
-            Some(job) => ours.push((letter, job)),
-            None => others.push(letter),
+        let Some(dead_letter) = next? else { break };
+        match job_of(&dead_letter).filter(|job| job.run == run && lost.contains_key(&job.id)) {
+            Some(job) => ours.push((dead_letter, job)),
+            None => others.push(dead_letter),
         }
     }
     drop(deliveries);
-    for letter in others {
-        letter.requeue().await?;
+    for dead_letter in others {
+        dead_letter.requeue().await?;
     }
     let mut ended = Vec::new();
-    for (letter, job) in ours {
-        let record = record(&job, &letter.body)?;
+    for (dead_letter, job) in ours {
+        let record = record(&job, &dead_letter.body)?;
         run::put_json(store, &quarantine_key(run, &job.id), &record).await?;
         tracing::error!(job = job.id, reason = record.reason, "job quarantined: it is a dead letter");
-        letter.ack().await?;
+        dead_letter.ack().await?;
         ended.push((job.id, Outcome::Quarantined { error: record.error, reason: record.reason }));
     }
     Ok(ended)
 }
 
-fn job_of(letter: &Delivery) -> Option<Job> {
-    letter.is_dead_letter.then(|| Job::decode(&letter.body).ok()).flatten()
+fn job_of(dead_letter: &Delivery) -> Option<Job> {
+    dead_letter.is_dead_letter.then(|| Job::decode(&dead_letter.body).ok()).flatten()
 }
 
 fn record(job: &Job, body: &[u8]) -> Result<QuarantineRecord> {

@@ -1,5 +1,5 @@
-//! Finds jobs whose messages are lost: no worker holds them, and they are not on the queue. The broker
-//! was purged, a queue was deleted, or a delivery went to the dead letters without a record.
+//! Finds jobs whose messages are lost: no worker holds them, and they are not on the queue. The
+//! broker was purged, a queue was deleted, or a delivery went to the dead letters without a record.
 //!
 //! A queue that is not empty is first in, first out: a marker is sent, a job without work. Once a
 //! worker has answered it, every message that was sent before it has been delivered.

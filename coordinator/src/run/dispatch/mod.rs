@@ -6,6 +6,7 @@ mod lost_jobs;
 mod observer;
 mod sending;
 mod settling;
+mod state;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -13,13 +14,10 @@ mod window;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use jhalak_common::queue::{Backlog, Channel, Deliveries};
-use jhalak_common::run::job::JobResult;
+use jhalak_common::queue::{Channel, Deliveries};
 use jhalak_common::run::{RunState, Stage};
-use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
 
-use crate::console::progress::Bar;
 use crate::plan::Plan;
 use crate::run::context::{Ended, RunContext};
 use crate::run::end_states;
@@ -27,6 +25,8 @@ use crate::run::gauges::{self, JobCounts};
 use crate::run::jobs::Jobs;
 use lost_jobs::LostJobs;
 use observer::Observer;
+use settling::read_result;
+use state::Dispatch;
 pub use window::Priority;
 use window::Window;
 
@@ -57,42 +57,6 @@ pub(crate) struct StageJobs<'a> {
     pub all: usize,
     /// The number of jobs that were quarantined before.
     pub quarantined: usize,
-}
-
-/// A stage in progress.
-struct Dispatch<'a> {
-    context: &'a RunContext,
-    plan: &'a Plan,
-    stage: Stage,
-    jobs: &'a Jobs<'a>,
-    bar: Bar,
-    all: usize,
-    /// Jobs that had their end state before the stage began.
-    before: usize,
-    since: jiff::Timestamp,
-    /// When the last job ended, or the stage began.
-    progressed: jiff::Timestamp,
-    window: Window,
-    lost: LostJobs,
-    /// Jobs that a worker held when that was observed last.
-    held: BTreeSet<String>,
-    /// Why workers cannot do jobs of this run, as reported.
-    unable: BTreeSet<String>,
-    /// The backlog of the queue as observed last; None when the broker did not answer.
-    backlog: Option<Backlog>,
-    /// Whether jobs may be sent: not while those of an earlier coordinator wait for workers.
-    may_send: bool,
-    /// The index of the next job to send.
-    next: usize,
-    /// The index, by id, of each job that was sent and has no end state.
-    pending: BTreeMap<String, usize>,
-    /// Artifacts that workers reported as made.
-    made: usize,
-    quarantined: usize,
-    /// The costs of all jobs that this process sends, and of those that have ended.
-    costs: (u64, u64),
-    /// Jobs that workers dropped, and when they reported it.
-    dropped: Vec<(Instant, usize)>,
 }
 
 /// Sends the jobs of a stage and waits until each has its end state. Returns the number of
@@ -238,40 +202,6 @@ impl Dispatch<'_> {
             }
         }
     }
-
-    async fn write_state(&self, cancelled: usize) -> Result<()> {
-        let state = RunState {
-            jobs: self.all,
-            committed: self.all.saturating_sub(self.open() + self.quarantined),
-            quarantined: self.quarantined,
-            cancelled,
-            before: self.before,
-            progressed: Some(self.progressed),
-            share: Some(self.share()),
-            since: Some(self.since),
-            ..RunState::of(self.stage)
-        };
-        let (committed, quarantined) = (state.committed, state.quarantined);
-        let counts =
-            JobCounts { waiting: self.jobs.len() - self.next, sent: self.pending.len(), committed, quarantined };
-        gauges::note_jobs(&self.plan.spec.id, self.stage, counts);
-        gauges::note_backlog(self.jobs.kind(), self.backlog);
-        self.context.write_state(&self.plan.spec.id, &state).await
-    }
-
-    /// The share of the work of this process that is done, from 0 to 1.
-    fn share(&self) -> f64 {
-        self.costs.1 as f64 / self.costs.0.max(1) as f64
-    }
-
-    /// The number of jobs without an end state, sent or not.
-    fn open(&self) -> usize {
-        self.pending.len() + self.jobs.len() - self.next
-    }
-
-    fn store(&self) -> &dyn ObjectStore {
-        self.context.store.as_ref()
-    }
 }
 
 /// Turns a transient error into None and a warning.
@@ -282,15 +212,5 @@ fn ignore_transient<T>(outcome: Result<T>, failed: &str) -> Result<Option<T>> {
             Ok(None)
         }
         other => other.map(Some),
-    }
-}
-
-fn read_result(body: &[u8]) -> Option<JobResult> {
-    match JobResult::decode(body) {
-        Ok(result) => Some(result),
-        Err(error) => {
-            tracing::warn!(error = %error.chain(), "unreadable result ignored: the store will show the end state");
-            None
-        }
     }
 }

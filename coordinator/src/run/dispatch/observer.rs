@@ -1,5 +1,5 @@
-//! Observes the workers of a run and the queue, apart from the dispatch of its jobs: a broker that answers
-//! late must not keep results waiting.
+//! Observes the workers of a run and the queue, apart from the dispatch of its jobs: a broker that
+//! answers late must not keep results waiting.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,8 +28,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// A record that has not changed for this long is of a worker that ended without removing it.
 const STALE: Duration = Duration::from_secs(120);
 
-/// When each worker's record was seen to change. Its clock may differ from this one by any amount, so
-/// that times are compared only for a record that was seen once.
+/// When each worker's record was seen to change. Its clock may differ from this one by any amount,
+/// so that times are compared only for a record that was seen once.
 #[derive(Default)]
 struct Known(BTreeMap<String, Seen>);
 

@@ -10,11 +10,12 @@ use jhalak_common::process::fault_point;
 use jhalak_common::queue::Channel;
 use jhalak_common::run::encode_signed;
 use jhalak_common::run::job::{Job, JobResult, ProbeTask, Task};
-use jhalak_common::telemetry::trace::{Place, Role, Span};
+use jhalak_common::telemetry::trace::{Role, Span, TraceContext};
 use jhalak_common::{Error, Result};
 
+use super::dead_letters;
 use super::observer::Observation;
-use super::{Dispatch, dead_letters};
+use super::state::Dispatch;
 use crate::run::end_states;
 
 /// Delay before a job is sent again that a worker dropped for a cancellation unknown to this
@@ -62,7 +63,7 @@ impl Dispatch<'_> {
                 let mut job = jobs.build(i);
                 job.is_copy = is_copy;
                 let mut sending = begin_trace(&job, queue.name(channel), &self.context.trace);
-                job.traceparent = sending.place_or(&Place::default()).traceparent();
+                job.traceparent = sending.context_or(&TraceContext::default()).traceparent();
                 let sent = queue.publish(channel, encode_signed(job, key)?).await;
                 if let Err(error) = &sent {
                     sending.fail(error.kind());
@@ -80,7 +81,8 @@ impl Dispatch<'_> {
         if let Some(backlog) = observation.backlog {
             self.window.note_waiting(backlog.ready, self.pending.len().saturating_sub(observation.held()));
         }
-        // A coordinator that is started again and again while no worker is up must not pile up copies.
+        // A coordinator that is started again and again while no worker is up must not pile up
+        // copies.
         self.may_send |= observation.backlog.is_none_or(|backlog| backlog.consumers > 0 || backlog.is_empty());
         self.backlog = observation.backlog;
         for worker in observation.workers.iter().flatten() {
@@ -152,8 +154,8 @@ impl Dispatch<'_> {
 }
 
 /// Begins the trace of a job with the sending of its message; it refers to the trace of its run.
-fn begin_trace(job: &Job, destination: String, run: &Place) -> Span {
-    let mut span = Place::default().message(Role::Sends, &destination, Some(run));
+fn begin_trace(job: &Job, destination: String, run: &TraceContext) -> Span {
+    let mut span = TraceContext::default().message(Role::Sends, &destination, Some(run));
     span.set("messaging.message.id", job.id.clone());
     span.set("messaging.message.conversation_id", job.run.clone());
     if let Task::Extract(task) = &job.task {

@@ -8,7 +8,7 @@ use jhalak_common::queue::Deliveries;
 use jhalak_common::run::Stage;
 use jhalak_common::run::job::{JobResult, Outcome};
 
-use super::{Dispatch, read_result};
+use super::state::Dispatch;
 use crate::run::context::Ended;
 use crate::run::end_states;
 
@@ -80,5 +80,16 @@ impl Dispatch<'_> {
     fn count_cost(&mut self, i: usize) {
         self.costs.1 += self.jobs.cost(i);
         self.bar.share(self.share());
+    }
+}
+
+/// Reads a result; None, with a warning, if it is unreadable.
+pub(super) fn read_result(body: &[u8]) -> Option<JobResult> {
+    match JobResult::decode(body) {
+        Ok(result) => Some(result),
+        Err(error) => {
+            tracing::warn!(error = %error.chain(), "unreadable result ignored: the store will show the end state");
+            None
+        }
     }
 }

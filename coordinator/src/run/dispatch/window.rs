@@ -1,8 +1,8 @@
 //! How many jobs of a run are on the queue or with workers at once.
 //!
-//! The queue is first in, first out, and shared by all runs. A run that keeps only a little more there
-//! than the workers can take lets every other run have its turn: two runs share the workers evenly,
-//! and a small run waits for no more than what the workers take next.
+//! The queue is first in, first out, and shared by all runs. A run that keeps only a little more
+//! there than the workers can take lets every other run have its turn: two runs share the workers
+//! evenly, and a small run waits for no more than what the workers take next.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -43,8 +43,8 @@ impl Window {
         Window { max, priority, slots: 0, is_contended: false, results: VecDeque::new() }
     }
 
-    /// Notes the slots of workers that are at work on the run (`known`, one for each worker) and the
-    /// number of workers that take jobs of its kind.
+    /// Notes the slots of workers that are at work on the run (`known`, one for each worker) and
+    /// the number of workers that take jobs of its kind.
     pub(super) fn note_workers(&mut self, known: &[usize], workers: usize) {
         let sum: usize = known.iter().sum();
         let mean = sum.checked_div(known.len()).unwrap_or(1).max(1);

@@ -106,8 +106,8 @@ fn by_genre(folds: &[FoldResult], dataset: &Dataset) -> Vec<Part> {
     parts
 }
 
-/// Returns up to three groups of viewers with as many viewers each, the ones with the fewest ratings
-/// first. Viewers with equally many ratings are in one group.
+/// Returns up to three groups of viewers with as many viewers each, the ones with the fewest
+/// ratings first. Viewers with equally many ratings are in one group.
 fn by_activity(folds: &[FoldResult], dataset: &Dataset) -> Vec<Part> {
     let mut ratings = vec![0u64; dataset.users.len()];
     for rating in &dataset.ratings {
@@ -174,7 +174,8 @@ mod tests {
     use super::*;
     use jhalak_common::dataset::{Movie, Rating, User};
 
-    /// Ten viewers with 1 to 10 ratings; every second movie is a comedy, and comedies are predicted.
+    /// Ten viewers with 1 to 10 ratings; every second movie is a comedy, and comedies are
+    /// predicted.
     fn case() -> (Vec<FoldResult>, Dataset) {
         let movie = |n: u32| Movie {
             id: format!("m{n}"),

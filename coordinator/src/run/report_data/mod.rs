@@ -338,8 +338,8 @@ fn compare(cells: &mut [Cell], predicted: &[Vec<FoldResult>], seed: u64) {
     }
 }
 
-/// Whether the quarantined job is a fold of this cell. The message decides: names are for people, and
-/// those in records of older programs may differ.
+/// Whether the quarantined job is a fold of this cell. The message decides: names are for people,
+/// and those in records of older programs may differ.
 fn is_of_cell(record: &QuarantineRecord, spec: &CellSpec) -> bool {
     matches!(record.decode_job(), Some(Job { task: Task::Cell(task), .. }) if task.cell == *spec)
 }

@@ -31,8 +31,8 @@ const MAX_SCORES: usize = 600;
 /// `also`, which come first.
 ///
 /// # Errors
-/// NotFound when the run has no trailer of a movie in `also`, or nothing is committed of it; InvalidInput
-/// when an artifact is damaged; the errors of the store.
+/// NotFound when the run has no trailer of a movie in `also`, or nothing is committed of it;
+/// InvalidInput when an artifact is damaged; the errors of the store.
 pub async fn collect(
     store: &dyn ObjectStore,
     plan: &Plan,

@@ -229,8 +229,8 @@ pub struct Indexes {
 }
 
 impl Indexes {
-    /// Returns the index of a run. It is read once, in the background: a caller that leaves does not
-    /// stop it.
+    /// Returns the index of a run. It is read once, in the background: a caller that leaves does
+    /// not stop it.
     ///
     /// # Errors
     /// Those of [`RunIndex::read`]; Throttled while it is still being read after a few seconds.

@@ -218,7 +218,8 @@ struct Ranked {
     why: Explanation,
 }
 
-/// Ranks the movies that the viewer has not rated: the probability of like, then of dislike, then id.
+/// Ranks the movies that the viewer has not rated: the probability of like, then of dislike, then
+/// id.
 fn rank(model: LoadedModel, user: Option<u32>, new_ratings: Vec<(u32, Label)>) -> Result<(String, Vec<Ranked>, u64)> {
     let kind = model.default_kind();
     let name = match (kind, &model.description.network) {

@@ -19,8 +19,8 @@ use crate::serve::failure::Failure;
 use crate::serve::query::Names;
 use crate::serve::site::Site;
 
-/// The report is a page of its own: it may have its styles and pictures within it, no scripts, and no
-/// access to this site.
+/// The report is a page of its own: it may have its styles and pictures within it, no scripts, and
+/// no access to this site.
 const REPORT_POLICY: &str = "sandbox allow-same-origin; default-src 'none'; style-src 'unsafe-inline'; img-src data:; \
                              font-src data:; frame-ancestors 'none'";
 

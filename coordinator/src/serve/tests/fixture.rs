@@ -122,7 +122,8 @@ pub async fn commit_keyframes(store: &dyn ObjectStore, recipe: &Recipe, subject:
         .expect("room on disk");
 }
 
-/// Writes a run over `trailers` trailers: the first is committed, the second quarantined, the others open.
+/// Writes a run over `trailers` trailers: the first is committed, the second quarantined, the
+/// others open.
 pub async fn write_run(store: &Arc<dyn ObjectStore>, trailers: usize) -> Plan {
     let mut plan = plan(trailers);
     plan.trailers.trailers.sort_by(|a, b| a.subject.id.cmp(&b.subject.id));

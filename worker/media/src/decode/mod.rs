@@ -2,8 +2,8 @@
 //!
 //! One call may open the file several times: to index its packets, to decode by seeking, to read it
 //! as a JPEG, to decode it completely, and to decode it again where much of it was damaged or for
-//! frames that were not kept. Each step runs only if the request allows it and the steps before it did not
-//! give an exact result.
+//! frames that were not kept. Each step runs only if the request allows it and the steps before it
+//! did not give an exact result.
 
 pub mod findings;
 pub mod scene_pass;

@@ -1,5 +1,5 @@
-//! Reads the headers of packets: whether a packet becomes a frame, and whether decoding can start at
-//! it.
+//! Reads the headers of packets: whether a packet becomes a frame, and whether decoding can start
+//! at it.
 
 use crate::ffmpeg::nal;
 use crate::ffmpeg::source::Source;

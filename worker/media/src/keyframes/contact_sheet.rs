@@ -29,8 +29,8 @@ const BACKGROUND: u8 = 24;
 /// Grey levels of the first and the second line.
 const TEXT_COLOURS: [u8; 2] = [235, 165];
 
-/// Draws the keyframes of the archive `tar` and writes them to `sheet`, as JPEG or PNG by the ending
-/// of its name.
+/// Draws the keyframes of the archive `tar` and writes them to `sheet`, as JPEG or PNG by the
+/// ending of its name.
 pub fn write(tar: &Path, sheet: &Path) -> Result<(), MediaError> {
     image_file::write(&draw(&thumbnails(tar)?), sheet)
 }
@@ -84,8 +84,8 @@ enum About {
     Padding(Padding),
 }
 
-/// Returns the two lines: number and time, then scene and objects. Numbers count from 1, as in lists
-/// of scenes.
+/// Returns the two lines: number and time, then scene and objects. Numbers count from 1, as in
+/// lists of scenes.
 fn label(keyframe: &Keyframe) -> [String; 2] {
     let mut second = Vec::new();
     second.extend(keyframe.scene.as_ref().map(|scene| format!("scene {}", scene.index + 1)));

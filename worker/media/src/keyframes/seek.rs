@@ -43,7 +43,7 @@ impl SeekPlan {
     }
 
     /// Decides about the next packet of the video.
-    pub fn next_action(&mut self) -> PacketAction {
+    fn next_action(&mut self) -> PacketAction {
         let packet = self.packet;
         self.packet += 1;
         // A run stays open beyond its last packet until the decoder returns the frame.

@@ -85,7 +85,7 @@ fn fill(picture: &mut Picture, [left, top, right, bottom]: [usize; 4], color: [u
 
 /// Returns distinct colors for adjacent classes: hues a golden angle apart, dark enough for white
 /// letters.
-pub fn color_of(class: u32) -> [u8; 3] {
+fn color_of(class: u32) -> [u8; 3] {
     let hue = (f64::from(class) * 0.618_034).fract() * 6.0;
     let part = |shift: f64| {
         let distance = ((hue + shift).rem_euclid(6.0) - 3.0).abs() - 1.0;

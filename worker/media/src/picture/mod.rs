@@ -2,8 +2,8 @@
 //!
 //! FFmpeg's scale filter, which `ffmpeg` inserts for `-pix_fmt rgb24`, sets three things that a
 //! plain swscale context lacks: the frame's colour matrix, its range, and the chroma siting of
-//! 4:2:0. Without them, tagged material (BT.709, full range) gets other colours. Tests compare every
-//! byte with the `ffmpeg` program.
+//! 4:2:0. Without them, tagged material (BT.709, full range) gets other colours. Tests compare
+//! every byte with the `ffmpeg` program.
 
 pub mod boxes;
 pub mod image_file;

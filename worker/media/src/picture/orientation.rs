@@ -39,7 +39,7 @@ impl Orientation {
     /// Returns the rotation of a 3x3 display matrix, as the `ffmpeg` program's autorotate reads it.
     /// Other angles than multiples of 90 degrees leave the picture as stored: a keyframe has no
     /// room for the corners.
-    pub fn of_matrix(m: &[i32; 9]) -> Self {
+    fn of_matrix(m: &[i32; 9]) -> Self {
         let Some(degrees) = degrees(m) else {
             return Self::default();
         };
@@ -56,7 +56,7 @@ impl Orientation {
 
     /// Returns the rotation of an EXIF `Orientation` tag: 1 to 8; other values leave the picture as
     /// stored.
-    pub fn of_exif(tag: u32) -> Self {
+    fn of_exif(tag: u32) -> Self {
         let rotation = |transpose, flip_rows, flip_columns| Self { transpose, flip_rows, flip_columns };
         match tag {
             2 => rotation(false, false, true),

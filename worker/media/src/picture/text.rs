@@ -17,8 +17,8 @@ pub fn width(text: &str, size: f32) -> usize {
 }
 
 /// Draws a line of text, `size` pixels high, with its upper left corner at `left` and `top`. What
-/// exceeds the picture, or the column `right`, is left out. Letters that the typeface lacks become a
-/// question mark.
+/// exceeds the picture, or the column `right`, is left out. Letters that the typeface lacks become
+/// a question mark.
 pub fn draw(picture: &mut Picture, text: &str, [left, top]: [usize; 2], size: f32, right: usize, color: [u8; 3]) {
     let Some(font) = &*FONT else { return };
     let scaled = font.as_scaled(PxScale::from(size));

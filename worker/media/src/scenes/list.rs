@@ -96,8 +96,8 @@ impl SceneList {
 
     /// Returns the CSV: a line with the time of each cut, the column names, one line per scene.
     /// Scenes and frames count from 1, so the last frame of a scene is its end. Without cuts the
-    /// first line is empty, as in PySceneDetect. PySceneDetect's columns come first: their times are
-    /// frame numbers divided by the average rate. The last columns are the real times.
+    /// first line is empty, as in PySceneDetect. PySceneDetect's columns come first: their times
+    /// are frame numbers divided by the average rate. The last columns are the real times.
     pub fn csv(&self) -> String {
         let mut csv = String::new();
         if !self.cuts.is_empty() {

@@ -20,8 +20,8 @@ const FOUR: [[f32; 6]; 4] = [
 /// Anchors of a cell, unless stated otherwise.
 const USUAL: i64 = 3;
 
-/// A head of rows, columns and values of each anchor. Its numbers lie as [anchors, rows, columns, values],
-/// or with `is_flat` as [anchors x values, rows, columns].
+/// A head of rows, columns and values of each anchor. Its numbers lie as [anchors, rows, columns,
+/// values], or with `is_flat` as [anchors x values, rows, columns].
 struct Head<'a> {
     data: &'a [f32],
     rows: usize,
@@ -30,8 +30,8 @@ struct Head<'a> {
     is_flat: bool,
 }
 
-/// Returns [pictures, boxes, values] of heads of these shapes; -1 where a length is dynamic. None if
-/// they are no heads.
+/// Returns [pictures, boxes, values] of heads of these shapes; -1 where a length is dynamic. None
+/// if they are no heads.
 pub(super) fn joined_shape(shapes: &[&[i64]]) -> Option<Vec<i64>> {
     let (mut boxes, mut values, mut pictures) = (0, 0, -1);
     for shape in shapes {

@@ -110,8 +110,8 @@ pub(super) fn join(how: &DetectorOutput, mut outputs: Vec<Tensor>, input: (u32, 
     }
 }
 
-/// Returns left, top, right, bottom, score and class of the most probable pairs of box and class, as
-/// many as there are boxes. Ties keep their order.
+/// Returns left, top, right, bottom, score and class of the most probable pairs of box and class,
+/// as many as there are boxes. Ties keep their order.
 fn most_probable(logits: &[f32], boxes: &[f32], classes: usize) -> Vec<f32> {
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));

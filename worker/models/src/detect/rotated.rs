@@ -1,5 +1,5 @@
-//! Rotated boxes (OBB): their upright bounds, and non-maximum suppression as Ultralytics does it for
-//! them.
+//! Rotated boxes (OBB): their upright bounds, and non-maximum suppression as Ultralytics does it
+//! for them.
 
 use super::candidate::Candidate;
 

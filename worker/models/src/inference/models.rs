@@ -82,12 +82,6 @@ impl Models {
         Ok(std::iter::once(video).chain(heard).chain(detector).collect())
     }
 
-    /// Loads the models that the settings select, so that a worker fails at its start and not at
-    /// its first job.
-    pub fn load_chosen(&self, settings: &Settings) -> Result<()> {
-        self.chosen(settings)?.into_iter().try_for_each(|model| self.session(model).map(drop))
-    }
-
     /// Returns the session of a model; loads and checks it on the first call.
     pub fn session(&self, model: &Model) -> Result<Arc<Session>> {
         let mut loaded = self.loaded.lock().map_err(|_| Error::bug("an earlier load of a model panicked"))?;

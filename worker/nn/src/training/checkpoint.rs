@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
 /// Stores the checkpoints of a fold. A fold has several trainings, each with its own `stage`.
-pub trait Resume: Sync {
+pub trait CheckpointStore: Sync {
     /// Returns the last checkpoint, if any.
     fn load(&self, stage: &str) -> Option<Vec<u8>>;
     /// Whether the next checkpoint is due. Called after each epoch.
@@ -27,7 +27,7 @@ pub trait Resume: Sync {
 #[derive(Clone, Copy, Debug)]
 pub struct NoCheckpoints;
 
-impl Resume for NoCheckpoints {
+impl CheckpointStore for NoCheckpoints {
     fn load(&self, _stage: &str) -> Option<Vec<u8>> {
         None
     }

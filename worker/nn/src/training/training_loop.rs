@@ -1,7 +1,7 @@
 //! The training loop: shuffled mini-batches, validation after each epoch, early stopping, the best
 //! weights at the end.
 
-use super::checkpoint::{self, NoCheckpoints, Resume};
+use super::checkpoint::{self, CheckpointStore, NoCheckpoints};
 use super::outcome::{History, StopReason, TrainError};
 use super::trainable::Trainable;
 use crate::optimizer::OptimizerState;
@@ -47,7 +47,7 @@ pub fn fit_resumed(
     settings: &FitSettings,
     seed: u64,
     stop: &AtomicBool,
-    (resume, stage): (&dyn Resume, &str),
+    (resume, stage): (&dyn CheckpointStore, &str),
 ) -> Result<History, TrainError> {
     check(settings, train)?;
     let mut optimizer = OptimizerState::new(settings.optimiser);
@@ -264,7 +264,7 @@ mod tests {
         stop: AtomicBool,
     }
 
-    impl Resume for Interrupting {
+    impl CheckpointStore for Interrupting {
         fn load(&self, stage: &str) -> Option<Vec<u8>> {
             self.states.lock().expect("one thread").get(stage).cloned()
         }
@@ -286,7 +286,7 @@ mod tests {
                 FitSettings { optimiser, schedule: Schedule::OneCycle { max_rate: 0.3 }, ..settings(40, Some(6)) };
             let (train, validation) = ([5, 5, 5, 4, 6], [1]);
             let mut whole = Parabola::new();
-            let run = |model: &mut Parabola, stop: &AtomicBool, resume: &dyn Resume| {
+            let run = |model: &mut Parabola, stop: &AtomicBool, resume: &dyn CheckpointStore| {
                 fit_resumed(model, &train, &validation, &settings, 3, stop, (resume, "network"))
             };
             let expected = run(&mut whole, &AtomicBool::new(false), &NoCheckpoints).expect("it trains");

@@ -1,5 +1,6 @@
 //! The stacked ensemble: bias models, out-of-fold profiles, GL-scores, content, and attention over
-//! the user's rated movies, a Bayesian factorisation machine, as features of boosted trees, extra trees and linear models, stacked.
+//! the user's rated movies, a Bayesian factorisation machine, as features of boosted trees, extra
+//! trees and linear models, stacked.
 //!
 //! # How label leaks are ruled out
 //!

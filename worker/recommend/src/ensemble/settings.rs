@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 /// pair was used.
 pub const TRIED: usize = 110;
 
-/// Whether users or movies of the pairs to predict are new. Training pairs are described as if the same were new
-/// about them.
+/// Whether users or movies of the pairs to predict are new. Training pairs are described as if the
+/// same were new about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", deny_unknown_fields)]
 pub enum ColdStart {

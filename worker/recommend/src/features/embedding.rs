@@ -29,8 +29,8 @@ pub struct EmbeddingTable {
     pub rows: MovieRows,
 }
 
-/// A row for each movie, or none. Copies share the rows until one of them is changed: those of a large
-/// catalogue take gigabytes.
+/// A row for each movie, or none. Copies share the rows until one of them is changed: those of a
+/// large catalogue take gigabytes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MovieRows(Arc<Vec<Option<Vec<f32>>>>);
 
@@ -85,8 +85,8 @@ impl EmbeddingTable {
         Self { dim: table.dim, rows: dataset.movies.iter().map(|movie| table.rows.remove(&movie.id)).collect() }
     }
 
-    /// Reads rows of a committed table, by movie. Rows of movies that the dataset does not have are left
-    /// out.
+    /// Reads rows of a committed table, by movie. Rows of movies that the dataset does not have are
+    /// left out.
     ///
     /// # Errors
     /// Those of [`table::each_row`].

@@ -12,7 +12,7 @@ use jhalak_common::dataset::{Dataset, Movie};
 use jhalak_common::evaluation::Modality;
 
 /// Dimensions that the descriptions, and the people, are reduced to.
-pub const DIMS: usize = 24;
+const DIMS: usize = 24;
 
 /// Returns the table of every movie, learned from the movies of the pairs `train` (indexes of
 /// ratings).

@@ -6,7 +6,7 @@ use jhalak_nn::seeded;
 use serde::{Deserialize, Serialize};
 
 /// Components that a table is reduced to.
-pub const COMPONENTS: usize = 12;
+const COMPONENTS: usize = 12;
 /// Subspace iterations: enough for the leading directions.
 const ITERATIONS: usize = 12;
 /// Stream of the seed.
@@ -46,8 +46,8 @@ pub struct Components {
 }
 
 impl Components {
-    /// Reduces a table to the directions in which the rows of the `fitted` movies vary most. Columns
-    /// are standardised first. Reads no label.
+    /// Reduces a table to the directions in which the rows of the `fitted` movies vary most.
+    /// Columns are standardised first. Reads no label.
     pub fn learn(track: Track, table: &EmbeddingTable, fitted: &[bool], seed: u64) -> Self {
         let width = table.dim;
         let learned: Vec<&Vec<f32>> =

@@ -11,7 +11,7 @@ use crate::split::{FoldPairs, fold_seed, upsample};
 use crate::{CLASSES, RecommendError};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::{Balance, CellSpec, EmbeddingSource, Errata, Modality, Model, Protocol};
-use jhalak_nn::{History, Resume, fit_resumed, seeded, shuffle};
+use jhalak_nn::{CheckpointStore, History, fit_resumed, seeded, shuffle};
 use std::sync::atomic::AtomicBool;
 
 /// Streams of the cell's seed.
@@ -26,7 +26,7 @@ pub(crate) struct NetworkFold<'a> {
     pub spec: &'a CellSpec,
     pub fold: usize,
     pub stop: &'a AtomicBool,
-    pub resume: &'a dyn Resume,
+    pub resume: &'a dyn CheckpointStore,
 }
 
 impl NetworkFold<'_> {

@@ -5,8 +5,8 @@ use crate::RecommendError;
 use crate::features::embedding::EmbeddingTable;
 use jhalak_common::evaluation::Edition;
 use jhalak_nn::{
-    Activation, FitSettings, History, LayerNorm, Linear, Mlp, Optimiser, OptimizerState, Parameter, Random, Resume,
-    Schedule, Trainable, binary_cross_entropy, fit_resumed, seeded, shuffle,
+    Activation, CheckpointStore, FitSettings, History, LayerNorm, Linear, Mlp, Optimiser, OptimizerState, Parameter,
+    Random, Schedule, Trainable, binary_cross_entropy, fit_resumed, seeded, shuffle,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::AtomicBool;
@@ -113,7 +113,7 @@ pub fn fit_head(
     settings: &HeadSettings,
     seed: u64,
     stop: &AtomicBool,
-    resume: (&dyn Resume, &str),
+    resume: (&dyn CheckpointStore, &str),
 ) -> Result<(GenreHead, History), RecommendError> {
     if settings.width == 0 {
         return Err(RecommendError::Setting { setting: "head.width", reason: "must be at least 1".to_owned() });

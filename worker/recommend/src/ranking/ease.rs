@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The largest number of movies that weights are learned for: the most watched ones. The matrix
 /// then takes 256 MiB, and its inverse about a minute.
-pub const MAX_MOVIES: usize = 8192;
+const MAX_MOVIES: usize = 8192;
 /// The quadratic penalty.
 const PENALTY: f32 = 250.0;
 /// The weights that are kept of each movie: the largest ones.

@@ -128,8 +128,8 @@ mod tests {
     use crate::example::{Taste, example};
     use crate::time_order::TimeOrder;
 
-    /// Users of one taste like one genre: rankers that know the user find it, the most rated do not,
-    /// and figures depend neither on threads nor on the order of ids.
+    /// Users of one taste like one genre: rankers that know the user find it, the most rated do
+    /// not, and figures depend neither on threads nor on the order of ids.
     #[test]
     fn personal_rankers_beat_popularity_where_tastes_differ() {
         let mut dataset = example(120, 40, 16, Taste::Genre, 4);

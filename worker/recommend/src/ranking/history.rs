@@ -21,8 +21,8 @@ pub struct Weighing {
 impl Weighing {
     /// Likes alone, all alike.
     pub const LIKES: Self = Self { classes: [0.0, 0.0, 1.0], half_life: None, stays: 1.0 };
-    /// Watched movies, likes weighted most, nothing faded: the data that weights between movies are learned
-    /// from.
+    /// Watched movies, likes weighted most, nothing faded: the data that weights between movies are
+    /// learned from.
     pub const GRADED: Self = Self { classes: [0.0, 0.4, 1.0], half_life: None, stays: 1.0 };
     /// As [`Weighing::GRADED`], recent ratings most.
     pub const RECENT: Self = Self { classes: [0.0, 0.4, 1.0], half_life: Some(6.0), stays: 0.1 };

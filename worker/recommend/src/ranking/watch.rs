@@ -1,4 +1,5 @@
-//! Predicts what a user watches next and likes: weights between movies, blended with the probability of like.
+//! Predicts what a user watches next and likes: weights between movies, blended with the
+//! probability of like.
 
 use super::ease::Ease;
 use super::history::{History, Weighing, histories};
@@ -7,8 +8,8 @@ use jhalak_common::dataset::Dataset;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::AtomicBool;
 
-/// How strongly the probabilities of like and dislike change a score: `exp(BLEND * (like - dislike))`.
-/// More of it shows fewer films that are disliked, and fewer that are watched at all.
+/// How strongly the probabilities of like and dislike change a score: `exp(BLEND * (like -
+/// dislike))`. More of it shows fewer films that are disliked, and fewer that are watched at all.
 const BLEND: f32 = 0.5;
 
 /// Version of the stored form. Other versions are refused.

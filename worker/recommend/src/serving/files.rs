@@ -277,8 +277,8 @@ fn embeddings(fitted: &FittedNetwork, about: HashMap<String, String>) -> Result<
     safetensors::serialize(views, Some(about)).map_err(broken)
 }
 
-/// Returns the metadata of a safetensors file: the card of the model, under one key, so that the order
-/// of the bytes never changes.
+/// Returns the metadata of a safetensors file: the card of the model, under one key, so that the
+/// order of the bytes never changes.
 fn metadata(card: &Card) -> Result<HashMap<String, String>, RecommendError> {
     Ok(HashMap::from([("jhalak".to_owned(), serde_json::to_string(card).map_err(broken)?)]))
 }

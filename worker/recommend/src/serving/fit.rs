@@ -56,7 +56,7 @@ pub fn fit_all(
             ended(cell.model.name());
             return Ok(Fitted::Network(Box::new(fitted)));
         }
-        let settings = Settings::new(spec.honest[part - networks].into());
+        let settings = Settings::new(spec.ensembles[part - networks].into());
         let all: Vec<u32> = (0..dataset.ratings.len() as u32).collect();
         let fitted = ensemble::fit(dataset, &all, &[], &settings, spec.seed, stop)?;
         let card = EnsembleCard {

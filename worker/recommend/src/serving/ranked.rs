@@ -9,8 +9,8 @@ use crate::ranking::watch::{blend, can_lead};
 pub enum RankBy {
     /// The probability of like.
     Like,
-    /// By the movies that viewers with a similar history watch and like next, blended with the probability of
-    /// like.
+    /// By the movies that viewers with a similar history watch and like next, blended with the
+    /// probability of like.
     Watch,
 }
 

@@ -34,7 +34,7 @@ fn features(dataset: &Dataset) -> Features {
 }
 
 fn fitted(dataset: &Dataset, network: Option<CellSpec>, ensembles: &[Split]) -> Files {
-    let spec = FitSpec { network, honest: ensembles.to_vec(), seed: 3 };
+    let spec = FitSpec { network, ensembles: ensembles.to_vec(), seed: 3 };
     let features = features(dataset);
     let request = FitRequest { dataset, content: "hash".into(), features: &features, tables: vec![], spec: &spec };
     fit_all(&request, 2, &GO, |_| {}).expect("it fits")
@@ -74,7 +74,7 @@ fn a_stored_network_predicts_as_the_fitted_one_and_threads_do_not_matter() {
         if modality != Modality::Genre {
             continue; // heads are slow to train, and threads are tested once
         }
-        let spec = FitSpec { network: Some(spec), honest: vec![], seed: 3 };
+        let spec = FitSpec { network: Some(spec), ensembles: vec![], seed: 3 };
         let features = features(&dataset);
         let request =
             FitRequest { dataset: &dataset, content: "hash".into(), features: &features, tables: vec![], spec: &spec };

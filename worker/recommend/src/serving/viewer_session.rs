@@ -141,8 +141,8 @@ impl ViewerSession {
         Ok(movies.iter().filter_map(|movie| predictions.get(movie).copied()).collect())
     }
 
-    /// Returns the best `most` of these movies by one order. Rated ones are judged without their own
-    /// rating.
+    /// Returns the best `most` of these movies by one order. Rated ones are judged without their
+    /// own rating.
     ///
     /// # Errors
     /// As [`ViewerSession::predict`]; a model of what is watched that was not fitted.
@@ -164,8 +164,8 @@ impl ViewerSession {
         u64::from(self.others.get(movie as usize).copied().unwrap_or(0))
     }
 
-    /// Returns the probabilities of dislike, neutral and like of one movie for these users, in their
-    /// order. None of them may have rated it: a label would help to predict itself.
+    /// Returns the probabilities of dislike, neutral and like of one movie for these users, in
+    /// their order. None of them may have rated it: a label would help to predict itself.
     ///
     /// # Errors
     /// A movie that does not exist or, for a network, has no embedding; a user who rated it.
@@ -263,8 +263,8 @@ impl ViewerSession {
     }
 }
 
-/// Returns the place of the ensemble for a movie that nobody else rated (`unseen`) and a viewer with
-/// `own` other ratings, or 0 if it was not fitted.
+/// Returns the place of the ensemble for a movie that nobody else rated (`unseen`) and a viewer
+/// with `own` other ratings, or 0 if it was not fitted.
 pub(super) fn regime_of(cold_starts: &[ColdStart], unseen: bool, own: usize) -> usize {
     let position = |wanted: fn(&ColdStart) -> bool| cold_starts.iter().position(wanted);
     let found = match (unseen, own < NEW_VIEWER_RATINGS) {

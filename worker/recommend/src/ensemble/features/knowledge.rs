@@ -18,8 +18,8 @@ const LEANING: f64 = 2.0;
 /// Streams of the seed.
 const FACTORS: u64 = 11;
 
-/// The inputs that all views share: users and movies as numbers, with vocabularies, scales and reductions
-/// learned from the users and movies of the training pairs. Reads no label.
+/// The inputs that all views share: users and movies as numbers, with vocabularies, scales and
+/// reductions learned from the users and movies of the training pairs. Reads no label.
 #[derive(Debug)]
 pub struct Catalogue {
     /// Number of users.

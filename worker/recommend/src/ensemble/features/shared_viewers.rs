@@ -18,8 +18,8 @@ const MOST_VIEWERS: usize = 2_000;
 /// Numbers of [`Attention`].
 pub const WIDTH: usize = CLASSES + 2;
 
-/// Attention over a user's rated movies by shared viewers: the mean residual of the movies alike for
-/// each class, the sum of their likenesses, and the signed sum of all.
+/// Attention over a user's rated movies by shared viewers: the mean residual of the movies alike
+/// for each class, the sum of their likenesses, and the signed sum of all.
 pub type Attention = [f64; WIDTH];
 
 /// The viewers of each movie.
@@ -60,7 +60,7 @@ impl SharedViewers {
     }
 
     /// Writes the likeness of `movie` to every movie, from -1 to 1; its own is 0.
-    pub fn likenesses(&self, known: &KnownPairs, movie: usize, to: &mut Vec<f64>) {
+    fn likenesses(&self, known: &KnownPairs, movie: usize, to: &mut Vec<f64>) {
         to.clear();
         to.resize(self.lengths.len(), 0.0);
         let viewers = &self.viewers[self.first[movie]..self.first[movie + 1]];
