@@ -92,3 +92,58 @@ async fn read_dataset(store: &dyn ObjectStore, content: &Hash) -> Result<Arc<Dat
         .map_err(|e| Error::invalid(format!("{key} is damaged: submit the run again")).with_source(e))?;
     Ok(Arc::new(dataset))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jhalak_common::artifact::table::{self, SHARD_ROWS, ShardedWriter};
+    use jhalak_common::artifact::{Body, Recipe};
+    use jhalak_common::dataset::{Label, Movie, Rating, User};
+    use jhalak_common::hash;
+    use jhalak_common::store::local::LocalStore;
+    use serde_json::json;
+
+    const MOVIES: usize = SHARD_ROWS + 100;
+    /// A rated movie of each of the two shards.
+    const RATED: [u32; 2] = [3, SHARD_ROWS as u32 + 7];
+
+    fn id(movie: usize) -> String {
+        format!("tt{movie:07}")
+    }
+
+    #[tokio::test]
+    async fn evaluation_of_a_large_catalogue_holds_the_rows_of_rated_movies_alone() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = LocalStore::open(folder.path().join("store")).expect("a folder");
+        let rating = |movie| Rating { user: 0, movie, label: Label::Like, half_stars: None };
+        let dataset = Dataset {
+            name: "d".into(),
+            synthetic: true,
+            movies: (0..MOVIES).map(|i| Movie { id: id(i), ..Movie::default() }).collect(),
+            users: vec![User { id: "u".into(), ..User::default() }],
+            ratings: RATED.map(rating).to_vec(),
+            times: Vec::new(),
+            genres: Vec::new(),
+        };
+        let json = dataset.canonical_json().expect("JSON");
+        let subject = Subject { id: "d".into(), content: hash::of_bytes(json.as_bytes()) };
+        store.put(&dataset_key(&subject.content), json.into()).await.expect("room on disk");
+        let mut writer = ShardedWriter::new(folder.path(), MOVIES);
+        (0..MOVIES).for_each(|i| writer.push(&id(i), &[i as f32]).expect("room on disk"));
+        let (files, rows) = writer.finish().expect("room on disk");
+        let mut facts = json!({ "rows": rows, "without": [] });
+        writer.describe(&mut facts);
+        let recipe = Recipe::new(ArtifactKind::VideoTable, table::params(MOVIES)).expect("JSON");
+        let files = files.iter().map(|(name, path)| (name.as_str(), Body::File(path.clone()))).collect();
+        artifact::commit(&store, &recipe, &subject, files, facts).await.expect("room on disk");
+
+        let inputs = TrainingInputs::default();
+        let tables = [ArtifactKey::new(&recipe, &subject)];
+        for (wanted, held) in [(TableRows::Rated, RATED.len()), (TableRows::All, MOVIES)] {
+            let (_, features) = inputs.load(&store, &subject, &tables, wanted).await.expect("a table");
+            let video = features.video.as_ref().expect("a table");
+            assert_eq!((video.dim, video.rows.len(), video.rows.iter().flatten().count()), (1, MOVIES, held));
+            assert!(RATED.iter().all(|&movie| video.row(movie).is_some_and(|row| *row == [movie as f32])));
+        }
+    }
+}
