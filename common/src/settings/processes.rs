@@ -17,11 +17,14 @@ pub struct CoordinatorSettings {
     pub window: usize,
     /// How long `submit` waits at its start for a broker that cannot be reached.
     pub start_wait_ms: u64,
+    /// Number of trailers from which `submit` states beforehand how much memory and how many requests
+    /// to the store the run takes.
+    pub estimate_from: usize,
 }
 
 impl Default for CoordinatorSettings {
     fn default() -> Self {
-        CoordinatorSettings { window: 2_000, start_wait_ms: 60_000 }
+        CoordinatorSettings { window: 2_000, start_wait_ms: 60_000, estimate_from: 50_000 }
     }
 }
 

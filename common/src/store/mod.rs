@@ -9,6 +9,7 @@ pub mod https;
 mod interface;
 mod key;
 pub mod local;
+pub mod manifest;
 mod metered;
 mod open;
 pub mod s3;

@@ -6,9 +6,11 @@ use clap::{Args, ValueEnum};
 use jhalak_common::Result;
 use jhalak_common::dataset::{Dataset, read_folds};
 use jhalak_common::settings::{Grid, Settings};
+use jhalak_common::store::manifest;
 
 use crate::console::output::Output;
 use crate::plan::RunFolds;
+use crate::plan::dataset_source::{self, Source};
 
 /// A dataset on the command line.
 #[derive(Args)]
@@ -21,6 +23,23 @@ pub struct DatasetArgs {
     /// Use only the movies in FILE, one movie id per line
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     pub movies: Option<PathBuf>,
+    /// List of the dataset's objects, in place of a listing of s3://: a path or s3://bucket/key
+    ///
+    /// The manifest.json of S3 Inventory, or a table (CSV or Parquet) with the columns key, size and etag. A trailer that
+    /// was replaced since is quarantined; one that was added since is not seen.
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
+    pub manifest: Option<String>,
+}
+
+impl DatasetArgs {
+    /// Reads the dataset.
+    pub async fn read(&self, settings: &Settings) -> Result<Source> {
+        let objects = match &self.manifest {
+            Some(manifest) => Some(manifest::read(manifest, &self.dataset, &settings.s3).await?),
+            None => None,
+        };
+        dataset_source::read_listed(&self.dataset, self.movies.as_deref(), objects, settings).await
+    }
 }
 
 /// Whether a cancelled run is resumed.

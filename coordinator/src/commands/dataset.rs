@@ -9,7 +9,6 @@ use serde_json::json;
 
 use super::args::DatasetArgs;
 use crate::console::output::Output;
-use crate::plan::dataset_source;
 
 /// Rejected rows that are listed; `dataset check` lists more.
 const MAX_LISTED: usize = 5;
@@ -63,9 +62,8 @@ impl DatasetCommand {
     pub(super) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         match self.command {
             Action::Check(args) => {
-                let DatasetArgs { dataset, movies } = &args.dataset;
                 #[cfg_attr(not(feature = "local"), expect(unused_mut))]
-                let mut source = dataset_source::read(dataset, movies.as_deref(), &settings).await?;
+                let mut source = args.dataset.read(&settings).await?;
                 #[cfg(feature = "local")]
                 let stop = jhalak_common::process::shutdown::on_signal()?;
                 #[cfg(feature = "local")]
@@ -97,7 +95,7 @@ impl DatasetCommand {
                 Ok(if reading.rejected == 0 && found.is_empty() { exit::DONE } else { exit::INVALID })
             }
             Action::Describe(args) => {
-                let reading = dataset_source::read(&args.dataset, args.movies.as_deref(), &settings).await?.reading;
+                let reading = args.read(&settings).await?.reading;
                 let description = reading.describe();
                 output.print(&description, &description.to_string())?;
                 Ok(exit::DONE)
@@ -109,7 +107,7 @@ impl DatasetCommand {
 /// Opens each local trailer and lists those that do not open.
 #[cfg(feature = "local")]
 async fn probe(
-    source: &dataset_source::Source,
+    source: &crate::plan::dataset_source::Source,
     stop: &tokio_util::sync::CancellationToken,
     settings: &Settings,
     output: &Output,

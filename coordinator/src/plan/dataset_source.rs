@@ -12,6 +12,7 @@ use jhalak_common::dataset::{self, Dataset, Files, Folder, Layout, Memory, Movie
 use jhalak_common::hash::{self, Hash};
 use jhalak_common::run::job::Trailer;
 use jhalak_common::settings::Settings;
+use jhalak_common::store::manifest::Listed;
 use jhalak_common::store::{self, ObjectStore, https};
 use jhalak_common::{Error, ErrorKind, Result};
 
@@ -42,12 +43,23 @@ enum Place {
 
 enum Location {
     Folder(PathBuf),
-    Store { store: Arc<dyn ObjectStore>, sizes: BTreeMap<String, (u64, String)> },
+    Store { store: Arc<dyn ObjectStore>, sizes: Listed },
 }
 
 /// Reads the dataset at `url`: a folder or `s3://bucket/prefix`, or a catalogue alone, in CSV or
 /// Parquet. With `movies`, keeps only the movies listed in that file.
 pub async fn read(url: &str, movies: Option<&Path>, settings: &Settings) -> Result<Source> {
+    read_listed(url, movies, None, settings).await
+}
+
+/// Reads the dataset at `url` as [`read`] does. `objects` are those of a prefix in S3, which is then not
+/// listed.
+pub async fn read_listed(
+    url: &str,
+    movies: Option<&Path>,
+    objects: Option<Listed>,
+    settings: &Settings,
+) -> Result<Source> {
     let path = PathBuf::from(url.strip_prefix("file://").unwrap_or(url));
     let catalogue = dataset::CATALOGUES.iter().find(|end| url.to_ascii_lowercase().ends_with(**end));
     let (files, location): (Box<dyn Files + Send>, Location) = match catalogue {
@@ -65,7 +77,7 @@ pub async fn read(url: &str, movies: Option<&Path>, settings: &Settings) -> Resu
         }
         _ if url.starts_with("s3://") => {
             let store = store::open_to_read(url, &settings.s3).await?;
-            let (files, sizes) = from_store(url, store.as_ref()).await?;
+            let (files, sizes) = from_store(url, store.as_ref(), objects).await?;
             (Box::new(files), Location::Store { store, sizes })
         }
         _ => (Box::new(Folder::open(&path)?), Location::Folder(path)),
@@ -161,13 +173,26 @@ fn object(location: &str) -> Option<(String, String)> {
     Some((location[..slash].to_owned(), location[slash + 1..].to_owned()))
 }
 
-async fn from_store(url: &str, store: &dyn ObjectStore) -> Result<(Memory, BTreeMap<String, (u64, String)>)> {
-    let mut sizes = BTreeMap::new();
+async fn from_store(url: &str, store: &dyn ObjectStore, objects: Option<Listed>) -> Result<(Memory, Listed)> {
+    let mut contents = BTreeMap::new();
+    if let Some(sizes) = objects {
+        // Tables may have been written after the list of objects, which is then not asked for them.
+        let mut names: BTreeSet<String> = sizes.keys().cloned().collect();
+        for name in dataset::TABLE_FILES {
+            match store.get(name).await {
+                Ok(bytes) => drop(contents.insert(name.to_string(), bytes)),
+                Err(e) if e.kind() == ErrorKind::NotFound => drop(names.remove(name)),
+                Err(e) => return Err(e),
+            }
+        }
+        names.extend(contents.keys().cloned());
+        return Ok((Memory::new(url, names.into_iter().collect(), contents), sizes));
+    }
+    let mut sizes = Listed::new();
     let mut objects = store.list("");
     while let Some(object) = objects.try_next().await? {
         sizes.insert(object.key, (object.size, object.tag));
     }
-    let mut contents = BTreeMap::new();
     for name in dataset::TABLE_FILES {
         if sizes.contains_key(name) {
             contents.insert(name.to_string(), store.get(name).await?);
@@ -184,6 +209,14 @@ impl Source {
             .map(|(id, key)| self.trailer(id, key, upload))
             .buffered(MAX_CONCURRENT_TRAILERS);
         found.try_collect().await
+    }
+
+    /// Returns the tables, and frees what planning alone needs: the list of the dataset's objects and
+    /// what the catalogue states of them.
+    pub fn into_reading(self) -> Reading {
+        let mut reading = self.reading;
+        (reading.other_trailers, reading.stated) = (BTreeMap::new(), BTreeMap::new());
+        reading
     }
 
     /// Returns the store and the key of a local trailer.

@@ -2,6 +2,7 @@
 //! and final model.
 
 pub mod dataset_source;
+pub mod estimate;
 pub mod final_model;
 pub mod given_split;
 pub mod grid;

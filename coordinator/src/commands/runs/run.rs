@@ -23,7 +23,7 @@ use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs};
 use crate::commands::models::first_use;
 use crate::console::output::Output;
 use crate::console::progress::Progress;
-use crate::plan::dataset_source::{self, Source};
+use crate::plan::dataset_source::Source;
 use crate::plan::{self, Plan, Request, RunFolds};
 use crate::run::RunDriver;
 use crate::run::dispatch::Priority;
@@ -52,7 +52,7 @@ pub struct Run {
 impl Run {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         let settings = self.grid.apply(settings);
-        let source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
+        let source = self.dataset.read(&settings).await?;
         let folds = self.grid.folds(&source.reading.dataset, &output)?;
         in_this_process(source, settings, folds.as_ref(), self.resume.resume, &output).await
     }
@@ -78,6 +78,7 @@ pub(in crate::commands) async fn in_this_process(
     }
     // Checked before anything is planned: a failed start leaves no run behind.
     let worker = checked_worker(&draft.plan, store.clone(), queue.clone(), &settings, &output.progress).await?;
+    let reading = source.into_reading();
     let (plan, _) = plan::freeze(store.as_ref(), draft).await?;
     output.progress.say(&format!("run {} in {}", plan.spec.id, store.url()));
     gauges::note_settings(&settings);
@@ -91,7 +92,7 @@ pub(in crate::commands) async fn in_this_process(
     });
     let driver = RunDriver {
         plan: &plan,
-        reading: &source.reading,
+        reading: &reading,
         store,
         queue: queue.clone(),
         settings: &settings,

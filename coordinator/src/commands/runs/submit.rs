@@ -18,7 +18,7 @@ use serde_json::json;
 use super::outcome;
 use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs};
 use crate::console::output::Output;
-use crate::plan::{self, Plan, Request, dataset_source};
+use crate::plan::{self, Plan, Request, estimate};
 use crate::run::dispatch::Priority;
 use crate::run::gauges::{self, Leading};
 use crate::run::{RunDriver, RunOutcome};
@@ -98,7 +98,7 @@ impl Submit {
         // An empty variable counts as unset.
         self.slot = self.slot.filter(|slot| !slot.is_empty());
         let stop = shutdown::on_signal()?;
-        let mut source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
+        let mut source = self.dataset.read(&settings).await?;
         #[cfg(feature = "local")]
         crate::commands::videos::take_those_that_open(&mut source, &stop, &settings).await?;
         crate::commands::dataset::report_rejects(&source.reading, &output);
@@ -107,6 +107,9 @@ impl Submit {
         let request = Request { slot: self.slot.as_deref(), only_new: self.only_new, folds: folds.as_ref() };
         let share = (!self.dry_run).then_some(store.as_ref());
         let draft = plan::draft(store.as_ref(), &source, &settings, request, share).await?;
+        if draft.plan.trailers.trailers.len() >= settings.coordinator.estimate_from {
+            output.progress.say(&estimate::text(&draft.plan));
+        }
         if self.dry_run {
             return self.describe(store.as_ref(), draft.plan, &output).await;
         }
@@ -131,6 +134,7 @@ impl Submit {
         };
         let asked = draft.plan.spec.dataset.content;
         let requested = draft.plan.spec.clone();
+        let mut reading = source.into_reading();
         let (plan, found) = plan::freeze(store.as_ref(), draft).await?;
         let id = &plan.spec.id;
         output.progress.say(&format!("run {id} in {}", store.url()));
@@ -156,7 +160,7 @@ impl Submit {
             output.progress.say(
                 "the dataset has changed since the run of this slot was planned: resuming with the frozen dataset",
             );
-            source.reading.dataset = plan::frozen_dataset(store.as_ref(), &plan).await?;
+            reading.dataset = plan::frozen_dataset(store.as_ref(), &plan).await?;
         }
         if self.detach {
             queue.close().await;
@@ -171,7 +175,7 @@ impl Submit {
         let server = server::serve(settings.telemetry.listen.as_deref(), Program::Coordinator, health).await?;
         let driver = RunDriver {
             plan: &plan,
-            reading: &source.reading,
+            reading: &reading,
             store,
             queue: queue.clone(),
             settings: &settings,

@@ -28,7 +28,7 @@ use crate::artifacts::embeddings;
 use crate::commands::args::DatasetArgs;
 use crate::console::files;
 use crate::console::output::Output;
-use crate::plan::{self, dataset_source};
+use crate::plan;
 
 /// Evaluate one model by cross-validation, in this process
 ///
@@ -178,7 +178,7 @@ impl Evaluate {
         if let Some(spec) = &spec {
             self.check(spec)?;
         }
-        let source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
+        let source = self.dataset.read(&settings).await?;
         crate::commands::dataset::report_rejects(&source.reading, &output);
         if let Some(path) = &self.score {
             return score::execute(path, &source.reading, &output);

@@ -21,7 +21,7 @@ use super::option_values::{modalities, models};
 use crate::artifacts::{embeddings, fitted_model};
 use crate::commands::args::DatasetArgs;
 use crate::console::output::Output;
-use crate::plan::{self, dataset_source};
+use crate::plan;
 
 /// Fit the final model on every rating and store it
 ///
@@ -97,7 +97,7 @@ impl Fit {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         let stopped = shutdown::on_signal()?;
         let spec = self.spec(&settings)?;
-        let source = dataset_source::read(&self.dataset.dataset, self.dataset.movies.as_deref(), &settings).await?;
+        let source = self.dataset.read(&settings).await?;
         crate::commands::dataset::report_rejects(&source.reading, &output);
         source.reading.check_trainable()?;
         let store = store::open(&settings.store, &settings.s3).await?;
