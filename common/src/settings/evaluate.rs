@@ -18,11 +18,15 @@ pub struct EvaluateSettings {
     pub epochs: usize,
     /// The cells that a run evaluates.
     pub grid: Grid,
+    /// Maximum number of ratings with which the stacked ensemble is fitted: it takes 3 kB of memory for
+    /// each. With more, a run leaves the ensemble out and says so, and `fit` and
+    /// `evaluate` refuse it.
+    pub ensemble_ratings: usize,
 }
 
 impl Default for EvaluateSettings {
     fn default() -> Self {
-        EvaluateSettings { seed: 0, folds: 5, epochs: 150, grid: Grid::Standard }
+        EvaluateSettings { seed: 0, folds: 5, epochs: 150, grid: Grid::Standard, ensemble_ratings: 1_200_000 }
     }
 }
 

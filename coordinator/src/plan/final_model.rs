@@ -4,6 +4,8 @@ use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::{CellSpec, EmbeddingSource, FitSpec, Modality, Model, Split, UserEmbedding};
 use jhalak_common::settings::EvaluateSettings;
 
+use crate::plan::grid;
+
 /// Returns the parts of the final model: the classifier over the richest modality that has an
 /// input, and the stacked ensemble for known viewers and movies.
 pub fn of_run(dataset: &Dataset, trailers: bool, settings: &EvaluateSettings) -> FitSpec {
@@ -22,5 +24,6 @@ pub fn of_run(dataset: &Dataset, trailers: bool, settings: &EvaluateSettings) ->
         cell.training.fit.epochs = settings.epochs;
         cell
     });
-    FitSpec { network, ensembles: vec![Split::Pairs], seed: settings.seed }
+    let ensembles = if grid::fits_ensemble(dataset, settings) { vec![Split::Pairs] } else { Vec::new() };
+    FitSpec { network, ensembles, seed: settings.seed }
 }

@@ -3,9 +3,14 @@
 use jhalak_common::artifact::ArtifactKind;
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::{CellSpec, EmbeddingSource, Modality, Model, Split, UserEmbedding};
+use jhalak_common::run::RunSpec;
 use jhalak_common::settings::{EvaluateSettings, Grid};
+use jhalak_common::{Error, Result};
 
 use crate::plan::paper_tables::{self, Available};
+
+/// Bytes that the ensemble takes for each rating (BENCHMARKS.md, "Ratings").
+const ENSEMBLE_BYTES: f64 = 3_000.0;
 
 /// The models that are trained on embeddings.
 const NETWORKS: [Model; 2] = [Model::Classifier { heads: 4 }, Model::Ann];
@@ -30,6 +35,9 @@ pub fn cells(available: &Available<'_>, settings: &EvaluateSettings) -> Vec<Cell
         Grid::Paper => &[Model::Bias],
     };
     for &model in strict {
+        if model == Model::Ensemble && !fits_ensemble(available.dataset, settings) {
+            continue;
+        }
         cells.push(CellSpec::strict(Split::Pairs, baseline_modality, model, UserEmbedding::Liked, true));
     }
     match settings.grid {
@@ -52,6 +60,39 @@ pub fn cells(available: &Available<'_>, settings: &EvaluateSettings) -> Vec<Cell
         cell.training.fit.epochs = settings.epochs;
     }
     cells
+}
+
+/// Returns whether the stacked ensemble is fitted with this many ratings: its memory grows with them.
+pub fn fits_ensemble(dataset: &Dataset, settings: &EvaluateSettings) -> bool {
+    dataset.ratings.len() <= settings.ensemble_ratings
+}
+
+/// Refuses the stacked ensemble with more ratings than it is made for.
+///
+/// # Errors
+/// InvalidInput with the way out.
+pub fn check_ensemble(dataset: &Dataset, settings: &EvaluateSettings) -> Result<()> {
+    if fits_ensemble(dataset, settings) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{} ratings are above evaluate.ensemble_ratings ({}): the ensemble would take about {:.0} GB of memory. Choose a \
+         sample with --movies FILE, another model, or raise the setting where the memory is there",
+        dataset.ratings.len(),
+        settings.ensemble_ratings,
+        dataset.ratings.len() as f64 * ENSEMBLE_BYTES / 1e9
+    )))
+}
+
+/// Returns why a planned run has no ensemble; None if it has one, or trains nothing.
+pub fn why_no_ensemble(spec: &RunSpec, ratings: usize) -> Option<String> {
+    let has = |model| spec.cells.iter().any(|cell| cell.model == model);
+    // The grid has both or neither.
+    (has(Model::MatrixFactorisation) && !has(Model::Ensemble)).then(|| {
+        format!(
+            "{ratings} ratings are above evaluate.ensemble_ratings: choose a sample with --movies FILE, or raise it"
+        )
+    })
 }
 
 fn modalities(dataset: &Dataset, trailers: bool) -> Vec<Modality> {
@@ -88,4 +129,34 @@ pub fn left_out(dataset: &Dataset, trailers: bool) -> Vec<(&'static str, &'stati
         found.push(("genre", "no movie of the dataset has a genre"));
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing::{empty_reading, plan};
+    use jhalak_common::dataset::{Label, Rating};
+
+    #[test]
+    fn run_over_too_many_ratings_leaves_out_the_ensemble_and_says_why() {
+        let mut dataset = empty_reading().dataset;
+        dataset.ratings = vec![Rating { user: 0, movie: 0, label: Label::Like, half_stars: None }; 3];
+        let cells = |ensemble_ratings| {
+            let settings = EvaluateSettings { ensemble_ratings, ..EvaluateSettings::default() };
+            let available = Available { dataset: &dataset, trailers: false, recipes: &[], models: &[] };
+            (cells(&available, &settings), check_ensemble(&dataset, &settings))
+        };
+        let mut spec = plan(0).spec;
+        assert_eq!(why_no_ensemble(&spec, 3), None, "its grid has no fitted baselines either");
+        let (within, allowed) = cells(3);
+        assert!(allowed.is_ok());
+        spec.cells = within;
+        assert_eq!(why_no_ensemble(&spec, 3), None);
+        let (above, refused) = cells(2);
+        assert_eq!(above.len() + 1, spec.cells.len());
+        spec.cells = above;
+        assert!(why_no_ensemble(&spec, 3).is_some_and(|why| why.contains("evaluate.ensemble_ratings")));
+        let refused = refused.expect_err("too many").to_string();
+        assert!(refused.contains("3 ratings") && refused.contains("--movies"), "{refused}");
+    }
 }

@@ -15,8 +15,11 @@ use jhalak_common::store::ObjectStore;
 use jhalak_common::store::local::LocalStore;
 use serde_json::json;
 
-/// Numbers of an embedding: those of EfficientNet-Lite0.
-const DIM: usize = 1280;
+/// Numbers of an embedding: those of EfficientNet-Lite0, or `DIM`.
+fn dim() -> usize {
+    std::env::var("DIM").ok().and_then(|dim| dim.parse().ok()).unwrap_or(1280)
+}
+
 /// Movies with a rating, spread evenly over the catalogue.
 const RATED: usize = 1_000;
 const USERS: usize = 500;
@@ -110,19 +113,19 @@ fn catalogue(trailers: usize) -> Dataset {
 async fn table(store: &LocalStore, folder: &Path, trailers: usize, one_file: bool) -> ArtifactKey {
     let scratch = folder.join("table");
     std::fs::create_dir(&scratch).expect("room on disk");
-    // Rows differ in a few numbers: drawing a billion would take longer than everything that is
-    // measured.
-    let pool: Vec<f32> = (0..DIM + 997).map(|i| ((i * 7919) % 1009) as f32 / 504.5 - 1.0).collect();
-    let mut row = vec![0.0; DIM];
+    // Rows differ in a few numbers: drawing a billion would take longer than everything that is measured.
+    let dim = dim();
+    let pool: Vec<f32> = (0..dim + 997).map(|i| ((i * 7919) % 1009) as f32 / 504.5 - 1.0).collect();
+    let mut row = vec![0.0; dim];
     let mut vector = |movie: usize| {
-        row.copy_from_slice(&pool[movie % 997..movie % 997 + DIM]);
-        row[movie % DIM] += 1.0;
+        row.copy_from_slice(&pool[movie % 997..movie % 997 + dim]);
+        row[movie % dim] += 1.0;
         row.clone()
     };
     let mut facts = json!({ "rows": trailers, "without": [] });
     let (params, files) = if one_file {
         let path = scratch.join(table_file::FILE);
-        let mut writer = TableWriter::create(&path, DIM).expect("a new file");
+        let mut writer = TableWriter::create(&path, dim).expect("a new file");
         (0..trailers).for_each(|i| writer.push(&movie_id(i), &vector(i)).expect("room on disk"));
         writer.finish().expect("room on disk");
         (json!({}), vec![(table_file::FILE.to_owned(), path)])

@@ -24,7 +24,7 @@ use crate::commands::models::first_use;
 use crate::console::output::Output;
 use crate::console::progress::Progress;
 use crate::plan::dataset_source::Source;
-use crate::plan::{self, Plan, Request, RunFolds};
+use crate::plan::{self, Plan, Request, RunFolds, grid};
 use crate::run::RunDriver;
 use crate::run::dispatch::Priority;
 use crate::run::gauges::{self, Leading};
@@ -72,6 +72,9 @@ pub(in crate::commands) async fn in_this_process(
     let store = store::open(&settings.store, &settings.s3).await?;
     let request = Request { folds, ..Request::default() };
     let draft = plan::draft(store.as_ref(), &source, &settings, request, None).await?;
+    if let Some(reason) = grid::why_no_ensemble(&draft.plan.spec, source.reading.dataset.ratings.len()) {
+        output.progress.say(&format!("without the ensemble: {reason}"));
+    }
     let queue = queue::open("memory:", &settings.rabbitmq).await?;
     if !draft.plan.trailers.trailers.is_empty() {
         first_use::fetch_missing(&settings, &first_use::of_settings(&settings)?, output).await?;

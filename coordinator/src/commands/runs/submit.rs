@@ -18,7 +18,7 @@ use serde_json::json;
 use super::outcome;
 use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs};
 use crate::console::output::Output;
-use crate::plan::{self, Plan, Request, estimate};
+use crate::plan::{self, Plan, Request, estimate, grid};
 use crate::run::dispatch::Priority;
 use crate::run::gauges::{self, Leading};
 use crate::run::{RunDriver, RunOutcome};
@@ -107,6 +107,9 @@ impl Submit {
         let request = Request { slot: self.slot.as_deref(), only_new: self.only_new, folds: folds.as_ref() };
         let share = (!self.dry_run).then_some(store.as_ref());
         let draft = plan::draft(store.as_ref(), &source, &settings, request, share).await?;
+        if let Some(reason) = grid::why_no_ensemble(&draft.plan.spec, source.reading.dataset.ratings.len()) {
+            output.progress.say(&format!("without the ensemble: {reason}"));
+        }
         if draft.plan.trailers.trailers.len() >= settings.coordinator.estimate_from {
             output.progress.say(&estimate::text(&draft.plan));
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::metrics::{self, CellMetrics};
-use jhalak_common::evaluation::{CellSpec, FoldResult, Protocol, Split, predictions};
+use jhalak_common::evaluation::{CellSpec, FoldResult, Model, Protocol, Split, predictions};
 use jhalak_common::process::{exit, shutdown};
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, store};
@@ -28,7 +28,7 @@ use crate::artifacts::embeddings;
 use crate::commands::args::DatasetArgs;
 use crate::console::files;
 use crate::console::output::Output;
-use crate::plan;
+use crate::plan::{self, grid};
 
 /// Evaluate one model by cross-validation, in this process
 ///
@@ -197,6 +197,9 @@ impl Evaluate {
             let to = (&stopped, &output);
             return self.ranking.execute(&self.cell, threads, source.reading, &settings, to).await;
         };
+        if spec.model == Model::Ensemble {
+            grid::check_ensemble(&source.reading.dataset, &settings.evaluate)?;
+        }
         let dataset = Arc::new(source.reading.dataset.clone());
         let (given, given_facts) = held_out::held_out(&self.cell, &mut spec, &dataset, &output)?;
         let mut given_embeddings = Vec::new();

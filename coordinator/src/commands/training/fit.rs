@@ -21,7 +21,7 @@ use super::option_values::{modalities, models};
 use crate::artifacts::{embeddings, fitted_model};
 use crate::commands::args::DatasetArgs;
 use crate::console::output::Output;
-use crate::plan;
+use crate::plan::{self, grid};
 
 /// Fit the final model on every rating and store it
 ///
@@ -100,6 +100,10 @@ impl Fit {
         let source = self.dataset.read(&settings).await?;
         crate::commands::dataset::report_rejects(&source.reading, &output);
         source.reading.check_trainable()?;
+        if !spec.ensembles.is_empty() {
+            grid::check_ensemble(&source.reading.dataset, &settings.evaluate)
+                .map_err(|e| e.context("fit with --ensemble none, or with fewer ratings"))?;
+        }
         let store = store::open(&settings.store, &settings.s3).await?;
         let (subject, json) = plan::normal_form(&source.reading.dataset)?;
         let dataset_bytes = bytes::Bytes::from(json);

@@ -188,7 +188,9 @@ fn operation(plan: &Plan, reading: &Reading, summary: &Summary, timings: Measure
 fn left_out(plan: &Plan, reading: &Reading) -> Vec<LeftOut> {
     let trailers = !plan.trailers.trailers.is_empty();
     let of = |(modality, reason): (&str, &str)| LeftOut { modality: modality.into(), reason: reason.into() };
-    grid::left_out(&reading.dataset, trailers).into_iter().map(of).collect()
+    let ensemble = grid::why_no_ensemble(&plan.spec, reading.dataset.ratings.len());
+    let ensemble = ensemble.map(|reason| LeftOut { modality: evaluation::Model::Ensemble.name().into(), reason });
+    grid::left_out(&reading.dataset, trailers).into_iter().map(of).chain(ensemble).collect()
 }
 
 fn notes(plan: &Plan) -> Vec<String> {
