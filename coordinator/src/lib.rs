@@ -18,6 +18,8 @@ pub mod export;
 pub mod extract_file;
 pub mod inspect;
 pub mod plan;
+#[cfg(feature = "local")]
+pub mod reasons;
 pub mod report;
 pub mod run;
 #[cfg(feature = "local")]

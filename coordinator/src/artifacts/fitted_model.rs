@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use futures::TryStreamExt;
-use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Subject};
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, COMMIT_VERSION, CommitRecord, Subject, check_version};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::hash::{self, Hash};
 use jhalak_common::run::{self, RUN_VERSION, dataset_key};
@@ -190,6 +190,28 @@ async fn open(store: &dyn ObjectStore, fitted: &Fitted) -> Result<Stored> {
     let dataset = parse(&bytes, &place)?;
     let place = format!("{}/{}", store.url().trim_end_matches('/'), key.folder());
     Ok(Stored { files, dataset, place, fitted: Some(fitted.clone()) })
+}
+
+/// Reads the fitted model at this folder, which a report names by its address in the store.
+///
+/// # Errors
+/// NotFound if the store has no such model; InvalidInput if a file or record is damaged.
+pub async fn at(store: &dyn ObjectStore, folder: &str) -> Result<Stored> {
+    let missing = || Error::not_found(format!("the store {} has no model at {folder}: fit it again", store.url()));
+    let place = folder.find("artifacts/model/").map(|at| folder[at..].trim_end_matches('/')).ok_or_else(missing)?;
+    let key = format!("{place}/commit.json");
+    let bytes = store.get(&key).await.map_err(|e| if e.kind() == ErrorKind::NotFound { missing() } else { e })?;
+    let damaged = |e| Error::invalid(format!("{key} is damaged: fit the model again")).with_source(e);
+    let value = serde_json::from_slice(&bytes).map_err(damaged)?;
+    check_version(&value, COMMIT_VERSION, &key)?;
+    let record: CommitRecord = serde_json::from_value(value).map_err(damaged)?;
+    let mut files = BTreeMap::new();
+    for file in &record.files {
+        files.insert(file.name.clone(), artifact::read_file(store, &record, &file.name).await?.to_vec());
+    }
+    let place = dataset_key(&record.subject.content);
+    let bytes = store.get(&place).await.map_err(|e| e.context("the dataset of the fitted model"))?;
+    Ok(Stored { files, dataset: parse(&bytes, &place)?, place: folder.to_owned(), fitted: None })
 }
 
 /// Reads the model in a folder that `jhalak fit --out` wrote.

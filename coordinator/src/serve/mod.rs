@@ -14,6 +14,7 @@ mod cache;
 mod etag;
 mod failure;
 mod guard;
+mod held_models;
 mod index;
 mod measured;
 mod model;

@@ -1,49 +1,64 @@
-//! The final model of a run, read from the store for one request.
+//! The final model of a run, read from the store; what was read for known viewers is held.
 
-use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
-use jhalak_common::artifact::{
-    self, ArtifactKey, ArtifactKind, COMMIT_FILE, COMMIT_VERSION, CommitRecord, check_version,
-};
-use jhalak_common::dataset::Dataset;
-use jhalak_common::run::dataset_key;
 use jhalak_common::{Error, ErrorKind, Result};
 use jhalak_worker::blocking;
-use jhalak_worker::recommend::serving::LoadedModel;
+use jhalak_worker::recommend::serving::{LoadedModel, ModelKind, SessionInput};
 
+use super::held_models::KnownViewers;
 use super::index::RunIndex;
 use super::site::Site;
+use crate::artifacts::fitted_model;
 
 /// Reads the final model that the report of a run names.
 ///
 /// # Errors
 /// NotFound, with the way out, before the run has fitted one.
 pub async fn of_run(site: &Site, index: &RunIndex, folder: Option<String>) -> Result<LoadedModel> {
-    let (store, run) = (site.store.as_ref(), &index.plan.spec.id);
-    let missing = || {
-        Error::not_found(format!(
-            "the run {run} has no final model yet: a run fits it before it writes its report, if its dataset has ratings"
-        ))
+    let folder = folder.ok_or_else(|| missing(index))?;
+    let stored = fitted_model::at(site.store.as_ref(), &folder).await;
+    let stored = stored.map_err(|e| if e.kind() == ErrorKind::NotFound { missing(index) } else { e })?;
+    blocking::compute(move || LoadedModel::read(&stored.files, stored.dataset).map_err(Error::from)).await
+}
+
+/// Asks the final model that the report of a run names about viewers of its dataset.
+///
+/// # Errors
+/// As [`of_run`], and those of `ask`.
+pub async fn of_known<T: Send + 'static>(
+    site: &Site,
+    index: &RunIndex,
+    folder: Option<String>,
+    ask: impl FnOnce(&mut KnownViewers) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let place = folder.clone().ok_or_else(|| missing(index))?;
+    let held = match site.models.find(&place) {
+        Some(held) => held,
+        None => {
+            let model = of_run(site, index, folder).await?;
+            let opened = blocking::compute(move || {
+                let (kind, name, viewers) = (model.default_kind(), name(&model), model.dataset().users.len() as u32);
+                let input = SessionInput { user: Some(0), ..SessionInput::default() };
+                Ok(KnownViewers::new(name, viewers, model.session(input, kind)?))
+            });
+            site.models.hold(place, opened.await?)
+        }
     };
-    // The report names the folder by its address in the store.
-    let folder = folder.ok_or_else(missing)?;
-    let folder = ArtifactKey::folder_in_url(&folder, ArtifactKind::Model).ok_or_else(missing)?;
-    let key = format!("{folder}/{COMMIT_FILE}");
-    let bytes = store.get(&key).await.map_err(|e| if e.kind() == ErrorKind::NotFound { missing() } else { e })?;
-    let damaged = |e| Error::invalid(format!("{key} is damaged: fit the model again")).with_source(e);
-    let value = serde_json::from_slice(&bytes).map_err(damaged)?;
-    check_version(&value, COMMIT_VERSION, &key)?;
-    let record: CommitRecord = serde_json::from_value(value).map_err(damaged)?;
-    let mut files = BTreeMap::new();
-    for file in &record.files {
-        files.insert(file.name.clone(), artifact::read_file(store, &record, &file.name).await?.to_vec());
+    blocking::compute(move || ask(&mut held.lock().unwrap_or_else(PoisonError::into_inner))).await
+}
+
+/// Returns the name of the model that answers by default.
+pub fn name(model: &LoadedModel) -> String {
+    match (model.default_kind(), &model.description.network) {
+        (ModelKind::Network, Some(network)) => network.cell.model.name().to_owned(),
+        _ => "ensemble".to_owned(),
     }
-    let key = dataset_key(&record.subject.content);
-    let bytes = store.get(&key).await.map_err(|e| e.context("the dataset of the final model"))?;
-    blocking::compute(move || {
-        let damaged = |e| Error::invalid(format!("{key} is damaged: start the run again")).with_source(e);
-        let dataset: Dataset = serde_json::from_slice(&bytes).map_err(damaged)?;
-        LoadedModel::read(&files, dataset).map_err(Error::from)
-    })
-    .await
+}
+
+fn missing(index: &RunIndex) -> Error {
+    Error::not_found(format!(
+        "the run {} has no final model yet: a run fits it before it writes its report, if its dataset has ratings",
+        index.plan.spec.id
+    ))
 }

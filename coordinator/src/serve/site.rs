@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::answer::{self, Form};
 use super::cache::Cache;
 use super::failure::Failure;
+use super::held_models::Held;
 use super::index::{Indexes, RunIndex};
 use super::templates::Templates;
 use super::uploads::Uploads;
@@ -71,6 +72,8 @@ pub struct Site {
     pub pictures: Cache<PictureKey>,
     /// Permits to scale pictures.
     pub scaling: Semaphore,
+    /// Models that were read before.
+    pub models: Held,
     heavy: Semaphore,
     arriving: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -98,6 +101,7 @@ impl Site {
             templates: Templates::new()?,
             pictures: Cache::new(PICTURE_CACHE_BYTES),
             scaling: Semaphore::new(MAX_SCALING),
+            models: Held::default(),
             heavy: Semaphore::new(MAX_HEAVY),
             arriving: Arc::new(Semaphore::new(MAX_UPLOADS)),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),

@@ -3,6 +3,5 @@
 mod all_users;
 pub(super) mod known_names;
 pub(super) mod predict;
-mod reasons;
 pub(super) mod recommend;
 pub(super) mod viewer_args;

@@ -6,9 +6,9 @@ use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
 use serde::Serialize;
 
-use super::reasons::Reasons;
 use super::viewer_args::{Answer, ModelFacts, ViewerArgs};
 use crate::console::output::Output;
+use crate::reasons::Reasons;
 
 /// Predict whether a viewer likes a movie, with reasons
 ///

@@ -10,9 +10,9 @@ use jhalak_worker::recommend::serving::{RankBy, RankedMovie};
 use serde::Serialize;
 
 use super::all_users;
-use super::reasons::Reasons;
 use super::viewer_args::{Answer, ModelFacts, ViewerArgs};
 use crate::console::output::Output;
+use crate::reasons::Reasons;
 
 /// Recommend movies to a viewer, with reasons
 ///

@@ -7,15 +7,16 @@ use axum::response::Response;
 use jhalak_common::dataset::Movie;
 use jhalak_common::{Error, ErrorKind, Result};
 use jhalak_worker::blocking;
-use jhalak_worker::recommend::serving::{LoadedModel, ModelKind, SessionInput};
+use jhalak_worker::recommend::serving::{LoadedModel, ModelKind, SessionInput, ViewerSession};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::media;
 use super::run::report;
 use crate::serve::answer::Form;
 use crate::serve::failure::Failure;
+use crate::serve::held_models::KnownViewers;
 use crate::serve::index::RunIndex;
 use crate::serve::model;
 use crate::serve::query::Names;
@@ -103,9 +104,12 @@ pub async fn predict(site: &Site, index: &RunIndex, asked: Asked) -> Result<Audi
     let _turn = site.turn().await?;
     let run = index.plan.spec.id.clone();
     let folder = report(site, &run).await?.and_then(|report| report.model);
-    let predicted = match model::of_run(site, index, folder).await {
-        Ok(model) => blocking::compute(move || ask(model, asked)).await,
-        Err(error) => Err(error),
+    let predicted = match asked {
+        Asked::Known(id) => model::of_known(site, index, folder, move |known| ask_known(known, &id)).await,
+        Asked::New(movie, embeddings) => match model::of_run(site, index, folder).await {
+            Ok(model) => blocking::compute(move || ask_new(model, *movie, embeddings)).await,
+            Err(error) => Err(error),
+        },
     };
     match predicted {
         Ok(predicted) => Ok(predicted.shown(run)),
@@ -124,33 +128,31 @@ struct Predicted {
     viewers: Vec<(String, [f32; 3])>,
 }
 
-fn ask(model: LoadedModel, asked: Asked) -> Result<Predicted> {
+fn ask_known(known: &mut KnownViewers, id: &str) -> Result<Predicted> {
+    let (name, all) = (known.name.clone(), known.viewers);
+    let session = known.session();
+    let missing = || Error::not_found("the final model was fitted on a dataset without this movie");
+    let movie = session.dataset().movie_index(id).ok_or_else(missing)? as u32;
+    predicted(session, name, movie, all)
+}
+
+fn ask_new(model: LoadedModel, movie: Movie, embeddings: BTreeMap<String, Vec<f32>>) -> Result<Predicted> {
     let network = model.description.network.as_ref();
-    let reads = network.is_some_and(|network| !network.cell.modality.tables().is_empty());
     // Of a new movie nothing but its trailer is known: only the network looks at it.
-    let kind = match &asked {
-        Asked::New(..) if reads => ModelKind::Network,
-        _ => model.default_kind(),
+    let reading = network.filter(|network| !network.cell.modality.tables().is_empty());
+    let (kind, name) = match reading {
+        Some(network) => (ModelKind::Network, network.cell.model.name().to_owned()),
+        None => (model.default_kind(), model::name(&model)),
     };
-    let name = match (kind, network) {
-        (ModelKind::Network, Some(network)) => network.cell.model.name().to_owned(),
-        _ => "ensemble".to_owned(),
-    };
-    let known = model.dataset().movies.len() as u32;
-    let (movie, input) = match asked {
-        Asked::Known(id) => {
-            let movie = model.dataset().movie_index(&id);
-            let missing = || Error::not_found("the final model was fitted on a dataset without this movie");
-            (movie.ok_or_else(missing)? as u32, SessionInput::default())
-        }
-        Asked::New(movie, embeddings) => {
-            let embeddings = BTreeMap::from([(movie.id.clone(), embeddings)]);
-            (known, SessionInput { movies: vec![*movie], embeddings, ..SessionInput::default() })
-        }
-    };
-    let all = model.dataset().users.len() as u32;
-    let mut session = model.session(input, kind)?;
-    let raters: std::collections::BTreeSet<u32> =
+    let (all, place) = (model.dataset().users.len() as u32, model.dataset().movies.len() as u32);
+    let embeddings = BTreeMap::from([(movie.id.clone(), embeddings)]);
+    let input = SessionInput { movies: vec![movie], embeddings, ..SessionInput::default() };
+    predicted(&mut model.session(input, kind)?, name, place, all)
+}
+
+/// Predicts a movie for those of the first `all` viewers who have not rated it.
+fn predicted(session: &mut ViewerSession, name: String, movie: u32, all: u32) -> Result<Predicted> {
+    let raters: BTreeSet<u32> =
         session.dataset().ratings.iter().filter(|rating| rating.movie == movie).map(|rating| rating.user).collect();
     let users: Vec<u32> = (0..all).filter(|user| !raters.contains(user)).take(MAX_VIEWERS).collect();
     let probabilities = session.audience(movie, &users)?;

@@ -9,15 +9,17 @@ use jhalak_common::dataset::Label;
 use jhalak_common::evaluation::metrics::predicted_class;
 use jhalak_common::{ErrorKind, Result};
 use jhalak_worker::blocking;
-use jhalak_worker::recommend::serving::{Explanation, LoadedModel, ModelKind, SessionInput};
+use jhalak_worker::recommend::serving::{Explanation, LoadedModel, SessionInput, ViewerSession};
 use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::run::report;
 use super::trailers::Tile;
+use crate::reasons::Reasons;
 use crate::serve::answer::Form;
 use crate::serve::failure::Failure;
+use crate::serve::held_models::KnownViewers;
 use crate::serve::index::{RunIndex, States};
 use crate::serve::model;
 use crate::serve::query::Names;
@@ -38,9 +40,6 @@ const MAX_USERS: usize = 200;
 /// Ratings in one request.
 const MAX_RATINGS: usize = 300;
 
-/// A similarity below this is shown as 0.00 and is not a reason.
-const MIN_SIMILARITY: f64 = 0.005;
-
 /// The page.
 #[derive(Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -53,7 +52,7 @@ pub struct Recommend {
     users: Vec<String>,
     /// All viewers of the dataset.
     users_total: u64,
-    /// The text of the search among the films.
+    /// What was searched for among the films.
     q: String,
     /// Films to rate.
     films: Vec<Film>,
@@ -123,13 +122,13 @@ struct Recommendation {
     like: f64,
     /// The most probable class.
     predicted: String,
-    /// The reasons for it.
+    /// What speaks for it.
     reasons_for: Vec<String>,
-    /// The reasons against it.
+    /// What speaks against it.
     reasons_against: Vec<String>,
 }
 
-/// The request.
+/// What was asked.
 #[derive(Default)]
 struct Asked {
     user: Option<String>,
@@ -195,9 +194,21 @@ pub async fn show(
     if user.is_some() || !new_ratings.is_empty() {
         let _turn = site.turn().await?;
         let folder = report(&site, &page.run).await?.and_then(|report| report.model);
-        match model::of_run(&site, &index, folder).await {
-            Ok(model) => {
-                let (kind, ranked, candidates) = blocking::compute(move || rank(model, user, new_ratings)).await?;
+        let answered = match user.filter(|_| new_ratings.is_empty()) {
+            Some(user) => {
+                let ask = move |known: &mut KnownViewers| {
+                    let (ranked, candidates) = rank(known.of(user)?)?;
+                    Ok((known.name.clone(), ranked, candidates))
+                };
+                model::of_known(&site, &index, folder, ask).await
+            }
+            None => match model::of_run(&site, &index, folder).await {
+                Ok(model) => blocking::compute(move || rank_new(model, user, new_ratings)).await,
+                Err(error) => Err(error),
+            },
+        };
+        match answered {
+            Ok((kind, ranked, candidates)) => {
                 page.model = Some(kind);
                 page.candidates = candidates;
                 page.recommendations = ranked.into_iter().map(|one| one.shown(&index, &states)).collect();
@@ -218,16 +229,19 @@ struct Ranked {
     why: Explanation,
 }
 
-/// Ranks the movies that the viewer has not rated: the probability of like, then of dislike, then
-/// id.
-fn rank(model: LoadedModel, user: Option<u32>, new_ratings: Vec<(u32, Label)>) -> Result<(String, Vec<Ranked>, u64)> {
-    let kind = model.default_kind();
-    let name = match (kind, &model.description.network) {
-        (ModelKind::Network, Some(network)) => network.cell.model.name().to_owned(),
-        _ => "ensemble".to_owned(),
-    };
-    let input = SessionInput { user, new_ratings, ..SessionInput::default() };
-    let mut session = model.session(input, kind)?;
+/// What answered, the best movies, and the number of candidates.
+type Answered = (String, Vec<Ranked>, u64);
+
+/// Ranks the movies for a viewer with ratings that the model does not know.
+fn rank_new(model: LoadedModel, user: Option<u32>, new_ratings: Vec<(u32, Label)>) -> Result<Answered> {
+    let (kind, name) = (model.default_kind(), model::name(&model));
+    let mut session = model.session(SessionInput { user, new_ratings, ..SessionInput::default() }, kind)?;
+    let (ranked, candidates) = rank(&mut session)?;
+    Ok((name, ranked, candidates))
+}
+
+/// Ranks the movies that the viewer has not rated: the probability of like, then of dislike, then id.
+fn rank(session: &mut ViewerSession) -> Result<(Vec<Ranked>, u64)> {
     let movies = session.dataset().movies.len() as u32;
     let candidates: Vec<u32> =
         (0..movies).filter(|&movie| session.rated(movie).is_none() && session.can_predict(movie)).collect();
@@ -242,12 +256,12 @@ fn rank(model: LoadedModel, user: Option<u32>, new_ratings: Vec<(u32, Label)>) -
         let of = &session.dataset().movies[movie as usize];
         found.push(Ranked { id: of.id.clone(), name: of.name.clone(), year: of.year, probabilities, why });
     }
-    Ok((name, found, total))
+    Ok((found, total))
 }
 
 impl Ranked {
     fn shown(self, index: &RunIndex, states: &States) -> Recommendation {
-        let (reasons_for, reasons_against) = reasons(&self.why);
+        let Reasons { pro: reasons_for, contra: reasons_against } = Reasons::of(&self.why);
         let [dislike, neutral, like] = self.probabilities.map(f64::from);
         Recommendation {
             tile: index.position(&self.id).map(|trailer| Tile::of(index, states, trailer)),
@@ -262,38 +276,6 @@ impl Ranked {
             reasons_against,
         }
     }
-}
-
-/// The reasons for and against a film.
-fn reasons(why: &Explanation) -> (Vec<String>, Vec<String>) {
-    let (mut speak_for, mut against) = (Vec::new(), Vec::new());
-    let others = &why.others;
-    let all = others.dislike + others.neutral + others.like;
-    if all > 0 {
-        let text = format!("{} of {all} other viewers like it, {} dislike it", others.like, others.dislike);
-        if 2 * others.like >= all { &mut speak_for } else { &mut against }.push(text);
-    }
-    for genre in &why.genres {
-        let rated = &genre.rated;
-        let count = rated.dislike + rated.neutral + rated.like;
-        let leaning = genre.leaning.unwrap_or(rated.like as f64 - rated.dislike as f64);
-        if rated.like + rated.dislike == 0 {
-            continue;
-        }
-        let text = format!("liked {} and disliked {} of {count} {} movies", rated.like, rated.dislike, genre.genre);
-        if leaning >= 0.0 { &mut speak_for } else { &mut against }.push(text);
-    }
-    for near in why.neighbours.iter().filter(|near| near.similarity >= MIN_SIMILARITY) {
-        let verb = match near.rated {
-            Label::Like => "liked",
-            Label::Dislike => "disliked",
-            // It speaks neither for nor against.
-            Label::Neutral => continue,
-        };
-        let text = format!("{verb} {}, similarity {:.2}", near.name, near.similarity);
-        if near.rated == Label::Like { &mut speak_for } else { &mut against }.push(text);
-    }
-    (speak_for, against)
 }
 
 impl Asked {

@@ -224,3 +224,19 @@ fn stored_keys_keep_their_names() {
     let keys: Vec<&String> = stored.learned.keys().collect();
     assert_eq!(keys, ["balance", "inner", "members", "names", "seed", "settings"]);
 }
+
+#[test]
+fn a_session_that_turns_to_another_user_answers_as_one_of_that_user() {
+    let dataset = example(40, 24, 9, Taste::Genre, 3);
+    let files = fitted(&dataset, None, &[Split::Pairs]);
+    let mut turning = session(&files, &dataset, of_user(0), ModelKind::Ensemble);
+    for user in [7, 0, 31] {
+        let mut fresh = session(&files, &dataset, of_user(user), ModelKind::Ensemble);
+        turning.turn_to(user).expect("a user of the dataset");
+        let all: Vec<u32> = (0..24).collect();
+        assert_eq!(turning.predict(&all).expect("known"), fresh.predict(&all).expect("known"));
+        assert_eq!(turning.explain(3, 3).expect("known"), fresh.explain(3, 3).expect("known"));
+        assert_eq!((turning.user(), turning.rated(3)), (user, fresh.rated(3)));
+    }
+    assert!(turning.turn_to(40).is_err());
+}

@@ -68,18 +68,23 @@ impl ViewerSession {
         watch: Option<WatchModel>,
     ) -> Self {
         let refitted = ensembles.iter().map(|_| None).collect();
-        let (mut own, mut others) = (0, vec![0; now.movies.len()]);
-        for rating in &now.ratings {
-            if rating.user == user {
-                own += 1;
-            } else {
-                others[rating.movie as usize] += 1;
-            }
-        }
-        let mut pairs: Vec<u32> = (0..now.ratings.len() as u32).collect();
-        pairs.retain(|&pair| now.ratings[pair as usize].user == user);
-        let history = std::mem::take(&mut WatchModel::histories(&now, &pairs)[user as usize]);
+        let (own, others, history) = counted(&now, user);
         Self { kind, fitted, now, user, own, others, network, ensembles, watch, history, refitted }
+    }
+
+    /// Turns to another user of the session's dataset. What was refitted stays: it is learned from the
+    /// ratings of all users, so that many users cost one refit.
+    ///
+    /// # Errors
+    /// A user that does not exist.
+    pub fn turn_to(&mut self, user: u32) -> Result<(), RecommendError> {
+        if user as usize >= self.now.users.len() {
+            let reason = format!("user {user} does not exist");
+            return Err(RecommendError::Dataset { dataset: self.now.name.clone(), reason });
+        }
+        self.user = user;
+        (self.own, self.others, self.history) = counted(&self.now, user);
+        Ok(())
     }
 
     /// Returns the dataset of the fit with the session's movies and ratings.
@@ -141,8 +146,8 @@ impl ViewerSession {
         Ok(movies.iter().filter_map(|movie| predictions.get(movie).copied()).collect())
     }
 
-    /// Returns the best `most` of these movies by one order. Rated ones are judged without their
-    /// own rating.
+    /// Returns the best `most` of these movies by one order. Rated ones are judged without their own
+    /// rating.
     ///
     /// # Errors
     /// As [`ViewerSession::predict`]; a model of what is watched that was not fitted.
@@ -164,8 +169,8 @@ impl ViewerSession {
         u64::from(self.others.get(movie as usize).copied().unwrap_or(0))
     }
 
-    /// Returns the probabilities of dislike, neutral and like of one movie for these users, in
-    /// their order. None of them may have rated it: a label would help to predict itself.
+    /// Returns the probabilities of dislike, neutral and like of one movie for these users, in their
+    /// order. None of them may have rated it: a label would help to predict itself.
     ///
     /// # Errors
     /// A movie that does not exist or, for a network, has no embedding; a user who rated it.
@@ -263,8 +268,22 @@ impl ViewerSession {
     }
 }
 
-/// Returns the place of the ensemble for a movie that nobody else rated (`unseen`) and a viewer
-/// with `own` other ratings, or 0 if it was not fitted.
+/// Returns the number of ratings by a user, that of each movie's by others, and the user's history.
+fn counted(dataset: &Dataset, user: u32) -> (usize, Vec<u32>, Vec<(u32, f32)>) {
+    let (mut pairs, mut others) = (Vec::new(), vec![0; dataset.movies.len()]);
+    for (pair, rating) in (0u32..).zip(&dataset.ratings) {
+        if rating.user == user {
+            pairs.push(pair);
+        } else {
+            others[rating.movie as usize] += 1;
+        }
+    }
+    let history = std::mem::take(&mut WatchModel::histories(dataset, &pairs)[user as usize]);
+    (pairs.len(), others, history)
+}
+
+/// Returns the place of the ensemble for a movie that nobody else rated (`unseen`) and a viewer with
+/// `own` other ratings, or 0 if it was not fitted.
 pub(super) fn regime_of(cold_starts: &[ColdStart], unseen: bool, own: usize) -> usize {
     let position = |wanted: fn(&ColdStart) -> bool| cold_starts.iter().position(wanted);
     let found = match (unseen, own < NEW_VIEWER_RATINGS) {
