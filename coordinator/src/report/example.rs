@@ -8,8 +8,8 @@ use jhalak_common::evaluation::{CellSpec, FoldResult, Modality, Model as Predict
 use serde_json::json;
 
 use super::{
-    Cell, Extraction, Figures, LeftOut, Model, PaperRow, PaperTable, Published, Quarantined, Recipe, Report, Run,
-    VERSION,
+    Cell, Example, Extraction, Figures, LeftOut, Model, PaperRow, PaperTable, Published, Quarantined, Recipe,
+    Recommended, Report, Run, VERSION,
 };
 
 /// Metrics of three folds with these rows of counts, shifted a little from fold to fold.
@@ -110,9 +110,24 @@ pub fn report() -> Report {
         figures: Vec::new(),
         evaluation,
         paper: paper(),
+        examples: examples(),
         model: Some("file:///store/artifacts/model/x/".to_owned()),
         notes: vec!["Three settings were tried on inner folds.".to_owned()],
     }
+}
+
+/// What a model recommends to one viewer, with a reason on each side.
+fn examples() -> Vec<Example> {
+    let movie = Recommended {
+        movie: "tt0000004".to_owned(),
+        title: "Tears & <b>Steel</b>".to_owned(),
+        year: Some(2012),
+        probabilities: [0.05, 0.2, 0.75],
+        pro: vec!["18 of 20 other viewers like it".to_owned()],
+        contra: vec!["disliked The Alley (similarity 0.41)".to_owned()],
+    };
+    let (user, model) = ("viewer <i>7</i>".to_owned(), "ensemble".to_owned());
+    vec![Example { user, ratings: [1, 2, 3], model, candidates: 6, movies: vec![movie] }]
 }
 
 fn description() -> Description {

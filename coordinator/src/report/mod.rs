@@ -11,6 +11,7 @@ mod comparison;
 mod confusion;
 #[cfg(test)]
 pub(crate) mod example;
+mod examples;
 mod facts;
 mod gallery;
 mod gallery_page;
@@ -36,6 +37,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use cell::{Cell, Compared, Decision, Protocol, Published, Split, Versus};
+pub use examples::{Example, Recommended};
 pub use gallery::{Gallery, Map, MapPoint, Near, Shown};
 pub use leading::leading;
 pub use model_figures::{Bin, Learning, ModelFigures, Part};
@@ -80,6 +82,9 @@ pub struct Report {
     /// Figures of single models, of those that lead their modality.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub figures: Vec<ModelFigures>,
+    /// What the final model recommends to a few viewers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<Example>,
     /// The location of the final model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -219,6 +224,7 @@ impl Report {
             && self.evaluation == other.evaluation
             && self.paper == other.paper
             && self.figures == other.figures
+            && self.examples == other.examples
             && self.shown_movies() == other.shown_movies()
             && self.model == other.model
     }

@@ -15,7 +15,7 @@ use super::facts::{flatten, in_a_line};
 use super::number::{count, counted, mean_sd, percent};
 use super::paper;
 use super::parts::{self, Parts};
-use super::{Extraction, LeftOut, Model, Report, gallery_page, model_charts, operation_page, overview};
+use super::{Extraction, LeftOut, Model, Report, examples, gallery_page, model_charts, operation_page, overview};
 use crate::charts;
 
 const TEMPLATE: &str = include_str!("page.html");
@@ -38,6 +38,7 @@ struct Page<'a> {
     overview: Option<(String, usize)>,
     operation: operation_page::Shown,
     gallery: Option<gallery_page::Section>,
+    examples: Vec<examples::Shown<'a>>,
     by_parts: Vec<String>,
     models_closely: Vec<model_charts::Shown>,
     ablation: Vec<String>,
@@ -162,6 +163,7 @@ impl<'a> Page<'a> {
             overview: overview::chart(report, &comparison),
             operation: operation_page::shown(report),
             gallery: report.gallery.as_ref().map(gallery_page::section),
+            examples: examples::shown(&report.examples),
             by_parts: model_charts::by_parts(report),
             models_closely: model_charts::shown(report),
             ablation: model_charts::ablation(report),
@@ -207,8 +209,9 @@ impl<'a> Page<'a> {
             ("paper", "The paper's tables", !self.paper.is_empty()),
             ("confusion", "What is mistaken for what", !self.matrices.is_empty()),
             ("closer", "A closer look at the models", !(self.by_parts.is_empty() && self.models_closely.is_empty())),
+            ("examples", "Recommendations, for example", !self.examples.is_empty()),
             ("parts", "What each part adds", !self.parts.is_empty()),
-            ("protocols", "Why two protocols", true),
+            ("protocols", "Why two protocols", !self.report.evaluation.is_empty()),
             ("data", "The data", true),
             ("repeat", "To repeat it, and to use it", true),
             ("words", "Words", true),
@@ -232,7 +235,11 @@ fn tiles(report: &Report) -> Vec<(String, String)> {
     let data = &report.dataset;
     let tile =
         |number: u64, what: &str| (count(number), if number == 1 { what.to_owned() } else { format!("{what}s") });
-    let mut tiles = vec![tile(data.ratings, "rating"), tile(data.users, "viewer"), tile(data.movies, "movie")];
+    let mut tiles = match data.ratings {
+        0 => Vec::new(),
+        ratings => vec![tile(ratings, "rating"), tile(data.users, "viewer")],
+    };
+    tiles.push(tile(data.movies, "movie"));
     match &report.extraction {
         Some(extraction) => tiles.push((
             format!("{} / {}", count(extraction.committed), count(extraction.trailers)),

@@ -367,3 +367,32 @@ fn pictures_are_not_part_of_report_json_and_maps_name_their_points() {
     assert!(text.contains("75.0 % of the variance") && text.contains("3 further trailers are not drawn"));
     assert!(text.contains("c7\"></i>other") && !text.contains("<img src=x") && !text.contains("NaN%"));
 }
+
+#[test]
+fn examples_are_shown_with_reasons_for_and_against() {
+    let page = render(&report()).expect("a page");
+    for shown in [
+        "Recommendations, for example",
+        "Tears &amp; &lt;b&gt;Steel&lt;&#x2f;b&gt;",
+        "viewer &lt;i&gt;7",
+        "6 ratings: 3 like, 2 neutral, 1 dislike. By the ensemble, of 6 movies not rated yet.",
+        "<strong>75.0</strong>",
+        "18 of 20 other viewers like it",
+        "disliked The Alley (similarity 0.41)",
+    ] {
+        assert!(page.contains(shown), "{shown} is missing");
+    }
+    let without = Report { examples: Vec::new(), ..report() };
+    assert!(!render(&without).expect("a page").contains("for example</h2>"));
+}
+
+#[test]
+fn a_run_without_ratings_speaks_of_trailers_alone() {
+    let mut report = report();
+    report.evaluation.clear();
+    report.dataset.ratings = 0;
+    let page = render(&report).expect("a page");
+    assert!(page.contains("the dataset has no ratings") && !page.contains("Why two protocols"));
+    let text = summary(&report);
+    assert!(!text.contains("0.0 %") && !text.contains("left out"), "{text}");
+}

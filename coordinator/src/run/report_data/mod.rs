@@ -1,5 +1,7 @@
 //! Builds the report of a run from its plan, its dataset and the results in the store.
 
+#[cfg(feature = "local")]
+mod examples;
 mod figures;
 pub mod pictures;
 
@@ -49,6 +51,13 @@ pub(super) async fn assemble(
         Grid::Paper => paper_tables(plan, reading, settings, &evaluation),
         Grid::Standard => Vec::new(),
     };
+    #[cfg(not(feature = "local"))]
+    let examples = Vec::new();
+    #[cfg(feature = "local")]
+    let examples = match &model {
+        Some(model) => examples::collect(store, &reading.dataset, model, settings.evaluate.seed).await?,
+        None => Vec::new(),
+    };
     Ok(Report {
         version: report::VERSION,
         title: match reading.dataset.ratings.is_empty() {
@@ -73,6 +82,7 @@ pub(super) async fn assemble(
         figures,
         evaluation,
         paper,
+        examples,
         model,
         notes: notes(plan),
     })
