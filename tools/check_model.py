@@ -13,9 +13,12 @@ import sys
 # Before the import: without it the library sends facts about this process to its maker.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-import numpy
-import onnx
-import onnxruntime
+try:
+    import numpy
+    import onnx
+    import onnxruntime
+except ModuleNotFoundError as missing:
+    sys.exit(f"check_model.py: no module {missing.name}: pip install onnx onnxruntime, in a virtual environment")
 
 AGREEMENT = 1e-5
 

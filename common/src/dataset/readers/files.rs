@@ -68,6 +68,14 @@ impl Folder {
     pub fn open(root: impl Into<PathBuf>) -> Result<Folder> {
         let root = root.into();
         let place = root.display().to_string();
+        if place.is_empty() {
+            return Err(Error::invalid("the dataset folder has no name: give the folder with movies.csv"));
+        }
+        if root.is_file() {
+            return Err(Error::invalid(format!(
+                "{place} is a file: give the folder with movies.csv, not a table in it"
+            )));
+        }
         if !root.is_dir() {
             return Err(Error::not_found(format!(
                 "there is no dataset folder at {place}: give the folder with movies.csv"

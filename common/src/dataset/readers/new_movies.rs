@@ -54,6 +54,9 @@ fn to_csv(text: &str) -> Result<String> {
         list => serde_json::from_value(list)
             .map_err(|_| Error::invalid("the file is neither a JSON object nor a list of objects"))?,
     };
+    if objects.is_empty() {
+        return Err(Error::invalid("the file has no movie"));
+    }
     let mut columns: Vec<&String> = objects.iter().flat_map(Map::keys).collect();
     columns.sort_unstable();
     columns.dedup();

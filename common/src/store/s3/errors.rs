@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::operation::Operation;
 use crate::error::{Error, ErrorKind};
@@ -174,7 +174,7 @@ fn credentials(error: &(dyn StdError + 'static)) -> Option<Fault> {
     let mut next = Some(error);
     while let Some(cause) = next {
         if let Some(found) = cause.downcast_ref::<CredentialsError>() {
-            let words = DisplayErrorContext(found).to_string();
+            let words = said_by(found);
             return Some(match found {
                 CredentialsError::CredentialsNotLoaded(_) => Fault::Permanent(Error::permission(
                     "no credentials for S3 were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN for temporary ones), \
@@ -190,6 +190,19 @@ fn credentials(error: &(dyn StdError + 'static)) -> Option<Fault> {
         next = cause.source();
     }
     None
+}
+
+/// The messages of an error and its causes. The library's own text for it ends in the fields of its
+/// types.
+fn said_by(error: &(dyn StdError + 'static)) -> String {
+    let mut said = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(cause) = next {
+        said.push(cause.to_string());
+        next = cause.source();
+    }
+    said.dedup();
+    said.join(": ")
 }
 
 fn refused(bucket: &str, said: &str) -> Error {
