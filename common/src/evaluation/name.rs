@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{CellSpec, Control, Edition, EmbeddingSource, Modality, Model, Protocol, Split, UserEmbedding};
+use super::{CellSpec, Edition, EmbeddingSource, Modality, Model, Protocol, Split, UserEmbedding};
 use crate::artifact::ArtifactKind;
 
 impl Modality {
@@ -95,12 +95,7 @@ impl CellSpec {
         let given = if self.given_folds.is_some() && self.by_time.is_none() { "given folds, " } else { "" };
         let split = self.by_time.map_or(self.protocol.split_name(), |by_time| by_time.name());
         let start = format!("{} {split}{known}, {given}", self.protocol.name());
-        let end = match self.control {
-            Control::None => "",
-            Control::PermutedLabels => ", labels permuted",
-            Control::RandomEmbeddings => ", random embeddings",
-            Control::ShuffledEmbeddings => ", shuffled embeddings",
-        };
+        let end = self.control.name().map_or_else(String::new, |control| format!(", {control}"));
         if !self.model.is_network() {
             let trailers = if self.reads_trailers() { format!(" with {}", self.modality) } else { String::new() };
             return format!("{start}{}{trailers}{end}", self.model.name());

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,34 +49,47 @@ pub struct Row {
     pub probabilities: [f32; CLASSES],
 }
 
-/// Writes the predictions of all folds: `fold`, `user`, `movie`, `actual`, `p_dislike`,
-/// `p_neutral`, `p_like`.
+/// Writes the predictions of all folds to a new file: `fold`, `user`, `movie`, `actual`,
+/// `p_dislike`, `p_neutral`, `p_like`.
 ///
 /// # Errors
-/// The error of the file system.
+/// The error of the file system; a file that exists.
 pub fn write(path: &Path, dataset: &Dataset, results: &[FoldResult]) -> Result<()> {
-    let failed =
-        |error: ParquetError| Error::transient(format!("{} cannot be written", path.display())).with_source(error);
-    let rows = || results.iter().flat_map(|fold| fold.predictions.iter().map(move |one| (fold.fold, one)));
-    let schema = Arc::new(parse_message_type(SCHEMA).map_err(failed)?);
-    let properties = WriterProperties::builder()
-        .set_created_by("jhalak".into())
-        .set_statistics_enabled(EnabledStatistics::None)
-        .set_offset_index_disabled(true)
-        .build();
     let file = File::create_new(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::AlreadyExists => {
             Error::invalid(format!("{} exists: remove it, or name another file", path.display()))
         }
         _ => Error::from(e).context(format!("create {}", path.display())),
     })?;
-    let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties)).map_err(failed)?;
-    let mut group = writer.next_row_group().map_err(failed)?;
+    write_to(file, dataset, results)
+        .map_err(|e| Error::transient(format!("{} cannot be written", path.display())).with_source(e))
+}
+
+/// Returns the bytes that [`write`] writes. The same predictions give the same bytes.
+///
+/// # Errors
+/// A bug in the encoder.
+pub fn encode(dataset: &Dataset, results: &[FoldResult]) -> Result<Bytes> {
+    let mut bytes = Vec::new();
+    write_to(&mut bytes, dataset, results).map_err(|e| Error::bug("predictions do not encode").with_source(e))?;
+    Ok(bytes.into())
+}
+
+fn write_to(to: impl Write + Send, dataset: &Dataset, results: &[FoldResult]) -> Result<(), ParquetError> {
+    let rows = || results.iter().flat_map(|fold| fold.predictions.iter().map(move |one| (fold.fold, one)));
+    let schema = Arc::new(parse_message_type(SCHEMA)?);
+    let properties = WriterProperties::builder()
+        .set_created_by("jhalak".into())
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_offset_index_disabled(true)
+        .build();
+    let mut writer = SerializedFileWriter::new(to, schema, Arc::new(properties))?;
+    let mut group = writer.next_row_group()?;
     let text = |text: &str| ByteArray::from(text);
     let user = |one: &Prediction| text(&dataset.users[one.user as usize].id);
     let movie = |one: &Prediction| text(&dataset.movies[one.movie as usize].id);
     let mut place = 0;
-    while let Some(mut column) = group.next_column().map_err(failed)? {
+    while let Some(mut column) = group.next_column()? {
         match place {
             0 => {
                 let folds: Vec<i32> = rows().map(|(fold, _)| i32::try_from(fold).unwrap_or(i32::MAX)).collect();
@@ -94,13 +108,12 @@ pub fn write(path: &Path, dataset: &Dataset, results: &[FoldResult]) -> Result<(
                 let shares: Vec<f32> = rows().map(|(_, one)| one.probabilities[class - 4]).collect();
                 column.typed::<FloatType>().write_batch(&shares, None, None)
             }
-        }
-        .map_err(failed)?;
-        column.close().map_err(failed)?;
+        }?;
+        column.close()?;
         place += 1;
     }
-    group.close().map_err(failed)?;
-    writer.close().map_err(failed)?;
+    group.close()?;
+    writer.close()?;
     Ok(())
 }
 
@@ -324,6 +337,7 @@ mod tests {
         let path = folder.path().join("p.parquet");
         write(&path, &dataset, &folds).expect("room on disk");
         let mut rows = read("p.parquet", std::fs::read(&path).expect("just written").into()).expect("a table");
+        assert_eq!(encode(&dataset, &folds).expect("it encodes"), std::fs::read(&path).expect("just written"));
         assert_eq!(matched("p", &rows, &dataset).expect("of the dataset").folds, folds);
         assert_eq!(unmatched("p", &rows, &mut Default::default()).expect("classes"), folds);
 

@@ -38,6 +38,19 @@ pub enum Control {
     ShuffledEmbeddings,
 }
 
+impl Control {
+    /// Returns what the control does to the data, for reports; `None` without a control.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Control::None => None,
+            Control::PermutedLabels => Some("labels permuted"),
+            Control::RandomEmbeddings => Some("random embeddings"),
+            Control::ShuffledEmbeddings => Some("shuffled embeddings"),
+        }
+    }
+}
+
 /// How pairs are split and which pairs the features are computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]

@@ -29,6 +29,9 @@ pub struct Cell {
     pub user_embedding: Option<String>,
     /// Whether the GL-score is used; `None` when it does not apply.
     pub gl: Option<bool>,
+    /// What a negative control does to the data; `None` for other cells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<String>,
     /// The decision rule.
     #[serde(default)]
     pub decision: Decision,
@@ -40,6 +43,9 @@ pub struct Cell {
     pub compared: Option<Compared>,
     /// The figure that the paper prints for this cell, if any.
     pub published: Option<Published>,
+    /// Key of the file with the prediction of every tested pair, in the run's store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predictions: Option<String>,
     /// Why there are no metrics.
     pub not_run: Option<String>,
 }
@@ -134,9 +140,10 @@ impl Cell {
         };
         let baseline = spec.model.is_baseline();
         let network = spec.model.is_network();
-        let modality = network.then(|| spec.modality.to_string());
+        let reads = network || spec.reads_trailers();
+        let modality = reads.then(|| spec.modality.to_string());
         let user_embedding = network.then(|| spec.user_embedding.name().to_owned());
-        let pictures = spec.pictures.as_ref().filter(|_| network);
+        let pictures = spec.pictures.as_ref().filter(|_| reads);
         let pictures = pictures.map(|p| format!("{} keyframes through {}", p.strategy.name(), p.model));
         let given = network && !spec.modality.tables().is_empty() && spec.embedding == EmbeddingSource::Given;
         let gl = network.then_some(spec.gl);
@@ -156,10 +163,12 @@ impl Cell {
             baseline,
             user_embedding,
             gl,
+            control: spec.control.name().map(str::to_owned),
             decision: Decision::Plain,
             metrics: None,
             compared: None,
             published,
+            predictions: None,
             not_run: None,
         }
     }
@@ -186,6 +195,9 @@ impl Cell {
         for part in parts.into_iter().flatten() {
             name.push_str(", ");
             name.push_str(part);
+        }
+        if let Some(control) = &self.control {
+            name.push_str(&format!(" (control: {control})"));
         }
         name
     }

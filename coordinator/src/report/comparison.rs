@@ -21,6 +21,8 @@ pub(super) struct Comparison<'a> {
 pub(super) struct Row<'a> {
     pub name: String,
     pub baseline: bool,
+    /// Whether it is a negative control, which competes with no model.
+    pub control: bool,
     /// The cell in each column, if one was planned.
     pub cells: Vec<Option<&'a Cell>>,
 }
@@ -35,7 +37,12 @@ impl<'a> Comparison<'a> {
             let row = place(
                 &mut rows,
                 |row| row.name == name,
-                || Row { name: name.clone(), baseline: cell.baseline, cells: Vec::new() },
+                || Row {
+                    name: name.clone(),
+                    baseline: cell.baseline,
+                    control: cell.control.is_some(),
+                    cells: Vec::new(),
+                },
             );
             let cells = &mut rows[row].cells;
             if cells.len() <= column {
@@ -136,7 +143,7 @@ impl<'a> Comparison<'a> {
     fn best(&self, column: usize, baseline: bool) -> Option<(&Row<'a>, MeanSd, usize)> {
         let mut count = 0;
         let mut best: Option<(&Row<'a>, MeanSd)> = None;
-        for row in self.rows.iter().filter(|row| row.baseline == baseline) {
+        for row in self.rows.iter().filter(|row| row.baseline == baseline && !row.control) {
             let Some(accuracy) = row.cells[column].and_then(Cell::accuracy) else { continue };
             count += 1;
             // The first of equally accurate rows.

@@ -9,7 +9,7 @@ use super::{Cell, Decision, Protocol, Split};
 pub fn leading(cells: &[Cell]) -> Vec<usize> {
     let group = |cell: &Cell| (cell.baseline, cell.modality.clone().filter(|_| !cell.baseline));
     let mut groups: Vec<(bool, Option<String>)> = Vec::new();
-    for cell in cells {
+    for cell in cells.iter().filter(|cell| cell.control.is_none()) {
         if !groups.contains(&group(cell)) {
             groups.push(group(cell));
         }
@@ -20,6 +20,7 @@ pub fn leading(cells: &[Cell]) -> Vec<usize> {
                 && cell.protocol == protocol
                 && cell.split == Split::Pairs
                 && cell.decision == Decision::Plain
+                && cell.control.is_none()
         };
         let run = cells.iter().enumerate().filter(|(_, cell)| same(cell));
         run.filter_map(|(place, cell)| Some((place, cell.accuracy()?.mean)))

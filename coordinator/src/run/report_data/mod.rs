@@ -4,6 +4,7 @@
 mod examples;
 mod figures;
 pub mod pictures;
+mod predictions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +30,8 @@ use crate::run::stages::Summary;
 use crate::run::tasks::CellTasks;
 use crate::run::timings::Measured;
 
-/// Assembles the report of a run whose stages have completed.
+/// Assembles the report of a run whose stages have completed, and stores the predictions of each
+/// cell.
 pub(super) async fn assemble(
     store: &dyn ObjectStore,
     plan: &Plan,
@@ -262,7 +264,8 @@ fn paper_tables(plan: &Plan, reading: &Reading, settings: &Settings, evaluation:
     paper_tables::TABLES.iter().map(table).collect()
 }
 
-/// Returns the cells with their results, and the figures of those that lead their modality.
+/// Returns the cells with their results, whose predictions it stores, and the figures of those that
+/// lead their modality.
 async fn cells(
     store: &dyn ObjectStore,
     plan: &Plan,
@@ -274,7 +277,7 @@ async fn cells(
     let results: Vec<Option<FoldResult>> = results.try_collect().await?;
     let mut cells = Vec::new();
     let mut predicted: Vec<Vec<FoldResult>> = Vec::new();
-    for spec in &plan.spec.cells {
+    for (number, spec) in plan.spec.cells.iter().enumerate() {
         let mut cell = Cell::of(spec);
         let folds: Vec<FoldResult> = tasks
             .iter()
@@ -292,6 +295,7 @@ async fn cells(
                 Some(format!("{} of {} folds have no result: {reason}", spec.folds - folds.len(), spec.folds));
         } else {
             cell.metrics = Some(metrics::summarise(&folds));
+            cell.predictions = Some(predictions::put(store, plan, &reading.dataset, number, &folds).await?);
         }
         let balanced: Vec<FoldResult> = folds.iter().filter_map(metrics::balanced).collect();
         let balanced_cell =
