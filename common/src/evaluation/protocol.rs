@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// | | notebooks | paper's text |
 /// |---|---|---|
-/// | optimiser, schedule, patience | RMSprop, 1e-5 and a tenth of it after each 50 epochs, 15 | Adam, 1e-3, 5 |
+/// | optimiser, schedule, patience | RMSprop, 1e-5 and a tenth of it after each 50 epochs, 15 |
+/// Adam, 1e-3, 5 |
 /// | user embedding | each weighted embedding standard-scaled before the mean | plain mean |
 /// | GL-score | times 100; 0 / 0 is 0.01 | unscaled; 0 / 0 is not stated: also 0.01 |
 /// | ANN, two modalities | 256 -> 128 -> 64 -> 3 | 256 -> 128 -> 64 -> 32 -> 3 |

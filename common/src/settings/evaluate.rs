@@ -18,8 +18,8 @@ pub struct EvaluateSettings {
     pub epochs: usize,
     /// The cells that a run evaluates.
     pub grid: Grid,
-    /// Maximum number of ratings with which the stacked ensemble is fitted: it takes 3 kB of memory for
-    /// each. With more, a run leaves the ensemble out and says so, and `fit` and
+    /// Maximum number of ratings with which the stacked ensemble is fitted: it takes 3 kB of memory
+    /// for each. With more, a run leaves the ensemble out and says so, and `fit` and
     /// `evaluate` refuse it.
     pub ensemble_ratings: usize,
 }

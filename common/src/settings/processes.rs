@@ -17,8 +17,8 @@ pub struct CoordinatorSettings {
     pub window: usize,
     /// How long `submit` waits at its start for a broker that cannot be reached.
     pub start_wait_ms: u64,
-    /// Number of trailers from which `submit` states beforehand how much memory and how many requests
-    /// to the store the run takes.
+    /// Number of trailers from which `submit` states beforehand how much memory and how many
+    /// requests to the store the run takes.
     pub estimate_from: usize,
 }
 

@@ -1,7 +1,8 @@
-//! The list of a bucket's objects in a file, in place of a listing: S3 Inventory (its `manifest.json`
-//! with data files in CSV or Parquet), or a table in CSV or Parquet with a header.
+//! The list of a bucket's objects in a file, in place of a listing: S3 Inventory (its
+//! `manifest.json` with data files in CSV or Parquet), or a table in CSV or Parquet with a header.
 //!
-//! Columns, in any order and case: `key`, `size`, `etag` (or `e_tag`, `tag`), and `bucket`, `is_latest`,
+//! Columns, in any order and case: `key`, `size`, `etag` (or `e_tag`, `tag`), and `bucket`,
+//! `is_latest`,
 //! `is_delete_marker` if present. Other columns are not read.
 
 use std::collections::BTreeMap;
@@ -45,12 +46,12 @@ struct DataFile {
     size: u64,
 }
 
-/// Reads the objects below `prefix`, `s3://bucket` or `s3://bucket/folder`, that the file `manifest`
-/// lists: a path or `s3://bucket/key`.
+/// Reads the objects below `prefix`, `s3://bucket` or `s3://bucket/folder`, that the file
+/// `manifest` lists: a path or `s3://bucket/key`.
 ///
 /// # Errors
-/// InvalidInput that names the file and the way out: a file that cannot be read, a row without size or
-/// tag, a key that is listed twice with different tags, or no object below the prefix.
+/// InvalidInput that names the file and the way out: a file that cannot be read, a row without size
+/// or tag, a key that is listed twice with different tags, or no object below the prefix.
 pub async fn read(manifest: &str, prefix: &str, s3: &S3Settings) -> Result<Listed> {
     let (bucket, folder) = bucket_of(prefix).ok_or_else(|| {
         Error::usage(format!("--manifest lists the objects of a bucket, and the dataset {prefix} is not in s3://"))
@@ -97,8 +98,8 @@ async fn fetch(place: &str, s3: &S3Settings) -> Result<Bytes> {
     }
 }
 
-/// Reads a data file of an inventory: next to a local `manifest.json`, in the folder `data` beside its
-/// folder, where S3 puts it, or in the bucket of the inventory.
+/// Reads a data file of an inventory: next to a local `manifest.json`, in the folder `data` beside
+/// its folder, where S3 puts it, or in the bucket of the inventory.
 async fn fetch_part(manifest: &str, inventory: &Inventory, file: &DataFile, s3: &S3Settings) -> Result<Bytes> {
     let name = file.key.rsplit('/').next().unwrap_or_default();
     let folder = Path::new(manifest).parent().unwrap_or(Path::new("."));
@@ -189,8 +190,8 @@ struct Objects {
 }
 
 impl Objects {
-    /// Adds the rows of a CSV. With `schema`, the columns of S3 Inventory, it has no header and its keys
-    /// are percent-encoded.
+    /// Adds the rows of a CSV. With `schema`, the columns of S3 Inventory, it has no header and its
+    /// keys are percent-encoded.
     fn add_csv(&mut self, text: impl Read, schema: Option<&str>) -> Result<()> {
         let failed = |e: csv::Error| Error::invalid(format!("not a table: {e}"));
         let mut reader = csv::ReaderBuilder::new().has_headers(schema.is_none()).flexible(true).from_reader(text);

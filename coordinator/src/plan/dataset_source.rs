@@ -52,8 +52,8 @@ pub async fn read(url: &str, movies: Option<&Path>, settings: &Settings) -> Resu
     read_listed(url, movies, None, settings).await
 }
 
-/// Reads the dataset at `url` as [`read`] does. `objects` are those of a prefix in S3, which is then not
-/// listed.
+/// Reads the dataset at `url` as [`read`] does. `objects` are those of a prefix in S3, which is
+/// then not listed.
 pub async fn read_listed(
     url: &str,
     movies: Option<&Path>,
@@ -211,8 +211,8 @@ impl Source {
         found.try_collect().await
     }
 
-    /// Returns the tables, and frees what planning alone needs: the list of the dataset's objects and
-    /// what the catalogue states of them.
+    /// Returns the tables, and frees what planning alone needs: the list of the dataset's objects
+    /// and what the catalogue states of them.
     pub fn into_reading(self) -> Reading {
         let mut reading = self.reading;
         (reading.other_trailers, reading.stated) = (BTreeMap::new(), BTreeMap::new());

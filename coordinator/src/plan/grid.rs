@@ -62,7 +62,8 @@ pub fn cells(available: &Available<'_>, settings: &EvaluateSettings) -> Vec<Cell
     cells
 }
 
-/// Returns whether the stacked ensemble is fitted with this many ratings: its memory grows with them.
+/// Returns whether the stacked ensemble is fitted with this many ratings: its memory grows with
+/// them.
 pub fn fits_ensemble(dataset: &Dataset, settings: &EvaluateSettings) -> bool {
     dataset.ratings.len() <= settings.ensemble_ratings
 }

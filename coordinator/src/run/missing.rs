@@ -48,8 +48,8 @@ async fn committed_indices(store: &dyn ObjectStore, recipe: &Recipe, index: &Tra
     Ok(found)
 }
 
-/// Finds a plan's trailer by the name of its artifacts' folder. Keeps four bytes for each trailer: its
-/// names would take a hundred.
+/// Finds a plan's trailer by the name of its artifacts' folder. Keeps four bytes for each trailer:
+/// its names would take a hundred.
 struct TrailerIndex<'a> {
     trailers: &'a [Trailer],
     /// The indices of the trailers in the order of their ids.

@@ -1,7 +1,8 @@
 //! Time and memory of the recommender's models on generated ratings.
 //!
 //! ```sh
-//! cargo bench --bench ratings -- bias 1000000      # also: matrix-factorisation, ensemble, watch, users
+//! cargo bench --bench ratings -- bias 1000000      # also: matrix-factorisation, ensemble, watch,
+//! users
 //! ```
 //!
 //! One model a process, so that the peak memory is the model's own. Prints one row: model, ratings,

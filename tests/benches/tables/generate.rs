@@ -113,7 +113,8 @@ fn catalogue(trailers: usize) -> Dataset {
 async fn table(store: &LocalStore, folder: &Path, trailers: usize, one_file: bool) -> ArtifactKey {
     let scratch = folder.join("table");
     std::fs::create_dir(&scratch).expect("room on disk");
-    // Rows differ in a few numbers: drawing a billion would take longer than everything that is measured.
+    // Rows differ in a few numbers: drawing a billion would take longer than everything that is
+    // measured.
     let dim = dim();
     let pool: Vec<f32> = (0..dim + 997).map(|i| ((i * 7919) % 1009) as f32 / 504.5 - 1.0).collect();
     let mut row = vec![0.0; dim];

@@ -2,8 +2,8 @@
 //! number of trailers in a table of embeddings.
 //!
 //! ```sh
-//! cargo bench --bench tables -- 10000 100000       # trailers; `one-file 10000` writes the table as earlier versions did
-//! DIM=128 STEPS=cell cargo bench --bench tables -- 1000000
+//! cargo bench --bench tables -- 10000 100000       # trailers; `one-file 10000` writes the table
+//! as earlier versions did DIM=128 STEPS=cell cargo bench --bench tables -- 1000000
 //! ```
 //!
 //! A catalogue of that many movies, 1,000 of them rated (20,000 ratings), each with a stand-in
@@ -39,7 +39,8 @@ fn main() {
     }
 }
 
-/// The steps that are jobs of a worker: `STEPS=cell` leaves out the final fit and the predictions, which take minutes.
+/// The steps that are jobs of a worker: `STEPS=cell` leaves out the final fit and the predictions,
+/// which take minutes.
 fn steps() -> Vec<String> {
     let steps = std::env::var("STEPS").unwrap_or_else(|_| "cell fit".into());
     steps.split_whitespace().map(str::to_owned).collect()

@@ -3,9 +3,12 @@
 //!
 //! | what | form |
 //! |---|---|
-//! | a file | CSV (also `;`, tabs, bars or spaces) with a column `fold` (or `split` or `set` with the words train and test) and `user`, `movie` or both, a row for each user, movie or pair |
-//! | | a table without such a column, such as MovieLens' `u1.test`, or a list of ids: one fold, which tests what it lists |
-//! | | JSON: an object or a list of folds; rows with a field `fold`; an object that gives each user a fold |
+//! | a file | CSV (also `;`, tabs, bars or spaces) with a column `fold` (or `split` or `set` with
+//! the words train and test) and `user`, `movie` or both, a row for each user, movie or pair |
+//! | | a table without such a column, such as MovieLens' `u1.test`, or a list of ids: one fold,
+//! which tests what it lists |
+//! | | JSON: an object or a list of folds; rows with a field `fold`; an object that gives each user
+//! a fold |
 //! | a folder | a file for each fold, which lists what it tests |
 //!
 //! In a folder, the files with `test` in their path below the folder are the folds, in the order of

@@ -102,7 +102,7 @@ mod tests {
         for (text, reported) in [
             ("{", "not JSON"),
             ("[1]", "list of objects"),
-            ("[]", "movie_id"),
+            ("[]", "has no movie"),
             ("movie_id,name\n", "no movie"),
             ("name\nX\n", "movie_id"),
             (r#"{"id": "../evil"}"#, "file name"),

@@ -34,9 +34,11 @@ const WAIT_INTERVAL: Duration = Duration::from_secs(30);
 #[derive(Args)]
 #[command(after_help = "Examples:
   # Show what a run of the demo would do, and why
-  jhalak submit --config demo/jhalak.toml --dataset .local/demo/dataset --dry-run
+  jhalak submit --config demo/jhalak.toml \\
+    --dataset .local/demo/dataset --dry-run
   # Submit to a broker, leave a coordinator in the background and return
-  jhalak submit --config demo/jhalak.toml --dataset .local/demo/dataset --queue amqp://localhost --detach")]
+  jhalak submit --config demo/jhalak.toml \\
+    --dataset .local/demo/dataset --queue amqp://localhost --detach")]
 pub struct Submit {
     #[command(flatten)]
     dataset: DatasetArgs,

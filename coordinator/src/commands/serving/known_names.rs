@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn unknown_viewer_gets_near_ids() {
         let near = nearest("u0012x", ["u0012", "u0013", "bob"].into_iter().map(|id| (id, id.to_owned())));
-        assert!(near.starts_with("; did you mean u0012 or u0013?"), "{near}");
+        assert!(near.starts_with("; did you mean u0012 or u0013"), "{near}");
         assert_eq!(nearest("q", ["bob"].into_iter().map(|id| (id, id.to_owned()))), "");
     }
 }

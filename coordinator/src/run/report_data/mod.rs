@@ -427,7 +427,12 @@ mod tests {
         let report = Report { evaluation: cells, ..crate::report::example::report() };
         let told = report::summary(&report);
         assert!(told.contains("strict, 50 pairs"), "{told}");
-        assert!(told.contains("the model is behind by 20.0 points (95 % interval -20.0 to -20.0, over the same 50 pairs of 10 viewers)"), "{told}");
+        assert!(
+            told.contains(
+                "over all 50 pairs of 10 viewers, the model is behind by 20.0 points (95 % interval -20.0 to -20.0)"
+            ),
+            "{told}"
+        );
     }
 
     #[test]

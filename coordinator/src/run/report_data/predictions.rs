@@ -23,7 +23,8 @@ pub(super) async fn put(
     Ok(key)
 }
 
-/// Returns the name of a cell's file, which is unique within the run: `007-strict-pairs-ensemble.parquet`.
+/// Returns the name of a cell's file, which is unique within the run:
+/// `007-strict-pairs-ensemble.parquet`.
 fn file_name(number: usize, spec: &CellSpec) -> String {
     let word = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' };
     let words: String = spec.name().chars().map(word).collect();

@@ -240,7 +240,8 @@ fn rank_new(model: LoadedModel, user: Option<u32>, new_ratings: Vec<(u32, Label)
     Ok((name, ranked, candidates))
 }
 
-/// Ranks the movies that the viewer has not rated: the probability of like, then of dislike, then id.
+/// Ranks the movies that the viewer has not rated: the probability of like, then of dislike, then
+/// id.
 fn rank(session: &mut ViewerSession) -> Result<(Vec<Ranked>, u64)> {
     let movies = session.dataset().movies.len() as u32;
     let candidates: Vec<u32> =

@@ -84,8 +84,8 @@ pub struct Looked {
     strategies: Vec<Strategy>,
     /// The scenes, if the run detects them.
     scenes: Option<Scenes>,
-    /// Objects by class, most frequent first, summed over the frames that the detector looked at in scenes
-    /// long enough for a keyframe.
+    /// Objects by class, most frequent first, summed over the frames that the detector looked at in
+    /// scenes long enough for a keyframe.
     objects: Vec<ClassCount>,
     /// Facts about the sound from its embedding; null before it is embedded.
     sound: Option<String>,

@@ -205,7 +205,7 @@ fn damaged_newer_or_foreign_models_are_refused_with_advice() {
     let served = LoadedModel::read(&files, dataset.clone()).expect("just written");
     assert_eq!(served.default_kind(), ModelKind::Network);
     let error = served.session(of_user(0), ModelKind::Ensemble).map(|_| ()).expect_err("none was fitted");
-    assert!(error.to_string().contains("fit again"), "{error}");
+    assert!(error.to_string().contains("fit without --ensemble none"), "{error}");
 }
 
 #[test]

@@ -72,8 +72,8 @@ impl ViewerSession {
         Self { kind, fitted, now, user, own, others, network, ensembles, watch, history, refitted }
     }
 
-    /// Turns to another user of the session's dataset. What was refitted stays: it is learned from the
-    /// ratings of all users, so that many users cost one refit.
+    /// Turns to another user of the session's dataset. What was refitted stays: it is learned from
+    /// the ratings of all users, so that many users cost one refit.
     ///
     /// # Errors
     /// A user that does not exist.
@@ -146,8 +146,8 @@ impl ViewerSession {
         Ok(movies.iter().filter_map(|movie| predictions.get(movie).copied()).collect())
     }
 
-    /// Returns the best `most` of these movies by one order. Rated ones are judged without their own
-    /// rating.
+    /// Returns the best `most` of these movies by one order. Rated ones are judged without their
+    /// own rating.
     ///
     /// # Errors
     /// As [`ViewerSession::predict`]; a model of what is watched that was not fitted.
@@ -169,8 +169,8 @@ impl ViewerSession {
         u64::from(self.others.get(movie as usize).copied().unwrap_or(0))
     }
 
-    /// Returns the probabilities of dislike, neutral and like of one movie for these users, in their
-    /// order. None of them may have rated it: a label would help to predict itself.
+    /// Returns the probabilities of dislike, neutral and like of one movie for these users, in
+    /// their order. None of them may have rated it: a label would help to predict itself.
     ///
     /// # Errors
     /// A movie that does not exist or, for a network, has no embedding; a user who rated it.
@@ -282,7 +282,8 @@ fn counted(dataset: &Dataset, user: u32) -> (usize, Vec<u32>, Vec<(u32, f32)>) {
     (pairs.len(), others, history)
 }
 
-/// Returns the place of the ensemble for a movie that nobody else rated (`unseen`) and a viewer with
+/// Returns the place of the ensemble for a movie that nobody else rated (`unseen`) and a viewer
+/// with
 /// `own` other ratings, or 0 if it was not fitted.
 pub(super) fn regime_of(cold_starts: &[ColdStart], unseen: bool, own: usize) -> usize {
     let position = |wanted: fn(&ColdStart) -> bool| cold_starts.iter().position(wanted);
