@@ -127,7 +127,8 @@ impl ArtifactKind {
             ArtifactKind::Cell => 3,
             // 3: the card for people calls the stacked model ensemble. 4: as cells of contract 3.
             // 5: safetensors files state what they are. 6: weights between movies.
-            ArtifactKind::Model => 6,
+            // 7: ensembles reduce embeddings of new trailers.
+            ArtifactKind::Model => 7,
             _ => 1,
         }
     }

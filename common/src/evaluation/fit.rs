@@ -1,7 +1,9 @@
 //! The specification of a run's final model, which is fitted on every rating.
 
+use super::features::Modality;
 use super::protocol::Split;
 use super::spec::CellSpec;
+use crate::artifact::ArtifactKind;
 use serde::{Deserialize, Serialize};
 
 /// Which models are fitted on every rating of the dataset.
@@ -14,6 +16,10 @@ pub struct FitSpec {
     /// The stacked ensembles, by the kind of cold start that each serves.
     #[serde(rename = "honest")]
     pub ensembles: Vec<Split>,
+    /// The trailers whose embeddings the stacked ensembles read: video, audio or audio+video. None if
+    /// they read none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trailers: Option<Modality>,
     /// The seed of the stacked ensembles.
     pub seed: u64,
 }
@@ -23,5 +29,13 @@ impl FitSpec {
     #[must_use]
     pub fn parts(&self) -> usize {
         usize::from(self.network.is_some()) + self.ensembles.len()
+    }
+
+    /// Returns the tables of embeddings that its models read, video before audio.
+    #[must_use]
+    pub fn tables(&self) -> Vec<ArtifactKind> {
+        let network = self.network.as_ref().map(|cell| cell.modality);
+        let read = |kind: &ArtifactKind| [network, self.trailers].iter().flatten().any(|of| of.tables().contains(kind));
+        [ArtifactKind::VideoTable, ArtifactKind::AudioTable].into_iter().filter(read).collect()
     }
 }

@@ -7,7 +7,7 @@ use jhalak_common::settings::EvaluateSettings;
 use crate::plan::grid;
 
 /// Returns the parts of the final model: the classifier over the richest modality that has an
-/// input, and the stacked ensemble for known viewers and movies.
+/// input, and the stacked ensemble for known viewers and movies, which reads the trailers, if any.
 pub fn of_run(dataset: &Dataset, trailers: bool, settings: &EvaluateSettings) -> FitSpec {
     let modality = match (trailers, dataset.has_genres()) {
         (true, _) => Some(Modality::AudioVideo),
@@ -25,5 +25,6 @@ pub fn of_run(dataset: &Dataset, trailers: bool, settings: &EvaluateSettings) ->
         cell
     });
     let ensembles = if grid::fits_ensemble(dataset, settings) { vec![Split::Pairs] } else { Vec::new() };
-    FitSpec { network, ensembles, seed: settings.seed }
+    let trailers = trailers.then_some(Modality::AudioVideo);
+    FitSpec { network, ensembles, trailers, seed: settings.seed }
 }

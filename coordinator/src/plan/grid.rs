@@ -2,7 +2,7 @@
 
 use jhalak_common::artifact::ArtifactKind;
 use jhalak_common::dataset::Dataset;
-use jhalak_common::evaluation::{CellSpec, EmbeddingSource, Modality, Model, Split, UserEmbedding};
+use jhalak_common::evaluation::{CellSpec, Control, EmbeddingSource, Modality, Model, Split, UserEmbedding};
 use jhalak_common::run::RunSpec;
 use jhalak_common::settings::{EvaluateSettings, Grid};
 use jhalak_common::{Error, Result};
@@ -42,6 +42,9 @@ pub fn cells(available: &Available<'_>, settings: &EvaluateSettings) -> Vec<Cell
     }
     match settings.grid {
         Grid::Standard => {
+            if available.trailers && fits_ensemble(available.dataset, settings) {
+                cells.extend(with_trailers(available));
+            }
             for modality in modalities(available.dataset, available.trailers) {
                 for model in NETWORKS {
                     let mut both = both(modality, model);
@@ -60,6 +63,22 @@ pub fn cells(available: &Available<'_>, settings: &EvaluateSettings) -> Vec<Cell
         cell.training.fit.epochs = settings.epochs;
     }
     cells
+}
+
+/// Returns the cells that show what trailers add to the ensemble: for known movies, and for unrated
+/// ones next to the same model without trailers and with random numbers in their place.
+fn with_trailers(available: &Available<'_>) -> Vec<CellSpec> {
+    let cell = |split, modality, model| {
+        let mut cell = CellSpec::strict(split, modality, model, UserEmbedding::Liked, true);
+        cell.pictures = available.own().filter(|_| cell.reads_trailers());
+        cell
+    };
+    let read = |split| cell(split, Modality::AudioVideo, Model::Ensemble);
+    let mut control = read(Split::Movies);
+    control.control = Control::RandomEmbeddings;
+    let without =
+        [Model::Majority, Model::Bias, Model::Ensemble].map(|model| cell(Split::Movies, Modality::Genre, model));
+    [read(Split::Pairs)].into_iter().chain(without).chain([read(Split::Movies), control]).collect()
 }
 
 /// Returns whether the stacked ensemble is fitted with this many ratings: its memory grows with
@@ -136,7 +155,8 @@ pub fn left_out(dataset: &Dataset, trailers: bool) -> Vec<(&'static str, &'stati
 mod tests {
     use super::*;
     use crate::plan::testing::{empty_reading, plan};
-    use jhalak_common::dataset::{Label, Rating};
+    use crate::plan::{RunFolds, take_folds};
+    use jhalak_common::dataset::{Label, Movie, Rating};
 
     #[test]
     fn run_over_too_many_ratings_leaves_out_the_ensemble_and_says_why() {
@@ -159,5 +179,50 @@ mod tests {
         assert!(why_no_ensemble(&spec, 3).is_some_and(|why| why.contains("evaluate.ensemble_ratings")));
         let refused = refused.expect_err("too many").to_string();
         assert!(refused.contains("3 ratings") && refused.contains("--movies"), "{refused}");
+    }
+
+    fn names(trailers: bool) -> Vec<String> {
+        cells_of(trailers).iter().map(CellSpec::name).collect()
+    }
+
+    fn cells_of(trailers: bool) -> Vec<CellSpec> {
+        let movies = vec![Movie { genres: vec!["Drama".to_owned()], ..Movie::default() }];
+        let dataset = Dataset {
+            name: "d".to_owned(),
+            synthetic: true,
+            movies,
+            users: Vec::new(),
+            ratings: Vec::new(),
+            times: Vec::new(),
+            genres: vec!["Drama".to_owned()],
+        };
+        let available = Available { dataset: &dataset, trailers, recipes: &[], models: &[] };
+        cells(&available, &EvaluateSettings::default())
+    }
+
+    #[test]
+    fn trailers_reach_the_ensemble_and_its_control() {
+        let with = names(true);
+        for name in [
+            "strict pairs, ensemble",
+            "strict pairs, ensemble with audio+video",
+            "strict movies, ensemble",
+            "strict movies, ensemble with audio+video",
+            "strict movies, ensemble with audio+video, random embeddings",
+        ] {
+            assert_eq!(with.iter().filter(|one| *one == name).count(), 1, "{name}: {with:?}");
+            assert_eq!(names(false).iter().any(|one| one == name), name == "strict pairs, ensemble");
+        }
+    }
+
+    #[test]
+    fn given_folds_leave_each_cell_once() {
+        let mut cells = cells_of(true);
+        let folds = RunFolds { tests: vec![vec![0], vec![1]], split: Split::Movies };
+        take_folds(&mut cells, &folds);
+        let names: Vec<String> = cells.iter().map(CellSpec::name).collect();
+        let distinct: std::collections::BTreeSet<&String> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len(), "{names:?}");
+        assert!(names.iter().any(|name| name.ends_with("ensemble with audio+video, random embeddings")));
     }
 }

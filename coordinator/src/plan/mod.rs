@@ -121,15 +121,22 @@ pub async fn draft(
 }
 
 /// Puts given folds into the cells. Returns the hash and the JSON under which they are stored.
-fn take_folds(cells: &mut [CellSpec], folds: &RunFolds) -> (Hash, String) {
+fn take_folds(cells: &mut Vec<CellSpec>, folds: &RunFolds) -> (Hash, String) {
     let json = hash::canonical_json(&serde_json::json!(folds.tests));
     let content = hash::of_bytes(json.as_bytes());
-    for cell in cells {
+    for cell in cells.iter_mut() {
         (cell.given_folds, cell.folds) = (Some(content), folds.tests.len());
         if let Protocol::Strict { split } = &mut cell.protocol {
             *split = folds.split;
         }
     }
+    // Cells that differed in their split alone are one.
+    let mut seen: Vec<CellSpec> = Vec::new();
+    cells.retain(|cell| {
+        let is_new = !seen.contains(cell);
+        seen.extend(is_new.then(|| cell.clone()));
+        is_new
+    });
     (content, json)
 }
 

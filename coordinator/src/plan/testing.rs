@@ -56,7 +56,7 @@ pub(crate) fn plan(trailers: usize) -> Plan {
         recipes,
         cells: vec![cell(Modality::Genre, Model::Majority), cell(Modality::Video, Model::Ann)],
         grid: Grid::Standard,
-        fit: Some(FitSpec { network: Some(network), ensembles: vec![Split::Pairs], seed: 1 }),
+        fit: Some(FitSpec { network: Some(network), ensembles: vec![Split::Pairs], trailers: None, seed: 1 }),
         models: Vec::new(),
         slot: None,
         only: None,

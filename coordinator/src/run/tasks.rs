@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jhalak_common::Result;
 use jhalak_common::artifact::{ArtifactKind, Subject};
-use jhalak_common::evaluation::CellSpec;
+use jhalak_common::evaluation::{CellSpec, Modality, Pictures};
 use jhalak_common::hash::Hash;
 use jhalak_common::run::job::{CellTask, FitTask};
 
@@ -49,20 +49,23 @@ pub fn cell_tasks(plan: &Plan, tables: &[GatheredTable]) -> Result<CellTasks> {
 }
 
 /// Returns the task of the final model. A network whose tables do not exist is left out of the
-/// model; None when nothing is left to fit.
+/// model, and its ensembles read the tables that exist; None when nothing is left to fit.
 pub fn fit_task(plan: &Plan, tables: &[GatheredTable]) -> Result<Option<FitTask>> {
     let Some(mut fit) = plan.spec.fit.clone() else { return Ok(None) };
-    let found = match fit.network.as_ref().map(|cell| tables_of(plan, cell, tables)) {
-        Some(Some(found)) if found.iter().all(|table| table.rows > 0) => found,
-        Some(_) => {
-            fit.network = None;
-            Vec::new()
-        }
-        None => Vec::new(),
-    };
+    let exists = |kind: &ArtifactKind| table_of(plan, *kind, None, tables).filter(|table| table.rows > 0);
+    fit.network = fit.network.filter(|cell| {
+        let found = tables_of(plan, cell, tables);
+        found.is_some_and(|found| found.iter().all(|table| table.rows > 0))
+    });
+    fit.trailers = fit.trailers.and_then(|modality| {
+        let kinds: Vec<ArtifactKind> =
+            modality.tables().iter().copied().filter(|kind| exists(kind).is_some()).collect();
+        Modality::ALL.into_iter().find(|modality| !kinds.is_empty() && *modality.tables() == kinds)
+    });
     if fit.parts() == 0 {
         return Ok(None);
     }
+    let found: Vec<&GatheredTable> = fit.tables().iter().filter_map(exists).collect();
     let hashes: Vec<_> = found.iter().map(|table| table.sha256).collect();
     let TableRefs { tables, subject, others } = TableRefs::of(&found, &plan.spec.dataset);
     let (dataset, recipe) = (plan.spec.dataset.clone(), FitTask::recipe_of(&fit, &hashes)?);
@@ -71,15 +74,22 @@ pub fn fit_task(plan: &Plan, tables: &[GatheredTable]) -> Result<Option<FitTask>
 
 /// The tables that a cell reads, video before audio; None when one of them does not exist.
 fn tables_of<'a>(plan: &Plan, cell: &CellSpec, tables: &'a [GatheredTable]) -> Option<Vec<&'a GatheredTable>> {
-    let of_kind = |kind: &ArtifactKind| {
-        let source = match kind {
-            ArtifactKind::VideoTable => plan.spec.video_embedding(cell.pictures.as_ref()),
-            _ => plan.spec.recipe(ArtifactKind::AudioEmbedding),
-        };
-        let source = source?.hash();
-        tables.iter().find(|table| table.source == source)
+    cell.modality.tables().iter().map(|kind| table_of(plan, *kind, cell.pictures.as_ref(), tables)).collect()
+}
+
+/// The table of the embeddings of these pictures, or of the sound.
+fn table_of<'a>(
+    plan: &Plan,
+    kind: ArtifactKind,
+    pictures: Option<&Pictures>,
+    tables: &'a [GatheredTable],
+) -> Option<&'a GatheredTable> {
+    let source = match kind {
+        ArtifactKind::VideoTable => plan.spec.video_embedding(pictures),
+        _ => plan.spec.recipe(ArtifactKind::AudioEmbedding),
     };
-    cell.modality.tables().iter().map(of_kind).collect()
+    let source = source?.hash();
+    tables.iter().find(|table| table.source == source)
 }
 
 /// Tables as the message of a job refers to them.
@@ -97,5 +107,29 @@ impl TableRefs {
         let subject = tables.first().map_or(dataset, |first| &first.subject).clone();
         let others = tables.iter().filter(|t| t.subject != subject).map(|t| (t.kind, t.subject.clone())).collect();
         TableRefs { tables: tables.iter().map(|t| (t.kind, t.recipe)).collect(), others, subject }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifacts::embedding_tables;
+    use crate::plan::testing::{commit_one, empty_store, plan};
+
+    #[tokio::test]
+    async fn ensembles_of_the_final_model_read_the_tables_that_exist() {
+        let (_folder, store) = empty_store();
+        let mut plan = plan(1);
+        let fit = plan.spec.fit.as_mut().expect("a final model");
+        fit.trailers = Some(Modality::AudioVideo);
+        let none = fit_task(&plan, &[]).expect("a plan").expect("the ensemble is left");
+        assert_eq!((none.fit.trailers, none.fit.network.is_some(), none.tables.len()), (None, false, 0));
+        let (kind, source) = embedding_tables::sources(&plan).next().expect("video embeddings");
+        commit_one(store.as_ref(), source, &plan.trailers.trailers[0].subject).await;
+        let table = embedding_tables::gather(store.as_ref(), &plan, kind, source).await.expect("a store");
+        let silent = fit_task(&plan, &[table.expect("a row")]).expect("a plan").expect("the ensemble is left");
+        assert_eq!((silent.fit.trailers, silent.fit.network.is_some()), (Some(Modality::Video), false));
+        assert_eq!((silent.tables.len(), silent.recipe.upstream.len()), (1, 1));
+        assert_ne!(silent.recipe.hash(), none.recipe.hash());
     }
 }

@@ -223,13 +223,7 @@ impl CellFold<'_> {
     fn ensemble(&self, tables: &[EmbeddingTable]) -> Result<ModelOutput, RecommendError> {
         let &Self { dataset, spec, fold, stop, .. } = self;
         let train = self.train();
-        let tracks: &[Track] = match spec.modality {
-            Modality::Video => &[Track::Video],
-            Modality::Audio => &[Track::Audio],
-            Modality::AudioVideo => &[Track::Video, Track::Audio],
-            Modality::Genre | Modality::Metadata => &[],
-        };
-        let trailers: Vec<_> = tracks.iter().copied().zip(tables).collect();
+        let trailers: Vec<_> = Track::of(spec.modality).iter().copied().zip(tables).collect();
         let fit = |cold_start| {
             let settings = Settings { content_columns: spec.content_columns.clone(), ..Settings::new(cold_start) };
             ensemble::fit(dataset, &train, &trailers, &settings, fold_seed(spec, fold), stop)

@@ -52,6 +52,7 @@ fn messages() -> Vec<(&'static str, Value)> {
         fit: FitSpec {
             network: Some(CellSpec::strict(Split::Pairs, Modality::Video, model, UserEmbedding::Liked, true)),
             ensembles: vec![Split::Pairs, split],
+            trailers: None,
             seed: 7,
         },
         recipe: recipe(ArtifactKind::Model),

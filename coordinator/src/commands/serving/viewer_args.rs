@@ -71,7 +71,7 @@ pub struct ViewerArgs {
     movie_file: Option<PathBuf>,
     /// Trailer of a new movie: a video file, which is extracted and embedded now
     ///
-    /// With --movie-file, the trailer of the only movie in it. Needs a model that reads trailers (--model network).
+    /// With --movie-file, the trailer of the only movie in it. Needs a model that reads trailers.
     #[arg(long, value_name = "VIDEO", help_heading = "Movies")]
     trailer: Option<PathBuf>,
     #[command(flatten)]
@@ -253,19 +253,18 @@ impl ViewerArgs {
         }
         let Loaded { served, which, facts } = self.model.load(settings, self.trailer.is_some()).await?;
         let mut input = self.session_input(&served)?;
-        let network = served.description.network.as_ref();
-        let reads_trailers = network.is_some_and(|network| !network.cell.modality.tables().is_empty());
+        let reads_trailers = served.reads_trailers(which);
         if let Some(file) = &self.trailer {
-            if which != ModelKind::Network || !reads_trailers {
+            if !reads_trailers {
                 return Err(Error::usage(format!(
                     "the model {} does not read trailers, so that --trailer has no effect: fit one that does, as in \
-                     `jhalak fit --dataset DIR --modality audio+video`, and ask --model network",
+                     `jhalak fit --dataset DIR --modality audio+video`",
                     facts.location
                 )));
             }
             let (id, found) = trailer(file, &mut input.movies, served.dataset(), settings).await?;
             input.embeddings.insert(id, found);
-        } else if which == ModelKind::Network && reads_trailers && !input.movies.is_empty() {
+        } else if reads_trailers && !input.movies.is_empty() {
             let store = store::open(&settings.store, &settings.s3).await?;
             for movie in &input.movies {
                 let found = embeddings::of_movie(store.as_ref(), &movie.id, settings).await?;

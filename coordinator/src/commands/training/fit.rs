@@ -10,17 +10,19 @@ use jhalak_common::run::dataset_key;
 use jhalak_common::run::job::FitTask;
 use jhalak_common::settings::Settings;
 use jhalak_common::store::{self, ObjectStore};
-use jhalak_common::{Error, Result};
+use jhalak_common::{Error, Result, hash::Hash};
 use jhalak_worker::blocking::compute_until;
 use jhalak_worker::recommend::features::embedding::{Features, TableRows};
 use jhalak_worker::recommend::serving::{Files, FitRequest, fit_all};
 use serde_json::json;
 
+use super::given_embeddings;
 use super::network_args::NetworkArgs;
 use super::option_values::{modalities, models};
 use crate::artifacts::{embeddings, fitted_model};
 use crate::commands::args::DatasetArgs;
 use crate::console::output::Output;
+use crate::plan::dataset_source::{self, Source};
 use crate::plan::{self, grid};
 
 /// Fit the final model on every rating and store it
@@ -45,9 +47,15 @@ pub struct Fit {
         help_heading = "Model"
     )]
     model: Model,
-    /// Movie features of the network
+    /// Movie features of the network; the ensembles read its trailers, too
     #[arg(long, value_parser = modalities(), default_value = "genre", help_heading = "Model")]
     modality: Modality,
+    /// Read the trailers' embeddings from a file instead of the store; repeatable
+    ///
+    /// FILE is Parquet or CSV with a column of movie ids, or NumPy (.npy) with the ids in NAME.ids.txt, one per line. For
+    /// --modality audio+video, give video=FILE and audio=FILE.
+    #[arg(long, value_name = "[MODALITY=]FILE", help_heading = "Input")]
+    embeddings: Vec<String>,
     #[command(flatten)]
     network: NetworkArgs,
     /// Skip the network
@@ -107,13 +115,7 @@ impl Fit {
         let store = store::open(&settings.store, &settings.s3).await?;
         let (subject, json) = plan::normal_form(&source.reading.dataset)?;
         let dataset_bytes = bytes::Bytes::from(json);
-        let (features, tables) = match &spec.network {
-            Some(cell) => {
-                let found = embeddings::read(store.as_ref(), &source, cell.modality, TableRows::All, &settings).await?;
-                (found.features, found.tables.iter().map(|table| table.sha256).collect())
-            }
-            None => (Features::default(), Vec::new()),
-        };
+        let (features, tables) = self.trailers(store.as_ref(), &source, &settings, &output).await?;
         let recipe = FitTask::recipe_of(&spec, &tables)?;
         let key = ArtifactKey::new(&recipe, &subject);
         store.put_if_absent(&dataset_key(&subject.content), dataset_bytes.clone()).await?;
@@ -166,6 +168,23 @@ impl Fit {
         Ok(exit::DONE)
     }
 
+    /// Returns the embeddings of the modality and the hashes of their tables.
+    async fn trailers(
+        &self,
+        store: &dyn ObjectStore,
+        source: &Source,
+        settings: &Settings,
+        output: &Output,
+    ) -> Result<(Features, Vec<Hash>)> {
+        if !self.embeddings.is_empty() {
+            let dataset = &source.reading.dataset;
+            let (features, given) = given_embeddings::read(&self.embeddings, self.modality, dataset, output)?;
+            return Ok((features, given.iter().map(|file| file.content).collect()));
+        }
+        let found = embeddings::read(store, source, self.modality, TableRows::All, settings).await?;
+        Ok((found.features, found.tables.iter().map(|table| table.sha256).collect()))
+    }
+
     fn spec(&self, settings: &Settings) -> Result<FitSpec> {
         let seed = self.seed.unwrap_or(settings.evaluate.seed);
         if self.ensemble.contains(&EnsembleArg::None) && self.ensemble.len() > 1 {
@@ -198,8 +217,10 @@ impl Fit {
             (EnsembleArg::Movies, Split::Movies),
             (EnsembleArg::Users, Split::Users { known: 5 }),
         ];
-        let ensembles = wanted.iter().filter(|(arg, _)| self.ensemble.contains(arg)).map(|(_, split)| *split).collect();
-        let spec = FitSpec { network, ensembles, seed };
+        let chosen = wanted.iter().filter(|(arg, _)| self.ensemble.contains(arg));
+        let ensembles: Vec<Split> = chosen.map(|(_, split)| *split).collect();
+        let trailers = Some(self.modality).filter(|of| !of.tables().is_empty() && !ensembles.is_empty());
+        let spec = FitSpec { network, ensembles, trailers, seed };
         if spec.parts() == 0 {
             return Err(Error::usage("nothing is left to fit: remove --no-network or --ensemble none"));
         }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::Modality;
 use jhalak_common::evaluation::given_embeddings;
-use jhalak_common::{Error, Result, hash};
+use jhalak_common::hash::{self, Hash};
+use jhalak_common::{Error, Result};
 use jhalak_worker::recommend::features::embedding::{EmbeddingTable, Features};
 use serde::Serialize;
 
@@ -17,7 +18,7 @@ pub(super) struct GivenEmbeddings {
     modality: Modality,
     path: PathBuf,
     /// SHA-256 of the table's rows.
-    content: String,
+    pub(super) content: Hash,
     /// Numbers of a row.
     dim: usize,
     /// Movies of the dataset with a row.
@@ -59,7 +60,7 @@ pub(super) fn read(
         }
         let given = given_embeddings::read(path)?;
         let (rows, dim) = (given.table.rows.len(), given.table.dim);
-        let content = hash::of_json(&serde_json::json!(given.table.rows)).to_string();
+        let content = hash::of_json(&serde_json::json!(given.table.rows));
         let table = EmbeddingTable::of(given.table, dataset);
         let movies = table.rows.iter().flatten().count();
         let name = path.display();

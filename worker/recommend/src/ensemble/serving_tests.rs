@@ -69,11 +69,16 @@ fn a_stored_ensemble_predicts_the_same_and_refuses_other_data() {
     let restored = read().restore(&dataset).expect("the same dataset");
     assert_eq!(restored.predict(&pairs).expect("known"), fitted.predict(&pairs).expect("known"));
     assert_eq!((restored.class_weights(), restored.inner()), (fitted.class_weights(), fitted.inner()));
-    dataset.movies[0].year = Some(1999);
+    let before = dataset.movies[0].year.replace(1999);
     assert!(read().restore(&dataset).expect_err("other content").to_string().contains("fit again"));
-    let newer = stored.replace("\"version\":2", "\"version\":3");
-    let newer: StoredEnsemble = serde_json::from_str(&newer).expect("still readable");
-    assert!(newer.restore(&dataset).expect_err("unknown").to_string().contains("version 3"));
+    let of_version = |version: &str| -> StoredEnsemble {
+        let text = stored.replace("\"version\":3", &format!("\"version\":{version}"));
+        serde_json::from_str(&text).expect("still readable")
+    };
+    assert!(of_version("4").restore(&dataset).expect_err("newer").to_string().contains("version 4"));
+    assert!(of_version("1").restore(&dataset).expect_err("older").to_string().contains("version 1"));
+    dataset.movies[0].year = before;
+    assert!(of_version("2").restore(&dataset).is_ok(), "of the program before trailers");
 }
 
 #[test]

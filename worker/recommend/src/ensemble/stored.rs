@@ -10,12 +10,15 @@ use super::fitted::{FittedEnsemble, Learned};
 use super::rows::sorted_pairs;
 use super::settings::ColdStart;
 use crate::RecommendError;
-use crate::features::principal_components::Components;
+use crate::features::principal_components::{Components, Track};
 use jhalak_common::dataset::Dataset;
 use serde::{Deserialize, Serialize};
 
-/// Version of [`StoredEnsemble`]. Other versions are refused.
-const VERSION: u32 = 2;
+/// Version of [`StoredEnsemble`]: 3 holds how trailer embeddings are reduced. Others than this and
+/// [`OLDEST`] are refused.
+const VERSION: u32 = 3;
+/// Ensembles of version 2 read no trailers.
+const OLDEST: u32 = 2;
 
 /// A fitted ensemble without its dataset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,6 +60,24 @@ impl StoredEnsemble {
         self.learned.settings.cold_start
     }
 
+    /// Returns what it reads of trailers.
+    #[must_use]
+    pub fn tracks(&self) -> Vec<Track> {
+        self.trailers.iter().map(|trailer| trailer.track).collect()
+    }
+
+    /// Adds the trailer embeddings of movies that came after the `known` ones of the fit.
+    ///
+    /// # Errors
+    /// [`RecommendError::Embedding`]: an embedding that is not like those of the fit.
+    pub fn add_trailers(
+        &mut self,
+        known: usize,
+        embeddings: impl Fn(Track) -> Vec<Option<Vec<f32>>>,
+    ) -> Result<(), RecommendError> {
+        self.trailers.iter_mut().try_for_each(|trailer| trailer.add(known, &embeddings(trailer.track)))
+    }
+
     /// Restores the ensemble with the dataset of the fit. Its predictions are those of the fit.
     ///
     /// # Errors
@@ -91,9 +112,9 @@ impl StoredEnsemble {
 
     fn restored(self, dataset: &Dataset) -> Result<Restored, RecommendError> {
         let fail = |reason: String| Err(RecommendError::Dataset { dataset: dataset.name.clone(), reason });
-        if self.version != VERSION {
+        if !(OLDEST..=VERSION).contains(&self.version) {
             return fail(format!(
-                "the stored model has version {}, and this program reads only {VERSION}: fit again",
+                "the stored model has version {}, and this program reads {OLDEST} to {VERSION}: fit again",
                 self.version
             ));
         }

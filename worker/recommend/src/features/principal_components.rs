@@ -2,6 +2,8 @@
 
 use super::embedding::EmbeddingTable;
 use super::latent_semantic::orthonormalise;
+use crate::RecommendError;
+use jhalak_common::evaluation::Modality;
 use jhalak_nn::seeded;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +25,17 @@ pub enum Track {
 }
 
 impl Track {
+    /// Returns the tracks of a modality, in the order of its tables.
+    #[must_use]
+    pub fn of(modality: Modality) -> &'static [Track] {
+        match modality {
+            Modality::Video => &[Track::Video],
+            Modality::Audio => &[Track::Audio],
+            Modality::AudioVideo => &[Track::Video, Track::Audio],
+            Modality::Genre | Modality::Metadata => &[],
+        }
+    }
+
     /// Returns the name in reports.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -43,6 +56,29 @@ pub struct Components {
     pub dim: usize,
     /// The rows; `None` for movies without an embedding.
     pub rows: Vec<Option<Vec<f32>>>,
+    reduction: Reduction,
+}
+
+/// From an embedding to its reduced row: each number minus its mean, times its factor, then the
+/// directions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reduction {
+    means: Vec<f64>,
+    factors: Vec<f64>,
+    directions: Vec<Vec<f64>>,
+}
+
+impl Reduction {
+    fn standard(&self, row: &[f32]) -> Vec<f64> {
+        let scales = self.means.iter().zip(&self.factors);
+        row.iter().zip(scales).map(|(&x, (mean, factor))| (f64::from(x) - mean) * factor).collect()
+    }
+
+    fn reduce(&self, row: &[f32]) -> Vec<f32> {
+        let row = self.standard(row);
+        self.directions.iter().map(|direction| dot(&row, direction) as f32).collect()
+    }
 }
 
 impl Components {
@@ -65,10 +101,8 @@ impl Components {
         for factor in &mut factors {
             *factor = if *factor > 1e-18 { 1.0 / factor.sqrt() } else { 0.0 };
         }
-        let standard = |row: &[f32]| -> Vec<f64> {
-            row.iter().zip(means.iter().zip(&factors)).map(|(&x, (mean, f))| (f64::from(x) - mean) * f).collect()
-        };
-        let rows: Vec<Vec<f64>> = learned.iter().map(|row| standard(row)).collect();
+        let mut reduction = Reduction { means, factors, directions: Vec::new() };
+        let rows: Vec<Vec<f64>> = learned.iter().map(|row| reduction.standard(row)).collect();
         let random = &mut seeded(seed, START + track as u64);
         let dim = COMPONENTS.min(width);
         let mut basis: Vec<Vec<f64>> =
@@ -85,11 +119,29 @@ impl Components {
             }
             orthonormalise(&mut basis);
         }
-        let reduce = |row: &Vec<f32>| {
-            let row = standard(row);
-            basis.iter().map(|direction| dot(&row, direction) as f32).collect()
-        };
-        Self { track, dim, rows: table.rows.iter().map(|row| row.as_ref().map(reduce)).collect() }
+        reduction.directions = basis;
+        let rows = table.rows.iter().map(|row| row.as_ref().map(|row| reduction.reduce(row))).collect();
+        Self { track, dim, rows, reduction }
+    }
+
+    /// Adds the embeddings of movies that came after the `known` ones of the table.
+    ///
+    /// # Errors
+    /// [`RecommendError::Embedding`]: an embedding of another length, or a number that is not finite.
+    pub fn add(&mut self, known: usize, embeddings: &[Option<Vec<f32>>]) -> Result<(), RecommendError> {
+        let fail = |reason: String| Err(RecommendError::Embedding { table: self.track.name(), reason });
+        let width = self.reduction.means.len();
+        for row in embeddings.iter().flatten() {
+            if row.len() != width {
+                return fail(format!("a new movie's has {} numbers, and those of the fit have {width}", row.len()));
+            }
+            if row.iter().any(|x| !x.is_finite()) {
+                return fail("a new movie's has a number that is not finite".to_owned());
+            }
+        }
+        self.rows.resize(known, None);
+        self.rows.extend(embeddings.iter().map(|row| row.as_ref().map(|row| self.reduction.reduce(row))));
+        Ok(())
     }
 
     /// Returns the row of a movie; `None` also for movies that came after the table.
@@ -127,6 +179,12 @@ mod tests {
             let given = table.row(movie as u32).expect("it has a row");
             assert!((row[0] - ratio * given[0]).abs() < 0.4 * ratio.abs(), "{movie}");
         }
+        let mut extended = found.clone();
+        extended.add(200, &[None, table.rows[1].clone()]).expect("as long as the others");
+        assert_eq!((extended.row(200), extended.row(201)), (None, found.row(1)), "reduced as those of the table");
+        assert!(
+            extended.add(202, &[Some(vec![1.0; 3])]).is_err() && extended.add(202, &[Some(vec![f32::NAN; 4])]).is_err()
+        );
         let mut changed = table.clone();
         changed.rows[199] = Some(vec![1.0; 4]);
         assert_eq!(Components::learn(Track::Audio, &changed, &fitted, 3).rows[..150], found.rows[..150]);

@@ -3,6 +3,7 @@
 
 use super::network::TrainingFacts;
 use crate::ensemble::{ColdStart, InnerScore};
+use crate::features::principal_components::Track;
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::CellSpec;
 use jhalak_common::hash::Hash;
@@ -70,7 +71,7 @@ pub struct Card {
     /// The fitted ensembles.
     #[serde(rename = "honest")]
     pub ensembles: Vec<EnsembleCard>,
-    /// SHA-256 of the embedding tables that the network was fitted on.
+    /// SHA-256 of the embedding tables that the models were fitted on.
     pub embeddings: Vec<String>,
 }
 
@@ -80,6 +81,9 @@ pub struct EnsembleCard {
     /// Whether users or movies of the pairs that it predicts are new.
     #[serde(rename = "regime")]
     pub cold_start: ColdStart,
+    /// What it reads of trailers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trailers: Vec<Track>,
     /// Figures of its members and, last, of the stack, on inner folds that they were not fitted on.
     pub inner: Vec<InnerScore>,
     /// Weights of dislike, neutral, like with the highest macro F1 on inner folds.
@@ -151,6 +155,10 @@ impl Card {
             line("## Stacked ensemble\n".into());
             line("Figures of the members and of the stack on inner folds that they were not fitted on. The stack's weights were fitted on the same folds, which \
                   flatters the stack a little; `jhalak evaluate --protocol strict --model ensemble` tests on pairs that no part has seen.\n".into());
+            if let Some(read) = self.ensembles.first().filter(|ensemble| !ensemble.trailers.is_empty()) {
+                let tracks: Vec<&str> = read.trailers.iter().map(|track| track.name()).collect();
+                line(format!("Reads the {} embeddings of trailers, reduced.\n", tracks.join(" and ")));
+            }
             line("| for | member | weight | accuracy % | macro F1 % | log loss |\n|---|---|---|---|---|---|".into());
         }
         for EnsembleCard { cold_start, inner, .. } in &self.ensembles {

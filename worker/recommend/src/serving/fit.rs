@@ -6,6 +6,7 @@ use super::network::{FittedNetwork, fit_network};
 use crate::RecommendError;
 use crate::ensemble::{self, Settings, StoredEnsemble};
 use crate::features::embedding::Features;
+use crate::features::principal_components::Track;
 use crate::ranking::WatchModel;
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::{FitSpec, Model};
@@ -18,7 +19,7 @@ pub struct FitRequest<'a> {
     pub dataset: &'a Dataset,
     /// SHA-256 of its normal form.
     pub content: String,
-    /// The embeddings that the network's modality reads.
+    /// The embeddings that the network and the ensembles read.
     pub features: &'a Features,
     /// SHA-256 of the tables of those embeddings.
     pub tables: Vec<String>,
@@ -43,13 +44,19 @@ pub fn fit_all(
     stop: &AtomicBool,
     ended: impl Fn(&str) + Sync,
 ) -> Result<Files, RecommendError> {
-    let FitRequest { dataset, content, features, tables, spec } = request;
+    let FitRequest { dataset, content, features, tables: hashes, spec } = request;
     let count = spec.parts();
     if count == 0 {
         let reason = "has no model: keep the network or an ensemble".to_owned();
         return Err(RecommendError::Setting { setting: "fit", reason });
     }
     let networks = usize::from(spec.network.is_some());
+    let tables = match spec.trailers.filter(|_| !spec.ensembles.is_empty()) {
+        Some(modality) => features.tables(modality, dataset)?,
+        None => Vec::new(),
+    };
+    let tracks = spec.trailers.map_or(&[][..], Track::of);
+    let trailers: Vec<_> = tracks.iter().copied().zip(&tables).collect();
     let fit_part = |part: usize| -> Result<Fitted, RecommendError> {
         if let Some(cell) = spec.network.as_ref().filter(|_| part < networks) {
             let fitted = fit_network(dataset, features, cell, stop)?;
@@ -58,9 +65,10 @@ pub fn fit_all(
         }
         let settings = Settings::new(spec.ensembles[part - networks].into());
         let all: Vec<u32> = (0..dataset.ratings.len() as u32).collect();
-        let fitted = ensemble::fit(dataset, &all, &[], &settings, spec.seed, stop)?;
+        let fitted = ensemble::fit(dataset, &all, &trailers, &settings, spec.seed, stop)?;
         let card = EnsembleCard {
             cold_start: settings.cold_start,
+            trailers: trailers.iter().map(|(track, _)| *track).collect(),
             inner: fitted.inner().to_vec(),
             class_weights: fitted.class_weights(),
         };
@@ -95,7 +103,7 @@ pub fn fit_all(
     let all: Vec<u32> = (0..dataset.ratings.len() as u32).collect();
     let watch = WatchModel::fit(dataset, &all, stop)?;
     let mut card = Card::of(dataset, content.clone(), spec.seed);
-    card.embeddings.clone_from(tables);
+    card.embeddings.clone_from(hashes);
     let (mut network, mut stored) = (None, Vec::new());
     for part in parts {
         match part {

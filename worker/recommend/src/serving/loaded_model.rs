@@ -9,6 +9,7 @@ use crate::RecommendError;
 use crate::ensemble::StoredEnsemble;
 use crate::features::embedding::EmbeddingTable;
 use crate::features::metadata;
+use crate::features::principal_components::Track;
 use crate::ranking::WatchModel;
 use jhalak_common::dataset::{Dataset, Label, Movie, Rating, User};
 use std::collections::BTreeMap;
@@ -69,6 +70,15 @@ impl LoadedModel {
         if !self.ensembles.is_empty() { ModelKind::Ensemble } else { ModelKind::Network }
     }
 
+    /// Returns whether a model of this kind reads trailers.
+    #[must_use]
+    pub fn reads_trailers(&self, kind: ModelKind) -> bool {
+        match kind {
+            ModelKind::Network => self.network.as_ref().is_some_and(|of| !of.spec.modality.tables().is_empty()),
+            ModelKind::Ensemble => self.ensembles.iter().any(|stored| !stored.tracks().is_empty()),
+        }
+    }
+
     /// Checks that the models of a query were fitted.
     ///
     /// # Errors
@@ -102,6 +112,11 @@ impl LoadedModel {
         let (now, user) = extended(&self.dataset, &input)?;
         if let Some(network) = &mut self.network {
             extend_tables(network, &self.dataset, &now, &input)?;
+        }
+        let (known, new) = (self.dataset.movies.len(), &now.movies[self.dataset.movies.len()..]);
+        for stored in self.ensembles.iter_mut().filter(|_| !new.is_empty()) {
+            let of = |movie: &Movie, track: Track| input.embeddings.get(&movie.id)?.get(track.name()).cloned();
+            stored.add_trailers(known, |track| new.iter().map(|movie| of(movie, track)).collect())?;
         }
         Ok(ViewerSession::new(kind, self.dataset, (now, user), self.network, self.ensembles, self.watch))
     }

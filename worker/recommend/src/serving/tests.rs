@@ -34,7 +34,7 @@ fn features(dataset: &Dataset) -> Features {
 }
 
 fn fitted(dataset: &Dataset, network: Option<CellSpec>, ensembles: &[Split]) -> Files {
-    let spec = FitSpec { network, ensembles: ensembles.to_vec(), seed: 3 };
+    let spec = FitSpec { network, ensembles: ensembles.to_vec(), trailers: None, seed: 3 };
     let features = features(dataset);
     let request = FitRequest { dataset, content: "hash".into(), features: &features, tables: vec![], spec: &spec };
     fit_all(&request, 2, &GO, |_| {}).expect("it fits")
@@ -74,7 +74,7 @@ fn a_stored_network_predicts_as_the_fitted_one_and_threads_do_not_matter() {
         if modality != Modality::Genre {
             continue; // heads are slow to train, and threads are tested once
         }
-        let spec = FitSpec { network: Some(spec), ensembles: vec![], seed: 3 };
+        let spec = FitSpec { network: Some(spec), ensembles: vec![], trailers: None, seed: 3 };
         let features = features(&dataset);
         let request =
             FitRequest { dataset: &dataset, content: "hash".into(), features: &features, tables: vec![], spec: &spec };
@@ -239,4 +239,40 @@ fn a_session_that_turns_to_another_user_answers_as_one_of_that_user() {
         assert_eq!((turning.user(), turning.rated(3)), (user, fresh.rated(3)));
     }
     assert!(turning.turn_to(40).is_err());
+}
+
+#[test]
+fn ensembles_read_trailers_of_the_fit_and_of_new_movies() {
+    let dataset = example(30, 24, 9, Taste::Genre, 3);
+    let spec = FitSpec { network: None, ensembles: vec![Split::Movies], trailers: Some(Modality::Video), seed: 3 };
+    let features = features(&dataset);
+    let request =
+        FitRequest { dataset: &dataset, content: "hash".into(), features: &features, tables: vec![], spec: &spec };
+    let files = fit_all(&request, 1, &GO, |_| {}).expect("it fits");
+    let model = || LoadedModel::read(&files, dataset.clone()).expect("just written");
+    assert!(model().reads_trailers(ModelKind::Ensemble) && !model().reads_trailers(ModelKind::Network));
+    assert!(
+        !LoadedModel::read(&fitted(&dataset, None, &[Split::Movies]), dataset.clone())
+            .expect("just written")
+            .reads_trailers(ModelKind::Ensemble)
+    );
+    assert!(String::from_utf8_lossy(&files["README.md"]).contains("Reads the video embeddings"));
+
+    let new = Movie { id: "new".into(), name: "New".into(), ..Movie::default() };
+    let of = |row: Option<Vec<f32>>| {
+        let tables = row.map(|row| ("video".to_owned(), row)).into_iter().collect();
+        let input = SessionInput { movies: vec![new.clone()], user: Some(2), ..SessionInput::default() };
+        SessionInput { embeddings: [("new".to_owned(), tables)].into(), ..input }
+    };
+    let predict = |row: Option<Vec<f32>>| {
+        let mut session = model().session(of(row), ModelKind::Ensemble)?;
+        session.predict(&[24]).map(|predictions| predictions[0])
+    };
+    let table = features.video.as_ref().expect("of every movie");
+    let comedy = table.row(1).expect("it has a row").to_vec();
+    let without = predict(None).expect("a movie needs no trailer");
+    let with = predict(Some(comedy.clone())).expect("as long as the others");
+    assert_ne!(without, with, "the trailer tells its kind");
+    let short = predict(Some(comedy[1..].to_vec())).expect_err("another model's embedding");
+    assert!(short.to_string().contains("numbers"), "{short}");
 }
