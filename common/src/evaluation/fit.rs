@@ -16,8 +16,8 @@ pub struct FitSpec {
     /// The stacked ensembles, by the kind of cold start that each serves.
     #[serde(rename = "honest")]
     pub ensembles: Vec<Split>,
-    /// The trailers whose embeddings the stacked ensembles read: video, audio or audio+video. None if
-    /// they read none.
+    /// The trailers whose embeddings the stacked ensembles read: video, audio or audio+video. None
+    /// if they read none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trailers: Option<Modality>,
     /// The seed of the stacked ensembles.

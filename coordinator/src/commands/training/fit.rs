@@ -22,7 +22,7 @@ use super::option_values::{modalities, models};
 use crate::artifacts::{embeddings, fitted_model};
 use crate::commands::args::DatasetArgs;
 use crate::console::output::Output;
-use crate::plan::dataset_source::{self, Source};
+use crate::plan::dataset_source::Source;
 use crate::plan::{self, grid};
 
 /// Fit the final model on every rating and store it
@@ -52,7 +52,8 @@ pub struct Fit {
     modality: Modality,
     /// Read the trailers' embeddings from a file instead of the store; repeatable
     ///
-    /// FILE is Parquet or CSV with a column of movie ids, or NumPy (.npy) with the ids in NAME.ids.txt, one per line. For
+    /// FILE is Parquet or CSV with a column of movie ids, or NumPy (.npy) with the ids in NAME.ids.txt, one per line.
+    /// For
     /// --modality audio+video, give video=FILE and audio=FILE.
     #[arg(long, value_name = "[MODALITY=]FILE", help_heading = "Input")]
     embeddings: Vec<String>,

@@ -127,7 +127,8 @@ impl Components {
     /// Adds the embeddings of movies that came after the `known` ones of the table.
     ///
     /// # Errors
-    /// [`RecommendError::Embedding`]: an embedding of another length, or a number that is not finite.
+    /// [`RecommendError::Embedding`]: an embedding of another length, or a number that is not
+    /// finite.
     pub fn add(&mut self, known: usize, embeddings: &[Option<Vec<f32>>]) -> Result<(), RecommendError> {
         let fail = |reason: String| Err(RecommendError::Embedding { table: self.track.name(), reason });
         let width = self.reduction.means.len();
