@@ -14,9 +14,8 @@ use crate::console::output::Output;
 /// Print completions for a shell
 #[derive(Args)]
 #[command(after_help = "Examples:
-  # Install the completions for bash
-  mkdir -p ~/.local/share/bash-completion/completions
-  jhalak completions bash > ~/.local/share/bash-completion/completions/jhalak
+  # Write those for bash; `source jhalak.bash` loads them
+  jhalak completions bash > jhalak.bash
   # Print those for zsh
   jhalak completions zsh")]
 pub struct Completions {
