@@ -237,7 +237,13 @@ async fn work(settings: Settings, kinds: &[WorkKind], limits: WorkerLimits) -> R
             trial::try_chosen(&models, &settings)?;
             Ok(models)
         });
-        Some(opened.map_err(|error| Error::unable("this worker cannot work").with_source(error))?)
+        // A missing or broken file may be there on another machine.
+        Some(opened.map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput | ErrorKind::NotFound => {
+                Error::unable("this worker cannot work").with_source(error)
+            }
+            _ => error,
+        })?)
     } else {
         None
     };

@@ -100,6 +100,7 @@ impl Submit {
         // An empty variable counts as unset.
         self.slot = self.slot.filter(|slot| !slot.is_empty());
         let stop = shutdown::on_signal()?;
+        #[cfg_attr(not(feature = "local"), expect(unused_mut))]
         let mut source = self.dataset.read(&settings).await?;
         #[cfg(feature = "local")]
         crate::commands::videos::take_those_that_open(&mut source, &stop, &settings).await?;
