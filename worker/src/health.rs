@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_WHEN_REFUSED: Duration = Duration::from_secs(5);
 
 /// The longest pause after a job that asks for what this worker does not have.
-const MAX_MISFIT_PAUSE: Duration = Duration::from_secs(30);
+const MAX_MISFIT_PAUSE: Duration = Duration::from_secs(4);
 
 /// The health of one worker.
 #[derive(Default)]
@@ -154,7 +154,7 @@ mod tests {
         let (health, error) = (Health::default(), Error::unable("the job is of another store"));
         health.worked();
         let pauses: Vec<u64> = (0..9).map(|i| health.misfit(&format!("job {i}"), &error, false).as_secs()).collect();
-        assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(pauses, [0, 1, 2, 4, 4, 4, 4, 4, 4]);
         assert!(!health.unfit.is_cancelled());
         health.worked();
         assert_eq!(health.misfit("another", &error, false), Duration::ZERO);

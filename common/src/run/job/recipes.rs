@@ -52,3 +52,36 @@ fn check(recipe: &Recipe, expected: &Recipe, tables: &[Hash]) -> Result<()> {
     }
     Err(Error::invalid("the job contradicts itself: its recipe does not follow from its task and its tables"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::artifact::Subject;
+    use crate::evaluation::{Modality, Model, Split, UserEmbedding};
+    use crate::hash;
+
+    #[test]
+    fn a_training_job_whose_recipe_is_that_of_another_cell_fold_or_table_is_refused() {
+        let table = hash::of_bytes(b"a table");
+        let cell = |modality| CellSpec::strict(Split::Pairs, modality, Model::Bias, UserEmbedding::All, false);
+        let task = CellTask {
+            dataset: Subject { id: "films".into(), content: table },
+            cell: cell(Modality::Video),
+            fold: 1,
+            recipe: CellTask::recipe_of(&cell(Modality::Video), 1, &[table]).expect("JSON"),
+            tables: BTreeMap::from([(ArtifactKind::VideoTable, table)]),
+            table_subject: Subject { id: "films".into(), content: table },
+            subjects: BTreeMap::new(),
+        };
+        assert!(task.check_recipe(&[table]).is_ok());
+        assert!(task.check_recipe(&[]).is_err());
+        assert!(task.check_recipe(&[hash::of_bytes(b"another")]).is_err());
+        let forged = [CellTask { cell: cell(Modality::Audio), ..task.clone() }, CellTask { fold: 2, ..task }];
+        for task in forged {
+            let error = task.check_recipe(&[table]).expect_err("forged").to_string();
+            assert!(error.contains("contradicts itself"), "{error}");
+        }
+    }
+}
