@@ -95,12 +95,17 @@ impl Given {
         let alone = self.add_to(config::Config::builder()).ok()?.build().ok()?;
         let error = alone.try_deserialize::<Settings>().err()?;
         let (origin, key) = (self.origin.shown(), &self.key);
+        let reported = redact_text(&error.to_string());
         Some(match known.iter().find(|(name, _)| name == key) {
-            Some((_, property)) => format!(
-                "{origin}: the setting `{key}` is not valid: it must be {} (`jhalak settings {key}` describes it)",
-                reference::kind(schema, property)
-            ),
-            None => format!("{origin}: the section `{key}` is not valid: {}", redact_text(&error.to_string())),
+            Some((_, property)) => {
+                // A text that is refused has a form of its own, which the error describes.
+                let wanted = match reference::kind(schema, property) {
+                    kind if kind == "text" => reported,
+                    kind => format!("it must be {kind}"),
+                };
+                format!("{origin}: the setting `{key}` is not valid: {wanted} (`jhalak settings {key}` describes it)")
+            }
+            None => format!("{origin}: the section `{key}` is not valid: {reported}"),
         })
     }
 }
