@@ -101,7 +101,7 @@ impl Given {
                 // A text that is refused has a form of its own, which the error describes.
                 let wanted = match reference::kind(schema, property) {
                     kind if kind == "text" => reported,
-                    kind => format!("it must be {kind}"),
+                    kind => format!("expected {kind}"),
                 };
                 format!("{origin}: the setting `{key}` is not valid: {wanted} (`jhalak settings {key}` describes it)")
             }
