@@ -135,9 +135,13 @@ impl Dispatch<'_> {
             let signals = &self.context.signals;
             let next = tokio::select! {
                 biased;
-                () = signals.stop.cancelled() => return Err(Error::cancelled(format!(
-                    "stop requested; repeat the command to resume the run {}", self.plan.spec.id
-                ))),
+                () = signals.stop.cancelled() => {
+                    // So that `status` shows what is done.
+                    ignore_transient(self.write_state(0).await, "cannot write the state of the run")?;
+                    return Err(Error::cancelled(format!(
+                        "stop requested; repeat the command to resume the run {}", self.plan.spec.id
+                    )));
+                }
                 () = signals.superseded.cancelled() => return Ok(Ended::Superseded),
                 () = signals.cancelled.cancelled() => return self.drain(results).await,
                 next = tokio::time::timeout(TICK, results.next()) => next,
