@@ -4,7 +4,7 @@ use crate::CLASSES;
 use crate::time_order::TimeOrder;
 use jhalak_common::dataset::Dataset;
 
-/// A user's history: movies with their weights.
+/// A user's history: movies with their weights, below 0 for those that speak against others.
 pub type History = Vec<(u32, f32)>;
 
 /// How ratings become weights.
@@ -23,9 +23,10 @@ impl Weighing {
     pub const LIKES: Self = Self { classes: [0.0, 0.0, 1.0], half_life: None, stays: 1.0 };
     /// Watched movies, likes weighted most, nothing faded: the data that weights between movies are
     /// learned from.
-    pub const GRADED: Self = Self { classes: [0.0, 0.4, 1.0], half_life: None, stays: 1.0 };
-    /// As [`Weighing::GRADED`], recent ratings most.
-    pub const RECENT: Self = Self { classes: [0.0, 0.4, 1.0], half_life: Some(6.0), stays: 0.1 };
+    pub const GRADED: Self = Self { classes: [0.0, 0.3, 1.0], half_life: None, stays: 1.0 };
+    /// The history that those weights are applied to: recent ratings most, and dislikes against the
+    /// movies that share viewers with theirs.
+    pub const RECENT: Self = Self { classes: [-0.4, 0.2, 1.0], half_life: Some(6.0), stays: 0.1 };
 }
 
 /// Returns the history of each user from the ratings `known` (indexes, sorted), oldest first if the
@@ -51,7 +52,7 @@ pub fn histories(dataset: &Dataset, known: &[u32], weighing: Weighing) -> Vec<Hi
                 };
                 (rating.movie, weighing.classes[rating.label.index()] * faded)
             })
-            .filter(|(_, weight)| *weight > 0.0)
+            .filter(|(_, weight)| *weight != 0.0)
             .collect();
     }
     histories

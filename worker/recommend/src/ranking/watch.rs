@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use std::sync::atomic::AtomicBool;
 
 /// How strongly the probabilities of like and dislike change a score: `exp(BLEND * (like -
-/// dislike))`. More of it shows fewer films that are disliked, and fewer that are watched at all.
-const BLEND: f32 = 0.5;
+/// dislike))`. More of it shows fewer movies that are disliked, and fewer that are watched at all.
+const BLEND: f32 = 0.25;
 
 /// Version of the stored form. Other versions are refused.
 const VERSION: u32 = 1;
@@ -58,11 +58,11 @@ impl WatchModel {
     }
 
     /// Returns the score of each of `movies` movies from a history; movies that came after the fit
-    /// have 0.
+    /// have 0. A history of dislikes alone finds no movie, so the most liked ones lead.
     #[must_use]
     pub fn scores(&self, history: &[(u32, f32)], movies: usize) -> Vec<f32> {
         let mut scores = vec![0.0; movies];
-        if history.is_empty() {
+        if history.iter().all(|(_, weight)| *weight <= 0.0) {
             scores.iter_mut().zip(&self.likes).for_each(|(score, likes)| *score = *likes);
         } else {
             self.ease.add_scores(history, &mut scores);
@@ -101,6 +101,7 @@ pub fn can_lead(scores: &[f32], candidates: &[u32], most: usize) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jhalak_common::dataset::{Label, Movie, Rating, User};
 
     #[test]
     fn likely_likes_rise_and_likely_dislikes_fall_whatever_the_sign() {
@@ -108,6 +109,27 @@ mod tests {
             assert!(blend(score, [0.0, 0.1, 0.9]) > score && blend(score, [0.9, 0.1, 0.0]) < score);
         }
         assert_eq!(blend(0.0, [0.9, 0.1, 0.0]), 0.0);
+    }
+
+    #[test]
+    fn dislikes_speak_against_movies_of_the_same_viewers_and_never_for_any() {
+        let rating = |user, movie, label| Rating { user, movie, label, half_stars: None };
+        let movies = (0..4).map(|i| Movie { id: i.to_string(), ..Movie::default() }).collect();
+        let users: Vec<User> = (0..900).map(|i| User { id: i.to_string(), ..User::default() }).collect();
+        // Viewers watch 0 and 1, or 2 and 3; the last one liked 0 and disliked 2.
+        let mut ratings: Vec<Rating> =
+            (0..899).flat_map(|user| [0, 1].map(|i| rating(user, user % 2 * 2 + i, Label::Like))).collect();
+        ratings.extend([rating(899, 0, Label::Like), rating(899, 2, Label::Dislike)]);
+        let (name, genres) = ("d".to_owned(), Vec::new());
+        let dataset = Dataset { name, synthetic: true, movies, users, ratings, times: Vec::new(), genres };
+        let all: Vec<u32> = (0..dataset.ratings.len() as u32).collect();
+        let model = WatchModel::fit(&dataset, &all, &AtomicBool::new(false)).expect("it is not stopped");
+        let history = &WatchModel::histories(&dataset, &all)[899];
+        let scores = model.scores(history, 4);
+        assert!(scores[1] > 0.0 && scores[3] < 0.0, "{scores:?}");
+        let disliked: Vec<(u32, f32)> = history.iter().copied().filter(|(_, weight)| *weight < 0.0).collect();
+        assert_eq!(disliked.len(), 1);
+        assert_eq!(model.scores(&disliked, 4), model.scores(&[], 4), "dislikes alone: the most liked movies");
     }
 
     /// The ten best of all are the ten best of those that can lead.
