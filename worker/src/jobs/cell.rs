@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::checkpoints::Checkpoints;
 use super::context::Context;
 use super::progress::JobProgress;
-use super::training_inputs;
+use super::training_inputs::Inputs;
 use crate::blocking;
 use jhalak_recommend::cell;
 use jhalak_recommend::features::embedding::TableRows;
@@ -36,8 +36,9 @@ pub(super) async fn run(
         return Ok(0);
     }
     let tables = task.table_keys();
-    task.check_recipe(&training_inputs::table_contents(store, &tables).await?)?;
-    let (dataset, features) = context.training_inputs.load(store, &task.dataset, &tables, TableRows::Rated).await?;
+    let Inputs { dataset, features, contents } =
+        context.training_inputs.load(store, &task.dataset, &tables, TableRows::Rated).await?;
+    task.check_recipe(&contents)?;
     let given = match &task.cell.given_folds {
         Some(content) => Some(given_fold(store, content, task.fold, dataset.ratings.len()).await?),
         None => None,

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::progress::JobProgress;
-use super::training_inputs;
+use super::training_inputs::Inputs;
 use crate::blocking;
 use jhalak_recommend::features::embedding::TableRows;
 use jhalak_recommend::serving::{FitRequest, fit_all};
@@ -29,8 +29,9 @@ pub(super) async fn run(
         return Ok(0);
     }
     let tables = task.table_keys();
-    task.check_recipe(&training_inputs::table_contents(store, &tables).await?)?;
-    let (dataset, features) = context.training_inputs.load(store, &task.dataset, &tables, TableRows::All).await?;
+    let Inputs { dataset, features, contents } =
+        context.training_inputs.load(store, &task.dataset, &tables, TableRows::All).await?;
+    task.check_recipe(&contents)?;
     progress.begin("train");
     let (spec, content) = (task.fit.clone(), task.dataset.content.to_string());
     let tables = task.recipe.upstream.iter().map(ToString::to_string).collect();

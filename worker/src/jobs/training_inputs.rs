@@ -21,8 +21,16 @@ struct Loaded {
     content: Hash,
     tables: Vec<ArtifactKey>,
     rows: TableRows,
-    dataset: Arc<Dataset>,
-    features: Arc<Features>,
+    inputs: Inputs,
+}
+
+/// The inputs of a training job.
+#[derive(Clone)]
+pub(super) struct Inputs {
+    pub(super) dataset: Arc<Dataset>,
+    pub(super) features: Arc<Features>,
+    /// The contents of the tables that have rows, which the job's recipe names.
+    pub(super) contents: Vec<Hash>,
 }
 
 impl TrainingInputs {
@@ -37,23 +45,26 @@ impl TrainingInputs {
         dataset: &Subject,
         tables: &[ArtifactKey],
         rows: TableRows,
-    ) -> Result<(Arc<Dataset>, Arc<Features>)> {
+    ) -> Result<Inputs> {
         let content = dataset.content;
         let mut last = self.0.lock().await;
         let is_known =
             |l: &&Loaded| l.content == content && l.tables == tables && (l.rows == rows || tables.is_empty());
         if let Some(loaded) = last.as_ref().filter(is_known) {
-            return Ok((loaded.dataset.clone(), loaded.features.clone()));
+            return Ok(loaded.inputs.clone());
         }
         // What was read last is freed first: two catalogues at once may not fit.
-        let known = last.take().filter(|l| l.content == content).map(|l| l.dataset);
+        let known = last.take().filter(|l| l.content == content).map(|l| l.inputs.dataset);
         let dataset = match known {
             Some(dataset) => dataset,
             None => read_dataset(store, &content).await?,
         };
-        let mut features = Features::default();
+        let (mut features, mut contents) = (Features::default(), Vec::new());
         for key in tables {
-            let record = artifact::committed(store, key).await?.ok_or_else(|| not_committed(key))?;
+            let record = artifact::committed(store, key).await?.ok_or_else(|| {
+                Error::invalid(format!("the table {} is not committed: submit the run again", key.folder()))
+            })?;
+            contents.extend(table::content(&record));
             let embeddings = Some(EmbeddingTable::read(store, &record, &dataset, rows).await?);
             match key.kind {
                 ArtifactKind::VideoTable => features.video = embeddings,
@@ -61,28 +72,10 @@ impl TrainingInputs {
                 other => return Err(Error::invalid(format!("a training job cannot read {} artifacts", other.name()))),
             }
         }
-        let features = Arc::new(features);
-        let tables = tables.to_vec();
-        *last = Some(Loaded { content, tables, rows, dataset: dataset.clone(), features: features.clone() });
-        Ok((dataset, features))
+        let inputs = Inputs { dataset, features: Arc::new(features), contents };
+        *last = Some(Loaded { content, tables: tables.to_vec(), rows, inputs: inputs.clone() });
+        Ok(inputs)
     }
-}
-
-/// Returns the contents of committed tables that have rows.
-///
-/// # Errors
-/// InvalidInput where one is not committed.
-pub(super) async fn table_contents(store: &dyn ObjectStore, tables: &[ArtifactKey]) -> Result<Vec<Hash>> {
-    let mut contents = Vec::new();
-    for key in tables {
-        let record = artifact::committed(store, key).await?.ok_or_else(|| not_committed(key))?;
-        contents.extend(table::content(&record));
-    }
-    Ok(contents)
-}
-
-fn not_committed(key: &ArtifactKey) -> Error {
-    Error::invalid(format!("the table {} is not committed: submit the run again", key.folder()))
 }
 
 async fn read_dataset(store: &dyn ObjectStore, content: &Hash) -> Result<Arc<Dataset>> {
@@ -96,7 +89,7 @@ async fn read_dataset(store: &dyn ObjectStore, content: &Hash) -> Result<Arc<Dat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jhalak_common::artifact::table::{self, SHARD_ROWS, ShardedWriter};
+    use jhalak_common::artifact::table::{SHARD_ROWS, ShardedWriter};
     use jhalak_common::artifact::{Body, Recipe};
     use jhalak_common::dataset::{Label, Movie, Rating, User};
     use jhalak_common::hash;
@@ -140,7 +133,7 @@ mod tests {
         let inputs = TrainingInputs::default();
         let tables = [ArtifactKey::new(&recipe, &subject)];
         for (wanted, held) in [(TableRows::Rated, RATED.len()), (TableRows::All, MOVIES)] {
-            let (_, features) = inputs.load(&store, &subject, &tables, wanted).await.expect("a table");
+            let Inputs { features, .. } = inputs.load(&store, &subject, &tables, wanted).await.expect("a table");
             let video = features.video.as_ref().expect("a table");
             assert_eq!((video.dim, video.rows.len(), video.rows.iter().flatten().count()), (1, MOVIES, held));
             assert!(RATED.iter().all(|&movie| video.row(movie).is_some_and(|row| *row == [movie as f32])));
