@@ -83,11 +83,6 @@ impl Observation {
         self.workers.iter().flatten().map(|record| record.slots).collect()
     }
 
-    /// Returns the number of jobs that workers hold.
-    pub(super) fn held(&self) -> usize {
-        self.workers.iter().flatten().map(|record| record.jobs.len()).sum()
-    }
-
     /// Whether a worker holds the job.
     pub(super) fn holds(&self, job: &str) -> bool {
         self.workers.iter().flatten().any(|record| record.jobs.contains_key(job))

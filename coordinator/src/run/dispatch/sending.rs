@@ -78,8 +78,9 @@ impl Dispatch<'_> {
     pub(super) async fn take_in(&mut self, observation: &Observation) -> Result<()> {
         let consumers = observation.backlog.map_or(0, |backlog| backlog.consumers);
         self.window.note_workers(&observation.slots(), consumers as usize);
+        self.held = observation.workers.iter().flatten().flat_map(|record| record.jobs.keys().cloned()).collect();
         if let Some(backlog) = observation.backlog {
-            self.window.note_waiting(backlog.ready, self.pending.len().saturating_sub(observation.held()));
+            self.window.note_waiting(backlog.ready, self.pending.len().saturating_sub(self.held.len()));
         }
         // A coordinator that is started again and again while no worker is up must not pile up
         // copies.
@@ -93,7 +94,6 @@ impl Dispatch<'_> {
                 self.context.progress.say(&message);
             }
         }
-        self.held = observation.workers.iter().flatten().flat_map(|record| record.jobs.keys().cloned()).collect();
         let found = self.lost.find(observation, &self.pending);
         if found.wants_marker {
             self.send_marker().await?;
