@@ -1,9 +1,8 @@
 //! The list of a bucket's objects in a file, in place of a listing: S3 Inventory (its
 //! `manifest.json` with data files in CSV or Parquet), or a table in CSV or Parquet with a header.
 //!
-//! Columns, in any order and case: `key`, `size`, `etag` (or `e_tag`, `tag`), and `bucket`,
-//! `is_latest`,
-//! `is_delete_marker` if present. Other columns are not read.
+//! Columns, in any order and case: `key`, `size`, `etag` (or `e_tag`, `tag`), and if present
+//! `bucket`, `is_latest`, `is_delete_marker`. Other columns are not read.
 
 use std::collections::BTreeMap;
 use std::io::Read;
