@@ -1,6 +1,6 @@
 //! The built programs, run as a user runs them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -81,23 +81,31 @@ pub fn run(command: &mut Command) -> Ended {
     command.output().expect("the program can be started").into()
 }
 
-/// The bytes of every file below `folder`, by their path relative to it.
+/// The names of every file below `folder`, sorted, relative to it. Files that come and go while a program writes are no
+/// error.
 ///
 /// # Panics
-/// If a file cannot be read.
-pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
+/// If a path is not below the folder.
+pub fn file_names(folder: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
     let mut open = vec![folder.to_path_buf()];
     while let Some(next) = open.pop() {
-        for entry in std::fs::read_dir(&next).into_iter().flatten() {
-            let path = entry.expect("a readable folder").path();
+        for path in std::fs::read_dir(&next).into_iter().flatten().flatten().map(|entry| entry.path()) {
             if path.is_dir() {
                 open.push(path);
             } else {
-                let name = path.strip_prefix(folder).expect("a path below the folder").display().to_string();
-                found.insert(name, std::fs::read(&path).expect("a readable file"));
+                found.insert(path.strip_prefix(folder).expect("a path below the folder").display().to_string());
             }
         }
     }
     found
+}
+
+/// The bytes of every file below `folder`, by their path relative to it. Only for folders that no program writes to.
+///
+/// # Panics
+/// If a file cannot be read.
+pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let bytes = |name: &String| std::fs::read(folder.join(name)).expect("a readable file");
+    file_names(folder).into_iter().map(|name| (name.clone(), bytes(&name))).collect()
 }
