@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::table_file::{self, TableWriter};
-use super::{CommitRecord, FileRecord, read_file};
+use super::{Body, CommitRecord, FileRecord, Recipe, Subject, commit, read_file};
 use crate::error::{Error, Result};
 use crate::hash::{self, Hash};
 use crate::store::ObjectStore;
@@ -146,11 +146,26 @@ impl ShardedWriter {
         Ok((std::mem::take(&mut self.files), self.shards.iter().map(|shard| shard.rows).sum()))
     }
 
-    /// Adds what readers need to know about the shards to the facts of the commit record.
-    pub fn describe(&self, facts: &mut Value) {
+    /// Commits the rows as the table of this recipe and subject, with their number and what readers
+    /// need to know about shards as facts.
+    ///
+    /// # Errors
+    /// A full disk, and those of [`commit`].
+    pub async fn commit(
+        mut self,
+        store: &dyn ObjectStore,
+        recipe: &Recipe,
+        subject: &Subject,
+        mut facts: Value,
+    ) -> Result<()> {
+        let (files, rows) = self.finish()?;
+        facts["rows"] = json!(rows);
         if self.sharded {
             facts[SHARDS] = json!(self.shards);
         }
+        let files = files.iter().map(|(name, path)| (name.as_str(), Body::File(path.clone()))).collect();
+        commit(store, recipe, subject, files, facts).await?;
+        Ok(())
     }
 }
 
@@ -203,7 +218,7 @@ fn files<'a>(record: &'a CommitRecord, wanted: &Wanted) -> Result<Vec<&'a FileRe
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifact::{self, ArtifactKey, ArtifactKind, Body, Recipe, Subject};
+    use crate::artifact::{self, ArtifactKey, ArtifactKind};
     use crate::store::local::LocalStore;
 
     /// Commits a table of rows `tt0000000` and so on of two numbers, and returns its record.
@@ -213,16 +228,13 @@ mod tests {
         for i in 0..rows {
             writer.push(&format!("tt{i:07}"), &[i as f32, 1.0]).expect("room on disk");
         }
-        let (files, written) = writer.finish().expect("room on disk");
-        assert_eq!(written, rows as u64);
-        let mut facts = json!({ "rows": rows });
-        writer.describe(&mut facts);
         let recipe = Recipe::new(ArtifactKind::VideoTable, params(rows)).expect("JSON");
         let subject = Subject { id: "d".into(), content: hash::of_bytes(&rows.to_le_bytes()) };
-        let files = files.iter().map(|(name, path)| (name.as_str(), Body::File(path.clone()))).collect();
-        artifact::commit(store, &recipe, &subject, files, facts).await.expect("room on disk");
+        writer.commit(store, &recipe, &subject, json!({})).await.expect("room on disk");
         let key = ArtifactKey::new(&recipe, &subject);
-        artifact::committed(store, &key).await.expect("readable").expect("committed")
+        let record = artifact::committed(store, &key).await.expect("readable").expect("committed");
+        assert_eq!(record.facts["rows"], rows);
+        record
     }
 
     async fn read(store: &LocalStore, record: &CommitRecord, wanted: &Wanted) -> Result<Vec<(String, Vec<f32>)>> {

@@ -72,8 +72,27 @@ pub struct RunSpec {
     /// planning time. Others are not extracted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<BTreeSet<String>>,
+    /// Embeddings that were computed elsewhere, video before audio. A run with them extracts no
+    /// trailers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<GivenTable>,
     /// Time of the first request.
     pub created: jiff::Timestamp,
+}
+
+/// A table of embeddings that were computed elsewhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GivenTable {
+    /// The recipe of the table; its kind is the modality's.
+    pub recipe: Recipe,
+    /// The name of the dataset, and the hash of the rows.
+    pub subject: Subject,
+    /// The name of the file that they were read from, for the report.
+    pub file: String,
+    /// Numbers of a row.
+    pub dim: usize,
+    /// Movies of the dataset with a row.
+    pub movies: usize,
 }
 
 /// The trailers of a run, in ascending order of movie id.
@@ -230,6 +249,10 @@ impl RunSpec {
         });
         if let Some(only) = &self.only {
             asked["only"] = serde_json::json!(only);
+        }
+        if !self.given.is_empty() {
+            let given: Vec<Hash> = self.given.iter().map(|table| table.recipe.hash()).collect();
+            asked["given"] = serde_json::json!(given);
         }
         let name: String = self
             .dataset

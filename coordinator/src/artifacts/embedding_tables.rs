@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::embedding_file;
 use jhalak_common::artifact::table::{self, ShardedWriter};
-use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body, CommitRecord, Recipe, Subject};
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, CommitRecord, Recipe, Subject};
 use jhalak_common::hash::{self, Hash};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
@@ -30,6 +30,26 @@ pub fn sources(plan: &Plan) -> impl Iterator<Item = (ArtifactKind, &Recipe)> {
     plan.spec.recipes.iter().filter_map(|recipe| Some((table_of(recipe.kind)?, recipe)))
 }
 
+/// Returns the committed tables of the run: given ones, and gathered ones. Makes none.
+pub async fn committed(store: &dyn ObjectStore, plan: &Plan) -> Result<Vec<GatheredTable>> {
+    let mut found = given(store, plan).await?;
+    for (kind, source) in sources(plan) {
+        found.extend(find(store, plan, kind, source).await?.and_then(|(_, table)| table));
+    }
+    Ok(found)
+}
+
+/// Returns the tables of the run that were given and are committed.
+pub async fn given(store: &dyn ObjectStore, plan: &Plan) -> Result<Vec<GatheredTable>> {
+    let mut found = Vec::new();
+    for given in &plan.spec.given {
+        if let Some(record) = artifact::committed(store, &ArtifactKey::new(&given.recipe, &given.subject)).await? {
+            found.extend(describe(&given.recipe, &record)?);
+        }
+    }
+    Ok(found)
+}
+
 /// A committed table of embeddings.
 #[derive(Debug, Clone)]
 pub struct GatheredTable {
@@ -37,7 +57,7 @@ pub struct GatheredTable {
     pub kind: ArtifactKind,
     /// The recipe of the table.
     pub recipe: Hash,
-    /// The recipe of the embeddings.
+    /// The recipe of the embeddings; the table's own if they were given.
     pub source: Hash,
     /// The name of the dataset, and a hash of the trailers that have an embedding.
     pub subject: Subject,
@@ -184,15 +204,11 @@ async fn write(store: &dyn ObjectStore, table: &Address, source: &Recipe, subjec
         }
     }
     drop(vectors);
-    let (files, rows) = writer.finish()?;
-    let mut facts = json!({ "rows": rows, "without": without });
+    let mut facts = json!({ "without": without });
     if !zero_clips.is_empty() {
         facts["zero_clips"] = json!(zero_clips);
     }
-    writer.describe(&mut facts);
-    let files = files.iter().map(|(name, path)| (name.as_str(), Body::File(path.clone()))).collect();
-    artifact::commit(store, &table.recipe, &table.subject, files, facts).await?;
-    Ok(())
+    writer.commit(store, &table.recipe, &table.subject, facts).await
 }
 
 /// The embedding of a trailer.
@@ -225,6 +241,7 @@ pub(crate) async fn read_embedding(store: &dyn ObjectStore, source: &Recipe, sub
 mod tests {
     use super::*;
     use crate::plan::testing::{commit_one, empty_store, plan};
+    use jhalak_common::artifact::Body;
     use jhalak_common::artifact::table::{SHARD_ROWS, Wanted};
     use jhalak_common::artifact::table_file::{self, TableWriter};
 

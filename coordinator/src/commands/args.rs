@@ -4,13 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use jhalak_common::Result;
+use jhalak_common::artifact::ArtifactKind;
 use jhalak_common::dataset::{Dataset, read_folds};
+use jhalak_common::evaluation::Modality;
 use jhalak_common::settings::{Grid, Settings};
 use jhalak_common::store::manifest;
 
+use crate::commands::given_embeddings::{self, GivenFile};
 use crate::console::output::Output;
-use crate::plan::RunFolds;
 use crate::plan::dataset_source::{self, Source};
+use crate::plan::{self, GivenRows, RunFolds};
 
 /// A dataset on the command line.
 #[derive(Args)]
@@ -67,6 +70,12 @@ pub struct GridArgs {
     /// [default: drawn folds, as many as the setting evaluate.folds]
     #[arg(long, value_name = "PATH", help_heading = "Evaluation")]
     folds: Option<PathBuf>,
+    /// Read embeddings from a file, in place of the dataset's trailers; repeatable
+    ///
+    /// FILE is Parquet or CSV with a column of movie ids, or NumPy (.npy) with the ids in NAME.ids.txt, one per line.
+    /// No trailer is extracted, and modalities without a file are left out.
+    #[arg(long, value_name = "video=FILE|audio=FILE", help_heading = "Input")]
+    embeddings: Vec<String>,
 }
 
 /// See [`Grid`].
@@ -89,6 +98,21 @@ impl GridArgs {
             output.progress.say(&format!("skipped: {rows} rows of the folds, the first: {first}"));
         }
         Ok(Some(RunFolds::of(given, dataset)))
+    }
+
+    /// Reads the given embeddings: tables that take the place of the trailers.
+    pub(super) fn given(&self, dataset: &Dataset, output: &Output) -> Result<Vec<GivenRows>> {
+        let files = given_embeddings::read(&self.embeddings, &[Modality::Video, Modality::Audio], dataset, output)?;
+        let (subject, _) = plan::normal_form(dataset)?;
+        let table = |file: GivenFile| {
+            let kind = match file.modality {
+                Modality::Video => ArtifactKind::VideoTable,
+                _ => ArtifactKind::AudioTable,
+            };
+            let name = file.path.file_name().unwrap_or(file.path.as_os_str()).to_string_lossy().into_owned();
+            GivenRows::new(kind, file.rows, name, &subject)
+        };
+        files.into_iter().map(table).collect()
     }
 
     /// Returns the settings with the grid of the command line.

@@ -3,6 +3,7 @@
 pub mod args;
 mod dataset;
 mod doctor;
+mod given_embeddings;
 mod help;
 mod init;
 mod listings;

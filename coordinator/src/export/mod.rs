@@ -50,12 +50,7 @@ pub async fn export(
         notes.push(format!("the run has not ended ({}): the export has what is committed so far", state.stage.name()));
     }
     let dataset = plan::frozen_dataset(store, &plan).await?;
-    let mut tables = Vec::new();
-    for (kind, recipe) in embedding_tables::sources(&plan) {
-        if let Some((_, Some(table))) = embedding_tables::find(store, &plan, kind, recipe).await? {
-            tables.push(table);
-        }
-    }
+    let tables = embedding_tables::committed(store, &plan).await?;
     let context = Context { store, plan: &plan, dataset, tables, out, options };
     let mut files = Vec::new();
     for part in ["catalogue", "embeddings", "scenes and objects", "keyframes", "predictions", "model"] {

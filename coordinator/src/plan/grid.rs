@@ -42,10 +42,10 @@ pub fn cells(available: &Available<'_>, settings: &EvaluateSettings) -> Vec<Cell
     }
     match settings.grid {
         Grid::Standard => {
-            if available.trailers && fits_ensemble(available.dataset, settings) {
-                cells.extend(with_trailers(available));
+            if let Some(modality) = available.modality.filter(|_| fits_ensemble(available.dataset, settings)) {
+                cells.extend(with_trailers(available, modality));
             }
-            for modality in modalities(available.dataset, available.trailers) {
+            for modality in modalities(available.dataset, available.modality) {
                 for model in NETWORKS {
                     let mut both = both(modality, model);
                     if modality.tables().contains(&ArtifactKind::VideoTable) {
@@ -67,13 +67,13 @@ pub fn cells(available: &Available<'_>, settings: &EvaluateSettings) -> Vec<Cell
 
 /// Returns the cells that show what trailers add to the ensemble: for known movies, and for unrated
 /// ones next to the same model without trailers and with random numbers in their place.
-fn with_trailers(available: &Available<'_>) -> Vec<CellSpec> {
+fn with_trailers(available: &Available<'_>, modality: Modality) -> Vec<CellSpec> {
     let cell = |split, modality, model| {
         let mut cell = CellSpec::strict(split, modality, model, UserEmbedding::Liked, true);
         cell.pictures = available.own().filter(|_| cell.reads_trailers());
         cell
     };
-    let read = |split| cell(split, Modality::AudioVideo, Model::Ensemble);
+    let read = |split| cell(split, modality, Model::Ensemble);
     let mut control = read(Split::Movies);
     control.control = Control::RandomEmbeddings;
     let without =
@@ -115,11 +115,11 @@ pub fn why_no_ensemble(spec: &RunSpec, ratings: usize) -> Option<String> {
     })
 }
 
-fn modalities(dataset: &Dataset, trailers: bool) -> Vec<Modality> {
-    let mut found = Vec::new();
-    if trailers {
-        found.extend([Modality::Video, Modality::Audio, Modality::AudioVideo]);
-    }
+fn modalities(dataset: &Dataset, trailers: Option<Modality>) -> Vec<Modality> {
+    let mut found = match trailers {
+        Some(Modality::AudioVideo) => vec![Modality::Video, Modality::Audio, Modality::AudioVideo],
+        one => one.into_iter().collect(),
+    };
     if dataset.has_genres() {
         found.push(Modality::Genre);
     }
@@ -139,12 +139,15 @@ fn both(modality: Modality, model: Model) -> [CellSpec; 2] {
 }
 
 /// Lists the modalities that a run over `dataset` leaves out, with the reason.
-pub fn left_out(dataset: &Dataset, trailers: bool) -> Vec<(&'static str, &'static str)> {
+pub fn left_out(dataset: &Dataset, trailers: Option<Modality>) -> Vec<(&'static str, &'static str)> {
     let mut found = Vec::new();
-    if !trailers {
-        let reason = "the dataset has no trailers (files trailers/ID.mp4)";
-        found.extend([("video", reason), ("audio", reason), ("audio+video", reason)]);
-    }
+    let of_trailers = [("video", Modality::Video), ("audio", Modality::Audio), ("audio+video", Modality::AudioVideo)];
+    let has = modalities(dataset, trailers);
+    let reason = match trailers {
+        None => "the dataset has no trailers (files trailers/ID.mp4)",
+        Some(_) => "--embeddings gives other ones, in place of the trailers",
+    };
+    found.extend(of_trailers.iter().filter(|(_, modality)| !has.contains(modality)).map(|(name, _)| (*name, reason)));
     if !dataset.has_genres() {
         found.push(("genre", "no movie of the dataset has a genre"));
     }
@@ -164,7 +167,7 @@ mod tests {
         dataset.ratings = vec![Rating { user: 0, movie: 0, label: Label::Like, half_stars: None }; 3];
         let cells = |ensemble_ratings| {
             let settings = EvaluateSettings { ensemble_ratings, ..EvaluateSettings::default() };
-            let available = Available { dataset: &dataset, trailers: false, recipes: &[], models: &[] };
+            let available = Available { dataset: &dataset, modality: None, recipes: &[], models: &[] };
             (cells(&available, &settings), check_ensemble(&dataset, &settings))
         };
         let mut spec = plan(0).spec;
@@ -196,7 +199,8 @@ mod tests {
             times: Vec::new(),
             genres: vec!["Drama".to_owned()],
         };
-        let available = Available { dataset: &dataset, trailers, recipes: &[], models: &[] };
+        let modality = trailers.then_some(Modality::AudioVideo);
+        let available = Available { dataset: &dataset, modality, recipes: &[], models: &[] };
         cells(&available, &EvaluateSettings::default())
     }
 

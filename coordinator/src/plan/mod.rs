@@ -5,6 +5,7 @@ pub mod dataset_source;
 pub mod estimate;
 pub mod final_model;
 pub mod given_split;
+pub mod given_tables;
 pub mod grid;
 pub mod paper_tables;
 mod printed_tables;
@@ -20,13 +21,15 @@ use jhalak_common::hash::{self, Hash};
 use jhalak_common::models::Registry;
 use jhalak_common::run::job::Trailer;
 use jhalak_common::run::{
-    self, RUN_VERSION, RunSpec, RunState, SPECIFICATION, Stage, TrailerList, dataset_key, folds_key, run_key,
+    self, GivenTable, RUN_VERSION, RunSpec, RunState, SPECIFICATION, Stage, TrailerList, dataset_key, folds_key,
+    run_key,
 };
-use jhalak_common::settings::Settings;
+use jhalak_common::settings::{Grid, Settings};
 use jhalak_common::store::{self, ObjectStore, PutOutcome};
 use jhalak_common::{Error, Result};
 
 pub use crate::plan::given_split::RunFolds;
+pub use crate::plan::given_tables::GivenRows;
 
 use crate::plan::dataset_source::Source;
 use crate::plan::paper_tables::Available;
@@ -57,6 +60,8 @@ pub struct Request<'a> {
     pub only_new: bool,
     /// The folds of every cell, in place of drawn ones.
     pub folds: Option<&'a RunFolds>,
+    /// Embeddings in place of trailers, video before audio.
+    pub given: &'a [GivenRows],
 }
 
 /// A planned run that is not frozen: nothing of it is in the store.
@@ -67,6 +72,8 @@ pub struct Draft {
     pub dataset: String,
     /// The hash and the JSON of given folds.
     pub folds: Option<(Hash, String)>,
+    /// Given embeddings.
+    pub given: Vec<GivenRows>,
 }
 
 /// Plans a run over the dataset. Writes nothing except trailers of a local folder, which are
@@ -78,27 +85,37 @@ pub async fn draft(
     request: Request<'_>,
     share: Option<&dyn ObjectStore>,
 ) -> Result<Draft> {
+    let given: Vec<GivenTable> = request.given.iter().map(|given| given.entry.clone()).collect();
+    if !given.is_empty() && settings.evaluate.grid == Grid::Paper {
+        return Err(Error::usage(
+            "--embeddings cannot be combined with the grid `paper`, whose tables state how each embedding is made: use \
+             --grid standard",
+        ));
+    }
     // Trailers without ratings are extracted, and nothing is trained.
     let trains = !source.reading.dataset.ratings.is_empty();
-    if trains || source.reading.trailers.is_empty() {
+    if trains || source.reading.trailers.is_empty() || !given.is_empty() {
         source.reading.check_trainable()?;
         if request.folds.is_none() {
             source.reading.check_folds(settings.evaluate.folds)?;
         }
     }
     let registry = Registry::load(settings.models.registry.as_deref())?;
-    let (recipes, models) = artifact::recipes::recipes(settings, &registry)?;
     let dataset = &source.reading.dataset;
     let (subject, json) = normal_form(dataset)?;
-    let trailers = source.trailers(share).await?;
+    let ((recipes, models), trailers) = match given.is_empty() {
+        true => (artifact::recipes::recipes(settings, &registry)?, source.trailers(share).await?),
+        false => Default::default(),
+    };
     let only = match request.only_new {
         true => Some(new_trailers(store, &recipes, &trailers).await?),
         false => None,
     };
-    let available = Available { dataset, trailers: !trailers.is_empty(), recipes: &recipes, models: &models };
+    let modality = given_tables::modality(&given, !trailers.is_empty());
+    let available = Available { dataset, modality, recipes: &recipes, models: &models };
     let mut cells = if trains { grid::cells(&available, &settings.evaluate) } else { Vec::new() };
     let folds = request.folds.map(|folds| take_folds(&mut cells, folds));
-    let fit = final_model::of_run(dataset, available.trailers, &settings.evaluate);
+    let fit = final_model::of_run(dataset, modality, &settings.evaluate);
     let fit = Some(fit).filter(|fit| trains && fit.parts() > 0);
     let mut spec = RunSpec {
         version: RUN_VERSION,
@@ -114,10 +131,12 @@ pub async fn draft(
         models,
         slot: request.slot.map(slot_word).transpose()?,
         only,
+        given,
         created: jiff::Timestamp::now(),
     };
     spec.id = spec.derive_id();
-    Ok(Draft { plan: Plan { spec, trailers: TrailerList { version: RUN_VERSION, trailers } }, dataset: json, folds })
+    let plan = Plan { spec, trailers: TrailerList { version: RUN_VERSION, trailers } };
+    Ok(Draft { plan, dataset: json, folds, given: request.given.to_vec() })
 }
 
 /// Puts given folds into the cells. Returns the hash and the JSON under which they are stored.
@@ -149,7 +168,10 @@ pub fn normal_form(dataset: &Dataset) -> Result<(Subject, String)> {
 /// Freezes a planned run in the store. Returns true with the frozen run when the same request was
 /// planned before.
 pub async fn freeze(store: &dyn ObjectStore, draft: Draft) -> Result<(Plan, bool)> {
-    let Draft { plan, dataset, folds } = draft;
+    let Draft { plan, dataset, folds, given } = draft;
+    for given in given {
+        given.commit(store).await?;
+    }
     let Plan { spec, trailers } = &plan;
     if run::is_planned(store, &spec.id).await? {
         // Frees the list before the stored one is read: with a hundred thousand trailers each takes

@@ -2,7 +2,7 @@
 
 use jhalak_common::artifact::{ArtifactKind, Recipe};
 use jhalak_common::dataset::Dataset;
-use jhalak_common::evaluation::{CellSpec, Pictures, Split, UserEmbedding};
+use jhalak_common::evaluation::{CellSpec, Modality, Pictures, Split, UserEmbedding};
 use jhalak_common::models::Role;
 use jhalak_common::run::ModelFacts;
 use jhalak_common::settings::{EvaluateSettings, Strategy};
@@ -14,8 +14,8 @@ pub use crate::plan::printed_tables::{Row, TABLES, Table};
 pub struct Available<'a> {
     /// The dataset.
     pub dataset: &'a Dataset,
-    /// Whether the dataset has trailers.
-    pub trailers: bool,
+    /// The modality of the dataset's trailers or given embeddings; None without any.
+    pub modality: Option<Modality>,
     /// The recipes of a trailer's artifacts.
     pub recipes: &'a [Recipe],
     /// The models of those recipes.
@@ -65,7 +65,9 @@ impl Available<'_> {
             Input::Genre => {
                 return (!self.dataset.has_genres()).then(|| "no movie of the dataset has a genre".to_owned());
             }
-            _ if !self.trailers => return Some("the dataset has no trailers (files trailers/ID.mp4)".to_owned()),
+            _ if self.modality.is_none() => {
+                return Some("the dataset has no trailers (files trailers/ID.mp4)".to_owned());
+            }
             Input::Audio(_) => return None,
             Input::AudioVideo => (Strategy::EqualInterval, Family::TimeSformer),
             Input::Video(strategy, family) => (strategy, family),
@@ -206,7 +208,7 @@ mod tests {
     #[test]
     fn without_trailers_only_genre_cells_run_and_other_tables_state_the_reason() {
         let (dataset, settings) = (dataset(), EvaluateSettings::default());
-        let available = Available { dataset: &dataset, trailers: false, recipes: &[], models: &[] };
+        let available = Available { dataset: &dataset, modality: None, recipes: &[], models: &[] };
         let grid = grid(&available, &settings);
         assert_eq!(grid.len(), 4 * 2 * 2, "user embeddings, GL, protocols");
         assert!(grid.iter().all(|cell| cell.modality == Modality::Genre && cell.folds == 5));
@@ -234,7 +236,8 @@ mod tests {
         let (dataset, settings) = (dataset(), EvaluateSettings::default());
         let models = [facts("efficientnet-lite0", "image-embedding"), facts("speech-embedding", "audio-embedding")];
         let one = recipes(&[Strategy::EqualInterval], &models[0]);
-        let available = Available { dataset: &dataset, trailers: true, recipes: &one, models: &models };
+        let available =
+            Available { dataset: &dataset, modality: Some(Modality::AudioVideo), recipes: &one, models: &models };
         let missing = |available: &Available<'_>| -> Vec<&str> {
             TABLES.iter().filter(|table| available.missing(table.input).is_some()).map(|table| table.name).collect()
         };
@@ -260,7 +263,8 @@ mod tests {
         let (dataset, settings) = (dataset(), EvaluateSettings::default());
         let models = [facts("efficientnet-lite0", "image-embedding")];
         let all = recipes(&Strategy::ALL, &models[0]);
-        let available = Available { dataset: &dataset, trailers: true, recipes: &all, models: &models };
+        let available =
+            Available { dataset: &dataset, modality: Some(Modality::AudioVideo), recipes: &all, models: &models };
         for table in TABLES.iter().filter(|table| available.missing(table.input).is_none()) {
             for row in table.rows {
                 let [paper, strict] = available.cells(table.input, row, UserEmbedding::LikedNeutral, &settings);

@@ -60,6 +60,7 @@ pub(crate) fn plan(trailers: usize) -> Plan {
         models: Vec::new(),
         slot: None,
         only: None,
+        given: Vec::new(),
         created: jiff::Timestamp::now(),
     };
     let trailers = (0..trailers).map(trailer).collect();

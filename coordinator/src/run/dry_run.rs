@@ -76,8 +76,8 @@ pub async fn describe(store: &dyn ObjectStore, plan: &Plan, again: &[ArtifactKey
             NEW
         }
     });
-    let mut tables: Vec<GatheredTable> = Vec::new();
-    let mut tables_missing = false;
+    let mut tables: Vec<GatheredTable> = embedding_tables::given(store, plan).await?;
+    let mut tables_missing = tables.len() < plan.spec.given.len();
     for (table, source) in embedding_tables::sources(plan) {
         if let Some((key, found)) = embedding_tables::find(store, plan, table, source).await? {
             tables_missing |= found.is_none() || again.contains(&key);

@@ -35,10 +35,7 @@ pub async fn select(store: &dyn ObjectStore, plan: &Plan, kind: ArtifactKind) ->
         keys.extend(found.filter(|(_, table)| table.is_some()).map(|(key, _)| key));
     }
     if kind == ArtifactKind::Cell {
-        let mut found = Vec::new();
-        for (table, source) in embedding_tables::sources(plan) {
-            found.extend(embedding_tables::find(store, plan, table, source).await?.and_then(|(_, table)| table));
-        }
+        let found = embedding_tables::committed(store, plan).await?;
         keys.extend(remaining::training(store, plan, &found, &nothing_again).await?.committed);
     }
     Ok(keys)

@@ -236,7 +236,12 @@ impl Rounds {
 /// A trailer that the run extracts is in the tables if all its artifacts are committed, so that the
 /// tables hold exactly the trailers that the report counts.
 async fn gather_all(store: &dyn ObjectStore, plan: &Plan, missing: &[RecipeSet]) -> Result<Vec<GatheredTable>> {
-    let mut tables = Vec::new();
+    let mut tables = embedding_tables::given(store, plan).await?;
+    if tables.len() < plan.spec.given.len() {
+        return Err(Error::invalid(
+            "a table of given embeddings was deleted from the store: repeat the command with its --embeddings",
+        ));
+    }
     for (kind, source) in embedding_tables::sources(plan) {
         let bit = plan.spec.recipes.iter().position(|recipe| recipe == source);
         let bit: RecipeSet = bit.map(|bit| 1 << bit).ok_or_else(|| Error::bug("a table of no recipe of the run"))?;

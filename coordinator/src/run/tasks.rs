@@ -84,6 +84,9 @@ fn table_of<'a>(
     pictures: Option<&Pictures>,
     tables: &'a [GatheredTable],
 ) -> Option<&'a GatheredTable> {
+    if let Some(given) = plan.spec.given.iter().find(|given| given.recipe.kind == kind) {
+        return tables.iter().find(|table| table.recipe == given.recipe.hash());
+    }
     let source = match kind {
         ArtifactKind::VideoTable => plan.spec.video_embedding(pictures),
         _ => plan.spec.recipe(ArtifactKind::AudioEmbedding),

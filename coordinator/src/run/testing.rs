@@ -116,6 +116,7 @@ impl Bench {
             plan: Plan { spec: plan.spec.clone(), trailers: plan.trailers.clone() },
             dataset: json,
             folds: None,
+            given: Vec::new(),
         };
         crate::plan::freeze(self.store.as_ref(), draft).await.expect("room on disk");
         let (summary, _) = self.drive(plan).await;

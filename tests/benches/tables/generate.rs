@@ -123,24 +123,25 @@ async fn table(store: &LocalStore, folder: &Path, trailers: usize, one_file: boo
         row[movie % dim] += 1.0;
         row.clone()
     };
-    let mut facts = json!({ "rows": trailers, "without": [] });
-    let (params, files) = if one_file {
+    let subject = Subject { id: "generated".into(), content: hash::of_bytes(trailers.to_string().as_bytes()) };
+    let recipe = |params| Recipe::new(ArtifactKind::VideoTable, params).expect("JSON");
+    let recipe = if one_file {
         let path = scratch.join(table_file::FILE);
         let mut writer = TableWriter::create(&path, dim).expect("a new file");
         (0..trailers).for_each(|i| writer.push(&movie_id(i), &vector(i)).expect("room on disk"));
         writer.finish().expect("room on disk");
-        (json!({}), vec![(table_file::FILE.to_owned(), path)])
+        let recipe = recipe(json!({}));
+        let facts = json!({ "rows": trailers, "without": [] });
+        let files = vec![(table_file::FILE, Body::File(path))];
+        artifact::commit(store, &recipe, &subject, files, facts).await.expect("room on disk");
+        recipe
     } else {
         let mut writer = ShardedWriter::new(&scratch, trailers);
         (0..trailers).for_each(|i| writer.push(&movie_id(i), &vector(i)).expect("room on disk"));
-        let (files, _) = writer.finish().expect("room on disk");
-        writer.describe(&mut facts);
-        (table::params(trailers), files)
+        let recipe = recipe(table::params(trailers));
+        writer.commit(store, &recipe, &subject, json!({ "without": [] })).await.expect("room on disk");
+        recipe
     };
-    let recipe = Recipe::new(ArtifactKind::VideoTable, params).expect("JSON");
-    let subject = Subject { id: "generated".into(), content: hash::of_bytes(trailers.to_string().as_bytes()) };
-    let bodies = files.iter().map(|(name, path)| (name.as_str(), Body::File(path.clone()))).collect();
-    artifact::commit(store, &recipe, &subject, bodies, facts).await.expect("room on disk");
     std::fs::remove_dir_all(&scratch).expect("its own folder");
     ArtifactKey::new(&recipe, &subject)
 }

@@ -11,6 +11,7 @@ mod embedders;
 mod evaluate;
 mod examples;
 mod extract;
+mod given_embeddings;
 mod keyframes;
 mod killed;
 mod readme;

@@ -89,8 +89,8 @@ async fn read_dataset(store: &dyn ObjectStore, content: &Hash) -> Result<Arc<Dat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jhalak_common::artifact::Recipe;
     use jhalak_common::artifact::table::{SHARD_ROWS, ShardedWriter};
-    use jhalak_common::artifact::{Body, Recipe};
     use jhalak_common::dataset::{Label, Movie, Rating, User};
     use jhalak_common::hash;
     use jhalak_common::store::local::LocalStore;
@@ -123,12 +123,8 @@ mod tests {
         store.put(&dataset_key(&subject.content), json.into()).await.expect("room on disk");
         let mut writer = ShardedWriter::new(folder.path(), MOVIES);
         (0..MOVIES).for_each(|i| writer.push(&id(i), &[i as f32]).expect("room on disk"));
-        let (files, rows) = writer.finish().expect("room on disk");
-        let mut facts = json!({ "rows": rows, "without": [] });
-        writer.describe(&mut facts);
         let recipe = Recipe::new(ArtifactKind::VideoTable, table::params(MOVIES)).expect("JSON");
-        let files = files.iter().map(|(name, path)| (name.as_str(), Body::File(path.clone()))).collect();
-        artifact::commit(&store, &recipe, &subject, files, facts).await.expect("room on disk");
+        writer.commit(&store, &recipe, &subject, json!({ "without": [] })).await.expect("room on disk");
 
         let inputs = TrainingInputs::default();
         let tables = [ArtifactKey::new(&recipe, &subject)];

@@ -24,7 +24,7 @@ use crate::commands::models::first_use;
 use crate::console::output::Output;
 use crate::console::progress::Progress;
 use crate::plan::dataset_source::Source;
-use crate::plan::{self, Plan, Request, RunFolds, grid};
+use crate::plan::{self, Plan, Request, grid};
 use crate::run::RunDriver;
 use crate::run::dispatch::Priority;
 use crate::run::gauges::{self, Leading};
@@ -54,7 +54,9 @@ impl Run {
         let settings = self.grid.apply(settings);
         let source = self.dataset.read(&settings).await?;
         let folds = self.grid.folds(&source.reading.dataset, &output)?;
-        in_this_process(source, settings, folds.as_ref(), self.resume.resume, &output).await
+        let given = self.grid.given(&source.reading.dataset, &output)?;
+        let request = Request { folds: folds.as_ref(), given: &given, ..Request::default() };
+        in_this_process(source, settings, request, self.resume.resume, &output).await
     }
 }
 
@@ -62,7 +64,7 @@ impl Run {
 pub(in crate::commands) async fn in_this_process(
     mut source: Source,
     settings: Settings,
-    folds: Option<&RunFolds>,
+    request: Request<'_>,
     resume: bool,
     output: &Output,
 ) -> Result<u8> {
@@ -70,7 +72,6 @@ pub(in crate::commands) async fn in_this_process(
     crate::commands::videos::take_those_that_open(&mut source, &stop, &settings).await?;
     crate::commands::dataset::report_rejects(&source.reading, output);
     let store = store::open(&settings.store, &settings.s3).await?;
-    let request = Request { folds, ..Request::default() };
     let draft = plan::draft(store.as_ref(), &source, &settings, request, None).await?;
     if let Some(reason) = grid::why_no_ensemble(&draft.plan.spec, source.reading.dataset.ratings.len()) {
         output.progress.say(&format!("without the ensemble: {reason}"));

@@ -73,7 +73,7 @@ pub struct Submit {
     /// Extract only trailers without artifacts of some kind, under any recipe
     ///
     /// A changed model or setting alone causes no extraction. Nothing is run if no trailer is new.
-    #[arg(long, help_heading = "Selection")]
+    #[arg(long, conflicts_with = "embeddings", help_heading = "Selection")]
     only_new: bool,
     /// Make committed artifacts of this kind again, and all artifacts derived from them
     ///
@@ -107,7 +107,9 @@ impl Submit {
         crate::commands::dataset::report_rejects(&source.reading, &output);
         let store = store::open(&settings.store, &settings.s3).await?;
         let folds = self.grid.folds(&source.reading.dataset, &output)?;
-        let request = Request { slot: self.slot.as_deref(), only_new: self.only_new, folds: folds.as_ref() };
+        let given = self.grid.given(&source.reading.dataset, &output)?;
+        let request =
+            Request { slot: self.slot.as_deref(), only_new: self.only_new, folds: folds.as_ref(), given: &given };
         let share = (!self.dry_run).then_some(store.as_ref());
         let draft = plan::draft(store.as_ref(), &source, &settings, request, share).await?;
         if let Some(reason) = grid::why_no_ensemble(&draft.plan.spec, source.reading.dataset.ratings.len()) {

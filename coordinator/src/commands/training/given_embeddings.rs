@@ -1,15 +1,15 @@
-//! `--embeddings`: ready embeddings of trailers, in place of those that `jhalak run` stored.
+//! `--embeddings` of commands that train in their own process.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::Modality;
-use jhalak_common::evaluation::given_embeddings;
 use jhalak_common::hash::{self, Hash};
 use jhalak_common::{Error, Result};
 use jhalak_worker::recommend::features::embedding::{EmbeddingTable, Features};
 use serde::Serialize;
 
+use crate::commands::given_embeddings::{self, GivenFile};
 use crate::console::output::Output;
 
 /// A file of embeddings that was read.
@@ -17,7 +17,7 @@ use crate::console::output::Output;
 pub(super) struct GivenEmbeddings {
     modality: Modality,
     path: PathBuf,
-    /// SHA-256 of the table's rows.
+    /// SHA-256 of the rows of the dataset's movies.
     pub(super) content: Hash,
     /// Numbers of a row.
     dim: usize,
@@ -29,12 +29,11 @@ pub(super) struct GivenEmbeddings {
     left_out_rows: usize,
 }
 
-/// Reads the files of `options`, each `FILE`, `video=FILE` or `audio=FILE`.
+/// Reads the files of `options` for a cell of this modality.
 ///
 /// # Errors
-/// Wrong use if a file's modality is not stated or not one that the cell reads, or a modality has
-/// none or two files. Invalid input as [`given_embeddings::read`], or if no row is of a movie of the
-/// dataset.
+/// Wrong use if the cell reads no trailers, or a modality that it reads has no file; those of
+/// [`given_embeddings::read`].
 pub(super) fn read(
     options: &[String],
     modality: Modality,
@@ -52,42 +51,16 @@ pub(super) fn read(
         }
     };
     let (mut features, mut facts) = (Features::default(), Vec::new());
-    for option in options {
-        let (of, path) = of_option(option, read_by_cell)?;
-        let slot = if of == Modality::Video { &mut features.video } else { &mut features.audio };
-        if slot.is_some() {
-            return Err(Error::usage(format!("--embeddings names two files of {of}: keep one")));
+    for file in given_embeddings::read(options, read_by_cell, dataset, output)? {
+        let GivenFile { modality, path, rows, unknown_rows, left_out_rows } = file;
+        let content = hash::of_json(&serde_json::json!(rows.rows));
+        let (dim, movies) = (rows.dim, rows.rows.len());
+        let table = Some(EmbeddingTable::of(rows, dataset));
+        match modality {
+            Modality::Video => features.video = table,
+            _ => features.audio = table,
         }
-        let given = given_embeddings::read(path)?;
-        let (rows, dim) = (given.table.rows.len(), given.table.dim);
-        let content = hash::of_json(&serde_json::json!(given.table.rows));
-        let table = EmbeddingTable::of(given.table, dataset);
-        let movies = table.rows.iter().flatten().count();
-        let name = path.display();
-        if movies == 0 {
-            return Err(Error::invalid(format!(
-                "{name}: none of its {rows} ids is a movie of the dataset {}: is the right column the id?",
-                dataset.name
-            )));
-        }
-        let mut said = format!("{name}: {of} embeddings of {movies} of {} movies", dataset.movies.len());
-        if rows > movies {
-            said.push_str(&format!("; {} rows of other movies", rows - movies));
-        }
-        if let Some(first) = &given.first_left_out {
-            said.push_str(&format!("; {} rows left out without a usable vector, the first of {first}", given.left_out));
-        }
-        output.progress.say(&said);
-        *slot = Some(table);
-        facts.push(GivenEmbeddings {
-            modality: of,
-            path: path.to_owned(),
-            content,
-            dim,
-            movies,
-            unknown_rows: rows - movies,
-            left_out_rows: given.left_out,
-        });
+        facts.push(GivenEmbeddings { modality, path, content, dim, movies, unknown_rows, left_out_rows });
     }
     for &of in read_by_cell {
         let found = if of == Modality::Video { &features.video } else { &features.audio };
@@ -96,31 +69,4 @@ pub(super) fn read(
         }
     }
     Ok((features, facts))
-}
-
-fn of_option<'a>(option: &'a str, read_by_cell: &[Modality]) -> Result<(Modality, &'a Path)> {
-    let named = [("video=", Modality::Video), ("audio=", Modality::Audio)];
-    let found = named.into_iter().find_map(|(prefix, of)| Some((of, option.strip_prefix(prefix)?)));
-    match (found, read_by_cell) {
-        (Some((of, _)), read) if !read.contains(&of) => {
-            Err(Error::usage(format!("--embeddings {option}: the cell does not read {of}: change --modality")))
-        }
-        (Some((of, path)), _) => Ok((of, Path::new(path))),
-        (None, [only]) => Ok((*only, Path::new(option))),
-        (None, _) => Err(Error::usage(format!("--embeddings {option}: write video={option} or audio={option}"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_is_of_the_modality_that_is_named_or_the_only_one() {
-        let both = [Modality::Video, Modality::Audio];
-        assert_eq!(of_option("a.npy", &both[..1]).expect("only one"), (Modality::Video, Path::new("a.npy")));
-        assert_eq!(of_option("audio=a=b.npy", &both).expect("named"), (Modality::Audio, Path::new("a=b.npy")));
-        assert!(of_option("a.npy", &both).expect_err("two").to_string().contains("video=a.npy"));
-        assert!(of_option("audio=a.npy", &both[..1]).expect_err("not read").to_string().contains("--modality"));
-    }
 }

@@ -10,7 +10,7 @@ use jhalak_common::{Error, Result};
 
 use crate::commands::runs::run;
 use crate::console::output::Output;
-use crate::plan::dataset_source;
+use crate::plan::{Request, dataset_source};
 
 /// Folders below a folder that are searched.
 const MAX_DEPTH: usize = 16;
@@ -84,7 +84,7 @@ impl Extract {
             _ => "files".to_owned(),
         });
         let source = dataset_source::of_files(&name, named(files)?)?;
-        run::in_this_process(source, settings, None, false, &output).await
+        run::in_this_process(source, settings, Request::default(), false, &output).await
     }
 }
 

@@ -20,6 +20,7 @@ use jhalak_common::{Error, Result, evaluation};
 use serde_json::json;
 
 use crate::artifacts::MAX_CONCURRENT_REQUESTS;
+use crate::plan::given_tables;
 use crate::plan::paper_tables::{self, Available};
 use crate::plan::{Plan, grid};
 use crate::report::{
@@ -112,7 +113,13 @@ fn recipes(plan: &Plan, summary: &Summary) -> Vec<Recipe> {
         }
     }
     for table in &summary.tables {
-        let parameters = json!({ "trailers": table.rows, "file_sha256": table.sha256 });
+        let given = plan.spec.given.iter().find(|given| given.recipe.hash() == table.recipe);
+        let parameters = match given {
+            None => json!({ "trailers": table.rows, "file_sha256": table.sha256 }),
+            Some(given) => {
+                json!({ "given": given.file, "movies": table.rows, "dim": given.dim, "rows_sha256": given.subject.content })
+            }
+        };
         found.push(Recipe { kind: table.kind.name().into(), hash: table.recipe.to_string(), parameters });
     }
     let dataset = &plan.spec.dataset;
@@ -198,17 +205,25 @@ fn operation(plan: &Plan, reading: &Reading, summary: &Summary, timings: Measure
 }
 
 fn left_out(plan: &Plan, reading: &Reading) -> Vec<LeftOut> {
-    let trailers = !plan.trailers.trailers.is_empty();
+    let modality = given_tables::modality_of(&plan.spec, plan.trailers.trailers.len());
     let of = |(modality, reason): (&str, &str)| LeftOut { modality: modality.into(), reason: reason.into() };
     let ensemble = grid::why_no_ensemble(&plan.spec, reading.dataset.ratings.len());
     let ensemble = ensemble.map(|reason| LeftOut { modality: evaluation::Model::Ensemble.name().into(), reason });
-    grid::left_out(&reading.dataset, trailers).into_iter().map(of).chain(ensemble).collect()
+    grid::left_out(&reading.dataset, modality).into_iter().map(of).chain(ensemble).collect()
 }
 
 fn notes(plan: &Plan) -> Vec<String> {
     let mut notes = vec!["Every cell was run once with the settings shown; none was chosen by its result.".to_string()];
     let heads = plan.spec.cells.iter().any(|cell| cell.embedding == evaluation::EmbeddingSource::GenreHead);
-    if heads {
+    for given in &plan.spec.given {
+        notes.push(format!(
+            "The {} embeddings of {} movies were not computed by this run: they were given in the file {}.",
+            if given.recipe.kind == ArtifactKind::VideoTable { "video" } else { "audio" },
+            given.movies,
+            given.file
+        ));
+    }
+    if heads && plan.spec.given.is_empty() {
         notes.push(
             "Video and audio cells train a genre head on the raw embeddings in every fold, on movies that the protocol lets it see; its 512 numbers are \
              the embedding. The raw embeddings come from the models listed here, which are not those of the paper: published figures are shown \
@@ -227,7 +242,7 @@ fn paper_tables(plan: &Plan, reading: &Reading, settings: &Settings, evaluation:
     let find = |spec: &CellSpec| ours.iter().find(|(cell, _)| *cell == spec).map(|(_, cell)| *cell);
     let available = Available {
         dataset: &reading.dataset,
-        trailers: !plan.trailers.trailers.is_empty(),
+        modality: given_tables::modality_of(&plan.spec, plan.trailers.trailers.len()),
         recipes: &plan.spec.recipes,
         models: &plan.spec.models,
     };

@@ -181,10 +181,7 @@ struct Evaluated {
 /// Reads the results of a run by the name of the cell. Folds without a result are left out.
 async fn results(site: &Site, plan: &Plan) -> Result<BTreeMap<String, Evaluated>> {
     let store = site.store.as_ref();
-    let mut tables = Vec::new();
-    for (kind, source) in embedding_tables::sources(plan) {
-        tables.extend(embedding_tables::find(store, plan, kind, source).await?.and_then(|(_, table)| table));
-    }
+    let tables = embedding_tables::committed(store, plan).await?;
     let tasks = tasks::cell_tasks(plan, &tables)?.tasks;
     let read: Vec<(CellSpec, Option<FoldResult>)> = stream::iter(tasks)
         .map(|task| async move {
