@@ -91,6 +91,7 @@ TABLE = [
     ("heartbeat elsewhere", TOML, '"/scratch/heartbeat"', '"/tmp/heartbeat"', "worker.heartbeat_file", BASE),
     ("quota below the workers", "components/quota/resource-quota.yaml", "requests.memory: 104Gi", "requests.memory: 64Gi", "requests.memory", KEDA),
     ("more workers than the quota", JOBS, "maxReplicaCount: 16", "maxReplicaCount: 64", "~jhalak-extract (up to 64)", KEDA),
+    ("containers above the range", "components/quota/limit-range.yaml", "memory: 16Gi", "memory: 2Gi", "max.memory", KEDA),
     # Stopping.
     ("grace longer than the pod's", TOML, "grace_ms = 280_000", "grace_ms = 300_000", "terminationGracePeriodSeconds", BASE),
     ("pod's grace too short", EXTRACT, "terminationGracePeriodSeconds: 300", "terminationGracePeriodSeconds: 120", "terminationGracePeriodSeconds", BASE),
@@ -172,6 +173,7 @@ TABLE = [
     ("no limit of connections", POLICY, "    - Egress\n", "    - Ingress\n", "policyTypes", BASE),
     ("anybody connects", POLICY, "  policyTypes:\n    - Ingress\n", "  policyTypes:\n    - Ingress\n  ingress:\n    - {}\n", "spec.ingress", BASE),
     ("broker out of reach", POLICY, "port: 5671", "port: 5673", "spec.egress", BASE),
+    ("collector out of reach", "components/traces/kustomization.yaml", "port: 4318", "port: 4317", "~OTEL_EXPORTER_OTLP_ENDPOINT", ("traces",)),
     ("store out of reach", POLICY, "port: 443", "port: 80", "spec.egress", BASE),
     ("store on another port", "overlays/minimal/kustomization.yaml", "svc:8333", "svc:9000", "spec.egress", MINIMAL),
     # Rights and secrets.

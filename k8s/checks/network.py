@@ -49,11 +49,18 @@ def egress(build, policies):
             build.require(not missing, item, "spec.egress", f"does not allow {protocol} {', '.join(map(str, sorted(missing)))}: names and the broker (amqp, amqps) need them")
         for port in sorted({store_port(w.settings.get("s3.endpoint")) for w in build.workloads}):
             build.require(port in ports["TCP"], item, "spec.egress", f"does not allow TCP {port}, where the store listens (JHALAK__S3__ENDPOINT)")
+        for port in sorted({port for w in build.workloads for port in collector_ports(w.environment)}):
+            build.require(port in ports["TCP"], item, "spec.egress", f"does not allow TCP {port}, where the collector of traces listens (OTEL_EXPORTER_OTLP_ENDPOINT)")
 
 
 def store_port(endpoint):
     parsed = urlparse(str(endpoint or "https://s3.amazonaws.com"))
     return parsed.port or (443 if parsed.scheme == "https" else 80)
+
+
+def collector_ports(environment):
+    endpoints = [environment.get(f"OTEL_EXPORTER_OTLP_{which}ENDPOINT") for which in ("", "TRACES_")]
+    return {store_port(endpoint) for endpoint in endpoints if endpoint}
 
 
 def ingress(build, policies):

@@ -114,6 +114,8 @@ def authentication(build, item):
 
 def quotas(build):
     """A quota must have room for all workers that KEDA may start, and for the coordinators."""
+    for item in build.of("LimitRange"):
+        ranges(build, item)
     for item in build.of("ResourceQuota"):
         hard = at(item, "spec.hard", {})
         need = {name: 0 for name in ("pods", "requests.cpu", "requests.memory", "limits.memory", "requests.ephemeral-storage")}
@@ -132,4 +134,16 @@ def quotas(build):
                 build.require(
                     quantity(hard[name]) >= amount, item, f"spec.hard.{name}",
                     f"is {hard[name]}, but {most} need {amount / (1 << 30 if amount > 1 << 30 else 1):.0f}{'Gi' if amount > 1 << 30 else ''}: the last would never start",
+                )
+
+
+def ranges(build, item):
+    """No container of the build may be larger than a LimitRange allows: its pod would be refused."""
+    for number, entry in enumerate(at(item, "spec.limits", [])):
+        for resource, most in entry.get("max", {}).items():
+            for workload in build.workloads:
+                limit = workload.resource("limits", resource)
+                build.require(
+                    limit is None or quantity(limit) <= quantity(most), item, f"spec.limits[{number}].max.{resource}",
+                    f"is {most}, and {workload.item['metadata']['name']} has a limit of {limit}: its pods would be refused",
                 )

@@ -16,7 +16,7 @@ from checks.build import QUANTITY, walk
 VERSIONS = ("1.31.0", "1.37.0")
 
 KINDS = {
-    "Namespace": "v1", "ServiceAccount": "v1", "ConfigMap": "v1", "ResourceQuota": "v1", "Service": "v1",
+    "Namespace": "v1", "ServiceAccount": "v1", "ConfigMap": "v1", "ResourceQuota": "v1", "LimitRange": "v1", "Service": "v1",
     "CronJob": "batch/v1", "Job": "batch/v1", "Deployment": "apps/v1",
     "PodDisruptionBudget": "policy/v1", "NetworkPolicy": "networking.k8s.io/v1",
     "PriorityClass": "scheduling.k8s.io/v1",
