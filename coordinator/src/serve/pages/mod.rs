@@ -2,6 +2,7 @@
 
 pub mod audience;
 pub mod compare;
+pub mod findings;
 pub mod live;
 pub mod media;
 pub mod neighbours;

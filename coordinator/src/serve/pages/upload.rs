@@ -19,9 +19,9 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
 use super::audience::{self, Asked, Audience};
+use super::findings::{self, Looked};
 use super::media;
 use super::neighbours::{self, Kind};
-use super::trailer::{self, Looked};
 use crate::artifacts::embedding_tables::read_embedding;
 use crate::serve::answer::Form;
 use crate::serve::failure::Failure;
@@ -98,7 +98,7 @@ pub async fn receive(
     };
     let (upload, size) = upload;
     let states = index.states(&site.store).await;
-    let looked = trailer::look(uploads.store(), &upload.recipes, &index.plan.spec.models, &upload.subject).await?;
+    let looked = findings::look(uploads.store(), &upload.recipes, &index.plan.spec.models, &upload.subject).await?;
     let (mut kinds, mut embeddings) = (Vec::new(), BTreeMap::new());
     for (embedding, modality) in [(ArtifactKind::VideoEmbedding, "video"), (ArtifactKind::AudioEmbedding, "audio")] {
         let Some(recipe) = index.plan.spec.recipe(embedding) else { continue };
