@@ -162,19 +162,17 @@ pub async fn committed(store: &dyn ObjectStore, key: &ArtifactKey) -> Result<Opt
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
-    let value: Value = serde_json::from_slice(&bytes).map_err(|e| {
+    let damaged = || {
         Error::invalid(format!(
             "the commit record {place} is damaged: delete it, and the next run makes the artifact again"
         ))
-        .with_source(e)
-    })?;
+    };
+    let value: Value = serde_json::from_slice(&bytes).map_err(|e| damaged().with_source(e))?;
+    if value.get("version").and_then(Value::as_u64).is_none_or(|version| version == 0) {
+        return Err(damaged());
+    }
     check_version(&value, COMMIT_VERSION, &place)?;
-    let record: CommitRecord = serde_json::from_value(value).map_err(|e| {
-        Error::invalid(format!(
-            "the commit record {place} is damaged: delete it, and the next run makes the artifact again"
-        ))
-        .with_source(e)
-    })?;
+    let record: CommitRecord = serde_json::from_value(value).map_err(|e| damaged().with_source(e))?;
     if record.recipe.hash() != key.recipe || record.subject != key.subject {
         return Err(Error::invalid(format!(
             "the commit record {place} belongs to another recipe or subject: delete it, and the next run makes the artifact again"
@@ -195,6 +193,10 @@ pub fn check_version(value: &Value, newest: u32, what: &str) -> Result<()> {
 }
 
 /// Reads the file `name` of a committed artifact and checks its bytes against the record.
+///
+/// # Errors
+/// NotFound, with the way out, if its committed bytes are no longer there: the file is missing or
+/// holds others. That is not the fault of a job that needs them.
 pub async fn read_file(store: &dyn ObjectStore, record: &CommitRecord, name: &str) -> Result<Bytes> {
     let key = ArtifactKey::new(&record.recipe, &record.subject);
     let Some(file) = record.files.iter().find(|f| f.name == name) else {
@@ -204,12 +206,12 @@ pub async fn read_file(store: &dyn ObjectStore, record: &CommitRecord, name: &st
     let advice = "run `jhalak doctor --store --repair`, then the same run again";
     let bytes = match store.get(&place).await {
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            return Err(Error::invalid(format!("{place} was committed but is missing: {advice}")));
+            return Err(Error::not_found(format!("{place} was committed but is missing: {advice}")));
         }
         other => other?,
     };
     if hash::of_bytes(&bytes) != file.sha256 {
-        return Err(Error::invalid(format!("{place} differs from what was committed: {advice}")));
+        return Err(Error::not_found(format!("{place} differs from what was committed: {advice}")));
     }
     Ok(bytes)
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::whole_number::whole;
-use crate::error::Result;
-use crate::hash::{canonical_json, canonical_rows};
+use crate::error::{Error, Result};
+use crate::hash::{self, Hash, canonical_json, canonical_rows};
 
 /// A viewer's opinion of a movie. The order of the variants is that of label vectors, confusion
 /// matrices and probability rows.
@@ -159,6 +159,19 @@ impl Dataset {
     /// Returns the times of the ratings if every rating has one.
     pub fn times(&self) -> Option<&[i64]> {
         (!self.times.is_empty() && self.times.len() == self.ratings.len()).then_some(&self.times)
+    }
+
+    /// Reads the canonical JSON of the dataset with the hash `content`.
+    ///
+    /// # Errors
+    /// NotFound if the bytes are those of another dataset: the one asked for is no longer there.
+    pub fn read_normal_form(bytes: &[u8], content: &Hash) -> Result<Self> {
+        let advice = "submit the run again, which stores it again";
+        if hash::of_bytes(bytes) != *content {
+            return Err(Error::not_found(format!("the dataset differs from what was planned: {advice}")));
+        }
+        serde_json::from_slice(bytes)
+            .map_err(|e| Error::not_found(format!("the dataset cannot be read: {advice}")).with_source(e))
     }
 
     /// Returns the canonical JSON that identifies the dataset, built row by row: see

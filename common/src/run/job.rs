@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::evaluation::{CellSpec, FitSpec};
 use crate::hash::{self, Hash};
 use crate::queue::WorkKind;
+use crate::store::check_key;
 
 /// The version of the messages that this program writes and the newest that it reads.
 pub const MESSAGE_VERSION: u32 = 1;
@@ -261,7 +262,11 @@ impl Job {
     /// InvalidInput, with advice, for a message that is not a job or has a newer version, see
     /// [`Envelope::of_newer_job`].
     pub fn decode(body: &[u8]) -> Result<Job> {
-        decode(body, "the job")
+        let job: Job = decode(body, "the job")?;
+        for artifact in job.task.artifacts() {
+            check_key(&artifact.commit()).map_err(|e| e.context("the job has a subject that cannot be stored"))?;
+        }
+        Ok(job)
     }
 }
 

@@ -120,6 +120,9 @@ async fn check(
         return of_record("the record is not valid JSON");
     };
     // A record of a newer program is an error, not damage.
+    if value.get("version").and_then(Value::as_u64).is_none_or(|version| version == 0) {
+        return of_record("the record has no version");
+    }
     check_version(&value, COMMIT_VERSION, &commit)?;
     let Ok(record) = serde_json::from_value::<CommitRecord>(value) else {
         return of_record("the record does not match its version");

@@ -25,8 +25,8 @@ use jhalak_common::run::{
     run_key,
 };
 use jhalak_common::settings::{Grid, Settings};
-use jhalak_common::store::{self, ObjectStore, PutOutcome};
-use jhalak_common::{Error, Result};
+use jhalak_common::store::ObjectStore;
+use jhalak_common::{Error, ErrorKind, Result};
 
 pub use crate::plan::given_split::RunFolds;
 pub use crate::plan::given_tables::GivenRows;
@@ -176,14 +176,15 @@ pub async fn freeze(store: &dyn ObjectStore, draft: Draft) -> Result<(Plan, bool
     if run::is_planned(store, &spec.id).await? {
         // Frees the list before the stored one is read: with a hundred thousand trailers each takes
         // megabytes.
-        let id = spec.id.clone();
-        drop((plan, dataset));
-        return Ok((load(store, &id).await?, true));
+        let (id, content) = (spec.id.clone(), spec.dataset.content);
+        drop(plan);
+        let found = load(store, &id).await?;
+        if found.spec.dataset.content == content {
+            keep_dataset(store, &content, dataset).await?;
+        }
+        return Ok((found, true));
     }
-    let dataset_key = dataset_key(&spec.dataset.content);
-    if !store::exists(store, &dataset_key).await? {
-        store.put_if_absent(&dataset_key, dataset.into()).await?;
-    }
+    keep_dataset(store, &spec.dataset.content, dataset).await?;
     if let Some((content, json)) = folds {
         store.put_if_absent(&folds_key(&content), json.into()).await?;
     }
@@ -191,23 +192,18 @@ pub async fn freeze(store: &dyn ObjectStore, draft: Draft) -> Result<(Plan, bool
     let mut list = hash::canonical_rows(&trailers.trailers)?;
     list.insert_str(0, "{\"trailers\":");
     list.push_str(&format!(",\"version\":{}}}", trailers.version));
-    let ours = store.put_if_absent(&run_key(&spec.id, "trailers.json"), list.into()).await? == PutOutcome::Created;
+    // Without a specification, a list that is there was left by a submit that was stopped: nobody
+    // refers to it.
+    store.put(&run_key(&spec.id, "trailers.json"), list.into()).await?;
     // Written last: a run exists once its specification does.
     run::put_json_once(store, &run_key(&spec.id, SPECIFICATION), spec).await?;
     // Another coordinator may have planned the same run concurrently: the stored one counts.
     let stored: RunSpec = load_spec(store, &spec.id).await?;
-    if ours && stored.trailers == spec.trailers {
+    if stored.trailers == spec.trailers {
         run::put_json_once(store, &run_key(&spec.id, "state.json"), &RunState::of(Stage::Planned)).await?;
         return Ok((Plan { spec: stored, trailers: plan.trailers }, false));
     }
-    let found = load(store, &spec.id).await?;
-    if trailers_hash(&found.trailers.trailers)? != found.spec.trailers {
-        return Err(Error::invalid(format!(
-            "the run {} was planned twice at the same time over different datasets: submit with another slot",
-            spec.id
-        )));
-    }
-    Ok((found, true))
+    Ok((load(store, &spec.id).await?, true))
 }
 
 /// Loads the frozen run `id`; None if nobody has planned it.
@@ -221,7 +217,17 @@ pub async fn find(store: &dyn ObjectStore, id: &str) -> Result<Option<Plan>> {
 /// Loads the frozen run `id`.
 pub async fn load(store: &dyn ObjectStore, id: &str) -> Result<Plan> {
     let spec = load_spec(store, id).await?;
-    let trailers = run::get_json(store, &run_key(id, "trailers.json")).await?.ok_or_else(|| unknown(store, id))?;
+    let key = run_key(id, "trailers.json");
+    let other = |why: &str| {
+        Error::invalid(format!(
+            "{key} {why}: the run cannot go on. Submit with another slot, or delete the objects below {} and submit again",
+            run_key(id, "")
+        ))
+    };
+    let trailers: TrailerList = run::get_json(store, &key).await?.ok_or_else(|| other("is missing"))?;
+    if trailers_hash(&trailers.trailers)? != spec.trailers {
+        return Err(other("does not list the trailers that were planned"));
+    }
     Ok(Plan { spec, trailers })
 }
 
@@ -237,8 +243,21 @@ fn unknown(store: &dyn ObjectStore, id: &str) -> Error {
 pub async fn frozen_dataset(store: &dyn ObjectStore, plan: &Plan) -> Result<Dataset> {
     let key = dataset_key(&plan.spec.dataset.content);
     let bytes = store.get(&key).await.map_err(|e| e.context("the run's dataset"))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|e| Error::invalid(format!("{key} is damaged: submit without a slot")).with_source(e))
+    Dataset::read_normal_form(&bytes, &plan.spec.dataset.content).map_err(|e| e.context(key))
+}
+
+/// Stores the dataset under its hash, over other bytes that are there.
+async fn keep_dataset(store: &dyn ObjectStore, content: &Hash, json: String) -> Result<()> {
+    let key = dataset_key(content);
+    match store.get(&key).await {
+        Ok(bytes) if hash::of_bytes(&bytes) == *content => Ok(()),
+        Ok(_) => {
+            tracing::warn!(key, "the stored dataset holds other bytes than its name states: storing it again");
+            store.put(&key, json.into()).await
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => store.put_if_absent(&key, json.into()).await.map(drop),
+        Err(e) => Err(e),
+    }
 }
 
 /// Lists the subject folders of the trailers that have no artifact of some kind under any recipe. A

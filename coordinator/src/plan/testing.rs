@@ -46,13 +46,14 @@ pub(crate) fn plan(trailers: usize) -> Plan {
         cell
     };
     let network = cell(Modality::AudioVideo, Model::Classifier { heads: 4 });
+    let trailers: Vec<Trailer> = (0..trailers).map(trailer).collect();
     let spec = RunSpec {
         version: RUN_VERSION,
         id: "films-0123456789ab".into(),
         dataset_url: "/dataset".into(),
-        dataset: Subject { id: "films".into(), content: hash::of_bytes(b"films") },
+        dataset: super::normal_form(&empty_reading().dataset).expect("JSON").0,
         synthetic: true,
-        trailers: hash::of_bytes(b"trailers"),
+        trailers: super::trailers_hash(&trailers).expect("JSON"),
         recipes,
         cells: vec![cell(Modality::Genre, Model::Majority), cell(Modality::Video, Model::Ann)],
         grid: Grid::Standard,
@@ -63,7 +64,6 @@ pub(crate) fn plan(trailers: usize) -> Plan {
         given: Vec::new(),
         created: jiff::Timestamp::now(),
     };
-    let trailers = (0..trailers).map(trailer).collect();
     Plan { spec, trailers: TrailerList { version: RUN_VERSION, trailers } }
 }
 

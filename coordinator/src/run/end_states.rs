@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
+use jhalak_common::artifact::ArtifactKey;
 use jhalak_common::run::job::{JobResult, Outcome, QuarantineRecord};
 use jhalak_common::run::{self, quarantine_key};
 use jhalak_common::store::ObjectStore;
@@ -45,12 +46,20 @@ pub async fn find(
             return Ok(None);
         }
         let record: Option<QuarantineRecord> = run::get_json(store, &key).await?;
+        let record = record.filter(|record| is_of(record, &jobs.artifacts(i)));
         Ok::<_, Error>(record.map(|record| JobResult {
             worker: record.worker,
             ..JobResult::new(id, &plan.spec.id, Outcome::Quarantined { error: record.error, reason: record.reason })
         }))
     });
     states.buffered(MAX_CONCURRENT_REQUESTS).try_filter_map(|found| async move { Ok(found) }).try_collect().await
+}
+
+/// Whether the record is of the job that makes these artifacts: forged messages also leave records.
+fn is_of(record: &QuarantineRecord, artifacts: &[ArtifactKey]) -> bool {
+    let subject = |key: &ArtifactKey| key.subject.clone();
+    let of_record = record.decode_job().and_then(|job| job.task.artifacts().first().map(subject));
+    of_record.is_none() || of_record == artifacts.first().map(subject)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use jhalak_common::process::fault_point;
 use jhalak_common::run::job::QuarantineRecord;
 use jhalak_common::run::{RunState, Stage, run_key};
 use jhalak_common::settings::Settings;
-use jhalak_common::store::ObjectStore;
+use jhalak_common::store::{self, ObjectStore};
 use jhalak_common::{ErrorKind, Result};
 
 use crate::artifacts::fitted_model;
@@ -56,7 +56,7 @@ pub async fn finish(
     };
     let assembled = assemble(store, plan, reading, &summary, settings, model.clone(), context.timings.so_far()).await?;
     let report = match read(store, &json_key).await? {
-        Some(existing) if existing.says_the_same(&assembled) => existing,
+        Some(existing) if existing.says_the_same(&assembled) && store::exists(store, &html_key).await? => existing,
         _ => {
             store.put(&html_key, report::render(&assembled)?.into()).await?;
             store.put(&json_key, assembled.to_json()?.into()).await?;

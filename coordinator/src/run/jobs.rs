@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 
-use jhalak_common::artifact::{ArtifactKey, Recipe};
+use jhalak_common::artifact::{ArtifactKey, Recipe, Subject};
 use jhalak_common::evaluation::Model;
 use jhalak_common::queue::WorkKind;
 use jhalak_common::run::job::{CellTask, ExtractTask, FitTask, Job, Task};
@@ -43,10 +43,8 @@ impl<'a> Jobs<'a> {
     /// Lists the job of the final model, if any, and one job for each fold, longest first.
     pub fn training(plan: &'a Plan, store: String, fit: Option<FitTask>, mut cells: Vec<CellTask>) -> Self {
         cells.sort_by_key(|task| Reverse(effort(task)));
-        let fit = fit.map(|task| (format!("fit-{}", task.recipe.hash().short()), Task::Fit(Box::new(task))));
-        let cells = cells
-            .into_iter()
-            .map(|task| (format!("cell-{}-{}", task.recipe.hash().short(), task.fold), Task::Cell(Box::new(task))));
+        let fit = fit.map(|task| (fit_id(&task), Task::Fit(Box::new(task))));
+        let cells = cells.into_iter().map(|task| (cell_id(&task), Task::Cell(Box::new(task))));
         let list = fit.into_iter().chain(cells).collect();
         Jobs { plan, store, list: List::Training(list) }
     }
@@ -76,7 +74,9 @@ impl<'a> Jobs<'a> {
     pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         let plan = self.plan;
         match &mut self.list {
-            List::Extractions(list) => list.retain(|(trailer, _)| keep(&extraction_id(plan, *trailer))),
+            List::Extractions(list) => {
+                list.retain(|(trailer, _)| keep(&extraction_id(&plan.trailers.trailers[*trailer as usize].subject)))
+            }
             List::Training(list) => list.retain(|(id, _)| keep(id)),
         }
     }
@@ -84,7 +84,7 @@ impl<'a> Jobs<'a> {
     /// The id of job `i`: the same work has the same id in every plan.
     pub fn id(&self, i: usize) -> String {
         match &self.list {
-            List::Extractions(list) => extraction_id(self.plan, list[i].0),
+            List::Extractions(list) => extraction_id(&self.plan.trailers.trailers[list[i].0 as usize].subject),
             List::Training(list) => list[i].0.clone(),
         }
     }
@@ -158,8 +158,19 @@ impl<'a> Jobs<'a> {
     }
 }
 
-fn extraction_id(plan: &Plan, trailer: u32) -> String {
-    format!("extract-{}", ArtifactKey::subject_folder(&plan.trailers.trailers[trailer as usize].subject))
+/// Returns the id of the job that extracts a trailer.
+pub fn extraction_id(trailer: &Subject) -> String {
+    format!("extract-{}", ArtifactKey::subject_folder(trailer))
+}
+
+/// Returns the id of the job of a fold.
+pub fn cell_id(task: &CellTask) -> String {
+    format!("cell-{}-{}", task.recipe.hash().short(), task.fold)
+}
+
+/// Returns the id of the job of a final model.
+pub fn fit_id(task: &FitTask) -> String {
+    format!("fit-{}", task.recipe.hash().short())
 }
 
 /// The approximate duration of a fold, relative to other folds.

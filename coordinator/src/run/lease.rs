@@ -235,7 +235,9 @@ impl Renewing {
 
     async fn renew(&self, record: &Record) -> Result<Renewal> {
         let store = self.store.as_ref();
-        if store::exists(store, &key(&self.run, self.number + 1)).await? {
+        // A successor's successor deletes the successor's record, and the successor deleted this one.
+        let has_successor = store::exists(store, &key(&self.run, self.number + 1)).await?;
+        if has_successor || !store::exists(store, &self.key).await? {
             return Ok(Renewal { superseded: true, cancelled: false });
         }
         run::put_json(store, &self.key, record).await?;
@@ -296,6 +298,17 @@ mod tests {
         let next = Record { version: RUN_VERSION, holder: Holder::this_process(), renewals: 0, released: false };
         run::put_json(store.as_ref(), &key("films", 2), &next).await.expect("room on disk");
         lease.superseded.cancelled().await;
+    }
+
+    #[tokio::test]
+    async fn a_holder_that_was_away_while_two_others_took_the_lease_finds_out() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store: Arc<dyn ObjectStore> = Arc::new(LocalStore::open(folder.path()).expect("a folder"));
+        let first = acquired(&store).await;
+        let record = Record { version: RUN_VERSION, holder: Holder::this_process(), renewals: 0, released: false };
+        run::put_json(store.as_ref(), &key("films", 3), &record).await.expect("room on disk");
+        store.delete(&first.key).await.expect("a folder that can be written");
+        first.superseded.cancelled().await;
     }
 
     #[tokio::test]

@@ -50,21 +50,22 @@ async fn committed_indices(store: &dyn ObjectStore, recipe: &Recipe, index: &Tra
 
 /// Finds a plan's trailer by the name of its artifacts' folder. Keeps four bytes for each trailer:
 /// its names would take a hundred.
-struct TrailerIndex<'a> {
+pub struct TrailerIndex<'a> {
     trailers: &'a [Trailer],
     /// The indices of the trailers in the order of their ids.
     by_id: Vec<u32>,
 }
 
 impl<'a> TrailerIndex<'a> {
-    fn new(trailers: &'a [Trailer]) -> Self {
+    /// Indexes these trailers.
+    pub fn new(trailers: &'a [Trailer]) -> Self {
         let mut by_id: Vec<u32> = (0u32..).zip(trailers).map(|(i, _)| i).collect();
         by_id.sort_by_key(|&i| &trailers[i as usize].subject.id);
         TrailerIndex { trailers, by_id }
     }
 
     /// Returns the index of the trailer with this [`ArtifactKey::subject_folder`].
-    fn get(&self, folder: &str) -> Option<u32> {
+    pub fn get(&self, folder: &str) -> Option<u32> {
         let (id, _) = folder.rsplit_once('@')?;
         let subject = |i: u32| &self.trailers[i as usize].subject;
         let start = self.by_id.partition_point(|&i| subject(i).id.as_str() < id);

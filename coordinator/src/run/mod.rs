@@ -124,9 +124,11 @@ impl RunDriver<'_> {
                 self.store.delete(&run_key(run, run::CANCELLED)).await?;
                 revive = false;
             }
-            let tried_again = quarantined::drop_of_machine(self.store.as_ref(), run).await?;
+            let tried_again = quarantined::drop_retryable(self.store.as_ref(), self.plan).await?;
             if tried_again > 0 {
-                progress.say(&format!("{tried_again} jobs failed because of a machine and are tried again"));
+                progress.say(&format!(
+                    "{tried_again} jobs failed because of a machine or a missing file and are tried again"
+                ));
             }
             let driving = self.leading.begin();
             let ended = self.drive_through_outages(&lease, context).await;

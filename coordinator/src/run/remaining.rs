@@ -10,7 +10,7 @@ use jhalak_common::{Error, Result};
 
 use crate::artifacts::embedding_tables::GatheredTable;
 use crate::plan::Plan;
-use crate::run::jobs::Jobs;
+use crate::run::jobs::{Jobs, cell_id, fit_id};
 use crate::run::missing::{self, RecipeSet};
 use crate::run::quarantined::Quarantined;
 use crate::run::tasks::{self, CellTasks};
@@ -36,6 +36,8 @@ pub struct RemainingTraining<'a> {
     pub jobs: Jobs<'a>,
     /// The number of training jobs of the run, done or not.
     pub all: usize,
+    /// The ids of these jobs.
+    pub ids: BTreeSet<String>,
     /// The number of jobs that are not sent because an earlier attempt quarantined them.
     pub quarantined: usize,
     /// The folds of all cells, done or not.
@@ -72,7 +74,7 @@ pub async fn extraction<'a>(
         .collect();
     let mut jobs = Jobs::extractions(plan, store.url(), &in_scope);
     drop(in_scope);
-    let records = Quarantined::read(store, &plan.spec.id).await?;
+    let records = Quarantined::read(store, plan).await?;
     let quarantined = leave_out_quarantined(plan, &records, &mut jobs);
     check_contracts(plan, jobs.len())?;
     let all = plan.spec.only.as_ref().map_or(plan.trailers.trailers.len(), BTreeSet::len);
@@ -91,6 +93,7 @@ pub async fn training<'a>(
     let fit = tasks::fit_task(plan, tables)?;
     let model = fit.as_ref().map(|task| ArtifactKey::new(&task.recipe, &task.dataset));
     let all = cells.tasks.len() + usize::from(model.is_some());
+    let ids = cells.tasks.iter().map(cell_id).chain(fit.as_ref().map(fit_id)).collect();
     let fit = match &model {
         Some(key) if !again.contains(key) && missing::all_committed(store, std::slice::from_ref(key)).await? => None,
         _ => fit,
@@ -106,9 +109,9 @@ pub async fn training<'a>(
         }
     }
     let mut jobs = Jobs::training(plan, store.url(), fit, open);
-    let records = Quarantined::read(store, &plan.spec.id).await?;
+    let records = Quarantined::read(store, plan).await?;
     let quarantined = leave_out_quarantined(plan, &records, &mut jobs);
-    Ok(RemainingTraining { jobs, all, quarantined, cells, committed, model })
+    Ok(RemainingTraining { jobs, all, ids, quarantined, cells, committed, model })
 }
 
 /// Removes the jobs that this run has quarantined: `jhalak retry` is what sends them again. Returns

@@ -101,13 +101,22 @@ pub async fn drive(context: &RunContext, plan: &Plan) -> Result<Ended<Summary>> 
             Ended::Superseded => return Ok(Ended::Superseded),
         };
         fault_point::reach("coordinator-trained");
-        let quarantined = Quarantined::read(store, &plan.spec.id).await?;
+        let mut quarantined = Quarantined::read(store, plan).await?;
+        quarantined.keep_training_jobs(&plan.spec.id, &training.ids);
         if !quarantined.overruled.is_empty() {
             // Their artifacts are in no table yet.
             let jobs = quarantined.overruled.len();
             context.progress.say(&format!("{jobs} quarantined jobs were committed after all: taking them in"));
             quarantined.drop_overruled(store).await?;
             continue;
+        }
+        if !quarantined.foreign.is_empty() {
+            context.progress.say(&format!(
+                "{} quarantine records of jobs that this run does not have: see `jhalak quarantine ls {run}`, remove them with \
+                 `jhalak quarantine drop {run} JOB`",
+                quarantined.foreign.len(),
+                run = plan.spec.id
+            ));
         }
         let quarantined: Vec<QuarantineRecord> = quarantined.standing.into_values().collect();
         let state = RunState { quarantined: quarantined.len(), ..RunState::of(Stage::Reporting) };
@@ -148,7 +157,7 @@ async fn extract(context: &RunContext, plan: &Plan, work: &mut Work) -> Result<E
         };
         match dispatch::run(context, plan, stage).await? {
             Ended::Completed(_) if extraction.jobs.is_empty() => return Ok(Ended::Completed(extraction.missing)),
-            Ended::Completed(made) => work.made += made,
+            Ended::Completed(made) => work.made = work.made.saturating_add(made),
             Ended::Cancelled => return Ok(Ended::Cancelled),
             Ended::Superseded => return Ok(Ended::Superseded),
         }
@@ -178,7 +187,7 @@ async fn train<'a>(
         };
         match dispatch::run(context, plan, stage).await? {
             Ended::Completed(_) if training.jobs.is_empty() => return Ok(Ended::Completed(training)),
-            Ended::Completed(made) => work.made += made,
+            Ended::Completed(made) => work.made = work.made.saturating_add(made),
             Ended::Cancelled => return Ok(Ended::Cancelled),
             Ended::Superseded => return Ok(Ended::Superseded),
         }

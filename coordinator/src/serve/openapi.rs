@@ -82,7 +82,7 @@ const OPERATIONS: &[Operation] = &[
             ("like", "string", "Id of a movie that the viewer likes; repeatable"),
             ("neutral", "string", "Id of a movie that the viewer is neutral about; repeatable"),
             ("dislike", "string", "Id of a movie that the viewer dislikes; repeatable"),
-            ("q", "string", "Part of the title of the films to rate"),
+            ("q", "string", "Part of the title of the movies to rate"),
         ],
         schema: of::<recommend::Recommend>,
     },

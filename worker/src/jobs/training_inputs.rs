@@ -62,7 +62,7 @@ impl TrainingInputs {
         let (mut features, mut contents) = (Features::default(), Vec::new());
         for key in tables {
             let record = artifact::committed(store, key).await?.ok_or_else(|| {
-                Error::invalid(format!("the table {} is not committed: submit the run again", key.folder()))
+                Error::not_found(format!("the table {} is not committed: submit the run again", key.folder()))
             })?;
             contents.extend(table::content(&record));
             let embeddings = Some(EmbeddingTable::read(store, &record, &dataset, rows).await?);
@@ -81,9 +81,7 @@ impl TrainingInputs {
 async fn read_dataset(store: &dyn ObjectStore, content: &Hash) -> Result<Arc<Dataset>> {
     let key = dataset_key(content);
     let bytes = store.get(&key).await.map_err(|e| e.context("cannot read the run's dataset"))?;
-    let dataset: Dataset = serde_json::from_slice(&bytes)
-        .map_err(|e| Error::invalid(format!("{key} is damaged: submit the run again")).with_source(e))?;
-    Ok(Arc::new(dataset))
+    Dataset::read_normal_form(&bytes, content).map(Arc::new).map_err(|e| e.context(key))
 }
 
 #[cfg(test)]

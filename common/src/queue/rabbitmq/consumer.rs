@@ -267,10 +267,9 @@ impl Source {
             body: body.clone(),
             redeliveries,
         };
-        // The broker adds this header to messages that it moves, and workers add none.
-        let was_moved = headers.as_ref().is_some_and(|h| h.inner().contains_key("x-death"));
+        let was_given_up = headers.as_ref().and_then(|h| h.inner().get("x-death")).is_some_and(was_given_up);
         Delivery::new(body, redeliveries, Box::new(receipt))
-            .as_dead_letter(self.from == Channel::Quarantine && was_moved)
+            .as_dead_letter(self.from == Channel::Quarantine && was_given_up)
     }
 
     /// Ends the consumer: messages that were not passed on are returned uncounted, and a results
@@ -313,6 +312,19 @@ impl Source {
             .await
             .unwrap_or_else(|_| Err(Error::transient("the broker did not take back the messages in time")))
     }
+}
+
+/// Whether the broker gave the message up because it was delivered too often. The header also lists
+/// moves for other reasons: out of a retry tier, or by an operator's policy.
+fn was_given_up(deaths: &AMQPValue) -> bool {
+    let AMQPValue::FieldArray(deaths) = deaths else { return false };
+    deaths.as_slice().iter().any(|death| {
+        let AMQPValue::FieldTable(death) = death else { return false };
+        match death.inner().get("reason") {
+            Some(AMQPValue::LongString(reason)) => reason.as_bytes() == b"delivery_limit",
+            _ => false,
+        }
+    })
 }
 
 fn integer(value: &AMQPValue) -> Option<u32> {

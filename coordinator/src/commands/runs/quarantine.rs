@@ -8,12 +8,10 @@ use futures::TryStreamExt;
 use jhalak_common::process::exit;
 use jhalak_common::queue::{self, Channel, Queue};
 use jhalak_common::run::job::{Job, QuarantineRecord};
-use jhalak_common::run::{
-    self, CANCELLED, RunState, SigningKey, Stage, encode_signed, quarantine_folder, quarantine_key, run_key,
-};
+use jhalak_common::run::{self, CANCELLED, RunState, SigningKey, Stage, encode_signed, quarantine_folder, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::{self, ObjectStore};
-use jhalak_common::{Error, Result};
+use jhalak_common::{Error, ErrorKind, Result};
 use serde_json::json;
 
 use super::run_id;
@@ -90,7 +88,7 @@ enum QuarantineCommand {
 struct Chosen {
     /// Run id, or the start of one that no other run shares
     run: String,
-    /// Job ids, as listed by `jhalak quarantine ls`
+    /// Job ids or movie ids, as listed by `jhalak quarantine ls`
     ///
     /// [default: every quarantined job of the run]
     jobs: Vec<String>,
@@ -125,9 +123,11 @@ impl Quarantine {
                     Some(run) => records(store, run).await?,
                     None => read_all(store, keys_of_all_runs(store).await?).await?,
                 };
+                let records: Vec<QuarantineRecord> = records.into_iter().map(|stored| stored.record).collect();
                 let line = |r: &QuarantineRecord| {
                     let of_run = if run.is_none() { format!("{}  ", r.run) } else { String::new() };
-                    format!("{of_run}{}  {} attempts  {}: {}\n", r.job, r.attempts, r.about, r.reason)
+                    let attempts = counted(r.attempts as usize, "attempt");
+                    format!("{of_run}{}  {attempts}  {}: {}\n", r.job, r.about, r.reason)
                 };
                 let text = match (&run, records.is_empty()) {
                     (_, false) => records.iter().map(line).collect(),
@@ -150,8 +150,13 @@ impl Quarantine {
                     }
                 }
                 let text = format!(
-                    "job       {}\nrun       {}\nabout     {}\nattempts  {}\nkind      {:?}\nreason    {}\n{origin}message\n{message}",
-                    record.job, record.run, record.about, record.attempts, record.error, record.reason
+                    "job       {}\nrun       {}\nabout     {}\nattempts  {}\nkind      {}\nreason    {}\n{origin}message\n{message}",
+                    record.job,
+                    record.run,
+                    record.about,
+                    record.attempts,
+                    record.error.name(),
+                    record.reason
                 );
                 output.print(&record, &text)?;
             }
@@ -159,8 +164,8 @@ impl Quarantine {
             QuarantineCommand::Drop(chosen) => {
                 let chosen = chosen.found(store).await?;
                 let records = chosen.records(store).await?;
-                for record in &records {
-                    store.delete(&quarantine_key(&chosen.run, &record.job)).await?;
+                for stored in &records {
+                    store.delete(&stored.key).await?;
                 }
                 let dead_letters = match settings.queue.as_str() {
                     "memory:" => 0,
@@ -171,8 +176,9 @@ impl Quarantine {
                         removed?
                     }
                 };
-                let jobs: Vec<&String> = records.iter().map(|r| &r.job).collect();
-                let text = format!("{} jobs dropped, {dead_letters} dead letters removed", jobs.len());
+                let jobs: Vec<&String> = records.iter().map(|stored| &stored.record.job).collect();
+                let text =
+                    format!("{} dropped, {} removed", counted(jobs.len(), "job"), counted(dead_letters, "dead letter"));
                 output.print(&json!({ "run": chosen.run, "jobs": jobs, "dead_letters": dead_letters }), &text)?;
             }
         }
@@ -187,8 +193,8 @@ impl Retry {
         let chosen = self.chosen.found(store).await?;
         let run = &chosen.run;
         let records = chosen.records(store).await?;
-        for record in &records {
-            store.delete(&quarantine_key(run, &record.job)).await?;
+        for stored in &records {
+            store.delete(&stored.key).await?;
         }
         let cancelled = chosen.jobs.is_empty() && run::is_cancelled(store, run).await?;
         if cancelled {
@@ -200,9 +206,11 @@ impl Retry {
             }
         }
         let revived = if cancelled { "the run is no longer cancelled; " } else { "" };
-        let text =
-            format!("{revived}{} jobs can be tried again: start the same `run` or `submit` again", records.len());
-        let jobs: Vec<&String> = records.iter().map(|r| &r.job).collect();
+        let text = format!(
+            "{revived}{} can be tried again: start the same `run` or `submit` again",
+            counted(records.len(), "job")
+        );
+        let jobs: Vec<&String> = records.iter().map(|stored| &stored.record.job).collect();
         output.print(&json!({ "run": run, "jobs": jobs, "revived": cancelled }), &text)?;
         Ok(exit::DONE)
     }
@@ -217,16 +225,16 @@ async fn requeue(chosen: Chosen, store: &dyn ObjectStore, settings: &Settings, o
     let chosen = chosen.found(store).await?;
     let records = chosen.records(store).await?;
     // Messages of another version cannot be run: their records stay.
-    let (jobs, kept): (Vec<_>, Vec<_>) = records.into_iter().partition(|r| job(r).is_some());
+    let (jobs, kept): (Vec<_>, Vec<_>) = records.into_iter().partition(|stored| job(&stored.record).is_some());
     let key = SigningKey::load(settings.rabbitmq.signing_key_file.as_deref())?;
     let queue = queue::open(&settings.queue, &settings.rabbitmq).await?;
     let sent = async {
         // Sent last: the job may fail again at once, and its new record must stay. If this process
         // ends in between, the next submit plans the job again.
         let dead_letters = remove_dead_letters(queue.as_ref(), &chosen.run, &jobs).await?;
-        for record in &jobs {
-            let Some(job) = job(record) else { continue };
-            store.delete(&quarantine_key(&chosen.run, &record.job)).await?;
+        for stored in &jobs {
+            let Some(job) = job(&stored.record) else { continue };
+            store.delete(&stored.key).await?;
             queue.publish(&Channel::Work(job.task.work_kind()), encode_signed(job, key.as_ref())?).await?;
         }
         Ok::<_, Error>(dead_letters)
@@ -234,12 +242,12 @@ async fn requeue(chosen: Chosen, store: &dyn ObjectStore, settings: &Settings, o
     .await;
     queue.close().await;
     let dead_letters = sent?;
-    let names = |records: &[QuarantineRecord]| records.iter().map(|r| r.job.clone()).collect::<Vec<_>>();
+    let names = |records: &[Stored]| records.iter().map(|stored| stored.record.job.clone()).collect::<Vec<_>>();
     let mut text = format!(
-        "{} jobs sent again; start the same `submit` again to take their results into the report\n",
-        jobs.len()
+        "{} sent again; start the same `submit` again to take the results into the report\n",
+        counted(jobs.len(), "job")
     );
-    for record in &kept {
+    for Stored { record, .. } in &kept {
         text.push_str(&format!("kept: this version cannot send the job {} ({})\n", record.job, record.reason));
     }
     let answer = json!({ "run": chosen.run, "jobs": names(&jobs), "kept": names(&kept), "dead_letters": dead_letters });
@@ -254,8 +262,8 @@ fn job(record: &QuarantineRecord) -> Option<Job> {
 }
 
 /// Removes the dead letters of these jobs from the broker, leaves all others, and returns the number removed.
-async fn remove_dead_letters(queue: &dyn Queue, run: &str, records: &[QuarantineRecord]) -> Result<usize> {
-    let jobs: BTreeSet<&str> = records.iter().map(|r| r.job.as_str()).collect();
+async fn remove_dead_letters(queue: &dyn Queue, run: &str, records: &[Stored]) -> Result<usize> {
+    let jobs: BTreeSet<&str> = records.iter().map(|stored| stored.record.job.as_str()).collect();
     if jobs.is_empty() {
         return Ok(0);
     }
@@ -290,24 +298,34 @@ impl Chosen {
         Ok(Chosen { run: run_id::find_quarantined(store, &self.run).await?, ..self })
     }
 
-    /// The records of the chosen jobs.
-    async fn records(&self, store: &dyn ObjectStore) -> Result<Vec<QuarantineRecord>> {
+    /// The records of the chosen jobs, which are named by id or by the movie that they are about.
+    async fn records(&self, store: &dyn ObjectStore) -> Result<Vec<Stored>> {
         let records = records(store, &self.run).await?;
-        if let Some(job) = self.jobs.iter().find(|job| !records.iter().any(|r| r.job == **job)) {
+        if let Some(job) = self.jobs.iter().find(|job| !records.iter().any(|stored| stored.is(job))) {
             return Err(unknown(&self.run, job));
         }
-        Ok(records.into_iter().filter(|r| self.jobs.is_empty() || self.jobs.contains(&r.job)).collect())
+        let is_chosen = |stored: &Stored| self.jobs.is_empty() || self.jobs.iter().any(|job| stored.is(job));
+        Ok(records.into_iter().filter(is_chosen).collect())
+    }
+}
+
+/// A quarantine record and its key.
+struct Stored {
+    key: String,
+    record: QuarantineRecord,
+}
+
+impl Stored {
+    /// Whether `name` is the job's id, or the movie that the job is about.
+    fn is(&self, name: &str) -> bool {
+        self.record.job == name || self.record.about.split_whitespace().any(|word| word == name)
     }
 }
 
 /// Reads the record of a job, named by its id or by the only movie it is about.
 async fn record(store: &dyn ObjectStore, run: &str, job: &str) -> Result<QuarantineRecord> {
-    if let Some(record) = run::get_json(store, &quarantine_key(run, job)).await? {
-        return Ok(record);
-    }
-    let is_about = |record: &QuarantineRecord| record.about.split_whitespace().any(|word| word == job);
-    let mut about = records(store, run).await?.into_iter().filter(is_about);
-    match (about.next(), about.next()) {
+    let mut found = records(store, run).await?.into_iter().filter(|stored| stored.is(job)).map(|stored| stored.record);
+    match (found.next(), found.next()) {
         (Some(record), None) => Ok(record),
         (Some(_), Some(_)) => Err(Error::usage(format!(
             "several quarantined jobs are about {job}: name one of those that `jhalak quarantine ls {run}` lists"
@@ -320,17 +338,39 @@ fn unknown(run: &str, job: &str) -> Error {
     Error::not_found(format!("the run {run} has no quarantined job {job}: see `jhalak quarantine ls {run}`"))
 }
 
-async fn records(store: &dyn ObjectStore, run: &str) -> Result<Vec<QuarantineRecord>> {
+async fn records(store: &dyn ObjectStore, run: &str) -> Result<Vec<Stored>> {
     jhalak_common::store::check_prefix(&quarantine_folder(run))?;
     read_all(store, quarantined::keys(store, run).await?).await
 }
 
-async fn read_all(store: &dyn ObjectStore, keys: BTreeSet<String>) -> Result<Vec<QuarantineRecord>> {
+/// Reads the records. One that cannot be read is listed with the name of its file as its job, so
+/// that it can be dropped.
+async fn read_all(store: &dyn ObjectStore, keys: BTreeSet<String>) -> Result<Vec<Stored>> {
     let mut records = Vec::new();
     for key in keys {
-        records.extend(run::get_json::<QuarantineRecord>(store, &key).await?);
+        let record = match run::get_json::<QuarantineRecord>(store, &key).await {
+            Ok(record) => record,
+            Err(error) if error.kind() == ErrorKind::InvalidInput => Some(unreadable(&key, &error)),
+            Err(error) => return Err(error),
+        };
+        records.extend(record.map(|record| Stored { key, record }));
     }
     Ok(records)
+}
+
+fn unreadable(key: &str, error: &Error) -> QuarantineRecord {
+    let (folder, name) = key.rsplit_once('/').unwrap_or(("", key));
+    let run = folder.strip_prefix("runs/").and_then(|folder| folder.split('/').next()).unwrap_or_default();
+    let job = name.strip_suffix(".json").unwrap_or(name);
+    QuarantineRecord {
+        at: None,
+        ..QuarantineRecord::new(run, job, "a record".into(), error, 0, serde_json::Value::Null)
+    }
+}
+
+/// Returns a number of things in words.
+fn counted(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// The keys of the quarantine records of every run.

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::run_id;
 use crate::console::output::Output;
+use crate::run::{lease, quarantined};
 
 /// How long the broker may take to answer.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -83,9 +84,17 @@ impl Status {
                 )));
             };
             let cancelling = !state.stage.is_final() && run::is_cancelled(store.as_ref(), &run).await?;
+            let records = match state.quarantined {
+                0 => 0,
+                _ => quarantined::keys(store.as_ref(), &run).await?.len(),
+            };
             let more = match (cancelling, state.quarantined) {
                 (true, _) => ", being cancelled".to_string(),
+                _ if !state.stage.is_final() && lease::holder(store.as_ref(), &run).await?.is_none() => {
+                    ", no coordinator: start the same `run` or `submit` again".to_string()
+                }
                 (_, 0) => String::new(),
+                _ if records == 0 => ", to be tried again: start the same `run` or `submit` again".to_string(),
                 _ => format!(" (jhalak quarantine ls {run})"),
             };
             let has_report = matches!(state.stage, Stage::Done | Stage::DoneWithFailures);

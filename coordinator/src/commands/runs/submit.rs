@@ -7,7 +7,7 @@ use clap::Args;
 use jhalak_common::artifact::ArtifactKind;
 use jhalak_common::process::{exit, shutdown};
 use jhalak_common::run::Stage;
-use jhalak_common::run::{self, RunSpec, RunState, run_key};
+use jhalak_common::run::{self, RunSpec};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
 use jhalak_common::telemetry::metric::Program;
@@ -58,8 +58,8 @@ pub struct Submit {
     detach: bool,
     /// Start at most one run for this slot, for example 2026-11-22
     ///
-    /// A second submit of the slot reports the existing run and exits with 0, or resumes the run if its coordinator
-    /// was stopped. A Kubernetes CronJob passes the name of its Job, which ends in the scheduled minute.
+    /// A second submit of the slot goes on with the existing run: it makes what the store lacks, and reports a run that
+    /// is whole. A Kubernetes CronJob passes the name of its Job, which ends in the scheduled minute.
     #[arg(long, env = "JHALAK_SLOT", hide_env_values = true, value_name = "NAME", help_heading = "Execution")]
     slot: Option<String>,
     /// Share of the workers while other runs also need them
@@ -152,16 +152,13 @@ impl Submit {
                 queue.close().await;
                 return Ok(exit::DIFFERENT);
             }
-            if let (false, Some(state)) = (self.wait, ended(store.as_ref(), id).await?) {
+            // A CronJob's submit must not fail because somebody cancelled the run of its slot.
+            if !self.wait && !self.resume.resume && run::is_cancelled(store.as_ref(), id).await? {
                 queue.close().await;
-                let text = format!("the run {id} has ended: {}", state.stage.name());
-                output.print(&json!({ "run": id, "found": true, "state": state.stage.name() }), &text)?;
-                return Ok(match state.stage {
-                    Stage::DoneWithFailures => exit::QUARANTINED,
-                    // A CronJob's submit must not fail because somebody cancelled the run of its
-                    // slot.
-                    _ => exit::DONE,
-                });
+                let text = format!("the run {id} was cancelled: resume it with --resume");
+                let state = Stage::Cancelled.name();
+                output.print(&json!({ "run": id, "found": true, "state": state }), &text)?;
+                return Ok(exit::DONE);
             }
         }
         if plan.spec.dataset.content != asked {
@@ -266,12 +263,6 @@ fn differences(requested: &RunSpec, existing: &RunSpec) -> Vec<&'static str> {
     found.extend((is_same_dataset && !is_same_grid).then_some("evaluation"));
     found.extend((is_same_dataset && requested.fit != existing.fit).then_some("final model"));
     found
-}
-
-/// The run's state where it has ended.
-async fn ended(store: &dyn ObjectStore, run: &str) -> Result<Option<RunState>> {
-    let state: Option<RunState> = run::get_json(store, &run_key(run, "state.json")).await?;
-    Ok(state.filter(|state| state.stage.is_final()))
 }
 
 /// Starts this same command without `--detach` in the background.

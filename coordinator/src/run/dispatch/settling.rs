@@ -34,7 +34,7 @@ impl Dispatch<'_> {
                 }
                 tracing::debug!(made, "job committed");
                 self.progressed = jiff::Timestamp::now();
-                self.made += made;
+                self.made = self.made.saturating_add(made);
                 self.count_cost(i);
                 self.bar.step(&about);
             }
