@@ -81,8 +81,8 @@ pub fn run(command: &mut Command) -> Ended {
     command.output().expect("the program can be started").into()
 }
 
-/// The names of every file below `folder`, sorted, relative to it. Files that come and go while a program writes are no
-/// error.
+/// The names of every file below `folder`, sorted, relative to it. Files that come and go while a
+/// program writes are no error.
 ///
 /// # Panics
 /// If a path is not below the folder.
@@ -101,7 +101,8 @@ pub fn file_names(folder: &Path) -> BTreeSet<String> {
     found
 }
 
-/// The bytes of every file below `folder`, by their path relative to it. Only for folders that no program writes to.
+/// The bytes of every file below `folder`, by their path relative to it. Only for folders that no
+/// program writes to.
 ///
 /// # Panics
 /// If a file cannot be read.

@@ -1,12 +1,17 @@
-//! Looks up whether runs exist and whether they are cancelled: before a job starts, and at
+//! Looks up whether runs exist, what they plan, and whether they are cancelled: before a job starts, and at
 //! intervals while jobs of the run are running.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jhalak_common::artifact::Recipe;
+use jhalak_common::evaluation::CellSpec;
+use jhalak_common::hash::Hash;
+use jhalak_common::run::job::Task;
+use jhalak_common::run::{RunSpec, SPECIFICATION, run_key};
 use jhalak_common::store::ObjectStore;
-use jhalak_common::{Error, run};
+use jhalak_common::{Error, ErrorKind, Result, run};
 use tokio_util::sync::CancellationToken;
 
 /// How long a lookup stays valid, and the interval between lookups of runs with jobs.
@@ -24,9 +29,55 @@ pub struct RunWatch {
 struct Run {
     cancelled: CancellationToken,
     /// Whether its specification is in the store; None while that is unknown.
-    planned: Option<bool>,
+    planned: Option<Planned>,
     checked: Option<Instant>,
     jobs: usize,
+}
+
+/// What the store says about the plan of a run.
+#[derive(Clone)]
+enum Planned {
+    /// There is no specification.
+    No,
+    /// It is there.
+    Yes(Arc<PlannedWork>),
+}
+
+/// The work that a run plans.
+pub struct PlannedWork {
+    recipes: BTreeSet<Hash>,
+    cells: Vec<CellSpec>,
+    fits: bool,
+    /// The specification cannot be read here, such as one of a newer program: jobs are believed.
+    is_unreadable: bool,
+}
+
+impl PlannedWork {
+    async fn read(store: &dyn ObjectStore, run: &str) -> Result<Option<PlannedWork>> {
+        let spec = match run::get_json::<RunSpec>(store, &run_key(run, SPECIFICATION)).await {
+            Ok(Some(spec)) => spec,
+            Ok(None) => return Ok(None),
+            Err(e) if e.kind() == ErrorKind::InvalidInput => {
+                let nothing =
+                    PlannedWork { recipes: BTreeSet::new(), cells: Vec::new(), fits: false, is_unreadable: true };
+                return Ok(Some(nothing));
+            }
+            Err(e) => return Err(e),
+        };
+        let recipes = spec.recipes.iter().map(Recipe::hash).collect();
+        Ok(Some(PlannedWork { recipes, cells: spec.cells, fits: spec.fit.is_some(), is_unreadable: false }))
+    }
+
+    /// Whether a run with this plan has the task. Which trailers and tables it has is not compared.
+    pub fn has(&self, task: &Task) -> bool {
+        self.is_unreadable
+            || match task {
+                Task::Extract(task) => task.wanted.iter().all(|recipe| self.recipes.contains(&recipe.hash())),
+                Task::Cell(task) => self.cells.contains(&task.cell),
+                Task::Fit(_) => self.fits,
+                Task::Probe(_) => true,
+            }
+    }
 }
 
 /// One job's interest in its run. Drop it when the job has ended.
@@ -36,6 +87,8 @@ pub struct WatchedRun {
     /// No coordinator has planned this run in the store: a message names it that anybody may have
     /// sent.
     pub is_unknown: bool,
+    /// The work that it plans, where that is known.
+    pub planned: Option<Arc<PlannedWork>>,
     watch: Arc<RunWatch>,
     run: String,
 }
@@ -62,13 +115,18 @@ impl RunWatch {
             !known.cancelled.is_cancelled() && known.checked.is_some_and(|at| at.elapsed() < MAX_AGE)
         };
         let cancelled = CancellationToken::new();
-        let mut watched = WatchedRun { cancelled, is_unknown: false, watch: self.clone(), run: run.to_string() };
+        let mut watched =
+            WatchedRun { cancelled, is_unknown: false, planned: None, watch: self.clone(), run: run.to_string() };
         if !valid {
             self.check(run).await;
         }
         if let Some(known) = self.runs().get(run) {
             watched.cancelled = known.cancelled.clone();
-            watched.is_unknown = known.planned == Some(false);
+            watched.is_unknown = matches!(known.planned, Some(Planned::No));
+            watched.planned = match &known.planned {
+                Some(Planned::Yes(work)) => Some(work.clone()),
+                _ => None,
+            };
         }
         watched
     }
@@ -90,10 +148,13 @@ impl RunWatch {
 
     async fn check(&self, run: &str) {
         // A specification is never removed: one look is enough.
-        let is_planned = self.runs().get(run).is_some_and(|known| known.planned == Some(true));
+        let planned = self.runs().get(run).and_then(|known| known.planned.clone());
         let store = self.store.as_ref();
         let found = async {
-            let planned = is_planned || run::is_planned(store, run).await?;
+            let planned = match planned {
+                Some(Planned::Yes(work)) => Planned::Yes(work),
+                _ => PlannedWork::read(store, run).await?.map_or(Planned::No, |work| Planned::Yes(Arc::new(work))),
+            };
             Ok::<_, Error>((planned, run::is_cancelled(store, run).await?))
         };
         let (planned, cancelled) = match found.await {
@@ -138,7 +199,7 @@ impl Drop for WatchedRun {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use jhalak_common::run::{CANCELLED, SPECIFICATION, run_key};
+    use jhalak_common::run::CANCELLED;
     use jhalak_common::store::local::LocalStore;
 
     fn watch() -> (tempfile::TempDir, Arc<LocalStore>, Arc<RunWatch>) {

@@ -260,6 +260,15 @@ impl JobRunner {
             self.end_states.quarantine_unreadable(&job.encode()?, redeliveries, &error).await?;
             return Ok(End::Quarantined);
         }
+        if self.commits_to_its_run(&job) && watched.planned.as_ref().is_some_and(|planned| !planned.has(&job.task)) {
+            let error = Error::invalid(format!(
+                "the run `{}` does not plan this work: its job is not done (remove the message: `jhalak quarantine drop \
+                 {UNREADABLE_RUN}`)",
+                job.run
+            ));
+            self.end_states.quarantine_unreadable(&job.encode()?, redeliveries, &error).await?;
+            return Ok(End::Quarantined);
+        }
         if (redeliveries > 0 || job.is_copy) && self.running.is_at_work_elsewhere(&job).await? {
             let seconds = progress.total_seconds();
             // The message of a worker that dies comes again by itself; a copy that was sent is not

@@ -7,8 +7,8 @@ use jhalak_common::settings::EvaluateSettings;
 use crate::plan::grid;
 
 /// Returns the parts of the final model: the classifier over the richest modality that has an
-/// input, and the stacked ensemble for known viewers and movies, which reads the trailers or the given
-/// embeddings, if any.
+/// input, and the stacked ensemble for known viewers and movies, which reads the trailers or the
+/// given embeddings, if any.
 pub fn of_run(dataset: &Dataset, trailers: Option<Modality>, settings: &EvaluateSettings) -> FitSpec {
     let modality = trailers.or_else(|| dataset.has_genres().then_some(Modality::Genre));
     let network = modality.map(|modality| {

@@ -1,4 +1,5 @@
-//! Embeddings that were computed elsewhere, as tables of a run: they take the place of its trailers.
+//! Embeddings that were computed elsewhere, as tables of a run: they take the place of its
+//! trailers.
 
 use std::sync::Arc;
 

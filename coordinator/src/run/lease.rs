@@ -235,7 +235,8 @@ impl Renewing {
 
     async fn renew(&self, record: &Record) -> Result<Renewal> {
         let store = self.store.as_ref();
-        // A successor's successor deletes the successor's record, and the successor deleted this one.
+        // A successor's successor deletes the successor's record, and the successor deleted this
+        // one.
         let has_successor = store::exists(store, &key(&self.run, self.number + 1)).await?;
         if has_successor || !store::exists(store, &self.key).await? {
             return Ok(Renewal { superseded: true, cancelled: false });

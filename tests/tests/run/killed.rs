@@ -86,7 +86,8 @@ fn training_killed_between_epochs_resumes_to_the_same_weights() {
     assert_eq!(checkpoints(&quiet), 0, "states go when the result is committed");
 
     let started = Instant::now();
-    // A kill may come just after a result took the place of its state: the next training is killed then.
+    // A kill may come just after a result took the place of its state: the next training is killed
+    // then.
     while checkpoints(&torn) == 0 {
         let mut child =
             train(&torn).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program can be started");

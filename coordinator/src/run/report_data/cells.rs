@@ -1,4 +1,5 @@
-//! The cells of a run with their figures, and how the models of a column compare over the same pairs.
+//! The cells of a run with their figures, and how the models of a column compare over the same
+//! pairs.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! The findings in a trailer, read from its artifacts: keyframes by strategy, scenes, objects, sound.
+//! The findings in a trailer, read from its artifacts: keyframes by strategy, scenes, objects,
+//! sound.
 
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, CommitRecord, Recipe, Subject};
 use jhalak_common::models::COCO;
