@@ -207,6 +207,13 @@ impl Cell {
         self.figures().map(|(accuracy, _)| accuracy)
     }
 
+    /// The share of right predictions over all pairs that may be compared: where they are
+    /// recorded, so that differences and intervals fit it; else the mean over the folds.
+    pub(super) fn pooled_accuracy(&self) -> Option<f64> {
+        let pooled = self.compared.as_ref().and_then(|compared| compared.interval).map(|interval| interval.mean);
+        pooled.or_else(|| self.accuracy().map(|accuracy| accuracy.mean))
+    }
+
     /// Accuracy and macro F1, if the cell was run: over the pairs that may be compared, if there
     /// are any.
     pub(super) fn figures(&self) -> Option<(MeanSd, MeanSd)> {

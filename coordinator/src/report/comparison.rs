@@ -1,7 +1,6 @@
 //! The evaluation as a table: a row for each model, a column for each protocol and split, the
 //! published figure first.
 
-use jhalak_common::evaluation::metrics::MeanSd;
 use serde::Serialize;
 
 use super::number::{count, mean_sd, percent};
@@ -69,27 +68,45 @@ impl<'a> Comparison<'a> {
         }
         let (model, ours, models) = self.best(strict, false)?;
         let begin = if models == 1 { "the model".to_owned() } else { format!("the most accurate of {models} models") };
-        let begin =
-            format!("Under strict, with random pairs, {begin} is {}: {} %.", with_article(&model.name), mean_sd(ours));
+        let scope = match self.tested(strict, model) {
+            Some((common, tested)) if common < tested => format!(
+                "over the {} of its {} tested pairs that every model could predict",
+                count(common),
+                count(tested)
+            ),
+            Some((common, _)) => format!("over {} pairs", count(common)),
+            None => "mean of the folds".to_owned(),
+        };
+        let begin = format!(
+            "Under strict, with random pairs, {begin} is {}: {} % ({scope}).",
+            with_article(&model.name),
+            percent(ours)
+        );
         let Some((baseline, theirs, baselines)) = self.best(strict, true) else { return Some(begin) };
         let versus = model.cells[strict].and_then(|cell| cell.compared.as_ref()?.versus.as_ref());
-        let points = 100.0 * versus.map_or(ours.mean - theirs.mean, |versus| versus.difference.accuracy.mean);
+        let points = 100.0 * versus.map_or(ours - theirs, |versus| versus.difference.accuracy.mean);
         let side = if points < 0.0 { "behind" } else { "ahead" };
         let verdict = match versus.map(|versus| versus.difference) {
             None => format!("the model is {side} by {:.1} points", points.abs()),
             Some(of) => {
-                // The figures above are means over folds; the difference is one over all pairs.
-                let pooled = format!("over all {} pairs of {} viewers", count(of.pairs as u64), count(of.users as u64));
                 let [low, high] = [of.accuracy.low, of.accuracy.high].map(|end| format!("{:+.1}", 100.0 * end));
-                let interval = format!("95 % interval {low} to {high}");
+                let interval =
+                    format!("95 % interval {low} to {high} over draws of {} viewers", count(of.users as u64));
                 match of.tells(&of.accuracy) {
-                    true => format!("{pooled}, the model is {side} by {:.1} points ({interval})", points.abs()),
-                    false => format!("{pooled}, the difference of {points:+.1} points is within chance ({interval})"),
+                    true => format!("the model is {side} by {:.1} points ({interval})", points.abs()),
+                    false => format!("the difference of {points:+.1} points is within chance ({interval})"),
                 }
             }
         };
         let of = if baselines == 1 { "baseline" } else { "best baseline" };
-        Some(format!("{begin} The {of} is {}: {} %; {verdict}.", with_article(&baseline.name), mean_sd(theirs)))
+        Some(format!("{begin} The {of} is {}: {} %; {verdict}.", with_article(&baseline.name), percent(theirs)))
+    }
+
+    /// Returns the pairs that every model of the column was tested on, and those that this one was.
+    fn tested(&self, column: usize, row: &Row<'_>) -> Option<(u64, u64)> {
+        let cell = row.cells[column]?;
+        let tested = cell.metrics.as_ref()?.tested_pairs() as u64;
+        Some((cell.compared.as_ref()?.pairs, tested))
     }
 
     /// Returns the columns in the order in which people should read them: strict first, then paper.
@@ -140,14 +157,14 @@ impl<'a> Comparison<'a> {
 
     /// Returns the most accurate row of a column among baselines or among the others, its accuracy,
     /// and the number of rows.
-    fn best(&self, column: usize, baseline: bool) -> Option<(&Row<'a>, MeanSd, usize)> {
+    fn best(&self, column: usize, baseline: bool) -> Option<(&Row<'a>, f64, usize)> {
         let mut count = 0;
-        let mut best: Option<(&Row<'a>, MeanSd)> = None;
+        let mut best: Option<(&Row<'a>, f64)> = None;
         for row in self.rows.iter().filter(|row| row.baseline == baseline && !row.control) {
-            let Some(accuracy) = row.cells[column].and_then(Cell::accuracy) else { continue };
+            let Some(accuracy) = row.cells[column].and_then(Cell::pooled_accuracy) else { continue };
             count += 1;
             // The first of equally accurate rows.
-            if best.is_none_or(|(_, before)| accuracy.mean > before.mean) {
+            if best.is_none_or(|(_, before)| accuracy > before) {
                 best = Some((row, accuracy));
             }
         }

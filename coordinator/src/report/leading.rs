@@ -1,20 +1,24 @@
 //! The models that stand for others: the most accurate baseline, and the most accurate model of
 //! each modality.
 
+use jhalak_common::evaluation::Model;
+
 use super::{Cell, Decision, Protocol, Split};
 
 /// Returns the places of these cells: chosen under `strict` with random pairs, or under `paper`
 /// where `strict` was not run. Models without a modality, such as the ensemble, are a group of
 /// their own. Of equally accurate ones the first is taken.
 pub fn leading(cells: &[Cell]) -> Vec<usize> {
-    let group = |cell: &Cell| (cell.baseline, cell.modality.clone().filter(|_| !cell.baseline));
-    let mut groups: Vec<(bool, Option<String>)> = Vec::new();
+    // The networks lead their modality, and the ensembles theirs.
+    let is_ensemble = |cell: &Cell| cell.model == Model::Ensemble.stored_name();
+    let group = |cell: &Cell| (cell.baseline, is_ensemble(cell), cell.modality.clone().filter(|_| !cell.baseline));
+    let mut groups: Vec<(bool, bool, Option<String>)> = Vec::new();
     for cell in cells.iter().filter(|cell| cell.control.is_none()) {
         if !groups.contains(&group(cell)) {
             groups.push(group(cell));
         }
     }
-    let best = |of: &(bool, Option<String>), protocol: Protocol| {
+    let best = |of: &(bool, bool, Option<String>), protocol: Protocol| {
         let same = |cell: &Cell| {
             group(cell) == *of
                 && cell.protocol == protocol

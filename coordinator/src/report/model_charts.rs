@@ -57,29 +57,41 @@ fn by_part(report: &Report, title: &str, note: &str, parts: fn(&ModelFigures) ->
     const MAX_MODELS: usize = 4;
     /// Most rows of a chart; `report.json` has more.
     const MAX_PARTS: usize = 10;
-    let models: Vec<&ModelFigures> =
-        report.figures.iter().filter(|figures| !parts(figures).is_empty()).take(MAX_MODELS).collect();
-    let first = models.iter().max_by_key(|figures| parts(figures).len())?;
+    // Models of one column, whose figures are over the same pairs.
+    let column = &report.figures.iter().find(|figures| !parts(figures).is_empty())?.column;
+    let of_column = report.figures.iter().filter(|figures| figures.column == *column && !parts(figures).is_empty());
+    let models: Vec<&ModelFigures> = of_column.take(MAX_MODELS).collect();
+    let first = models.first()?;
     let rows = parts(first).iter().take(MAX_PARTS).map(|part| {
         let dot = |figures: &&ModelFigures| {
             let found = parts(figures).iter().find(|other| other.name == part.name)?;
             Some(Dot { value: found.accuracy, interval: wilson(found.accuracy, found.pairs) })
         };
         DotRow {
-            name: format!("{} ({} pairs)", part.name, count(part.pairs)),
+            name: match pairs_of(&models, parts, &part.name) {
+                (least, most) if least == most => format!("{} ({} pairs)", part.name, count(most)),
+                (least, most) => format!("{} ({} to {} pairs)", part.name, count(least), count(most)),
+            },
             soft: false,
             dots: models.iter().map(dot).collect(),
         }
     });
     let chart = Dots {
         title: title.to_owned(),
-        note: format!("{note} Lines: 95 % intervals for that many pairs."),
+        note: format!("{note} Under {column}. Lines: 95 % intervals for as many pairs as each model has there."),
         series: models.iter().map(|figures| figures.row.clone()).collect(),
         marks: vec![None; models.len()],
         rows: rows.collect(),
         format: percent,
     };
     Some(chart.chart().figure())
+}
+
+/// Returns the fewest and the most pairs that one of the models has in a part.
+fn pairs_of(models: &[&ModelFigures], parts: fn(&ModelFigures) -> &Vec<Part>, name: &str) -> (u64, u64) {
+    let pairs = || models.iter().filter_map(|figures| parts(figures).iter().find(|part| part.name == name));
+    let (least, most) = (pairs().map(|part| part.pairs).min(), pairs().map(|part| part.pairs).max());
+    (least.unwrap_or(0), most.unwrap_or(0))
 }
 
 /// Returns Wilson's 95 % interval of a share among so many independent pairs.
@@ -169,7 +181,7 @@ pub(super) fn ablation(report: &Report) -> Vec<String> {
             dots: vec![Some(Dot { value: part.log_loss.mean, interval: None })],
         });
         let chart = Dots {
-            title: format!("What is lost without each group of features ({})", cell.column()),
+            title: format!("What is lost without each group of features ({}, {})", cell.row(), cell.column()),
             note: "Log loss of boosting; the mark is with all features. Further right: the group is missed more."
                 .to_owned(),
             series: vec!["log loss".to_owned()],

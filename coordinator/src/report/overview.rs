@@ -8,7 +8,7 @@ use super::number::percent;
 use crate::charts::{Dot, DotRow, Dots};
 
 /// More models than this are reduced to the leading ones and the baselines.
-const MAX_ROWS: usize = 20;
+const MAX_ROWS: usize = 32;
 
 /// Returns the chart as HTML, and the number of models that it leaves out; `None` when nothing was
 /// evaluated.
@@ -23,16 +23,15 @@ pub(super) fn chart(report: &Report, comparison: &Comparison<'_>) -> Option<(Str
     }
     let order = comparison.order();
     let first = |row: &Row<'_>| {
-        let found = order.iter().find_map(|place| row.cells[*place].and_then(Cell::accuracy));
-        found.map_or(f64::NEG_INFINITY, |accuracy| accuracy.mean)
+        let found = order.iter().find_map(|place| row.cells[*place].and_then(Cell::pooled_accuracy));
+        found.unwrap_or(f64::NEG_INFINITY)
     };
     rows.sort_by(|a, b| first(b).total_cmp(&first(a)));
     if rows.is_empty() {
         return None;
     }
     let majority = comparison.rows.iter().find(|row| row.baseline && row.name == "majority");
-    let accuracy =
-        |row: &Row<'_>, place: usize| row.cells[place].and_then(Cell::accuracy).map(|accuracy| accuracy.mean);
+    let accuracy = |row: &Row<'_>, place: usize| row.cells[place].and_then(Cell::pooled_accuracy);
     let marks = order.iter().map(|place| majority.and_then(|row| accuracy(row, *place))).collect();
     let chart = Dots {
         title: "Accuracy by model and protocol".to_owned(),
@@ -58,10 +57,11 @@ pub(super) fn chart(report: &Report, comparison: &Comparison<'_>) -> Option<(Str
 fn dot(cell: &Cell) -> Option<Dot> {
     let accuracy = cell.accuracy()?;
     let interval = cell.compared.as_ref().and_then(|compared| compared.interval);
+    let value = cell.pooled_accuracy()?;
     let interval = match interval {
         Some(found) => Some([found.low, found.high]),
         None => (accuracy.sd > 0.0)
             .then(|| [(accuracy.mean - accuracy.sd).max(0.0), (accuracy.mean + accuracy.sd).min(1.0)]),
     };
-    Some(Dot { value: accuracy.mean, interval })
+    Some(Dot { value, interval })
 }

@@ -64,6 +64,8 @@ struct Page<'a> {
     recipes: Vec<(String, String, String)>,
     notes: &'a [String],
     links: Vec<Link>,
+    /// The option that names the store to commands, if its location holds from every folder.
+    at_store: String,
     words: &'static [(&'static str, &'static str)],
 }
 
@@ -147,6 +149,12 @@ pub fn render(report: &Report) -> Result<String> {
     environment.get_template("page.html").and_then(|template| template.render(Serde(Page::of(report)))).map_err(broken)
 }
 
+/// Returns the option that names the report's store, where its location holds from every folder.
+fn at_store(report: &Report) -> String {
+    let store = report.run.settings["store"].as_str().unwrap_or_default();
+    if store.contains("://") || store.starts_with('/') { format!(" --store {store}") } else { String::new() }
+}
+
 impl<'a> Page<'a> {
     fn of(report: &'a Report) -> Page<'a> {
         let comparison = Comparison::of(report);
@@ -193,7 +201,9 @@ impl<'a> Page<'a> {
                 .collect(),
             notes: &report.notes,
             links: links(report),
-            words: WORDS,
+            at_store: at_store(report),
+            // Without models nothing of it is on the page.
+            words: if report.evaluation.is_empty() { &[] } else { WORDS },
             sections: Vec::new(),
         }
         .with_contents()
@@ -214,7 +224,7 @@ impl<'a> Page<'a> {
             ("protocols", "Why two protocols", !self.report.evaluation.is_empty()),
             ("data", "The data", true),
             ("repeat", "To repeat it, and to use it", true),
-            ("words", "Words", true),
+            ("words", "Words and notes", !(self.words.is_empty() && self.notes.is_empty())),
         ];
         let shown = all.into_iter().filter(|(_, _, shown)| *shown);
         self.sections = shown.map(|(id, title, _)| Section { id, title }).collect();

@@ -10,7 +10,7 @@ use super::number::mean_sd;
 /// The parts of one cell.
 #[derive(Serialize)]
 pub(super) struct Parts {
-    /// The column of the cell in the tables.
+    /// The model and the column of the cell in the tables.
     pub cell: String,
     /// The number of settings that were tried before the choice.
     pub tried: usize,
@@ -52,7 +52,8 @@ pub(super) fn of(report: &Report) -> Vec<Parts> {
             log_loss: format!("{:.3}", part.log_loss.mean),
             weight: part.weight.map_or_else(String::new, |weight| format!("{weight:.2}")),
         });
-        Parts { cell: cell.column(), tried: metrics.settings_tried, rows: std::iter::once(whole).chain(rows).collect() }
+        let name = format!("{}, {}", cell.row(), cell.column());
+        Parts { cell: name, tried: metrics.settings_tried, rows: std::iter::once(whole).chain(rows).collect() }
     })
     .collect()
 }

@@ -228,7 +228,7 @@ fn strict_paper_and_published_stand_side_by_side() {
     let places: Vec<usize> =
         ["40.0 ± 0.0", "80.0 ± 0.0", "51.0<small>Figure 7"].map(|part| row.find(part).expect(part)).to_vec();
     assert!(places.is_sorted(), "{row}");
-    assert!(text.contains("the model is classifier, genre, L, with GL: 40.0 ± 0.0 %. The baseline is majority: 33.3 ± 0.0 %; the model is ahead by 6.7 points."));
+    assert!(text.contains("the model is classifier, genre, L, with GL: 40.0 % (mean of the folds). The baseline is majority: 33.3 %; the model is ahead by 6.7 points."));
     let text = summary(&report);
     let line = text.lines().find(|line| line.contains("classifier, genre")).expect("the row exists");
     assert_eq!(line.split_whitespace().skip(5).collect::<Vec<_>>(), ["51.0", "80.0", "/", "80.0", "40.0", "/", "40.0"]);

@@ -3,7 +3,7 @@
 use clap::Args;
 use jhalak_common::process::exit;
 use jhalak_common::run::run_key;
-use jhalak_common::settings::Settings;
+use jhalak_common::settings::{Images, Settings};
 use jhalak_common::store;
 use jhalak_common::{Error, ErrorKind, Result};
 
@@ -45,6 +45,11 @@ impl ReportCommand {
         })?;
         let mut report = Report::from_json(&bytes).map_err(|e| e.context(&key))?;
         if !self.trailers.is_empty() {
+            if settings.report.images == Images::None {
+                return Err(Error::usage(
+                    "report.images = none leaves pictures out: remove --trailer, or set it to sample",
+                ));
+            }
             let plan = plan::load(store.as_ref(), &run).await?;
             let dataset = plan::frozen_dataset(store.as_ref(), &plan).await?;
             let seed = report.run.seeds.values().next().copied().unwrap_or_default();

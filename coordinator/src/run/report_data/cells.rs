@@ -187,7 +187,8 @@ mod tests {
         assert!(told.contains("strict, 50 pairs"), "{told}");
         assert!(
             told.contains(
-                "over all 50 pairs of 10 viewers, the model is behind by 20.0 points (95 % interval -20.0 to -20.0)"
+                "80.0 % (over 50 pairs). The baseline is majority: 100.0 %; the model is behind by 20.0 points (95 % interval \
+                 -20.0 to -20.0 over draws of 10 viewers)"
             ),
             "{told}"
         );

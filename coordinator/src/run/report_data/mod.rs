@@ -211,7 +211,10 @@ fn left_out(plan: &Plan, reading: &Reading) -> Vec<LeftOut> {
 }
 
 fn notes(plan: &Plan) -> Vec<String> {
-    let mut notes = vec!["Every cell was run once with the settings shown; none was chosen by its result.".to_string()];
+    let mut notes = Vec::new();
+    if !plan.spec.cells.is_empty() {
+        notes.push("Every cell was run once with the settings shown; none was chosen by its result.".to_string());
+    }
     let heads = plan.spec.cells.iter().any(|cell| cell.embedding == evaluation::EmbeddingSource::GenreHead);
     for given in &plan.spec.given {
         notes.push(format!(
