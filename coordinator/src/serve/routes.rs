@@ -1,6 +1,7 @@
 //! Which address is which page.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Form as Fields, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -8,6 +9,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Router, body};
+use jhalak_common::Error;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{self, API, Form};
@@ -24,6 +26,9 @@ const MAX_FORM_BYTES: usize = 4 << 10;
 
 /// The longest message of a failure that is shown, in bytes.
 const MAX_MESSAGE_BYTES: usize = 64 << 10;
+
+/// The longest time until the head of an answer. A store that stalls holds no page longer.
+const MAX_ANSWER: Duration = Duration::from_secs(30);
 
 const STYLE: &str = include_str!("templates/style.css");
 const SCRIPT: &str = include_str!("templates/script.js");
@@ -103,7 +108,12 @@ struct FailurePage {
 async fn failures(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     let form = Form::of(request.uri().path());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = next.run(request).await;
+    let is_long = path.ends_with("/events") || path.ends_with("/video") || path.ends_with("/upload");
+    let limit = if is_long { MAX_ANSWER * 100 } else { MAX_ANSWER };
+    let response = tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
+        let seconds = limit.as_secs();
+        Failure::from(Error::transient(format!("the store did not answer within {seconds} s"))).into_response()
+    });
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
         return response;

@@ -152,8 +152,23 @@ impl Site {
         self.uploads.get()
     }
 
+    /// Checks that the folder of a local store is there: an absent one reads like an empty one.
+    ///
+    /// # Errors
+    /// 503 while it is away, as after a lost mount.
+    pub fn check_store(&self) -> Result<(), Failure> {
+        let url = self.store.url();
+        match url.strip_prefix("file://") {
+            Some(folder) if !std::path::Path::new(folder).is_dir() => {
+                Err(Error::transient(format!("the folder of the store {url} is not there now")).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Returns the index of a run.
     pub async fn index(&self, run: &str) -> Result<Arc<RunIndex>, Failure> {
+        self.check_store()?;
         self.indexes.of(&self.store, run).await.map_err(|error| match error.kind() {
             ErrorKind::NotFound => Failure::missing(format!("{}: see the list of runs", error.chain())),
             _ => error.into(),

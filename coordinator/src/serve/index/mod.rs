@@ -31,6 +31,9 @@ const MAX_RUNS: usize = 2;
 /// Maximum age of the states of a run in progress.
 const FRESH: Duration = Duration::from_secs(5);
 
+/// States that are this many times older than fresh ones are read again before they are shown.
+const OLD: u32 = 4;
+
 /// How long a page waits for the first reading of its run.
 const MAX_WAIT: Duration = Duration::from_secs(8);
 
@@ -138,13 +141,21 @@ impl RunIndex {
     }
 
     /// Returns the states of the trailers. They are read again in the background when they may have
-    /// changed; only the first call waits.
+    /// changed; the first call waits, and one after a long pause.
     pub async fn states(self: &Arc<Self>, store: &Arc<dyn ObjectStore>) -> Arc<States> {
-        let (states, is_due) = {
+        let (states, is_due, is_old) = {
             let dated = self.states.read().await;
-            let age = dated.read.elapsed();
-            (dated.states.clone(), age > FRESH.max(dated.took * PAUSE))
+            let (age, fresh) = (dated.read.elapsed(), FRESH.max(dated.took * PAUSE));
+            (dated.states.clone(), age > fresh, age > fresh * OLD)
         };
+        if is_old {
+            // Nobody has looked for a while: these states may be wrong by now.
+            let _one = self.refreshing.lock().await;
+            if let Err(error) = self.refresh(store).await {
+                tracing::warn!(error = %error.chain(), "cannot read the states of the trailers");
+            }
+            return self.states.read().await.states.clone();
+        }
         if is_due {
             let (index, store) = (self.clone(), store.clone());
             tokio::spawn(async move {

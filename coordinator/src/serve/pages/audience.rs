@@ -140,10 +140,13 @@ fn ask_new(model: LoadedModel, movie: Movie, embeddings: BTreeMap<String, Vec<f3
     let network = model.description.network.as_ref();
     // Of a new movie nothing but its trailer is known: only the network looks at it.
     let reading = network.filter(|network| !network.cell.modality.tables().is_empty());
-    let (kind, name) = match reading {
-        Some(network) => (ModelKind::Network, network.cell.model.name().to_owned()),
-        None => (model.default_kind(), model::name(&model)),
+    let Some(network) = reading else {
+        return Err(Error::not_found(
+            "the final model of this run reads no trailers, and nothing else is known of a new one: choose a run over \
+             trailers",
+        ));
     };
+    let (kind, name) = (ModelKind::Network, network.cell.model.name().to_owned());
     let (all, place) = (model.dataset().users.len() as u32, model.dataset().movies.len() as u32);
     let embeddings = BTreeMap::from([(movie.id.clone(), embeddings)]);
     let input = SessionInput { movies: vec![movie], embeddings, ..SessionInput::default() };

@@ -42,6 +42,10 @@ pub struct RunPage {
     has_report: bool,
     /// The figures by what a fold holds out, the most accurate model first; empty without a report.
     columns: Vec<Column>,
+    /// Whether the run has trailers.
+    trailers: bool,
+    /// Whether the run trains models.
+    trains: bool,
 }
 
 /// A model that made embeddings.
@@ -126,6 +130,8 @@ pub async fn show(
             .collect(),
         has_report: report.is_some(),
         columns: report.as_ref().map(columns).unwrap_or_default(),
+        trailers: report.as_ref().is_none_or(|report| report.extraction.is_some()),
+        trains: spec.as_ref().is_some_and(|spec| !spec.cells.is_empty() || spec.fit.is_some()),
     };
     site.answer(form, "run.html", &page)
 }
@@ -160,6 +166,8 @@ fn columns(report: &Report) -> Vec<Column> {
     for column in &mut columns {
         column.rows.sort_by(|a, b| b.accuracy.total_cmp(&a.accuracy).then_with(|| a.name.cmp(&b.name)));
     }
+    // The leaky protocol comes last, as in the report.
+    columns.sort_by_key(|column| (column.name == "paper", column.name != "strict"));
     columns
 }
 

@@ -76,6 +76,7 @@ pub async fn show(
     form: Form,
     Options(query): Options<Query>,
 ) -> Result<Response, Failure> {
+    site.check_store()?;
     let q = query.q.unwrap_or_default().trim().to_lowercase();
     let mut found = states(site.store.as_ref(), &q).await?;
     found.sort_by(|(a, of_a), (b, of_b)| of_b.updated.cmp(&of_a.updated).then_with(|| a.cmp(b)));
@@ -143,6 +144,7 @@ pub async fn states(store: &dyn ObjectStore, part: &str) -> Result<Vec<(String, 
 /// # Errors
 /// 404 where the store has no such run.
 pub async fn state_of(site: &Site, run: &str) -> Result<RunState, Failure> {
+    site.check_store()?;
     let state: Option<RunState> = run::get_json(site.store.as_ref(), &run_key(run, "state.json")).await?;
     state.ok_or_else(|| {
         Failure::missing(format!("the store {} has no run `{run}`: see the list of runs", site.store.url()))
