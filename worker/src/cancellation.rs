@@ -1,5 +1,5 @@
-//! Looks up whether runs exist, what they plan, and whether they are cancelled: before a job starts, and at
-//! intervals while jobs of the run are running.
+//! Looks up whether runs exist, what they plan, and whether they are cancelled: before a job
+//! starts, and at intervals while jobs of the run are running.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

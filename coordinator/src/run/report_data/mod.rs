@@ -172,7 +172,9 @@ fn extraction(plan: &Plan, summary: &Summary) -> Result<Option<Extraction>> {
 
 fn operation(plan: &Plan, reading: &Reading, summary: &Summary, timings: Measured) -> Operation {
     let named = |(name, seconds): (String, f64)| Seconds { name, seconds };
-    let mut steps: Vec<Seconds> = timings.steps.into_iter().map(named).collect();
+    let searches =
+        plan.spec.recipes.iter().any(|recipe| matches!(recipe.kind, ArtifactKind::Scenes | ArtifactKind::Objects));
+    let mut steps: Vec<Seconds> = in_words(timings.steps, searches).into_iter().map(named).collect();
     steps.sort_by(|a, b| b.seconds.total_cmp(&a.seconds).then_with(|| a.name.cmp(&b.name)));
     let title = |id: &str| {
         let movie = reading.dataset.movies.iter().find(|movie| movie.id == id);
@@ -182,7 +184,11 @@ fn operation(plan: &Plan, reading: &Reading, summary: &Summary, timings: Measure
         title: title(&movie),
         movie,
         seconds: steps.values().sum(),
-        longest_step: steps.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(step, _)| step).unwrap_or_default(),
+        longest_step: in_words(steps, searches)
+            .into_iter()
+            .max_by(|a, b| a.1.total_cmp(&b.1))
+            .map(|(step, _)| step)
+            .unwrap_or_default(),
     };
     let failed = summary.quarantined.iter().filter(|record| {
         !matches!(record.decode_job(), Some(Job { task: Task::Extract(_), .. })) && record.run == plan.spec.id
@@ -200,6 +206,21 @@ fn operation(plan: &Plan, reading: &Reading, summary: &Summary, timings: Measure
             .map(|record| FailedJob { about: record.about.clone(), reason: record.reason.clone() })
             .collect(),
     }
+}
+
+/// Names the steps by what they do: scenes are scored and objects are detected while a trailer is
+/// decoded, and the steps of these artifacts only write their files.
+fn in_words(steps: BTreeMap<String, f64>, searches: bool) -> BTreeMap<String, f64> {
+    let mut named = BTreeMap::new();
+    for (step, seconds) in steps {
+        let name = match step.as_str() {
+            "decode" if searches => "decode, scenes and objects",
+            "keyframes" | "scenes" | "objects" => "write files",
+            other => other,
+        };
+        *named.entry(name.to_owned()).or_default() += seconds;
+    }
+    named
 }
 
 fn left_out(plan: &Plan, reading: &Reading) -> Vec<LeftOut> {
