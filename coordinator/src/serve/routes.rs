@@ -63,6 +63,7 @@ pub fn router(site: Arc<Site>, access: Access) -> Router {
     router
         .route("/", get(|| async { Redirect::to("/runs") }))
         .route("/runs/{run}/report.json", get(run::report_json))
+        .route("/artifacts/{*path}", get(run::model_file))
         .route("/runs/{run}/trailers/{id}/poster.jpg", get(media::poster))
         .route("/runs/{run}/trailers/{id}/keyframes/{recipe}/{number}", get(media::keyframe))
         .route("/runs/{run}/trailers/{id}/video", get(media::video))

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use jhalak_common::ErrorKind;
+use jhalak_common::artifact::{self, ARTIFACTS_FOLDER, ArtifactKey, ArtifactKind, COMMIT_FILE, CommitRecord};
 use jhalak_common::run::{self, RunSpec, run_key};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -205,6 +206,33 @@ pub async fn stored_report(
 /// Sends the figures of the report, which its page links to.
 pub async fn report_json(State(site): State<Arc<Site>>, Names([id]): Names<[String; 1]>) -> Result<Response, Failure> {
     send_report(&site, Form::Json, &id).await
+}
+
+/// Sends a file of a final model, to which the page of a report links.
+pub async fn model_file(State(site): State<Arc<Site>>, Path(path): Path<String>) -> Result<Response, Failure> {
+    /// Each with its type.
+    const FILES: [(&str, &str); 3] = [
+        ("README.md", "text/plain; charset=utf-8"),
+        ("model.json", "application/json"),
+        ("model.onnx", "application/octet-stream"),
+    ];
+    let missing = || Failure::missing("there is no such file of a final model");
+    let key = format!("{ARTIFACTS_FOLDER}{path}");
+    let asked = ArtifactKey::parse(&key).filter(|asked| asked.kind == ArtifactKind::Model).ok_or_else(missing)?;
+    let (name, kind) = FILES.into_iter().find(|(name, _)| *name == asked.file).ok_or_else(missing)?;
+    let commit = format!("{}{COMMIT_FILE}", key.strip_suffix(name).ok_or_else(missing)?);
+    let record = site.store.get(&commit).await.ok();
+    let record = record.and_then(|bytes| serde_json::from_slice::<CommitRecord>(&bytes).ok()).ok_or_else(missing)?;
+    if ArtifactKey::new(&record.recipe, &record.subject).commit() != commit {
+        return Err(missing());
+    }
+    let bytes = artifact::read_file(site.store.as_ref(), &record, name).await?;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment")),
+        (header::ETAG, etag::of(&bytes)),
+    ];
+    Ok((headers, bytes).into_response())
 }
 
 async fn send_report(site: &Site, form: Form, id: &str) -> Result<Response, Failure> {
