@@ -110,10 +110,11 @@ impl ArtifactKind {
         match self {
             // 2: JPEG from an encoder of this program. 3: JPEG from libjpeg-turbo. 4: times from
             // the first frame shown, spread over the length that the packets show; detectors held
-            // to what their files state.
-            ArtifactKind::Keyframes => 4,
-            // 2: real times in addition to PySceneDetect's.
-            ArtifactKind::Scenes => 2,
+            // to what their files state. 5: gaps before the first B-frame in AVI are no time.
+            ArtifactKind::Keyframes => 5,
+            // 2: real times in addition to PySceneDetect's. 3: the last scene ends with its last
+            // frame at the rate that is shown.
+            ArtifactKind::Scenes => 3,
             // 2: times from the first frame shown; detectors held to what their files state.
             ArtifactKind::Objects => 2,
             // 2: a model that takes the whole sound at once also gets its last samples. 3: the

@@ -90,6 +90,17 @@ pub struct VideoInfo {
     /// Whether the frame rate varies: `fps` is an average, and frame numbers are not times.
     #[serde(default)]
     pub rate_varies: bool,
+    /// Frames per second that are shown, if they are constant and not the `fps` that the file
+    /// states.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown_fps: Option<f64>,
+    /// Further video streams, which are not read; covers do not count.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub other_streams: u32,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// Whether a file was read to its declared end.

@@ -69,9 +69,10 @@ async fn the_first_video_stream_is_used_and_attachments_are_ignored() {
     made(files.path(), "cover.jpg", "-f lavfi -i testsrc2=s=64x64:d=0.04 -frames:v 1");
     let attached = "-attach cover.jpg -metadata:s:t mimetype=image/jpeg";
     let attached = made(files.path(), "attached.mkv", &format!("{PICTURE} -c:v mpeg4 {attached}"));
-    for video in [two, attached] {
+    for (video, others) in [(two, 1), (attached, 0)] {
         let report = everything(&video, files.path()).await.unwrap();
         assert_eq!((report.video.width, report.video.frames), (320, Some(100)), "{}", video.display());
+        assert_eq!(report.video.other_streams, others, "{}", video.display());
     }
 }
 

@@ -56,6 +56,7 @@ fn track() -> VideoTrack {
         is_picture: false,
         has_durations: true,
         opencv_orientation: Default::default(),
+        other_streams: 0,
     }
 }
 

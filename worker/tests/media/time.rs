@@ -200,6 +200,29 @@ fn a_varying_rate_is_reported_and_scenes_have_the_real_times() {
 }
 
 #[test]
+fn avi_files_of_encoders_that_lag_or_count_fields_have_the_times_of_their_frames() {
+    let files = folder();
+    let cuts = "-f lavfi -i testsrc2=s=176x144:r=25:d=4,negate=enable='mod(floor(n/23)\\,2)'";
+    // The first B-frame comes two empty chunks after the first frame.
+    let gap = made(files.path(), "gap.avi", &format!("{cuts} -c:v libxvid -bf 2 -g 12 -q:v 4"));
+    let h264 = made(files.path(), "h264.mp4", &format!("{cuts} -c:v libx264 -preset ultrafast -bf 2 -g 12"));
+    // The header of this one states fields a second.
+    let fields = remuxed(files.path(), &h264, "fields.avi", "");
+    for (video, shown) in [(&gap, None), (&fields, Some(25.0))] {
+        let (seen, report, list) = seen(video, Position::Start, true);
+        let (list, info) = (list.unwrap(), &report.video);
+        let length = seen.frames as f64 / 25.0;
+        assert!(!info.rate_varies && (info.duration_s - length).abs() < 1e-6, "{}: {info:?}", video.display());
+        assert_eq!(info.shown_fps, shown, "{}", video.display());
+        let end = list.shown_s.last().unwrap()[1];
+        assert!((end - length).abs() < 1e-6, "{}: {end}", video.display());
+        let expected = list.cuts.iter().map(|&cut| cut as f64 / 25.0);
+        let starts = list.shown_s.iter().skip(1).map(|shown| shown[0]);
+        assert!(starts.zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{}: {:?}", video.display(), list.shown_s);
+    }
+}
+
+#[test]
 fn animated_webp_and_jpeg_in_tiff_are_refused_by_name() {
     let files = folder();
     let source = "-f lavfi -i testsrc2=s=64x64:r=10:d=0.5";

@@ -194,6 +194,17 @@ pub(super) fn report_decode(video: &Path, report: &DecodeReport, found: &str, ou
     if video_info.rate_varies && !report.is_picture {
         output.progress.say("the frame rate varies: times from frame numbers at the average rate are not those shown");
     }
+    if let (Some(shown), false) = (video_info.shown_fps, report.is_picture) {
+        output.progress.say(&format!(
+            "the file states {:.3} frames per second, but shows {shown:.3}: times from frame numbers at the stated rate are not those shown",
+            video_info.fps
+        ));
+    }
+    if video_info.other_streams > 0 {
+        output
+            .progress
+            .say(&format!("the file has {} video streams: the first one is read", video_info.other_streams + 1));
+    }
     if let Outcome::Short { reason } = &report.outcome {
         output.progress.say(&format!("cut short: {reason}"));
     }

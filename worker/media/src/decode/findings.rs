@@ -55,6 +55,8 @@ impl Findings<'_> {
                 announced_s: declared.ticks().map(|ticks| track.seconds(ticks)),
                 frames: is_video_decoded.then_some(stats.frames),
                 rate_varies: timeline.rate_varies,
+                shown_fps: timeline.other_rate(track),
+                other_streams: track.other_streams,
             },
             is_picture: track.is_picture,
             outcome: outcome(track, declared, stats),

@@ -199,7 +199,12 @@ fn whole(
             format!("no frame of the {} video could be decoded{}", track.codec, suffix(&stats.video_faults.last));
         return Err(MediaError::permanent(message));
     }
-    let end = (track.seconds(stats.video_end.unwrap_or(0)), timeline.rate_varies);
+    // The last frame of a constant rate lasts as long as the others, whatever the file states.
+    let end = match timeline.steady_frames() == Some(stats.frames) {
+        true => timeline.length,
+        false => stats.video_end.unwrap_or(0),
+    };
+    let end = (track.seconds(end), timeline.rate_varies);
     let scenes =
         pass.scenes.map(|scenes| scenes.finish(request, &track, end, observe)).transpose()?.unwrap_or_default();
     let mut chosen = pass.equal_interval.map(EqualIntervalWriter::finish).transpose()?;

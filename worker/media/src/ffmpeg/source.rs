@@ -74,6 +74,8 @@ pub struct VideoTrack {
     pub has_durations: bool,
     /// Rotation as OpenCV's video reader applies it: without mirroring.
     pub opencv_orientation: Orientation,
+    /// Further video streams of the file, which are not read; covers do not count.
+    pub other_streams: u32,
 }
 
 impl VideoTrack {
@@ -100,6 +102,7 @@ impl VideoTrack {
             is_picture: false,
             has_durations: false,
             opencv_orientation: Orientation::default(),
+            other_streams: 0,
         }
     }
 
@@ -242,6 +245,7 @@ impl Source {
             is_picture: false,
             has_durations: WITH_DURATIONS.iter().any(|name| input.format().name().contains(name)),
             opencv_orientation: Orientation::unmirrored_of_stream(&video),
+            other_streams: input.streams().filter(is_video).count().saturating_sub(1) as u32,
         };
         let declared = declared_duration(&input, &video);
         Ok(Self { input, video: track, audio, declared })

@@ -91,8 +91,21 @@ impl Timeline {
             shown.push(pts, packet.duration());
             decoded.push(dts, packet.duration());
         }
-        let times = if lacks_pts { decoded } else { shown };
+        let times = if lacks_pts { decoded.delayed() } else { shown };
         Ok(times.timeline(&source.video))
+    }
+
+    /// Returns the number of frames, if their rate is constant.
+    pub fn steady_frames(&self) -> Option<u64> {
+        self.steady.and_then(|(count, _)| u64::try_from(count).ok())
+    }
+
+    /// Returns the frames per second that are shown, if they are constant and differ by more than
+    /// 1 % from the rate that the file states.
+    pub fn other_rate(&self, track: &VideoTrack) -> Option<f64> {
+        let (count, span) = self.steady?;
+        let (shown, stated) = ((count - 1) as f64 / track.seconds(span), f64::from(track.frame_rate?));
+        ((shown - stated).abs() > 0.01 * stated).then_some((shown * 1e3).round() / 1e3)
     }
 
     /// Returns the number of places that targets are spread over: frames for a constant rate, else
@@ -164,6 +177,22 @@ impl Shown {
         }
     }
 
+    /// Maps decoding times to times of presentation: a decoder that reorders frames returns each
+    /// when the next packet comes, and the last one as long after it as the one before. Some
+    /// encoders leave a gap after the first packet in AVI, in which nothing is shown yet.
+    fn delayed(mut self) -> Self {
+        let is_whole = self.packets == self.times.len() && self.untimed == 0;
+        if is_whole && self.times.len() > 1 {
+            let count = self.times.len();
+            let step = self.times[count - 1].saturating_sub(self.times[count - 2]);
+            self.times.remove(0);
+            self.last.0 = self.last.0.saturating_add(if step > 0 { step } else { self.ticks_a_frame });
+            self.times.push(self.last.0);
+            self.first = self.times.iter().copied().min().unwrap_or(self.first);
+        }
+        self
+    }
+
     fn timeline(mut self, track: &VideoTrack) -> Timeline {
         if self.packets == 0 {
             return Timeline::of_length(self.untimed.saturating_mul(self.ticks_a_frame));
@@ -198,7 +227,35 @@ mod tests {
             is_picture: false,
             has_durations,
             opencv_orientation: Default::default(),
+            other_streams: 0,
         }
+    }
+
+    #[test]
+    fn a_stated_rate_that_is_not_the_shown_one_is_found() {
+        // H.264 in AVI: two ticks a frame, and the header counts ticks as frames.
+        let of = |rate| VideoTrack { frame_rate: Some(Rational(rate, 1)), ..track(50, false) };
+        let found = Timeline::of_frames((0..100).map(|n| n * 2).collect(), 1, &of(50));
+        assert_eq!((found.other_rate(&of(50)), found.other_rate(&of(25))), (Some(25.0), None));
+        assert_eq!((found.steady_frames(), found.length), (Some(100), 200));
+        let varying = Timeline::of_frames(vec![0, 2, 4, 9], 1, &of(25));
+        assert_eq!((varying.steady_frames(), varying.other_rate(&of(25))), (None, None));
+    }
+
+    #[test]
+    fn a_gap_after_the_first_packet_of_an_avi_is_no_time() {
+        let mut decoded = Shown::new(1);
+        [0, 3, 4, 5, 6, 7].into_iter().for_each(|time| decoded.push(Some(time), 1));
+        let found = decoded.delayed().timeline(&track(25, false));
+        assert_eq!((found.length, found.places(), found.rate_varies), (6, 6, false));
+        // The packets of H.264 in AVI last one of the two ticks of a frame.
+        let mut fields = Shown::new(1);
+        (0..50).for_each(|n| fields.push(Some(n * 2), 1));
+        let found = fields.delayed().timeline(&track(50, false));
+        assert_eq!((found.length, found.places()), (100, 50));
+        let mut single = Shown::new(1);
+        single.push(Some(5), 1);
+        assert_eq!(single.delayed().timeline(&track(25, false)).length, 1);
     }
 
     /// Times of frames at 30000/1001 a second, rounded to ticks.
