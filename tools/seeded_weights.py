@@ -15,16 +15,17 @@ from onnx import helper, numpy_helper
 PRIME, STEP, SHIFT, SQUARE, MIDDLE = 65521, 48271, 7919, 7, 32760
 
 
-def constants(name, shape):
-    """(base, scale) of a weight: unit variance through each layer, norms near 1, variances above 0."""
+def constants(name, shape, gain=1.2):
+    """(base, scale) of a weight: about unit variance through each layer, norms near 1, variances above 0."""
     spread = PRIME / math.sqrt(12)
     last = name.rsplit(".", 1)[-1]
     if last == "running_var" or (len(shape) == 1 and last == "weight"):
         return np.float32(1.0), np.float32(0.1 / spread)
     if len(shape) < 2:
         return np.float32(0.0), np.float32(0.05 / spread)
+    gain = gain(name) if callable(gain) else gain
     fan_in = math.prod(shape[1:]) if "embedding" not in name else 25
-    return np.float32(0.0), np.float32(1.2 / math.sqrt(fan_in) / spread)
+    return np.float32(0.0), np.float32(gain / math.sqrt(fan_in) / spread)
 
 
 def noise():
@@ -33,30 +34,34 @@ def noise():
     return (w * (w + SQUARE) % PRIME - MIDDLE).astype(np.float32)
 
 
-def values(number, name, shape):
+def values(number, name, shape, gain=1.2):
     """Weight `number` as float32."""
-    base, scale = constants(name, shape)
+    base, scale = constants(name, shape, gain)
     count, start = math.prod(shape), number * SHIFT % PRIME
     drawn = np.tile(noise(), -(-(start + count) // PRIME))[start : start + count]
     return (drawn * scale + base).reshape(shape)
 
 
-def weights(network):
-    """Every float tensor of the network, with its number."""
+def weights(network, keep=()):
+    """Every float tensor of the network, with its number; not those whose name has one of the words `keep`."""
     named = [(n, t) for n, t in network.state_dict().items() if t.dtype == torch.float32]
+    named = [(n, t) for n, t in named if not any(word in n for word in keep)]
+    # A weight that several layers share has the name of the first.
+    first = {}
+    named = [(n, t) for n, t in named if first.setdefault((t.data_ptr(), t.shape), n) == n]
     return [(number, name, tensor) for number, (name, tensor) in enumerate(named)]
 
 
-def fill(network):
+def fill(network, keep=(), gain=1.2):
     """Puts the formula's weights into the network."""
     with torch.no_grad():
-        for number, name, tensor in weights(network):
-            tensor.copy_(torch.from_numpy(values(number, name, tuple(tensor.shape))))
+        for number, name, tensor in weights(network, keep):
+            tensor.copy_(torch.from_numpy(values(number, name, tuple(tensor.shape), gain)))
 
 
-def into_graph(model, network):
+def into_graph(model, network, keep=(), gain=1.2):
     """Replaces the network's weights in an exported model by the formula that makes them."""
-    numbers = {name: number for number, name, _ in weights(network)}
+    numbers = {name: number for number, name, _ in weights(network, keep)}
     graph, nodes = model.graph, []
 
     def constant(name, value):
@@ -83,10 +88,10 @@ def into_graph(model, network):
     for name in replaced:
         number, tensor = numbers[name], stored[name]
         shape = tuple(tensor.dims)
-        if not np.array_equal(values(number, name, shape), numpy_helper.to_array(tensor)):
+        if not np.array_equal(values(number, name, shape, gain), numpy_helper.to_array(tensor)):
             raise ValueError(f"the exporter changed the weight {name}")
         graph.initializer.remove(tensor)
-        base, scale = constants(name, shape)
+        base, scale = constants(name, shape, gain)
         s, start = f"s{number}", number * SHIFT % PRIME
         ends = [constant(f"{s}{k}", np.array([n], dtype=np.int64)) for k, n in (("a", start), ("e", start + math.prod(shape)))]
         nodes.append(helper.make_node("Slice", ["seed", *ends], [f"{s}.0"]))

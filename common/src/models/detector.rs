@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 pub struct DetectorOutput {
     /// The output layout.
     pub decode: Decode,
-    /// The unit of the boxes. Default: shares for `rt-detr` and `detr`, pixels for all others.
+    /// The unit of the boxes. Default: shares for `rt-detr`, `rt-detr-chosen` and `detr`, pixels for all others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boxes: Option<BoxUnit>,
     /// The task that the file was exported for. Default: the file's metadata or shapes.
@@ -57,9 +57,12 @@ pub enum Decode {
     #[serde(alias = "yolov9", alias = "yolo11", alias = "yolo12")]
     Yolov8,
     /// As `yolov8` in rows, without NMS; boxes are shares of the input. RT-DETR as Ultralytics
-    /// exports it: 1 x 300 x 84.
+    /// exports it before 8.4: 1 x 300 x 84.
     #[serde(alias = "rtdetr")]
     RtDetr,
+    /// Centre, width and height as shares of the input, score, class, of the most probable pairs of
+    /// box and class. RT-DETR as Ultralytics exports it since 8.4: 1 x 300 x 6.
+    RtDetrChosen,
     /// As `yolov5`, boxes relative to their cell: (xy + cell) x stride, exp(wh) x stride. YOLOX
     /// exports: 1 x 3549 x 85.
     Yolox,
@@ -150,6 +153,7 @@ impl Decode {
             Decode::Nanodet => "nanodet",
             Decode::EndToEnd => "end-to-end",
             Decode::RtDetr => "rt-detr",
+            Decode::RtDetrChosen => "rt-detr-chosen",
             Decode::YoloNas => "yolo-nas",
             Decode::EfficientNms => "efficient-nms",
             Decode::Yolov5Heads => "yolov5-heads",
@@ -169,7 +173,12 @@ impl Decode {
 
     /// Whether the boxes are final: no NMS follows.
     pub fn is_final(self) -> bool {
-        matches!(self, Decode::EndToEnd | Decode::RtDetr | Decode::EfficientNms | Decode::Detr | Decode::DFine)
+        match self {
+            Decode::EndToEnd | Decode::RtDetr | Decode::RtDetrChosen => true,
+            Decode::EfficientNms | Decode::Detr | Decode::DFine => true,
+            Decode::Yolov5 | Decode::Yolov8 | Decode::Yolox | Decode::YoloxDecoded => false,
+            Decode::Nanodet | Decode::YoloNas | Decode::Yolov5Heads => false,
+        }
     }
 
     /// Whether the output's rows are the cells of grids, so that their number follows from the
@@ -259,7 +268,7 @@ impl DetectorOutput {
 
     /// Returns the unit of the boxes.
     pub fn box_unit(&self) -> BoxUnit {
-        let are_shares = matches!(self.decode, Decode::RtDetr | Decode::Detr);
+        let are_shares = matches!(self.decode, Decode::RtDetr | Decode::RtDetrChosen | Decode::Detr);
         let usual = if are_shares { BoxUnit::Shares } else { BoxUnit::Pixels };
         self.boxes.unwrap_or(usual)
     }

@@ -107,8 +107,9 @@ fn as_stated(
         Decode::YoloNas => boxes_in_rows(output, layout, threshold, |edges| edges),
         Decode::Nanodet => boxes_of_distances(output, layout, how, input, threshold),
         Decode::EndToEnd | Decode::EfficientNms | Decode::Detr | Decode::DFine => {
-            boxes_end_to_end(output, layout, threshold)
+            boxes_end_to_end(output, layout, threshold, |edges| edges)
         }
+        Decode::RtDetrChosen => boxes_end_to_end(output, layout, threshold, from_center),
     }
 }
 
@@ -218,9 +219,14 @@ fn mean_bin(bins: &[f32]) -> f32 {
     weighted / sum
 }
 
-fn boxes_end_to_end(output: &[f32], layout: &OutputLayout, threshold: f32) -> Vec<Candidate> {
+fn boxes_end_to_end(
+    output: &[f32],
+    layout: &OutputLayout,
+    threshold: f32,
+    edges: impl Fn([f32; 4]) -> [f32; 4],
+) -> Vec<Candidate> {
     let candidate = |row: &[f32]| {
-        let (edges, class, score) = match *row {
+        let (place, class, score) = match *row {
             [_, left, top, right, bottom, class, score] if layout.rest == 0 => {
                 ([left, top, right, bottom], class, score)
             }
@@ -228,7 +234,7 @@ fn boxes_end_to_end(output: &[f32], layout: &OutputLayout, threshold: f32) -> Ve
         };
         // Empty rows have a score of 0, and in some exports a class of -1.
         let is_class = (0.0..1e6).contains(&class);
-        (score > threshold && is_class).then_some(Candidate { edges, score, class: class as usize })
+        (score > threshold && is_class).then(|| Candidate { edges: edges(place), score, class: class as usize })
     };
     output.chunks_exact(layout.values).filter_map(candidate).collect()
 }

@@ -129,6 +129,14 @@ impl ObjectDetector {
         Ok(values::largest_box_value(&output.data, &layout, &self.how))
     }
 
+    /// Whether the last of two scores is exactly 0 or 1 in every box for `picture`: then it is not a
+    /// score but a class.
+    pub fn are_last_scores_classes(&mut self, picture: &Picture) -> Result<bool> {
+        let (output, ..) = self.infer(std::slice::from_ref(picture))?;
+        let layout = self.output_layout(&output, 1)?;
+        Ok(values::check_output(&output.data, &layout, &self.how) == Err(Problem::Chosen))
+    }
+
     /// Returns the detector section of the registry entry, completed by the file.
     pub fn how(&self) -> &DetectorOutput {
         &self.how

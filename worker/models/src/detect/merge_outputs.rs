@@ -89,15 +89,24 @@ pub(super) fn join(how: &DetectorOutput, mut outputs: Vec<Tensor>, input: (u32, 
             if (pictures, count) != (also, same) || classes == 0 || count == 0 {
                 return Err(unfit(&outputs));
             }
-            if classes != how.labels.count() {
+            let labels = how.labels.count();
+            if classes != labels && classes != labels + 1 {
                 return Err(Error::invalid(format!(
-                    "its logits are for {classes} classes, but detector.labels has {}: set it to {classes} names. A DETR \
-                     whose last class means \"no object\" is not read",
-                    how.labels.count()
+                    "its logits are for {classes} classes, but detector.labels has {labels}: set it to {classes} names, or \
+                     to {} if the last class means \"no object\", as in DETR and YOLOS",
+                    classes - 1
                 )));
             }
             let each = logits.data.chunks_exact(count * classes).zip(boxes.data.chunks_exact(count * 4));
-            let data = each.flat_map(|(logits, boxes)| most_probable(logits, boxes, classes)).collect();
+            let data = match classes == labels {
+                true => each.flat_map(|(logits, boxes)| most_probable(logits, boxes, classes)).collect(),
+                false => logits
+                    .data
+                    .chunks_exact(classes)
+                    .zip(boxes.data.as_chunks::<4>().0)
+                    .flat_map(|(logits, place)| without_no_object(logits, place))
+                    .collect(),
+            };
             Ok(Tensor { shape: vec![pictures, count, 6], data })
         }
         (Decode::Yolov5Heads, 2..) => {
@@ -117,11 +126,25 @@ fn most_probable(logits: &[f32], boxes: &[f32], classes: usize) -> Vec<f32> {
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
     let row = |&pair: &usize| {
         let (query, class) = (pair / classes, pair % classes);
-        let [x, y, width, height] = [0, 1, 2, 3].map(|n| boxes[query * 4 + n]);
         let score = 1.0 / (1.0 + (-logits[pair]).exp());
-        [x - width / 2.0, y - height / 2.0, x + width / 2.0, y + height / 2.0, score, class as f32]
+        chosen(&[0, 1, 2, 3].map(|n| boxes[query * 4 + n]), score, class)
     };
     order.iter().take(boxes.len() / 4).flat_map(row).collect()
+}
+
+/// Returns the row of a box with the most probable of its classes under a softmax, of which the
+/// last, "no object", is left out.
+fn without_no_object(logits: &[f32], place: &[f32; 4]) -> [f32; 6] {
+    let (none, classes) = (logits.len() - 1, &logits[..logits.len() - 1]);
+    let best = (0..classes.len()).fold(0, |best, class| if classes[class] > classes[best] { class } else { best });
+    let top = classes[best].max(logits[none]);
+    let sum: f32 = logits.iter().map(|logit| (logit - top).exp()).sum();
+    chosen(place, (classes[best] - top).exp() / sum, best)
+}
+
+/// Returns left, top, right, bottom, score and class of a box of centre and size.
+fn chosen(&[x, y, width, height]: &[f32; 4], score: f32, class: usize) -> [f32; 6] {
+    [x - width / 2.0, y - height / 2.0, x + width / 2.0, y + height / 2.0, score, class as f32]
 }
 
 #[cfg(test)]
@@ -162,6 +185,10 @@ mod tests {
         let near = |found: &[f32], wanted: [f32; 6]| found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-6);
         assert!(near(&rows.data[..6], [0.4, 0.3, 0.6, 0.7, 0.880_797, 0.0]), "{rows:?}");
         assert!(near(&rows.data[6..], [0.4, 0.3, 0.6, 0.7, 0.731_058_6, 1.0]), "{rows:?}");
+        // One class, and "no object": a box each.
+        let rows = join(&how("detr", 1), vec![logits.clone(), boxes.clone()], (64, 64)).expect("rows");
+        assert!(near(&rows.data[..6], [0.4, 0.3, 0.6, 0.7, 0.731_058_6, 0.0]), "{rows:?}");
+        assert!(near(&rows.data[6..], [0.05, 0.05, 0.15, 0.15, 0.047_425_9, 0.0]), "{rows:?}");
         let error = join(&how("detr", 3), vec![logits, boxes], (64, 64)).expect_err("other classes").chain();
         assert!(error.contains("2 classes") && error.contains("has 3"), "{error}");
     }

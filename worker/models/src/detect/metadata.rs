@@ -21,6 +21,8 @@ pub struct Metadata {
     pub size: Option<(u32, u32)>,
     /// The largest distance of grid cells in pixels: width and height must be multiples of it.
     pub stride: Option<u32>,
+    /// Whether the file chooses the boxes itself: score and class follow the box.
+    pub is_end_to_end: bool,
     /// Whether the head is RT-DETR's.
     pub is_rt_detr: bool,
 }
@@ -65,6 +67,7 @@ impl Metadata {
             keypoint_values: (keypoints.len() == 2).then(|| keypoints.iter().map(|&n| n as usize).product()),
             size: size.filter(|&(width, height)| (1..=4_096).contains(&width) && (1..=4_096).contains(&height)),
             stride: whole("stride").into_iter().max().filter(|stride| (1..=1_024).contains(stride)),
+            is_end_to_end: text("end2end").is_some_and(|value| value.eq_ignore_ascii_case("true")),
             is_rt_detr: text("head").is_some_and(|head| head.starts_with("RTDETR")),
         })
     }

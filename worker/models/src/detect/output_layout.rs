@@ -75,7 +75,7 @@ impl OutputLayout {
             Decode::Yolov5 | Decode::Yolov5Heads | Decode::Yolox | Decode::YoloxDecoded => 5 + classes as i64,
             Decode::Yolov8 | Decode::RtDetr | Decode::YoloNas => 4 + classes as i64,
             Decode::EndToEnd if second == 7 && rest == Rest::Nothing => 7,
-            Decode::EndToEnd | Decode::EfficientNms | Decode::Detr | Decode::DFine => 6,
+            Decode::EndToEnd | Decode::RtDetrChosen | Decode::EfficientNms | Decode::Detr | Decode::DFine => 6,
             Decode::Nanodet => return Self::of_distributions(first, second, how, input, refuse),
         };
         let has = |values: i64, others: i64| {
@@ -171,6 +171,7 @@ fn advice(decode: Decode, first: i64, second: i64, classes: usize) -> String {
     let values = first.min(second);
     let meant = |classes: i64| format!("for {classes} classes set detector.labels to {classes} names");
     match decode {
+        Decode::RtDetr if second == 6 => "this looks like `rt-detr-chosen`".into(),
         // Exports with NMS give rows.
         Decode::Yolov5 | Decode::Yolov8 | Decode::Yolox | Decode::YoloxDecoded | Decode::RtDetr
             if second == 6 || second == 7 =>
@@ -230,6 +231,7 @@ mod tests {
             (&[1, 3_549, 124], "nanodet", "", 416, (3_549, 124, true)),
             (&[1, 3_598, 112], "nanodet", "strides = [8, 16, 32, 64]", 416, (3_598, 112, true)),
             (&[1, 300, 6], "end-to-end", "", 640, (300, 6, true)),
+            (&[1, 300, 6], "rt-detr-chosen", "", 640, (300, 6, true)),
             (&[-1, 7], "end-to-end", "", 640, (0, 7, true)),
             (&[1, 1, 25_200, 85], "yolov5", "", 640, (25_200, 85, true)),
         ] {
@@ -264,6 +266,7 @@ mod tests {
             (&[1, 25_200, 85], "yolov8", "", 640, "looks like `yolov5`"),
             (&[1, 5, 8_400], "yolov8", "", 640, "for 1 classes set detector.labels to 1 names"),
             (&[1, 300, 6], "yolov8", "", 640, "looks like `end-to-end`"),
+            (&[1, 300, 6], "rt-detr", "", 640, "looks like `rt-detr-chosen`"),
             (&[1, 8_400, 85], "yolox", "", 416, "give 3549 boxes, but it has 8400"),
             (&[1, 3_549, 125], "nanodet", "", 416, "80 + 4 x n, and not 125"),
             (&[1, 1_000], "yolov5", "", 640, "[pictures, boxes, values]"),

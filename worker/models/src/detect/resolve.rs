@@ -31,6 +31,11 @@ pub(super) fn resolve(
     outputs: &[Edge],
     size: (u32, u32),
 ) -> Result<Resolved> {
+    if metadata.is_rt_detr && how.decode == Decode::EndToEnd {
+        return Err(Error::invalid(
+            "the head in the file's metadata is RT-DETR's, whose boxes are centre and size: set detector.decode = \"rt-detr-chosen\"",
+        ));
+    }
     let rests = rests(how, metadata, outputs)?;
     let fit = |how: &DetectorOutput| fitting_rest(shape, how, &rests, size);
     let listed = |names: &[String]| {
@@ -200,6 +205,7 @@ mod tests {
             ("decode = \"yolov8\"\nlabels = [\"x\"]", &[THREE], &[1, 9, 8_400], "names 3 classes (a, b, c)"),
             ("decode = \"yolov8\"\ntask = \"pose\"", &[("task", "detect")], &[1, 84, 8_400], "detector.task is pose"),
             ("decode = \"yolov8\"", &[("names", "many")], &[1, 84, 8_400], "cannot be read"),
+            ("decode = \"end-to-end\"", &[("head", "RTDETRDecoder")], &[1, 300, 6], "\"rt-detr-chosen\""),
         ] {
             let error = resolved(entry, metadata, shape, &[]).err().expect("refused").chain();
             assert!(error.contains(expected), "{entry}: {error}");

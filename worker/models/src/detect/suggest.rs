@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use jhalak_common::hash::Hash;
 use jhalak_common::models::{
     BoxUnit, COCO, Channels, Decode, DetectorOutput, DetectorTask, Filter, Labels, Layout, Model, PictureInput,
-    Registry, Resize, Role, Tensors,
+    Registry, Resize, Role, TensorFacts, Tensors,
 };
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
@@ -15,7 +15,7 @@ use jhalak_onnx::file_facts::{Edge, FileFacts};
 use super::detector::ObjectDetector;
 use super::metadata::Metadata;
 use super::trial;
-use crate::inference::{Models, detector_outputs};
+use crate::inference::{Models, Tensor, detector_outputs};
 
 /// Size of an input that accepts any.
 const USUAL_SIZE: u32 = 640;
@@ -40,9 +40,7 @@ pub fn suggest(settings: &Settings, name: &str, file: PathBuf, sha256: Hash, fac
     let mut assumptions = Vec::new();
     let input = picture_edge(&facts.inputs)?;
     let (layout, width, height) = input_size(input, &metadata, &mut assumptions);
-    let guess = guess(facts, &metadata, (width, height))?;
-    let labels = labels(&metadata, guess.classes, &mut assumptions);
-    let model = Model {
+    let plain = Model {
         name: name.to_owned(),
         role: Role::Detector,
         file,
@@ -54,14 +52,76 @@ pub fn suggest(settings: &Settings, name: &str, file: PathBuf, sha256: Hash, fac
         source: None,
         input: Tensors::default(),
         output: Tensors::default(),
-        picture: Some(picture_section(guess.decode, layout, input, (width, height), &mut assumptions)),
+        picture: None,
         sound: None,
         windows: None,
         clip: None,
         waveform: None,
-        detector: Some(section(guess.decode, labels, guess.strides)?),
+        detector: None,
     };
-    adjusted(settings, model, assumptions)
+    let tried = with_tried_shapes(settings, &plain, facts, input, (layout, width, height))?;
+    let facts = tried.as_ref().unwrap_or(facts);
+    let guess = guess(facts, &metadata, (width, height))?;
+    let labels = labels(&metadata, guess.classes, &mut assumptions);
+    let mut picture = picture_section(guess.decode, layout, input, (width, height), &mut assumptions);
+    if guess.decode == Decode::Detr && detector_outputs::are_of_rf_detr(&named_shapes(&facts.outputs)) {
+        assumptions.push("the names of the outputs are those of RF-DETR: mean and std of ImageNet are assumed".into());
+        (picture.mean, picture.std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+    }
+    if guess.decode == Decode::Detr && metadata.names.is_none() {
+        assumptions.push(
+            "every class is taken for one of objects: if the last means \"no object\" (DETR, YOLOS), leave its name out"
+                .into(),
+        );
+    }
+    let detector = Some(section(guess.decode, labels, guess.strides)?);
+    adjusted(settings, Model { picture: Some(picture), detector, ..plain }, assumptions)
+}
+
+fn named_shapes(outputs: &[Edge]) -> Vec<(String, Vec<i64>)> {
+    outputs.iter().map(|output| (output.name.clone(), output.shape.clone())).collect()
+}
+
+/// Returns the facts of a file with the shape that its list of boxes really has for one picture, if
+/// the file leaves it open (`[1, -1, -1]`), as exporters of models with free sizes do.
+///
+/// # Errors
+/// Those of loading and running the model.
+fn with_tried_shapes(
+    settings: &Settings,
+    plain: &Model,
+    facts: &FileFacts,
+    input: &Edge,
+    (layout, width, height): (Layout, u32, u32),
+) -> Result<Option<FileFacts>> {
+    let is_open = |edge: &Edge| edge.shape.len() == 3 && edge.shape[1..].iter().any(|&n| n < 0);
+    let mut open = facts.outputs.iter().enumerate().filter(|(_, edge)| is_open(edge));
+    let (Some((at, list)), None, 1) = (open.next(), open.next(), facts.inputs.len()) else { return Ok(None) };
+    let has_other_list = facts.outputs.iter().enumerate().any(|(n, edge)| n != at && edge.shape.len() < 4);
+    if has_other_list {
+        return Ok(None);
+    }
+    let shape = match layout {
+        Layout::Nchw => vec![1, 3, height as usize, width as usize],
+        Layout::Nhwc => vec![1, height as usize, width as usize, 3],
+    };
+    let picture = picture_section(Decode::EndToEnd, layout, input, (width, height), &mut Vec::new());
+    let name = |name: &str| Tensors(vec![TensorFacts { name: Some(name.to_owned()), ..TensorFacts::default() }]);
+    let model = Model {
+        picture: Some(picture),
+        output: name(&list.name),
+        detector: Some(section(Decode::EndToEnd, Labels::Unstated, None)?),
+        ..plain.clone()
+    };
+    let registry = Registry { version: 1, models: vec![model.clone()] };
+    let session = Models::open(settings, registry)?.session(&model)?;
+    let data = vec![0.5; shape.iter().product()];
+    let answers = session.run_all(vec![Tensor { shape, data }])?;
+    let found = answers.first().map(|answer| answer.shape.iter().map(|&n| n as i64).collect::<Vec<_>>());
+    let Some(found) = found.filter(|found| found.len() == 3) else { return Ok(None) };
+    let mut tried = facts.clone();
+    tried.outputs[at].shape = found;
+    Ok(Some(tried))
 }
 
 /// Opens the detector, and changes what only its answer to a picture can say: the unit of the
@@ -73,14 +133,24 @@ fn adjusted(settings: &Settings, mut model: Model, mut assumptions: Vec<String>)
     };
     let mut detector = open(&model)?;
     let picture = trial::picture();
+    if let Some(how) = &mut model.detector
+        && how.decode == Decode::RtDetr
+        && detector.are_last_scores_classes(&picture)?
+    {
+        how.decode = Decode::RtDetrChosen;
+        detector = open(&model)?;
+    }
     let largest = detector.largest_box_value(&picture)?;
     let Some(how) = &mut model.detector else { return Err(Error::bug("the entry of a detector has no section")) };
     let decode = how.decode;
     if decode == Decode::YoloxDecoded && largest < 32.0 {
         how.decode = Decode::Yolox;
-    } else if largest > 1.5 && decode == Decode::RtDetr {
+    } else if largest > 1.5 && matches!(decode, Decode::RtDetr | Decode::RtDetrChosen) {
         how.boxes = Some(BoxUnit::Pixels);
-    } else if largest > 0.0 && largest <= 1.5 && !matches!(decode, Decode::RtDetr | Decode::Detr) && !decode.has_grids()
+    } else if largest > 0.0
+        && largest <= 1.5
+        && !matches!(decode, Decode::RtDetr | Decode::RtDetrChosen | Decode::Detr)
+        && !decode.has_grids()
     {
         how.boxes = Some(BoxUnit::Shares);
     }
@@ -151,7 +221,7 @@ fn guess(facts: &FileFacts, metadata: &Metadata, size: (u32, u32)) -> Result<Gue
     if outputs.len() == 4 && has("num") && has("box") && has("score") {
         return Ok(Guess { decode: Decode::EfficientNms, classes: None, strides: None });
     }
-    let shapes: Vec<_> = outputs.iter().map(|output| (output.name.clone(), output.shape.clone())).collect();
+    let shapes = named_shapes(outputs);
     if detector_outputs::d_fine(&shapes).is_some() {
         return Ok(plain(Decode::DFine, -1));
     }
@@ -206,10 +276,19 @@ fn guess(facts: &FileFacts, metadata: &Metadata, size: (u32, u32)) -> Result<Gue
         (true, true) => !is_count(first) && (is_count(second) || first < second),
         (is_fixed, _) => is_fixed,
     };
+    let are_columns = are_columns && !metadata.is_end_to_end;
     let (boxes, values) = if are_columns { (second, first) } else { (first, second) };
     let is_final = values == 6 || (values == 6 + rest && rest > 0) || (values == 7 && names != Some(3));
-    if !are_columns && is_final && !is_count(boxes) {
-        return Ok(plain(Decode::EndToEnd, -1));
+    let is_end_to_end = metadata.is_end_to_end && values >= 6;
+    if !are_columns && (is_end_to_end || (is_final && !is_count(boxes))) {
+        // Box and two scores, or box, score and class: the trial decides.
+        let is_rt_detr = metadata.is_rt_detr && values == 6;
+        let is_chosen = is_rt_detr && names != Some(2);
+        return Ok(match (is_rt_detr, is_chosen) {
+            (false, _) => plain(Decode::EndToEnd, -1),
+            (true, true) => plain(Decode::RtDetrChosen, -1),
+            (true, false) => plain(Decode::RtDetr, 2),
+        });
     }
     let wide = Some(vec![8, 16, 32, 64]);
     Ok(match () {
@@ -282,9 +361,14 @@ fn picture_section(
             assume("YOLOv5 and its successors (letterbox, RGB, values from 0 to 1)");
             plain
         }
-        Decode::RtDetr | Decode::Detr | Decode::DFine => {
+        Decode::RtDetr | Decode::RtDetrChosen | Decode::DFine => {
             assume("RT-DETR (both sides stretched, RGB, values from 0 to 1)");
             PictureInput { resize: Resize::Stretch, ..plain }
+        }
+        // The libraries that export these resize with Pillow.
+        Decode::Detr => {
+            assume("RT-DETR (both sides stretched by Pillow, RGB, values from 0 to 1)");
+            PictureInput { resize: Resize::Stretch, filter: Filter::Bilinear, ..plain }
         }
         Decode::YoloNas => {
             assume("YOLO-NAS (letterbox, BGR, values from 0 to 1)");

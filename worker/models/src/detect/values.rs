@@ -30,6 +30,8 @@ pub enum Problem {
     Inverted,
     /// A class that is not a whole number.
     Class(f32),
+    /// A last score that is 0 or 1 in every box.
+    Chosen,
 }
 
 impl fmt::Display for Problem {
@@ -73,6 +75,9 @@ impl fmt::Display for Problem {
                 f,
                 "it returned the class {class}, which is not a whole number: the columns are probably in another order; check detector.decode"
             ),
+            Problem::Chosen => f.write_str(
+                "the last score of every box is exactly 0 or 1: these are classes; set detector.decode = \"rt-detr-chosen\"",
+            ),
         }
     }
 }
@@ -83,7 +88,7 @@ pub fn check_output(output: &[f32], layout: &OutputLayout, how: &DetectorOutput)
     let scores = match how.decode {
         Decode::Nanodet => 0..own - 4 * layout.bins,
         Decode::EndToEnd if own == 7 => 6..7,
-        Decode::EndToEnd | Decode::EfficientNms => 4..5,
+        Decode::EndToEnd | Decode::EfficientNms | Decode::RtDetrChosen => 4..5,
         _ => 4..own,
     };
     let (low, high) = extremes(output, layout, scores);
@@ -93,6 +98,11 @@ pub fn check_output(output: &[f32], layout: &OutputLayout, how: &DetectorOutput)
         if score.is_finite() && !(-SCORE_SLACK..=1.0 + SCORE_SLACK).contains(&score) {
             return Err(Problem::Score(score, how.decode));
         }
+    }
+    // Two classes: box and two scores are as many values as box, score and class.
+    let are_classes = |row: &[f32]| row[5] == 0.0 || row[5] == 1.0;
+    if how.decode == Decode::RtDetr && own == 6 && output.chunks_exact(layout.values).all(are_classes) {
+        return Err(Problem::Chosen);
     }
     if how.decode.has_grids() || how.box_unit() == BoxUnit::Shares {
         return Ok(());
@@ -110,7 +120,7 @@ pub fn check_output(output: &[f32], layout: &OutputLayout, how: &DetectorOutput)
 /// Returns the class of a row after NMS that is not a whole number.
 fn odd_class(output: &[f32], layout: &OutputLayout, how: &DetectorOutput) -> Option<f32> {
     let column = match how.decode {
-        Decode::EndToEnd | Decode::EfficientNms if layout.are_rows => 5,
+        Decode::EndToEnd | Decode::EfficientNms | Decode::RtDetrChosen if layout.are_rows => 5,
         _ => return None,
     };
     let classes = output.chunks_exact(layout.values).map(|row| row[column]);
@@ -203,6 +213,11 @@ mod tests {
         assert_eq!(check_output(shares.as_flattened(), &layout, &entry), Err(Problem::Shares(Decode::Yolov8)));
         let stated = how("decode = \"yolov8\"\nboxes = \"shares\"\nlabels = [\"a\", \"b\"]");
         assert_eq!(check_output(shares.as_flattened(), &layout, &stated), Ok(()));
+        let two = how("decode = \"rt-detr\"\nlabels = [\"a\", \"b\"]");
+        let chosen = [[0.5, 0.5, 0.25, 0.5, 0.9, 1.0], [0.1, 0.1, 0.1, 0.1, 0.3, 0.0]];
+        assert_eq!(check_output(chosen.as_flattened(), &layout, &two), Err(Problem::Chosen));
+        let scores = [[0.5, 0.5, 0.25, 0.5, 0.9, 0.2], [0.1, 0.1, 0.1, 0.1, 0.3, 0.0]];
+        assert_eq!(check_output(scores.as_flattened(), &layout, &two), Ok(()));
         assert!(Problem::Shares(Decode::Yolov8).to_string().contains("detector.boxes = \"shares\""));
         assert!(Problem::Score(-3.0, Decode::Yolov8).to_string().contains("sigmoid"));
     }

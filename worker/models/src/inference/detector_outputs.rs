@@ -87,12 +87,19 @@ pub(crate) fn d_fine(outputs: &[NamedShape]) -> Option<[&NamedShape; 3]> {
     (outputs.len() == 3).then_some(found)
 }
 
-/// Returns logits and boxes. Masks and hidden states may be present too.
+/// Returns logits and boxes. Masks and hidden states may be present too. RF-DETR calls them
+/// `labels` and `dets`.
 pub(crate) fn detr(outputs: &[NamedShape]) -> Option<[&NamedShape; 2]> {
     let is_list = |o: &&NamedShape| o.1.len() == 3;
     let by = |word: &str| outputs.iter().filter(is_list).find(|o| o.0.to_ascii_lowercase().contains(word));
-    let (logits, boxes) = (by("logit")?, by("box")?);
-    (boxes.1[2] == 4).then_some([logits, boxes])
+    let (logits, boxes) = (by("logit").or_else(|| by("labels"))?, by("box").or_else(|| by("dets"))?);
+    ([4, -1].contains(&boxes.1[2]) && logits.0 != boxes.0).then_some([logits, boxes])
+}
+
+/// Whether these are the names that RF-DETR gives its outputs.
+pub(crate) fn are_of_rf_detr(outputs: &[NamedShape]) -> bool {
+    let has = |name: &str| outputs.iter().any(|output| output.0 == name);
+    has("dets") && has("labels")
 }
 
 /// Returns the heads of a YOLOv5 in the order of the file: all outputs of five dimensions, or else
@@ -136,8 +143,12 @@ mod tests {
         assert_eq!(names(Decode::YoloNas, &nas).expect("two outputs"), ["904", "913"]);
         let segment: [(&str, &[i64]); 2] = [("output0", &[1, 116, 8400]), ("output1", &[1, 32, 160, 160])];
         assert_eq!(names(Decode::Yolov8, &segment).expect("the boxes"), ["output0"]);
+        let open: [(&str, &[i64]); 2] = [("logits", &[-1, -1, 3]), ("pred_boxes", &[-1, -1, -1])];
+        assert_eq!(names(Decode::Detr, &open).expect("two outputs"), ["logits", "pred_boxes"]);
         let heads: [(&str, &[i64]); 2] = [("p3", &[1, 3, 80, 80, 85]), ("p4", &[1, 3, 40, 40, 85])];
         let detr: [(&str, &[i64]); 2] = [("logits", &[1, 300, 80]), ("pred_boxes", &[1, 300, 4])];
+        let rf_detr: [(&str, &[i64]); 2] = [("dets", &[1, 300, 4]), ("labels", &[1, 300, 91])];
+        assert_eq!(names(Decode::Detr, &rf_detr).expect("two outputs"), ["labels", "dets"]);
         assert_eq!(names(Decode::DFine, &D_FINE).expect("three outputs"), ["labels", "boxes", "scores"]);
         assert_eq!(names(Decode::Detr, &detr).expect("two outputs"), ["logits", "pred_boxes"]);
         assert_eq!(names(Decode::Yolov5Heads, &heads).expect("two grids"), ["p3", "p4"]);
@@ -147,6 +158,7 @@ mod tests {
             (Decode::EfficientNms, &nas, "num_dets"),
             (Decode::Yolov5, &heads, "before decoding"),
             (Decode::Yolov8, &detr, "looks like `detr`"),
+            (Decode::Yolov8, &rf_detr, "looks like `detr`"),
             (Decode::Yolov8, &D_FINE, "looks like `d-fine`"),
             (Decode::DFine, &detr, "labels, boxes, scores"),
             (Decode::Detr, &D_FINE, "needs two outputs"),
