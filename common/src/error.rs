@@ -182,17 +182,23 @@ impl StdError for Error {
 }
 
 /// Classifies an I/O error: a lost connection and a busy file are transient, a missing file is not,
-/// and a full disk is a kind of its own.
+/// and a full disk is a kind of its own. A file system that turned read-only stays so until
+/// somebody mends it.
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         use std::io::ErrorKind as Io;
         let kind = match error.kind() {
             Io::NotFound => ErrorKind::NotFound,
-            Io::PermissionDenied | Io::ReadOnlyFilesystem => ErrorKind::Permission,
+            Io::PermissionDenied => ErrorKind::Permission,
+            Io::ReadOnlyFilesystem => ErrorKind::Unable,
             Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => ErrorKind::StorageFull,
             Io::InvalidInput | Io::InvalidData | Io::IsADirectory | Io::NotADirectory => ErrorKind::InvalidInput,
             _ => ErrorKind::Transient,
         };
-        Error::new(kind, error.to_string()).with_source(error)
+        let way_out = match kind {
+            ErrorKind::Unable => ": make it writable, then repeat the command",
+            _ => "",
+        };
+        Error::new(kind, format!("{error}{way_out}")).with_source(error)
     }
 }

@@ -136,9 +136,9 @@ fn another_models_file_is_refused() {
     assert!(!files(&store).keys().any(|key| key.starts_with("runs/")), "{:?}", files(&store).keys());
 }
 
-/// Runs `jhalak run` on a disk of its own, at the setting `at`, and returns how it ended.
-fn on_disk(kilobytes: u32, at: &str, folder: &Path, dataset: &Path) -> Option<Ended> {
-    let prefix = tiny_disk::prefix(kilobytes)?;
+/// Runs `jhalak run` on a disk of its own, which `prefix` makes, at the setting `at`, and returns how it ended.
+fn on_disk(prefix: Option<Vec<String>>, at: &str, folder: &Path, dataset: &Path) -> Option<Ended> {
+    let prefix = prefix?;
     let disk = folder.join("disk");
     std::fs::create_dir_all(&disk).expect("the folder is ours");
     let plain = command("jhalak", &folder.join("store"));
@@ -170,12 +170,34 @@ fn a_full_disk_ends_a_run_and_states_what_is_missing() {
             bytes.extend(padding);
             std::fs::write(trailers.join("one.mp4"), bytes).expect("room on disk");
         }
-        let Some(ended) = on_disk(kilobytes, at, folder.path(), &trailers) else { return };
+        let Some(ended) = on_disk(tiny_disk::prefix(kilobytes), at, folder.path(), &trailers) else { return };
         assert_eq!(ended.code, Some(7), "{kilobytes} at {at}: {}", ended.err);
         for shown in [part, "are free", "are needed", "repeat the command"] {
             assert!(ended.err.contains(shown), "{shown} is missing in:\n{}", ended.err);
         }
     }
+}
+
+#[test]
+fn a_store_that_turns_read_only_ends_the_run_and_quarantines_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let whole = folder.path().join("whole");
+    Made::new(&whole, true);
+    let trailers = folder.path().join("trailers alone");
+    std::fs::create_dir(&trailers).expect("a new folder");
+    let trailer = std::fs::read(whole.join(format!("trailers/{}.mp4", id(1)))).expect("just made");
+    for n in 0..8 {
+        let bytes = [&trailer[..], &[n]].concat();
+        std::fs::write(trailers.join(format!("m{n}.mp4")), bytes).expect("room on disk");
+    }
+    let prefix = tiny_disk::prefix_read_only_after("commit.json");
+    let Some(ended) = on_disk(prefix, "JHALAK__STORE", folder.path(), &trailers) else { return };
+    assert_eq!(ended.code, Some(6), "{}", ended.err);
+    let last = ended.err.lines().last().unwrap_or_default();
+    for shown in ["Read-only file system", "repeat the command"] {
+        assert!(last.contains(shown), "{shown} is missing in:\n{}", ended.err);
+    }
+    assert!(!ended.err.contains("quarantin"), "{}", ended.err);
 }
 
 /// Thirty viewers and twelve movies in the plain layout.
