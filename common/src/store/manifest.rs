@@ -158,6 +158,16 @@ struct Columns {
     deleted: Option<usize>,
 }
 
+/// Warns of hashes in a list: only its sizes and tags are held to the objects.
+fn warn_of_hashes<'a>(mut names: impl Iterator<Item = &'a str>) {
+    if let Some(name) = names.find(|name| name.to_lowercase().replace(['_', '-'], "").contains("sha256")) {
+        tracing::warn!(
+            "the column `{}` of the list of objects is not read: state SHA-256 as `trailer_sha256` in the catalogue",
+            name.escape_debug()
+        );
+    }
+}
+
 impl Columns {
     fn find<'a>(names: impl Iterator<Item = &'a str>) -> Result<Columns> {
         let names: Vec<String> = names
@@ -196,7 +206,10 @@ impl Objects {
         let mut reader = csv::ReaderBuilder::new().has_headers(schema.is_none()).flexible(true).from_reader(text);
         let columns = match schema {
             Some(schema) => Columns::find(schema.split(','))?,
-            None => Columns::find(reader.headers().map_err(failed)?.iter())?,
+            None => {
+                warn_of_hashes(reader.headers().map_err(failed)?.iter());
+                Columns::find(reader.headers().map_err(failed)?.iter())?
+            }
         };
         let mut record = csv::StringRecord::new();
         while reader.read_record(&mut record).map_err(failed)? {
@@ -216,11 +229,12 @@ impl Objects {
 
     fn add_parquet(&mut self, bytes: Bytes) -> Result<()> {
         let failed = |e: parquet::errors::ParquetError| {
-            Error::invalid("not a Parquet table that is read: write it without compression or with snappy")
+            Error::invalid("not a Parquet table that is read: write it with snappy, zstd, lz4 or without compression")
                 .with_source(e)
         };
         let reader = SerializedFileReader::new(bytes).map_err(failed)?;
         let schema = reader.metadata().file_metadata().schema_descr().root_schema().clone();
+        warn_of_hashes(schema.get_fields().iter().map(|field| field.name()));
         let all = Columns::find(schema.get_fields().iter().map(|field| field.name()))?;
         // Other columns may have types that are not read by rows.
         let used = [Some(all.key), Some(all.size), Some(all.tag), all.bucket, all.latest, all.deleted];
