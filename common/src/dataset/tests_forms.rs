@@ -222,6 +222,13 @@ fn trailers_alone_are_a_catalogue() {
         assert_eq!((reading.dataset.movies.len(), reading.dataset.ratings.len(), reading.rejected), (2, 0, 0));
         assert!(reading.check_trainable().expect_err("no ratings").to_string().contains("no ratings"));
     }
+    let long = format!("{}.mp4", "é".repeat(120));
+    let names = ["Film [dQw4w9] #1.mp4", "\u{202e}x.mp4", &long];
+    let reading = read(&memory(&[], &names), &ReadSettings::default()).expect("trailers");
+    let ids: Vec<&str> = reading.trailers.keys().map(String::as_str).collect();
+    assert_eq!((&ids[..2], ids.len()), (&["Film _dQw4w9_ _1", "_x"][..], 3));
+    assert!(super::readers::reject::is_movie_id(ids[2]) && ids[2].len() <= 180, "{}", ids[2]);
+    assert!(reading.notes.iter().any(|note| note.contains("3 names are not valid as ids")), "{:?}", reading.notes);
 }
 
 #[test]
@@ -303,8 +310,9 @@ fn the_catalogue_states_size_tag_and_sha_256() {
 }
 
 /// Returns a Parquet file of three columns: id, year (missing in the second row) and genres.
-fn parquet() -> Vec<u8> {
+fn parquet(compression: parquet::basic::Compression) -> Vec<u8> {
     use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+    use parquet::file::properties::WriterProperties;
     use parquet::file::writer::SerializedFileWriter;
     let schema = "message movies {
         required binary id (STRING);
@@ -312,7 +320,8 @@ fn parquet() -> Vec<u8> {
         required group genres (LIST) { repeated group list { required binary element (STRING); } }
     }";
     let schema = std::sync::Arc::new(parquet::schema::parser::parse_message_type(schema).expect("a schema"));
-    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Default::default()).expect("a file");
+    let properties = std::sync::Arc::new(WriterProperties::builder().set_compression(compression).build());
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties).expect("a file");
     let mut rows = writer.next_row_group().expect("rows");
     let texts = |all: &[&str]| all.iter().map(|text| ByteArray::from(*text)).collect::<Vec<_>>();
     let mut column = rows.next_column().expect("readable").expect("id");
@@ -331,12 +340,17 @@ fn parquet() -> Vec<u8> {
 
 #[test]
 fn a_catalogue_in_parquet_is_read_as_the_table_of_the_same_columns() {
-    let (bytes, ratings) = (parquet(), "user,movie,label\na,m1,1\na,फिल्म 2,-1\n");
+    use parquet::basic::Compression::{LZ4_RAW, SNAPPY, UNCOMPRESSED, ZSTD};
+    let ratings = "user,movie,label\na,m1,1\na,फिल्म 2,-1\n";
     let with = |bytes: &[u8]| {
         let files = [("movies.parquet", bytes), ("ratings.csv", ratings.as_bytes())];
         read(&memory(&files, &[]), &ReadSettings::default())
     };
+    let bytes = parquet(UNCOMPRESSED);
     let reading = with(&bytes).expect("valid");
+    for compression in [SNAPPY, ZSTD(Default::default()), LZ4_RAW] {
+        assert_eq!(with(&parquet(compression)).expect("valid").dataset, reading.dataset, "{compression}");
+    }
     let movies = &reading.dataset.movies;
     assert_eq!(
         (movies[0].id.as_str(), movies[0].year, &movies[0].genres[..]),
@@ -353,6 +367,26 @@ fn a_catalogue_in_parquet_is_read_as_the_table_of_the_same_columns() {
     let both = [("movies.parquet", &bytes[..]), ("movies.csv", MOVIES.as_bytes()), ("ratings.csv", ratings.as_bytes())];
     let reported = read(&memory(&both, &[]), &ReadSettings::default()).expect_err("two catalogues").to_string();
     assert!(reported.contains("remove one"), "{reported}");
+}
+
+#[test]
+fn names_with_accents_apart_are_those_of_the_table() {
+    let (composed, apart) = ("Am\u{e9}lie", "Ame\u{301}lie");
+    for (table, other) in [(composed, apart), (apart, composed)] {
+        let movies = format!("id,name\n{table},One\nm2,Two\n");
+        let ratings = format!("user,movie,label\na,{other},1\na,m2,-1\n");
+        let key = format!("trailers/{}.MP4", other.to_lowercase());
+        let files = memory(&[("movies.csv", movies.as_bytes()), ("ratings.csv", ratings.as_bytes())], &[&key]);
+        let reading = read(&files, &ReadSettings::default()).expect("valid");
+        assert_eq!(reading.trailers.get(table), Some(&key), "{:?}", reasons(&reading));
+        assert_eq!((reading.dataset.ratings.len(), reading.rejected), (2, 0));
+    }
+    // Two movies that differ in nothing else stay two.
+    let movies = format!("id,name\n{composed},One\n{apart},Two\n");
+    let ratings = format!("user,movie,label\na,{composed},1\na,{apart},-1\n");
+    let files = memory(&[("movies.csv", movies.as_bytes()), ("ratings.csv", ratings.as_bytes())], &[]);
+    let reading = read(&files, &ReadSettings::default()).expect("valid");
+    assert_eq!((reading.dataset.movies.len(), reading.dataset.ratings.len()), (2, 2));
 }
 
 #[test]

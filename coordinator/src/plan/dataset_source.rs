@@ -343,17 +343,32 @@ impl Source {
     }
 
     /// Tries the files of the movies that have several with `opens`, in ascending order, and takes
-    /// the first that opens.
+    /// the first that opens. Those of a store are fetched to the folder `scratch`, one at a time.
     ///
     /// # Errors
-    /// Those of `opens` that are not about the file.
-    pub async fn take_those_that_open(&mut self, opens: impl AsyncFn(&Path) -> Result<bool>) -> Result<()> {
+    /// Those of `opens` and of the store that are not about the file.
+    pub async fn take_those_that_open(
+        &mut self,
+        scratch: &Path,
+        opens: impl AsyncFn(&Path) -> Result<bool>,
+    ) -> Result<()> {
         let several: Vec<_> = self.reading.other_trailers.iter().map(|(id, o)| (id.clone(), o.clone())).collect();
         for (id, others) in several {
             let Some(first) = self.reading.trailers.get(&id).cloned() else { continue };
             for key in std::iter::once(&first).chain(&others) {
-                let Place::File(path) = self.place(key)? else { break };
-                if self.fault(&id, key).await?.is_none() && opens(&path).await? {
+                if self.fault(&id, key).await?.is_some() {
+                    continue;
+                }
+                let does_open = match self.place(key)? {
+                    Place::File(path) => opens(&path).await?,
+                    Place::Object { store, key } => {
+                        let at = |e: std::io::Error| Error::from(e).context(format!("{}", scratch.display()));
+                        let fetched = tempfile::NamedTempFile::with_prefix_in("jhalak-", scratch).map_err(at)?;
+                        store.download(&key, fetched.path(), None).await?;
+                        opens(fetched.path()).await?
+                    }
+                };
+                if does_open {
                     if *key != first {
                         self.reading.replace_trailer(&id, key, "it does not open");
                         self.found.retain(|line| !line.starts_with(&format!("trailers: movie {id}, ")));
@@ -433,4 +448,38 @@ fn file_url(folder: &Path) -> Result<String> {
     let absolute =
         folder.canonicalize().map_err(|e| Error::from(e).context(format!("the dataset {}", folder.display())))?;
     Ok(format!("file://{}", absolute.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing::empty_store;
+
+    #[tokio::test]
+    async fn of_two_objects_of_a_movie_the_one_that_opens_is_taken() {
+        let ((_folder, store), scratch) = (empty_store(), tempfile::tempdir().expect("a folder"));
+        let tables =
+            [("movies.csv", "id,name\nm1,One\nm2,Two\n"), ("ratings.csv", "user,movie,label\na,m1,1\na,m2,-1\n")];
+        let trailers = [("trailers/m1.mkv", "damaged"), ("trailers/m1.mp4", "a video"), ("trailers/m2.mp4", "damaged")];
+        for (key, text) in tables.iter().chain(&trailers) {
+            store.put(key, text.as_bytes().into()).await.expect("room");
+        }
+        let (files, sizes) = from_store("s3://b", store.as_ref(), None).await.expect("a store");
+        let mut source = Source {
+            reading: dataset::read(&files, &Default::default()).expect("a dataset"),
+            url: "s3://b".into(),
+            found: Vec::new(),
+            location: Location::Store { store, sizes },
+            buckets: BTreeMap::new(),
+            hashes: BTreeMap::new(),
+        };
+        assert_eq!(source.reading.trailers["m1"], "trailers/m1.mkv");
+        let opens = async |path: &Path| Ok(std::fs::read(path)? == b"a video");
+        source.take_those_that_open(scratch.path(), opens).await.expect("a store");
+        let taken = &source.reading.trailers;
+        assert_eq!((taken["m1"].as_str(), taken["m2"].as_str()), ("trailers/m1.mp4", "trailers/m2.mp4"));
+        let reported = source.reading.rejects.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        assert!(reported.contains("m1.mkv") && reported.contains("trailers/m1.mp4 is taken instead"), "{reported}");
+        assert_eq!(std::fs::read_dir(scratch.path()).expect("a folder").count(), 0, "fetched files stay");
+    }
 }

@@ -1,7 +1,10 @@
 //! Collects the rows of every layout: checks ids, keeps the first of duplicates, and builds the
 //! normal form.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+
+use icu_normalizer::ComposingNormalizerBorrowed;
 
 use super::csv_table::Table;
 use super::reject::{Kind, MOVIE_ID_RULE, Rejects, excerpt, is_movie_id, is_user_id};
@@ -31,8 +34,10 @@ pub(super) struct Assembly {
     pub locations: BTreeMap<String, (String, u64)>,
     /// The content that the catalogue states for a movie's trailer.
     pub stated: BTreeMap<String, StatedContent>,
-    /// Movies by their ids in lower case; none where two movies share one.
+    /// Movies by their ids in lower case and composed form; none where two movies share one.
     by_lower_case: HashMap<String, Option<String>>,
+    /// Movies whose ids are not ASCII by their composed form; none where two movies share one.
+    by_composed: HashMap<String, Option<String>>,
     /// The parts of the files that are not read, for people.
     pub notes: Vec<String>,
 }
@@ -55,6 +60,14 @@ pub(super) struct Assembled {
     pub users_without_ratings: u64,
     pub rejects: Rejects,
     pub notes: Vec<String>,
+}
+
+/// Returns a text with its letters and accents composed (Unicode's form NFC).
+fn composed(text: &str) -> Cow<'_, str> {
+    match text.is_ascii() {
+        true => Cow::Borrowed(text),
+        false => ComposingNormalizerBorrowed::new_nfc().normalize(text),
+    }
 }
 
 impl Assembly {
@@ -98,8 +111,22 @@ impl Assembly {
     pub fn movies_complete(&mut self) {
         self.movie_index = self.movies.keys().zip(0..).map(|(id, index)| (id.clone(), index)).collect();
         for id in self.movies.keys() {
-            let same = self.by_lower_case.entry(id.to_lowercase());
+            let same = self.by_lower_case.entry(composed(id).to_lowercase());
             same.and_modify(|same| *same = None).or_insert_with(|| Some(id.clone()));
+            if !id.is_ascii() {
+                let same = self.by_composed.entry(composed(id).into_owned());
+                same.and_modify(|same| *same = None).or_insert_with(|| Some(id.clone()));
+            }
+        }
+    }
+
+    /// Returns the id of the movie with this id, in any of the forms in which Unicode writes its
+    /// letters.
+    fn movie_written(&self, id: &str) -> Option<&str> {
+        match self.movies.get_key_value(id) {
+            Some((id, _)) => Some(id),
+            None if id.is_ascii() => None,
+            None => self.by_composed.get(&*composed(id))?.as_deref(),
         }
     }
 
@@ -114,12 +141,10 @@ impl Assembly {
     }
 
     /// Returns the id of the movie that a file's name means: the same id, or the only one that
-    /// differs in upper and lower case alone.
+    /// differs in upper and lower case alone. macOS writes names with letters and accents apart.
     pub fn movie_named(&self, name: &str) -> Option<&str> {
-        if let Some((id, _)) = self.movies.get_key_value(name) {
-            return Some(id);
-        }
-        self.by_lower_case.get(&name.to_lowercase())?.as_deref()
+        self.movie_written(name)
+            .or_else(|| self.by_lower_case.get(&composed(name).to_lowercase()).and_then(Option::as_deref))
     }
 
     /// Returns the user with this id, added if missing; `None`, and a reject, if the id is not
@@ -167,7 +192,8 @@ impl Assembly {
             let movie = if is_movie_id(movie) { movie.to_owned() } else { excerpt(movie) };
             format!("user {}, movie {movie}", assembly.users[user as usize].id)
         };
-        match (self.movie_index.get(movie), opinion) {
+        let written = || self.movie_written(movie).and_then(|id| self.movie_index.get(id));
+        match (self.movie_index.get(movie).or_else(written).copied(), opinion) {
             (_, Err(reason)) => self.rejects.add(Kind::Value, file, Some(line), subject(self, movie), reason),
             (None, _) => self.rejects.add(
                 Kind::UnknownMovie,
@@ -176,7 +202,7 @@ impl Assembly {
                 subject(self, movie),
                 "a rating of a movie that is not in the catalogue",
             ),
-            (Some(&movie), Ok(Opinion { label, half_stars })) => {
+            (Some(movie), Ok(Opinion { label, half_stars })) => {
                 // The line is only used in a message: it may saturate.
                 let rating = Rating { user, movie, label, half_stars };
                 let line = u32::try_from(line).unwrap_or(u32::MAX);

@@ -31,7 +31,7 @@ use assembly::Assembly;
 pub use files::{Files, Folder, Memory};
 pub use layout::{Facts, Layout};
 pub use new_movies::{NewMovies, read_movies};
-pub use reject::{MAX_LISTED, Reject, is_movie_id};
+pub use reject::{MAX_LISTED, Reject, id_of_file_name, is_movie_id};
 pub use scale::Scale;
 pub use settings::ReadSettings;
 pub use trailers::TRAILER_EXTENSIONS;
@@ -65,7 +65,7 @@ pub const CATALOGUES: [&str; 3] = [".csv", ".tsv", ".parquet"];
 pub fn read(files: &dyn Files, settings: &ReadSettings) -> Result<Reading> {
     let within = |error: Error| error.context(format!("read the dataset in {}", files.location()));
     match parquet_catalogue::of(files).map_err(within)? {
-        Some(files) => read_files(&files, settings).map_err(within),
+        Some(files) => read_files(&files, settings).map(parquet_catalogue::named).map_err(within),
         None => read_files(files, settings).map_err(within),
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::files::Files;
 use super::movies;
+use crate::dataset::reading::Reading;
 use crate::error::{Error, Result};
 
 /// The file's name.
@@ -50,7 +51,7 @@ pub(super) fn of(files: &dyn Files) -> Result<Option<WithCatalogue<'_>>> {
         .unwrap_or_else(|_| Err("a column of a type that is not read".to_owned()));
     let table = table.map_err(|reason| {
         Error::invalid(format!(
-            "{FILE} cannot be read as Parquet: {reason}. Write it without compression or with snappy, with texts, numbers, \
+            "{FILE} cannot be read as Parquet: {reason}. Write it with snappy, zstd, lz4 or without compression, with texts, numbers, \
              and lists of them, or as {}",
             movies::FILE
         ))
@@ -73,6 +74,21 @@ impl Files for WithCatalogue<'_> {
     fn open(&self, name: &str) -> Result<Box<dyn Read + '_>> {
         if name == movies::FILE { Ok(Box::new(&self.table[..])) } else { self.files.open(name) }
     }
+}
+
+/// Names the Parquet file where a reading names the CSV that it became: its rows count from 1,
+/// without a header.
+pub(super) fn named(mut reading: Reading) -> Reading {
+    for reject in reading.rejects.iter_mut().filter(|reject| reject.file == movies::FILE) {
+        reject.file = FILE.to_owned();
+        reject.line = reject.line.map(|line| line.saturating_sub(1));
+    }
+    for note in &mut reading.notes {
+        if let Some(rest) = note.strip_prefix(movies::FILE) {
+            *note = format!("{FILE}{rest}");
+        }
+    }
+    reading
 }
 
 /// Returns the table as CSV with a header.
@@ -117,4 +133,24 @@ fn json(field: &Field) -> Value {
 /// Returns the day of an instant, in seconds from 1970.
 fn instant(seconds: i64) -> Value {
     jiff::Timestamp::from_second(seconds).map_or(Value::Null, |time| time.strftime("%Y-%m-%d").to_string().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::{Memory, ReadSettings, read};
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn rejects_and_notes_name_the_parquet_file_and_its_rows() {
+        let tables = [
+            ("movies.csv", "id,name,budget\nm1,One,1\na/b,Two,2\n"),
+            ("ratings.csv", "user,movie,label\na,m1,1\nb,m1,-1\n"),
+        ];
+        let contents: BTreeMap<_, Bytes> = tables.map(|(name, text)| (name.to_owned(), text.into())).into();
+        let files = Memory::new("x", contents.keys().cloned().collect(), contents);
+        let reading = named(read(&files, &ReadSettings::default()).expect("a dataset"));
+        assert!(reading.rejects[0].to_string().starts_with("movies.parquet row 2: "), "{}", reading.rejects[0]);
+        assert!(reading.notes.iter().any(|note| note.starts_with("movies.parquet: columns not read")));
+    }
 }

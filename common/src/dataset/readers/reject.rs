@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::hash;
 
 /// The maximum number of listed rejects, which bounds memory for bad files of any size. All rejects
 /// are counted.
@@ -13,7 +14,7 @@ pub const MAX_LISTED: usize = 10_000;
 pub struct Reject {
     /// The file's name relative to the dataset's folder.
     pub file: String,
-    /// The line on which the item starts, from 1, if the file has lines.
+    /// The line on which the item starts, from 1, if the file has lines; the row in Parquet.
     pub line: Option<u64>,
     /// The item: a movie id, `user u1, movie tt1`, a file name.
     pub subject: String,
@@ -25,7 +26,8 @@ impl std::fmt::Display for Reject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.file)?;
         if let Some(line) = self.line {
-            write!(f, " line {line}")?;
+            let what = if self.file.ends_with(".parquet") { "row" } else { "line" };
+            write!(f, " {what} {line}")?;
         }
         write!(f, ": {}: {}", self.subject, self.reason)
     }
@@ -173,18 +175,42 @@ pub(in crate::dataset) const MOVIE_ID_RULE: &str = "the movie id is not valid as
 /// Keys put `@` after an id and folders around it, and file systems allow 255 bytes for a name.
 /// Characters that are not seen, or turn the reading direction, would make two ids look the same.
 pub fn is_movie_id(id: &str) -> bool {
-    let unseen = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{00AD}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}')
-            || matches!(c, '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF0}'..='\u{FFFF}')
-            || (c.is_whitespace() && c != ' ')
-    };
-    let allowed = |c: char| match c.is_ascii() {
+    id.len() <= MAX_ID && id.chars().next().is_some_and(may_begin) && id.chars().all(is_of_ids) && !id.ends_with(' ')
+}
+
+/// The longest id, in bytes.
+const MAX_ID: usize = 180;
+
+/// Whether a character may be in an id.
+fn is_of_ids(c: char) -> bool {
+    let unseen = c.is_control()
+        || matches!(c, '\u{00AD}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}')
+        || matches!(c, '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF0}'..='\u{FFFF}')
+        || (c.is_whitespace() && c != ' ');
+    match c.is_ascii() {
         true => c.is_ascii_alphanumeric() || " ._-(),'&+!".contains(c),
-        false => !unseen(c),
-    };
-    let first = |c: char| c.is_ascii_alphanumeric() || c == '_' || (!c.is_ascii() && allowed(c));
-    id.len() <= 180 && id.chars().next().is_some_and(first) && id.chars().all(allowed) && !id.ends_with(' ')
+        false => !unseen,
+    }
+}
+
+fn may_begin(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || (!c.is_ascii() && is_of_ids(c))
+}
+
+/// Returns an id for a file of this name: `_` stands for what ids cannot hold, and the end of a
+/// name that is too long is replaced by its hash. Names that are valid ids stay.
+pub fn id_of_file_name(name: &str) -> String {
+    let mut id: String = name.trim().chars().map(|c| if is_of_ids(c) { c } else { '_' }).collect();
+    if !id.chars().next().is_some_and(may_begin) {
+        id.insert(0, '_');
+    }
+    if id.len() > MAX_ID {
+        let hash = hash::of_bytes(name.as_bytes()).to_string();
+        let end = format!("-{}", &hash[..16]);
+        id.truncate((0..=MAX_ID - end.len()).rev().find(|&at| id.is_char_boundary(at)).unwrap_or(0));
+        id.push_str(&end);
+    }
+    id
 }
 
 /// Whether an id is valid for a user: short text without control characters.

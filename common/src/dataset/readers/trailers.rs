@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::assembly::Assembly;
 use super::movies;
-use super::reject::{Kind, excerpt, is_movie_id};
+use super::reject::{Kind, excerpt, id_of_file_name, is_movie_id};
 use crate::dataset::normal_form::Movie;
 use crate::settings::shown_location;
 
@@ -69,15 +69,20 @@ impl<'a> PlainIds<'a> {
     fn of(&self, key: &str) -> String {
         let path = stem_path(key);
         let stem = path.rsplit('/').next().unwrap_or(path);
-        if self.repeated.contains(stem) { path.replace('/', " - ") } else { stem.to_owned() }
+        let name = if self.repeated.contains(stem) { path.replace('/', " - ") } else { stem.to_owned() };
+        id_of_file_name(&name)
     }
 }
 
 /// Adds a movie for each trailer, of a dataset without any table.
 pub(super) fn add_movies(names: &[String], assembly: &mut Assembly) {
     let ids = PlainIds::new(names);
+    let mut changed = Vec::new();
     for key in names.iter().filter(|key| is_video(key)) {
         let id = ids.of(key);
+        if !id.ends_with(stem_path(key).rsplit('/').next().unwrap_or(key)) {
+            changed.push(format!("{} is {id}", excerpt(key)));
+        }
         if is_movie_id(&id) && !assembly.has_movie(&id) {
             let movie = Movie { id: id.clone(), name: id, ..Movie::default() };
             assembly.movie("trailers", 0, movie);
@@ -88,6 +93,12 @@ pub(super) fn add_movies(names: &[String], assembly: &mut Assembly) {
         assembly.notes.push(format!(
             "trailers: files named {} are in several folders: their ids are FOLDER - NAME",
             shown.join(", ")
+        ));
+    }
+    if let Some(first) = changed.first() {
+        assembly.notes.push(format!(
+            "trailers: {} names are not valid as ids, and _ stands for what ids cannot hold: {first}",
+            changed.len()
         ));
     }
     assembly.movies_complete();

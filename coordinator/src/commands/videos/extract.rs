@@ -1,10 +1,11 @@
 //! `jhalak extract`: keyframes, scenes, objects and embeddings of files, without ratings.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use jhalak_common::dataset::TRAILER_EXTENSIONS;
+use jhalak_common::dataset::{TRAILER_EXTENSIONS, id_of_file_name};
 use jhalak_common::settings::{Settings, Strategy};
 use jhalak_common::{Error, Result};
 
@@ -83,7 +84,16 @@ impl Extract {
             }
             _ => "files".to_owned(),
         });
-        let source = dataset_source::of_files(&name, named(files)?)?;
+        let files = named(files)?;
+        let changed: Vec<_> = files.iter().filter(|(id, file)| !id.contains(&*stem(file))).collect();
+        if let Some((id, file)) = changed.first() {
+            output.progress.say(&format!(
+                "{} names are not valid as ids, and _ stands for what ids cannot hold: {} is {id}",
+                changed.len(),
+                file.display()
+            ));
+        }
+        let source = dataset_source::of_files(&name, files)?;
         run::in_this_process(source, settings, Request::default(), false, &output).await
     }
 }
@@ -109,23 +119,37 @@ fn videos_below(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result
     Ok(())
 }
 
-/// Names the files by their stems; files with one stem also by their folders.
+/// Returns a file's name without its extension.
+fn stem(file: &Path) -> Cow<'_, str> {
+    file.file_stem().unwrap_or_default().to_string_lossy()
+}
+
+/// Names the files by their stems; files with one stem also by their folders, and those in one folder also by their
+/// extensions.
 fn named(files: Vec<PathBuf>) -> Result<BTreeMap<String, PathBuf>> {
-    let word =
-        |path: Option<&std::ffi::OsStr>| path.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut by_stem: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for file in files {
-        let same = by_stem.entry(word(file.file_stem())).or_default();
+        let same = by_stem.entry(stem(&file).into_owned()).or_default();
         if !same.contains(&file) {
             same.push(file);
         }
     }
     let mut named: BTreeMap<String, PathBuf> = BTreeMap::new();
     for (stem, files) in by_stem {
-        let alone = files.len() == 1;
+        let folder = |file: &Path| {
+            let folder = file.parent().and_then(Path::file_name).unwrap_or_default();
+            folder.to_string_lossy().into_owned()
+        };
+        let folders: BTreeSet<String> = files.iter().map(|file| folder(file)).collect();
+        let (count, are_in_folders) = (files.len(), folders.len() == files.len());
         for file in files {
-            let folder = word(file.parent().and_then(Path::file_name));
-            let id = if alone { stem.clone() } else { format!("{folder}-{stem}") };
+            let end = file.extension().unwrap_or_default().to_string_lossy();
+            let id = id_of_file_name(&match (count, are_in_folders, folders.len()) {
+                (1, ..) => stem.clone(),
+                (_, true, _) => format!("{}-{stem}", folder(&file)),
+                (_, false, 1) => format!("{stem}.{end}"),
+                _ => format!("{}-{stem}.{end}", folder(&file)),
+            });
             if let Some(other) = named.get(&id) {
                 return Err(Error::invalid(format!(
                     "{} and {} would both be named {id}: rename one, or extract them apart",
@@ -150,7 +174,17 @@ mod tests {
         };
         assert_eq!(ids(&["a/x.mp4", "a/y.mp4", "a/x.mp4"]).expect("two files"), ["x", "y"]);
         assert_eq!(ids(&["a/trailer.mp4", "b/trailer.webm"]).expect("two folders"), ["a-trailer", "b-trailer"]);
-        let error = ids(&["a/x.mp4", "a/x.webm"]).expect_err("one name").to_string();
-        assert!(error.contains("a/x.mp4") && error.contains("a/x.webm"), "{error}");
+        assert_eq!(ids(&["a/x.mp4", "a/x.webm", "a/y.mp4"]).expect("one folder"), ["x.mp4", "x.webm", "y"]);
+        let both = ids(&["a/x.mp4", "a/x.webm", "b/x.mp4"]).expect("two folders");
+        assert_eq!(both, ["a-x.mp4", "a-x.webm", "b-x.mp4"]);
+        let error = ids(&["1/a/x.mp4", "2/a/x.mp4"]).expect_err("one name").to_string();
+        assert!(error.contains("1/a/x.mp4") && error.contains("2/a/x.mp4"), "{error}");
+    }
+
+    #[test]
+    fn names_that_are_not_valid_ids_get_one() {
+        let files = ["a/Film [dQw4w9] #1.mp4", "a/ -x.mp4", "a/\u{202e}rtl.mp4", "a/धूम 2.mkv"];
+        let ids: Vec<String> = named(files.iter().map(PathBuf::from).collect()).expect("four").into_keys().collect();
+        assert_eq!(ids, ["Film _dQw4w9_ _1", "_-x", "_rtl", "धूम 2"]);
     }
 }

@@ -31,7 +31,7 @@ pub(super) async fn take_those_that_open(
         Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(false),
         Err(error) => Err(error),
     };
-    source.take_those_that_open(opens).await
+    source.take_those_that_open(&settings.worker.scratch, opens).await
 }
 
 /// Decodes a video to its end. Returns what is damaged, if anything.
