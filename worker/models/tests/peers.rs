@@ -90,7 +90,7 @@ fn suggested_entries_give_the_boxes_of_the_exporters_own_libraries() {
             let is_it = |o: &&jhalak_media::Object| {
                 o.class == wanted.class && (o.confidence - wanted.score).abs() <= SCORE && off(o) <= EDGE
             };
-            match left.iter().position(|o| is_it(o)) {
+            match left.iter().position(is_it) {
                 Some(at) => {
                     let own = left.remove(at);
                     score_off = score_off.max((own.confidence - wanted.score).abs());
