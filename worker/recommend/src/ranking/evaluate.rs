@@ -32,7 +32,7 @@ struct Judged {
 }
 
 /// Evaluates a ranker on every fold: all movies are ranked that the user has not rated in training.
-/// Returns the figures over the users of all folds, and calls `ended` after each fold.
+/// Returns the figures over the users of all folds, each counted once, and calls `ended` after each fold.
 ///
 /// # Errors
 /// [`RecommendError`]: nobody to judge, a model that cannot be fitted, or `stop`.
@@ -84,14 +84,14 @@ fn rank_all(
     known: &[u32],
     judged: &[Judged],
     stop: &AtomicBool,
-) -> Result<Vec<UserList>, RecommendError> {
+) -> Result<Vec<(u32, UserList)>, RecommendError> {
     let RankingRequest { dataset, k, seed, threads, .. } = *request;
     let movies = dataset.movies.len();
     let mut shuffled: Vec<u32> = (0..movies as u32).collect();
     shuffle(&mut shuffled, &mut seeded(seed, TIES));
     let mut tie = vec![0; movies];
     shuffled.iter().zip(0u32..).for_each(|(movie, place)| tie[*movie as usize] = place);
-    let rank = |one: &Judged| -> Result<UserList, RecommendError> {
+    let rank = |one: &Judged| -> Result<(u32, UserList), RecommendError> {
         if stop.load(Ordering::Relaxed) {
             return Err(RecommendError::Stopped);
         }
@@ -104,10 +104,10 @@ fn rank_all(
         ranking.retain(|movie| !rated[*movie as usize]);
         let (score, tie) = (|movie: &u32| scores[*movie as usize], |movie: &u32| tie[*movie as usize]);
         ranking.sort_unstable_by(|a, b| score(b).total_cmp(&score(a)).then_with(|| tie(a).cmp(&tie(b))));
-        Ok(judge(&ranking, &one.relevant, &one.disliked, k))
+        Ok((one.user, judge(&ranking, &one.relevant, &one.disliked, k)))
     };
     let share = judged.len().div_ceil(threads.max(1)).max(1);
-    let work = |part: &[Judged]| part.iter().map(&rank).collect::<Result<Vec<UserList>, RecommendError>>();
+    let work = |part: &[Judged]| part.iter().map(&rank).collect::<Result<Vec<(u32, UserList)>, RecommendError>>();
     let work = &work;
     std::thread::scope(|scope| {
         let started: Vec<_> = judged.chunks(share).map(|part| scope.spawn(move || work(part))).collect();
@@ -147,6 +147,14 @@ mod tests {
             assert!(figures.overlap < popular.overlap && figures.coverage >= popular.coverage, "{figures:?}");
             assert_eq!(run(ranker, 3), figures);
         }
+        // Users whose pairs are in several folds are counted once.
+        let all: Vec<u32> = (0..dataset.ratings.len() as u32).collect();
+        let halves: Vec<Vec<u32>> =
+            (0..2).map(|half| all.iter().copied().filter(|pair| pair % 2 == half).collect()).collect();
+        let request = RankingRequest { dataset: &dataset, folds: &halves, k: 5, seed: 1, threads: 2 };
+        let figures = evaluate(&request, Ranker::MostRated, &running, |_| {}).expect("it runs");
+        assert!((100..=dataset.users.len()).contains(&figures.users), "{figures:?}");
+
         let request = RankingRequest { dataset: &dataset, folds: &folds, k: 5, seed: 1, threads: 1 };
         let stopped = evaluate(&request, Ranker::Ease, &AtomicBool::new(true), |_| {});
         assert_eq!(stopped, Err(RecommendError::Stopped));

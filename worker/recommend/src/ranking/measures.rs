@@ -1,8 +1,10 @@
 //! Measures of ranked lists.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-/// Figures of a ranker over all judged users.
+/// Figures of a ranker over all judged users: first the mean over the lists of a user, of which each
+/// fold may have one, then the mean over the users.
 ///
 /// Relevant are the movies of the test pairs that the user likes; all movies that the user has not
 /// rated in training are ranked, and what is not a relevant movie counts as wrong, whether it was
@@ -96,14 +98,19 @@ pub fn judge(ranking: &[u32], relevant: &[u32], disliked: &[u32], k: usize) -> U
     }
 }
 
-/// Combines the lists of all users. `raters` are the training ratings of each movie, by `users`
-/// users.
+/// Combines lists, each with its user. A user with lists of several folds counts once, with the mean
+/// over the lists. `raters` are the training ratings of each movie, by `users` users.
 #[must_use]
-pub fn combine(lists: &[UserList], k: usize, raters: &[u32], users: usize) -> RankingMetrics {
-    let n = lists.len().max(1) as f64;
-    let mean = |of: fn(&UserList) -> f64| lists.iter().map(of).sum::<f64>() / n;
+pub fn combine(lists: &[(u32, UserList)], k: usize, raters: &[u32], users: usize) -> RankingMetrics {
+    let mut by_user: BTreeMap<u32, Vec<&UserList>> = BTreeMap::new();
+    lists.iter().for_each(|(user, list)| by_user.entry(*user).or_default().push(list));
+    let n = by_user.len().max(1) as f64;
+    let of_user = |own: &[&UserList], of: fn(&UserList) -> f64| {
+        own.iter().map(|list| of(list)).sum::<f64>() / own.len().max(1) as f64
+    };
+    let mean = |of: fn(&UserList) -> f64| by_user.values().map(|own| of_user(own, of)).sum::<f64>() / n;
     let mut times_shown = vec![0.0_f64; raters.len()];
-    lists.iter().flat_map(|list| &list.shown).for_each(|movie| times_shown[*movie as usize] += 1.0);
+    lists.iter().flat_map(|(_, list)| &list.shown).for_each(|movie| times_shown[*movie as usize] += 1.0);
     let all: f64 = times_shown.iter().sum::<f64>().max(1.0);
     let rated = |movie: usize| f64::from(raters[movie]);
     let novelty = |movie: usize| -((rated(movie) + 1.0) / (users as f64 + 1.0)).log2();
@@ -112,12 +119,18 @@ pub fn combine(lists: &[UserList], k: usize, raters: &[u32], users: usize) -> Ra
             / all
     };
     let ndcg = mean(|list| list.ndcg);
-    let variance = lists.iter().map(|list| (list.ndcg - ndcg).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-    let pairs_of_lists = n * (n - 1.0) * (all / n);
-    let common: f64 = times_shown.iter().map(|times| times * (times - 1.0).max(0.0)).sum();
+    let squares = by_user.values().map(|own| (of_user(own, |list| list.ndcg) - ndcg).powi(2));
+    let variance = squares.sum::<f64>() / (n - 1.0).max(1.0);
+    // Two lists of one user are no pair of users.
+    let pairs = |count: f64| count * (count - 1.0).max(0.0);
+    let own_pairs: f64 = by_user.values().map(|own| pairs(own.len() as f64)).sum();
+    let length = all / lists.len().max(1) as f64;
+    let pairs_of_lists = (pairs(lists.len() as f64) - own_pairs) * length;
+    let own_common: f64 = by_user.values().filter(|own| own.len() > 1).map(|own| common_of(own)).sum();
+    let common = times_shown.iter().map(|times| pairs(*times)).sum::<f64>() - own_common;
     RankingMetrics {
         k,
-        users: lists.len(),
+        users: by_user.len(),
         ndcg,
         ndcg_error: (variance / n).sqrt(),
         recall: mean(|list| list.recall),
@@ -132,6 +145,13 @@ pub fn combine(lists: &[UserList], k: usize, raters: &[u32], users: usize) -> Ra
         disliked: mean(|list| list.disliked),
         overlap: if pairs_of_lists > 0.0 { common / pairs_of_lists } else { 0.0 },
     }
+}
+
+/// The movies that each two lists of one user have in common, summed over ordered pairs of lists.
+fn common_of(own: &[&UserList]) -> f64 {
+    let mut times: BTreeMap<u32, f64> = BTreeMap::new();
+    own.iter().flat_map(|list| &list.shown).for_each(|movie| *times.entry(*movie).or_default() += 1.0);
+    times.values().map(|times| times * (times - 1.0)).sum()
 }
 
 fn gini(values: &mut [f64]) -> f64 {
@@ -164,13 +184,18 @@ mod tests {
 
     #[test]
     fn lists_of_all_users_are_combined() {
-        let list = |shown: [u32; 2], ndcg| UserList { shown: shown.into(), ndcg, ..UserList::default() };
-        let same = combine(&[list([0, 1], 1.0), list([0, 1], 0.5)], 2, &[3, 1, 0, 0], 3);
+        let list =
+            |user: u32, shown: [u32; 2], ndcg| (user, UserList { shown: shown.into(), ndcg, ..UserList::default() });
+        let same = combine(&[list(0, [0, 1], 1.0), list(1, [0, 1], 0.5)], 2, &[3, 1, 0, 0], 3);
         assert_eq!((same.overlap, same.coverage, same.users), (1.0, 0.5, 2));
         assert!((same.ndcg - 0.75).abs() < 1e-12 && (same.ndcg_error - 0.25).abs() < 1e-12);
         assert!((same.popularity - 2.0).abs() < 1e-12 && (same.novelty - 0.5).abs() < 1e-12);
-        let apart = combine(&[list([0, 1], 1.0), list([2, 3], 0.5)], 2, &[3, 1, 0, 0], 3);
+        let apart = combine(&[list(0, [0, 1], 1.0), list(1, [2, 3], 0.5)], 2, &[3, 1, 0, 0], 3);
         assert_eq!((apart.overlap, apart.coverage, apart.gini), (0.0, 1.0, 0.0));
-        assert!((combine(&[list([0, 0], 0.0)], 2, &[1; 4], 3).gini - 1.0).abs() < 1e-12);
+        // A user with lists of two folds counts once, also in the standard error and the overlap.
+        let folds = [list(0, [0, 1], 1.0), list(1, [2, 3], 0.5), list(0, [0, 1], 0.0)];
+        let twice = combine(&folds, 2, &[3, 1, 0, 0], 3);
+        assert_eq!((twice.users, twice.ndcg, twice.ndcg_error, twice.overlap), (2, 0.5, 0.0, 0.0));
+        assert!((combine(&[list(0, [0, 0], 0.0)], 2, &[1; 4], 3).gini - 1.0).abs() < 1e-12);
     }
 }
