@@ -7,7 +7,7 @@ use clap::Parser;
 use jhalak_common::ErrorKind;
 use jhalak_common::process::logging::{self, LogFormat};
 use jhalak_common::process::{exit, forbid_core_dumps, forbid_library_telemetry};
-use jhalak_common::settings::{Settings, has_password};
+use jhalak_common::settings::{Settings, has_password, redact_message};
 use jhalak_common::telemetry::otlp;
 use jhalak_coordinator::commands::{Cli, Command};
 use jhalak_coordinator::console::output::Output;
@@ -31,9 +31,10 @@ fn main() -> ExitCode {
     let format = if cli.global.json { LogFormat::Json } else { LogFormat::Text };
     logging::start(cli.global.verbose, format, progress.log_writer());
     let json = cli.global.json;
-    match run(cli, progress) {
+    match run(cli, progress.clone()) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
+            progress.clear();
             if json {
                 print_error(error.kind(), &error.chain());
             }
@@ -43,8 +44,19 @@ fn main() -> ExitCode {
 }
 
 /// Prints clap's message, and with --json also an object; help and version are not errors.
+///
+/// The message quotes the command line: where a word of it may hold a password, it is printed
+/// without that word, and without colours.
 fn refuse(error: &clap::Error) -> ExitCode {
-    let _ = error.print();
+    let message = error.render().to_string();
+    match redact_message(&message) {
+        shown if error.use_stderr() && shown != message => {
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), shown.as_bytes());
+        }
+        _ => {
+            let _ = error.print();
+        }
+    }
     if error.use_stderr() && std::env::args_os().any(|arg| arg == "--json") {
         print_error(ErrorKind::Usage, error.render().to_string().trim());
     }
@@ -54,7 +66,8 @@ fn refuse(error: &clap::Error) -> ExitCode {
 /// Prints an error on stdout for programs; people read it on stderr.
 fn print_error(kind: ErrorKind, message: &str) {
     use std::io::Write;
-    let error = serde_json::json!({ "error": { "kind": kind, "message": message, "exit_code": exit::code(kind) } });
+    let (message, code) = (redact_message(message), exit::code(kind));
+    let error = serde_json::json!({ "error": { "kind": kind, "message": message, "exit_code": code } });
     // A reader that has closed the pipe wants nothing more.
     let _ = writeln!(std::io::stdout(), "{error:#}");
 }

@@ -1,9 +1,11 @@
 //! Exit codes of the programs.
 
 use std::borrow::Cow;
+use std::io::Write;
 use std::process::ExitCode;
 
 use crate::error::{Error, ErrorKind};
+use crate::settings::redact_message;
 
 /// Done.
 pub const DONE: u8 = 0;
@@ -39,9 +41,10 @@ pub fn code(kind: ErrorKind) -> u8 {
     }
 }
 
-/// Prints the error to stderr and returns its exit code.
+/// Prints the error to stderr, without what may be a password, and returns its exit code.
 pub fn report(program: &str, error: &Error) -> ExitCode {
-    eprintln!("{program}: {}", escape_controls(&error.chain().to_string()));
+    // A reader that has closed the pipe reads the exit code.
+    let _ = writeln!(std::io::stderr(), "{program}: {}", escape_controls(&redact_message(&error.chain())));
     ExitCode::from(code(error.kind()))
 }
 

@@ -129,6 +129,9 @@ fn given(file: Option<&Path>, flags: &[(String, String)]) -> Result<Vec<Given>> 
         .collect();
     variables.sort();
     for (name, value) in variables {
+        let key =
+            name.to_lowercase().replacen(&format!("{}__", ENVIRONMENT_PREFIX.to_lowercase()), "", 1).replace("__", ".");
+        let value = if LISTS.contains(&key.as_str()) { list(&value).join(",") } else { value };
         let origin = Origin::Environment(name.clone());
         let environment = Environment::with_prefix(ENVIRONMENT_PREFIX)
             .prefix_separator("__")
@@ -144,12 +147,19 @@ fn given(file: Option<&Path>, flags: &[(String, String)]) -> Result<Vec<Given>> 
     }
     for (key, value) in flags {
         let value: Value = match LISTS.contains(&key.as_str()) {
-            true => value.split(',').filter(|one| !one.is_empty()).map(str::to_owned).collect::<Vec<_>>().into(),
+            true => list(value).into(),
             false => value.as_str().into(),
         };
         given.push(Given { key: key.clone(), value, origin: Origin::Option });
     }
     Ok(given)
+}
+
+/// The values of a list, separated by commas or written as TOML does, which is how lists are printed.
+fn list(text: &str) -> Vec<String> {
+    let written = text.trim().strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let words = written.split(',').map(|word| word.trim().trim_matches(['"', '\'']));
+    words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 /// Adds the values of a table and its sections, in order of key.
@@ -230,6 +240,11 @@ mod tests {
         };
         let settings = load("[evaluate]\nfolds = 3", &[("worker.sources", "s3://a,s3://b")]).expect("valid");
         assert_eq!((settings.evaluate.folds, settings.worker.sources.len()), (3, 2));
+        let settings = load("", &[("worker.sources", "[\"s3://a\", \"s3://b\"]")]).expect("as it is printed");
+        assert_eq!(settings.worker.sources, ["s3://a", "s3://b"]);
+        for key in ["decode.cpu_s", "decode.wall_s", "decode.output_mb"] {
+            assert!(load("", &[(key, "0")]).expect_err(key).contains(&format!("{key} is out of range")));
+        }
         let name = file.display().to_string();
         for (text, flags, parts) in [
             (

@@ -29,7 +29,9 @@ pub use evaluate::{EvaluateSettings, Grid};
 pub use extract::{ExtractSettings, KeyframePosition, Strategy};
 pub use inference::{InferenceSettings, ModelSettings, Provider, cache_folder};
 pub use processes::{CoordinatorSettings, DecodeSettings, OnStop, WorkerSettings};
-pub use redact::{has_password, is_path, is_unambiguous, redact_text, redact_url, shown_location};
+pub use redact::{
+    has_password, is_path, is_unambiguous, looks_like_url, redact_message, redact_text, redact_url, shown_location,
+};
 pub use report::{Images, ReportSettings};
 pub use services::{QueueSettings, S3Settings};
 pub use sources::SourceSettings;
@@ -131,9 +133,10 @@ impl Settings {
     }
 
     /// Returns the settings as JSON, for display and reports, without the password in the queue's
-    /// URL.
+    /// URL and without what may be one in another location.
     pub fn shown(&self) -> serde_json::Value {
         let mut shown = serde_json::to_value(self).unwrap_or_default();
+        redact_values(&mut shown);
         if let Some(queue) = shown.get_mut("queue") {
             *queue = redact_url(&self.queue).into();
         }
@@ -157,5 +160,15 @@ impl Settings {
             )));
         }
         self.decode.check()
+    }
+}
+
+/// Takes what may be a password out of every text.
+fn redact_values(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::String(text) => *text = redact::shown_setting(text),
+        serde_json::Value::Array(values) => values.iter_mut().for_each(redact_values),
+        serde_json::Value::Object(values) => values.values_mut().for_each(redact_values),
+        _ => {}
     }
 }

@@ -133,6 +133,12 @@ impl Default for DecodeSettings {
 impl DecodeSettings {
     /// Checks the ranges of the settings.
     pub(super) fn check(&self) -> Result<()> {
-        require(self.memory_mb >= 256, "decode.memory_mb", "at least 256")
+        require(self.memory_mb >= 256, "decode.memory_mb", "at least 256")?;
+        for (limit, key) in
+            [(self.cpu_s, "decode.cpu_s"), (self.wall_s, "decode.wall_s"), (self.output_mb, "decode.output_mb")]
+        {
+            require(limit >= 1, key, "at least 1: with 0, every decode would fail")?;
+        }
+        Ok(())
     }
 }

@@ -32,26 +32,107 @@ pub fn redact_url(url: &str) -> String {
     }
 }
 
+/// What stands in the place of a text that may hold a password.
+const HIDDEN: &str = "(not shown: it may hold a password)";
+
+/// Schemes of stores, queues and servers: what follows one of them is a location, however it is
+/// written.
+const SCHEMES: [&str; 27] = [
+    "abfs", "abfss", "amqp", "amqps", "az", "azure", "file", "ftp", "ftps", "gcs", "gs", "hdfs", "http", "https",
+    "memory", "minio", "oss", "r2", "redis", "s3", "s3a", "s3n", "scp", "sftp", "ssh", "swift", "wasb",
+];
+
+fn is_known_scheme(word: &str) -> bool {
+    SCHEMES.contains(&word.to_ascii_lowercase().as_str())
+}
+
 /// Returns a store's or queue's location for a message about a mistake in it: whole if it cannot
 /// hold a secret, else its scheme alone.
 pub fn shown_location(location: &str) -> String {
     // A path, or a location of an object: nothing in it separates a user from a password.
     let plain = |text: &str| !text.contains(['@', ':', '?', '#', '=']) && !text.trim_start_matches('/').contains("//");
     let is_plain = match location.split_once("://") {
-        Some(("s3" | "file", rest)) => plain(rest),
-        Some(_) => false,
+        Some((scheme, rest)) => is_known_scheme(scheme) && !scheme.starts_with("amqp") && plain(rest),
         None => plain(location),
     };
     if is_plain {
         return location.escape_debug().to_string();
     }
-    let scheme = location.split(':').next().unwrap_or_default();
-    let is_scheme = scheme.len() < location.len()
-        && ["amqp", "amqps", "s3", "http", "https", "file", "memory"].contains(&scheme.to_ascii_lowercase().as_str());
-    match is_scheme {
-        true => format!("{scheme}:... (the rest may hold a password and is not shown)"),
-        false => "(not shown: it may hold a password)".to_string(),
+    match location.split_once(':') {
+        Some((scheme, _)) if is_known_scheme(scheme) => {
+            format!("{scheme}:... (the rest may hold a password and is not shown)")
+        }
+        _ => HIDDEN.to_string(),
     }
+}
+
+/// Whether `text` starts as a URL does, written well or badly: with a word and a colon before any
+/// slash, or with a known scheme before two slashes. A path that does is written as `./path`.
+pub fn looks_like_url(text: &str) -> bool {
+    let is_scheme = |word: &str| {
+        word.starts_with(|c: char| c.is_ascii_alphabetic())
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    };
+    let before_slashes = text.split_once("//").map(|(word, _)| word);
+    text.split_once(':').is_some_and(|(word, _)| is_scheme(word)) || before_slashes.is_some_and(is_known_scheme)
+}
+
+/// Returns the value of a setting for display: without what may be a password in a location.
+pub fn shown_setting(value: &str) -> String {
+    let is_web = ["http://", "https://"].iter().any(|scheme| value.starts_with(scheme))
+        && is_unambiguous(value)
+        && !value.contains(['@', '?', '#']);
+    let is_location = value.split_once(':').is_some_and(|(word, _)| is_known_scheme(word) || value.contains('@'));
+    if is_web || !(is_location || looks_like_url(value) && value.contains("//")) {
+        return value.to_owned();
+    }
+    shown_location(value)
+}
+
+/// Returns a message without the words in it that may hold a password: a location that was given in
+/// the wrong option is quoted by the error about it.
+pub fn redact_message(text: &str) -> String {
+    let is_border = |c: char| c.is_whitespace() || "'\"`<>".contains(c);
+    let mut out = String::with_capacity(text.len());
+    for part in text.split_inclusive(is_border) {
+        let word = part.trim_end_matches(is_border);
+        // An option and its value, or a setting and its value.
+        let start = word.rfind('=').filter(|at| !word[..*at].contains(':')).map_or(0, |at| at + 1);
+        match hidden_word(&word[start..]) {
+            Some(shown) => {
+                out.push_str(&word[..start]);
+                out.push_str(&shown);
+                out.push_str(&part[word.len()..]);
+            }
+            None => out.push_str(part),
+        }
+    }
+    out
+}
+
+/// Returns what to show of a word that may hold a password; None of any other word.
+fn hidden_word(word: &str) -> Option<String> {
+    let (scheme, rest) = match word.split_once("//") {
+        Some((scheme, rest)) if is_known_scheme(scheme) => (scheme, rest),
+        _ => word.split_once(':')?,
+    };
+    if scheme.is_empty() || rest.is_empty() || scheme.contains(['/', '@']) {
+        return None;
+    }
+    let is_known = is_known_scheme(scheme);
+    let is_secret = match rest.strip_prefix("//") {
+        Some(rest) => {
+            let authority = rest.split('/').next().unwrap_or_default();
+            match scheme {
+                // Keys of objects have an @ in their path.
+                "s3" | "file" => authority.contains([':', '@']),
+                _ if is_known => rest.contains('@'),
+                _ => authority.contains('@'),
+            }
+        }
+        None => rest.contains('@') || (is_known && rest.trim_start_matches('/').contains(':')),
+    };
+    is_secret.then(|| if is_known { format!("{scheme}:... {HIDDEN}") } else { HIDDEN.to_owned() })
 }
 
 /// Whether a location without a scheme can only be meant as a path: a mistyped URL would become a
@@ -64,7 +145,6 @@ pub fn is_path(location: &str) -> bool {
 /// Returns a text of another program, such as a parser that quotes its input, without what may hold
 /// a password: values of a wrong type, and quoted texts and words that look like parts of a URL.
 pub fn redact_text(text: &str) -> String {
-    const HIDDEN: &str = "(not shown: it may hold a password)";
     let hide = |part: &str| part.contains('@') || part.contains("://");
     let words = |plain: &str| {
         let words: Vec<&str> = plain.split(' ').map(|word| if hide(word) { HIDDEN } else { word }).collect();
@@ -124,6 +204,8 @@ mod tests {
             "s3://AKIA:s3cret",
             "minio:s3cret",
             "s3//key:s3cret",
+            "s3:/key:s3cret@b",
+            "gs://key:s3cret@b/x",
             "https://u:s3cret@h/x",
             "file://key:s3cret@/x",
         ] {
@@ -145,14 +227,55 @@ mod tests {
         assert_eq!(redact_text("expected `\"` in \"a file\""), "expected `\"` in \"a file\"");
     }
 
+    #[test]
+    fn settings_and_messages_show_what_holds_no_password() {
+        for value in [
+            "s3://bucket/prefix",
+            "http://127.0.0.1:9000",
+            "films.example.org:8443",
+            "/data/a:b",
+            "memory",
+            "2 of 3: all",
+            "file:///data",
+        ] {
+            assert_eq!(shown_setting(value), value);
+        }
+        for text in [
+            "the store file:///data/artifacts/keyframes/ab/tt1@cd/commit.json is damaged: repeat the run",
+            "s3://bucket/artifacts/a@b: missing",
+            "movies.csv line 3: `a@b.org` is not an id",
+            "cannot reach amqp://broker:5672/films: refused",
+            "write s3://bucket/prefix; `memory:` is the queue of one process",
+        ] {
+            assert_eq!(redact_message(text), text);
+        }
+        for word in
+            ["s3:/key:s3cret@b", "s3:key:s3cret", "gs://key:s3cret@b/x", "user:s3cret@host/a", "s3//key:s3cret@b"]
+        {
+            for text in [format!("invalid value '{word}' for '--out <DIR>'"), format!("read --out={word}: no file")] {
+                let shown = redact_message(&text);
+                assert!(!shown.contains("s3cret") && shown.contains("--out"), "{shown}");
+            }
+            assert!(!shown_setting(word).contains("s3cret"), "{word}");
+        }
+        for (text, is_one) in [("gs://b/x", true), ("s3:/b", true), ("S3://b", true), ("s3//b/x", true), ("a:b", true)]
+        {
+            assert_eq!(looks_like_url(text), is_one, "{text}");
+        }
+        for path in ["out//x.csv", "/a:b", "./s3:/b", "results/a:b", "me@home.csv", "s3/b"] {
+            assert!(!looks_like_url(path), "{path}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_part_of_a_password_is_shown(
-            scheme in "(amqp|amqps|s3|http|https|file|)(://|:/|//|:|)",
+            scheme in "(amqp|amqps|s3|S3|http|https|file|gs|az|sftp|)(:///|://|:/|//|:|)",
+            user in "(user|AKIA0|)",
             password in "[A-Z]{3}[a-zA-Z0-9@/?#:%\\\\ ]{0,8}[A-Z]{3}",
         ) {
-            let url = format!("{scheme}user:{password}@broker:5672/x");
-            for shown in [redact_url(&url), shown_location(&url)] {
+            let url = format!("{scheme}{user}:{password}@broker:5672/x");
+            for shown in [redact_url(&url), shown_location(&url), shown_setting(&url)] {
                 prop_assert!(!shown.contains(&password[..3]) && !shown.contains(&password[password.len() - 3..]), "{shown}");
             }
         }

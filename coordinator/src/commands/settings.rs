@@ -136,7 +136,8 @@ pub(in crate::commands) fn as_toml(entries: &[Entry]) -> String {
         for row in wrapped(&entry.about, 96) {
             text.push_str(&format!("# {row}\n"));
         }
-        text.push_str(&format!("# ({})\n", entry.kind));
+        let unit = entry.unit.map(|unit| format!(", in {unit}")).unwrap_or_default();
+        text.push_str(&format!("# ({}{unit})\n", entry.kind));
         match &entry.default {
             Value::Null => text.push_str(&format!("#{name} =\n")),
             value => text.push_str(&format!("#{name} = {}\n", shown(value))),
