@@ -181,24 +181,63 @@ impl StdError for Error {
     }
 }
 
+impl Error {
+    /// Classifies the error of a writer, such as that of Parquet, by the I/O error that caused it. An
+    /// error without one is a bug in the encoder.
+    pub fn of_writer(error: impl StdError + Send + Sync + 'static) -> Self {
+        let mut next: Option<&(dyn StdError + 'static)> = Some(&error);
+        while let Some(cause) = next {
+            if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+                return Error::new(kind_of_io(io), io.to_string()).with_source(error);
+            }
+            next = cause.source();
+        }
+        Error::bug("the file cannot be encoded").with_source(error)
+    }
+}
+
 /// Classifies an I/O error: a lost connection and a busy file are transient, a missing file is not,
-/// and a full disk is a kind of its own. A file system that turned read-only stays so until
-/// somebody mends it.
+/// a full disk is a kind of its own, and a folder that may not be read or written is this machine's. A
+/// file system that turned read-only stays so until somebody mends it.
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
-        use std::io::ErrorKind as Io;
-        let kind = match error.kind() {
-            Io::NotFound => ErrorKind::NotFound,
-            Io::PermissionDenied => ErrorKind::Permission,
-            Io::ReadOnlyFilesystem => ErrorKind::Unable,
-            Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => ErrorKind::StorageFull,
-            Io::InvalidInput | Io::InvalidData | Io::IsADirectory | Io::NotADirectory => ErrorKind::InvalidInput,
-            _ => ErrorKind::Transient,
-        };
-        let way_out = match kind {
-            ErrorKind::Unable => ": make it writable, then repeat the command",
+        let way_out = match error.kind() {
+            std::io::ErrorKind::ReadOnlyFilesystem => ": make it writable, then repeat the command",
             _ => "",
         };
-        Error::new(kind, format!("{error}{way_out}")).with_source(error)
+        Error::new(kind_of_io(&error), format!("{error}{way_out}")).with_source(error)
+    }
+}
+
+fn kind_of_io(error: &std::io::Error) -> ErrorKind {
+    use std::io::ErrorKind as Io;
+    match error.kind() {
+        Io::NotFound => ErrorKind::NotFound,
+        Io::PermissionDenied | Io::ReadOnlyFilesystem => ErrorKind::Unable,
+        Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => ErrorKind::StorageFull,
+        Io::InvalidInput | Io::InvalidData | Io::InvalidFilename => ErrorKind::InvalidInput,
+        Io::IsADirectory | Io::NotADirectory | Io::AlreadyExists => ErrorKind::InvalidInput,
+        _ => ErrorKind::Transient,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parquet::errors::ParquetError;
+
+    #[test]
+    fn the_kind_of_a_writers_error_is_that_of_its_io_error() {
+        for (io, kind) in [
+            (std::io::ErrorKind::StorageFull, ErrorKind::StorageFull),
+            (std::io::ErrorKind::PermissionDenied, ErrorKind::Unable),
+            (std::io::ErrorKind::AlreadyExists, ErrorKind::InvalidInput),
+            (std::io::ErrorKind::ConnectionReset, ErrorKind::Transient),
+        ] {
+            assert_eq!(Error::from(std::io::Error::from(io)).kind(), kind);
+            let wrapped = ParquetError::from(std::io::Error::from(io));
+            assert_eq!(Error::of_writer(wrapped).kind(), kind, "{io:?}");
+        }
+        assert_eq!(Error::of_writer(ParquetError::General("no page".into())).kind(), ErrorKind::Bug);
     }
 }

@@ -4,8 +4,11 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jhalak_common::process::exit::escape_controls;
+
+/// The share of the work that has to be done before the time left is estimated.
+const LEAST_SHARE: f64 = 0.1;
 
 /// Minimum time between two plain lines.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
@@ -51,14 +54,22 @@ impl Progress {
         match &self.bars {
             // A terminal that was closed shows nothing.
             Some(bars) => drop(bars.println(&line)),
-            None => eprintln!("{line}"),
+            None => print_line(&line),
+        }
+    }
+
+    /// Clears the bars before the program ends with an error, which would be printed behind them.
+    pub fn clear(&self) {
+        if let Some(bars) = &self.bars {
+            let _ = bars.clear();
+            bars.set_draw_target(ProgressDrawTarget::hidden());
         }
     }
 
     /// Prints one line, also when quiet: what a command leaves out never passes in silence.
     pub fn warn(&self, line: &str) {
         match self.quiet {
-            true => eprintln!("{}", escape_controls(line)),
+            true => print_line(&escape_controls(line)),
             false => self.say(line),
         }
     }
@@ -127,12 +138,12 @@ impl Bar {
         }
     }
 
-    /// The time left, if anything has ended.
+    /// The time left, once enough has ended to tell: the first steps are often the longest ones.
     fn left(&self) -> Option<String> {
         let plain = self.plain.lock().ok()?;
         let share = plain.share.unwrap_or(plain.done as f64 / self.all.max(1) as f64);
         let seconds = plain.started.elapsed().as_secs_f64();
-        (share > 0.0 && share < 1.0).then(|| duration(seconds * (1.0 - share) / share))
+        (share >= LEAST_SHARE && share < 1.0).then(|| duration(seconds * (1.0 - share) / share))
     }
 
     /// Counts a job as quarantined.
@@ -143,7 +154,7 @@ impl Bar {
                 bar.println(line);
                 bar.inc(1);
             }
-            None if !self.quiet => eprintln!("{line}"),
+            None if !self.quiet => print_line(&line),
             None => {}
         }
         self.count(1);
@@ -173,13 +184,13 @@ impl Bar {
         }
         plain.shown = Instant::now();
         let failed = if plain.quarantined > 0 { format!(", {} quarantined", plain.quarantined) } else { String::new() };
-        eprintln!(
+        print_line(&format!(
             "{}: {} of {} after {:.0} s{left}{failed}",
             self.name,
             plain.done,
             self.all,
             plain.started.elapsed().as_secs_f64()
-        );
+        ));
     }
 }
 
@@ -201,7 +212,7 @@ impl FrameCounter {
             bar.set_message(line);
         } else if !self.quiet && self.plain.1.elapsed() >= PLAIN_INTERVAL {
             self.plain.1 = Instant::now();
-            eprintln!("{}: {line}", self.name);
+            print_line(&format!("{}: {line}", self.name));
         }
     }
 }
@@ -275,6 +286,13 @@ impl Meter {
     }
 }
 
+/// Prints a line on stderr. A reader that has closed the pipe wants nothing more, and does not end the
+/// work.
+fn print_line(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Formats seconds for people.
 fn duration(seconds: f64) -> String {
     let s = seconds.ceil() as u64;
@@ -307,7 +325,7 @@ impl Drop for LogLine {
         match &self.bars {
             _ if line.is_empty() => {}
             Some(bars) => drop(bars.println(line)),
-            None => eprintln!("{line}"),
+            None => print_line(line),
         }
     }
 }

@@ -65,7 +65,6 @@ impl Shard {
 
 async fn strategy(context: &Context<'_>, recipe: &Recipe) -> Result<Vec<FileEntry>> {
     let strategy = context.strategy(recipe);
-    std::fs::create_dir_all(context.path("keyframes"))?;
     let read = async |subject: &Subject| {
         let Some(record) = context.committed(recipe, subject).await? else { return Ok(None) };
         let bytes = artifact::read_file(context.store, &record, KEYFRAMES_FILE).await?;
@@ -82,6 +81,7 @@ async fn strategy(context: &Context<'_>, recipe: &Recipe) -> Result<Vec<FileEntr
         let shard = match &mut open {
             Some(shard) => shard,
             none => {
+                std::fs::create_dir_all(context.path("keyframes"))?;
                 let path = format!("keyframes/{}-{number:06}.tar", file_word(&strategy));
                 number += 1;
                 none.insert(Shard::create(context, path)?)
@@ -109,7 +109,8 @@ async fn strategy(context: &Context<'_>, recipe: &Recipe) -> Result<Vec<FileEntr
             shard.member(&format!("{name}.jpg"), &jpeg)?;
             shard.member(&format!("{name}.json"), about.to_string().as_bytes())?;
             shard.samples += 1;
-            if context.options.pictures {
+            // Black pictures that complete a set are samples for training, and not pictures of a trailer.
+            if context.options.pictures && about["padding"] != Value::Bool(true) {
                 let folder = context.path(&format!("pictures/{}/{key}", file_word(&strategy)));
                 std::fs::create_dir_all(&folder)?;
                 std::fs::write(folder.join(format!("{index:02}.jpg")), &jpeg)?;

@@ -24,16 +24,8 @@ pub(super) async fn write(context: &Context<'_>) -> Result<Written> {
     let mut notes = Vec::new();
     let CellTasks { tasks, left_out } = tasks::cell_tasks(context.plan, &context.tables)?;
     notes.extend(left_out.iter().map(|(cell, reason)| format!("{cell}: {reason}")));
-    let columns = vec![
-        Column::new("cell", Kind::Text, "the model with all its settings, as in the run's records"),
-        Column::new("row", Kind::Text, "the model as in the report"),
-        Column::new("model", Kind::Text, "the model's name"),
-        Column::new("modality", Kind::Text, "video, audio, audio+video, genre, metadata; empty for baselines")
-            .nullable(),
-        Column::new("user_embedding", Kind::Text, "ratings in the user embedding; empty without one").nullable(),
-        Column::new("gl", Kind::Flag, "whether the GL-score is used; empty where it does not apply").nullable(),
-        Column::new("protocol", Kind::Text, "paper (as published, with its leaks) or strict"),
-        Column::new("split", Kind::Text, "what a fold holds out: pairs, movies or users"),
+    let mut columns = model_columns();
+    columns.extend([
         Column::new("fold", Kind::Int, "number of the fold, from 0"),
         Column::new("user", Kind::Text, "user id"),
         Column::new("movie", Kind::Text, "movie id"),
@@ -42,16 +34,11 @@ pub(super) async fn write(context: &Context<'_>) -> Result<Written> {
         Column::new("p_dislike", Kind::Float, "probability, from 0 to 1"),
         Column::new("p_neutral", Kind::Float, "probability"),
         Column::new("p_like", Kind::Float, "probability"),
-    ];
+    ]);
     let mut table = TableFile::create(&context.path("predictions.parquet"), columns, context.metadata())?;
-    let mut csv = String::from(
-        "cell,row,model,modality,user_embedding,gl,protocol,split,decision,fold,accuracy,macro_f1,weighted_f1,log_loss,\
-         brier,train_pairs,test_pairs,left_out_pairs,epochs",
-    );
-    for (actual, predicted) in (0..9).map(|at| (at / 3, at % 3)) {
-        let _ = write!(csv, ",{}_as_{}", CLASSES[actual], CLASSES[predicted]);
-    }
-    csv.push('\n');
+    let metrics_columns = metrics_columns();
+    let header: Vec<&str> = metrics_columns.iter().map(|column| column.name.as_str()).collect();
+    let mut csv = format!("{}\n", header.join(","));
     let mut rows = 0;
     for task in &tasks {
         let key = ArtifactKey::new(&task.recipe, &task.dataset);
@@ -105,10 +92,53 @@ pub(super) async fn write(context: &Context<'_>) -> Result<Written> {
             "metrics.csv",
             "one row per fold, with the counts of actual and predicted classes",
             Some(rows),
-            Vec::new(),
+            metrics_columns,
         ),
     ];
     Ok((files, notes))
+}
+
+/// The columns that name a model.
+fn model_columns() -> Vec<Column> {
+    vec![
+        Column::new("cell", Kind::Text, "the model with all its settings, as in the run's records"),
+        Column::new("row", Kind::Text, "the model as in the report; cells of several splits share it"),
+        Column::new("model", Kind::Text, "the model's name"),
+        Column::new("modality", Kind::Text, "video, audio, audio+video, genre, metadata; empty for baselines")
+            .nullable(),
+        Column::new("user_embedding", Kind::Text, "ratings in the user embedding; empty without one").nullable(),
+        Column::new("gl", Kind::Flag, "whether the GL-score is used; empty where it does not apply").nullable(),
+        Column::new("protocol", Kind::Text, "paper (as published, with its leaks) or strict"),
+        Column::new("split", Kind::Text, "what a fold holds out: pairs, movies or users"),
+    ]
+}
+
+/// The columns of `metrics.csv`.
+fn metrics_columns() -> Vec<Column> {
+    let mut columns = model_columns();
+    columns.extend([
+        Column::new("decision", Kind::Text, "how probabilities became classes: most probable class, or class weights"),
+        Column::new("fold", Kind::Int, "number of the fold, from 0"),
+        Column::new("accuracy", Kind::Double, "share of test pairs in the right class"),
+        Column::new("macro_f1", Kind::Double, "mean of the F1 of the classes"),
+        Column::new("weighted_f1", Kind::Double, "mean of the F1 of the classes, weighted by their pairs"),
+        Column::new("log_loss", Kind::Double, "mean of -ln of the probability of the actual class").nullable(),
+        Column::new("brier", Kind::Double, "mean squared error of the three probabilities").nullable(),
+        Column::new("train_pairs", Kind::Int, "pairs that the fold trained on"),
+        Column::new("test_pairs", Kind::Int, "pairs that the fold tested"),
+        Column::new(
+            "left_out_pairs",
+            Kind::Int,
+            "pairs of the whole dataset whose movie has no embedding, neither trained on nor tested: the same pairs in every \
+             fold, so do not add them up",
+        ),
+        Column::new("epochs", Kind::Int, "epochs trained; 0 for models without"),
+    ]);
+    for (actual, predicted) in (0..9).map(|at| (CLASSES[at / 3], CLASSES[at % 3])) {
+        let about = format!("test pairs of class {actual} that were taken for {predicted}");
+        columns.push(Column::new(&format!("{actual}_as_{predicted}"), Kind::Int, &about));
+    }
+    columns
 }
 
 /// How rows name a model.
@@ -188,5 +218,21 @@ impl Named {
             let _ = write!(csv, ",{count}");
         }
         csv.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jhalak_common::evaluation::{Modality, Model, Split, UserEmbedding};
+
+    #[test]
+    fn every_row_of_metrics_has_a_value_for_each_column() {
+        let cell = CellSpec::strict(Split::Pairs, Modality::Genre, Model::Bias, UserEmbedding::Liked, false);
+        let mut csv = String::new();
+        Named::of(&cell).metrics(&mut csv, "most probable class", &FoldResult::default());
+        // The name of the cell has a comma and is quoted.
+        let quoted = csv.split('"').nth(1).unwrap_or_default().matches(',').count();
+        assert_eq!(csv.matches(',').count() - quoted + 1, metrics_columns().len(), "{csv}");
     }
 }

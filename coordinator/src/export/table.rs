@@ -2,7 +2,7 @@
 //! of a fixed length, compressed by Snappy.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jhalak_common::{Error, Result};
@@ -16,6 +16,7 @@ use parquet::schema::types::Type;
 
 use super::arrow_schema;
 pub use super::column::{Column, Kind};
+use crate::console::files::{cannot_write, with_way_out};
 
 /// Bytes of values in one row group: what a writer holds in memory.
 const GROUP_BYTES: usize = 32 << 20;
@@ -69,6 +70,7 @@ impl Cell {
 
 /// A table being written.
 pub struct TableFile {
+    path: PathBuf,
     writer: SerializedFileWriter<File>,
     columns: Vec<Column>,
     cells: Vec<Vec<Cell>>,
@@ -79,7 +81,7 @@ pub struct TableFile {
 impl TableFile {
     /// Creates the file `path`, with the schema of `columns` and the key-value pairs `metadata`.
     pub fn create(path: &Path, columns: Vec<Column>, metadata: Vec<(String, String)>) -> Result<TableFile> {
-        let failed = |e| failed(e).context(path.display().to_string());
+        let failed = |e| failed(e, path);
         let fields = columns.iter().map(Column::parquet).collect::<Result<Vec<_>, _>>().map_err(failed)?;
         let schema = Type::group_type_builder("table").with_fields(fields).build().map_err(failed)?;
         let mut pairs = vec![KeyValue::new(arrow_schema::KEY.to_owned(), arrow_schema::encode(&columns, &metadata))];
@@ -89,10 +91,10 @@ impl TableFile {
             .set_compression(Compression::SNAPPY)
             .set_key_value_metadata(Some(pairs))
             .build();
-        let file = File::create(path).map_err(|e| Error::from(e).context(format!("create {}", path.display())))?;
+        let file = File::create(path).map_err(|e| cannot_write(path, e))?;
         let writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties)).map_err(failed)?;
         let cells = columns.iter().map(|_| Vec::new()).collect();
-        Ok(TableFile { writer, columns, cells, held: 0, rows: 0 })
+        Ok(TableFile { path: path.to_owned(), writer, columns, cells, held: 0, rows: 0 })
     }
 
     /// Adds a row: one cell for each column.
@@ -126,6 +128,7 @@ impl TableFile {
     /// Writes the remaining rows, closes the file and returns the number of rows and the columns.
     pub fn finish(mut self) -> Result<(u64, Vec<Column>)> {
         self.flush()?;
+        let failed = |e| failed(e, &self.path);
         self.writer.close().map_err(failed)?;
         Ok((self.rows, self.columns))
     }
@@ -134,6 +137,7 @@ impl TableFile {
         if self.cells.first().is_none_or(Vec::is_empty) {
             return Ok(());
         }
+        let failed = |e| failed(e, &self.path);
         let mut group = self.writer.next_row_group().map_err(failed)?;
         for (column, cells) in self.columns.iter().zip(&mut self.cells) {
             write_column(&mut group, column, &std::mem::take(cells)).map_err(failed)?;
@@ -203,8 +207,8 @@ fn write_column(
     writer.close()
 }
 
-fn failed(error: ParquetError) -> Error {
-    Error::transient("the table cannot be written").with_source(error)
+fn failed(error: ParquetError, path: &Path) -> Error {
+    with_way_out(Error::of_writer(error), path)
 }
 
 #[cfg(test)]
