@@ -182,8 +182,8 @@ impl StdError for Error {
 }
 
 impl Error {
-    /// Classifies the error of a writer, such as that of Parquet, by the I/O error that caused it. An
-    /// error without one is a bug in the encoder.
+    /// Classifies the error of a writer, such as that of Parquet, by the I/O error that caused it.
+    /// An error without one is a bug in the encoder.
     pub fn of_writer(error: impl StdError + Send + Sync + 'static) -> Self {
         let mut next: Option<&(dyn StdError + 'static)> = Some(&error);
         while let Some(cause) = next {
@@ -197,8 +197,8 @@ impl Error {
 }
 
 /// Classifies an I/O error: a lost connection and a busy file are transient, a missing file is not,
-/// a full disk is a kind of its own, and a folder that may not be read or written is this machine's. A
-/// file system that turned read-only stays so until somebody mends it.
+/// a full disk is a kind of its own, and a folder that may not be read or written is this
+/// machine's. A file system that turned read-only stays so until somebody mends it.
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         let way_out = match error.kind() {

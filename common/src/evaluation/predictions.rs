@@ -49,6 +49,22 @@ pub struct Row {
     pub probabilities: [f32; CLASSES],
 }
 
+impl Row {
+    /// Names the pair in messages. Letters of every script stay as they are.
+    fn about(&self) -> String {
+        format!("user \"{}\", movie \"{}\"", self.user.escape_debug(), self.movie.escape_debug())
+    }
+}
+
+/// Which model of a table is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice<'a> {
+    /// Its value in the column `cell`, or in the column `row` if only one model has that.
+    pub cell: Option<&'a str>,
+    /// The option that chooses, for messages.
+    pub option: &'a str,
+}
+
 /// Writes the predictions of all folds to a new file: `fold`, `user`, `movie`, `actual`,
 /// `p_dislike`, `p_neutral`, `p_like`.
 ///
@@ -61,8 +77,11 @@ pub fn write(path: &Path, dataset: &Dataset, results: &[FoldResult]) -> Result<(
         }
         _ => Error::from(e).context(format!("create {}", path.display())),
     })?;
-    write_to(file, dataset, results)
-        .map_err(|e| Error::transient(format!("{} cannot be written", path.display())).with_source(e))
+    write_to(file, dataset, results).map_err(|e| {
+        // A part of a table is of no use, and would be in the way of the next try.
+        let _ = std::fs::remove_file(path);
+        Error::of_writer(e).context(format!("{} cannot be written", path.display()))
+    })
 }
 
 /// Returns the bytes that [`write`] writes. The same predictions give the same bytes.
@@ -120,9 +139,14 @@ fn write_to(to: impl Write + Send, dataset: &Dataset, results: &[FoldResult]) ->
 /// Reads predictions from a Parquet file with the columns `user`, `movie`, `p_dislike`, `p_neutral`
 /// and `p_like`, and optionally `fold` and `actual`. Ids may be texts or whole numbers.
 ///
+/// A table with the column `cell`, as `jhalak export` writes it, may hold the predictions of
+/// several models.
+///
 /// # Errors
-/// Invalid input, with the column or row, if the file is not such a table.
-pub fn read(name: &str, bytes: Bytes) -> Result<Vec<Row>> {
+/// Invalid input, with the column or row, if the file is not such a table; if it holds several
+/// models and none is chosen, or the chosen one is not in it.
+pub fn read(name: &str, bytes: Bytes, choice: Choice<'_>) -> Result<Vec<Row>> {
+    let cell = choice.cell;
     let failed = |error: ParquetError| {
         Error::invalid(format!("{name}: not a Parquet file that can be read (compression none or snappy)"))
             .with_source(error)
@@ -134,7 +158,13 @@ pub fn read(name: &str, bytes: Bytes) -> Result<Vec<Row>> {
         let has: Vec<&str> = fields.iter().map(|field| field.name()).collect();
         return Err(Error::invalid(format!("{name}: no column {missing}; it has {}", has.join(", "))));
     }
+    if let (Some(cell), false) = (cell, names.contains("cell")) {
+        return Err(Error::invalid(format!("{name}: no column cell, so that the cell `{cell}` cannot be chosen")));
+    }
     let mut rows = Vec::new();
+    // Values of the column `cell` in order of appearance: in the table, and in the rows that are
+    // kept.
+    let (mut all, mut kept): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     for (number, row) in reader.get_row_iter(None).map_err(failed)?.enumerate() {
         let cells: BTreeMap<String, Field> =
             row.map_err(failed)?.get_column_iter().map(|(name, field)| (name.clone(), field.clone())).collect();
@@ -142,6 +172,17 @@ pub fn read(name: &str, bytes: Bytes) -> Result<Vec<Row>> {
             let found = cells.get(column).map_or_else(|| "nothing".to_owned(), Field::to_string);
             Error::invalid(format!("{name} row {}: {column} is not {what}: {found}", number + 1))
         };
+        let named = |column: &str| cells.get(column).and_then(text).unwrap_or_default();
+        let model = (named("cell"), named("row"));
+        let is_wanted = cell.is_none_or(|wanted| [&model.0, &model.1].iter().any(|own| *own == wanted));
+        for models in [Some(&mut all), is_wanted.then_some(&mut kept)].into_iter().flatten() {
+            if !models.contains(&model.0) {
+                models.push(model.0.clone());
+            }
+        }
+        if !is_wanted {
+            continue;
+        }
         let id = |column: &str| {
             cells.get(column).and_then(text).filter(|id| !id.is_empty()).ok_or_else(|| wrong(column, "an id"))
         };
@@ -165,6 +206,21 @@ pub fn read(name: &str, bytes: Bytes) -> Result<Vec<Row>> {
             actual: cells.get("actual").and_then(text).as_deref().and_then(Label::from_file_value),
             probabilities: probabilities.map(|p| p as f32),
         });
+    }
+    let listed = |models: &[String]| models.iter().map(|cell| format!("\n  {cell}")).collect::<String>();
+    match cell {
+        _ if kept.len() > 1 => {
+            return Err(Error::invalid(format!(
+                "{name} holds the predictions of {} models: choose one with {} NAME, where NAME is one of{}",
+                kept.len(),
+                choice.option,
+                listed(&kept)
+            )));
+        }
+        Some(wanted) if rows.is_empty() && !all.is_empty() => {
+            return Err(Error::invalid(format!("{name}: no row has the cell `{wanted}`; it has{}", listed(&all))));
+        }
+        _ => {}
     }
     if rows.is_empty() {
         return Err(Error::invalid(format!("{name}: the table has no rows")));
@@ -224,7 +280,7 @@ pub fn matched(name: &str, rows: &[Row], dataset: &Dataset) -> Result<Matched> {
             let place = dataset.ratings.binary_search_by_key(&pair, |rating| (rating.user, rating.movie)).ok()?;
             Some(dataset.ratings[place])
         });
-        let about = || format!("user {:?}, movie {:?}", row.user, row.movie);
+        let about = || row.about();
         let Some(rating) = rating else {
             unknown += 1;
             first_unknown.get_or_insert_with(about);
@@ -247,9 +303,7 @@ pub fn matched(name: &str, rows: &[Row], dataset: &Dataset) -> Result<Matched> {
         let fold = folds.entry(row.fold).or_default();
         // A protocol that copies pairs tests them twice, with one result.
         match fold.insert((rating.user, rating.movie), prediction) {
-            Some(first) if first.probabilities != row.probabilities => {
-                return Err(Error::invalid(format!("{name}: {} is predicted twice in fold {}", about(), row.fold)));
-            }
+            Some(first) if first.probabilities != row.probabilities => return Err(predicted_twice(name, row)),
             _ => {}
         }
     }
@@ -270,11 +324,19 @@ pub fn matched(name: &str, rows: &[Row], dataset: &Dataset) -> Result<Matched> {
     Ok(Matched { folds: folds.into_iter().map(fold).collect(), unknown, first_unknown })
 }
 
+fn predicted_twice(name: &str, row: &Row) -> Error {
+    Error::invalid(format!(
+        "{name}: {} is predicted twice in fold {}: keep the rows of one model",
+        row.about(),
+        row.fold
+    ))
+}
+
 /// Turns rows into folds without a dataset: users and movies get numbers in the order of `ids`,
 /// which grows.
 ///
 /// # Errors
-/// Invalid input if a row has no actual class.
+/// Invalid input if a row has no actual class, or a pair is predicted twice in a fold.
 pub fn unmatched(
     name: &str,
     rows: &[Row],
@@ -285,6 +347,7 @@ pub fn unmatched(
         *of.entry(id.to_owned()).or_insert(next)
     }
     let mut folds: BTreeMap<u32, FoldResult> = BTreeMap::new();
+    let mut predicted: BTreeMap<(u32, u32, u32), [f32; CLASSES]> = BTreeMap::new();
     for row in rows {
         let Some(actual) = row.actual else {
             return Err(Error::invalid(format!(
@@ -293,6 +356,11 @@ pub fn unmatched(
             )));
         };
         let (user, movie) = (number(&mut ids.0, &row.user), number(&mut ids.1, &row.movie));
+        // A protocol that copies pairs tests them twice, with one result.
+        if predicted.insert((row.fold, user, movie), row.probabilities).is_some_and(|first| first != row.probabilities)
+        {
+            return Err(predicted_twice(name, row));
+        }
         let fold = folds.entry(row.fold).or_default();
         fold.fold = row.fold as usize;
         fold.test_pairs += 1;
@@ -306,6 +374,8 @@ pub fn unmatched(
 mod tests {
     use super::*;
     use crate::dataset::{Movie, Rating, User};
+
+    const ALL: Choice<'_> = Choice { cell: None, option: "--cell" };
 
     fn dataset() -> Dataset {
         let user = |id: &str| User { id: id.into(), ..User::default() };
@@ -336,7 +406,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("p.parquet");
         write(&path, &dataset, &folds).expect("room on disk");
-        let mut rows = read("p.parquet", std::fs::read(&path).expect("just written").into()).expect("a table");
+        let mut rows = read("p.parquet", std::fs::read(&path).expect("just written").into(), ALL).expect("a table");
         assert_eq!(encode(&dataset, &folds).expect("it encodes"), std::fs::read(&path).expect("just written"));
         assert_eq!(matched("p", &rows, &dataset).expect("of the dataset").folds, folds);
         assert_eq!(unmatched("p", &rows, &mut Default::default()).expect("classes"), folds);
@@ -348,6 +418,21 @@ mod tests {
         assert!(
             matched("p", &rows, &dataset).expect_err("another dataset").to_string().contains("a like in the dataset")
         );
-        assert!(read("p", Bytes::from_static(b"PAR1")).is_err());
+        assert!(read("p", Bytes::from_static(b"PAR1"), ALL).is_err());
+    }
+
+    #[test]
+    fn rows_of_two_models_are_not_taken_for_one() {
+        let row = |p_like| Row {
+            fold: 0,
+            user: "a".into(),
+            movie: "7".into(),
+            actual: Some(Label::Like),
+            probabilities: [0.0, 1.0 - p_like, p_like],
+        };
+        let of = |rows: &[Row]| unmatched("p", rows, &mut Default::default());
+        assert!(of(&[row(0.5), row(0.75)]).expect_err("two models").to_string().contains("predicted twice in fold 0"));
+        assert!(matched("p", &[row(0.5), row(0.75)], &dataset()).is_err());
+        assert_eq!(of(&[row(0.5), row(0.5)]).expect("a copied pair")[0].test_pairs, 2);
     }
 }

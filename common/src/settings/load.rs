@@ -155,7 +155,8 @@ fn given(file: Option<&Path>, flags: &[(String, String)]) -> Result<Vec<Given>> 
     Ok(given)
 }
 
-/// The values of a list, separated by commas or written as TOML does, which is how lists are printed.
+/// The values of a list, separated by commas or written as TOML does, which is how lists are
+/// printed.
 fn list(text: &str) -> Vec<String> {
     let written = text.trim().strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let words = written.split(',').map(|word| word.trim().trim_matches(['"', '\'']));

@@ -12,6 +12,8 @@ use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::console::files::cannot_write;
+
 /// The record that names the model fitted last.
 const LATEST: &str = "models/latest.json";
 /// The folder with a record of each fitted model.
@@ -143,6 +145,52 @@ pub async fn all(store: &dyn ObjectStore) -> Result<(Vec<Fitted>, Option<String>
 /// NotFound when nothing of that kind was fitted; InvalidInput when an id fits several models, or a
 /// file or record is damaged.
 pub async fn read(store: &dyn ObjectStore, wanted: &Wanted) -> Result<Stored> {
+    open(store, &find(store, wanted).await?).await
+}
+
+/// Reads the dataset that a fitted model was fitted on.
+///
+/// # Errors
+/// Those of [`read`].
+pub async fn dataset(store: &dyn ObjectStore, wanted: &Wanted) -> Result<Dataset> {
+    let place = dataset_key(&find(store, wanted).await?.subject.content);
+    let bytes = store.get(&place).await.map_err(|e| e.context("the dataset of the fitted model"))?;
+    parse(&bytes, &place)
+}
+
+/// Names the models in a fitted model, as `classifier on genre` and `ensemble for pairs`; none if
+/// it cannot be read.
+///
+/// # Errors
+/// The store's, except for a record or card that is missing or damaged.
+pub async fn models_of(store: &dyn ObjectStore, fitted: &Fitted) -> Result<Vec<String>> {
+    fn unreadable<T>(e: Error) -> Result<Option<T>> {
+        match e.kind() {
+            ErrorKind::NotFound | ErrorKind::InvalidInput => Ok(None),
+            _ => Err(e),
+        }
+    }
+    let Some(record) = artifact::committed(store, &fitted.key()).await.or_else(unreadable)? else {
+        return Ok(Vec::new());
+    };
+    let card = artifact::read_file(store, &record, "model.json").await.map(Some).or_else(unreadable)?;
+    Ok(card.and_then(|card| serde_json::from_slice(&card).ok()).map_or_else(Vec::new, |card| models_in(&card)))
+}
+
+fn models_in(card: &serde_json::Value) -> Vec<String> {
+    let cell = &card["network"]["cell"];
+    let network =
+        cell["model"].as_str().map(str::to_owned).or_else(|| cell["model"]["kind"].as_str().map(str::to_owned));
+    let on =
+        cell["modality"].as_str().map_or_else(String::new, |modality| format!(" on {}", modality.replace('_', "+")));
+    let mut models: Vec<String> = network.map(|network| format!("{network}{on}")).into_iter().collect();
+    let ensembles = card["honest"].as_array().into_iter().flatten();
+    models.extend(ensembles.filter_map(|one| Some(format!("ensemble for {}", one["regime"]["kind"].as_str()?))));
+    models
+}
+
+/// Finds the record of a fitted model.
+async fn find(store: &dyn ObjectStore, wanted: &Wanted) -> Result<Fitted> {
     let (found, default) = all(store).await?;
     let list = "list them with `jhalak models ls --fitted`";
     let fitted = match wanted {
@@ -168,7 +216,7 @@ pub async fn read(store: &dyn ObjectStore, wanted: &Wanted) -> Result<Stored> {
             }
         }
     };
-    open(store, fitted?).await
+    fitted.cloned()
 }
 
 fn nothing(store: &dyn ObjectStore) -> Error {
@@ -254,17 +302,45 @@ pub fn in_folder(folder: &Path) -> Result<Stored> {
     Ok(Stored { files, dataset, place: folder.display().to_string(), fitted: None })
 }
 
-/// Writes the files of a model and its dataset into a folder, and creates the folder.
-pub fn write_folder(folder: &Path, files: &BTreeMap<String, Vec<u8>>, dataset: &[u8]) -> Result<()> {
-    let within = |e: std::io::Error| Error::from(e).context(format!("write the model to {}", folder.display()));
+/// Whether a file of this name may be one of a stored model.
+fn is_of_model(name: &str) -> bool {
+    let known = [DATASET_FILE, "model.json", "README.md", "model.safetensors", "embeddings.safetensors", "model.onnx"];
+    let ensemble = name.starts_with("honest-") && name.ends_with(".msgpack");
+    let head = name.starts_with("head-") && name.ends_with(".onnx");
+    known.contains(&name) || ["statistics.json", "check.json", "watch.msgpack"].contains(&name) || ensemble || head
+}
+
+/// Creates the folder for a model if it is missing, and returns the names of an earlier model's
+/// files in it.
+///
+/// # Errors
+/// InvalidInput if it holds anything else than a model; otherwise the error of the file system.
+pub fn check_folder(folder: &Path) -> Result<Vec<String>> {
+    let within = |e: std::io::Error| cannot_write(folder, e);
     std::fs::create_dir_all(folder).map_err(within)?;
-    let mut entries = std::fs::read_dir(folder).map_err(within)?;
-    // An earlier model is replaced; the files of others are not.
-    if entries.next().is_some() && !folder.join(DATASET_FILE).is_file() {
-        return Err(Error::invalid(format!(
-            "{} holds other files than a model: name an empty folder",
+    let entries = std::fs::read_dir(folder).map_err(within)?.collect::<Result<Vec<_>, _>>().map_err(within)?;
+    let names: Vec<String> = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let is_model = names.is_empty() || names.iter().any(|name| name == DATASET_FILE);
+    match names.iter().find(|name| !is_model || !is_of_model(name)) {
+        None => Ok(names),
+        Some(other) => Err(Error::invalid(format!(
+            "{} holds other files than a model, such as {other}: name an empty folder",
             folder.display()
-        )));
+        ))),
+    }
+}
+
+/// Writes the files of a model and its dataset into a folder, and creates the folder. An earlier
+/// model in it is replaced, and its further files are removed.
+///
+/// # Errors
+/// Those of [`check_folder`].
+pub fn write_folder(folder: &Path, files: &BTreeMap<String, Vec<u8>>, dataset: &[u8]) -> Result<()> {
+    let within = |e: std::io::Error| cannot_write(folder, e);
+    for earlier in check_folder(folder)? {
+        if earlier != DATASET_FILE && !files.contains_key(&earlier) {
+            std::fs::remove_file(folder.join(&earlier)).map_err(within)?;
+        }
     }
     for (name, bytes) in files {
         std::fs::write(folder.join(name), bytes).map_err(within)?;
@@ -315,5 +391,34 @@ mod tests {
         std::fs::write(folder.path().join("notes.txt"), "mine").expect("room on disk");
         let error = write_folder(folder.path(), &BTreeMap::new(), b"{}").expect_err("a folder of others").to_string();
         assert!(error.contains("name an empty folder"), "{error}");
+    }
+
+    #[test]
+    fn a_model_folder_holds_one_model_alone() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let place = folder.path().join("m");
+        let files = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), vec![1])).collect();
+        let held = || {
+            let entries = std::fs::read_dir(&place).expect("a folder").map(|e| e.expect("readable").file_name());
+            entries.map(|name| name.to_string_lossy().into_owned()).collect::<std::collections::BTreeSet<_>>()
+        };
+        let first: BTreeMap<_, _> = files(&["model.json", "model.onnx", "honest-users.msgpack", "head-video.onnx"]);
+        write_folder(&place, &first, b"{}").expect("a new folder");
+        write_folder(&place, &files(&["model.json", "honest-pairs.msgpack"]), b"{}").expect("an earlier model");
+        assert_eq!(held(), ["dataset.json", "honest-pairs.msgpack", "model.json"].map(str::to_owned).into());
+        std::fs::write(place.join("notes.txt"), "mine").expect("room on disk");
+        assert!(write_folder(&place, &first, b"{}").expect_err("a file of others").to_string().contains("notes.txt"));
+        let file = folder.path().join("m/model.json");
+        assert_eq!(check_folder(&file).expect_err("a file").kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn every_file_of_a_model_is_known_as_one() {
+        for name in include_str!("../../../worker/recommend/src/serving/files.rs")
+            .lines()
+            .filter_map(|line| line.strip_prefix("//! | `")?.split('`').next())
+        {
+            assert!(is_of_model(name), "{name}");
+        }
     }
 }

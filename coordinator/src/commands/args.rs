@@ -1,14 +1,14 @@
 //! Arguments that several commands share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use jhalak_common::Result;
 use jhalak_common::artifact::ArtifactKind;
-use jhalak_common::dataset::{Dataset, read_folds};
+use jhalak_common::dataset::{Dataset, GivenFolds, read_folds};
 use jhalak_common::evaluation::Modality;
 use jhalak_common::settings::{Grid, Settings};
 use jhalak_common::store::manifest;
+use jhalak_common::{Error, Result};
 
 use crate::commands::given_embeddings::{self, GivenFile};
 use crate::console::output::Output;
@@ -87,11 +87,25 @@ enum GridArg {
     Paper,
 }
 
+/// Reads folds from a file or folder.
+///
+/// # Errors
+/// InvalidInput if it does not exist; else those of [`read_folds`].
+pub(super) fn given_folds(path: &Path, dataset: &Dataset) -> Result<GivenFolds> {
+    if let Err(error) = std::fs::metadata(path) {
+        return Err(Error::invalid(format!(
+            "cannot read --folds {}: {error}: give the number of folds, or a file or folder with folds",
+            path.display()
+        )));
+    }
+    read_folds(path, dataset)
+}
+
 impl GridArgs {
     /// Reads the given folds, and reports their rows that match nothing in the dataset.
     pub(super) fn folds(&self, dataset: &Dataset, output: &Output) -> Result<Option<RunFolds>> {
         let Some(path) = &self.folds else { return Ok(None) };
-        let given = read_folds(path, dataset)?;
+        let given = given_folds(path, dataset)?;
         if given.passed_over_rows > 0 {
             let first = given.passed_over.first().map(ToString::to_string).unwrap_or_default();
             let rows = given.passed_over_rows;

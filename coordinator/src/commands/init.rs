@@ -8,6 +8,7 @@ use jhalak_common::settings::{Settings, reference};
 use jhalak_common::{Error, Result};
 use serde_json::json;
 
+use super::output_path;
 use super::settings::as_toml;
 use crate::console::output::Output;
 
@@ -32,6 +33,7 @@ const CONFIGURATION: &str = "jhalak.toml";
   jhalak run --dataset dataset --set evaluate.folds=2")]
 pub struct Init {
     /// Folder to create, or an existing one without these files
+    #[arg(value_parser = output_path::folder())]
     dir: PathBuf,
 }
 

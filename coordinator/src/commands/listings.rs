@@ -1,6 +1,7 @@
 //! `jhalak users` and `jhalak movies`: the ids that other commands take.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use clap::Args;
 use jhalak_common::dataset::{Dataset, Label};
@@ -9,6 +10,8 @@ use jhalak_common::settings::Settings;
 use jhalak_common::{Result, store};
 use serde_json::{Value, json};
 
+use crate::artifacts::fitted_model::{self, Wanted};
+use crate::commands::numbers;
 use crate::commands::runs::run_id;
 use crate::console::output::Output;
 use crate::plan::{self, dataset_source};
@@ -28,8 +31,14 @@ struct Listing {
     /// [default: the only run in the store]
     #[arg(long, value_name = "RUN", conflicts_with = "dataset", help_heading = "Input")]
     run: Option<String>,
+    /// Fitted model whose dataset is listed, by its id in `jhalak models ls --fitted`
+    #[arg(long, value_name = "ID", conflicts_with_all = ["dataset", "run"], help_heading = "Input")]
+    fitted: Option<String>,
+    /// Folder of a fitted model whose dataset is listed
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["dataset", "run", "fitted"], help_heading = "Input")]
+    model_dir: Option<PathBuf>,
     /// Maximum number of entries
-    #[arg(long, value_name = "N", default_value_t = 50, help_heading = "Output")]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = numbers::count::<usize>, help_heading = "Output")]
     top: usize,
 }
 
@@ -69,18 +78,25 @@ struct Entry {
 }
 
 impl Listing {
-    /// Reads the dataset. The second value holds the ids of movies with a trailer.
-    async fn read(&self, settings: &Settings) -> Result<(Dataset, Vec<String>)> {
+    /// Reads the dataset. The second value holds the ids of movies with a trailer, if that is known.
+    async fn read(&self, settings: &Settings) -> Result<(Dataset, Option<BTreeSet<String>>)> {
+        if let Some(folder) = &self.model_dir {
+            return Ok((fitted_model::in_folder(folder)?.dataset, None));
+        }
+        if let Some(id) = &self.fitted {
+            let store = store::open(&settings.store, &settings.s3).await?;
+            return Ok((fitted_model::dataset(store.as_ref(), &Wanted::Id(id.clone())).await?, None));
+        }
         if let Some(url) = &self.dataset {
             let source = dataset_source::read(url, None, settings).await?;
             let trailers = source.reading.trailers.keys().cloned().collect();
-            return Ok((source.reading.dataset, trailers));
+            return Ok((source.reading.dataset, Some(trailers)));
         }
         let store = store::open(&settings.store, &settings.s3).await?;
         let run = run_id::find(store.as_ref(), self.run.as_deref()).await?;
         let plan = plan::load(store.as_ref(), &run).await?;
         let trailers = plan.trailers.trailers.iter().map(|trailer| trailer.subject.id.clone()).collect();
-        Ok((plan::frozen_dataset(store.as_ref(), &plan).await?, trailers))
+        Ok((plan::frozen_dataset(store.as_ref(), &plan).await?, Some(trailers)))
     }
 
     fn print(&self, what: &str, name: &str, entries: Vec<Entry>, output: &Output) -> Result<u8> {
@@ -145,18 +161,18 @@ impl Movies {
         for rating in &dataset.ratings {
             counts[rating.movie as usize][rating.label.index()] += 1;
         }
-        let trailers: std::collections::BTreeSet<&str> = trailers.iter().map(String::as_str).collect();
         let entry = |(movie, counts): (&jhalak_common::dataset::Movie, &Counts)| {
             let year = movie.year.map(|year| format!(", {year}")).unwrap_or_default();
             let genres = movie.genres.join(", ");
-            let has_trailer = trailers.contains(movie.id.as_str());
-            let trailer = if has_trailer { "" } else { "; no trailer" };
+            let genres = if genres.is_empty() { genres } else { format!(" ({genres})") };
+            let has_trailer = trailers.as_ref().map(|trailers| trailers.contains(&movie.id));
+            let trailer = if has_trailer == Some(false) { "; no trailer" } else { "" };
             Entry {
                 json: json!({
                     "id": movie.id, "name": movie.name, "year": movie.year, "genres": movie.genres,
                     "trailer": has_trailer, "ratings": as_json(counts),
                 }),
-                line: format!("{:16} {}{year} ({genres}){trailer}; {}", movie.id, movie.name, counted(counts).trim()),
+                line: format!("{:16} {}{year}{genres}{trailer}; {}", movie.id, movie.name, counted(counts).trim()),
                 searched: format!("{} {} {genres}{year}", movie.id, movie.name),
             }
         };

@@ -8,6 +8,8 @@ mod help;
 mod init;
 mod listings;
 mod models;
+mod numbers;
+mod output_path;
 mod runs;
 #[cfg(feature = "local")]
 mod serve;
@@ -21,7 +23,7 @@ mod training;
 mod videos;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use jhalak_common::settings::Settings;
+use jhalak_common::settings::{Settings, looks_like_url, shown_location};
 use jhalak_common::{Error, Result};
 
 pub use self::help::GlobalArgs;
@@ -130,7 +132,7 @@ impl Cli {
 /// Whether `url` is that of a folder that does not exist.
 fn is_missing_folder(url: &str) -> bool {
     let path = url.strip_prefix("file://").unwrap_or(url);
-    !path.is_empty() && !path.contains("://") && !std::path::Path::new(path).exists()
+    !path.is_empty() && !looks_like_url(path) && !std::path::Path::new(path).exists()
 }
 
 impl Command {
@@ -143,7 +145,7 @@ impl Command {
             Command::Retry(_) | Command::Quarantine(_) | Command::Doctor(_) => true,
             Command::Users(_) | Command::Movies(_) => true,
             #[cfg(feature = "local")]
-            Command::Similar(_) | Command::Recommend(_) | Command::Predict(_) => true,
+            Command::Similar(_) | Command::Recommend(_) | Command::Predict(_) | Command::Serve(_) => true,
             _ => false,
         }
     }
@@ -163,7 +165,10 @@ impl Command {
             return Err(Error::usage("--store needs a URL: file:///path or s3://bucket/prefix"));
         }
         if let Some(url) = store.filter(|url| self.only_reads() && is_missing_folder(url)) {
-            return Err(Error::not_found(format!("the store {url} of --store does not exist: check the path")));
+            return Err(Error::not_found(format!(
+                "the store {} of --store does not exist: check the path",
+                shown_location(url)
+            )));
         }
         match self {
             #[cfg(feature = "local")]

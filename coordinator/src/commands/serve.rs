@@ -11,6 +11,7 @@ use jhalak_common::{Error, Result};
 use serde_json::json;
 use tokio::net::TcpListener;
 
+use crate::commands::numbers;
 use crate::console::output::Output;
 use crate::serve::{self, Access, Site, Token, UPLOAD_LIMIT_MB};
 
@@ -43,7 +44,7 @@ pub struct Serve {
     #[arg(long, value_name = "NAME", help_heading = "Access")]
     host: Vec<String>,
     /// Largest trailer that visitors may upload, in MB; 0 to refuse uploads
-    #[arg(long, value_name = "MB", default_value_t = UPLOAD_LIMIT_MB, help_heading = "Access")]
+    #[arg(long, value_name = "MB", default_value_t = UPLOAD_LIMIT_MB, value_parser = numbers::whole::<u64>, help_heading = "Access")]
     upload_mb: u64,
 }
 

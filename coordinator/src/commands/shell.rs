@@ -9,6 +9,7 @@ use jhalak_common::{Error, Result};
 use serde_json::json;
 
 use super::help::EXIT_CODES;
+use super::output_path;
 use crate::console::output::Output;
 
 /// Print completions for a shell
@@ -32,7 +33,13 @@ pub struct Completions {
   jhalak man --out pages")]
 pub struct Man {
     /// Folder for the pages; created if missing
-    #[arg(long, value_name = "DIR", required_unless_present = "markdown", help_heading = "Output")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        required_unless_present = "markdown",
+        value_parser = output_path::folder(),
+        help_heading = "Output"
+    )]
     out: Option<PathBuf>,
     /// Print the reference page of the documentation
     #[arg(long, hide = true)]

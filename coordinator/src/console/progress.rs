@@ -286,8 +286,8 @@ impl Meter {
     }
 }
 
-/// Prints a line on stderr. A reader that has closed the pipe wants nothing more, and does not end the
-/// work.
+/// Prints a line on stderr. A reader that has closed the pipe wants nothing more, and does not end
+/// the work.
 fn print_line(line: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{line}");

@@ -109,7 +109,8 @@ async fn strategy(context: &Context<'_>, recipe: &Recipe) -> Result<Vec<FileEntr
             shard.member(&format!("{name}.jpg"), &jpeg)?;
             shard.member(&format!("{name}.json"), about.to_string().as_bytes())?;
             shard.samples += 1;
-            // Black pictures that complete a set are samples for training, and not pictures of a trailer.
+            // Black pictures that complete a set are samples for training, and not pictures of a
+            // trailer.
             if context.options.pictures && about["padding"] != Value::Bool(true) {
                 let folder = context.path(&format!("pictures/{}/{key}", file_word(&strategy)));
                 std::fs::create_dir_all(&folder)?;

@@ -54,6 +54,40 @@ pub fn map(vectors: &[Vec<f32>]) -> (Vec<[f64; 2]>, [f64; 2]) {
     (places, values.map(|value| (value / trace).clamp(0.0, 1.0)))
 }
 
+/// The mean of vectors, taken row by row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Mean {
+    sums: Vec<f64>,
+    rows: u64,
+}
+
+impl Mean {
+    /// Adds a row. Rows of another length than the first one, and those with a number that is not
+    /// finite, do not count.
+    pub fn add(&mut self, row: &[f32]) {
+        if self.rows == 0 {
+            self.sums = vec![0.0; row.len()];
+        }
+        if row.len() == self.sums.len() && row.iter().all(|value| value.is_finite()) {
+            self.sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
+            self.rows += 1;
+        }
+    }
+
+    /// Returns a vector without the mean; unchanged if no row was added, or the rows have another
+    /// length.
+    pub fn without(&self, vector: &[f32]) -> Vec<f32> {
+        match self.rows {
+            0 => vector.to_vec(),
+            _ if vector.len() != self.sums.len() => vector.to_vec(),
+            rows => {
+                let less = |(value, sum): (&f32, &f64)| (f64::from(*value) - sum / rows as f64) as f32;
+                vector.iter().zip(&self.sums).map(less).collect()
+            }
+        }
+    }
+}
+
 /// Returns the vectors without their mean.
 pub fn centred(vectors: &[Vec<f32>]) -> Vec<Vec<f32>> {
     let mean = mean(vectors);
@@ -127,6 +161,20 @@ mod tests {
         assert_eq!(map(&vectors), map(&vectors));
         assert_eq!(map(&[vec![1.0, 2.0]]).0, [[0.0, 0.0]]);
         assert_eq!(map(&vec![vec![3.0, 3.0]; 4]).0, [[0.0, 0.0]; 4]);
+    }
+
+    #[test]
+    fn a_mean_row_by_row_is_that_of_all() {
+        let vectors = [vec![1.0, 0.5], vec![0.0, 1.0], vec![2.0, 0.25]];
+        let mut mean = Mean::default();
+        assert_eq!(mean.without(&vectors[0]), vectors[0]);
+        vectors.iter().for_each(|row| mean.add(row));
+        mean.add(&[f32::NAN, 0.0]);
+        mean.add(&[1.0]);
+        let without: Vec<Vec<f32>> = vectors.iter().map(|row| mean.without(row)).collect();
+        for (a, b) in without.concat().into_iter().zip(centred(&vectors).concat()) {
+            assert!((a - b).abs() < 1e-6);
+        }
     }
 
     #[test]

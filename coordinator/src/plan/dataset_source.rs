@@ -11,7 +11,7 @@ use jhalak_common::artifact::Subject;
 use jhalak_common::dataset::{self, Dataset, Files, Folder, Layout, Memory, Movie, Reading};
 use jhalak_common::hash::{self, Hash};
 use jhalak_common::run::job::Trailer;
-use jhalak_common::settings::Settings;
+use jhalak_common::settings::{Settings, looks_like_url, shown_location};
 use jhalak_common::store::manifest::Listed;
 use jhalak_common::store::{self, ObjectStore, https};
 use jhalak_common::{Error, ErrorKind, Result};
@@ -60,7 +60,7 @@ pub async fn read_listed(
     objects: Option<Listed>,
     settings: &Settings,
 ) -> Result<Source> {
-    let path = PathBuf::from(url.strip_prefix("file://").unwrap_or(url));
+    let path = local_path(url)?;
     let catalogue = dataset::CATALOGUES.iter().find(|end| url.to_ascii_lowercase().ends_with(**end));
     let (files, location): (Box<dyn Files + Send>, Location) = match catalogue {
         Some(end) if url.starts_with("s3://") => {
@@ -113,6 +113,34 @@ pub async fn read_listed(
     Ok(source)
 }
 
+/// Returns the path of a dataset on this machine; of one in S3 it is not used.
+///
+/// # Errors
+/// InvalidInput for what is neither a path nor a URL that is understood.
+fn local_path(url: &str) -> Result<PathBuf> {
+    let is_clear = match url.strip_prefix("file://") {
+        Some(path) => path.starts_with('/'),
+        None => url.starts_with("s3://") || !looks_like_url(url),
+    };
+    if is_clear {
+        return Ok(PathBuf::from(url.strip_prefix("file://").unwrap_or(url)));
+    }
+    Err(Error::invalid(format!(
+        "the dataset `{}` is neither a path nor a URL that is understood: use a path (./NAME if the name has a colon), \
+         file:///path or s3://bucket/prefix",
+        shown_location(url)
+    )))
+}
+
+/// Returns why a file name is not valid as the id of a movie.
+fn why_no_id(name: &str) -> String {
+    format!(
+        "the name `{}` is not valid as an id: rename the file. An id starts with a letter, a digit or _, has letters \
+         and digits of any script, blanks and . _ - ( ) , ' & + !, and at most 180 bytes",
+        name.escape_debug()
+    )
+}
+
 /// Returns a dataset without ratings of these files, by the ids of their movies.
 ///
 /// # Errors
@@ -122,7 +150,7 @@ pub fn of_files(name: &str, files: BTreeMap<String, PathBuf>) -> Result<Source> 
     for (id, file) in files {
         let shown = file.display().to_string();
         if !dataset::is_movie_id(&id) {
-            return Err(Error::invalid(format!("{shown}: the name `{id}` is not valid as an id: rename the file")));
+            return Err(Error::invalid(format!("{shown}: {}", why_no_id(&id))));
         }
         let path = file.canonicalize().map_err(|e| Error::from(e).context(shown.clone()))?;
         let path =
@@ -278,7 +306,7 @@ impl Source {
         for (id, key, stays, reason, other) in faults.into_iter().flatten() {
             match other {
                 Some(other) => self.reading.replace_trailer(&id, &other, &reason),
-                None if stays => self.found.push(format!("trailers: movie {id}, {key:?}: {reason}")),
+                None if stays => self.found.push(format!("trailers: movie {id}, `{}`: {reason}", key.escape_debug())),
                 None => self.reading.leave_out_trailer(&id, reason),
             }
         }

@@ -1,6 +1,7 @@
 //! The trailers nearest to a vector, found by one pass over the run's table of embeddings.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jhalak_common::artifact::table_file;
@@ -11,13 +12,14 @@ use jhalak_worker::blocking;
 use super::index::{RunIndex, TableFile};
 use super::site::Site;
 use crate::artifacts::embedding_tables;
+use crate::inspect::embeddings::{Mean, cosine};
 
 /// A trailer and how near it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Near {
     /// The movie's id.
     pub id: String,
-    /// The cosine, from -1 to 1.
+    /// The cosine without the mean of all, from -1 to 1.
     pub similarity: f64,
 }
 
@@ -41,18 +43,34 @@ pub async fn table(site: &Site, index: &RunIndex, embedding: ArtifactKind) -> Re
         store.download(&file.key(&key), &path, None).await?;
         paths.push(path);
     }
-    let table = Arc::new(TableFile { paths, folder });
+    let table = Arc::new(blocking::compute(move || TableFile::of(paths, folder)).await?);
     held.insert(embedding, table.clone());
     Ok(Some(table))
 }
 
-/// Returns the `most` rows nearest to `vector`, nearest first, without the row `except`.
+impl TableFile {
+    /// Reads the mean of the rows in `paths`, which lie in `folder`.
+    fn of(paths: Vec<PathBuf>, folder: tempfile::TempDir) -> Result<TableFile> {
+        let mut mean = Mean::default();
+        for path in &paths {
+            table_file::each_row(File::open(path)?, &mut |_: &str, row: &[f32]| {
+                mean.add(row);
+                Ok(())
+            })?;
+        }
+        Ok(TableFile { paths, folder, mean })
+    }
+}
+
+/// Returns the `most` rows nearest to `vector`, nearest first, without the row `except`. Compares
+/// without the mean of the rows, as the report does.
 ///
 /// # Errors
 /// InvalidInput for a vector of another length than the table's.
 pub async fn nearest(table: Arc<TableFile>, vector: Vec<f32>, except: String, most: usize) -> Result<Vec<Near>> {
     blocking::compute(move || {
         let mut best: Vec<Near> = Vec::with_capacity(most + 1);
+        let question = table.mean.without(&vector);
         let mut compare = |id: &str, row: &[f32]| {
             if row.len() != vector.len() {
                 return Err(Error::invalid(format!(
@@ -64,7 +82,7 @@ pub async fn nearest(table: Arc<TableFile>, vector: Vec<f32>, except: String, mo
             if id == except {
                 return Ok(());
             }
-            let similarity = cosine(row, &vector);
+            let similarity = cosine(&table.mean.without(row), &question);
             let place = best.partition_point(|near| near.similarity >= similarity);
             if place < most {
                 best.insert(place, Near { id: id.to_owned(), similarity });
@@ -78,17 +96,6 @@ pub async fn nearest(table: Arc<TableFile>, vector: Vec<f32>, except: String, mo
         Ok(best)
     })
     .await
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let (mut dot, mut of_a, mut of_b) = (0.0f32, 0.0f32, 0.0f32);
-    for (x, y) in a.iter().zip(b) {
-        dot += x * y;
-        of_a += x * x;
-        of_b += y * y;
-    }
-    let norm = (f64::from(of_a) * f64::from(of_b)).sqrt();
-    if norm > 0.0 { f64::from(dot) / norm } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -108,10 +115,10 @@ mod tests {
             rows.iter().for_each(|(id, row)| writer.push(id, row).expect("two numbers"));
             writer.finish().expect("room on disk");
         }
-        let table = Arc::new(TableFile { paths, folder });
+        let table = Arc::new(TableFile::of(paths, folder).expect("readable"));
         let near = nearest(table.clone(), vec![2.0, 0.0], "a".into(), 3).await.expect("a table");
         assert_eq!(near.iter().map(|near| near.id.as_str()).collect::<Vec<_>>(), ["b", "c", "e"]);
-        assert!((near[0].similarity - 0.9939).abs() < 1e-3, "{near:?}");
+        assert!((near[0].similarity - 0.9990).abs() < 1e-3, "{near:?}");
         assert!(nearest(table, vec![1.0], "a".into(), 3).await.is_err());
     }
 }

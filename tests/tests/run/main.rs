@@ -14,6 +14,7 @@ mod extract;
 mod given_embeddings;
 mod keyframes;
 mod killed;
+mod outputs;
 mod readme;
 mod report_page;
 mod serve;

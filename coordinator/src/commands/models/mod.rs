@@ -116,9 +116,11 @@ async fn fitted(settings: &Settings, output: &Output) -> Result<u8> {
         let time = one.time().unwrap_or_else(|| "unknown time".to_owned());
         let runs = if one.runs.is_empty() { String::new() } else { format!("  run {}", one.runs.join(", ")) };
         let mark = if is_default { "  (default)" } else { "" };
-        text.push_str(&format!("{}  {time:20}  dataset {}{runs}{mark}\n", one.id(), one.subject.id));
+        let models = fitted_model::models_of(store.as_ref(), one).await?;
+        let shown = models.join(", ");
+        text.push_str(&format!("{}  {time:20}  dataset {}  {shown}{runs}{mark}\n", one.id(), one.subject.id));
         answer.push(json!({
-            "id": one.id(), "dataset": one.subject.id, "dataset_content": one.subject.content,
+            "models": models, "id": one.id(), "dataset": one.subject.id, "dataset_content": one.subject.content,
             "fitted_s": Some(one.fitted_s).filter(|time| *time > 0), "runs": one.runs, "default": is_default,
         }));
     }

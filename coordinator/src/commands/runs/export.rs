@@ -1,14 +1,17 @@
 //! `jhalak export`: a run as files for other tools.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::builder::TypedValueParser;
+use clap::{Arg, Args, Command};
 use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, store};
 use serde_json::json;
 
 use super::run_id::RunArg;
+use crate::commands::output_path;
 use crate::console::output::Output;
 use crate::export::{self, Manifest, Options};
 
@@ -26,11 +29,35 @@ pub struct Export {
     #[command(flatten)]
     run: RunArg,
     /// New or empty folder, or s3://bucket/prefix, that receives the files
-    #[arg(long, value_name = "DIR", help_heading = "Output")]
-    out: String,
+    #[arg(long, value_name = "DIR", value_parser = TargetParser, help_heading = "Output")]
+    out: Target,
     /// Also write every keyframe as a JPEG: pictures/STRATEGY/MOVIE/NN.jpg
     #[arg(long, help_heading = "Output")]
     pictures: bool,
+}
+
+/// Where the files go.
+#[derive(Clone, Debug)]
+enum Target {
+    /// A folder of this machine.
+    Folder(PathBuf),
+    /// `s3://bucket/prefix`.
+    Store(String),
+}
+
+/// Accepts `s3://bucket/prefix`, and what the other commands accept as a folder.
+#[derive(Clone)]
+struct TargetParser;
+
+impl TypedValueParser for TargetParser {
+    type Value = Target;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<Target, clap::Error> {
+        match value.to_str().filter(|text| text.starts_with("s3://")) {
+            Some(url) => Ok(Target::Store(url.to_owned())),
+            None => output_path::folder_or_s3().parse_ref(command, arg, value).map(Target::Folder),
+        }
+    }
 }
 
 impl Export {
@@ -39,17 +66,16 @@ impl Export {
         let run = self.run.find(store.as_ref()).await?;
         let options = Options { pictures: self.pictures };
         let step = |part: &str| output.progress.say(&format!("export {run}: {part}"));
-        let (manifest, place) = match self.out.strip_prefix("s3://") {
-            None => {
-                let folder = PathBuf::from(self.out.strip_prefix("file://").unwrap_or(&self.out));
-                export::check_empty(&folder)?;
-                std::fs::create_dir_all(&folder)
+        let (manifest, place) = match &self.out {
+            Target::Folder(folder) => {
+                export::check_empty(folder)?;
+                std::fs::create_dir_all(folder)
                     .map_err(|e| Error::from(e).context(format!("the folder {}", folder.display())))?;
-                let manifest = export::export(store.as_ref(), &run, &folder, options, step).await?;
+                let manifest = export::export(store.as_ref(), &run, folder, options, step).await?;
                 (manifest, folder.display().to_string())
             }
-            Some(_) => {
-                let target = store::open(&self.out, &settings.s3).await?;
+            Target::Store(url) => {
+                let target = store::open(url, &settings.s3).await?;
                 if futures::TryStreamExt::try_next(&mut target.list("")).await?.is_some() {
                     return Err(Error::invalid(format!("{} holds objects: name another prefix", target.url())));
                 }

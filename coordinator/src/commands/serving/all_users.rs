@@ -16,6 +16,7 @@ use parquet::schema::parser::parse_message_type;
 use serde_json::json;
 
 use super::viewer_args::Loaded;
+use crate::console::files;
 use crate::console::output::Output;
 
 const SCHEMA: &str = "message recommendations {
@@ -69,6 +70,7 @@ pub async fn execute(loaded: Loaded, request: &Request<'_>, output: &Output) -> 
         dataset.users.iter().map(|user| user.id.as_str()).collect::<Vec<_>>(),
         dataset.movies.iter().map(|movie| movie.id.as_str()).collect::<Vec<_>>(),
     );
+    files::make_folder_of(request.out)?;
     write(request.out, &lists, (&ids.0, &ids.1), &ratings)?;
     let rows: usize = lists.iter().map(|list| list.movies.len()).sum();
     let text =
@@ -82,17 +84,28 @@ pub async fn execute(loaded: Loaded, request: &Request<'_>, output: &Output) -> 
 
 /// Writes one row for each movie of each list.
 fn write(path: &Path, lists: &[ViewerList], (users, movies): (&[&str], &[&str]), ratings: &[i32]) -> Result<()> {
-    let failed =
-        |error: ParquetError| Error::transient(format!("{} cannot be written", path.display())).with_source(error);
-    let schema = Arc::new(parse_message_type(SCHEMA).map_err(failed)?);
+    let file = files::create_new(path)?;
+    write_to(file, lists, (users, movies), ratings).map_err(|e| {
+        // A part of a table is of no use, and would be in the way of the next try.
+        let _ = std::fs::remove_file(path);
+        files::with_way_out(Error::of_writer(e), path)
+    })
+}
+
+fn write_to(
+    file: File,
+    lists: &[ViewerList],
+    (users, movies): (&[&str], &[&str]),
+    ratings: &[i32],
+) -> Result<(), ParquetError> {
+    let schema = Arc::new(parse_message_type(SCHEMA)?);
     let properties = WriterProperties::builder().set_created_by("jhalak".into()).build();
-    let file = File::create_new(path).map_err(|e| Error::from(e).context(format!("create {}", path.display())))?;
-    let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties)).map_err(failed)?;
+    let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties))?;
     let rows =
         || lists.iter().flat_map(|list| list.movies.iter().zip(1_i32..).map(move |(one, rank)| (list, rank, one)));
-    let mut group = writer.next_row_group().map_err(failed)?;
+    let mut group = writer.next_row_group()?;
     let mut place = 0;
-    while let Some(mut column) = group.next_column().map_err(failed)? {
+    while let Some(mut column) = group.next_column()? {
         match place {
             0 | 2 => {
                 let text = |(list, _, one): (&ViewerList, i32, &RankedMovie)| {
@@ -114,12 +127,11 @@ fn write(path: &Path, lists: &[ViewerList], (users, movies): (&[&str], &[&str]),
                 };
                 column.typed::<FloatType>().write_batch(&rows().map(float).collect::<Vec<_>>(), None, None)
             }
-        }
-        .map_err(failed)?;
-        column.close().map_err(failed)?;
+        }?;
+        column.close()?;
         place += 1;
     }
-    group.close().map_err(failed)?;
-    writer.close().map_err(failed)?;
+    group.close()?;
+    writer.close()?;
     Ok(())
 }

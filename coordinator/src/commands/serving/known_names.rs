@@ -7,22 +7,24 @@ use jhalak_common::{Error, Result};
 /// Suggestions for an id that is not known.
 const SUGGESTED: usize = 3;
 
-/// Returns the index of a user.
-pub(super) fn user(dataset: &Dataset, id: &str) -> Result<u32> {
+/// Returns the index of a user. `list`: the options of `jhalak users` that list this dataset, for the
+/// message.
+pub(super) fn user(dataset: &Dataset, id: &str, list: &str) -> Result<u32> {
     if let Some(index) = dataset.find_user(id) {
         return Ok(index as u32);
     }
     let near = nearest(id, dataset.users.iter().map(|user| (user.id.as_str(), user.id.clone())));
     Err(Error::invalid(format!(
-        "no user `{id}` in the dataset {}{near}; describe a new viewer with --like, --neutral and --dislike",
+        "no user `{id}` in the dataset {}{near}; `jhalak users {list}` lists them, and --like, --neutral and --dislike \
+         describe a new viewer",
         dataset.name
     )))
 }
 
 /// Returns the indices of the movies in a list, by id or by a title that only one movie has. New
 /// movies follow those of the dataset. A title may contain a comma: the whole text is tried first.
-pub(super) fn listed(dataset: &Dataset, new: &[Movie], names: &str) -> Result<Vec<u32>> {
-    let find = |word: &str| find_movie(&dataset.movies, new, word);
+pub(super) fn listed(dataset: &Dataset, new: &[Movie], names: &str, list: &str) -> Result<Vec<u32>> {
+    let find = |word: &str| find_movie(&dataset.movies, new, word, list);
     match find(names) {
         Ok(index) => Ok(vec![index]),
         Err(error) if !names.contains(',') => Err(error),
@@ -31,8 +33,8 @@ pub(super) fn listed(dataset: &Dataset, new: &[Movie], names: &str) -> Result<Ve
 }
 
 /// Returns the index of a movie, by id or by a title that only one movie has. New movies follow the
-/// known ones.
-pub(in crate::commands) fn find_movie(known: &[Movie], new: &[Movie], word: &str) -> Result<u32> {
+/// known ones. `list`: the options of `jhalak movies` that list them, for the message.
+pub(in crate::commands) fn find_movie(known: &[Movie], new: &[Movie], word: &str, list: &str) -> Result<u32> {
     let all = || known.iter().chain(new);
     let index = |movie: &Movie| all().position(|other| std::ptr::eq(other, movie)).unwrap_or(0) as u32;
     let word = word.trim();
@@ -56,7 +58,7 @@ pub(in crate::commands) fn find_movie(known: &[Movie], new: &[Movie], word: &str
             let ids = all().map(|movie| (movie.id.as_str(), named(movie)));
             let titles = all().map(|movie| (movie.name.as_str(), named(movie)));
             Err(Error::invalid(format!(
-                "no movie `{word}` in the dataset{}; `jhalak movies` lists them",
+                "no movie `{word}` in the dataset{}; `jhalak movies {list}` lists them",
                 nearest(word, ids.chain(titles))
             )))
         }
@@ -104,7 +106,7 @@ mod tests {
     fn movies_are_found_by_id_or_by_a_title_that_only_one_has() {
         let known = movies(&[("tt1", "Amélie"), ("tt2", "Don, the Chase"), ("tt3", "Twin"), ("tt4", "Twin")]);
         let new = movies(&[("x9", "Later")]);
-        let find = |word: &str| find_movie(&known, &new, word);
+        let find = |word: &str| find_movie(&known, &new, word, "--run r");
         assert_eq!(find("tt2").expect("an id"), 1);
         assert_eq!(find("amélie").expect("a title in any case"), 0);
         assert_eq!(find("don, the chase").expect("with a comma"), 1);
@@ -112,11 +114,13 @@ mod tests {
         assert!(find("Twin").expect_err("two").to_string().contains("tt3, tt4"));
         let mut years = movies(&[("a", "Chasing Amy"), ("b", "Chasing Amy"), ("c", "Postino, Il")]);
         (years[0].year, years[1].year) = (Some(1995), Some(1997));
-        assert_eq!(find_movie(&years, &[], "Chasing Amy (1997)").expect("the year decides"), 1);
-        assert!(find_movie(&years, &[], "Chasing Amy").expect_err("two").to_string().contains("a (1995), b (1997)"));
+        assert_eq!(find_movie(&years, &[], "Chasing Amy (1997)", "").expect("the year decides"), 1);
+        assert!(
+            find_movie(&years, &[], "Chasing Amy", "").expect_err("two").to_string().contains("a (1995), b (1997)")
+        );
         let error = find("Ameli").expect_err("none").to_string();
         assert!(error.contains("did you mean tt1 (Amélie)"), "{error}");
-        assert!(find("zzzzzzzz").is_err());
+        assert!(find("zzzzzzzz").expect_err("none").to_string().contains("`jhalak movies --run r` lists them"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::all_users;
 use super::viewer_args::{Answer, ModelFacts, ViewerArgs};
+use crate::commands::{numbers, output_path};
 use crate::console::output::Output;
 use crate::reasons::Reasons;
 
@@ -33,7 +34,7 @@ pub struct Recommend {
     #[command(flatten)]
     viewer: ViewerArgs,
     /// Number of movies
-    #[arg(long, default_value_t = 10, value_name = "N", help_heading = "Output")]
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = numbers::count::<usize>, help_heading = "Output")]
     top: usize,
     /// Order of the movies
     #[arg(long, value_enum, default_value_t = RankArg::Like, value_name = "BY", help_heading = "Output")]
@@ -44,12 +45,24 @@ pub struct Recommend {
     /// Parquet file for the lists of --all-users
     ///
     /// Columns: user, rank, movie, score, p_dislike, p_neutral, p_like, doubt, ratings.
-    #[arg(long, value_name = "FILE", requires = "all_users", help_heading = "Output")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "all_users",
+        value_parser = output_path::file("Parquet", &["parquet", "pq"]),
+        help_heading = "Output"
+    )]
     out: Option<PathBuf>,
     /// Number of threads (--all-users)
     ///
     /// [default: one per core]
-    #[arg(long, value_name = "N", requires = "all_users", help_heading = "Execution")]
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "all_users",
+        value_parser = numbers::count::<usize>,
+        help_heading = "Execution"
+    )]
     threads: Option<usize>,
     /// Include movies that the viewer has rated, each predicted without its own rating
     #[arg(long, help_heading = "Output")]
@@ -92,9 +105,6 @@ struct Ranked {
 
 impl Recommend {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
-        if self.top == 0 {
-            return Err(Error::usage("--top must be at least 1"));
-        }
         let (by, ranked_by) = match self.rank {
             RankArg::Like => (RankBy::Like, "like"),
             RankArg::Watch => (RankBy::Watch, "watch"),

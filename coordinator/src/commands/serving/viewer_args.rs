@@ -18,6 +18,8 @@ use serde::Serialize;
 
 use crate::artifacts::embeddings;
 use crate::artifacts::fitted_model::{self, Fitted, Wanted};
+use crate::commands::numbers;
+use crate::commands::runs::run_id;
 use crate::commands::videos::video_args;
 use crate::extract_file;
 
@@ -28,7 +30,7 @@ use super::known_names::{find_movie, listed, user};
 pub struct ModelArgs {
     /// Model to query
     ///
-    /// [default: ensemble, or network if no ensemble was fitted]
+    /// [default: ensemble, or network if no ensemble was fitted or only the network reads --trailer]
     #[arg(long, alias = "answer", value_enum, value_name = "MODEL", help_heading = "Model")]
     model: Option<ModelArg>,
     /// Folder with a model, as written by `jhalak fit --out DIR`
@@ -77,7 +79,7 @@ pub struct ViewerArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     /// Number of rated movies that are listed as reasons
-    #[arg(long, default_value_t = 3, value_name = "N", help_heading = "Output")]
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = numbers::whole::<usize>, help_heading = "Output")]
     pub reasons: usize,
 }
 
@@ -170,25 +172,25 @@ pub struct Loaded {
 impl ModelArgs {
     /// Loads the model.
     ///
-    /// With `trailer`, the network answers unless another model is named: it alone reads trailers.
+    /// With `trailer`, a model that reads trailers answers by default, if there is one.
     pub async fn load(&self, settings: &Settings, trailer: bool) -> Result<Loaded> {
         let stored = match &self.model_dir {
             Some(folder) => fitted_model::in_folder(folder)?,
             None => {
+                let store = store::open(&settings.store, &settings.s3).await?;
                 let wanted = match (&self.run, &self.fitted) {
-                    (Some(run), _) => Wanted::Run(run.clone()),
+                    (Some(run), _) => Wanted::Run(run_id::find_fitted(store.as_ref(), run).await?),
                     (None, Some(id)) => Wanted::Id(id.clone()),
                     (None, None) => Wanted::Latest,
                 };
-                fitted_model::read(store::open(&settings.store, &settings.s3).await?.as_ref(), &wanted).await?
+                fitted_model::read(store.as_ref(), &wanted).await?
             }
         };
         let (location, fitted) = (stored.place, stored.fitted);
         let served = LoadedModel::read(&stored.files, stored.dataset)
             .map_err(|e| Error::from(e).context(format!("the model {location}")))?;
         let which = match self.model {
-            None if trailer => ModelKind::Network,
-            None => served.default_kind(),
+            None => default_kind(trailer, served.default_kind(), |kind| served.reads_trailers(kind)),
             Some(ModelArg::Ensemble) => ModelKind::Ensemble,
             Some(ModelArg::Network) => ModelKind::Network,
         };
@@ -220,7 +222,24 @@ impl ModelArgs {
     }
 }
 
+/// Returns the model that answers where none is named: `usual`, or the network if a trailer is given
+/// and only the network reads trailers.
+fn default_kind(trailer: bool, usual: ModelKind, reads_trailers: impl Fn(ModelKind) -> bool) -> ModelKind {
+    match trailer && !reads_trailers(usual) && reads_trailers(ModelKind::Network) {
+        true => ModelKind::Network,
+        false => usual,
+    }
+}
+
 impl ModelFacts {
+    /// Returns the options of `jhalak users` and `jhalak movies` that list the model's dataset.
+    pub fn listed_by(&self) -> String {
+        match &self.id {
+            Some(id) => format!("--fitted {id}"),
+            None => format!("--model-dir {}", self.location),
+        }
+    }
+
     /// Returns the line that states which model answered.
     pub fn line(&self) -> String {
         let modality = self.modality.as_ref().map_or_else(String::new, |modality| format!(" on {modality}"));
@@ -252,13 +271,19 @@ impl ViewerArgs {
             ));
         }
         let Loaded { served, which, facts } = self.model.load(settings, self.trailer.is_some()).await?;
-        let mut input = self.session_input(&served)?;
+        let mut input = self.session_input(&served, &facts.listed_by())?;
         let reads_trailers = served.reads_trailers(which);
         if let Some(file) = &self.trailer {
             if !reads_trailers {
+                let other =
+                    [ModelKind::Ensemble, ModelKind::Network].into_iter().find(|kind| served.reads_trailers(*kind));
+                let way = match other {
+                    Some(kind) => format!("use --model {}", kind.name()),
+                    None => "fit one that does, as in `jhalak fit --dataset DIR --modality audio+video`".to_owned(),
+                };
                 return Err(Error::usage(format!(
-                    "the model {} does not read trailers, so that --trailer has no effect: fit one that does, as in \
-                     `jhalak fit --dataset DIR --modality audio+video`",
+                    "the {} of the model {} does not read trailers, so that --trailer has no effect: {way}",
+                    which.name(),
                     facts.location
                 )));
             }
@@ -279,7 +304,8 @@ impl ViewerArgs {
         Ok(Viewer { session, facts, new })
     }
 
-    fn session_input(&self, served: &LoadedModel) -> Result<SessionInput> {
+    /// `list`: the options that list the model's dataset, for messages.
+    fn session_input(&self, served: &LoadedModel, list: &str) -> Result<SessionInput> {
         let dataset = served.dataset();
         let movies = match &self.movie_file {
             None => Vec::new(),
@@ -296,18 +322,23 @@ impl ViewerArgs {
                 unknown.sort_unstable();
                 unknown.dedup();
                 if !unknown.is_empty() {
-                    tracing::warn!("{name}: unknown genres {unknown:?}; the model has {:?}", dataset.genres);
+                    let unknown: Vec<&str> = unknown.into_iter().map(String::as_str).collect();
+                    tracing::warn!(
+                        "{name}: unknown genres {}; the model has {}",
+                        unknown.join(", "),
+                        dataset.genres.join(", ")
+                    );
                 }
                 movies
             }
         };
-        let user = self.user.as_deref().map(|id| user(dataset, id)).transpose()?;
+        let user = self.user.as_deref().map(|id| user(dataset, id, list)).transpose()?;
         let mut new_ratings: Vec<(u32, Label)> = Vec::new();
-        for (list, label) in
+        for (names, label) in
             [(&self.like, Label::Like), (&self.neutral, Label::Neutral), (&self.dislike, Label::Dislike)]
         {
-            for index in list.iter().map(|names| listed(dataset, &movies, names)).collect::<Result<Vec<_>>>()?.concat()
-            {
+            let found = names.iter().map(|names| listed(dataset, &movies, names, list)).collect::<Result<Vec<_>>>()?;
+            for index in found.concat() {
                 let id = dataset.movies.iter().chain(&movies).nth(index as usize).map_or("", |movie| movie.id.as_str());
                 if new_ratings.iter().any(|(other, _)| *other == index) {
                     return Err(Error::usage(format!("{id} appears twice in --like, --neutral and --dislike")));
@@ -347,7 +378,7 @@ impl Viewer {
     /// Returns the index of a movie, by id or title.
     pub fn movie(&self, word: &str) -> Result<u32> {
         let (known, new) = self.session.dataset().movies.split_at(self.session.dataset().movies.len() - self.new.len());
-        find_movie(known, new, word)
+        find_movie(known, new, word, &self.facts.listed_by())
     }
 }
 
@@ -376,4 +407,21 @@ async fn trailer(
     let extracted = extract_file::extract(file, &extract_file::primary(&recipes), settings, &stop).await?;
     let found = extracted.embeddings.into_iter().map(|(modality, vectors)| (modality.to_owned(), vectors.mean));
     Ok((movie.id.clone(), found.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trailer_changes_the_model_only_if_the_usual_one_does_not_read_it() {
+        use ModelKind::{Ensemble, Network};
+        let of = |trailer, usual, readers: &[ModelKind]| default_kind(trailer, usual, |kind| readers.contains(&kind));
+        assert_eq!(of(true, Ensemble, &[Ensemble, Network]), Ensemble);
+        assert_eq!(of(true, Ensemble, &[Ensemble]), Ensemble);
+        assert_eq!(of(true, Ensemble, &[Network]), Network);
+        assert_eq!(of(true, Ensemble, &[]), Ensemble);
+        assert_eq!(of(false, Ensemble, &[Network]), Ensemble);
+        assert_eq!(of(true, Network, &[Network]), Network);
+    }
 }

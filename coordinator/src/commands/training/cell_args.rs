@@ -12,6 +12,7 @@ use jhalak_worker::recommend::split::leave_known;
 
 use super::network_args::NetworkArgs;
 use super::option_values::{modalities, models};
+use crate::commands::numbers;
 use crate::plan::given_split::{are_whole_users, given_split};
 
 /// The cell of the evaluation.
@@ -49,7 +50,13 @@ pub struct CellArgs {
     /// Several numbers, as in 0,1,2,5,10,20, give a cold-start curve: all of its points are of the same pairs.
     ///
     /// [default: 5 for users, 0 for movies and for users listed by --folds PATH]
-    #[arg(long, value_name = "N", value_delimiter = ',', help_heading = "Evaluation")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        value_parser = numbers::whole::<usize>,
+        help_heading = "Evaluation"
+    )]
     pub known: Vec<usize>,
     /// Number of folds, or a file or folder with given folds
     ///
@@ -62,7 +69,7 @@ pub struct CellArgs {
     /// Seed of every split, initialisation and shuffle
     ///
     /// [default: setting evaluate.seed]
-    #[arg(long, help_heading = "Evaluation")]
+    #[arg(long, value_parser = numbers::whole::<u64>, help_heading = "Evaluation")]
     pub seed: Option<u64>,
     /// Errors of the publication to repeat, separated by commas (paper protocol)
     ///
@@ -116,13 +123,13 @@ impl FromStr for FoldsArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse() {
-            Ok(count) => Ok(Self::Count(count)),
+        match text.parse::<usize>() {
+            Ok(count) if count >= 2 => Ok(Self::Count(count)),
             // A number or an empty word is a typing error, not the name of a file.
-            Err(_) if text.trim().is_empty() || text.parse::<f64>().is_ok() => {
+            _ if text.trim().is_empty() || text.parse::<f64>().is_ok() => {
                 Err("must be a whole number of at least 2, or a file or folder of folds".to_owned())
             }
-            Err(_) => Ok(Self::Given(PathBuf::from(text))),
+            _ => Ok(Self::Given(PathBuf::from(text))),
         }
     }
 }
@@ -196,7 +203,9 @@ impl CellArgs {
     pub fn spec(&self, settings: &Settings) -> Result<CellSpec> {
         let network = &self.network;
         let (user, gl) = (network.user_embedding(), !network.no_gl_score);
-        let (model, modality) = (self.model(), self.modality.unwrap_or(Modality::Genre));
+        let model = self.model();
+        // Baselines ignore it: no embeddings are needed for them.
+        let modality = self.modality.filter(|_| !model.is_baseline()).unwrap_or(Modality::Genre);
         if let Some(option) = network.first_given().filter(|_| !model.is_network()) {
             return Err(Error::usage(format!(
                 "{option} has no effect on {}, which is not a network: remove it, or use --model classifier or ann",

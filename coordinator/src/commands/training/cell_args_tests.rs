@@ -83,7 +83,6 @@ fn options_that_contradict_each_other_are_refused_with_the_way_out() {
         ("--model bias --epochs 3", "--epochs has no effect"),
         ("--model ensemble --even none", "--class-balance has no effect"),
         ("--embedding given", "video"),
-        ("--folds 1", "folds"),
         ("--ablation", "ensemble"),
         ("--model bias --control random-embeddings", "permuted"),
         ("--protocol paper --errata none,copies", "combined"),

@@ -6,12 +6,13 @@ use clap::Args;
 use jhalak_common::evaluation::FoldResult;
 use jhalak_common::evaluation::metrics::{self, CellMetrics};
 use jhalak_common::evaluation::paired::{self, Difference, Interval};
-use jhalak_common::evaluation::predictions::{self, Row};
+use jhalak_common::evaluation::predictions::{self, Choice, Row};
 use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
 use serde_json::json;
 
+use crate::commands::numbers;
 use crate::console::output::Output;
 use crate::plan::dataset_source;
 
@@ -23,6 +24,9 @@ use crate::plan::dataset_source;
 #[command(after_help = "Examples:
   # Compare two files that `jhalak evaluate --predictions FILE` wrote
   jhalak compare ensemble.parquet bias.parquet
+  # Compare two models of an export
+  jhalak compare results/predictions.parquet results/predictions.parquet \\
+    --cell-a \"strict pairs, ensemble\" --cell-b \"strict pairs, bias\"
   # Compare files of other programs, without actual classes
   jhalak compare ours.parquet theirs.parquet --dataset .local/demo/dataset")]
 pub struct Compare {
@@ -32,20 +36,31 @@ pub struct Compare {
     /// Predictions of the second model
     #[arg(value_name = "B")]
     second: PathBuf,
+    /// Model in A, by its name in the column cell or row, if A holds several
+    ///
+    /// `jhalak export` writes such files.
+    #[arg(long, value_name = "NAME", help_heading = "Input")]
+    cell_a: Option<String>,
+    /// Model in B, if B holds several
+    #[arg(long, value_name = "NAME", help_heading = "Input")]
+    cell_b: Option<String>,
     /// Dataset with the classes of the pairs, for files without the column `actual`
     #[arg(long, value_name = "DIR", help_heading = "Input")]
     dataset: Option<String>,
     /// Seed of the bootstrap
     ///
     /// [default: setting evaluate.seed]
-    #[arg(long, help_heading = "Execution")]
+    #[arg(long, value_parser = numbers::whole::<u64>, help_heading = "Execution")]
     seed: Option<u64>,
 }
 
 impl Compare {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         let names = [&self.first, &self.second].map(|path| path.display().to_string());
-        let rows = [read_file(&self.first)?, read_file(&self.second)?];
+        let rows = [
+            read_file(&self.first, self.cell_a.as_deref(), "--cell-a")?,
+            read_file(&self.second, self.cell_b.as_deref(), "--cell-b")?,
+        ];
         let [first, second] = match &self.dataset {
             Some(url) => {
                 let source = dataset_source::read(url, None, &settings).await?;
@@ -95,10 +110,10 @@ impl Compare {
     }
 }
 
-/// Reads a file of predictions.
-pub(super) fn read_file(path: &Path) -> Result<Vec<Row>> {
+/// Reads a file of predictions, or those of the model `cell` in it, which `option` chooses.
+pub(super) fn read_file(path: &Path, cell: Option<&str>, option: &str) -> Result<Vec<Row>> {
     let bytes = std::fs::read(path).map_err(|e| Error::from(e).context(format!("read {}", path.display())))?;
-    predictions::read(&path.display().to_string(), bytes.into())
+    predictions::read(&path.display().to_string(), bytes.into(), Choice { cell, option })
 }
 
 /// Refuses files that give a pair different classes: they are of different datasets.
@@ -136,5 +151,42 @@ fn verdict(difference: &Difference, of: Interval) -> &'static str {
         true => "too few users to separate it from chance",
         false if difference.tells(&of) => "not by chance",
         false => "within chance",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::table::{Cell, Column, Kind, TableFile};
+
+    #[test]
+    fn one_model_of_an_export_is_chosen_by_its_cell() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("predictions.parquet");
+        let mut columns = vec![Column::new("fold", Kind::Int, "")];
+        columns.extend(["cell", "row", "user", "movie", "actual"].map(|name| Column::new(name, Kind::Text, "")));
+        columns.extend(["p_dislike", "p_neutral", "p_like"].map(|name| Column::new(name, Kind::Float, "")));
+        let mut table = TableFile::create(&path, columns, Vec::new()).expect("a new file");
+        for (cell, row, like) in [
+            ("strict pairs, bias", "bias", 0.5),
+            ("strict movies, bias", "bias", 0.25),
+            ("paper pairs, ann", "ann", 1.0),
+        ] {
+            let mut cells = vec![Cell::Int(0)];
+            cells.extend([cell, row, "u", "m", "like"].map(Cell::text));
+            cells.extend([1.0 - like, 0.0, like].map(Cell::Float));
+            table.push(cells).expect("fits");
+        }
+        table.finish().expect("room on disk");
+
+        let read = |cell| read_file(&path, cell, "--cell-a");
+        let like = |cell| read(Some(cell)).expect("one model")[0].probabilities[2];
+        assert_eq!((like("strict movies, bias"), like("ann")), (0.25, 1.0));
+        let several = read(None).expect_err("three models").to_string();
+        assert!(several.contains("3 models") && several.contains("--cell-a NAME"), "{several}");
+        assert!(several.contains("\n  strict movies, bias"), "{several}");
+        assert!(read(Some("bias")).expect_err("two cells of one row").to_string().contains("2 models"));
+        let none = read(Some("nope")).expect_err("no such model").to_string();
+        assert!(none.contains("no row has the cell `nope`; it has\n  strict pairs, bias"), "{none}");
     }
 }

@@ -6,23 +6,34 @@ fn percent(share: f64) -> String {
     format!("{:.1}", 100.0 * share)
 }
 
-/// A mean with its standard deviation, in percent.
-pub(super) fn figure(of: MeanSd) -> String {
-    format!("{:>5} ± {}", percent(of.mean), percent(of.sd))
+/// A mean over `folds` with its standard deviation, in percent. One fold has no deviation.
+pub(super) fn figure(of: MeanSd, folds: usize) -> String {
+    match folds {
+        1 => format!("{:>5}", percent(of.mean)),
+        _ => format!("{:>5} ± {}", percent(of.mean), percent(of.sd)),
+    }
+}
+
+/// The same of a loss, with three decimals.
+fn loss(of: MeanSd, folds: usize) -> String {
+    match folds {
+        1 => format!("{:>5.3}", of.mean),
+        _ => format!("{:>5.3} ± {:.3}", of.mean, of.sd),
+    }
 }
 
 /// Adds accuracy, F1 and the losses of the probabilities.
 pub(super) fn figures(m: &CellMetrics, lines: &mut Vec<String>) {
-    lines.push(format!("{:12} {} %", "accuracy", figure(m.accuracy)));
-    lines.push(format!("{:12} {} %", "macro F1", figure(m.macro_f1)));
-    lines.push(format!("{:12} {} %", "weighted F1", figure(m.weighted_f1)));
+    lines.push(format!("{:12} {} %", "accuracy", figure(m.accuracy, m.folds.len())));
+    lines.push(format!("{:12} {} %", "macro F1", figure(m.macro_f1, m.folds.len())));
+    lines.push(format!("{:12} {} %", "weighted F1", figure(m.weighted_f1, m.folds.len())));
     if let Some(of) = m.calibration {
-        lines.push(format!("{:12} {:>5.3} ± {:.3}", "log loss", of.log_loss.mean, of.log_loss.sd));
+        lines.push(format!("{:12} {}", "log loss", loss(of.log_loss, m.folds.len())));
         if of.cut_pairs > 0 {
             let pairs = if of.cut_pairs == 1 { "pair" } else { "pairs" };
             lines.push(format!("{:12} cut: {} {pairs} had a probability of 0", "", of.cut_pairs));
         }
-        lines.push(format!("{:12} {:>5.3} ± {:.3}", "Brier score", of.brier.mean, of.brier.sd));
+        lines.push(format!("{:12} {}", "Brier score", loss(of.brier, m.folds.len())));
         lines.push(format!("{:12} {:>5.3} (expected calibration error)", "ECE", of.ece));
     }
 }

@@ -21,6 +21,7 @@ use super::network_args::NetworkArgs;
 use super::option_values::{modalities, models};
 use crate::artifacts::{embeddings, fitted_model};
 use crate::commands::args::DatasetArgs;
+use crate::commands::{numbers, output_path};
 use crate::console::output::Output;
 use crate::plan::dataset_source::Source;
 use crate::plan::{self, grid};
@@ -76,17 +77,18 @@ pub struct Fit {
     /// Seed of every random draw
     ///
     /// [default: setting evaluate.seed]
-    #[arg(long, help_heading = "Execution")]
+    #[arg(long, value_parser = numbers::whole::<u64>, help_heading = "Execution")]
     seed: Option<u64>,
     /// Write the model files to this folder too
     ///
-    /// The folder can be moved anywhere; `jhalak predict --model-dir DIR` and `recommend --model-dir DIR` query it.
-    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    /// The folder is new or empty, or holds an earlier model, which is replaced. It can be moved anywhere;
+    /// `jhalak predict --model-dir DIR` and `recommend --model-dir DIR` query it.
+    #[arg(long, value_name = "DIR", value_parser = output_path::folder(), help_heading = "Output")]
     out: Option<PathBuf>,
     /// Number of fits in parallel
     ///
     /// [default: one per core]
-    #[arg(long, value_name = "N", help_heading = "Execution")]
+    #[arg(long, value_name = "N", value_parser = numbers::count::<usize>, help_heading = "Execution")]
     threads: Option<usize>,
 }
 
@@ -106,6 +108,9 @@ impl Fit {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         let stopped = shutdown::on_signal()?;
         let spec = self.spec(&settings)?;
+        if let Some(folder) = &self.out {
+            fitted_model::check_folder(folder)?;
+        }
         let source = self.dataset.read(&settings).await?;
         crate::commands::dataset::report_rejects(&source.reading, &output);
         source.reading.check_trainable()?;

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use jhalak_common::dataset::{Dataset, FoldsBy, GivenFolds, read_folds};
+use jhalak_common::dataset::{Dataset, FoldsBy, GivenFolds};
 use jhalak_common::evaluation::{ByTime, CellSpec};
 use jhalak_common::{Error, Result, hash};
 use jhalak_worker::recommend::time_order::TimeOrder;
 use serde::Serialize;
 
 use super::cell_args::{CellArgs, SplitArg};
+use crate::commands::args::given_folds;
 use crate::console::output::Output;
 
 /// Skipped rows of given folds that are listed.
@@ -63,7 +64,7 @@ pub fn held_out(
         return Ok((Some(folds), None));
     }
     let Some(path) = cell.given_folds() else { return Ok((None, None)) };
-    let mut given = read_folds(path, dataset)?;
+    let mut given = given_folds(path, dataset)?;
     cell.take_folds(spec, &mut given, dataset)?;
     let facts = facts(path, &given, dataset, output);
     Ok((Some(given.folds.into_iter().map(|fold| fold.test).collect()), Some(facts)))

@@ -8,6 +8,7 @@ use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
 
 use super::option_values::user_embeddings;
+use crate::commands::numbers;
 
 /// How a classifier or an ANN is built and trained.
 #[derive(Args)]
@@ -41,7 +42,7 @@ pub struct NetworkArgs {
     #[arg(
         long,
         value_name = "N",
-        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..),
+        value_parser = numbers::count::<usize>,
         help_heading = "Network (classifier or ann)"
     )]
     pub epochs: Option<usize>,

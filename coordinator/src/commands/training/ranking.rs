@@ -2,7 +2,7 @@
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use jhalak_common::dataset::{Dataset, Reading, read_folds};
+use jhalak_common::dataset::{Dataset, Reading};
 use jhalak_common::evaluation::ByTime;
 use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
@@ -16,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 use super::cell_args::{CellArgs, FoldsArg, SplitArg};
 use super::held_out::by_time_fold;
 use super::stop_soon::stop_soon;
-use crate::console::output::Output;
+use crate::commands::args::given_folds;
+use crate::commands::numbers;
+use crate::console::output::{Output, counted};
 
 /// Which rankers are evaluated, and how.
 #[derive(Args)]
@@ -35,7 +37,7 @@ pub struct RankingArgs {
     /// Length of the lists
     ///
     /// [default: 10]
-    #[arg(long, value_name = "K", help_heading = "Ranking (--task ranking)")]
+    #[arg(long, value_name = "K", value_parser = numbers::count::<usize>, help_heading = "Ranking (--task ranking)")]
     top: Option<usize>,
 }
 
@@ -94,9 +96,6 @@ impl RankingArgs {
     ) -> Result<u8> {
         check_options(cell)?;
         let k = self.top.unwrap_or(10);
-        if k == 0 {
-            return Err(Error::usage("--top must be at least 1"));
-        }
         let seed = cell.seed.unwrap_or(settings.evaluate.seed);
         let dataset = reading.dataset;
         let (split, folds) = folds(cell, &dataset, settings, seed)?;
@@ -156,7 +155,7 @@ fn folds(cell: &CellArgs, dataset: &Dataset, settings: &Settings, seed: u64) -> 
         if cell.split.is_some() {
             return Err(Error::usage("--folds PATH determines the held-out pairs: remove --split"));
         }
-        let given = read_folds(path, dataset)?;
+        let given = given_folds(path, dataset)?;
         return Ok(("given", given.folds.into_iter().map(|fold| fold.test).collect()));
     }
     let default = if dataset.times().is_some() && cell.folds.is_none() { SplitArg::Last } else { SplitArg::Pairs };
@@ -237,8 +236,11 @@ fn text(answer: &Answer) -> String {
             m.overlap
         ));
     }
-    lines
-        .push(format!("{users} users with a held-out like, {test_pairs} pairs held out in {folds} folds, seed {seed}"));
+    lines.push(format!(
+        "{} with a held-out like, {test_pairs} pairs held out in {}, seed {seed}",
+        counted(users, "user"),
+        counted(*folds, "fold")
+    ));
     lines.push("± standard error over users; raters: mean ratings of the shown movies; disliked: shown movies that the user dislikes".into());
     lines.push("in the held-out pairs; overlap: share of the list that two users have in common".into());
     lines.join("\n")

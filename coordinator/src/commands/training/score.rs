@@ -10,12 +10,12 @@ use serde_json::json;
 
 use super::compare::read_file;
 use super::figures::{by_class, figures};
-use crate::console::output::Output;
+use crate::console::output::{Output, counted};
 
-/// Prints the figures of the predictions in `path`.
-pub(super) fn execute(path: &Path, reading: &Reading, output: &Output) -> Result<u8> {
+/// Prints the figures of the predictions in `path`, of the model `cell` if the file holds several.
+pub(super) fn execute(path: &Path, cell: Option<&str>, reading: &Reading, output: &Output) -> Result<u8> {
     let name = path.display().to_string();
-    let rows = read_file(path)?;
+    let rows = read_file(path, cell, "--cell")?;
     let found = predictions::matched(&name, &rows, &reading.dataset)?;
     let metrics = metrics::summarise(&found.folds);
     let mut lines = vec![format!("{}: predictions of {name}", reading.dataset.name)];
@@ -25,7 +25,11 @@ pub(super) fn execute(path: &Path, reading: &Reading, output: &Output) -> Result
     figures(&metrics, &mut lines);
     by_class(&metrics, &mut lines);
     let pairs = reading.dataset.ratings.len();
-    lines.push(format!("{} folds, {} pairs of {pairs} in the dataset", metrics.folds.len(), metrics.tested_pairs()));
+    lines.push(format!(
+        "{}, {} pairs of {pairs} in the dataset",
+        counted(metrics.folds.len(), "fold"),
+        metrics.tested_pairs()
+    ));
     if let Some(first) = &found.first_unknown {
         lines.push(format!(
             "left out: {} rows of pairs that the dataset has no rating of, the first: {first}",

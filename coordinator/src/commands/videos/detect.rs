@@ -18,8 +18,9 @@ use serde_json::{Value, json};
 
 use super::video_args::{self, Hook};
 use crate::commands::models::first_use;
+use crate::commands::numbers;
 use crate::console::files;
-use crate::console::output::Output;
+use crate::console::output::{Output, counted};
 
 /// Detect objects in an image or in the frames of a video
 ///
@@ -46,33 +47,29 @@ pub struct Detect {
     /// Report objects whose score is higher than this
     ///
     /// [default: the value in the model registry]
-    #[arg(long, value_name = "0..1", value_parser = share, help_heading = "Detection")]
+    #[arg(long, value_name = "0..1", value_parser = numbers::share, help_heading = "Detection")]
     threshold: Option<f32>,
     /// Overlap threshold of non-maximum suppression (NMS)
     ///
     /// Of two boxes of one class with a higher intersection over union, only the box with the better score is kept.
     ///
     /// [default: the value in the model registry]
-    #[arg(long, value_name = "0..1", value_parser = share, help_heading = "Detection")]
+    #[arg(long, value_name = "0..1", value_parser = numbers::share, help_heading = "Detection")]
     nms: Option<f32>,
     /// Run the detector on every Nth frame of a video
     #[arg(
         long,
         value_name = "N",
         default_value_t = 1,
-        value_parser = super::video_args::count,
+        value_parser = numbers::count::<u64>,
         help_heading = "Detection"
     )]
     stride: u64,
     /// Write a picture with the boxes and labels drawn: .jpg or .png
     ///
     /// For a video, it shows the frame with the highest number of objects times classes.
-    #[arg(long, value_name = "FILE", value_parser = video_args::image_name, help_heading = "Output")]
+    #[arg(long, value_name = "FILE", value_parser = video_args::picture(), help_heading = "Output")]
     draw: Option<PathBuf>,
-}
-
-fn share(text: &str) -> Result<f32, String> {
-    text.parse().ok().filter(|n| (0.0..=1.0).contains(n)).ok_or_else(|| "must be a number from 0 to 1".into())
 }
 
 /// An object as it is printed.
@@ -126,12 +123,14 @@ impl Detect {
         };
         let objects: usize = seen.frames.iter().map(|frame| frame.objects.len()).sum();
         let found = match is_picture {
-            true => format!("{objects} objects"),
-            false => format!("{objects} objects in {} frames", seen.frames.len()),
+            true => counted(objects, "object"),
+            false => format!("{} in {}", counted(objects, "object"), counted(seen.frames.len(), "frame")),
         };
         video_args::report_decode(&self.file, report, &found, &output);
-        output.progress.say("time  frame  class  score  left top right bottom (pixels)");
-        output.print(&answer, &seen.frames.iter().map(|frame| lines(frame, &how)).collect::<String>())?;
+        // A picture has no time and no frames.
+        let place = if is_picture { "" } else { "time  frame  " };
+        output.progress.say(&format!("{place}class  score  left top right bottom (pixels)"));
+        output.print(&answer, &seen.frames.iter().map(|frame| lines(frame, &how, is_picture)).collect::<String>())?;
         Ok(exit::DONE)
     }
 }
@@ -172,13 +171,15 @@ fn record(file: &Path, model: &str, frame: &FrameDetections, how: &DetectorOutpu
 }
 
 /// One frame as text, one line per object.
-fn lines(frame: &FrameDetections, how: &DetectorOutput) -> String {
+fn lines(frame: &FrameDetections, how: &DetectorOutput, is_picture: bool) -> String {
+    let place = match is_picture {
+        true => String::new(),
+        false => format!("{:>10.3} s  frame {:<8} ", frame.place.time_s, frame.place.frame),
+    };
     let line = |object: &jhalak_worker::media::Object| {
         let b = object.bounds;
         format!(
-            "{:>10.3} s  frame {:<8} {:16} {:.3}  {:.1} {:.1} {:.1} {:.1}\n",
-            frame.place.time_s,
-            frame.place.frame,
+            "{place}{:16} {:.3}  {:.1} {:.1} {:.1} {:.1}\n",
             how.labels.name(object.class as usize),
             object.confidence,
             b.left,

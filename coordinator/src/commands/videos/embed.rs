@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use super::video_args::Decoded;
 use crate::commands::models::first_use;
+use crate::commands::output_path;
 use crate::console::files;
 use crate::console::output::Output;
 
@@ -48,7 +49,12 @@ pub struct Embed {
     /// Write the vectors to this file too
     ///
     /// One tensor per model, and one per video model with a row per keyframe.
-    #[arg(long, value_name = "FILE.safetensors", help_heading = "Output")]
+    #[arg(
+        long,
+        value_name = "FILE.safetensors",
+        value_parser = output_path::file("in the form safetensors", &["safetensors"]),
+        help_heading = "Output"
+    )]
     out: Option<PathBuf>,
 }
 
@@ -136,7 +142,7 @@ impl Embed {
             }
             files::make_folder_of(out)?;
             std::fs::write(out, embedding_file::encode_named(tensors, &self.about(answers))?)
-                .map_err(|error| files::cannot_write(out, &error))?;
+                .map_err(|error| files::cannot_write(out, error))?;
         }
         let line = |a: &Answer| match &a.without {
             Some(why) => format!("{:5} {}: no embedding: {why}\n", a.modality, a.model),

@@ -15,8 +15,9 @@ use serde::Serialize;
 
 use super::scenes::CutArgs;
 use super::video_args::{self, Hook};
+use crate::commands::{numbers, output_path};
 use crate::console::files::{self, cannot_write};
-use crate::console::output::Output;
+use crate::console::output::{Output, counted};
 
 /// Extract the keyframes of a video as JPEG files
 ///
@@ -43,10 +44,10 @@ pub struct Keyframes {
     /// Folder for the JPEG files
     ///
     /// Created if missing; existing files of the same names are replaced.
-    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    #[arg(long, value_name = "DIR", value_parser = output_path::folder(), help_heading = "Output")]
     out: PathBuf,
     /// Write a contact sheet too: one picture, .jpg or .png, of all keyframes with times and objects
-    #[arg(long, value_name = "FILE", value_parser = video_args::image_name, help_heading = "Output")]
+    #[arg(long, value_name = "FILE", value_parser = video_args::picture(), help_heading = "Output")]
     sheet: Option<PathBuf>,
     /// Number of keyframes, 1 to 256
     #[arg(
@@ -82,19 +83,24 @@ pub struct Keyframes {
     #[arg(
         long,
         value_name = "N",
-        value_parser = clap::value_parser!(u64).range(1..),
+        value_parser = numbers::count::<u64>,
         help_heading = "Object detection (scene-object)"
     )]
     stride: Option<u64>,
     /// Count objects whose score is higher than this
     ///
     /// [default: 0.5]
-    #[arg(long, value_name = "0..1", help_heading = "Object detection (scene-object)")]
+    #[arg(long, value_name = "0..1", value_parser = numbers::share, help_heading = "Object detection (scene-object)")]
     confidence: Option<f32>,
     /// Skip scenes of this many frames or fewer
     ///
     /// [default: 20]
-    #[arg(long, value_name = "FRAMES", help_heading = "Object detection (scene-object)")]
+    #[arg(
+        long,
+        value_name = "FRAMES",
+        value_parser = numbers::whole::<u64>,
+        help_heading = "Object detection (scene-object)"
+    )]
     longer_than: Option<u64>,
 }
 
@@ -170,7 +176,7 @@ impl Keyframes {
             }
             _ => Hook::None,
         };
-        std::fs::create_dir_all(&self.out).map_err(|e| cannot_write(&self.out, &e))?;
+        std::fs::create_dir_all(&self.out).map_err(|e| cannot_write(&self.out, e))?;
         // Absolute, so that paths in keyframes.json hold from any working directory.
         let out = std::path::absolute(&self.out)?;
         let ask = |request: &mut DecodeRequest| self.ask(request, &settings);
@@ -202,8 +208,8 @@ impl Keyframes {
         };
         let file = out.join("keyframes.json");
         let json = serde_json::to_string_pretty(&answer).map_err(|e| Error::bug("keyframes.json").with_source(e))?;
-        std::fs::write(&file, json + "\n").map_err(|e| cannot_write(&file, &e))?;
-        let found = format!("{} keyframes in {}", answer.keyframes.len(), self.out.display());
+        std::fs::write(&file, json + "\n").map_err(|e| cannot_write(&file, e))?;
+        let found = format!("{} in {}", counted(answer.keyframes.len(), "keyframe"), self.out.display());
         video_args::report_decode(&self.video, report, &found, &output);
         if let Some(shortfall) = &answer.shortfall {
             output.progress.say(&format!("{shortfall}: {} black images added", answer.padding.len()));
@@ -305,7 +311,7 @@ fn unpack(set: &KeyframeSet, out: &Path) -> Result<()> {
         match names.next().filter(|name| !name.contains('/')) {
             Some(name) => {
                 let file = out.join(name);
-                failed = std::fs::write(&file, &sample.jpeg).err().map(|e| cannot_write(&file, &e)).or(failed.take());
+                failed = std::fs::write(&file, &sample.jpeg).err().map(|e| cannot_write(&file, e)).or(failed.take());
                 Ok(())
             }
             None => Err(MediaError::bug("the archive of keyframes does not match the report")),
@@ -326,7 +332,9 @@ fn line(shown: &ShownKeyframe) -> String {
         line += &format!("  scene {} [{}, {})", scene.number, scene.start, scene.end);
     }
     if let Some(found) = &keyframe.objects {
-        line += &format!("  {} objects of {} classes, score {}", found.objects.len(), found.classes, found.score);
+        let classes = if found.classes == 1 { "class" } else { "classes" };
+        let objects = counted(found.objects.len(), "object");
+        line += &format!("  {objects} of {} {classes}, score {}", found.classes, found.score);
     }
     if let Some(first) = keyframe.repeats {
         line += &format!("  same frame as {first}");

@@ -11,6 +11,7 @@ use jhalak_worker::media::{Outcome, SceneSettings};
 use serde::Serialize;
 
 use super::video_args::{self, Hook};
+use crate::commands::{numbers, output_path};
 use crate::console::files;
 use crate::console::output::Output;
 
@@ -38,7 +39,7 @@ pub struct Scenes {
     #[command(flatten)]
     cuts: CutArgs,
     /// Write the CSV to this file too
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    #[arg(long, value_name = "FILE", value_parser = output_path::file("CSV", &["csv", "txt"]), help_heading = "Output")]
     csv: Option<PathBuf>,
 }
 
@@ -55,7 +56,7 @@ pub struct CutArgs {
     /// PySceneDetect's library also uses 15 frames, its command line 0.6 s.
     ///
     /// [default: 15]
-    #[arg(long, value_name = "FRAMES", help_heading = "Scene detection")]
+    #[arg(long, value_name = "FRAMES", value_parser = numbers::whole::<u32>, help_heading = "Scene detection")]
     min_scene_len: Option<u32>,
 }
 
@@ -103,7 +104,7 @@ impl Scenes {
         let csv = list.csv();
         if let Some(file) = &self.csv {
             files::make_folder_of(file)?;
-            std::fs::write(file, &csv).map_err(|error| files::cannot_write(file, &error))?;
+            std::fs::write(file, &csv).map_err(|error| files::cannot_write(file, error))?;
         }
         let found = match list.scenes.len() {
             1 => "1 scene, no cuts".to_string(),

@@ -17,18 +17,20 @@ use serde_json::{Value, json};
 
 use crate::artifacts::embedding_tables;
 use crate::commands::models::first_use;
+use crate::commands::numbers;
 use crate::commands::runs::run_id;
 use crate::commands::serving::known_names::find_movie;
 use crate::commands::videos::video_args;
 use crate::console::output::Output;
 use crate::extract_file::{self, Extracted};
-use crate::inspect::embeddings::cosine;
+use crate::inspect::embeddings::{Mean, cosine};
 use crate::plan::{self, Plan};
 
 /// Find the trailers that resemble a movie's trailer or a video
 ///
-/// Compares the embeddings of a run by cosine similarity, from -1 to 1, and lists the keyframes that match best. A
-/// file is extracted as the run extracted its trailers. With audio+video, the similarity is the mean of both; a trailer
+/// Compares the embeddings of a run by cosine similarity, from -1 to 1, after their mean over the run's trailers was
+/// taken away, as the report does; lists the keyframes that match best. A file is extracted as the run extracted its
+/// trailers. With audio+video, the similarity is the mean of both; a trailer
 /// that lacks one of the two is compared by the other.
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -49,10 +51,10 @@ pub struct Similar {
     #[arg(long, value_enum, default_value = "audio+video", help_heading = "Comparison")]
     modality: ModalityArg,
     /// Number of trailers to list
-    #[arg(long, value_name = "N", default_value_t = 5, help_heading = "Output")]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = numbers::count::<usize>, help_heading = "Output")]
     top: usize,
     /// Number of matching keyframes for each trailer
-    #[arg(long, value_name = "N", default_value_t = 2, help_heading = "Output")]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = numbers::whole::<usize>, help_heading = "Output")]
     parts: usize,
 }
 
@@ -118,7 +120,7 @@ impl Similar {
             let extracted = extract_file::extract(&file, &recipes, &settings, &stop).await?;
             (None, self.what.clone(), extracted)
         } else {
-            let movie = self.movie(&dataset, &file)?;
+            let movie = self.movie(&dataset, &file, &run)?;
             let trailer = plan.trailers.trailers.iter().find(|trailer| trailer.subject.id == dataset.movies[movie].id);
             let trailer = trailer.ok_or_else(|| {
                 Error::invalid(format!("the movie {} has no trailer in the run {run}", dataset.movies[movie].id))
@@ -134,11 +136,11 @@ impl Similar {
             )));
         }
         let own = own.map(|movie| dataset.movies[movie].id.as_str());
-        let mut near = self.nearest(store, &plan, &dataset, &asked, own).await?;
+        let (mut near, mean) = self.nearest(store, &plan, &dataset, &asked, own).await?;
         for one in &mut near {
             let subject = plan.trailers.trailers.iter().map(|t| &t.subject).find(|subject| subject.id == one.movie);
             if let Some(subject) = subject.filter(|_| self.parts > 0 && one.by.contains_key("video")) {
-                one.parts = matching(&asked, &Extracted::stored(store, &recipes, subject).await?, self.parts);
+                one.parts = matching(&asked, &Extracted::stored(store, &recipes, subject).await?, &mean, self.parts);
             }
         }
         let mut text = format!("nearest to {name} in the run {run}:\n");
@@ -169,14 +171,14 @@ impl Similar {
         Ok(exit::DONE)
     }
 
-    fn movie(&self, dataset: &Dataset, file: &Path) -> Result<usize> {
-        find_movie(&dataset.movies, &[], &self.what).map(|index| index as usize).map_err(|e| {
+    fn movie(&self, dataset: &Dataset, file: &Path, run: &str) -> Result<usize> {
+        find_movie(&dataset.movies, &[], &self.what, &format!("--run {run}")).map(|index| index as usize).map_err(|e| {
             let folder = if file.exists() { ", and not a file" } else { ", and no such file" };
             Error::invalid(format!("{e}{folder}"))
         })
     }
 
-    /// The trailers that are most similar, the nearest first.
+    /// The trailers that are most similar, the nearest first, and the mean of the video embeddings.
     async fn nearest(
         &self,
         store: &dyn ObjectStore,
@@ -184,7 +186,8 @@ impl Similar {
         dataset: &Dataset,
         asked: &Extracted,
         own: Option<&str>,
-    ) -> Result<Vec<Near>> {
+    ) -> Result<(Vec<Near>, Mean)> {
+        let mut video = Mean::default();
         let mut by: BTreeMap<String, BTreeMap<&'static str, f64>> = BTreeMap::new();
         for &modality in self.modality.names() {
             let Some(question) = asked.embeddings.get(modality) else { continue };
@@ -197,13 +200,23 @@ impl Similar {
             let key = ArtifactKey { kind, recipe: table.recipe, subject: table.subject };
             let record = artifact::committed(store, &key).await?;
             let record = record.ok_or_else(|| Error::transient("a table was deleted while it was read"))?;
+            let mut mean = Mean::default();
+            table::each_row(store, &record, &Wanted::All, |_, vector| {
+                mean.add(&vector);
+                Ok(())
+            })
+            .await?;
+            let question = mean.without(&question.mean);
             table::each_row(store, &record, &Wanted::All, |id, vector| {
                 if own != Some(id.as_str()) {
-                    by.entry(id).or_default().insert(modality, cosine(&question.mean, &vector));
+                    by.entry(id).or_default().insert(modality, cosine(&question, &mean.without(&vector)));
                 }
                 Ok(())
             })
             .await?;
+            if modality == "video" {
+                video = mean;
+            }
         }
         let near = |(movie, by): (String, BTreeMap<&'static str, f64>)| {
             let name = dataset.movie_index(&movie).map_or_else(|| movie.clone(), |i| dataset.movies[i].name.clone());
@@ -213,17 +226,22 @@ impl Similar {
         let mut near: Vec<Near> = by.into_iter().map(near).collect();
         near.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then_with(|| a.movie.cmp(&b.movie)));
         near.truncate(self.top);
-        Ok(near)
+        Ok((near, video))
     }
 }
 
-/// The pairs of keyframes that match best, each keyframe in at most one pair. Padding is no part of a
-/// trailer and is left out.
-fn matching(asked: &Extracted, other: &Extracted, count: usize) -> Vec<Part> {
+/// The pairs of keyframes that match best, each keyframe in at most one pair, compared without the
+/// `mean` of the run's trailers. Padding is no part of a trailer and is left out.
+fn matching(asked: &Extracted, other: &Extracted, mean: &Mean, count: usize) -> Vec<Part> {
     let parts = |of: &Extracted| -> Vec<(usize, Option<f64>, Vec<f32>)> {
         let parts = of.embeddings.get("video").and_then(|vectors: &Vectors| vectors.parts.clone()).unwrap_or_default();
         let time = |keyframe: &Value| keyframe["time_s"].as_f64();
-        parts.into_iter().enumerate().zip(&of.keyframes).map(|((i, part), k)| (i, time(k), part)).collect()
+        parts
+            .into_iter()
+            .enumerate()
+            .zip(&of.keyframes)
+            .map(|((i, part), k)| (i, time(k), mean.without(&part)))
+            .collect()
     };
     let (ours, theirs) = (parts(asked), parts(other));
     let mut pairs = Vec::new();
@@ -264,10 +282,15 @@ mod tests {
         };
         let asked = of(&[[1.0, 0.0], [0.0, 1.0]]);
         let other = of(&[[0.1, 1.0], [1.0, 0.0], [0.9, 0.1]]);
-        let found = matching(&asked, &other, 5);
+        let found = matching(&asked, &other, &Mean::default(), 5);
         let pairs: Vec<_> = found.iter().map(|part| (part.keyframe, part.other_keyframe)).collect();
         assert_eq!(pairs, [(0, 1), (1, 0)]);
         assert_eq!((found[0].similarity, found[0].other_time_s), (1.0, Some(1.0)));
+        // What all trailers share does not make two keyframes alike.
+        let mut shared = Mean::default();
+        shared.add(&[0.9, 0.0]);
+        let one = matching(&of(&[[1.0, 0.1]]), &of(&[[1.0, -0.1]]), &shared, 1);
+        assert!(one[0].similarity < 0.1, "{}", one[0].similarity);
         assert_eq!(cosine(&[0.0], &[1.0]), 0.0);
         assert_eq!(cosine(&[1.0, 2.0], &[1.0]), 0.0);
     }

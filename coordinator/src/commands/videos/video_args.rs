@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use clap::builder::TypedValueParser;
 use jhalak_common::process::shutdown;
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, ErrorKind, Result};
@@ -17,6 +18,7 @@ use jhalak_worker::media::{DecodeReport, DecodeRequest, Detector, MediaError, Ob
 use jhalak_worker::scratch::{JobFolder, OUTPUT_MB, Scratch};
 use tokio_util::sync::CancellationToken;
 
+use crate::commands::output_path;
 use crate::console::output::Output;
 use crate::console::progress::FrameCounter;
 
@@ -37,11 +39,6 @@ pub(in crate::commands) enum Hook {
     Detector(Box<dyn Detector + Send>),
     /// A visitor of the requested frames.
     Visitor(Box<dyn FrameVisitor + Send>),
-}
-
-/// Parses a whole number of at least 1.
-pub(super) fn count(text: &str) -> Result<u64, String> {
-    text.parse().ok().filter(|number| *number >= 1).ok_or_else(|| "must be a whole number, at least 1".to_owned())
 }
 
 /// A visitor or a detector whose pictures are counted for the person at the terminal.
@@ -167,9 +164,8 @@ fn decode_error(error: MediaError, video: &Path) -> Error {
 }
 
 /// Accepts the name of a picture that can be written.
-pub(super) fn image_name(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    ImageFormat::of(&path).map(|_| path)
+pub(super) fn picture() -> impl TypedValueParser<Value = PathBuf> {
+    output_path::file("a picture", &["jpg", "jpeg", "png"]).try_map(|path| ImageFormat::of(&path).map(|_| path))
 }
 
 /// Reports on stderr how the decode ended: complete or short, and the number of damaged packets and frames.

@@ -20,6 +20,7 @@ use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, ErrorKind, Result};
 use tokio::sync::{Mutex, RwLock, watch};
 
+use crate::inspect::embeddings::Mean;
 use crate::plan::Plan;
 pub use catalogue::Catalogue;
 pub use search::{Filter, LabelFilter, Order, StateFilter};
@@ -67,6 +68,8 @@ pub struct TableFile {
     pub paths: Vec<PathBuf>,
     /// Holds the files.
     pub folder: tempfile::TempDir,
+    /// The mean of the rows.
+    pub mean: Mean,
 }
 
 /// States with what they were read from.

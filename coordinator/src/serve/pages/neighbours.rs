@@ -47,7 +47,7 @@ pub struct Kind {
 #[derive(Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Neighbour {
-    /// The cosine of the embeddings.
+    /// The cosine of the embeddings without the mean of the run's trailers.
     similarity: f64,
     /// The trailer.
     tile: Tile,

@@ -32,7 +32,8 @@ struct Judged {
 }
 
 /// Evaluates a ranker on every fold: all movies are ranked that the user has not rated in training.
-/// Returns the figures over the users of all folds, each counted once, and calls `ended` after each fold.
+/// Returns the figures over the users of all folds, each counted once, and calls `ended` after each
+/// fold.
 ///
 /// # Errors
 /// [`RecommendError`]: nobody to judge, a model that cannot be fitted, or `stop`.

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Figures of a ranker over all judged users: first the mean over the lists of a user, of which each
-/// fold may have one, then the mean over the users.
+/// Figures of a ranker over all judged users: first the mean over the lists of a user, of which
+/// each fold may have one, then the mean over the users.
 ///
 /// Relevant are the movies of the test pairs that the user likes; all movies that the user has not
 /// rated in training are ranked, and what is not a relevant movie counts as wrong, whether it was
@@ -98,8 +98,8 @@ pub fn judge(ranking: &[u32], relevant: &[u32], disliked: &[u32], k: usize) -> U
     }
 }
 
-/// Combines lists, each with its user. A user with lists of several folds counts once, with the mean
-/// over the lists. `raters` are the training ratings of each movie, by `users` users.
+/// Combines lists, each with its user. A user with lists of several folds counts once, with the
+/// mean over the lists. `raters` are the training ratings of each movie, by `users` users.
 #[must_use]
 pub fn combine(lists: &[(u32, UserList)], k: usize, raters: &[u32], users: usize) -> RankingMetrics {
     let mut by_user: BTreeMap<u32, Vec<&UserList>> = BTreeMap::new();

@@ -48,7 +48,8 @@ pub struct ViewerSession {
 
 impl ModelKind {
     /// Returns the name in messages.
-    pub(super) fn name(self) -> &'static str {
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             ModelKind::Network => "network",
             ModelKind::Ensemble => "ensemble",
