@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 pub struct DetectorOutput {
     /// The output layout.
     pub decode: Decode,
-    /// The unit of the boxes. Default: shares for `rt-detr`, `rt-detr-chosen` and `detr`, pixels for all others.
+    /// The unit of the boxes. Default: shares for `rt-detr`, `rt-detr-chosen` and `detr`, pixels
+    /// for all others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boxes: Option<BoxUnit>,
     /// The task that the file was exported for. Default: the file's metadata or shapes.

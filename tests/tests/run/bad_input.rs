@@ -136,7 +136,8 @@ fn another_models_file_is_refused() {
     assert!(!files(&store).keys().any(|key| key.starts_with("runs/")), "{:?}", files(&store).keys());
 }
 
-/// Runs `jhalak run` on a disk of its own, which `prefix` makes, at the setting `at`, and returns how it ended.
+/// Runs `jhalak run` on a disk of its own, which `prefix` makes, at the setting `at`, and returns
+/// how it ended.
 fn on_disk(prefix: Option<Vec<String>>, at: &str, folder: &Path, dataset: &Path) -> Option<Ended> {
     let prefix = prefix?;
     let disk = folder.join("disk");

@@ -100,7 +100,8 @@ fn suggested_entries_give_the_boxes_of_the_exporters_own_libraries() {
                 None => wrong.push(format!("{name}: lacks {wanted:?}")),
             }
         }
-        // Ultralytics drops the boxes of segmentation models whose mask is empty: masks are not read.
+        // Ultralytics drops the boxes of segmentation models whose mask is empty: masks are not
+        // read.
         left.retain(|o| (o.confidence - 0.25).abs() >= NEAR && !name.contains("-seg"));
         if !left.is_empty() {
             wrong.push(format!("{name}: {left:?} too many"));

@@ -129,8 +129,8 @@ impl ObjectDetector {
         Ok(values::largest_box_value(&output.data, &layout, &self.how))
     }
 
-    /// Whether the last of two scores is exactly 0 or 1 in every box for `picture`: then it is not a
-    /// score but a class.
+    /// Whether the last of two scores is exactly 0 or 1 in every box for `picture`: then it is not
+    /// a score but a class.
     pub fn are_last_scores_classes(&mut self, picture: &Picture) -> Result<bool> {
         let (output, ..) = self.infer(std::slice::from_ref(picture))?;
         let layout = self.output_layout(&output, 1)?;
