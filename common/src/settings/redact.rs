@@ -272,7 +272,8 @@ mod tests {
         fn no_part_of_a_password_is_shown(
             scheme in "(amqp|amqps|s3|S3|http|https|file|gs|az|sftp|)(:///|://|:/|//|:|)",
             user in "(user|AKIA0|)",
-            password in "[A-Z]{3}[a-zA-Z0-9@/?#:%\\\\ ]{0,8}[A-Z]{3}",
+            // No word of a message has three of these letters in a row.
+            password in "[Q-Z]{3}[a-zA-Z0-9@/?#:%\\\\ ]{0,8}[Q-Z]{3}",
         ) {
             let url = format!("{scheme}{user}:{password}@broker:5672/x");
             for shown in [redact_url(&url), shown_location(&url), shown_setting(&url)] {

@@ -143,7 +143,7 @@ impl Bar {
         let plain = self.plain.lock().ok()?;
         let share = plain.share.unwrap_or(plain.done as f64 / self.all.max(1) as f64);
         let seconds = plain.started.elapsed().as_secs_f64();
-        (share >= LEAST_SHARE && share < 1.0).then(|| duration(seconds * (1.0 - share) / share))
+        (LEAST_SHARE..1.0).contains(&share).then(|| duration(seconds * (1.0 - share) / share))
     }
 
     /// Counts a job as quarantined.
