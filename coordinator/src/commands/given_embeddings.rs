@@ -19,8 +19,10 @@ pub(super) struct GivenFile {
     /// The rows of movies of the dataset.
     pub(super) rows: Table,
     /// Rows of movies that the dataset does not have.
+    #[cfg_attr(not(feature = "local"), expect(dead_code))]
     pub(super) unknown_rows: usize,
     /// Rows without a usable vector.
+    #[cfg_attr(not(feature = "local"), expect(dead_code))]
     pub(super) left_out_rows: usize,
 }
 

@@ -6,11 +6,13 @@ pub(in crate::commands) fn count<N: TryFrom<u64>>(text: &str) -> Result<N, Strin
 }
 
 /// Accepts a whole number of at least 0.
+#[cfg(feature = "local")]
 pub(in crate::commands) fn whole<N: TryFrom<u64>>(text: &str) -> Result<N, String> {
     at_least(0, text)
 }
 
 /// Accepts a number from 0 to 1.
+#[cfg(feature = "local")]
 pub(in crate::commands) fn share(text: &str) -> Result<f32, String> {
     text.parse().ok().filter(|n| (0.0..=1.0).contains(n)).ok_or_else(|| "must be a number from 0 to 1".to_owned())
 }

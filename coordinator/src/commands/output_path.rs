@@ -57,6 +57,7 @@ pub(in crate::commands) fn folder_or_s3() -> OutputPath {
 
 /// Accepts the path of a file of this form: `name` for messages, the endings of its names in lower
 /// case. Names without a known ending are accepted too.
+#[cfg(feature = "local")]
 pub(in crate::commands) fn file(name: &'static str, endings: &'static [&'static str]) -> OutputPath {
     OutputPath { form: Some((name, endings)), also: "" }
 }
