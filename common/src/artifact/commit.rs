@@ -168,7 +168,7 @@ pub async fn committed(store: &dyn ObjectStore, key: &ArtifactKey) -> Result<Opt
         ))
     };
     let value: Value = serde_json::from_slice(&bytes).map_err(|e| damaged().with_source(e))?;
-    if value.get("version").and_then(Value::as_u64).is_none_or(|version| version == 0) {
+    if !has_version(&value) {
         return Err(damaged());
     }
     check_version(&value, COMMIT_VERSION, &place)?;
@@ -179,6 +179,11 @@ pub async fn committed(store: &dyn ObjectStore, key: &ArtifactKey) -> Result<Opt
         )));
     }
     Ok(Some(record))
+}
+
+/// Whether a stored `value` has a version, whichever: without one no program wrote it.
+pub fn has_version(value: &Value) -> bool {
+    value.get("version").and_then(Value::as_u64).is_some_and(|version| version > 0)
 }
 
 /// Refuses a stored or received `value` whose `version` is newer than `newest`.
@@ -195,8 +200,8 @@ pub fn check_version(value: &Value, newest: u32, what: &str) -> Result<()> {
 /// Reads the file `name` of a committed artifact and checks its bytes against the record.
 ///
 /// # Errors
-/// NotFound, with the way out, if its committed bytes are no longer there: the file is missing or
-/// holds others. That is not the fault of a job that needs them.
+/// NotFound, with the way out, if the file is missing or does not hold the committed bytes: a job
+/// that needs them is not at fault.
 pub async fn read_file(store: &dyn ObjectStore, record: &CommitRecord, name: &str) -> Result<Bytes> {
     let key = ArtifactKey::new(&record.recipe, &record.subject);
     let Some(file) = record.files.iter().find(|f| f.name == name) else {

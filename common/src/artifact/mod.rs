@@ -26,7 +26,7 @@ use crate::hash::{self, Hash};
 
 pub use commit::{
     Body, COMMIT_VERSION, Commit, CommitRecord, FileRecord, check_version, commit, committed, each_committed,
-    each_committed_of_kind, list_committed, read_file,
+    each_committed_of_kind, has_version, list_committed, read_file,
 };
 pub use key::{ARTIFACTS_FOLDER, ArtifactKey, ArtifactPath, COMMIT_FILE};
 
@@ -110,7 +110,7 @@ impl ArtifactKind {
         match self {
             // 2: JPEG from an encoder of this program. 3: JPEG from libjpeg-turbo. 4: times from
             // the first frame shown, spread over the length that the packets show; detectors held
-            // to what their files state. 5: gaps before the first B-frame in AVI are no time.
+            // to what their files state. 5: a gap before the first B-frame of an AVI adds no time.
             ArtifactKind::Keyframes => 5,
             // 2: real times in addition to PySceneDetect's. 3: the last scene ends with its last
             // frame at the rate that is shown.

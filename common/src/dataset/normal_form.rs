@@ -164,7 +164,7 @@ impl Dataset {
     /// Reads the canonical JSON of the dataset with the hash `content`.
     ///
     /// # Errors
-    /// NotFound if the bytes are those of another dataset: the one asked for is no longer there.
+    /// NotFound if the bytes are not those of the dataset with this hash.
     pub fn read_normal_form(bytes: &[u8], content: &Hash) -> Result<Self> {
         let advice = "submit the run again, which stores it again";
         if hash::of_bytes(bytes) != *content {

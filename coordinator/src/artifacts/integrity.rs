@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::{
-    ARTIFACTS_FOLDER, ArtifactKey, COMMIT_FILE, COMMIT_VERSION, CommitRecord, check_version,
+    ARTIFACTS_FOLDER, ArtifactKey, COMMIT_FILE, COMMIT_VERSION, CommitRecord, check_version, has_version,
 };
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, ErrorKind, Result, hash};
@@ -120,7 +120,7 @@ async fn check(
         return of_record("the record is not valid JSON");
     };
     // A record of a newer program is an error, not damage.
-    if value.get("version").and_then(Value::as_u64).is_none_or(|version| version == 0) {
+    if !has_version(&value) {
         return of_record("the record has no version");
     }
     check_version(&value, COMMIT_VERSION, &commit)?;

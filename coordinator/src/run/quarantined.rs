@@ -71,15 +71,13 @@ impl Quarantined {
 
     /// Moves the records of training jobs to the foreign ones if they are of none of `ids`, the
     /// training jobs of the run over its present tables.
-    pub fn keep_training_jobs(&mut self, run: &str, ids: &BTreeSet<String>) {
-        let is_present = |key: &String, record: &QuarantineRecord| {
+    pub fn keep_training_jobs(&mut self, ids: &BTreeSet<String>) {
+        let is_present = |record: &QuarantineRecord| {
             let is_extraction = matches!(record.decode_job(), Some(Job { task: Task::Extract(_), .. }));
-            is_extraction || ids.iter().any(|id| quarantine_key(run, id) == *key)
+            is_extraction || ids.contains(&record.job)
         };
-        let foreign: Vec<String> =
-            self.standing.iter().filter(|(key, record)| !is_present(key, record)).map(|(key, _)| key.clone()).collect();
-        foreign.iter().for_each(|key| drop(self.standing.remove(key)));
-        self.foreign.extend(foreign);
+        let foreign = self.standing.extract_if(.., |_, record| !is_present(record));
+        self.foreign.extend(foreign.map(|(key, _)| key));
     }
 
     /// Removes the overruled records.

@@ -102,7 +102,7 @@ pub async fn drive(context: &RunContext, plan: &Plan) -> Result<Ended<Summary>> 
         };
         fault_point::reach("coordinator-trained");
         let mut quarantined = Quarantined::read(store, plan).await?;
-        quarantined.keep_training_jobs(&plan.spec.id, &training.ids);
+        quarantined.keep_training_jobs(&training.ids);
         if !quarantined.overruled.is_empty() {
             // Their artifacts are in no table yet.
             let jobs = quarantined.overruled.len();
