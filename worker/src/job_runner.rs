@@ -251,19 +251,14 @@ impl JobRunner {
             self.end_states.cancel(&job, progress).await?;
             return Ok(End::Cancelled);
         }
-        if watched.is_unknown && self.commits_to_its_run(&job) {
+        let disbelief = match &watched.planned {
+            None if watched.is_unknown => Some(format!("is not planned in {}: its jobs are not done", job.store)),
+            Some(planned) if !planned.has(&job.task) => Some("does not plan this work: its job is not done".to_owned()),
+            _ => None,
+        };
+        if let Some(why) = disbelief.filter(|_| self.commits_to_its_run(&job)) {
             let error = Error::invalid(format!(
-                "the run `{}` is not planned in {}: its jobs are not done (remove the message: `jhalak quarantine drop \
-                 {UNREADABLE_RUN}`)",
-                job.run, job.store
-            ));
-            self.end_states.quarantine_unreadable(&job.encode()?, redeliveries, &error).await?;
-            return Ok(End::Quarantined);
-        }
-        if self.commits_to_its_run(&job) && watched.planned.as_ref().is_some_and(|planned| !planned.has(&job.task)) {
-            let error = Error::invalid(format!(
-                "the run `{}` does not plan this work: its job is not done (remove the message: `jhalak quarantine drop \
-                 {UNREADABLE_RUN}`)",
+                "the run `{}` {why} (remove the message: `jhalak quarantine drop {UNREADABLE_RUN}`)",
                 job.run
             ));
             self.end_states.quarantine_unreadable(&job.encode()?, redeliveries, &error).await?;
