@@ -1,6 +1,7 @@
 //! SHA-256 hashes of bytes, files and JSON.
 
 use std::fmt;
+use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -20,6 +21,16 @@ impl Hash {
     /// whole hash.
     pub fn short(&self) -> String {
         hex::encode(&self.0[..8])
+    }
+
+    /// Returns the 32 bytes.
+    pub fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
+
+    /// Returns the hash of these bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Hash {
+        Hash(bytes)
     }
 }
 
@@ -114,16 +125,49 @@ pub fn canonical_json(value: &Value) -> String {
 /// Returns the canonical JSON of an array. Only one row at a time is held as a JSON value, however
 /// many there are.
 pub fn canonical_rows<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Result<String> {
-    let mut text = String::from("[");
-    for row in rows {
-        let value = serde_json::to_value(row).map_err(|e| Error::bug("a row does not serialise").with_source(e))?;
-        if text.len() > 1 {
-            text.push(',');
-        }
-        text.push_str(&canonical_json(&value));
+    let mut text = Vec::new();
+    Hashing::new(&mut text).rows(rows)?;
+    String::from_utf8(text).map_err(|e| Error::bug("JSON is not UTF-8").with_source(e))
+}
+
+/// Returns the hash of the canonical JSON of an array, which is not held.
+pub fn of_rows<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Result<Hash> {
+    let mut hashing = Hashing::new(std::io::sink());
+    hashing.rows(rows)?;
+    Ok(hashing.finish())
+}
+
+/// Writes texts and canonical JSON, and hashes what is written.
+pub(crate) struct Hashing<W> {
+    to: W,
+    hash: Sha256,
+}
+
+impl<W: Write> Hashing<W> {
+    pub(crate) fn new(to: W) -> Hashing<W> {
+        Hashing { to, hash: Sha256::new() }
     }
-    text.push(']');
-    Ok(text)
+
+    pub(crate) fn text(&mut self, text: &str) -> Result<()> {
+        self.hash.update(text.as_bytes());
+        self.to.write_all(text.as_bytes()).map_err(Error::from)
+    }
+
+    /// Writes the canonical JSON of an array, row by row.
+    pub(crate) fn rows<T: Serialize>(&mut self, rows: impl IntoIterator<Item = T>) -> Result<()> {
+        let mut before = "[";
+        for row in rows {
+            let value = serde_json::to_value(row).map_err(|e| Error::bug("a row does not serialise").with_source(e))?;
+            self.text(before)?;
+            self.text(&canonical_json(&value))?;
+            before = ",";
+        }
+        self.text(if before == "[" { "[]" } else { "]" })
+    }
+
+    pub(crate) fn finish(self) -> Hash {
+        Hash(self.hash.finalize().into())
+    }
 }
 
 #[cfg(test)]
@@ -143,6 +187,7 @@ mod tests {
         for rows in [json!([]), json!([1]), json!([{"b": 1, "a": [2]}, "x", null])] {
             let items = rows.as_array().expect("an array");
             assert_eq!(canonical_rows(items).expect("it serialises"), canonical_json(&rows));
+            assert_eq!(of_rows(items).expect("it serialises"), of_json(&rows));
         }
     }
 

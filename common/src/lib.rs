@@ -13,6 +13,7 @@
 
 pub mod artifact;
 mod backoff;
+pub mod compact;
 pub mod dataset;
 pub mod error;
 pub mod evaluation;

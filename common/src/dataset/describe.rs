@@ -5,10 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::normal_form::{Label, Movie};
+use super::normal_form::Label;
 use super::reading::Reading;
 use super::{Layout, Reject};
-use crate::hash::of_bytes;
 
 /// Ratings by label.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,8 +134,8 @@ impl Reading {
             layout: self.layout,
             // The hash under which the dataset is stored, and which results state.
             content_hash: dataset
-                .canonical_json()
-                .map_or_else(|_| String::new(), |json| of_bytes(json.as_bytes()).to_string()),
+                .write_canonical_json(&mut std::io::sink())
+                .map_or_else(|_| String::new(), |hash| hash.to_string()),
             users: dataset.users.len() as u64,
             users_without_ratings: self.users_without_ratings,
             movies: dataset.movies.len() as u64,
@@ -154,9 +153,14 @@ impl Reading {
     }
 
     fn genre_counts(&self) -> Vec<GenreCount> {
-        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-        for genre in self.dataset.movies.iter().flat_map(|movie| &movie.genres) {
-            *counts.entry(genre).or_default() += 1;
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        for movie in self.dataset.movies.scan() {
+            for genre in &movie.genres {
+                match counts.get_mut(genre) {
+                    Some(count) => *count += 1,
+                    None => drop(counts.insert(genre.clone(), 1)),
+                }
+            }
         }
         let take = |genre: &str, in_vocabulary: bool, movies: u64| GenreCount {
             genre: genre.to_owned(),
@@ -169,26 +173,27 @@ impl Reading {
             .iter()
             .map(|genre| take(genre, true, counts.remove(genre.as_str()).unwrap_or(0)))
             .collect();
-        all.extend(counts.into_iter().map(|(genre, movies)| take(genre, false, movies)));
+        all.extend(counts.iter().map(|(genre, movies)| take(genre, false, *movies)));
         all
     }
 
     fn missing(&self, rated: &[bool]) -> Missing {
-        let movies = &self.dataset.movies;
-        let count = |lacks: &dyn Fn(&Movie) -> bool| movies.iter().filter(|movie| lacks(movie)).count() as u64;
-        Missing {
-            genre: count(&|movie| movie.genres.is_empty()),
-            vocabulary_genre: count(&|movie| !movie.genres.iter().any(|genre| self.dataset.genres.contains(genre))),
-            year: count(&|movie| movie.year.is_none()),
-            description: count(&|movie| movie.description.is_empty()),
-            language: count(&|movie| movie.languages.is_empty()),
-            rating: count(&|movie| movie.rating.is_none()),
-            director: count(&|movie| movie.directors.is_empty()),
-            writer: count(&|movie| movie.writers.is_empty()),
-            cast: count(&|movie| movie.cast.is_empty()),
-            trailer: count(&|movie| !self.trailers.contains_key(&movie.id)),
-            ratings: rated.iter().filter(|rated| !**rated).count() as u64,
+        let mut missing =
+            Missing { ratings: rated.iter().filter(|rated| !**rated).count() as u64, ..Missing::default() };
+        let vocabulary = &self.dataset.genres;
+        for movie in self.dataset.movies.scan() {
+            missing.genre += u64::from(movie.genres.is_empty());
+            missing.vocabulary_genre += u64::from(!movie.genres.iter().any(|genre| vocabulary.contains(genre)));
+            missing.year += u64::from(movie.year.is_none());
+            missing.description += u64::from(movie.description.is_empty());
+            missing.language += u64::from(movie.languages.is_empty());
+            missing.rating += u64::from(movie.rating.is_none());
+            missing.director += u64::from(movie.directors.is_empty());
+            missing.writer += u64::from(movie.writers.is_empty());
+            missing.cast += u64::from(movie.cast.is_empty());
+            missing.trailer += u64::from(!self.trailers.contains_key(&movie.id));
         }
+        missing
     }
 }
 

@@ -1,8 +1,9 @@
 //! The genre vocabulary of a dataset.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::normal_form::Movie;
+use crate::compact::Packed;
 
 /// The 15 genres of the paper, in the order of its notebooks.
 pub const PAPER_GENRES: [&str; 15] = [
@@ -29,11 +30,19 @@ const COVERED_PERCENT: usize = 95;
 
 /// Returns the vocabulary by the rule of [`Dataset::genres`](super::Dataset::genres), if
 /// `dataset.toml` has none.
-pub(super) fn vocabulary(movies: &[Movie]) -> Vec<String> {
-    let mentions = || movies.iter().flat_map(|movie| &movie.genres).map(String::as_str);
-    let covered = mentions().filter(|genre| PAPER_GENRES.contains(genre)).count();
-    if covered * 100 >= mentions().count() * COVERED_PERCENT {
+pub(super) fn vocabulary(movies: &Packed<Movie>) -> Vec<String> {
+    let mut mentions: BTreeMap<String, usize> = BTreeMap::new();
+    for movie in movies.scan() {
+        for genre in &movie.genres {
+            match mentions.get_mut(genre) {
+                Some(count) => *count += 1,
+                None => drop(mentions.insert(genre.clone(), 1)),
+            }
+        }
+    }
+    let covered: usize = PAPER_GENRES.iter().filter_map(|genre| mentions.get(*genre)).sum();
+    if covered * 100 >= mentions.values().sum::<usize>() * COVERED_PERCENT {
         return PAPER_GENRES.map(str::to_owned).to_vec();
     }
-    mentions().collect::<BTreeSet<_>>().into_iter().map(str::to_owned).collect()
+    mentions.into_keys().collect()
 }

@@ -13,7 +13,7 @@ impl Dataset {
         hash.text("jhalak dataset 1");
         hash.list(&self.genres);
         hash.number(self.movies.len());
-        for movie in &self.movies {
+        for movie in self.movies.scan() {
             hash.text(&movie.id);
             hash.text(&movie.name);
             hash.text(&movie.description);

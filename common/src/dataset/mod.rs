@@ -65,8 +65,8 @@ pub use folds::{FoldsBy, GivenFold, GivenFolds, read_folds};
 pub use genres::PAPER_GENRES;
 pub use normal_form::{Dataset, Label, Movie, Rating, User};
 pub use readers::{
-    CATALOGUES, Facts, Files, Folder, Layout, MAX_LISTED, Memory, NewMovies, ReadSettings, Reject, Scale, TABLE_FILES,
-    TRAILER_EXTENSIONS, id_of_file_name, is_movie_id, read, read_movies,
+    CATALOGUES, Facts, Fetched, FetchedTable, Files, Folder, Layout, MAX_LISTED, NewMovies, ReadSettings, Reject,
+    Scale, TABLE_FILES, TRAILER_EXTENSIONS, id_of_file_name, is_movie_id, read, read_movies,
 };
 pub use reading::Reading;
 pub use stated_content::StatedContent;

@@ -9,6 +9,7 @@ use super::readers::layout::Layout;
 use super::readers::reject::{MAX_LISTED, Reject, excerpt};
 use super::readers::trailers;
 use super::stated_content::StatedContent;
+use crate::compact::TextMap;
 use crate::error::{Error, Result};
 
 /// The result of reading a dataset: the dataset, its trailers, and the rejects.
@@ -29,7 +30,7 @@ pub struct Reading {
     /// The trailer of each movie: a key relative to the dataset's folder, such as
     /// `trailers/tt0240200.mp4`, or a location, `file:///path`, `s3://bucket/key` or
     /// `https://host/path`.
-    pub trailers: BTreeMap<String, String>,
+    pub trailers: TextMap,
     /// Further files of a movie, in ascending order; each is among the rejects.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub other_trailers: BTreeMap<String, Vec<String>>,

@@ -66,10 +66,11 @@ impl Reading {
             };
         }
         let users_before = dataset.users.len();
-        dataset.movies = kept(dataset.movies, &movies);
+        let kept_movies = dataset.movies.scan().zip(&movies).filter(|(_, keep)| **keep);
+        dataset.movies = kept_movies.map(|(movie, _)| movie.into_owned()).collect();
         dataset.users = kept(dataset.users, &users);
         let mut trailers = self.trailers;
-        trailers.retain(|id, _| dataset.movie_index(id).is_some());
+        trailers.retain(|id| dataset.movie_index(id).is_some());
         let mut other_trailers = self.other_trailers;
         other_trailers.retain(|id, _| dataset.movie_index(id).is_some());
         Ok(Reading {

@@ -1,11 +1,11 @@
 //! Tests reading: good files, and files with faults.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{Label, Layout, MAX_LISTED, Memory, PAPER_GENRES, Rating, ReadSettings, Reading, read};
+use super::{Fetched, FetchedTable, Label, Layout, MAX_LISTED, PAPER_GENRES, Rating, ReadSettings, Reading, read};
 use crate::error::{ErrorKind, Result};
 
 pub(super) const MOVIES: &str = "movie_id,description,language,released,rating,writer,director,cast,genre,name
@@ -19,10 +19,10 @@ pub(super) const RATINGS: &str = r#"{"_id": "u2", "rated": {"tt2": ["1"], "submi
 "#;
 
 /// A dataset of these files and these further names.
-pub(super) fn memory(files: &[(&str, &[u8])], names: &[&str]) -> Memory {
-    let contents: BTreeMap<String, Bytes> =
-        files.iter().map(|(name, bytes)| ((*name).to_owned(), Bytes::copy_from_slice(bytes))).collect();
-    Memory::new("s3://bucket/folder/", names.iter().map(|name| (*name).to_owned()).collect(), contents)
+pub(super) fn memory(files: &[(&str, &[u8])], names: &[&str]) -> Fetched {
+    let table = |bytes: &[u8]| FetchedTable::Bytes(Bytes::copy_from_slice(bytes));
+    let tables = files.iter().map(|(name, bytes)| ((*name).to_owned(), table(bytes))).collect();
+    Fetched::new("s3://bucket/folder/", Arc::new(names.iter().collect()), tables)
 }
 
 pub(super) fn read_all(files: &[(&str, &str)]) -> Result<Reading> {
@@ -281,7 +281,7 @@ fn trailers_are_found_by_movie_id_and_the_second_of_two_is_rejected() {
     ];
     let files = memory(&[("movies.csv", MOVIES.as_bytes()), ("ratings.json", RATINGS.as_bytes())], &names);
     let reading = read(&files, &ReadSettings::default()).expect("valid");
-    let found: Vec<(&str, &str)> = reading.trailers.iter().map(|(id, key)| (id.as_str(), key.as_str())).collect();
+    let found: Vec<(&str, &str)> = reading.trailers.iter().collect();
     assert_eq!(found, [("tt1", "trailers/tt1.mp4"), ("tt2", "trailers/tt2.MKV")]);
     let reported = reasons(&reading).join("\n");
     for part in [

@@ -186,7 +186,7 @@ fn the_catalogue_names_trailers_anywhere() {
         &["trailers/m1.mp4", "trailers/m2.mp4", "trailers/m8.mp4"],
     );
     let reading = read(&files, &ReadSettings::default()).expect("valid");
-    let found: Vec<(&str, &str)> = reading.trailers.iter().map(|(id, key)| (id.as_str(), key.as_str())).collect();
+    let found: Vec<(&str, &str)> = reading.trailers.iter().collect();
     assert_eq!(
         found,
         [
@@ -217,7 +217,7 @@ fn trailers_alone_are_a_catalogue() {
     for names in [&["a b.mp4", "फिल्म.mkv", "notes.txt"][..], &["trailers/a b.mp4", "trailers/फिल्म.mkv"]]
     {
         let reading = read(&memory(&[], names), &ReadSettings::default()).expect("trailers");
-        let ids: Vec<&str> = reading.trailers.keys().map(String::as_str).collect();
+        let ids: Vec<&str> = reading.trailers.keys().collect();
         assert_eq!((ids, reading.layout), (vec!["a b", "फिल्म"], Layout::Trailers));
         assert_eq!((reading.dataset.movies.len(), reading.dataset.ratings.len(), reading.rejected), (2, 0, 0));
         assert!(reading.check_trainable().expect_err("no ratings").to_string().contains("no ratings"));
@@ -225,7 +225,7 @@ fn trailers_alone_are_a_catalogue() {
     let long = format!("{}.mp4", "é".repeat(120));
     let names = ["Film [dQw4w9] #1.mp4", "\u{202e}x.mp4", &long];
     let reading = read(&memory(&[], &names), &ReadSettings::default()).expect("trailers");
-    let ids: Vec<&str> = reading.trailers.keys().map(String::as_str).collect();
+    let ids: Vec<&str> = reading.trailers.keys().collect();
     assert_eq!((&ids[..2], ids.len()), (&["Film _dQw4w9_ _1", "_x"][..], 3));
     assert!(super::readers::reject::is_movie_id(ids[2]) && ids[2].len() <= 180, "{}", ids[2]);
     assert!(reading.notes.iter().any(|note| note.contains("3 names are not valid as ids")), "{:?}", reading.notes);
@@ -247,7 +247,7 @@ fn trailers_in_folders_are_found_by_name_or_by_the_name_of_their_folder() {
     ];
     let files = memory(&[("movies.csv", movies.as_bytes()), ("ratings.csv", ratings.as_bytes())], &names);
     let mut reading = read(&files, &ReadSettings::default()).expect("valid");
-    let found: Vec<(&str, &str)> = reading.trailers.iter().map(|(id, key)| (id.as_str(), key.as_str())).collect();
+    let found: Vec<(&str, &str)> = reading.trailers.iter().collect();
     assert_eq!(
         found,
         [
@@ -267,7 +267,7 @@ fn trailers_in_folders_are_found_by_name_or_by_the_name_of_their_folder() {
     }
     assert_eq!((reading.rejected, &reading.other_trailers["m2"]), (3, &vec!["trailers/m2/teaser.mp4".to_owned()]));
     reading.replace_trailer("m2", "trailers/m2/teaser.mp4", "it does not open");
-    assert_eq!(reading.trailers["m2"], "trailers/m2/teaser.mp4");
+    assert_eq!(&reading.trailers["m2"], "trailers/m2/teaser.mp4");
     let reported = reasons(&reading).join("\n");
     let part =
         "\"m2/official trailer.mp4\": it cannot be used (it does not open): trailers/m2/teaser.mp4 is taken instead";
@@ -278,7 +278,7 @@ fn trailers_in_folders_are_found_by_name_or_by_the_name_of_their_folder() {
 fn trailers_of_one_name_in_several_folders_are_called_by_their_path() {
     let names = ["one/trailer.mp4", "two/trailer.mp4", "deep/er/clip.mkv", "top.webm"];
     let reading = read(&memory(&[], &names), &ReadSettings::default()).expect("trailers");
-    let ids: Vec<&str> = reading.trailers.keys().map(String::as_str).collect();
+    let ids: Vec<&str> = reading.trailers.keys().collect();
     assert_eq!(ids, ["clip", "one - trailer", "top", "two - trailer"]);
     assert!(reading.notes.iter().any(|note| note.contains("FOLDER - NAME")), "{:?}", reading.notes);
 }
@@ -378,7 +378,7 @@ fn names_with_accents_apart_are_those_of_the_table() {
         let key = format!("trailers/{}.MP4", other.to_lowercase());
         let files = memory(&[("movies.csv", movies.as_bytes()), ("ratings.csv", ratings.as_bytes())], &[&key]);
         let reading = read(&files, &ReadSettings::default()).expect("valid");
-        assert_eq!(reading.trailers.get(table), Some(&key), "{:?}", reasons(&reading));
+        assert_eq!(reading.trailers.get(table), Some(key.as_str()), "{:?}", reasons(&reading));
         assert_eq!((reading.dataset.ratings.len(), reading.rejected), (2, 0));
     }
     // Two movies that differ in nothing else stay two.

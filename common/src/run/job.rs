@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::artifact::{ArtifactKey, ArtifactKind, Recipe, Subject, check_version};
+use crate::compact::Row;
+use crate::compact::fields::{put_number, put_text, put_texts, take_bytes, take_number, take_text, take_texts};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluation::{CellSpec, FitSpec};
 use crate::hash::{self, Hash};
@@ -107,6 +109,22 @@ pub struct Trailer {
     /// expensive (S3).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
+}
+
+impl Row for Trailer {
+    fn pack(&self, to: &mut Vec<u8>) {
+        [&self.subject.id, &self.store, &self.key].into_iter().for_each(|text| put_text(to, text));
+        to.extend_from_slice(&self.subject.content.bytes());
+        put_number(to, self.size);
+        put_texts(to, self.tag.as_slice());
+    }
+
+    fn unpack(from: &mut &[u8]) -> Option<Trailer> {
+        let (id, store, key) = (take_text(from)?, take_text(from)?, take_text(from)?);
+        let content = Hash::from_bytes(take_bytes(from, 32)?.try_into().ok()?);
+        let size = take_number(from)?;
+        Some(Trailer { subject: Subject { id, content }, store, key, size, tag: take_texts(from)?.pop() })
+    }
 }
 
 /// Trains and tests one fold of one cell.

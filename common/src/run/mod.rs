@@ -5,6 +5,7 @@
 //! folds/HASH.json                  given folds of runs (written once)
 //! runs/RUN/spec.json               the specification (written once)
 //! runs/RUN/trailers.json           the trailers at planning time (written once)
+//! trailer-lists/HASH.json.gz       a shard of a long list of trailers (written once)
 //! runs/RUN/state.json              its state, for display; derived, may be stale
 //! runs/RUN/cancelled.json          exists if the run was cancelled: its jobs are dropped
 //! runs/RUN/lead/NUMBER.json        leases of coordinators; the highest number is valid
@@ -23,6 +24,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{ArtifactKind, Recipe, Subject};
+use crate::compact::Packed;
 use crate::evaluation::{CellSpec, FitSpec, Pictures};
 use crate::hash::{self, Hash};
 pub use crate::models::ModelFacts;
@@ -31,8 +33,8 @@ use crate::settings::Grid;
 pub use at_work::{AT_WORK_INTERVAL_S, AtWork, JobAtWork, at_work_folder, at_work_key};
 use job::Trailer;
 pub use records::{
-    CANCELLED, RUN_VERSION, SPECIFICATION, UNREADABLE_RUN, dataset_key, folds_key, get_json, is_cancelled, is_planned,
-    put_json, put_json_once, quarantine_folder, quarantine_key, run_key,
+    CANCELLED, RUN_VERSION, SHARDED_VERSION, SPECIFICATION, UNREADABLE_RUN, dataset_key, folds_key, get_json,
+    is_cancelled, is_planned, put_json, put_json_once, quarantine_folder, quarantine_key, run_key, trailer_shard_key,
 };
 pub use signature::{SigningKey, encode_signed};
 
@@ -52,6 +54,9 @@ pub struct RunSpec {
     pub synthetic: bool,
     /// The hash of the list of trailers and their contents.
     pub trailers: Hash,
+    /// The shards of a long list of trailers, in its order; none where it is in `trailers.json`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trailer_shards: Vec<Hash>,
     /// The recipes of a trailer's artifacts, upstream before downstream.
     pub recipes: Vec<Recipe>,
     /// The evaluation grid.
@@ -101,7 +106,7 @@ pub struct TrailerList {
     /// [`RUN_VERSION`] of the writer.
     pub version: u32,
     /// The trailers.
-    pub trailers: Vec<Trailer>,
+    pub trailers: Packed<Trailer>,
 }
 
 /// The stage of a run.

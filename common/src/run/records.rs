@@ -10,12 +10,23 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::hash::{self, Hash};
 use crate::store::{self, ObjectStore, PutOutcome};
 
-/// The version of stored records that this program writes and the newest that it reads.
+/// The version of stored records that this program writes.
 pub const RUN_VERSION: u32 = 1;
+
+/// The version of a specification whose trailers are in shards, and the newest that is read.
+pub const SHARDED_VERSION: u32 = 2;
 
 /// Returns the key of the normalised dataset with this hash.
 pub fn dataset_key(content: &Hash) -> String {
     format!("datasets/{content}/dataset.json")
+}
+
+/// Returns the key of the shard of a list of trailers with this hash: gzip of a [`TrailerList`] as
+/// JSON, whose hash it is.
+///
+/// [`TrailerList`]: super::TrailerList
+pub fn trailer_shard_key(content: &Hash) -> String {
+    format!("trailer-lists/{content}.json.gz")
 }
 
 /// Returns the key of given folds with this hash: a JSON list with a list of test pairs (indexes of
@@ -83,7 +94,7 @@ pub async fn get_json<T: DeserializeOwned>(store: &dyn ObjectStore, key: &str) -
     // values.
     let head: Head =
         serde_json::from_slice(&bytes).map_err(|e| Error::invalid(format!("{key} is not JSON")).with_source(e))?;
-    check_version(&serde_json::json!({ "version": head.version }), RUN_VERSION, key)?;
+    check_version(&serde_json::json!({ "version": head.version }), SHARDED_VERSION, key)?;
     serde_json::from_slice(&bytes)
         .map(Some)
         .map_err(|e| Error::invalid(format!("{key} does not have the format of its version")).with_source(e))

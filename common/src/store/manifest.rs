@@ -4,7 +4,6 @@
 //! Columns, in any order and case: `key`, `size`, `etag` (or `e_tag`, `tag`), and if present
 //! `bucket`, `is_latest`, `is_delete_marker`. Other columns are not read.
 
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,11 +15,77 @@ use parquet::schema::types::Type;
 use serde::Deserialize;
 
 use super::open_to_read;
+use crate::compact::fields::{put_number, put_text, take_number, take_text};
+use crate::compact::{Packed, Row, Texts};
 use crate::error::{Error, Result};
 use crate::settings::S3Settings;
 
 /// Size and tag of the objects below a prefix, by the rest of their keys.
-pub type Listed = BTreeMap<String, (u64, String)>;
+#[derive(Debug, Default, PartialEq)]
+pub struct Listed {
+    keys: Arc<Texts>,
+    objects: Packed<Object>,
+}
+
+/// A listed object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Object {
+    size: u64,
+    tag: String,
+}
+
+impl Row for Object {
+    fn pack(&self, to: &mut Vec<u8>) {
+        put_number(to, self.size);
+        put_text(to, &self.tag);
+    }
+
+    fn unpack(from: &mut &[u8]) -> Option<Object> {
+        Some(Object { size: take_number(from)?, tag: take_text(from)? })
+    }
+}
+
+impl Listed {
+    /// Adds an object, in any order of key.
+    pub fn push(&mut self, key: &str, size: u64, tag: &str) {
+        Arc::make_mut(&mut self.keys).push(key);
+        self.objects.push(Object { size, tag: tag.to_owned() });
+    }
+
+    /// Returns the keys; in ascending order if they were added so, and from [`read`].
+    pub fn keys(&self) -> &Arc<Texts> {
+        &self.keys
+    }
+
+    /// Returns size and tag of an object.
+    pub fn get(&self, key: &str) -> Option<(u64, String)> {
+        self.objects.get(self.keys.position(key)?).map(|object| (object.size, object.tag))
+    }
+
+    /// Sorts the objects by key.
+    ///
+    /// # Errors
+    /// InvalidInput for a key with different sizes or tags.
+    fn sorted(self) -> Result<Listed> {
+        if self.keys.is_ascending() {
+            return Ok(self);
+        }
+        let (mut sorted, mut last) = (Listed::default(), None);
+        for place in self.keys.sorted_places() {
+            let (key, object) = (&self.keys[place as usize], self.objects.get(place as usize));
+            let Some(Object { size, tag }) = object.clone() else { continue };
+            if sorted.keys.last() != Some(key) {
+                sorted.push(key, size, &tag);
+                last = object;
+            } else if last != object {
+                return Err(Error::invalid(format!(
+                    "{key} is listed twice, with different sizes or tags: keep the latest version alone"
+                )));
+            }
+        }
+        Ok(sorted)
+    }
+}
 
 /// The most objects that are kept.
 const MAX_OBJECTS: usize = 10_000_000;
@@ -56,7 +121,7 @@ pub async fn read(manifest: &str, prefix: &str, s3: &S3Settings) -> Result<Liste
         Error::usage(format!("--manifest lists the objects of a bucket, and the dataset {prefix} is not in s3://"))
     })?;
     let folder = if folder.is_empty() || folder.ends_with('/') { folder.to_owned() } else { format!("{folder}/") };
-    let mut objects = Objects { bucket: bucket.to_owned(), folder, listed: Listed::new(), others: 0 };
+    let mut objects = Objects { bucket: bucket.to_owned(), folder, listed: Listed::default(), others: 0 };
     let bytes = fetch(manifest, s3).await.map_err(|e| e.context(format!("the manifest {manifest}")))?;
     if manifest.to_ascii_lowercase().ends_with(".json") {
         let inventory: Inventory = serde_json::from_slice(&bytes).map_err(|e| {
@@ -76,13 +141,13 @@ pub async fn read(manifest: &str, prefix: &str, s3: &S3Settings) -> Result<Liste
     } else {
         objects = blocking(bytes, manifest.to_owned(), None, objects).await?;
     }
-    if objects.listed.is_empty() {
+    if objects.listed.keys.is_empty() {
         return Err(Error::invalid(format!(
             "{manifest} lists no object below {prefix}, and {} others: is it of this bucket and folder?",
             objects.others
         )));
     }
-    Ok(objects.listed)
+    objects.listed.sorted().map_err(|e| e.context(format!("the manifest {manifest}")))
 }
 
 fn bucket_of(url: &str) -> Option<(&str, &str)> {
@@ -277,16 +342,11 @@ impl Objects {
         if tag.is_empty() {
             return Err(Error::invalid(format!("{key} has no ETag: add it to the list, or leave out --manifest")));
         }
-        let object = (size, format!("\"{tag}\""));
-        if self.listed.len() >= MAX_OBJECTS {
+        if self.listed.keys.len() >= MAX_OBJECTS {
             return Err(Error::invalid(format!("more than {MAX_OBJECTS} objects below the dataset: split it")));
         }
-        match self.listed.insert(name.to_owned(), object.clone()) {
-            Some(earlier) if earlier != object => Err(Error::invalid(format!(
-                "{key} is listed twice, with different sizes or tags: keep the latest version alone"
-            ))),
-            _ => Ok(()),
-        }
+        self.listed.push(name, size, &format!("\"{tag}\""));
+        Ok(())
     }
 }
 
@@ -315,9 +375,9 @@ mod tests {
         for bytes in [text.as_bytes().to_vec(), gzip(text)] {
             for prefix in ["s3://bucket/films", "s3://bucket/films/"] {
                 let listed = of("list.csv", &bytes, prefix).await.expect("a list");
-                let expected = [("a b+c.mp4", (0, "\"cc\"")), ("trailers/m1.mp4", (10, "\"aa\""))];
-                let found: Vec<_> =
-                    listed.iter().map(|(key, (size, tag))| (key.as_str(), (*size, tag.as_str()))).collect();
+                let object = |size, tag: &str| (size, tag.to_owned());
+                let expected = [("a b+c.mp4", object(0, "\"cc\"")), ("trailers/m1.mp4", object(10, "\"aa\""))];
+                let found: Vec<_> = listed.keys().iter().map(|key| (key, listed.get(key).expect("a key"))).collect();
                 assert_eq!(found, expected);
             }
         }
@@ -343,7 +403,7 @@ mod tests {
         let place = path.to_str().expect("UTF-8");
         std::fs::write(&path, manifest.to_string()).expect("room on disk");
         let listed = read(place, "s3://b/films", &S3Settings::default()).await.expect("an inventory");
-        assert_eq!(listed, Listed::from([("a + b.mp4".to_owned(), (7, "\"t2\"".to_owned()))]));
+        assert_eq!((listed.keys().len(), listed.get("a + b.mp4")), (1, Some((7, "\"t2\"".to_owned()))));
 
         let refused = async |manifest: &serde_json::Value, prefix: &str| {
             std::fs::write(&path, manifest.to_string()).expect("room on disk");
@@ -402,7 +462,6 @@ mod tests {
         group.close().expect("memory");
         writer.close().expect("memory");
         let listed = of("list.parquet", &bytes, "s3://b/films").await.expect("a list");
-        assert_eq!(listed["m2.mp4"], (4, "\"bb\"".to_owned()));
-        assert_eq!(listed.len(), 2);
+        assert_eq!((listed.keys().len(), listed.get("m2.mp4")), (2, Some((4, "\"bb\"".to_owned()))));
     }
 }

@@ -1,8 +1,6 @@
 //! Gathers the embeddings of a run into one Parquet table for each modality, which training jobs
 //! read in one request.
 
-use std::collections::BTreeSet;
-
 use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::embedding_file;
 use jhalak_common::artifact::table::{self, ShardedWriter};
@@ -14,6 +12,7 @@ use serde_json::json;
 
 use crate::artifacts::MAX_CONCURRENT_REQUESTS;
 use crate::plan::Plan;
+use crate::plan::trailer_index::TrailerIndex;
 
 /// Returns the kind of table that embeddings of this kind are gathered into.
 fn table_of(embedding: ArtifactKind) -> Option<ArtifactKind> {
@@ -50,6 +49,20 @@ pub async fn given(store: &dyn ObjectStore, plan: &Plan) -> Result<Vec<GatheredT
     Ok(found)
 }
 
+/// Trailers of a plan whose embeddings are gathered.
+pub struct Subjects<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// Their indexes in the plan, in the order of the table.
+    pub rows: Vec<u32>,
+}
+
+impl Subjects<'_> {
+    fn iter(&self) -> impl Iterator<Item = Subject> {
+        self.rows.iter().filter_map(|&row| Some(self.plan.trailers.trailers.get(row as usize)?.subject))
+    }
+}
+
 /// A committed table of embeddings.
 #[derive(Debug, Clone)]
 pub struct GatheredTable {
@@ -81,25 +94,24 @@ pub async fn gather(
     source: &Recipe,
 ) -> Result<Option<GatheredTable>> {
     let subjects = committed_subjects(store, plan, source).await?;
-    gather_these(store, plan, kind, source, subjects).await
+    gather_these(store, kind, source, &subjects).await
 }
 
 /// Does the same as [`gather`] for trailers whose embeddings are known to be committed.
 pub async fn gather_these(
     store: &dyn ObjectStore,
-    plan: &Plan,
     kind: ArtifactKind,
     source: &Recipe,
-    subjects: Vec<&Subject>,
+    subjects: &Subjects<'_>,
 ) -> Result<Option<GatheredTable>> {
-    if subjects.is_empty() {
+    if subjects.rows.is_empty() {
         return Ok(None);
     }
-    let table = Address::of(plan, kind, source, &subjects)?;
+    let table = Address::of(kind, source, subjects)?;
     let record = match table.committed(store).await? {
         Some(record) => record,
         None => {
-            write(store, &table, source, &subjects).await?;
+            write(store, &table, source, subjects).await?;
             let committed = table.committed(store).await?;
             committed.ok_or_else(|| Error::bug("a table was committed and does not exist"))?
         }
@@ -118,15 +130,15 @@ struct Address {
 
 impl Address {
     /// The address of the table `kind` of these embeddings.
-    fn of(plan: &Plan, kind: ArtifactKind, source: &Recipe, subjects: &[&Subject]) -> Result<Address> {
+    fn of(kind: ArtifactKind, source: &Recipe, subjects: &Subjects<'_>) -> Result<Address> {
         let with = |params| -> Result<Recipe> {
             let mut recipe = Recipe::new(kind, params)?;
             recipe.upstream = vec![source.hash()];
             Ok(recipe)
         };
-        let (recipe, earlier) = (with(table::params(subjects.len()))?, with(json!({}))?);
-        let content = hash::of_bytes(hash::canonical_rows(subjects)?.as_bytes());
-        let subject = Subject { id: plan.spec.dataset.id.clone(), content };
+        let (recipe, earlier) = (with(table::params(subjects.rows.len()))?, with(json!({}))?);
+        let content = hash::of_rows(subjects.iter())?;
+        let subject = Subject { id: subjects.plan.spec.dataset.id.clone(), content };
         Ok(Address { earlier: Some(earlier).filter(|earlier| *earlier != recipe), recipe, subject })
     }
 
@@ -151,10 +163,10 @@ pub async fn find(
     source: &Recipe,
 ) -> Result<Option<(ArtifactKey, Option<GatheredTable>)>> {
     let subjects = committed_subjects(store, plan, source).await?;
-    if subjects.is_empty() {
+    if subjects.rows.is_empty() {
         return Ok(None);
     }
-    let table = Address::of(plan, kind, source, &subjects)?;
+    let table = Address::of(kind, source, &subjects)?;
     Ok(Some(match table.committed(store).await? {
         Some(record) => (ArtifactKey::new(&record.recipe, &record.subject), describe(source, &record)?),
         None => (ArtifactKey::new(&table.recipe, &table.subject), None),
@@ -162,11 +174,11 @@ pub async fn find(
 }
 
 /// Lists the trailers of the plan that have a committed embedding of this recipe.
-async fn committed_subjects<'a>(store: &dyn ObjectStore, plan: &'a Plan, source: &Recipe) -> Result<Vec<&'a Subject>> {
-    let committed: BTreeSet<String> =
-        artifact::list_committed(store, source.kind, &source.hash()).await?.into_iter().collect();
-    let subjects = plan.trailers.trailers.iter().map(|t| &t.subject);
-    Ok(subjects.filter(|s| committed.contains(&ArtifactKey::subject_folder(s))).collect())
+async fn committed_subjects<'a>(store: &dyn ObjectStore, plan: &'a Plan, source: &Recipe) -> Result<Subjects<'a>> {
+    let mut rows = TrailerIndex::new(&plan.trailers.trailers).committed(store, source).await?;
+    rows.sort_unstable();
+    rows.dedup();
+    Ok(Subjects { plan, rows })
 }
 
 fn describe(source: &Recipe, record: &CommitRecord) -> Result<Option<GatheredTable>> {
@@ -190,12 +202,13 @@ fn describe(source: &Recipe, record: &CommitRecord) -> Result<Option<GatheredTab
     }))
 }
 
-async fn write(store: &dyn ObjectStore, table: &Address, source: &Recipe, subjects: &[&Subject]) -> Result<()> {
+async fn write(store: &dyn ObjectStore, table: &Address, source: &Recipe, subjects: &Subjects<'_>) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut writer = ShardedWriter::new(folder.path(), subjects.len());
+    let mut writer = ShardedWriter::new(folder.path(), subjects.rows.len());
     let (mut without, mut zero_clips) = (Vec::new(), Vec::new());
-    let mut vectors =
-        stream::iter(subjects).map(|s| read_embedding(store, source, s)).buffered(MAX_CONCURRENT_REQUESTS);
+    let vectors =
+        stream::iter(subjects.iter()).map(|subject| async move { read_embedding(store, source, &subject).await });
+    let mut vectors = vectors.buffered(MAX_CONCURRENT_REQUESTS);
     while let Some(Embedding { id, vector, is_zero_clip }) = vectors.try_next().await? {
         zero_clips.extend(is_zero_clip.then(|| id.clone()));
         match vector {
@@ -276,19 +289,20 @@ mod tests {
         let (folder, store) = empty_store();
         let (store, plan) = (store.as_ref(), plan(SHARD_ROWS + 1));
         let (kind, source) = sources(&plan).next().expect("video embeddings");
-        let mut subjects: Vec<&Subject> = plan.trailers.trailers.iter().map(|trailer| &trailer.subject).collect();
-        subjects.sort();
-        let address = Address::of(&plan, kind, source, &subjects).expect("a recipe");
+        let mut rows: Vec<u32> = (0..plan.trailers.trailers.len() as u32).collect();
+        rows.sort_by_key(|&row| &plan.trailers.trailers[row as usize].subject);
+        let subjects = Subjects { plan: &plan, rows };
+        let address = Address::of(kind, source, &subjects).expect("a recipe");
         let path = folder.path().join("t");
         let mut writer = TableWriter::create(&path, 1).expect("a new file");
         subjects.iter().for_each(|subject| writer.push(&subject.id, &[1.0]).expect("room on disk"));
         writer.finish().expect("room on disk");
-        let facts = json!({ "rows": subjects.len(), "without": [] });
+        let facts = json!({ "rows": subjects.rows.len(), "without": [] });
         let earlier = address.earlier.as_ref().expect("it was made in another way");
         let files = vec![(table_file::FILE, Body::File(path))];
         artifact::commit(store, earlier, &address.subject, files, facts).await.expect("room on disk");
         // No embedding is in the store: what is gathered is the earlier table.
-        let table = gather_these(store, &plan, kind, source, subjects).await.expect("no embedding is read");
+        let table = gather_these(store, kind, source, &subjects).await.expect("no embedding is read");
         let table = table.expect("the earlier table");
         let record = artifact::committed(store, &ArtifactKey::new(earlier, &address.subject)).await;
         assert_eq!(

@@ -46,7 +46,7 @@ pub async fn read(
     }
     let mut plan = plan::draft(store, source, settings, plan::Request::default(), None).await?.plan;
     if plan.trailers.trailers.is_empty() {
-        plan.trailers.trailers = committed_trailers(store, source, &plan).await?;
+        plan.trailers.trailers = committed_trailers(store, source, &plan).await?.into();
     }
     for &kind in modality.tables() {
         let own = embedding_tables::sources(&plan).find(|(table, _)| *table == kind);

@@ -13,7 +13,8 @@ use jhalak_common::{Error, Result};
 use crate::commands::given_embeddings::{self, GivenFile};
 use crate::console::output::Output;
 use crate::plan::dataset_source::{self, Source};
-use crate::plan::{self, GivenRows, RunFolds};
+use crate::plan::normal_form::NormalForm;
+use crate::plan::{GivenRows, RunFolds};
 
 /// A dataset on the command line.
 #[derive(Args)]
@@ -117,7 +118,10 @@ impl GridArgs {
     /// Reads the given embeddings: tables that take the place of the trailers.
     pub(super) fn given(&self, dataset: &Dataset, output: &Output) -> Result<Vec<GivenRows>> {
         let files = given_embeddings::read(&self.embeddings, &[Modality::Video, Modality::Audio], dataset, output)?;
-        let (subject, _) = plan::normal_form(dataset)?;
+        if files.is_empty() {
+            return Ok(Vec::new());
+        }
+        let subject = NormalForm::of(dataset)?.subject.clone();
         let table = |file: GivenFile| {
             let kind = match file.modality {
                 Modality::Video => ArtifactKind::VideoTable,

@@ -89,7 +89,7 @@ impl Listing {
         }
         if let Some(url) = &self.dataset {
             let source = dataset_source::read(url, None, settings).await?;
-            let trailers = source.reading.trailers.keys().cloned().collect();
+            let trailers = source.reading.trailers.keys().map(str::to_owned).collect();
             return Ok((source.reading.dataset, Some(trailers)));
         }
         let store = store::open(&settings.store, &settings.s3).await?;

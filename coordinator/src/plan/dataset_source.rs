@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::Subject;
-use jhalak_common::dataset::{self, Dataset, Files, Folder, Layout, Memory, Movie, Reading};
+use jhalak_common::compact::{Packed, TextMap};
+use jhalak_common::dataset::{self, Dataset, Fetched, FetchedTable, Files, Folder, Layout, Movie, Reading};
 use jhalak_common::hash::{self, Hash};
 use jhalak_common::run::job::Trailer;
 use jhalak_common::settings::{Settings, looks_like_url, shown_location};
 use jhalak_common::store::manifest::Listed;
 use jhalak_common::store::{self, ObjectStore, https};
 use jhalak_common::{Error, ErrorKind, Result};
+use tempfile::NamedTempFile;
 
 /// Maximum number of trailers that are identified at once.
 const MAX_CONCURRENT_TRAILERS: usize = 8;
@@ -43,7 +44,7 @@ enum Place {
 
 enum Location {
     Folder(PathBuf),
-    Store { store: Arc<dyn ObjectStore>, sizes: Listed },
+    Store { store: Arc<dyn ObjectStore>, listed: Listed },
 }
 
 /// Reads the dataset at `url`: a folder or `s3://bucket/prefix`, or a catalogue alone, in CSV or
@@ -66,19 +67,19 @@ pub async fn read_listed(
         Some(end) if url.starts_with("s3://") => {
             let (folder, name) = url.rsplit_once('/').unwrap_or((url, ""));
             let store = store::open_to_read(folder, &settings.s3).await?;
-            let files = catalogue_alone(url, end, store.get(name).await?);
-            (Box::new(files), Location::Store { store, sizes: BTreeMap::new() })
+            let files = catalogue_alone(url, end, fetch(store.as_ref(), name).await?);
+            (Box::new(files), Location::Store { store, listed: Listed::default() })
         }
         Some(end) if path.is_file() => {
-            let bytes = std::fs::read(&path).map_err(|e| Error::from(e).context(path.display()))?;
+            let table = FetchedTable::File(path.clone());
             let folder = path.parent().filter(|folder| *folder != Path::new(""));
             let folder = folder.unwrap_or(Path::new(".")).to_path_buf();
-            (Box::new(catalogue_alone(url, end, bytes.into())), Location::Folder(folder))
+            (Box::new(catalogue_alone(url, end, table)), Location::Folder(folder))
         }
         _ if url.starts_with("s3://") => {
             let store = store::open_to_read(url, &settings.s3).await?;
-            let (files, sizes) = from_store(url, store.as_ref(), objects).await?;
-            (Box::new(files), Location::Store { store, sizes })
+            let (files, listed) = from_store(url, store.as_ref(), objects).await?;
+            (Box::new(files), Location::Store { store, listed })
         }
         _ => (Box::new(Folder::open(&path)?), Location::Folder(path)),
     };
@@ -97,8 +98,7 @@ pub async fn read_listed(
         _ => reading,
     };
     let mut buckets = BTreeMap::new();
-    let named: BTreeSet<String> =
-        reading.trailers.values().filter_map(|key| object(key)).map(|(bucket, _)| bucket).collect();
+    let named: BTreeSet<String> = reading.trailers.values().filter_map(object).map(|(bucket, _)| bucket).collect();
     for bucket in named {
         let opened = match store::open_source(&bucket, settings).await {
             Ok(opened) => Some(opened),
@@ -146,7 +146,7 @@ fn why_no_id(name: &str) -> String {
 /// # Errors
 /// InvalidInput if an id or a path is not valid.
 pub fn of_files(name: &str, files: BTreeMap<String, PathBuf>) -> Result<Source> {
-    let mut trailers = BTreeMap::new();
+    let mut trailers = TextMap::default();
     for (id, file) in files {
         let shown = file.display().to_string();
         if !dataset::is_movie_id(&id) {
@@ -155,9 +155,9 @@ pub fn of_files(name: &str, files: BTreeMap<String, PathBuf>) -> Result<Source> 
         let path = file.canonicalize().map_err(|e| Error::from(e).context(shown.clone()))?;
         let path =
             path.to_str().ok_or_else(|| Error::invalid(format!("{shown}: the path is not UTF-8: rename the file")))?;
-        trailers.insert(id, format!("file://{path}"));
+        trailers.push(&id, &format!("file://{path}"));
     }
-    let movie = |id: &String| Movie { id: id.clone(), name: id.clone(), ..Movie::default() };
+    let movie = |id: &str| Movie { id: id.to_owned(), name: id.to_owned(), ..Movie::default() };
     let dataset = Dataset {
         name: name.to_owned(),
         synthetic: false,
@@ -186,9 +186,16 @@ pub fn of_files(name: &str, files: BTreeMap<String, PathBuf>) -> Result<Source> 
 }
 
 /// The files of a dataset that is a catalogue alone.
-fn catalogue_alone(url: &str, end: &str, bytes: Bytes) -> Memory {
+fn catalogue_alone(url: &str, end: &str, table: FetchedTable) -> Fetched {
     let name = if end == ".parquet" { "movies.parquet" } else { "movies.csv" };
-    Memory::new(url, Vec::new(), BTreeMap::from([(name.to_owned(), bytes)]))
+    Fetched::new(url, Arc::default(), BTreeMap::from([(name.to_owned(), table)]))
+}
+
+/// Fetches a table into a temporary file.
+async fn fetch(store: &dyn ObjectStore, name: &str) -> Result<FetchedTable> {
+    let file = NamedTempFile::new()?.into_temp_path();
+    store.download(name, &file, None).await?;
+    Ok(FetchedTable::Temporary(file))
 }
 
 /// Splits `s3://bucket/key` into `s3://bucket` and the key, and `https://host/path` into the server
@@ -201,42 +208,48 @@ fn object(location: &str) -> Option<(String, String)> {
     Some((location[..slash].to_owned(), location[slash + 1..].to_owned()))
 }
 
-async fn from_store(url: &str, store: &dyn ObjectStore, objects: Option<Listed>) -> Result<(Memory, Listed)> {
-    let mut contents = BTreeMap::new();
-    if let Some(sizes) = objects {
+async fn from_store(url: &str, store: &dyn ObjectStore, objects: Option<Listed>) -> Result<(Fetched, Listed)> {
+    let mut tables = BTreeMap::new();
+    if let Some(listed) = objects {
         // Tables may have been written after the list of objects, which is then not asked for them.
-        let mut names: BTreeSet<String> = sizes.keys().cloned().collect();
+        let mut gone = Vec::new();
         for name in dataset::TABLE_FILES {
-            match store.get(name).await {
-                Ok(bytes) => drop(contents.insert(name.to_string(), bytes)),
-                Err(e) if e.kind() == ErrorKind::NotFound => drop(names.remove(name)),
+            match fetch(store, name).await {
+                Ok(table) => drop(tables.insert(name.to_string(), table)),
+                Err(e) if e.kind() == ErrorKind::NotFound => gone.push(name),
                 Err(e) => return Err(e),
             }
         }
-        names.extend(contents.keys().cloned());
-        return Ok((Memory::new(url, names.into_iter().collect(), contents), sizes));
+        let names = match gone.iter().any(|name| listed.get(name).is_some()) {
+            true => Arc::new(listed.keys().iter().filter(|name| !gone.contains(name)).collect()),
+            false => Arc::clone(listed.keys()),
+        };
+        return Ok((Fetched::new(url, names, tables), listed));
     }
-    let mut sizes = Listed::new();
+    let mut listed = Listed::default();
     let mut objects = store.list("");
     while let Some(object) = objects.try_next().await? {
-        sizes.insert(object.key, (object.size, object.tag));
+        listed.push(&object.key, object.size, &object.tag);
     }
     for name in dataset::TABLE_FILES {
-        if sizes.contains_key(name) {
-            contents.insert(name.to_string(), store.get(name).await?);
+        if listed.get(name).is_some() {
+            tables.insert(name.to_string(), fetch(store, name).await?);
         }
     }
-    Ok((Memory::new(url, sizes.keys().cloned().collect(), contents), sizes))
+    Ok((Fetched::new(url, Arc::clone(listed.keys()), tables), listed))
 }
 
 impl Source {
     /// Identifies the trailers, in ascending order of movie id. With `upload`, uploads trailers of
     /// a local folder into that store first, so that workers on other machines can read them.
-    pub async fn trailers(&self, upload: Option<&dyn ObjectStore>) -> Result<Vec<Trailer>> {
-        let found = stream::iter(&self.reading.trailers)
-            .map(|(id, key)| self.trailer(id, key, upload))
-            .buffered(MAX_CONCURRENT_TRAILERS);
-        found.try_collect().await
+    pub async fn trailers(&self, upload: Option<&dyn ObjectStore>) -> Result<Packed<Trailer>> {
+        let found = stream::iter(self.reading.trailers.iter()).map(|(id, key)| self.trailer(id, key, upload));
+        let mut found = found.buffered(MAX_CONCURRENT_TRAILERS);
+        let mut trailers = Packed::default();
+        while let Some(trailer) = found.try_next().await? {
+            trailers.push(trailer);
+        }
+        Ok(trailers)
     }
 
     /// Returns the tables, and frees what planning alone needs: the list of the dataset's objects
@@ -282,9 +295,13 @@ impl Source {
 
     /// Returns size and tag of an object.
     async fn size(&self, store: &dyn ObjectStore, key: &str, location: &str) -> Result<(u64, String)> {
-        match &self.location {
-            Location::Store { sizes, .. } if location == key && sizes.contains_key(key) => Ok(sizes[key].clone()),
-            _ => store.head(key).await.map(|meta| (meta.size, meta.tag)),
+        let listed = match &self.location {
+            Location::Store { listed, .. } if location == key => listed.get(key),
+            _ => None,
+        };
+        match listed {
+            Some(listed) => Ok(listed),
+            None => store.head(key).await.map(|meta| (meta.size, meta.tag)),
         }
     }
 
@@ -293,17 +310,18 @@ impl Source {
     /// empty ones. Takes another file of the movie, if there is one that can be read.
     async fn leave_out_what_cannot_be_opened(&mut self) -> Result<()> {
         let this = &*self;
-        let looked = stream::iter(&this.reading.trailers).map(|(id, key)| async move {
+        let looked = stream::iter(this.reading.trailers.iter()).map(|(id, key)| async move {
             let Some((stays, reason)) = this.fault(id, key).await? else { return Ok(None) };
             for other in this.reading.other_trailers.get(id).into_iter().flatten() {
                 if this.fault(id, other).await?.is_none() {
-                    return Ok(Some((id.clone(), key.clone(), stays, reason, Some(other.clone()))));
+                    return Ok(Some((id.to_owned(), key.to_owned(), stays, reason, Some(other.clone()))));
                 }
             }
-            Ok::<_, Error>(Some((id.clone(), key.clone(), stays, reason, None)))
+            Ok::<_, Error>(Some((id.to_owned(), key.to_owned(), stays, reason, None)))
         });
-        let faults: Vec<_> = looked.buffered(MAX_CONCURRENT_TRAILERS).try_collect().await?;
-        for (id, key, stays, reason, other) in faults.into_iter().flatten() {
+        let faults = looked.buffered(MAX_CONCURRENT_TRAILERS).try_filter_map(|fault| async move { Ok(fault) });
+        let faults: Vec<_> = faults.try_collect().await?;
+        for (id, key, stays, reason, other) in faults {
             match other {
                 Some(other) => self.reading.replace_trailer(&id, &other, &reason),
                 None if stays => self.found.push(format!("trailers: movie {id}, `{}`: {reason}", key.escape_debug())),
@@ -382,7 +400,7 @@ impl Source {
     ) -> Result<()> {
         let several: Vec<_> = self.reading.other_trailers.iter().map(|(id, o)| (id.clone(), o.clone())).collect();
         for (id, others) in several {
-            let Some(first) = self.reading.trailers.get(&id).cloned() else { continue };
+            let Some(first) = self.reading.trailers.get(&id).map(str::to_owned) else { continue };
             for key in std::iter::once(&first).chain(&others) {
                 if self.fault(&id, key).await?.is_some() {
                     continue;
@@ -412,9 +430,9 @@ impl Source {
     /// trailers elsewhere.
     pub fn local_trailers(&self) -> Result<(Vec<(String, PathBuf)>, usize)> {
         let (mut local, mut elsewhere) = (Vec::new(), 0);
-        for (id, key) in &self.reading.trailers {
+        for (id, key) in self.reading.trailers.iter() {
             match self.place(key)? {
-                Place::File(path) if file_fault(&path).is_none() => local.push((id.clone(), path)),
+                Place::File(path) if file_fault(&path).is_none() => local.push((id.to_owned(), path)),
                 Place::File(_) => {}
                 Place::Object { .. } => elsewhere += 1,
             }
@@ -492,20 +510,20 @@ mod tests {
         for (key, text) in tables.iter().chain(&trailers) {
             store.put(key, text.as_bytes().into()).await.expect("room");
         }
-        let (files, sizes) = from_store("s3://b", store.as_ref(), None).await.expect("a store");
+        let (files, listed) = from_store("s3://b", store.as_ref(), None).await.expect("a store");
         let mut source = Source {
             reading: dataset::read(&files, &Default::default()).expect("a dataset"),
             url: "s3://b".into(),
             found: Vec::new(),
-            location: Location::Store { store, sizes },
+            location: Location::Store { store, listed },
             buckets: BTreeMap::new(),
             hashes: BTreeMap::new(),
         };
-        assert_eq!(source.reading.trailers["m1"], "trailers/m1.mkv");
+        assert_eq!(&source.reading.trailers["m1"], "trailers/m1.mkv");
         let opens = async |path: &Path| Ok(std::fs::read(path)? == b"a video");
         source.take_those_that_open(scratch.path(), opens).await.expect("a store");
         let taken = &source.reading.trailers;
-        assert_eq!((taken["m1"].as_str(), taken["m2"].as_str()), ("trailers/m1.mp4", "trailers/m2.mp4"));
+        assert_eq!((&taken["m1"], &taken["m2"]), ("trailers/m1.mp4", "trailers/m2.mp4"));
         let reported = source.reading.rejects.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         assert!(reported.contains("m1.mkv") && reported.contains("trailers/m1.mp4 is taken instead"), "{reported}");
         assert_eq!(std::fs::read_dir(scratch.path()).expect("a folder").count(), 0, "fetched files stay");

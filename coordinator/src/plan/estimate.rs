@@ -4,8 +4,8 @@ use crate::artifacts::embedding_tables;
 use crate::plan::Plan;
 
 /// Memory of a coordinator without trailers, and of each trailer (BENCHMARKS.md, "Queue").
-const BASE_MB: usize = 70;
-const TRAILER_KB: usize = 2;
+const BASE_MB: usize = 100;
+const TRAILER_BYTES: usize = 200;
 /// Objects in the store for each artifact: a file and its commit record.
 const OBJECTS: usize = 2;
 /// Keys in the answer to a LIST request.
@@ -15,7 +15,7 @@ const PAGE: usize = 1_000;
 pub fn text(plan: &Plan) -> String {
     let trailers = plan.trailers.trailers.len();
     let (recipes, tables) = (plan.spec.recipes.len(), embedding_tables::sources(plan).count());
-    let memory = BASE_MB + trailers * TRAILER_KB / 1_000;
+    let memory = BASE_MB + trailers * TRAILER_BYTES / 1_000_000;
     let lists = recipes * (trailers * OBJECTS).div_ceil(PAGE);
     // A record and a file for each embedding.
     let gets = tables * OBJECTS * trailers;
@@ -36,7 +36,7 @@ mod tests {
         // Three recipes with two objects each; two of them are gathered.
         assert_eq!(
             text(&plan),
-            "1500 trailers: this process takes about 73 MB, finding what is committed about 9 LIST requests (each time), \
+            "1500 trailers: this process takes about 100 MB, finding what is committed about 9 LIST requests (each time), \
              and gathering the tables 6000 GET requests"
         );
         plan.spec.recipes.truncate(1);

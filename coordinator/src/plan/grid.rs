@@ -193,7 +193,7 @@ mod tests {
         let dataset = Dataset {
             name: "d".to_owned(),
             synthetic: true,
-            movies,
+            movies: movies.into(),
             users: Vec::new(),
             ratings: Vec::new(),
             times: Vec::new(),

@@ -7,31 +7,36 @@ pub mod final_model;
 pub mod given_split;
 pub mod given_tables;
 pub mod grid;
+pub mod normal_form;
 pub mod paper_tables;
 mod printed_tables;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod trailer_index;
+pub mod trailer_shards;
 
 use std::collections::BTreeSet;
 
-use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Recipe, Subject};
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Recipe};
+use jhalak_common::compact::Packed;
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::{CellSpec, Protocol};
 use jhalak_common::hash::{self, Hash};
 use jhalak_common::models::Registry;
 use jhalak_common::run::job::Trailer;
 use jhalak_common::run::{
-    self, GivenTable, RUN_VERSION, RunSpec, RunState, SPECIFICATION, Stage, TrailerList, dataset_key, folds_key,
+    self, GivenTable, RUN_VERSION, RunSpec, RunState, SHARDED_VERSION, SPECIFICATION, Stage, TrailerList, folds_key,
     run_key,
 };
 use jhalak_common::settings::{Grid, Settings};
 use jhalak_common::store::ObjectStore;
-use jhalak_common::{Error, ErrorKind, Result};
+use jhalak_common::{Error, Result};
 
 pub use crate::plan::given_split::RunFolds;
 pub use crate::plan::given_tables::GivenRows;
 
 use crate::plan::dataset_source::Source;
+use crate::plan::normal_form::NormalForm;
 use crate::plan::paper_tables::Available;
 
 /// A frozen run, which any coordinator can resume.
@@ -68,8 +73,8 @@ pub struct Request<'a> {
 pub struct Draft {
     /// The plan.
     pub plan: Plan,
-    /// The dataset's canonical JSON.
-    pub dataset: String,
+    /// The dataset as it is stored.
+    pub dataset: NormalForm,
     /// The hash and the JSON of given folds.
     pub folds: Option<(Hash, String)>,
     /// Given embeddings.
@@ -102,7 +107,7 @@ pub async fn draft(
     }
     let registry = Registry::load(settings.models.registry.as_deref())?;
     let dataset = &source.reading.dataset;
-    let (subject, json) = normal_form(dataset)?;
+    let normal_form = NormalForm::of(dataset)?;
     let ((recipes, models), trailers) = match given.is_empty() {
         true => (artifact::recipes::recipes(settings, &registry)?, source.trailers(share).await?),
         false => Default::default(),
@@ -126,7 +131,8 @@ pub async fn draft(
         cells,
         grid: settings.evaluate.grid,
         fit,
-        dataset: subject,
+        trailer_shards: Vec::new(),
+        dataset: normal_form.subject.clone(),
         recipes,
         models,
         slot: request.slot.map(slot_word).transpose()?,
@@ -136,7 +142,7 @@ pub async fn draft(
     };
     spec.id = spec.derive_id();
     let plan = Plan { spec, trailers: TrailerList { version: RUN_VERSION, trailers } };
-    Ok(Draft { plan, dataset: json, folds, given: request.given.to_vec() })
+    Ok(Draft { plan, dataset: normal_form, folds, given: request.given.to_vec() })
 }
 
 /// Puts given folds into the cells. Returns the hash and the JSON under which they are stored.
@@ -159,12 +165,6 @@ fn take_folds(cells: &mut Vec<CellSpec>, folds: &RunFolds) -> (Hash, String) {
     (content, json)
 }
 
-/// Returns the canonical JSON that a dataset is stored as, and the subject that identifies it.
-pub fn normal_form(dataset: &Dataset) -> Result<(Subject, String)> {
-    let json = dataset.canonical_json()?;
-    Ok((Subject { id: subject_id(&dataset.name), content: hash::of_bytes(json.as_bytes()) }, json))
-}
-
 /// Freezes a planned run in the store. Returns true with the frozen run when the same request was
 /// planned before.
 pub async fn freeze(store: &dyn ObjectStore, draft: Draft) -> Result<(Plan, bool)> {
@@ -172,36 +172,32 @@ pub async fn freeze(store: &dyn ObjectStore, draft: Draft) -> Result<(Plan, bool
     for given in given {
         given.commit(store).await?;
     }
-    let Plan { spec, trailers } = &plan;
+    let Plan { mut spec, trailers } = plan;
     if run::is_planned(store, &spec.id).await? {
-        // Frees the list before the stored one is read: with a hundred thousand trailers each takes
-        // megabytes.
-        let (id, content) = (spec.id.clone(), spec.dataset.content);
-        drop(plan);
-        let found = load(store, &id).await?;
-        if found.spec.dataset.content == content {
-            keep_dataset(store, &content, dataset).await?;
+        // Frees the list before the stored one is read.
+        drop(trailers);
+        let found = load(store, &spec.id).await?;
+        if found.spec.dataset.content == spec.dataset.content {
+            dataset.keep(store).await?;
         }
         return Ok((found, true));
     }
-    keep_dataset(store, &spec.dataset.content, dataset).await?;
+    dataset.keep(store).await?;
+    drop(dataset);
     if let Some((content, json)) = folds {
         store.put_if_absent(&folds_key(&content), json.into()).await?;
     }
-    // Built in place: for a hundred thousand trailers a copy would take 30 MB.
-    let mut list = hash::canonical_rows(&trailers.trailers)?;
-    list.insert_str(0, "{\"trailers\":");
-    list.push_str(&format!(",\"version\":{}}}", trailers.version));
-    // Without a specification, a list that is there was left by a submit that was stopped: nobody
-    // refers to it.
-    store.put(&run_key(&spec.id, "trailers.json"), list.into()).await?;
+    let shards = trailer_shards::put(store, &spec.id, &trailers).await?;
+    if !shards.is_empty() {
+        (spec.version, spec.trailer_shards) = (SHARDED_VERSION, shards);
+    }
     // Written last: a run exists once its specification does.
-    run::put_json_once(store, &run_key(&spec.id, SPECIFICATION), spec).await?;
+    run::put_json_once(store, &run_key(&spec.id, SPECIFICATION), &spec).await?;
     // Another coordinator may have planned the same run concurrently: the stored one counts.
     let stored: RunSpec = load_spec(store, &spec.id).await?;
     if stored.trailers == spec.trailers {
         run::put_json_once(store, &run_key(&spec.id, "state.json"), &RunState::of(Stage::Planned)).await?;
-        return Ok((Plan { spec: stored, trailers: plan.trailers }, false));
+        return Ok((Plan { spec: stored, trailers }, false));
     }
     Ok((load(store, &spec.id).await?, true))
 }
@@ -224,7 +220,7 @@ pub async fn load(store: &dyn ObjectStore, id: &str) -> Result<Plan> {
             run_key(id, "")
         ))
     };
-    let trailers: TrailerList = run::get_json(store, &key).await?.ok_or_else(|| other("is missing"))?;
+    let trailers = trailer_shards::load(store, &spec).await?.ok_or_else(|| other("is missing"))?;
     if trailers_hash(&trailers.trailers)? != spec.trailers {
         return Err(other("does not list the trailers that were planned"));
     }
@@ -241,33 +237,21 @@ fn unknown(store: &dyn ObjectStore, id: &str) -> Error {
 
 /// Reads the dataset of a frozen run, for a dataset folder that has changed since.
 pub async fn frozen_dataset(store: &dyn ObjectStore, plan: &Plan) -> Result<Dataset> {
-    let key = dataset_key(&plan.spec.dataset.content);
-    let bytes = store.get(&key).await.map_err(|e| e.context("the run's dataset"))?;
-    Dataset::read_normal_form(&bytes, &plan.spec.dataset.content).map_err(|e| e.context(key))
-}
-
-/// Stores the dataset under its hash, over other bytes that are there.
-async fn keep_dataset(store: &dyn ObjectStore, content: &Hash, json: String) -> Result<()> {
-    let key = dataset_key(content);
-    match store.get(&key).await {
-        Ok(bytes) if hash::of_bytes(&bytes) == *content => Ok(()),
-        Ok(_) => {
-            tracing::warn!(key, "the stored dataset holds other bytes than its name states: storing it again");
-            store.put(&key, json.into()).await
-        }
-        Err(e) if e.kind() == ErrorKind::NotFound => store.put_if_absent(&key, json.into()).await.map(drop),
-        Err(e) => Err(e),
-    }
+    normal_form::read(store, &plan.spec.dataset).await
 }
 
 /// Lists the subject folders of the trailers that have no artifact of some kind under any recipe. A
 /// changed model or setting makes no trailer new; an interrupted extraction leaves its trailer new.
-async fn new_trailers(store: &dyn ObjectStore, recipes: &[Recipe], trailers: &[Trailer]) -> Result<BTreeSet<String>> {
+async fn new_trailers(
+    store: &dyn ObjectStore,
+    recipes: &[Recipe],
+    trailers: &Packed<Trailer>,
+) -> Result<BTreeSet<String>> {
     let kinds: BTreeSet<ArtifactKind> = recipes.iter().map(|recipe| recipe.kind).collect();
     let mut new: BTreeSet<String> = BTreeSet::new();
     for kind in kinds {
         let mut without: BTreeSet<String> =
-            trailers.iter().map(|t| ArtifactKey::subject_folder(&t.subject)).filter(|t| !new.contains(t)).collect();
+            trailers.scan().map(|t| ArtifactKey::subject_folder(&t.subject)).filter(|t| !new.contains(t)).collect();
         artifact::each_committed_of_kind(store, kind, |subject| {
             without.remove(subject);
         })
@@ -295,16 +279,8 @@ fn slot_word(slot: &str) -> Result<String> {
 }
 
 /// Hashes the ids and contents of trailers, independent of their location.
-fn trailers_hash(trailers: &[Trailer]) -> Result<Hash> {
-    Ok(hash::of_bytes(hash::canonical_rows(trailers.iter().map(|t| &t.subject))?.as_bytes()))
-}
-
-/// Returns the name of a dataset as part of a key.
-fn subject_id(name: &str) -> String {
-    let kept: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).take(60).collect();
-    let kept = kept.trim_matches('.').to_string();
-    if kept.is_empty() { "dataset".into() } else { kept }
+fn trailers_hash(trailers: &Packed<Trailer>) -> Result<Hash> {
+    hash::of_rows(trailers.scan().map(|trailer| trailer.into_owned().subject))
 }
 
 #[cfg(test)]
@@ -324,7 +300,7 @@ mod tests {
             ("-x", "x-"),
             ("фильмы 2020", "2020-"),
         ] {
-            spec.dataset.id = subject_id(name);
+            spec.dataset.id = normal_form::subject_id(name);
             for slot in [None, Some("week.47".to_owned())] {
                 spec.slot = slot;
                 let id = spec.derive_id();
@@ -333,7 +309,7 @@ mod tests {
                 assert!(id.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c)), "{name}: {id}");
             }
         }
-        spec.dataset.id = subject_id("फिल्म");
+        spec.dataset.id = normal_form::subject_id("फिल्म");
         let one = spec.derive_id();
         spec.dataset_url = "/another".to_owned();
         assert_ne!(spec.derive_id(), one, "a slot is one of its dataset");

@@ -192,7 +192,7 @@ mod tests {
         Dataset {
             name: "x".into(),
             synthetic: false,
-            movies: vec![Movie { genres: vec!["Drama".into()], ..Movie::default() }],
+            movies: [Movie { genres: vec!["Drama".into()], ..Movie::default() }].into(),
             users: Vec::new(),
             ratings: Vec::new(),
             times: Vec::new(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jhalak_common::artifact::embedding_file as embedding;
 use jhalak_common::artifact::{self, ArtifactKind, Body, Commit, Recipe, Subject};
+use jhalak_common::compact::Packed;
 use jhalak_common::dataset::{Dataset, Layout, Movie, Reading};
 use jhalak_common::evaluation::{CellSpec, FitSpec, Modality, Model, Split, UserEmbedding};
 use jhalak_common::hash;
@@ -46,14 +47,15 @@ pub(crate) fn plan(trailers: usize) -> Plan {
         cell
     };
     let network = cell(Modality::AudioVideo, Model::Classifier { heads: 4 });
-    let trailers: Vec<Trailer> = (0..trailers).map(trailer).collect();
+    let trailers: Packed<Trailer> = (0..trailers).map(trailer).collect();
     let spec = RunSpec {
         version: RUN_VERSION,
         id: "films-0123456789ab".into(),
         dataset_url: "/dataset".into(),
-        dataset: super::normal_form(&empty_reading().dataset).expect("JSON").0,
+        dataset: super::normal_form::NormalForm::of(&empty_reading().dataset).expect("JSON").subject.clone(),
         synthetic: true,
         trailers: super::trailers_hash(&trailers).expect("JSON"),
+        trailer_shards: Vec::new(),
         recipes,
         cells: vec![cell(Modality::Genre, Model::Majority), cell(Modality::Video, Model::Ann)],
         grid: Grid::Standard,
@@ -86,7 +88,7 @@ pub(crate) fn empty_reading() -> Reading {
     let dataset = Dataset {
         name: "films".into(),
         synthetic: true,
-        movies: vec![Movie { id: "m0".into(), ..Movie::default() }],
+        movies: [Movie { id: "m0".into(), ..Movie::default() }].into(),
         users: Vec::new(),
         ratings: Vec::new(),
         times: Vec::new(),

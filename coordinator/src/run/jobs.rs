@@ -1,14 +1,16 @@
 //! The jobs of one stage. Extraction jobs are built when they are sent: until then a hundred
 //! thousand of them take a few bytes each.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 
 use jhalak_common::artifact::{ArtifactKey, Recipe, Subject};
 use jhalak_common::evaluation::Model;
 use jhalak_common::queue::WorkKind;
-use jhalak_common::run::job::{CellTask, ExtractTask, FitTask, Job, Task};
+use jhalak_common::run::job::{CellTask, ExtractTask, FitTask, Job, Task, Trailer};
 
 use crate::plan::Plan;
+use crate::plan::trailer_shards::SHARD;
 use crate::run::missing::RecipeSet;
 
 /// The cost of the final model: several ensembles on all ratings, against [`effort`]'s 100 for one
@@ -23,20 +25,35 @@ pub struct Jobs<'a> {
 }
 
 enum List {
-    /// The index of the trailer in the plan, and the recipes that it lacks.
-    Extractions(Vec<(u32, RecipeSet)>),
+    /// One for each trailer that lacks artifacts.
+    Extractions(Vec<Extraction>),
     /// The id and the task of each job.
     Training(Vec<(String, Task)>),
 }
 
+/// The extraction of one trailer.
+struct Extraction {
+    /// The index of the trailer in the plan.
+    trailer: u32,
+    /// The recipes that it lacks.
+    missing: RecipeSet,
+    /// Bytes of its file.
+    size: u64,
+}
+
 impl<'a> Jobs<'a> {
     /// Lists one job for each trailer that lacks an artifact, given `missing` by the trailer's
-    /// index in the plan. The largest files come first, so that no worker is left with a long one
-    /// when the others are idle.
+    /// index in the plan. Within a shard of the plan the largest files come first, so that no
+    /// worker is left with a long one when the others are idle.
     pub fn extractions(plan: &'a Plan, store: String, missing: &[RecipeSet]) -> Self {
-        let missing = (0u32..).zip(missing).filter(|(_, set)| **set != 0);
-        let mut list: Vec<(u32, RecipeSet)> = missing.map(|(trailer, set)| (trailer, *set)).collect();
-        list.sort_by_key(|(trailer, _)| Reverse(plan.trailers.trailers[*trailer as usize].size));
+        let trailers = (0u32..).zip(plan.trailers.trailers.scan()).zip(missing).filter(|(_, missing)| **missing != 0);
+        let extraction = |((trailer, of), missing): ((u32, Cow<'_, Trailer>), &RecipeSet)| Extraction {
+            trailer,
+            missing: *missing,
+            size: of.size,
+        };
+        let mut list: Vec<Extraction> = trailers.map(extraction).collect();
+        list.sort_by_key(|job| (job.trailer as usize / SHARD, Reverse(job.size)));
         Jobs { plan, store, list: List::Extractions(list) }
     }
 
@@ -74,9 +91,7 @@ impl<'a> Jobs<'a> {
     pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         let plan = self.plan;
         match &mut self.list {
-            List::Extractions(list) => {
-                list.retain(|(trailer, _)| keep(&extraction_id(&plan.trailers.trailers[*trailer as usize].subject)))
-            }
+            List::Extractions(list) => list.retain(|job| keep(&extraction_id(&trailer_of(plan, job).subject))),
             List::Training(list) => list.retain(|(id, _)| keep(id)),
         }
     }
@@ -84,7 +99,7 @@ impl<'a> Jobs<'a> {
     /// The id of job `i`: the same work has the same id in every plan.
     pub fn id(&self, i: usize) -> String {
         match &self.list {
-            List::Extractions(list) => extraction_id(&self.plan.trailers.trailers[list[i].0 as usize].subject),
+            List::Extractions(list) => extraction_id(&trailer_of(self.plan, &list[i]).subject),
             List::Training(list) => list[i].0.clone(),
         }
     }
@@ -93,7 +108,7 @@ impl<'a> Jobs<'a> {
     pub fn cost(&self, i: usize) -> u64 {
         match &self.list {
             // Opening a file and running the models costs about as much as decoding a megabyte.
-            List::Extractions(list) => self.plan.trailers.trailers[list[i].0 as usize].size + (1 << 20),
+            List::Extractions(list) => list[i].size + (1 << 20),
             List::Training(list) => match &list[i].1 {
                 Task::Cell(task) => 1 + effort(task) as u64,
                 _ => FIT_COST,
@@ -105,7 +120,7 @@ impl<'a> Jobs<'a> {
     pub fn about(&self, i: usize) -> String {
         match &self.list {
             List::Extractions(list) => {
-                let trailer = &self.plan.trailers.trailers[list[i].0 as usize];
+                let trailer = trailer_of(self.plan, &list[i]);
                 format!("trailer of {} ({})", trailer.subject.id, trailer.key)
             }
             List::Training(list) => match &list[i].1 {
@@ -118,7 +133,7 @@ impl<'a> Jobs<'a> {
     /// The index of the trailer of job `i` in the plan; None for training.
     pub fn trailer(&self, i: usize) -> Option<usize> {
         match &self.list {
-            List::Extractions(list) => Some(list[i].0 as usize),
+            List::Extractions(list) => Some(list[i].trailer as usize),
             List::Training(_) => None,
         }
     }
@@ -128,7 +143,7 @@ impl<'a> Jobs<'a> {
         match &self.list {
             List::Extractions(list) => {
                 let recipes = self.plan.spec.recipes.iter().enumerate();
-                recipes.filter(|(bit, _)| list[i].1 & (1 << bit) != 0).map(|(_, recipe)| recipe).collect()
+                recipes.filter(|(bit, _)| list[i].missing & (1 << bit) != 0).map(|(_, recipe)| recipe).collect()
             }
             List::Training(list) => list[i].1.recipes(),
         }
@@ -138,8 +153,8 @@ impl<'a> Jobs<'a> {
     pub fn artifacts(&self, i: usize) -> Vec<ArtifactKey> {
         match &self.list {
             List::Extractions(list) => {
-                let subject = &self.plan.trailers.trailers[list[i].0 as usize].subject;
-                self.recipes(i).into_iter().map(|recipe| ArtifactKey::new(recipe, subject)).collect()
+                let subject = trailer_of(self.plan, &list[i]).subject;
+                self.recipes(i).into_iter().map(|recipe| ArtifactKey::new(recipe, &subject)).collect()
             }
             List::Training(list) => list[i].1.artifacts(),
         }
@@ -149,13 +164,17 @@ impl<'a> Jobs<'a> {
     pub fn build(&self, i: usize) -> Job {
         let task = match &self.list {
             List::Extractions(list) => Task::Extract(ExtractTask {
-                trailer: self.plan.trailers.trailers[list[i].0 as usize].clone(),
+                trailer: trailer_of(self.plan, &list[i]),
                 wanted: self.recipes(i).into_iter().cloned().collect(),
             }),
             List::Training(list) => list[i].1.clone(),
         };
         Job::new(self.id(i), &self.plan.spec.id, &self.store, task)
     }
+}
+
+fn trailer_of(plan: &Plan, job: &Extraction) -> Trailer {
+    plan.trailers.trailers.get(job.trailer as usize).expect("jobs are made of the plan's trailers")
 }
 
 /// Returns the id of the job that extracts a trailer.

@@ -1,13 +1,13 @@
 //! Artifacts of a run that are not committed, found by looking at the store.
 
 use futures::{StreamExt, TryStreamExt, stream};
-use jhalak_common::artifact::{self, ArtifactKey, Recipe};
-use jhalak_common::run::job::Trailer;
+use jhalak_common::artifact::{self, ArtifactKey};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
 
 use crate::artifacts::MAX_CONCURRENT_REQUESTS;
 use crate::plan::Plan;
+use crate::plan::trailer_index::TrailerIndex;
 
 /// A set of a run's recipes as bits: bit i stands for recipe i of the plan.
 pub type RecipeSet = u32;
@@ -32,46 +32,12 @@ pub async fn of_trailers(store: &dyn ObjectStore, plan: &Plan) -> Result<Vec<Rec
         return Ok(missing);
     }
     let index = TrailerIndex::new(&plan.trailers.trailers);
-    let lists = recipes.iter().map(|recipe| committed_indices(store, recipe, &index));
+    let lists = recipes.iter().map(|recipe| index.committed(store, recipe));
     let mut lists = stream::iter(lists).buffered(MAX_CONCURRENT_LISTINGS).enumerate();
     while let Some((bit, committed)) = lists.next().await {
         committed?.into_iter().for_each(|i| missing[i as usize] &= !(1 << bit));
     }
     Ok(missing)
-}
-
-/// The indices of the trailers with a committed artifact of this recipe. Keeps no names: those of a
-/// hundred thousand trailers would take megabytes.
-async fn committed_indices(store: &dyn ObjectStore, recipe: &Recipe, index: &TrailerIndex<'_>) -> Result<Vec<u32>> {
-    let mut found = Vec::new();
-    artifact::each_committed(store, recipe.kind, &recipe.hash(), |subject| found.extend(index.get(subject))).await?;
-    Ok(found)
-}
-
-/// Finds a plan's trailer by the name of its artifacts' folder. Keeps four bytes for each trailer:
-/// its names would take a hundred.
-pub struct TrailerIndex<'a> {
-    trailers: &'a [Trailer],
-    /// The indices of the trailers in the order of their ids.
-    by_id: Vec<u32>,
-}
-
-impl<'a> TrailerIndex<'a> {
-    /// Indexes these trailers.
-    pub fn new(trailers: &'a [Trailer]) -> Self {
-        let mut by_id: Vec<u32> = (0u32..).zip(trailers).map(|(i, _)| i).collect();
-        by_id.sort_by_key(|&i| &trailers[i as usize].subject.id);
-        TrailerIndex { trailers, by_id }
-    }
-
-    /// Returns the index of the trailer with this [`ArtifactKey::subject_folder`].
-    pub fn get(&self, folder: &str) -> Option<u32> {
-        let (id, _) = folder.rsplit_once('@')?;
-        let subject = |i: u32| &self.trailers[i as usize].subject;
-        let start = self.by_id.partition_point(|&i| subject(i).id.as_str() < id);
-        let of_id = self.by_id[start..].iter().take_while(|&&i| subject(i).id == id);
-        of_id.copied().find(|&i| ArtifactKey::subject_folder(subject(i)) == folder)
-    }
 }
 
 /// Which of `keys` are committed, in their order.
@@ -94,7 +60,6 @@ pub async fn all_committed(store: &dyn ObjectStore, keys: &[ArtifactKey]) -> Res
 mod tests {
     use super::*;
     use crate::plan::testing::{commit_one, empty_store, plan};
-    use jhalak_common::hash;
 
     #[tokio::test]
     async fn a_trailer_lacks_the_recipes_that_are_not_committed_for_its_content() {
@@ -116,22 +81,5 @@ mod tests {
         assert_eq!(are_committed(store.as_ref(), &keys).await.expect("a store"), [true, false, true]);
         assert!(!all_committed(store.as_ref(), &keys).await.expect("a store"));
         assert!(all_committed(store.as_ref(), &keys[2..]).await.expect("a store"));
-    }
-
-    #[test]
-    fn trailer_is_found_by_its_folder_whatever_the_order_of_the_plan() {
-        let mut plan = plan(12);
-        // The name of a folder is split at its last `@`.
-        plan.trailers.trailers[3].subject.id = "m@3".into();
-        let trailers = &plan.trailers.trailers;
-        let index = TrailerIndex::new(trailers);
-        for (i, trailer) in (0u32..).zip(trailers) {
-            assert_eq!(index.get(&ArtifactKey::subject_folder(&trailer.subject)), Some(i));
-        }
-        let mut other = trailers[0].subject.clone();
-        other.content = hash::of_bytes(b"another file of the movie");
-        for folder in [ArtifactKey::subject_folder(&other).as_str(), "m3@0123456789abcdef", "m0", "@", ""] {
-            assert_eq!(index.get(folder), None, "{folder}");
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! The quarantined jobs of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::ArtifactKey;
@@ -11,8 +12,9 @@ use jhalak_common::{Error, ErrorKind, Result};
 
 use crate::artifacts::MAX_CONCURRENT_REQUESTS;
 use crate::plan::Plan;
+use crate::plan::trailer_index::TrailerIndex;
 use crate::run::jobs::{cell_id, extraction_id, fit_id};
-use crate::run::missing::{self, TrailerIndex};
+use crate::run::missing;
 
 /// Lists the keys of the run's quarantine records.
 pub async fn keys(store: &dyn ObjectStore, run: &str) -> Result<BTreeSet<String>> {
@@ -94,12 +96,13 @@ impl Quarantined {
 /// known here.
 struct PlannedJobs<'a> {
     plan: &'a Plan,
-    trailers: TrailerIndex<'a>,
+    /// Built with the first record: most runs have none.
+    trailers: OnceLock<TrailerIndex<'a>>,
 }
 
 impl<'a> PlannedJobs<'a> {
     fn of(plan: &'a Plan) -> Self {
-        PlannedJobs { plan, trailers: TrailerIndex::new(&plan.trailers.trailers) }
+        PlannedJobs { plan, trailers: OnceLock::new() }
     }
 
     /// Whether the record under `key` is of a job of the plan. The record of a message that cannot
@@ -113,7 +116,9 @@ impl<'a> PlannedJobs<'a> {
         match &job.task {
             Task::Extract(task) => {
                 let folder = ArtifactKey::subject_folder(&task.trailer.subject);
-                let trailer = self.trailers.get(&folder).map(|i| &self.plan.trailers.trailers[i as usize]);
+                let trailers = &self.plan.trailers.trailers;
+                let index = self.trailers.get_or_init(|| TrailerIndex::new(trailers));
+                let trailer = index.get(&folder).and_then(|i| trailers.get(i as usize));
                 trailer.is_some_and(|trailer| trailer.subject == task.trailer.subject)
                     && job.id == extraction_id(&task.trailer.subject)
                     && task.wanted.iter().all(|recipe| spec.recipes.contains(recipe))

@@ -57,7 +57,7 @@ pub async fn extraction<'a>(
 ) -> Result<RemainingExtraction<'a>> {
     let mut missing = missing::of_trailers(store, plan).await?;
     if !again.is_empty() {
-        for (trailer, missing) in plan.trailers.trailers.iter().zip(&mut missing) {
+        for (trailer, missing) in plan.trailers.trailers.scan().zip(&mut missing) {
             for (bit, recipe) in plan.spec.recipes.iter().enumerate() {
                 if again.contains(&ArtifactKey::new(recipe, &trailer.subject)) {
                     *missing |= 1 << bit;
@@ -68,9 +68,9 @@ pub async fn extraction<'a>(
     let in_scope: Vec<RecipeSet> = plan
         .trailers
         .trailers
-        .iter()
+        .scan()
         .zip(&missing)
-        .map(|(trailer, missing)| if plan.extracts(trailer) { *missing } else { 0 })
+        .map(|(trailer, missing)| if plan.extracts(&trailer) { *missing } else { 0 })
         .collect();
     let mut jobs = Jobs::extractions(plan, store.url(), &in_scope);
     drop(in_scope);

@@ -24,8 +24,8 @@ pub async fn select(store: &dyn ObjectStore, plan: &Plan, kind: ArtifactKind) ->
     let mut keys = Vec::new();
     let missing = remaining::extraction(store, plan, &nothing_again).await?.missing;
     for (bit, recipe) in plan.spec.recipes.iter().enumerate().filter(|(_, recipe)| recipes.contains(recipe)) {
-        for (trailer, missing) in plan.trailers.trailers.iter().zip(&missing) {
-            if plan.extracts(trailer) && missing & (1 << bit) == 0 {
+        for (trailer, missing) in plan.trailers.trailers.scan().zip(&missing) {
+            if plan.extracts(&trailer) && missing & (1 << bit) == 0 {
                 keys.push(ArtifactKey::new(recipe, &trailer.subject));
             }
         }

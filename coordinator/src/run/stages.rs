@@ -14,7 +14,7 @@ use jhalak_common::run::{AtWork, RunState, Stage};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
 
-use crate::artifacts::embedding_tables::{self, GatheredTable};
+use crate::artifacts::embedding_tables::{self, GatheredTable, Subjects};
 use crate::plan::Plan;
 use crate::run::context::{Ended, RunContext};
 use crate::run::dispatch::{self, StageJobs};
@@ -60,8 +60,8 @@ impl TrailerCounts {
     /// Counts the trailers of `plan`, given the recipes that each lacks.
     pub fn of(plan: &Plan, missing: &[RecipeSet]) -> TrailerCounts {
         let mut counts = TrailerCounts { committed: 0, missing: 0, out_of_scope: 0 };
-        for (trailer, missing) in plan.trailers.trailers.iter().zip(missing) {
-            match (missing, plan.extracts(trailer)) {
+        for (trailer, missing) in plan.trailers.trailers.scan().zip(missing) {
+            match (missing, plan.extracts(&trailer)) {
                 (0, _) => counts.committed += 1,
                 (_, true) => counts.missing += 1,
                 (_, false) => counts.out_of_scope += 1,
@@ -258,9 +258,10 @@ async fn gather_all(store: &dyn ObjectStore, plan: &Plan, missing: &[RecipeSet])
             true => missing == 0,
             false => missing & bit == 0,
         };
-        let trailers = plan.trailers.trailers.iter().zip(missing);
-        let subjects = trailers.filter(|(t, missing)| is_in(t, **missing)).map(|(t, _)| &t.subject).collect();
-        tables.extend(embedding_tables::gather_these(store, plan, kind, source, subjects).await?);
+        let trailers = (0u32..).zip(plan.trailers.trailers.scan()).zip(missing);
+        let rows = trailers.filter(|((_, trailer), missing)| is_in(trailer, **missing)).map(|((row, _), _)| row);
+        let subjects = Subjects { plan, rows: rows.collect() };
+        tables.extend(embedding_tables::gather_these(store, kind, source, &subjects).await?);
     }
     Ok(tables)
 }

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::console::progress::Progress;
+use crate::plan::normal_form::NormalForm;
 use crate::plan::testing::empty_reading;
 pub(crate) use crate::plan::testing::{commit_one, empty_store, plan};
 use crate::plan::{Draft, Plan};
@@ -111,10 +112,10 @@ impl Bench {
 
     /// Freezes the run, drives it to its end and writes its report.
     pub async fn finish(&self, plan: &Plan) {
-        let (_, json) = crate::plan::normal_form(&empty_reading().dataset).expect("a dataset");
+        let dataset = NormalForm::of(&empty_reading().dataset).expect("a dataset");
         let draft = Draft {
             plan: Plan { spec: plan.spec.clone(), trailers: plan.trailers.clone() },
-            dataset: json,
+            dataset,
             folds: None,
             given: Vec::new(),
         };

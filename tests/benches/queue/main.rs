@@ -4,6 +4,7 @@
 //! A private RabbitMQ, a private S3 server and the built programs. Prints one line a figure; ratios
 //! compare things within this one run.
 
+mod listed_artifacts;
 mod rates;
 mod scale;
 mod wall;
@@ -64,6 +65,18 @@ impl Running {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kb| kb / 1024)
+    }
+}
+
+impl Running {
+    /// CPU time in seconds so far; None when it has ended.
+    fn cpu_s(&self) -> Option<f64> {
+        /// Ticks of a second on Linux (USER_HZ).
+        const TICKS: f64 = 100.0;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).ok()?;
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+        let mut next = || fields.next()?.parse::<f64>().ok();
+        Some((next()? + next()?) / TICKS)
     }
 }
 

@@ -45,7 +45,15 @@ pub(super) fn example(users: usize, movies: usize, each: usize, taste: Taste, se
         }
     }
     let users = (0..users).map(|i| User { id: format!("u{i:04}"), ..User::default() }).collect();
-    Dataset { name: "example".to_owned(), synthetic: true, movies, users, ratings, times: Vec::new(), genres }
+    Dataset {
+        name: "example".to_owned(),
+        synthetic: true,
+        movies: movies.into(),
+        users,
+        ratings,
+        times: Vec::new(),
+        genres,
+    }
 }
 
 fn by_chance(random: &mut Random) -> Label {

@@ -1,14 +1,14 @@
 //! Collects the rows of every layout: checks ids, keeps the first of duplicates, and builds the
 //! normal form.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-use icu_normalizer::ComposingNormalizerBorrowed;
-
 use super::csv_table::Table;
+use super::movie_ids::MovieIds;
 use super::reject::{Kind, MOVIE_ID_RULE, Rejects, excerpt, is_movie_id, is_user_id};
 use super::scale::Opinion;
+use super::sorted_movies::SortedMovies;
+use crate::compact::{Packed, Texts};
 use crate::dataset::normal_form::{Movie, Rating, User};
 use crate::dataset::stated_content::StatedContent;
 use crate::dataset::whole_number::whole;
@@ -18,9 +18,8 @@ use crate::error::{Error, Result};
 #[derive(Default)]
 pub(super) struct Assembly {
     pub rejects: Rejects,
-    /// With the line of each.
-    movies: BTreeMap<String, (Movie, u64)>,
-    movie_index: HashMap<String, u32>,
+    movies: SortedMovies,
+    ids: MovieIds,
     users: Vec<User>,
     user_index: HashMap<String, u32>,
     /// The line of each user's row in the users' table.
@@ -30,16 +29,30 @@ pub(super) struct Assembly {
     without_time: (u64, bool),
     /// Columns of the catalogue that are not read.
     pub unread_columns: Vec<String>,
-    /// The location of the trailer that a row of the catalogue names, and the row's line, by movie.
-    pub locations: BTreeMap<String, (String, u64)>,
+    /// The location of the trailer that a row of the catalogue names, with the movie's id and the
+    /// row's line.
+    pub locations: Locations,
     /// The content that the catalogue states for a movie's trailer.
     pub stated: BTreeMap<String, StatedContent>,
-    /// Movies by their ids in lower case and composed form; none where two movies share one.
-    by_lower_case: HashMap<String, Option<String>>,
-    /// Movies whose ids are not ASCII by their composed form; none where two movies share one.
-    by_composed: HashMap<String, Option<String>>,
     /// The parts of the files that are not read, for people.
     pub notes: Vec<String>,
+}
+
+/// Locations of trailers in the order of the catalogue.
+#[derive(Default)]
+pub(super) struct Locations {
+    pub ids: Texts,
+    pub cells: Texts,
+    pub lines: Vec<u64>,
+}
+
+impl Locations {
+    /// Adds the location of a movie's trailer.
+    pub fn push(&mut self, id: &str, cell: &str, line: u64) {
+        self.ids.push(id);
+        self.cells.push(cell);
+        self.lines.push(line);
+    }
 }
 
 /// A rating with the line and the time in the files.
@@ -52,7 +65,7 @@ struct Given {
 
 /// The result of an assembly.
 pub(super) struct Assembled {
-    pub movies: Vec<Movie>,
+    pub movies: Packed<Movie>,
     pub users: Vec<User>,
     pub ratings: Vec<Rating>,
     /// Of each rating; empty unless all have one.
@@ -60,14 +73,6 @@ pub(super) struct Assembled {
     pub users_without_ratings: u64,
     pub rejects: Rejects,
     pub notes: Vec<String>,
-}
-
-/// Returns a text with its letters and accents composed (Unicode's form NFC).
-fn composed(text: &str) -> Cow<'_, str> {
-    match text.is_ascii() {
-        true => Cow::Borrowed(text),
-        false => ComposingNormalizerBorrowed::new_nfc().normalize(text),
-    }
 }
 
 impl Assembly {
@@ -97,11 +102,12 @@ impl Assembly {
         if !is_movie_id(&movie.id) {
             let reason = MOVIE_ID_RULE;
             self.rejects.add(Kind::Id, file, Some(line), format!("movie {}", excerpt(&movie.id)), reason);
-        } else if let Some((_, first)) = self.movies.get(&movie.id) {
+        } else if let Some(first) = self.ids.line(&movie.id) {
             let reason = format!("a second movie with this id: the one on line {first} is kept");
             self.rejects.add(Kind::Other, file, Some(line), format!("movie {}", movie.id), reason);
         } else {
-            self.movies.insert(movie.id.clone(), (movie, line));
+            self.ids.add(&movie.id, line);
+            self.movies.push(movie);
             return true;
         }
         false
@@ -109,42 +115,22 @@ impl Assembly {
 
     /// Ends the movies and assigns their indexes.
     pub fn movies_complete(&mut self) {
-        self.movie_index = self.movies.keys().zip(0..).map(|(id, index)| (id.clone(), index)).collect();
-        for id in self.movies.keys() {
-            let same = self.by_lower_case.entry(composed(id).to_lowercase());
-            same.and_modify(|same| *same = None).or_insert_with(|| Some(id.clone()));
-            if !id.is_ascii() {
-                let same = self.by_composed.entry(composed(id).into_owned());
-                same.and_modify(|same| *same = None).or_insert_with(|| Some(id.clone()));
-            }
-        }
-    }
-
-    /// Returns the id of the movie with this id, in any of the forms in which Unicode writes its
-    /// letters.
-    fn movie_written(&self, id: &str) -> Option<&str> {
-        match self.movies.get_key_value(id) {
-            Some((id, _)) => Some(id),
-            None if id.is_ascii() => None,
-            None => self.by_composed.get(&*composed(id))?.as_deref(),
-        }
+        self.ids.complete();
     }
 
     /// Returns the movies, sorted by id.
-    pub fn into_movies(self) -> Vec<Movie> {
-        self.movies.into_values().map(|(movie, _)| movie).collect()
+    pub fn into_movies(self) -> Packed<Movie> {
+        self.movies.finish()
     }
 
     /// Whether there is a movie with this id.
     pub fn has_movie(&self, id: &str) -> bool {
-        self.movies.contains_key(id)
+        self.ids.line(id).is_some()
     }
 
-    /// Returns the id of the movie that a file's name means: the same id, or the only one that
-    /// differs in upper and lower case alone. macOS writes names with letters and accents apart.
-    pub fn movie_named(&self, name: &str) -> Option<&str> {
-        self.movie_written(name)
-            .or_else(|| self.by_lower_case.get(&composed(name).to_lowercase()).and_then(Option::as_deref))
+    /// Returns the ids of the movies.
+    pub fn movie_ids(&self) -> &MovieIds {
+        &self.ids
     }
 
     /// Returns the user with this id, added if missing; `None`, and a reject, if the id is not
@@ -192,8 +178,7 @@ impl Assembly {
             let movie = if is_movie_id(movie) { movie.to_owned() } else { excerpt(movie) };
             format!("user {}, movie {movie}", assembly.users[user as usize].id)
         };
-        let written = || self.movie_written(movie).and_then(|id| self.movie_index.get(id));
-        match (self.movie_index.get(movie).or_else(written).copied(), opinion) {
+        match (self.ids.index_written(movie), opinion) {
             (_, Err(reason)) => self.rejects.add(Kind::Value, file, Some(line), subject(self, movie), reason),
             (None, _) => self.rejects.add(
                 Kind::UnknownMovie,
@@ -225,12 +210,11 @@ impl Assembly {
         movies_file: &str,
         max_rejected_percent: f64,
     ) -> Result<Assembled> {
-        if self.movies.is_empty() {
+        if self.ids.len() == 0 {
             return Err(self.nothing(movies_file, "movie"));
         }
         // A stable sort: the first of two ratings of a pair in file order stays first.
         self.ratings.sort_by_key(|given| (given.rating.user, given.rating.movie));
-        let movie_ids: Vec<&String> = self.movies.keys().collect();
         let mut kept: Vec<Given> = Vec::with_capacity(self.ratings.len());
         for &given in &self.ratings {
             let Given { rating, line, .. } = given;
@@ -238,10 +222,8 @@ impl Assembly {
                 Some(Given { rating: first, line: first_line, .. })
                     if (first.user, first.movie) == (rating.user, rating.movie) =>
                 {
-                    let subject = format!(
-                        "user {}, movie {}",
-                        self.users[rating.user as usize].id, movie_ids[rating.movie as usize]
-                    );
+                    let subject =
+                        format!("user {}, movie {}", self.users[rating.user as usize].id, self.ids.id(rating.movie));
                     let (label, stays) = (rating.label.name(), first.label.name());
                     let reason = format!(
                         "rated a second time, {label}: the first rating, {stays} on line {first_line}, is kept"
@@ -256,6 +238,8 @@ impl Assembly {
             return Err(self.nothing(file, "rating"));
         }
         self.rejects.refuse_a_remainder(max_rejected_percent)?;
+        self.ids = MovieIds::default();
+        let movies = std::mem::take(&mut self.movies).finish();
         let mut rated = vec![false; self.users.len()];
         kept.iter().for_each(|given| rated[given.rating.user as usize] = true);
         let mut order: Vec<usize> = (0..self.users.len()).filter(|&user| rated[user]).collect();
@@ -276,7 +260,7 @@ impl Assembly {
         Ok(Assembled {
             users_without_ratings: (self.users.len() - order.len()) as u64,
             users: order.into_iter().map(|user| std::mem::take(&mut self.users[user])).collect(),
-            movies: self.movies.into_values().map(|(movie, _)| movie).collect(),
+            movies,
             ratings,
             times: times.unwrap_or_default(),
             rejects: self.rejects,

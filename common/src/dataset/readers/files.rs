@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use tempfile::TempPath;
 
+use crate::compact::Texts;
 use crate::error::{Error, Result};
 
 /// The files of one dataset. Names are relative to its folder and use `/`: `movies.csv`,
@@ -18,7 +21,7 @@ pub trait Files {
     /// The names of all files at the top and in `trailers/` and its sub-folders, sorted; without
     /// any table at the top, those in every sub-folder. A folder that is not listed, because it is
     /// too deep or leads back to itself, has a trailing `/`.
-    fn names(&self) -> &[String];
+    fn names(&self) -> &Texts;
 
     /// Opens a file for reading.
     ///
@@ -28,7 +31,7 @@ pub trait Files {
 
     /// Whether there is a file with this name.
     fn has(&self, name: &str) -> bool {
-        self.names().binary_search_by(|known| known.as_str().cmp(name)).is_ok()
+        self.names().position(name).is_some()
     }
 }
 
@@ -56,7 +59,7 @@ const MAX_FILES: usize = 10_000_000;
 pub struct Folder {
     root: PathBuf,
     place: String,
-    names: Vec<String>,
+    names: Texts,
 }
 
 impl Folder {
@@ -89,7 +92,7 @@ impl Folder {
         for folder in folders.iter().filter(|name| !has_table || *name == "trailers") {
             add_folder(&root, folder, &mut vec![root.clone()], &mut names)?;
         }
-        names.sort_unstable();
+        let names = names.into_iter().collect::<Texts>().into_ascending();
         Ok(Folder { root, place, names })
     }
 }
@@ -140,54 +143,75 @@ impl Files for Folder {
         &self.place
     }
 
-    fn names(&self) -> &[String] {
+    fn names(&self) -> &Texts {
         &self.names
     }
 
     fn open(&self, name: &str) -> Result<Box<dyn Read + '_>> {
-        let path = self.root.join(name);
-        // A pipe would be waited for without end.
-        if std::fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
-            return Err(Error::invalid(format!("{} is not a regular file", path.display())));
-        }
-        let file = File::open(&path).map_err(|e| Error::from(e).context(format!("open {}", path.display())))?;
-        Ok(Box::new(file))
+        open_file(&self.root.join(name))
     }
+}
+
+fn open_file(path: &Path) -> Result<Box<dyn Read>> {
+    // A pipe would be waited for without end.
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(Error::invalid(format!("{} is not a regular file", path.display())));
+    }
+    let file = File::open(path).map_err(|e| Error::from(e).context(format!("open {}", path.display())))?;
+    Ok(Box::new(file))
 }
 
 /// A dataset whose tables were fetched from an object store and whose trailers are known by name
 /// only.
 #[derive(Debug)]
-pub struct Memory {
+pub struct Fetched {
     place: String,
-    names: Vec<String>,
-    contents: BTreeMap<String, Bytes>,
+    names: Arc<Texts>,
+    tables: BTreeMap<String, FetchedTable>,
 }
 
-impl Memory {
-    /// Takes `names`, every key below the dataset's folder and relative to it, and `contents`, the
-    /// bytes of the files among [`TABLE_FILES`](super::TABLE_FILES) that exist.
-    pub fn new(place: impl Into<String>, names: Vec<String>, contents: BTreeMap<String, Bytes>) -> Memory {
-        let hidden = |name: &String| name.rsplit('/').next().is_some_and(|last| last.starts_with('.'));
-        let mut names: Vec<String> = names.into_iter().chain(contents.keys().cloned()).filter(|n| !hidden(n)).collect();
-        names.sort_unstable();
-        names.dedup();
-        Memory { place: place.into(), names, contents }
+/// A fetched table.
+#[derive(Debug)]
+pub enum FetchedTable {
+    /// In memory.
+    Bytes(Bytes),
+    /// In a file.
+    File(PathBuf),
+    /// In a file that is removed with the dataset.
+    Temporary(TempPath),
+}
+
+impl Fetched {
+    /// Takes `names`, keys below the dataset's folder and relative to it, and
+    /// the tables among [`TABLE_FILES`](super::TABLE_FILES) that exist. Hidden files are left out.
+    pub fn new(place: impl Into<String>, names: Arc<Texts>, tables: BTreeMap<String, FetchedTable>) -> Fetched {
+        let is_hidden = |name: &str| name.rsplit('/').next().is_some_and(|last| last.starts_with('.'));
+        let is_whole = names.is_ascending() && tables.keys().all(|name| names.position(name).is_some());
+        let names = match is_whole && !names.iter().any(is_hidden) {
+            true => names,
+            false => {
+                let known = tables.keys().map(String::as_str).chain(names.iter());
+                Arc::new(known.filter(|name| !is_hidden(name)).collect::<Texts>().into_ascending())
+            }
+        };
+        Fetched { place: place.into(), names, tables }
     }
 }
 
-impl Files for Memory {
+impl Files for Fetched {
     fn location(&self) -> &str {
         &self.place
     }
 
-    fn names(&self) -> &[String] {
+    fn names(&self) -> &Texts {
         &self.names
     }
 
     fn open(&self, name: &str) -> Result<Box<dyn Read + '_>> {
-        match self.contents.get(name) {
-            Some(bytes) => Ok(Box::new(&bytes[..])),
+        match self.tables.get(name) {
+            Some(FetchedTable::Bytes(bytes)) => Ok(Box::new(&bytes[..])),
+            Some(FetchedTable::File(path)) => open_file(path),
+            Some(FetchedTable::Temporary(path)) => open_file(path),
             None => Err(Error::not_found(format!("no contents of {name} from {}", self.place))),
         }
     }

@@ -7,6 +7,7 @@ mod flickscore;
 pub(super) mod json_lines;
 pub(super) mod layout;
 mod lists;
+mod movie_ids;
 mod movielens;
 mod movies;
 mod new_movies;
@@ -16,6 +17,7 @@ mod records;
 pub(super) mod reject;
 mod scale;
 mod settings;
+mod sorted_movies;
 mod survey;
 pub(super) mod trailers;
 mod users;
@@ -28,7 +30,7 @@ use super::reading::Reading;
 use crate::error::{Error, Result};
 
 use assembly::Assembly;
-pub use files::{Files, Folder, Memory};
+pub use files::{Fetched, FetchedTable, Files, Folder};
 pub use layout::{Facts, Layout};
 pub use new_movies::{NewMovies, read_movies};
 pub use reject::{MAX_LISTED, Reject, id_of_file_name, is_movie_id};
@@ -37,7 +39,7 @@ pub use settings::ReadSettings;
 pub use trailers::TRAILER_EXTENSIONS;
 
 /// Every file that a reader may open: what a caller fetches from an object store for
-/// [`Memory`](super::Memory).
+/// [`Fetched`](super::Fetched).
 pub const TABLE_FILES: [&str; 12] = [
     FACTS,
     movies::FILE,
@@ -103,7 +105,7 @@ fn read_files(files: &dyn Files, settings: &ReadSettings) -> Result<Reading> {
     let top = layout == Layout::Trailers && !files.has(movies::FILE);
     let is_read = |name: &str| name == FACTS || tables.contains(&name) || (top && trailers::is_video(name));
     let at_the_top = files.names().iter().filter(|name| !name.contains('/'));
-    let unread: Vec<String> = at_the_top.filter(|name| !is_read(name)).cloned().collect();
+    let unread: Vec<String> = at_the_top.filter(|name| !is_read(name)).map(str::to_owned).collect();
     assembly.note("files", "folder", &unread);
     let [ratings_file, movies_file, _] = tables;
     let ratings_file = (layout != Layout::Trailers).then_some(ratings_file);
@@ -188,8 +190,7 @@ fn detect(files: &dyn Files) -> Result<Layout> {
         [] if !has(plain::RATINGS) && trailers::any(files.names()) => Ok(Layout::Trailers),
         [] if !has(plain::RATINGS) && has(movies::FILE) && movies::names_trailers(files)? => Ok(Layout::Trailers),
         [] => {
-            let tops: Vec<&str> =
-                files.names().iter().map(String::as_str).filter(|name| !name.contains('/')).take(10).collect();
+            let tops: Vec<&str> = files.names().iter().filter(|name| !name.contains('/')).take(10).collect();
             let there = if tops.is_empty() { "no file".to_owned() } else { tops.join(", ") };
             Err(Error::invalid(format!(
                 "no dataset found. Looked for movies.csv with ratings.json (Flickscore), u.item with u.data (MovieLens 100K), \

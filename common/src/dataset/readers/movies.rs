@@ -119,7 +119,7 @@ pub(super) fn read(files: &dyn Files, assembly: &mut Assembly, year_in_title: bo
                 assembly.stated.insert(id.clone(), stated);
             }
             if !location.is_empty() {
-                assembly.locations.insert(id, (location, line));
+                assembly.locations.push(&id, &location, line);
             }
         }
     }

@@ -1,12 +1,12 @@
 //! New movies to be predicted, from a small file.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::assembly::Assembly;
-use super::files::Memory;
+use super::files::{Fetched, FetchedTable};
 use super::movies;
 use crate::dataset::normal_form::Movie;
 use crate::error::{Error, Result};
@@ -31,15 +31,15 @@ pub fn read_movies(name: &str, bytes: &[u8]) -> Result<NewMovies> {
     let text = std::str::from_utf8(bytes).map_err(|_| within(Error::invalid("the file is not UTF-8")))?;
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
     let csv = if text.trim_start().starts_with(['{', '[']) { to_csv(text).map_err(within)? } else { text.to_owned() };
-    let contents = BTreeMap::from([(movies::FILE.to_owned(), Bytes::from(csv))]);
-    let files = Memory::new(name, vec![movies::FILE.to_owned()], contents);
+    let tables = BTreeMap::from([(movies::FILE.to_owned(), FetchedTable::Bytes(csv.into()))]);
+    let files = Fetched::new(name, Arc::default(), tables);
     let mut assembly = Assembly::default();
     movies::read(&files, &mut assembly, false).map_err(within)?;
     if let Some(first) = assembly.rejects.listed.first() {
         return Err(within(Error::invalid(format!("{}: {}", first.subject, first.reason))));
     }
     let unread = std::mem::take(&mut assembly.unread_columns);
-    let movies = assembly.into_movies();
+    let movies = assembly.into_movies().into_vec();
     if movies.is_empty() {
         return Err(within(Error::invalid("the file has no movie")));
     }

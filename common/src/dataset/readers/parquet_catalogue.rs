@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::files::Files;
 use super::movies;
+use crate::compact::Texts;
 use crate::dataset::reading::Reading;
 use crate::error::{Error, Result};
 
@@ -21,7 +22,7 @@ const MAX: u64 = 1 << 30;
 /// A dataset with its catalogue as CSV.
 pub(super) struct WithCatalogue<'a> {
     files: &'a dyn Files,
-    names: Vec<String>,
+    names: Texts,
     table: Bytes,
 }
 
@@ -56,9 +57,8 @@ pub(super) fn of(files: &dyn Files) -> Result<Option<WithCatalogue<'_>>> {
             movies::FILE
         ))
     })?;
-    let mut names: Vec<String> = files.names().iter().filter(|name| *name != FILE).cloned().collect();
-    names.push(movies::FILE.to_owned());
-    names.sort_unstable();
+    let names = files.names().iter().map(|name| if name == FILE { movies::FILE } else { name });
+    let names = names.collect::<Texts>().into_ascending();
     Ok(Some(WithCatalogue { files, names, table: table.into() }))
 }
 
@@ -67,7 +67,7 @@ impl Files for WithCatalogue<'_> {
         self.files.location()
     }
 
-    fn names(&self) -> &[String] {
+    fn names(&self) -> &Texts {
         &self.names
     }
 
@@ -138,8 +138,7 @@ fn instant(seconds: i64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::{Memory, ReadSettings, read};
-    use std::collections::BTreeMap;
+    use crate::dataset::{Fetched, FetchedTable, ReadSettings, read};
 
     #[test]
     fn rejects_and_notes_name_the_parquet_file_and_its_rows() {
@@ -147,8 +146,8 @@ mod tests {
             ("movies.csv", "id,name,budget\nm1,One,1\na/b,Two,2\n"),
             ("ratings.csv", "user,movie,label\na,m1,1\nb,m1,-1\n"),
         ];
-        let contents: BTreeMap<_, Bytes> = tables.map(|(name, text)| (name.to_owned(), text.into())).into();
-        let files = Memory::new("x", contents.keys().cloned().collect(), contents);
+        let table = |(name, text): (&str, &'static str)| (name.to_owned(), FetchedTable::Bytes(text.into()));
+        let files = Fetched::new("x", Default::default(), tables.map(table).into());
         let reading = named(read(&files, &ReadSettings::default()).expect("a dataset"));
         assert!(reading.rejects[0].to_string().starts_with("movies.parquet row 2: "), "{}", reading.rejects[0]);
         assert!(reading.notes.iter().any(|note| note.starts_with("movies.parquet: columns not read")));

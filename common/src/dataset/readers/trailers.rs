@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::assembly::Assembly;
+use super::movie_ids::MovieIds;
 use super::movies;
 use super::reject::{Kind, excerpt, id_of_file_name, is_movie_id};
+use crate::compact::{TextMap, Texts};
 use crate::dataset::normal_form::Movie;
 use crate::settings::shown_location;
 
@@ -23,7 +25,7 @@ const FOLDER: &str = "trailers/";
 #[derive(Debug, Default)]
 pub(super) struct Trailers {
     /// The trailer of each movie.
-    pub chosen: BTreeMap<String, String>,
+    pub chosen: TextMap,
     /// Further files of a movie, in ascending order. Each is a reject too.
     pub others: BTreeMap<String, Vec<String>>,
 }
@@ -35,8 +37,8 @@ pub(super) fn is_video(name: &str) -> bool {
 }
 
 /// Whether there is any trailer.
-pub(super) fn any(names: &[String]) -> bool {
-    names.iter().any(|name| is_video(name))
+pub(super) fn any(names: &Texts) -> bool {
+    names.iter().any(is_video)
 }
 
 /// Returns the path of a trailer without `trailers/` and without its extension.
@@ -54,10 +56,10 @@ struct PlainIds<'a> {
 }
 
 impl<'a> PlainIds<'a> {
-    fn new(names: &'a [String]) -> PlainIds<'a> {
+    fn new(names: &'a Texts) -> PlainIds<'a> {
         let mut folders: BTreeMap<&str, &str> = BTreeMap::new();
         let mut repeated = BTreeSet::new();
-        for path in names.iter().filter(|key| is_video(key)).map(|key| stem_path(key)) {
+        for path in names.iter().filter(|key| is_video(key)).map(stem_path) {
             let (folder, stem) = path.rsplit_once('/').unwrap_or(("", path));
             if *folders.entry(stem).or_insert(folder) != folder {
                 repeated.insert(stem);
@@ -75,7 +77,7 @@ impl<'a> PlainIds<'a> {
 }
 
 /// Adds a movie for each trailer, of a dataset without any table.
-pub(super) fn add_movies(names: &[String], assembly: &mut Assembly) {
+pub(super) fn add_movies(names: &Texts, assembly: &mut Assembly) {
     let ids = PlainIds::new(names);
     let mut changed = Vec::new();
     for key in names.iter().filter(|key| is_video(key)) {
@@ -106,55 +108,79 @@ pub(super) fn add_movies(names: &[String], assembly: &mut Assembly) {
 
 /// Returns the movie of a file among the trailers: the file's name, or else the nearest folder that
 /// is a movie's id (`trailers/tt1/official.mp4`).
-fn movie_of(key: &str, assembly: &Assembly) -> Option<String> {
-    stem_path(key).rsplit('/').find_map(|name| assembly.movie_named(name)).map(str::to_owned)
+fn movie_of(key: &str, ids: &MovieIds) -> Option<u32> {
+    stem_path(key).rsplit('/').find_map(|name| ids.index_of_name(name))
+}
+
+/// The trailer of each movie while they are assigned.
+struct Chosen<'a> {
+    names: &'a Texts,
+    locations: Texts,
+    /// By movie: 0 for none, else 1 more than the place among the locations, and after them among
+    /// the names.
+    places: Vec<u32>,
+}
+
+impl Chosen<'_> {
+    fn get(&self, movie: u32) -> Option<&str> {
+        let place = self.places[movie as usize].checked_sub(1)? as usize;
+        self.locations.get(place).or_else(|| self.names.get(place - self.locations.len()))
+    }
 }
 
 /// Assigns the trailers that the catalogue names, then those among `names`. They are sorted: of two
 /// files for one movie, the same one always comes first. With `top`, there is no table, and
 /// files in every folder are trailers.
-pub(super) fn assign(names: &[String], top: bool, assembly: &mut Assembly) -> Trailers {
-    let mut trailers = Trailers::default();
-    for (id, (cell, line)) in std::mem::take(&mut assembly.locations) {
-        match location(&cell) {
-            Ok(location) => {
-                trailers.chosen.insert(id, location);
+pub(super) fn assign(names: &Texts, top: bool, assembly: &mut Assembly) -> Trailers {
+    let stated = std::mem::take(&mut assembly.locations);
+    let mut chosen = Chosen { names, locations: Texts::default(), places: vec![0; assembly.movie_ids().len()] };
+    for row in stated.ids.sorted_places() {
+        let (id, cell) = (&stated.ids[row as usize], &stated.cells[row as usize]);
+        match (location(cell), assembly.movie_ids().index(id)) {
+            (Ok(location), Some(movie)) => {
+                chosen.locations.push(&location);
+                chosen.places[movie as usize] = chosen.locations.len() as u32;
             }
-            Err(reason) => {
-                let subject = format!("movie {}, cell trailer", excerpt(&id));
-                let reason = format!("{reason}: {}", excerpt(&shown_location(&cell)));
+            (Err(reason), _) => {
+                let subject = format!("movie {}, cell trailer", excerpt(id));
+                let reason = format!("{reason}: {}", excerpt(&shown_location(cell)));
+                let line = stated.lines[row as usize];
                 assembly.rejects.add(Kind::Cell("trailer"), movies::FILE, Some(line), subject, reason);
             }
+            (Ok(_), None) => {}
         }
     }
-    let named: BTreeSet<String> = trailers.chosen.values().cloned().collect();
-    let ids = if top { PlainIds::new(names) } else { PlainIds::new(&[]) };
-    for key in names {
+    drop(stated);
+    let named = chosen.locations.clone().into_ascending();
+    let mut others: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let none = Texts::default();
+    let ids = PlainIds::new(if top { names } else { &none });
+    for (place, key) in names.iter().enumerate() {
         let file = match key.strip_prefix(FOLDER) {
             Some(file) => file,
             None if top && is_video(key) => key,
             None => continue,
         };
-        if file.is_empty() || named.contains(key) {
+        if file.is_empty() || named.position(key).is_some() {
             continue;
         }
-        let id = match top {
-            true => Some(ids.of(key)).filter(|id| is_movie_id(id)),
-            false => movie_of(key, assembly),
+        let movie = match top {
+            true => assembly.movie_ids().index(&ids.of(key)),
+            false => movie_of(key, assembly.movie_ids()),
         };
         let reason = if file.ends_with('/') {
             "a folder that is too deep, or leads back to a folder above it, is not read".to_owned()
         } else if !is_video(file) {
             format!("not a trailer: the name must end in one of .{}", TRAILER_EXTENSIONS.join(" ."))
-        } else if let Some(id) = id {
-            match trailers.chosen.get(&id) {
+        } else if let Some(movie) = movie {
+            match chosen.get(movie) {
                 Some(first) => {
                     let reason = second(first);
-                    trailers.others.entry(id).or_default().push(key.clone());
+                    others.entry(assembly.movie_ids().id(movie).to_owned()).or_default().push(key.to_owned());
                     reason
                 }
                 None => {
-                    trailers.chosen.insert(id, key.clone());
+                    chosen.places[movie as usize] = (chosen.locations.len() + place + 1) as u32;
                     continue;
                 }
             }
@@ -165,7 +191,9 @@ pub(super) fn assign(names: &[String], top: bool, assembly: &mut Assembly) -> Tr
         };
         assembly.rejects.add(Kind::Other, "trailers", None, shown(key), reason);
     }
-    trailers
+    let movies = 0..chosen.places.len() as u32;
+    let chosen = movies.filter_map(|movie| Some((assembly.movie_ids().id(movie), chosen.get(movie)?))).collect();
+    Trailers { chosen, others }
 }
 
 /// Why a second file of a movie is left out.

@@ -224,7 +224,7 @@ impl Evaluate {
         };
         let facts = DatasetFacts {
             name: dataset.name.clone(),
-            content: plan::normal_form(&source.reading.dataset)?.0.content.to_string(),
+            content: source.reading.dataset.write_canonical_json(&mut std::io::sink())?.to_string(),
             synthetic: dataset.synthetic,
             users: dataset.users.len(),
             movies: dataset.movies.len(),

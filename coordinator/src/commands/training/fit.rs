@@ -6,7 +6,6 @@ use clap::{Args, ValueEnum};
 use jhalak_common::artifact::{self, ArtifactKey, Body};
 use jhalak_common::evaluation::{CellSpec, FitSpec, Modality, Model, Split};
 use jhalak_common::process::{exit, shutdown};
-use jhalak_common::run::dataset_key;
 use jhalak_common::run::job::FitTask;
 use jhalak_common::settings::Settings;
 use jhalak_common::store::{self, ObjectStore};
@@ -24,7 +23,8 @@ use crate::commands::args::DatasetArgs;
 use crate::commands::{numbers, output_path};
 use crate::console::output::Output;
 use crate::plan::dataset_source::Source;
-use crate::plan::{self, grid};
+use crate::plan::grid;
+use crate::plan::normal_form::NormalForm;
 
 /// Fit the final model on every rating and store it
 ///
@@ -119,12 +119,13 @@ impl Fit {
                 .map_err(|e| e.context("fit with --ensemble none, or with fewer ratings"))?;
         }
         let store = store::open(&settings.store, &settings.s3).await?;
-        let (subject, json) = plan::normal_form(&source.reading.dataset)?;
-        let dataset_bytes = bytes::Bytes::from(json);
+        let normal_form = NormalForm::of(&source.reading.dataset)?;
+        let subject = normal_form.subject.clone();
+        let dataset_bytes = bytes::Bytes::from(source.reading.dataset.canonical_json()?);
         let (features, tables) = self.trailers(store.as_ref(), &source, &settings, &output).await?;
         let recipe = FitTask::recipe_of(&spec, &tables)?;
         let key = ArtifactKey::new(&recipe, &subject);
-        store.put_if_absent(&dataset_key(&subject.content), dataset_bytes.clone()).await?;
+        normal_form.put(store.as_ref()).await?;
         let record = artifact::committed(store.as_ref(), &key).await?;
         let made = record.is_none();
         let files = match record {

@@ -25,7 +25,8 @@ impl Dispatch<'_> {
         }
         let Some(i) = self.pending.remove(id) else { return };
         let (kind, about) = (self.jobs.kind().name(), self.jobs.about(i));
-        let trailer = self.jobs.trailer(i).map(|t| self.plan.trailers.trailers[t].subject.id.as_str());
+        let trailer = self.jobs.trailer(i).and_then(|t| self.plan.trailers.trailers.get(t));
+        let trailer = trailer.as_ref().map(|trailer| trailer.subject.id.as_str());
         let _span = tracing::error_span!("job", job = id, kind, attempt, trailer, worker).entered();
         match outcome {
             Outcome::Committed { made, seconds } => {

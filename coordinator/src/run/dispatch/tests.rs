@@ -133,7 +133,7 @@ async fn a_small_run_behind_a_large_one_gets_its_turn() {
     let (large, mut small) = (plan(120), plan(132));
     // Other trailers: those of the large run are not committed for it.
     small.spec.id = "small-1".into();
-    small.trailers.trailers.drain(..120);
+    small.trailers.trailers = small.trailers.trailers[120..].to_vec().into();
     let large_jobs = Jobs::extractions(&large, bench.store.url(), &[0b111; 120]);
     let small_jobs = Jobs::extractions(&small, bench.store.url(), &[0b111; 12]);
     let (first, second) = (bench.context(2_000), bench.context(2_000));

@@ -13,7 +13,7 @@ use jhalak_common::artifact::{ArtifactKind, Subject};
 use jhalak_common::dataset::Reading;
 use jhalak_common::evaluation::{CellSpec, UserEmbedding};
 use jhalak_common::run::Stage;
-use jhalak_common::run::job::{Job, Task};
+use jhalak_common::run::job::{Job, QuarantineRecord, Task, Trailer};
 use jhalak_common::settings::{Grid, Images, Settings};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result, evaluation};
@@ -134,18 +134,20 @@ fn extraction(plan: &Plan, summary: &Summary) -> Result<Option<Extraction>> {
     if trailers == 0 {
         return Ok(None);
     }
-    let in_plan: BTreeSet<&Subject> = plan.trailers.trailers.iter().map(|trailer| &trailer.subject).collect();
-    let quarantined: Vec<Quarantined> = summary
-        .quarantined
-        .iter()
-        .filter_map(|record| match record.decode_job()?.task {
-            Task::Extract(task) if in_plan.contains(&task.trailer.subject) => Some(Quarantined {
-                movie: task.trailer.subject.id,
-                trailer: task.trailer.key,
-                reason: record.reason.clone(),
-            }),
-            _ => None,
-        })
+    let of_trailer = |record: &QuarantineRecord| match record.decode_job()?.task {
+        Task::Extract(task) => Some((task.trailer, record.reason.clone())),
+        _ => None,
+    };
+    let mut quarantined: Vec<(Trailer, String)> = summary.quarantined.iter().filter_map(of_trailer).collect();
+    if !quarantined.is_empty() {
+        let named: BTreeSet<Subject> = quarantined.iter().map(|(trailer, _)| trailer.subject.clone()).collect();
+        let subjects = plan.trailers.trailers.scan().map(|trailer| trailer.into_owned().subject);
+        let in_plan: BTreeSet<Subject> = subjects.filter(|subject| named.contains(subject)).collect();
+        quarantined.retain(|(trailer, _)| in_plan.contains(&trailer.subject));
+    }
+    let quarantined: Vec<Quarantined> = quarantined
+        .into_iter()
+        .map(|(trailer, reason)| Quarantined { movie: trailer.subject.id, trailer: trailer.key, reason })
         .collect();
     let counts = summary.trailers;
     if quarantined.len() as u64 != counts.missing {
@@ -177,8 +179,8 @@ fn operation(plan: &Plan, reading: &Reading, summary: &Summary, timings: Measure
     let mut steps: Vec<Seconds> = in_words(timings.steps, searches).into_iter().map(named).collect();
     steps.sort_by(|a, b| b.seconds.total_cmp(&a.seconds).then_with(|| a.name.cmp(&b.name)));
     let title = |id: &str| {
-        let movie = reading.dataset.movies.iter().find(|movie| movie.id == id);
-        movie.map_or(id, |movie| movie.name.as_str()).to_owned()
+        let movie = reading.dataset.movie_index(id).and_then(|movie| reading.dataset.movies.get(movie));
+        movie.map_or_else(|| id.to_owned(), |movie| movie.name)
     };
     let slow = |(movie, steps): (String, BTreeMap<String, f64>)| SlowTrailer {
         title: title(&movie),

@@ -1,9 +1,11 @@
 //! Collects the pictures of a report from the store.
 
+use std::collections::{BTreeMap, BinaryHeap};
+
 use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Recipe, Subject, embedding_file};
 use jhalak_common::dataset::{Dataset, Movie};
-use jhalak_common::hash;
+use jhalak_common::hash::{self, Hash};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, ErrorKind, Result};
 
@@ -41,21 +43,19 @@ pub async fn collect(
     also: &[String],
 ) -> Result<Gallery> {
     let trailers = &plan.trailers.trailers;
-    let draw = |subject: &Subject| hash::of_json(&serde_json::json!(["report", seed, subject.id])).to_string();
-    let mut drawn: Vec<&Subject> = trailers.iter().map(|trailer| &trailer.subject).collect();
-    drawn.sort_by_cached_key(|subject| draw(subject));
+    let Drawn { first, named } = draw(plan, seed, also);
     let mut gallery = Gallery::default();
-    let spaces = spaces(store, plan, &drawn, &mut gallery).await?;
+    let spaces = spaces(store, plan, &first, &mut gallery).await?;
     let (mut bytes, mut looks) = (0, 0);
     let named: Vec<&Subject> = also
         .iter()
         .map(|id| {
-            let found = drawn.iter().copied().find(|subject| subject.id == *id);
-            found
+            named
+                .get(id)
                 .ok_or_else(|| Error::not_found(format!("the run {} has no trailer of the movie `{id}`", plan.spec.id)))
         })
         .collect::<Result<_>>()?;
-    let others = drawn.iter().copied().filter(|subject| !also.contains(&subject.id));
+    let others = first.iter().filter(|subject| !also.contains(&subject.id));
     for (place, subject) in named.iter().copied().chain(others).enumerate() {
         if gallery.trailers.len() >= SAMPLE + named.len() || looks >= MAX_LOOKS + named.len() {
             break;
@@ -105,6 +105,36 @@ pub async fn collect(
     Ok(gallery)
 }
 
+/// Trailers of a run in an order that its seed decides.
+struct Drawn {
+    /// Those that come first: enough for the maps, and for the pictures beside those of `named`.
+    first: Vec<Subject>,
+    /// Those of movies that were asked for, by movie.
+    named: BTreeMap<String, Subject>,
+}
+
+fn draw(plan: &Plan, seed: u64, also: &[String]) -> Drawn {
+    let most = MAX_POINTS.max(MAX_LOOKS + also.len()) + also.len();
+    let mut named = BTreeMap::new();
+    // The largest of those kept is on top.
+    let mut first: BinaryHeap<(Hash, Subject)> = BinaryHeap::new();
+    for trailer in plan.trailers.trailers.scan() {
+        let subject = trailer.into_owned().subject;
+        if also.contains(&subject.id) {
+            named.entry(subject.id.clone()).or_insert_with(|| subject.clone());
+        }
+        let place = hash::of_json(&serde_json::json!(["report", seed, subject.id]));
+        if first.len() < most || first.peek().is_some_and(|(last, _)| place < *last) {
+            first.push((place, subject));
+        }
+        if first.len() > most {
+            first.pop();
+        }
+    }
+    let first = first.into_sorted_vec().into_iter().map(|(_, subject)| subject).collect();
+    Drawn { first, named }
+}
+
 /// The embeddings of a sample of trailers.
 struct Space {
     modality: &'static str,
@@ -116,11 +146,11 @@ struct Space {
 }
 
 /// Reads the primary embeddings of each modality, of the trailers drawn first.
-async fn spaces(store: &dyn ObjectStore, plan: &Plan, drawn: &[&Subject], gallery: &mut Gallery) -> Result<Vec<Space>> {
+async fn spaces(store: &dyn ObjectStore, plan: &Plan, drawn: &[Subject], gallery: &mut Gallery) -> Result<Vec<Space>> {
     let mut spaces = Vec::new();
     for (kind, modality) in [(ArtifactKind::VideoEmbedding, "video"), (ArtifactKind::AudioEmbedding, "audio")] {
         let Some(recipe) = plan.spec.recipes.iter().find(|recipe| recipe.kind == kind) else { continue };
-        let sample: Vec<&Subject> = drawn.iter().copied().take(MAX_POINTS).collect();
+        let sample: Vec<&Subject> = drawn.iter().take(MAX_POINTS).collect();
         let vectors = stream::iter(sample)
             .map(|subject| async move {
                 match vector(store, recipe, subject).await {
@@ -130,7 +160,7 @@ async fn spaces(store: &dyn ObjectStore, plan: &Plan, drawn: &[&Subject], galler
             })
             .buffered(MAX_CONCURRENT_REQUESTS);
         let vectors: Vec<(&Subject, Result<Option<Vec<f32>>>)> = vectors.try_collect().await?;
-        let not_shown = drawn.len().saturating_sub(MAX_POINTS) as u64;
+        let not_shown = plan.trailers.trailers.len().saturating_sub(MAX_POINTS) as u64;
         let mut space = Space { modality, ids: Vec::new(), vectors: Vec::new(), centred: Vec::new(), not_shown };
         for (subject, vector) in vectors {
             match vector {
@@ -198,7 +228,7 @@ impl Space {
 }
 
 fn movie<'a>(dataset: &'a Dataset, id: &str) -> Option<&'a Movie> {
-    dataset.movies.iter().find(|movie| movie.id == id)
+    dataset.movie_index(id).map(|movie| &dataset.movies[movie])
 }
 
 fn title(movie: Option<&Movie>, id: &str) -> String {

@@ -12,11 +12,10 @@ use std::sync::Arc;
 
 use super::search::Titles;
 use jhalak_common::dataset::{Label, Movie, Rating};
-use jhalak_common::run::RUN_VERSION;
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// The movies, viewers and ratings of a dataset.
 pub struct Catalogue {
@@ -158,36 +157,6 @@ impl Catalogue {
     /// Returns the index of a viewer.
     pub fn user(&self, id: &str) -> Option<u32> {
         self.users.binary_search_by(|user| user.as_str().cmp(id)).ok().map(|i| i as u32)
-    }
-}
-
-/// Reads a large JSON record of a run.
-pub async fn read_json<T: DeserializeOwned + Versioned + Send + 'static>(
-    store: &Arc<dyn ObjectStore>,
-    key: &str,
-) -> Result<T> {
-    let name = key.to_owned();
-    parse_object(store, key, move |reader| {
-        let value: T = serde_json::from_reader(reader).map_err(Error::from_json)?;
-        match value.version() {
-            version if version <= RUN_VERSION => Ok(value),
-            version => Err(Error::invalid(format!(
-                "{name} has version {version}, and this program reads up to {RUN_VERSION}: upgrade it"
-            ))),
-        }
-    })
-    .await
-}
-
-/// A record with the version of its writer.
-pub trait Versioned {
-    /// Returns the version.
-    fn version(&self) -> u32;
-}
-
-impl Versioned for jhalak_common::run::TrailerList {
-    fn version(&self) -> u32 {
-        self.version
     }
 }
 
@@ -393,7 +362,7 @@ mod tests {
         let dataset = Dataset {
             name: "films".into(),
             synthetic: true,
-            movies: vec![movie("a", &["War", "Action"]), movie("b", &[]), movie("c", &["Drama", "Action"])],
+            movies: [movie("a", &["War", "Action"]), movie("b", &[]), movie("c", &["Drama", "Action"])].into(),
             users: ["u1", "u2"].map(|id| User { id: id.into(), ..User::default() }).to_vec(),
             ratings: vec![rating(0, 0, Label::Like), rating(0, 2, Label::Dislike), rating(1, 2, Label::Neutral)],
             genres: vec!["Action".into()],
@@ -408,7 +377,7 @@ mod tests {
         let has = |genre: &str| read.has_genre(c, read.genre(genre));
         assert!(has("Drama") && !has("War") && !has("x"));
         assert_eq!((read.find("title OF b"), read.find("")), (vec![1], vec![2, 0, 1]));
-        assert_eq!(read.details(c).expect("readable").as_ref(), dataset.movies.get(2));
+        assert_eq!(read.details(c).expect("readable"), dataset.movies.get(2));
         assert_eq!(read.label_counts(c), [1, 1, 0]);
         assert_eq!(read.ratings(0).collect::<Vec<_>>(), [Rated { user: 0, label: Label::Like }]);
         assert_eq!((read.ratings(1).len(), read.ratings(99).len(), read.user("u2")), (0, 0, Some(1)));

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use jhalak_common::artifact::ArtifactKind;
 use jhalak_common::run::job::Trailer;
-use jhalak_common::run::{self, RunSpec, RunState, TrailerList, dataset_key, run_key};
+use jhalak_common::run::{self, RunState, dataset_key, run_key};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, ErrorKind, Result};
 use tokio::sync::{Mutex, RwLock, watch};
@@ -88,10 +88,8 @@ impl RunIndex {
     /// # Errors
     /// NotFound where the store has no such run.
     pub async fn read(store: &Arc<dyn ObjectStore>, id: &str) -> Result<RunIndex> {
-        let spec: RunSpec = run::get_json(store.as_ref(), &run_key(id, "spec.json"))
-            .await?
-            .ok_or_else(|| Error::not_found(format!("the store {} has no run `{id}`", store.url())))?;
-        let trailers: TrailerList = catalogue::read_json(store, &run_key(id, "trailers.json")).await?;
+        let plan = crate::plan::load(store.as_ref(), id).await?;
+        let Plan { spec, trailers } = &plan;
         let catalogue = Catalogue::read(store, &dataset_key(&spec.dataset.content)).await?;
         let movies: Vec<Option<u32>> =
             trailers.trailers.iter().map(|trailer| catalogue.position(&trailer.subject.id)).collect();
@@ -106,7 +104,6 @@ impl RunIndex {
         let mut by_title = by_ratings.clone();
         by_ratings.sort_by_cached_key(|&trailer| std::cmp::Reverse(count(&movies[trailer as usize])));
         by_title.sort_by_cached_key(|&trailer| titles.title(trailer).to_owned());
-        let plan = Plan { spec, trailers };
         let dated = Dated::read(store, &plan).await?;
         Ok(RunIndex {
             plan,

@@ -86,7 +86,7 @@ pub fn dataset(movies: usize) -> Dataset {
         users: ["<b>carl</b>", "anna", "ben"].map(|id| User { id: id.into(), ..User::default() }).to_vec(),
         genres: vec!["Comedy".into(), "Drama".into(), "War".into()],
         times: Vec::new(),
-        movies,
+        movies: movies.into(),
     }
 }
 

@@ -22,8 +22,10 @@ pub(super) const PENALTIES: TermPenalties =
 /// Factors of the matrix factorisation and their penalty. Inner folds choose; without factors it is
 /// the bias model, so it is not worse where factors do not help.
 const CANDIDATES: [(usize, f64); 6] = [(0, 70.0), (4, 70.0), (8, 70.0), (8, 100.0), (16, 100.0), (16, 150.0)];
-/// Inner folds that choose.
+/// Inner folds that choose; one where there are more than [`MANY_PAIRS`], whose fifth decides as
+/// well.
 const CHOOSING_FOLDS: usize = 2;
+const MANY_PAIRS: usize = 1_000_000;
 
 /// The baselines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -85,18 +87,26 @@ pub fn predict(
         }
         Ok::<_, RecommendError>((held_out, labels))
     };
-    let mut factors = CANDIDATES[0];
+    // What the chosen factors predict of the folds that chose them is not computed again.
+    let (mut factors, mut held_out, mut labels) = (CANDIDATES[0], Vec::new(), Vec::new());
+    let mut done = 0;
     if baseline == Baseline::MatrixFactorisation {
+        done = if train.len() > MANY_PAIRS { 1 } else { CHOOSING_FOLDS }.min(views.len());
         let mut lowest = f64::INFINITY;
         for candidate in CANDIDATES {
-            let (held_out, labels) = held_out_of(&views[..CHOOSING_FOLDS.min(views.len())], candidate)?;
-            let loss = log_loss(&held_out, &labels);
+            let (predicted, true_labels) = held_out_of(&views[..done], candidate)?;
+            let loss = log_loss(&predicted, &true_labels);
             if loss < lowest {
-                (lowest, factors) = (loss, candidate);
+                (lowest, factors, held_out, labels) = (loss, candidate, predicted, true_labels);
             }
         }
+        if lowest == f64::INFINITY {
+            done = 0;
+        }
     }
-    let (held_out, labels) = held_out_of(&views, factors)?;
+    let (rest, rest_labels) = held_out_of(&views[done..], factors)?;
+    held_out.extend(rest);
+    labels.extend(rest_labels);
     let probabilities = fit_predict(&train, &mut pairs.iter().copied(), factors)?;
     Ok((probabilities, fit_class_weights(&held_out, &labels)))
 }

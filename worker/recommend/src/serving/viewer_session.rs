@@ -123,13 +123,12 @@ impl ViewerSession {
     /// [`RecommendError`]: a movie that does not exist or, for a network, has no embedding.
     pub fn predict(&mut self, movies: &[u32]) -> Result<Vec<[f32; CLASSES]>, RecommendError> {
         for &movie in movies {
-            let known = self.now.movies.get(movie as usize);
-            let Some(known) = known.filter(|_| self.can_predict(movie)) else {
-                let id = known.map_or_else(|| movie.to_string(), |movie| movie.id.clone());
+            let is_known = (movie as usize) < self.now.movies.len();
+            if !is_known || !self.can_predict(movie) {
+                let id = if is_known { self.now.movies[movie as usize].id.clone() } else { movie.to_string() };
                 let reason = format!("the movie {id} has none, and this model needs one");
                 return Err(RecommendError::Embedding { table: "the network's", reason });
-            };
-            debug_assert!(!known.id.is_empty());
+            }
         }
         let (rated, open): (Vec<u32>, Vec<u32>) = movies.iter().partition(|&&movie| self.rated(movie).is_some());
         let mut predictions: BTreeMap<u32, [f32; CLASSES]> = BTreeMap::new();

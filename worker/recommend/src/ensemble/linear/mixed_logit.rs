@@ -288,10 +288,8 @@ fn loss(
                 add(&mut slope_gradient[c * dx..], d, x);
                 let (of_user, of_movie) =
                     (layout.user_factor + user * k, layout.movie_factor + (movie * CLASSES + c) * k);
-                for f in 0..k {
-                    gradient[of_user + f] += layout.factor_scale * d * p[of_movie + f];
-                    gradient[of_movie + f] += layout.factor_scale * d * p[of_user + f];
-                }
+                add(&mut gradient[of_user..of_user + k], layout.factor_scale * d, &p[of_movie..of_movie + k]);
+                add(&mut gradient[of_movie..of_movie + k], layout.factor_scale * d, &p[of_user..of_user + k]);
             }
         }
         let a = &side_info.attributes[user * da..(user + 1) * da];
