@@ -340,7 +340,7 @@ fn parquet(compression: parquet::basic::Compression) -> Vec<u8> {
 
 #[test]
 fn a_catalogue_in_parquet_is_read_as_the_table_of_the_same_columns() {
-    use parquet::basic::Compression::{LZ4_RAW, SNAPPY, UNCOMPRESSED, ZSTD};
+    use parquet::basic::Compression::{GZIP, LZ4_RAW, SNAPPY, UNCOMPRESSED, ZSTD};
     let ratings = "user,movie,label\na,m1,1\na,फिल्म 2,-1\n";
     let with = |bytes: &[u8]| {
         let files = [("movies.parquet", bytes), ("ratings.csv", ratings.as_bytes())];
@@ -348,7 +348,7 @@ fn a_catalogue_in_parquet_is_read_as_the_table_of_the_same_columns() {
     };
     let bytes = parquet(UNCOMPRESSED);
     let reading = with(&bytes).expect("valid");
-    for compression in [SNAPPY, ZSTD(Default::default()), LZ4_RAW] {
+    for compression in [SNAPPY, GZIP(Default::default()), ZSTD(Default::default()), LZ4_RAW] {
         assert_eq!(with(&parquet(compression)).expect("valid").dataset, reading.dataset, "{compression}");
     }
     let movies = &reading.dataset.movies;

@@ -294,8 +294,10 @@ impl Objects {
 
     fn add_parquet(&mut self, bytes: Bytes) -> Result<()> {
         let failed = |e: parquet::errors::ParquetError| {
-            Error::invalid("not a Parquet table that is read: write it with snappy, zstd, lz4 or without compression")
-                .with_source(e)
+            Error::invalid(
+                "not a Parquet table that is read: write it with snappy, gzip, zstd, lz4 or without compression",
+            )
+            .with_source(e)
         };
         let reader = SerializedFileReader::new(bytes).map_err(failed)?;
         let schema = reader.metadata().file_metadata().schema_descr().root_schema().clone();

@@ -213,14 +213,13 @@ pub async fn find(store: &dyn ObjectStore, id: &str) -> Result<Option<Plan>> {
 /// Loads the frozen run `id`.
 pub async fn load(store: &dyn ObjectStore, id: &str) -> Result<Plan> {
     let spec = load_spec(store, id).await?;
-    let key = run_key(id, "trailers.json");
     let other = |why: &str| {
         Error::invalid(format!(
-            "{key} {why}: the run cannot go on. Submit with another slot, or delete the objects below {} and submit again",
+            "the list of the run's trailers {why}: the run cannot go on. Submit with another slot, or delete the objects below {} and submit again",
             run_key(id, "")
         ))
     };
-    let trailers = trailer_shards::load(store, &spec).await?.ok_or_else(|| other("is missing"))?;
+    let trailers = trailer_shards::load(store, &spec).await?.ok_or_else(|| other("is missing, or a shard of it"))?;
     if trailers_hash(&trailers.trailers)? != spec.trailers {
         return Err(other("does not list the trailers that were planned"));
     }
@@ -279,7 +278,7 @@ fn slot_word(slot: &str) -> Result<String> {
 }
 
 /// Hashes the ids and contents of trailers, independent of their location.
-fn trailers_hash(trailers: &Packed<Trailer>) -> Result<Hash> {
+pub(crate) fn trailers_hash(trailers: &Packed<Trailer>) -> Result<Hash> {
     hash::of_rows(trailers.scan().map(|trailer| trailer.into_owned().subject))
 }
 

@@ -11,7 +11,7 @@ use jhalak_common::hash::{self, Hash};
 use jhalak_common::run::job::Trailer;
 use jhalak_common::run::{RUN_VERSION, RunSpec, TrailerList, run_key, trailer_shard_key};
 use jhalak_common::store::ObjectStore;
-use jhalak_common::{Error, Result, run};
+use jhalak_common::{Error, ErrorKind, Result, run};
 
 /// Trailers in one shard.
 pub const SHARD: usize = 10_000;
@@ -45,10 +45,10 @@ fn json<'a>(trailers: impl Iterator<Item = Cow<'a, Trailer>>, version: u32) -> R
     Ok(format!("{{\"trailers\":{},\"version\":{version}}}", hash::canonical_rows(trailers)?))
 }
 
-/// Reads the list of a run's trailers; None if it does not exist.
+/// Reads the list of a run's trailers; None if it or a shard of it does not exist.
 ///
 /// # Errors
-/// InvalidInput for a shard that is lost or damaged.
+/// InvalidInput for a damaged shard.
 pub async fn load(store: &dyn ObjectStore, spec: &RunSpec) -> Result<Option<TrailerList>> {
     if spec.trailer_shards.is_empty() {
         return run::get_json(store, &run_key(&spec.id, "trailers.json")).await;
@@ -58,11 +58,17 @@ pub async fn load(store: &dyn ObjectStore, spec: &RunSpec) -> Result<Option<Trai
         let key = trailer_shard_key(content);
         let damaged = || {
             Error::invalid(format!(
-                "{key}, a part of the list of trailers of the run {}, is damaged: delete it and submit the run again",
-                spec.id
+                "{key}, a shard of the list of trailers of the run {}, is damaged: the run cannot go on. Submit with \
+                 another slot, or delete the objects below {} and submit again, which stores the list again",
+                spec.id,
+                run_key(&spec.id, "")
             ))
         };
-        let bytes = store.get(&key).await.map_err(|e| e.context("the list of the run's trailers"))?;
+        let bytes = match store.get(&key).await {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e.context(key)),
+        };
         let mut json = Vec::new();
         let read = GzDecoder::new(&bytes[..]).take(MAX_SHARD_BYTES).read_to_end(&mut json);
         if read.is_err() || hash::of_bytes(&json) != *content {
@@ -103,6 +109,6 @@ mod tests {
         let error = load(store.as_ref(), &plan.spec).await.expect_err("another shard").chain();
         assert!(error.contains("damaged"), "{error}");
         store.delete(&trailer_shard_key(&first)).await.expect("a folder that can be written");
-        assert!(load(store.as_ref(), &plan.spec).await.is_err());
+        assert_eq!(load(store.as_ref(), &plan.spec).await.expect("a store"), None);
     }
 }

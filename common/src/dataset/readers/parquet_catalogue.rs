@@ -52,7 +52,7 @@ pub(super) fn of(files: &dyn Files) -> Result<Option<WithCatalogue<'_>>> {
         .unwrap_or_else(|_| Err("a column of a type that is not read".to_owned()));
     let table = table.map_err(|reason| {
         Error::invalid(format!(
-            "{FILE} cannot be read as Parquet: {reason}. Write it with snappy, zstd, lz4 or without compression, with texts, numbers, \
+            "{FILE} cannot be read as Parquet: {reason}. Write it with snappy, gzip, zstd, lz4 or without compression, with texts, numbers, \
              and lists of them, or as {}",
             movies::FILE
         ))

@@ -29,7 +29,7 @@ use crate::commands::args::DatasetArgs;
 use crate::commands::{numbers, output_path};
 use crate::console::files;
 use crate::console::output::{Output, counted};
-use crate::plan::{self, grid};
+use crate::plan::grid;
 
 /// Evaluate one model by cross-validation, in this process
 ///

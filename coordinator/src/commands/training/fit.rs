@@ -125,7 +125,7 @@ impl Fit {
         let (features, tables) = self.trailers(store.as_ref(), &source, &settings, &output).await?;
         let recipe = FitTask::recipe_of(&spec, &tables)?;
         let key = ArtifactKey::new(&recipe, &subject);
-        normal_form.put(store.as_ref()).await?;
+        normal_form.keep(store.as_ref()).await?;
         let record = artifact::committed(store.as_ref(), &key).await?;
         let made = record.is_none();
         let files = match record {

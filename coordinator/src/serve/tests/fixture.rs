@@ -18,8 +18,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::plan::Plan;
 use crate::plan::testing::{commit_one, empty_store, plan};
+use crate::plan::{Plan, trailers_hash};
 use crate::serve::{Access, Site, Token, router, serve};
 
 /// A title that a page must not run.
@@ -130,6 +130,7 @@ pub async fn write_run(store: &Arc<dyn ObjectStore>, trailers: usize) -> Plan {
     for trailer in &mut plan.trailers.trailers {
         trailer.store = store.url();
     }
+    plan.spec.trailers = trailers_hash(&plan.trailers.trailers).expect("JSON");
     let store = store.as_ref();
     let data = dataset(trailers.max(1)).canonical_json().expect("it serialises");
     store.put(&dataset_key(&plan.spec.dataset.content), data.into()).await.expect("room on disk");
