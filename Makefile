@@ -57,10 +57,10 @@ bench-queue: setup-test ## Measure the cost of distribution: rates, cluster agai
 setup-test:
 	scripts/setup.sh test
 
-check: fmt lint circles ## Checks formatting, lints and circles of files, as CI runs them
+check: fmt lint circles ## Check formatting, lints and circles of files, as CI does
 
 # The coordinator without the worker linked in is built nowhere else.
-lint-slim:
+lint-slim: ## Lint the coordinator without the worker
 	cargo clippy --locked -p jhalak-coordinator --no-default-features -- -D warnings
 
 circles:

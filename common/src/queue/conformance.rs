@@ -175,7 +175,7 @@ async fn poison(bench: &Bench) -> Result<()> {
     }
     ensure(
         dropped == bench.settings.delivery_limit + 1,
-        format!("the poison was given up after {dropped} deliveries"),
+        format!("the poison was dead-lettered after {dropped} deliveries"),
     )?;
     drop(deliveries);
     let mut deliveries = queue.consume(&Channel::Quarantine, 1).await?;

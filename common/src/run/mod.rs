@@ -214,7 +214,7 @@ impl RunState {
     pub fn stalled_s(&self) -> Option<f64> {
         /// Jobs end within this time on an idle machine.
         const PATIENCE_S: f64 = 60.0;
-        /// Times the mean time between two ends.
+        /// Factor on the mean time between two ends.
         const SLACK: f64 = 5.0;
         let silent = (self.updated.as_millisecond() - self.progressed?.as_millisecond()) as f64 / 1000.0;
         let usual = self.rate().map_or(0.0, |rate| SLACK / rate);

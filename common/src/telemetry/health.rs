@@ -5,7 +5,7 @@
 pub enum Health {
     /// It does its work.
     Ready,
-    /// It does not: it is starting, cannot do its work, or does not reach its services.
+    /// Not ready: starting, unable to work, or cut off from its services.
     NotReady,
     /// It should be started again.
     Stuck,
@@ -18,7 +18,7 @@ impl Health {
     pub const NOT_READY: &str =
         "it is not ready: it is starting, cannot do them, or does not reach its store or broker (see its log)";
 
-    /// Whether it need not be started again.
+    /// Whether the process is alive and need not be restarted.
     pub fn is_live(self) -> bool {
         self != Health::Stuck
     }

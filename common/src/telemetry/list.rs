@@ -116,7 +116,7 @@ pub static CHANNEL: Label = Label { name: "channel", values: Closed(&["work", "r
 pub static WAITING: Label = Label { name: "channel", values: Closed(&["work", "retry"]) };
 
 /// A run that this coordinator drives.
-pub static RUN: Label = Label { name: "run", values: Bounded("the runs that this process drives: one") };
+pub static RUN: Label = Label { name: "run", values: Bounded("the run of this process") };
 
 /// A stage of a run.
 pub static STAGE: Label = Label {
@@ -234,7 +234,7 @@ pub static DECODE_CHILD_ENDS: Counter = Counter::new(
     "jhalak_decode_child_ends_total",
     Worker,
     &[&REASON],
-    "Decoding child processes by how they ended: memory, cpu and wall are limits, refused is the file's fault.",
+    "Ended decoding processes by reason: memory, cpu and wall are limits; refused means that the file is not valid.",
 );
 
 pub static INFERENCE_DURATION: Histogram = Histogram::new(

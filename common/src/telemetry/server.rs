@@ -174,7 +174,7 @@ pub fn exposition(program: Program) -> String {
     text(list::ALL, program)
 }
 
-/// The sources of the answers.
+/// The state that probes and requests for metrics read.
 #[derive(Clone)]
 struct Answers {
     program: Program,

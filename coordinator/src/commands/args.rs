@@ -30,7 +30,7 @@ pub struct DatasetArgs {
     /// List of the dataset's objects, in place of a listing of s3://: a path or s3://bucket/key
     ///
     /// The manifest.json of S3 Inventory, or a table (CSV or Parquet) with the columns key, size and etag. A trailer
-    /// that was replaced since is quarantined; one that was added since is not seen.
+    /// that was replaced since is quarantined; one added since is ignored.
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     pub manifest: Option<String>,
 }

@@ -26,7 +26,7 @@ pub(super) struct GivenFile {
     pub(super) left_out_rows: usize,
 }
 
-/// Reads the files of `options`, each `FILE`, `video=FILE` or `audio=FILE`, and says how many movies
+/// Reads the files of `options`, each `FILE`, `video=FILE` or `audio=FILE`, and reports how many movies
 /// have a row. Returns video before audio.
 ///
 /// # Errors

@@ -42,8 +42,8 @@ pub fn with_way_out(error: Error, file: &Path) -> Error {
     let name = file.display();
     let (kind, way) = match error.kind() {
         ErrorKind::StorageFull => (ErrorKind::StorageFull, ": make room on its disk, then repeat the command"),
-        ErrorKind::Unable => (ErrorKind::Unable, ": name a place that you may write to"),
-        ErrorKind::NotFound => (ErrorKind::InvalidInput, ": name another place"),
+        ErrorKind::Unable => (ErrorKind::Unable, ": choose a path that you may write to"),
+        ErrorKind::NotFound => (ErrorKind::InvalidInput, ": choose another path"),
         other => (other, ""),
     };
     Error::new(kind, format!("cannot write {name}: {error}{way}")).with_source(error)

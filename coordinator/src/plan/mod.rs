@@ -215,7 +215,7 @@ pub async fn load(store: &dyn ObjectStore, id: &str) -> Result<Plan> {
     let spec = load_spec(store, id).await?;
     let other = |why: &str| {
         Error::invalid(format!(
-            "the list of the run's trailers {why}: the run cannot go on. Submit with another slot, or delete the objects below {} and submit again",
+            "the list of the run's trailers {why}: the run cannot continue. Submit with another slot, or delete the objects below {} and submit again",
             run_key(id, "")
         ))
     };

@@ -31,7 +31,7 @@ impl NormalForm {
         Ok(NormalForm { subject: Subject { id: subject_id(&dataset.name), content }, file: file.into_temp_path() })
     }
 
-    /// Stores the dataset under its hash, over other bytes that are there.
+    /// Stores the dataset under its hash, and replaces an object with other bytes.
     pub async fn keep(&self, store: &dyn ObjectStore) -> Result<()> {
         let key = dataset_key(&self.subject.content);
         match fetch(store, &key).await {

@@ -58,7 +58,7 @@ pub async fn load(store: &dyn ObjectStore, spec: &RunSpec) -> Result<Option<Trai
         let key = trailer_shard_key(content);
         let damaged = || {
             Error::invalid(format!(
-                "{key}, a shard of the list of trailers of the run {}, is damaged: the run cannot go on. Submit with \
+                "{key}, a shard of the list of trailers of the run {}, is damaged: the run cannot continue. Submit with \
                  another slot, or delete the objects below {} and submit again, which stores the list again",
                 spec.id,
                 run_key(&spec.id, "")

@@ -217,14 +217,14 @@ impl<'a> Page<'a> {
             ("trailers", "The trailers", self.extraction.is_some()),
             ("results", "Results by model", !self.table.is_empty()),
             ("paper", "The paper's tables", !self.paper.is_empty()),
-            ("confusion", "What is mistaken for what", !self.matrices.is_empty()),
+            ("confusion", "Confusion matrices", !self.matrices.is_empty()),
             ("closer", "A closer look at the models", !(self.by_parts.is_empty() && self.models_closely.is_empty())),
             ("examples", "Recommendations, for example", !self.examples.is_empty()),
             ("parts", "What each part adds", !self.parts.is_empty()),
             ("protocols", "Why two protocols", !self.report.evaluation.is_empty()),
             ("data", "The data", true),
             ("repeat", "To repeat it, and to use it", true),
-            ("words", "Words and notes", !(self.words.is_empty() && self.notes.is_empty())),
+            ("words", "Glossary and notes", !(self.words.is_empty() && self.notes.is_empty())),
         ];
         let shown = all.into_iter().filter(|(_, _, shown)| *shown);
         self.sections = shown.map(|(id, title, _)| Section { id, title }).collect();

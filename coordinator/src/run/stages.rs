@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_run_whose_workers_report_without_end_what_the_store_does_not_hold_fails() {
+    async fn a_run_fails_if_workers_report_artifacts_that_the_store_lacks() {
         let bench = Bench::with_workers();
         bench.lying.store(true, std::sync::atomic::Ordering::SeqCst);
         let error = drive(&bench.context(16), &plan(2)).await.expect_err("nothing arrives in the store");

@@ -41,7 +41,7 @@ impl Failure {
         Failure::new(StatusCode::SERVICE_UNAVAILABLE, format!("{why}: try again in a moment"))
     }
 
-    /// There is no such thing.
+    /// Answers 404: the address names nothing.
     pub fn missing(message: impl Into<String>) -> Failure {
         Failure::new(StatusCode::NOT_FOUND, message)
     }

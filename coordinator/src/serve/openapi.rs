@@ -104,7 +104,7 @@ pub fn document() -> Value {
             "304": { "description": "The client has the answer: If-None-Match holds its ETag" },
             "400": failed("An option is not valid"),
             "401": failed("The token is missing or wrong"),
-            "404": failed("There is no such thing"),
+            "404": failed("The page, run, movie or user does not exist"),
             "500": failed("A record in the store is damaged"),
             "503": failed("The store does not answer"),
         })

@@ -1,7 +1,7 @@
 //! Measures the cost of distribution: `make bench-queue`, or a part of it: `scripts/bench_queue.sh
 //! rates|wall|scale [TRAILERS...]`.
 //!
-//! A private RabbitMQ, a private S3 server and the built programs. Prints one line a figure; ratios
+//! A private RabbitMQ, a private S3 server and the built programs. Prints one line per figure; ratios
 //! compare things within this one run.
 
 mod listed_artifacts;

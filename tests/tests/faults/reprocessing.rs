@@ -105,7 +105,7 @@ async fn damage_in_the_store_is_found_and_repaired() {
     }
 }
 
-/// A trailer that is no video is given up at once, and tried again when somebody says so.
+/// A trailer that is not a video is quarantined at once, and tried again after `jhalak retry`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn quarantined_job_is_requeued_or_dropped() {
     let Some(server) = s3_server::from_environment() else { return };

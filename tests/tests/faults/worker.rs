@@ -16,7 +16,7 @@ const STEPS: [&str; 7] = [
     "before-ack",
 ];
 
-/// Waits until the process has come to the fault point that creates `file`.
+/// Waits until the process has reached the fault point that creates `file`.
 pub fn until_held(process: &mut Process, file: &std::path::Path) {
     let began = Instant::now();
     while !file.exists() {

@@ -55,7 +55,7 @@ fn make_run() -> String {
 }
 
 /// A shell command in `folder` with the built programs on its PATH, the settings of nobody else,
-/// and short training: the final model does not depend on the number of folds and epochs.
+/// and short training: numbers in outputs are not compared.
 fn in_checkout(folder: &Path, line: &str) -> Command {
     let jhalak = program("jhalak");
     let programs = jhalak.parent().expect("a program lies in a folder").display();

@@ -134,7 +134,7 @@ impl Scale {
         // Rounded, so that 0.1 + 0.2 is shown as 0.3.
         let at = |stars: f64| ((base + stars * star) * 1e6).round() / 1e6;
         let (dislike, like) = (at(thresholds.dislike_at_most), at(thresholds.like_at_least));
-        format!("{name}: up to {dislike} is dislike, from {like} like, between them neutral")
+        format!("{name}: at most {dislike} is dislike, at least {like} is like, others neutral")
     }
 }
 

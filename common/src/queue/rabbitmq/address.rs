@@ -74,7 +74,7 @@ impl Address {
             Ok(Ok(read)) => uri.authority.userinfo = read.authority.userinfo,
             // Its message may hold the URL.
             Ok(Err(_)) => {
-                tracing::warn!(file = %file.display(), "queue_file holds no queue's URL: using the former login")
+                tracing::warn!(file = %file.display(), "queue_file does not hold a queue URL: using the former login")
             }
             Err(error) => tracing::warn!(error = %error.chain(), "queue_file cannot be read: using the former login"),
         }

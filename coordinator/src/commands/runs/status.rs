@@ -1,4 +1,4 @@
-//! `jhalak status`: the status of runs, the jobs that workers hold, and what waits on the queue.
+//! `jhalak status`: the status of runs, the jobs that workers hold, and the number of waiting jobs.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const SILENT_S: i64 = 30;
 
 /// Show the status of runs
 ///
-/// Reads the store. With --jobs, also asks the broker what waits there, unless the queue is `memory:`.
+/// Reads the store. With --jobs, also reads the number of waiting jobs from the broker, unless the queue is `memory:`.
 #[derive(Args)]
 #[command(after_help = "Examples:
   # Show every run in the store
@@ -36,7 +36,7 @@ pub struct Status {
     ///
     /// [default: every run in the store]
     run: Option<String>,
-    /// Show the jobs that workers hold, the oldest first, and what waits on the queue
+    /// Show the jobs that workers hold, the oldest first, and the number of waiting jobs
     #[arg(long, help_heading = "Output")]
     jobs: bool,
 }

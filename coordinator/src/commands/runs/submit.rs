@@ -58,8 +58,8 @@ pub struct Submit {
     detach: bool,
     /// Start at most one run for this slot, for example 2026-11-22
     ///
-    /// A second submit of the slot goes on with the existing run: it makes what the store lacks, and reports a run that
-    /// is whole. A Kubernetes CronJob passes the name of its Job, which ends in the scheduled minute.
+    /// A second submit of the slot resumes the existing run: it makes missing artifacts only, and reports a run that is
+    /// complete. A Kubernetes CronJob passes the name of its Job, which ends in the scheduled minute.
     #[arg(long, env = "JHALAK_SLOT", hide_env_values = true, value_name = "NAME", help_heading = "Execution")]
     slot: Option<String>,
     /// Share of the workers while other runs also need them

@@ -84,7 +84,7 @@ pub struct CellArgs {
     pub ablation: bool,
     /// Columns of the catalogue that the ensemble also reads, separated by commas
     ///
-    /// They hint at the crowd's verdict or at the source of a record, so they are left out by default.
+    /// They can reveal the average rating or the source of a record, so they are left out by default.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "COLUMN", help_heading = "Model")]
     pub content_columns: Vec<ContentColumnArg>,
 }

@@ -43,7 +43,7 @@ pub struct RankingArgs {
 
 fn rankers() -> impl TypedValueParser<Value = Ranker> {
     let help = |ranker| match ranker {
-        Ranker::MostRated => "Number of ratings, the same list for everybody",
+        Ranker::MostRated => "Number of ratings: one list for all users",
         Ranker::Ease => "Weights between movies, learned from likes (EASE)",
         Ranker::Recent => "Weights between movies, learned from all ratings, applied to recent ones most",
         Ranker::Watch => "As recent, blended with the bias model's probability of like: `recommend --rank watch`",

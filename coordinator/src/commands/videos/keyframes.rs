@@ -92,7 +92,7 @@ pub struct Keyframes {
     /// [default: 0.5]
     #[arg(long, value_name = "0..1", value_parser = numbers::share, help_heading = "Object detection (scene-object)")]
     confidence: Option<f32>,
-    /// Skip scenes of this many frames or fewer
+    /// Use only scenes longer than this many frames
     ///
     /// [default: 20]
     #[arg(

@@ -1,4 +1,4 @@
-//! Reads the dead letters: jobs that the broker gave up because they were delivered too often
+//! Reads the dead letters: jobs that the broker dead-lettered after too many deliveries
 //! without an end. Each took its worker down, or its connection; sent again, it would take down the
 //! next.
 

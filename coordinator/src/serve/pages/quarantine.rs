@@ -113,7 +113,7 @@ pub async fn show(
         None => (0..records.len()).collect(),
         Some(number) => {
             let place = usize::try_from(number).ok().and_then(|n| n.checked_sub(1));
-            let missing = || Failure::missing(format!("there is no reason {number}"));
+            let missing = || Failure::missing(format!("reason {number} does not exist"));
             place.and_then(|place| by_reason.get(place)).ok_or_else(missing)?.1.clone()
         }
     };

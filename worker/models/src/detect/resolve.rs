@@ -14,7 +14,7 @@ pub(super) struct Resolved {
     pub how: DetectorOutput,
     /// The values that follow box and scores.
     pub rest: Rest,
-    /// Differences between the entry and the file, in which the entry's statement holds.
+    /// Differences between the entry and the file, in which the entry wins.
     pub notes: Vec<String>,
 }
 

@@ -41,7 +41,7 @@ pub enum Baseline {
 }
 
 /// Fits the baseline on `train` and predicts `pairs` of (user, movie). Also returns the class
-/// weights with the highest macro F1 on inner folds, which are held out as the cold start says.
+/// weights with the highest macro F1 on inner folds, which are held out by the cold-start rule.
 ///
 /// # Errors
 /// Indexes without a rating, user or movie, too few pairs to hold any out, or `stop`.
