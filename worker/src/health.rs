@@ -47,9 +47,11 @@ impl Health {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A job ended, well or by its own fault.
+    /// A job ended, well or by its own fault. The reason of a worker that stops stays: this was a job
+    /// that ran beside the failed ones.
     pub(crate) fn worked(&self) {
-        *self.state() = State { has_worked: true, ..State::default() };
+        let mut state = self.state();
+        *state = State { has_worked: true, reason: state.reason.take(), ..State::default() };
     }
 
     /// This worker could not do a job because of `cause`. Returns the pause before the job is
@@ -123,6 +125,8 @@ mod tests {
         assert!(health.unfit.is_cancelled());
         assert_eq!(reason.kind(), ErrorKind::Unable);
         assert!(reason.chain().contains("3 jobs in a row") && reason.chain().contains("gone"), "{reason}");
+        health.worked();
+        assert!(health.reason().is_some(), "a job that ran beside the failed ones changes nothing");
     }
 
     #[test]
