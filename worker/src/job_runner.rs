@@ -253,7 +253,9 @@ impl JobRunner {
         }
         let disbelief = match &watched.planned {
             None if watched.is_unknown => Some(format!("is not planned in {}: its jobs are not run", job.store)),
-            Some(planned) if !planned.has(&job.task) => Some("does not contain this job: the job is not run".to_owned()),
+            Some(planned) if !planned.has(&job.task) => {
+                Some("does not contain this job: the job is not run".to_owned())
+            }
             _ => None,
         };
         if let Some(why) = disbelief.filter(|_| self.commits_to_its_run(&job)) {

@@ -104,7 +104,8 @@ impl DatasetCommand {
     }
 }
 
-/// Opens each local trailer and lists those that do not open.
+/// Opens each trailer and lists those that do not open. Objects are fetched to the scratch folder, one
+/// at a time.
 #[cfg(feature = "local")]
 async fn probe(
     source: &crate::plan::dataset_source::Source,
@@ -112,20 +113,20 @@ async fn probe(
     settings: &Settings,
     output: &Output,
 ) -> Result<Vec<String>> {
-    let (local, elsewhere) = source.local_trailers()?;
-    if elsewhere > 0 {
-        output.progress.say(&format!("not opened: {elsewhere} trailers in object stores"));
-    }
-    let bar = output.progress.steps("trailers", local.len());
+    let trailers = source.readable_trailers().await?;
+    let bar = output.progress.steps("trailers", trailers.len());
     let mut found = Vec::new();
-    for (id, path) in local {
-        match super::videos::opens(stop, &path, settings).await {
-            Ok(None) => {}
-            Ok(Some(damage)) => found.push(format!("trailers: movie {id}, {}: {damage}", path.display())),
-            Err(error) if error.kind() == jhalak_common::ErrorKind::InvalidInput => {
-                found.push(format!("trailers: movie {id}: {error}"));
-            }
+    for (id, location) in trailers {
+        let file = source.local_file(&location, &settings.worker.scratch).await?;
+        let fault = match super::videos::opens(stop, file.path(), settings).await {
+            Ok(damage) => damage,
+            Err(error) if error.kind() == jhalak_common::ErrorKind::InvalidInput => Some(error.to_string()),
             Err(error) => return Err(error),
+        };
+        if let Some(fault) = fault {
+            // A copy in the scratch folder has a name that nobody knows.
+            let fault = fault.replace(&file.path().display().to_string(), &location);
+            found.push(format!("trailers: movie {id}, {}: {fault}", location.escape_debug()));
         }
         bar.step(&id);
     }

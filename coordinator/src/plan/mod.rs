@@ -10,6 +10,7 @@ pub mod grid;
 pub mod normal_form;
 pub mod paper_tables;
 mod printed_tables;
+pub mod source;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod trailer_index;

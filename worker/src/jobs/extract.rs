@@ -364,12 +364,19 @@ async fn fetch(context: &Context, trailer: &Trailer, folder: &Path) -> Result<Pa
         .and_then(|e| e.to_str())
         .filter(|e| e.chars().all(|c| c.is_ascii_alphanumeric()));
     let file = folder.join(format!("trailer.{}", extension.unwrap_or("bin")));
-    source
+    let fetched = source
         .download(&trailer.key, &file, trailer.tag.as_deref())
         .await
         // Reading fills no store: it is the scratch folder that is full.
         .map_err(|e| context.scratch.explain_full(e, trailer.size))
         .map_err(|e| e.context(format!("the trailer {} of {}", trailer.key, trailer.store)))?;
+    if trailer.tag.is_some() && fetched.size != trailer.size {
+        return Err(Error::invalid(format!(
+            "the trailer {} has {} bytes, and {} were planned: is the list of objects wrong? Submit the run again with \
+             another list",
+            trailer.key, fetched.size, trailer.size
+        )));
+    }
     if trailer.tag.is_some() {
         return Ok(file);
     }

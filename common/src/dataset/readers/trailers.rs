@@ -36,6 +36,11 @@ pub(super) fn is_video(name: &str) -> bool {
     TRAILER_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
+/// Whether a name cannot be that of an object in a store, and would be obeyed by a terminal.
+fn is_forbidden(name: &str) -> bool {
+    name.chars().any(|c| c.is_control() || c == '\\')
+}
+
 /// Whether there is any trailer.
 pub(super) fn any(names: &Texts) -> bool {
     names.iter().any(is_video)
@@ -80,7 +85,7 @@ impl<'a> PlainIds<'a> {
 pub(super) fn add_movies(names: &Texts, assembly: &mut Assembly) {
     let ids = PlainIds::new(names);
     let mut changed = Vec::new();
-    for key in names.iter().filter(|key| is_video(key)) {
+    for key in names.iter().filter(|key| is_video(key) && !is_forbidden(key)) {
         let id = ids.of(key);
         if !id.ends_with(stem_path(key).rsplit('/').next().unwrap_or(key)) {
             changed.push(format!("{} is {id}", excerpt(key)));
@@ -170,6 +175,8 @@ pub(super) fn assign(names: &Texts, top: bool, assembly: &mut Assembly) -> Trail
         };
         let reason = if file.ends_with('/') {
             "a folder that is too deep, or leads back to a folder above it, is not read".to_owned()
+        } else if is_forbidden(key) {
+            "the name has a control character or a backslash: rename the file".to_owned()
         } else if !is_video(file) {
             format!("not a trailer: the name must end in one of .{}", TRAILER_EXTENSIONS.join(" ."))
         } else if let Some(movie) = movie {
@@ -209,20 +216,24 @@ pub(in crate::dataset) fn shown(key: &str) -> String {
 /// Checks the location of a trailer in the catalogue: a path below the dataset's folder, an
 /// absolute path, `file:///path`, `s3://bucket/key` or `https://host/path`.
 fn location(cell: &str) -> Result<String, &'static str> {
-    if cell.chars().any(|c| c.is_control() || c == '\\') {
+    if is_forbidden(cell) {
         return Err("not a location: it has a control character or a backslash");
     }
     if let Some((scheme, rest)) = cell.split_once("://") {
         if rest.contains('@') || rest.contains('?') {
-            return Err("not a location: it may hold credentials, which come from the environment");
+            return Err(
+                "not a location: @ and ? may be those of credentials, which come from the environment: copy the \
+                 file to a name without them",
+            );
         }
-        return match scheme {
-            "file" if rest.starts_with('/') => Ok(cell.to_owned()),
-            "s3" if rest.split_once('/').is_some_and(|(bucket, key)| !bucket.is_empty() && !key.is_empty()) => {
-                Ok(cell.to_owned())
-            }
+        let local = rest.strip_prefix("localhost").filter(|path| path.starts_with('/')).unwrap_or(rest);
+        let lower = scheme.to_ascii_lowercase();
+        let cell = format!("{lower}://{}", if lower == "file" { local } else { rest });
+        return match lower.as_str() {
+            "file" if local.starts_with('/') => Ok(cell),
+            "s3" if rest.split_once('/').is_some_and(|(bucket, key)| !bucket.is_empty() && !key.is_empty()) => Ok(cell),
             "https" if rest.split_once('/').is_some_and(|(host, path)| !host.is_empty() && !path.is_empty()) => {
-                Ok(cell.to_owned())
+                Ok(cell)
             }
             "file" => Err("not a location: write file:///path"),
             "s3" => Err("not a location: write s3://bucket/key"),
@@ -238,4 +249,33 @@ fn location(cell: &str) -> Result<String, &'static str> {
         return Err("a path outside the dataset's folder: write it absolutely, as /path or file:///path");
     }
     if parts.is_empty() { Err("not a location") } else { Ok(parts.join("/")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_is_read_in_the_forms_that_programs_write() {
+        for (cell, read) in [
+            ("trailers/./a b.mp4", "trailers/a b.mp4"),
+            ("/data/a.mp4", "file:///data/a.mp4"),
+            ("file://localhost/data/a.mp4", "file:///data/a.mp4"),
+            ("FILE:///data/a.mp4", "file:///data/a.mp4"),
+            ("HTTPS://host/A.mp4", "https://host/A.mp4"),
+            ("s3://bucket/a#1.mp4", "s3://bucket/a#1.mp4"),
+        ] {
+            assert_eq!(location(cell).as_deref(), Ok(read), "{cell}");
+        }
+        for (cell, reason) in [
+            ("file://server/a.mp4", "write file:///path"),
+            ("s3://bucket", "write s3://bucket/key"),
+            ("https://host/a?token=1", "name without them"),
+            ("a\tb.mp4", "control character"),
+            ("../a.mp4", "outside"),
+            ("ftp://host/a.mp4", "fetch the file first"),
+        ] {
+            assert!(location(cell).is_err_and(|found| found.contains(reason)), "{cell}");
+        }
+    }
 }

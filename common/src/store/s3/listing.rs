@@ -66,6 +66,9 @@ impl Bucket {
             let Some(key) = object.key.as_deref().and_then(|key| key.strip_prefix(&self.prefix)) else { continue };
             // Folder markers, and objects of other programs whose names are not valid keys.
             if check_key(key).is_err() {
+                if !key.ends_with('/') {
+                    tracing::warn!(key = %key.escape_debug(), "passed over an object whose name is not a valid key");
+                }
                 continue;
             }
             let meta = ObjectMeta {
