@@ -47,8 +47,8 @@ impl Health {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A job ended, well or by its own fault. The reason of a worker that stops stays: this was a job
-    /// that ran beside the failed ones.
+    /// A job ended, well or by its own fault. The reason of a worker that stops stays: this was a
+    /// job that ran beside the failed ones.
     pub(crate) fn worked(&self) {
         let mut state = self.state();
         *state = State { has_worked: true, reason: state.reason.take(), ..State::default() };

@@ -3,8 +3,8 @@
 //! A worker takes deliveries from the queue, runs their jobs, commits their artifacts and
 //! acknowledges the deliveries. It never plans: which jobs exist is the coordinator's business, and
 //! no job depends on another. The work itself is in the crates below, which depend one way: `simd`
-//! <- `media`, `nn`; `media`, `onnx` <- `models`; `nn`, `onnx` <- `recommend`; `models`, `recommend`
-//! <- `worker`.
+//! <- `media`, `nn`; `media`, `onnx` <- `models`; `nn`, `onnx` <- `recommend`; `models`,
+//! `recommend` <- `worker`.
 //!
 //! Start reading in [`job_loop`], then [`jobs`].
 

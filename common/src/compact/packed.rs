@@ -123,7 +123,7 @@ impl<T: Row> Packed<T> {
         unpacked.chain(self.rest.iter().map(Cow::Borrowed))
     }
 
-    /// Returns the row at this place. The blocks that were used last stay unpacked.
+    /// Returns the row at this index. The blocks that were used last stay unpacked.
     pub fn get(&self, at: usize) -> Option<T> {
         match at.checked_sub(self.blocks.len() * BLOCK) {
             Some(at) => self.rest.get(at).cloned(),
@@ -131,7 +131,7 @@ impl<T: Row> Packed<T> {
         }
     }
 
-    /// Returns the place of the row of a list in ascending order for which `order` returns
+    /// Returns the index of the row of a list in ascending order for which `order` returns
     /// `Equal`. `order` compares the row with the one that is looked for.
     pub fn search(&self, order: impl Fn(&T) -> Ordering) -> Option<usize> {
         let after = self.blocks.partition_point(|block| order(&block.first) != Ordering::Greater);

@@ -16,7 +16,7 @@ impl Texts {
         self.ends.push(self.bytes.len());
     }
 
-    /// Returns the text at this place.
+    /// Returns the text at this index.
     pub fn get(&self, at: usize) -> Option<&str> {
         let end = *self.ends.get(at)?;
         let start = if at == 0 { 0 } else { self.ends[at - 1] };
@@ -43,14 +43,14 @@ impl Texts {
         (0..self.len()).map(|at| &self[at])
     }
 
-    /// Returns the place of a text in a sorted list.
+    /// Returns the index of a text in a sorted list.
     pub fn position(&self, text: &str) -> Option<usize> {
-        let at = self.place_of(text);
+        let at = self.lower_bound(text);
         (self.get(at)? == text).then_some(at)
     }
 
-    /// Returns the place of the first text of a sorted list that is not less than `text`.
-    pub fn place_of(&self, text: &str) -> usize {
+    /// Returns the index of the first text of a sorted list that is not less than `text`.
+    pub fn lower_bound(&self, text: &str) -> usize {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low + (high - low) / 2;
@@ -64,14 +64,14 @@ impl Texts {
         (1..self.len()).all(|at| self[at - 1] < self[at])
     }
 
-    /// Returns the places of the texts in ascending order of the texts; of equal texts the first
+    /// Returns the indexes of the texts in ascending order of the texts; of equal texts the first
     /// comes first.
-    pub fn sorted_places(&self) -> Vec<u32> {
-        let mut places: Vec<u32> = (0..self.len() as u32).collect();
+    pub fn sorted_indices(&self) -> Vec<u32> {
+        let mut indexes: Vec<u32> = (0..self.len() as u32).collect();
         if !self.is_ascending() {
-            places.sort_by(|&a, &b| self[a as usize].cmp(&self[b as usize]));
+            indexes.sort_by(|&a, &b| self[a as usize].cmp(&self[b as usize]));
         }
-        places
+        indexes
     }
 
     /// Sorts the texts and removes repeated ones.
@@ -80,8 +80,8 @@ impl Texts {
             return self;
         }
         let mut sorted = Texts::default();
-        for place in self.sorted_places() {
-            let text = &self[place as usize];
+        for index in self.sorted_indices() {
+            let text = &self[index as usize];
             if sorted.last() != Some(text) {
                 sorted.push(text);
             }
@@ -115,10 +115,10 @@ mod tests {
     fn texts_are_found_in_a_sorted_list() {
         let texts: Texts = ["b", "", "a", "b"].into_iter().collect();
         assert_eq!((texts.len(), texts.get(0), texts.get(4), &texts[2]), (4, Some("b"), None, "a"));
-        assert_eq!(texts.sorted_places(), [1, 2, 0, 3]);
+        assert_eq!(texts.sorted_indices(), [1, 2, 0, 3]);
         let sorted = texts.into_ascending();
         assert_eq!(sorted.iter().collect::<Vec<_>>(), ["", "a", "b"]);
-        assert_eq!((sorted.position("b"), sorted.position("c"), sorted.place_of("aa")), (Some(2), None, 2));
+        assert_eq!((sorted.position("b"), sorted.position("c"), sorted.lower_bound("aa")), (Some(2), None, 2));
         assert!(sorted.is_ascending() && Texts::default().is_ascending());
     }
 }

@@ -71,7 +71,7 @@ impl Listed {
             return Ok(self);
         }
         let (mut sorted, mut last) = (Listed::default(), None);
-        for place in self.keys.sorted_places() {
+        for place in self.keys.sorted_indices() {
             let (key, object) = (&self.keys[place as usize], self.objects.get(place as usize));
             let Some(Object { size, tag }) = object.clone() else { continue };
             if sorted.keys.last() != Some(key) {

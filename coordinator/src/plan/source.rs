@@ -268,7 +268,8 @@ impl Source {
         looked.buffered(MAX_CONCURRENT_TRAILERS).try_filter_map(|found| async move { Ok(found) }).try_collect().await
     }
 
-    /// Returns the file of a trailer: its own, or one below `scratch` that the object is fetched to.
+    /// Returns the file of a trailer: its own, or one below `scratch` that the object is fetched
+    /// to.
     pub async fn local_file(&self, location: &str, scratch: &Path) -> Result<LocalFile> {
         match self.locate(location)? {
             TrailerLocation::File(path) => Ok(LocalFile::Own(path)),

@@ -1,8 +1,8 @@
 //! Measures the cost of distribution: `make bench-queue`, or a part of it: `scripts/bench_queue.sh
 //! rates|wall|scale [TRAILERS...]`.
 //!
-//! A private RabbitMQ, a private S3 server and the built programs. Prints one line per figure; ratios
-//! compare things within this one run.
+//! A private RabbitMQ, a private S3 server and the built programs. Prints one line per figure;
+//! ratios compare things within this one run.
 
 mod listed_artifacts;
 mod rates;

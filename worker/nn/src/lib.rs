@@ -26,12 +26,12 @@ mod gradient_check;
 pub use jhalak_common::evaluation::{FitSettings, Optimiser, Schedule, StepRate};
 
 pub use layers::activation::{Activation, sigmoid_rows, softmax_rows};
-pub use layers::attention::{CrossBlock, OneKeyAttention};
 pub use layers::dropout::Dropout;
 pub use layers::linear::Linear;
 pub use layers::mlp::Mlp;
 pub use layers::multi_head_attention::{MultiHeadAttention, Shape};
 pub use layers::norm::LayerNorm;
+pub use layers::one_key_attention::{CrossBlock, OneKeyAttention};
 pub use loss::{binary_cross_entropy, cross_entropy};
 pub use matrix::product::{View, product};
 pub use optimizer::OptimizerState;

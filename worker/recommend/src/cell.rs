@@ -1,13 +1,13 @@
 //! Runs one fold of one cell of the evaluation grid: from pairs to predictions.
 
 use crate::baseline::{self, CountBy};
+use crate::draw_folds::{FoldPairs, fold_pairs, fold_seed};
 use crate::ensemble::class_weights::weighted;
 use crate::ensemble::linear_baselines::{self, Baseline};
 use crate::ensemble::{self, ColdStart, Settings};
 use crate::features::metadata;
 use crate::features::principal_components::Track;
 use crate::networks::fold::NetworkFold;
-use crate::split::{FoldPairs, fold_pairs, fold_seed};
 use crate::{CLASSES, RecommendError};
 use jhalak_common::dataset::{Dataset, Rating};
 use jhalak_common::evaluation::metrics::{Confusion, predicted_class};

@@ -6,20 +6,20 @@
 //! published error.
 //!
 //! Start reading at [`cell::run_fold`], which runs one fold of one cell of the evaluation grid:
-//! [split] draws the pairs, [features] turns them into inputs, and [networks], [ensemble] or
+//! [draw_folds] draws the pairs, [features] turns them into inputs, and [networks], [ensemble] or
 //! [baseline] predicts the test pairs. [serving] fits, stores and queries the final model. All
 //! class vectors, probability rows and confusion matrices are in the order dislike, neutral, like.
 
 pub mod baseline;
 pub mod cell;
+pub mod draw_folds;
 pub mod ensemble;
 pub mod error;
 pub mod features;
-pub mod folds;
 pub mod networks;
 pub mod ranking;
+pub mod run_folds;
 pub mod serving;
-pub mod split;
 pub mod time_order;
 
 #[cfg(test)]

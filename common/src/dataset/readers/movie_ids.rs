@@ -70,7 +70,7 @@ impl MovieIds {
 
     /// Ends the ids and gives them their indexes.
     pub fn complete(&mut self) {
-        self.order = self.ids.sorted_places();
+        self.order = self.ids.sorted_indices();
         self.indexes = vec![0; self.order.len()];
         for (&number, index) in self.order.iter().zip(0..) {
             self.indexes[number as usize] = index;

@@ -139,7 +139,7 @@ impl Chosen<'_> {
 pub(super) fn assign(names: &Texts, top: bool, assembly: &mut Assembly) -> Trailers {
     let stated = std::mem::take(&mut assembly.locations);
     let mut chosen = Chosen { names, locations: Texts::default(), places: vec![0; assembly.movie_ids().len()] };
-    for row in stated.ids.sorted_places() {
+    for row in stated.ids.sorted_indices() {
         let (id, cell) = (&stated.ids[row as usize], &stated.cells[row as usize]);
         match (location(cell), assembly.movie_ids().index(id)) {
             (Ok(location), Some(movie)) => {

@@ -8,7 +8,7 @@ use jhalak_common::dataset::{Dataset, FoldsBy, GivenFolds};
 use jhalak_common::evaluation::{ByTime, CellSpec, ContentColumn, Control, Errata, Modality, Model, Protocol, Split};
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, hash};
-use jhalak_worker::recommend::split::leave_known;
+use jhalak_worker::recommend::draw_folds::leave_known;
 
 use super::network_args::NetworkArgs;
 use super::option_values::{modalities, models};

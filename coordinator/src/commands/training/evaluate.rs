@@ -10,9 +10,9 @@ use jhalak_common::evaluation::{CellSpec, FoldResult, Model, Protocol, Split, pr
 use jhalak_common::process::{exit, shutdown};
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, store};
+use jhalak_worker::recommend::draw_folds::movie_folds;
 use jhalak_worker::recommend::features::embedding::{Features, TableRows};
-use jhalak_worker::recommend::folds::run_folds;
-use jhalak_worker::recommend::split::movie_folds;
+use jhalak_worker::recommend::run_folds::run_folds;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 

@@ -8,8 +8,8 @@ use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
 use jhalak_worker::recommend::RecommendError;
+use jhalak_worker::recommend::draw_folds::stratified_folds;
 use jhalak_worker::recommend::ranking::{Ranker, RankingMetrics, RankingRequest, evaluate};
-use jhalak_worker::recommend::split::stratified_folds;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 

@@ -71,14 +71,14 @@ pub fn fit(
     let trailers = trailers.iter().map(|&(track, table)| Components::learn(track, table, &movies, seed)).collect();
     let catalogue = Catalogue::new(dataset, &train, trailers, settings, seed);
     let builder = RowBuilder { dataset, catalogue: &catalogue, settings, seed, stop };
-    let trials = builder.trials(&train)?;
-    if trials.is_empty() {
+    let inner_folds = builder.inner_folds(&train)?;
+    if inner_folds.is_empty() {
         let reason = format!("{} training pairs are too few to hold any out: the ensemble needs more", train.len());
         return Err(RecommendError::Dataset { dataset: dataset.name.clone(), reason });
     }
     let rows = builder.out_of_fold(&train, 0)?;
-    let (members, held_out, stacked) = Members::fit(&trials, &rows, settings, seed, stop)?;
-    let labels: Vec<u8> = trials.iter().flat_map(|trial| trial.held_out.labels.clone()).collect();
+    let (members, held_out, stacked) = Members::fit(&inner_folds, &rows, settings, seed, stop)?;
+    let labels: Vec<u8> = inner_folds.iter().flat_map(|inner_fold| inner_fold.held_out.labels.clone()).collect();
     let class_weights = fit_class_weights(&stacked, &labels);
     let mut inner = Vec::new();
     for ((probabilities, name), &weight) in held_out.iter().zip(members.names()).zip(members.weights()) {

@@ -1,7 +1,7 @@
 //! Changing a label that must not be seen changes no output; planted leaks are detected.
 
 use super::features::knowledge::Catalogue;
-use super::rows::{RowBuilder, Rows, Trial};
+use super::rows::{InnerFold, RowBuilder, Rows};
 use super::settings::FactorisationSettings;
 use super::views::{OutOfFoldView, out_of_fold_views};
 use super::*;
@@ -122,11 +122,11 @@ fn no_feature_of_a_training_pair_depends_on_its_own_label() {
     }
 }
 
-/// Returns the rows that members are fitted on, and the trials that they are scored on.
-fn rows(dataset: &Dataset, train: &[u32], settings: &Settings) -> (Rows, Vec<Trial>) {
+/// Returns the rows that members are fitted on, and the inner folds that they are scored on.
+fn rows(dataset: &Dataset, train: &[u32], settings: &Settings) -> (Rows, Vec<InnerFold>) {
     let catalogue = Catalogue::new(dataset, train, Vec::new(), settings, 1);
     let builder = RowBuilder { dataset, catalogue: &catalogue, settings, seed: 1, stop: &GO };
-    (builder.out_of_fold(train, 0).expect("not stopped"), builder.trials(train).expect("not stopped"))
+    (builder.out_of_fold(train, 0).expect("not stopped"), builder.inner_folds(train).expect("not stopped"))
 }
 
 /// Returns the feature rows as bits.
@@ -146,22 +146,22 @@ fn rows_to_fit_on_do_not_depend_on_the_labels_they_are_scored_by() {
     for cold_start in &COLD_STARTS[1..] {
         let (dataset, train, _) = split(*cold_start, Taste::Genre);
         let settings = quick(*cold_start);
-        let (fitted, trials) = rows(&dataset, &train, &settings);
+        let (fitted, inner_folds) = rows(&dataset, &train, &settings);
         let mut seen = 0;
         for &pair in [&train[20], &train[train.len() / 2], &train[train.len() - 20]] {
             let mut changed = dataset.clone();
             let label = &mut changed.ratings[pair as usize].label;
             *label = other(*label);
-            let (fitted_then, trials_then) = rows(&changed, &train, &settings);
+            let (fitted_then, inner_folds_then) = rows(&changed, &train, &settings);
             for row in relabelled(&fitted, &fitted_then) {
                 seen += 1;
                 assert_eq!(bits(&fitted)[row], bits(&fitted_then)[row], "{cold_start:?}");
             }
-            for (trial, then) in trials.iter().zip(&trials_then) {
-                if !relabelled(&trial.held_out, &then.held_out).is_empty() {
+            for (inner_fold, then) in inner_folds.iter().zip(&inner_folds_then) {
+                if !relabelled(&inner_fold.held_out, &then.held_out).is_empty() {
                     seen += 1;
-                    assert_eq!(bits(&trial.fit), bits(&then.fit), "{cold_start:?}: rows to fit on");
-                    assert_eq!(bits(&trial.held_out), bits(&then.held_out), "{cold_start:?}: held-out rows");
+                    assert_eq!(bits(&inner_fold.fit), bits(&then.fit), "{cold_start:?}: rows to fit on");
+                    assert_eq!(bits(&inner_fold.held_out), bits(&then.held_out), "{cold_start:?}: held-out rows");
                 }
             }
         }

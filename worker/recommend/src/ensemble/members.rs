@@ -1,7 +1,7 @@
 //! The stack's members, fitted on rows of features, and the stack over them.
 
 use super::linear::logistic::Logistic;
-use super::rows::{Rows, Trial, check_stop};
+use super::rows::{InnerFold, Rows, check_stop};
 use super::settings::{Part, Settings};
 use super::stack::Stack;
 use super::trees::boosting::{Boosting, LossCurve};
@@ -30,36 +30,36 @@ pub struct Members {
 }
 
 impl Members {
-    /// Fits the members in each trial, chooses rounds and stack on the held-out rows, and fits the
-    /// members again on `rows`. Also returns the probabilities of each member, and of the stack,
-    /// for the held-out rows.
+    /// Fits the members in each inner fold, chooses rounds and stack on the held-out rows, and fits
+    /// the members again on `rows`. Also returns the probabilities of each member, and of the
+    /// stack, for the held-out rows.
     ///
     /// # Errors
     /// [`RecommendError::Stopped`].
     pub fn fit(
-        trials: &[Trial],
+        inner_folds: &[InnerFold],
         rows: &Rows,
         settings: &Settings,
         seed: u64,
         stop: &AtomicBool,
     ) -> Result<(Self, Vec<Probabilities>, Probabilities), RecommendError> {
         let mut curve = LossCurve::default();
-        let mut fitted = Vec::with_capacity(trials.len());
-        for (trial, stream) in trials.iter().zip(1..) {
+        let mut fitted = Vec::with_capacity(inner_folds.len());
+        for (inner_fold, stream) in inner_folds.iter().zip(1..) {
             check_stop(stop)?;
-            fitted.push(Self::grow(&trial.fit, Some((&trial.held_out, &mut curve)), settings, seed, stream));
+            fitted.push(Self::grow(&inner_fold.fit, Some((&inner_fold.held_out, &mut curve)), settings, seed, stream));
         }
         let rounds = curve.best();
         let mut all: Vec<Probabilities> = Vec::new();
-        for (mut members, trial) in fitted.into_iter().zip(trials) {
+        for (mut members, inner_fold) in fitted.into_iter().zip(inner_folds) {
             if let Some(boosting) = &mut members.boosting {
                 boosting.truncate(rounds);
             }
-            let own = members.each(&trial.held_out);
+            let own = members.each(&inner_fold.held_out);
             all.resize(own.len(), Vec::new());
             all.iter_mut().zip(own).for_each(|(all, own)| all.extend(own));
         }
-        let labels: Vec<u8> = trials.iter().flat_map(|trial| trial.held_out.labels.clone()).collect();
+        let labels: Vec<u8> = inner_folds.iter().flat_map(|inner_fold| inner_fold.held_out.labels.clone()).collect();
         let stack = Stack::fit(&all, &labels);
         let stacked = stack.predict(&all, labels.len());
         let mut last = settings.clone();

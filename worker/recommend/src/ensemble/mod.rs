@@ -10,7 +10,7 @@
 //! features of a training pair never depend on its label. The stack's members are fitted on those
 //! rows.
 //!
-//! The stack, the number of boosting rounds and the class weights are fitted on trials: each trial
+//! The stack, the number of boosting rounds and the class weights are fitted on inner folds: each
 //! runs the whole procedure, views included, without one fold, and predicts that fold. Holding out
 //! rows alone is not enough, because the labels of held-out rows are in the features of the rest:
 //! on unseen movies that flattered a linear member by 0.04 in log loss.

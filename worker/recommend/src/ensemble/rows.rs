@@ -11,7 +11,7 @@ use jhalak_nn::seeded;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Streams of the seed.
-const TRIALS: u64 = 1;
+const INNER_FOLDS: u64 = 1;
 const VIEWS: u64 = 2;
 
 /// Feature rows of (user, movie) pairs.
@@ -62,7 +62,7 @@ impl Rows {
 
 /// Rows to fit the members on, and rows to score them on, whose labels the former never saw.
 #[derive(Debug)]
-pub struct Trial {
+pub struct InnerFold {
     /// Rows to fit on.
     pub fit: Rows,
     /// Held-out rows.
@@ -93,19 +93,19 @@ impl RowBuilder<'_> {
     ///
     /// # Errors
     /// [`RecommendError::Stopped`].
-    pub fn trials(&self, train: &[u32]) -> Result<Vec<Trial>, RecommendError> {
-        let (mut trials, mut held_out) = (Vec::new(), 0);
-        for view in self.views(train, self.settings.stack_folds, 1, TRIALS) {
+    pub fn inner_folds(&self, train: &[u32]) -> Result<Vec<InnerFold>, RecommendError> {
+        let (mut inner_folds, mut held_out) = (Vec::new(), 0);
+        for view in self.views(train, self.settings.stack_folds, 1, INNER_FOLDS) {
             if held_out >= self.settings.stack_pairs {
                 break;
             }
             held_out += view.held_out.len();
             let fit = self.out_of_fold(&view.known, 1 + view.fold as u64)?;
             if !fit.labels.is_empty() {
-                trials.push(Trial { fit, held_out: self.rows(&view.known, &view.held_out)? });
+                inner_folds.push(InnerFold { fit, held_out: self.rows(&view.known, &view.held_out)? });
             }
         }
-        Ok(trials)
+        Ok(inner_folds)
     }
 
     /// Builds the row of every pair of `train` without the pair's own label.

@@ -3,7 +3,7 @@
 //! Embeddings are kept once for each movie and for each profile. Batches are assembled on demand.
 
 use super::embedding::EmbeddingTable;
-use super::genre_like::gl_score;
+use super::gl_score::gl_score;
 use super::profile::Profiles;
 use super::user_embedding::user_embedding;
 use jhalak_common::dataset::Dataset;

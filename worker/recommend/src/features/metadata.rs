@@ -42,8 +42,8 @@ fn has_metadata(movie: &Movie) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::draw_folds::fold_pairs;
     use crate::example::{Taste, example};
-    use crate::split::fold_pairs;
     use jhalak_common::evaluation::{CellSpec, Model, Split, UserEmbedding};
 
     /// A catalogue whose movies of one first genre share words and an actor.

@@ -1,7 +1,7 @@
 //! The inputs of the models: embeddings, GL-scores, user profiles and catalogue metadata.
 
 pub mod embedding;
-pub mod genre_like;
+pub mod gl_score;
 pub mod inputs;
 pub(crate) mod latent_semantic;
 pub mod metadata;

@@ -6,7 +6,7 @@
 //! pair itself would reveal its label by what is missing from the sums.
 
 use super::embedding::EmbeddingTable;
-use crate::split::FoldPairs;
+use crate::draw_folds::FoldPairs;
 use jhalak_common::dataset::Dataset;
 use jhalak_nn::{seeded, shuffle};
 
@@ -157,8 +157,8 @@ impl Profiles {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::draw_folds::fold_pairs;
     use crate::example::{Taste, example};
-    use crate::split::fold_pairs;
     use jhalak_common::evaluation::{CellSpec, Modality, Model, Split, UserEmbedding};
 
     /// Checks the pairs of every profile against the definition for each role.

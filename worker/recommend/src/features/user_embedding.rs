@@ -1,7 +1,7 @@
 //! The paper's user embedding: the mean of the GL-weighted embeddings of the user's movies.
 
 use super::embedding::EmbeddingTable;
-use super::genre_like::gl_score;
+use super::gl_score::gl_score;
 use super::profile::Profiles;
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::CellSpec;

@@ -1,5 +1,6 @@
 //! Fits a classifier or ANN on every pair of a dataset, and predicts with it.
 
+use crate::draw_folds::{FoldPairs, stratified, upsample};
 use crate::features::embedding::{EmbeddingTable, Features};
 use crate::features::inputs::Inputs;
 use crate::features::metadata;
@@ -9,7 +10,6 @@ use crate::networks::classifier::Classifier;
 use crate::networks::fold::class_weights;
 use crate::networks::genre_head::{GenreHead, HeadKind, HeadSettings, fit_head};
 use crate::networks::{Network, PairTraining};
-use crate::split::{FoldPairs, stratified, upsample};
 use crate::{CLASSES, RecommendError};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::{CellSpec, EmbeddingSource, Modality, Model, Protocol};

@@ -4,7 +4,7 @@ use super::network::FittedNetwork;
 use crate::CLASSES;
 use crate::ensemble::Reasons;
 use crate::features::embedding::EmbeddingTable;
-use crate::features::genre_like::gl_score;
+use crate::features::gl_score::gl_score;
 use crate::ranking::WatchModel;
 use jhalak_common::dataset::{Dataset, Label};
 use jhalak_common::evaluation::GlSettings;

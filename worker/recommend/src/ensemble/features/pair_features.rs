@@ -7,7 +7,7 @@ use crate::CLASSES;
 use crate::ensemble::factorisation::Prediction;
 use crate::ensemble::linear::softmax::smoothed;
 use crate::ensemble::settings::{Part, Settings};
-use crate::features::genre_like::gl_score;
+use crate::features::gl_score::gl_score;
 use crate::features::movie_content::SIMILARITIES;
 use jhalak_common::evaluation::GlSettings;
 
