@@ -133,6 +133,18 @@ def measure(model, path, ours, rounds, seconds):
     return shapes, statistics.median(ratios), min(ratios), max(ratios), statistics.median(our_ms), statistics.median(their_ms)
 
 
+def write_shapes(file):
+    """Writes the input shapes of the models of models.toml, and whether their batch is free, for gpu.py."""
+    found = {}
+    for model in tomllib.loads((ROOT / "models.toml").read_text())["model"]:
+        path = ROOT / ".local/models" / model["file"]
+        if path.exists():
+            session = Theirs(path).session
+            first = session.get_inputs()[0].shape[0]
+            found[model["name"]] = {"inputs": shapes_of(model, session), "free_batch": not isinstance(first, int) or first < 0}
+    file.write_text(json.dumps(found, indent=1) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program", help="the built example inference_bench")
@@ -140,10 +152,13 @@ def main():
     parser.add_argument("--seconds", type=float, default=1.0, help="CPU seconds of one side in one round, about")
     parser.add_argument("--also", type=Path, nargs=2, action="append", default=[], metavar=("REGISTRY", "FOLDER"), help="more models")
     parser.add_argument("--markdown", type=Path, help="write the table to this file, too")
+    parser.add_argument("--write-shapes", type=Path, help="write the input shapes of the models to this file, and measure nothing")
     arguments = parser.parse_args()
     enter_environment()
     library = ROOT / ".local/onnxruntime/libonnxruntime.so"
     places = [(ROOT / "models.toml", ROOT / ".local/models"), *arguments.also, (ROOT / ".local/seeded/models.toml", ROOT / ".local/seeded")]
+    if arguments.write_shapes:
+        return write_shapes(arguments.write_shapes)
     lines, slow = ["| model | input | ours, ms | Python, ms | ratio | least, most |", "|---|---|---|---|---|---|"], []
     for registry, folder in places:
         if not registry.exists():

@@ -2,12 +2,14 @@
 //! channel of a session, and reports the CPU time.
 //!
 //! Reads one request per line, {"model": NAME, "shapes": [[...]], "runs": N}, and replies with one
-//! line, {"cpu_s": ..., "sum": ...}: the CPU seconds of all threads, and the sum of the first
-//! output, which the other side compares. The inputs follow a formula: ((i * 7919 + number of the
-//! input) mod 1009) / 1009, less 0.5 for the first input and plus 0.1 for a second.
+//! line, {"cpu_s": ..., "wall_s": ..., "sum": ...}: the CPU seconds of all threads, the wall time,
+//! and the sum of the first output, which the other side compares. The inputs follow a formula: ((i
+//! * 7919 + number of the input) mod 1009) / 1009, less 0.5 for the first input and plus 0.1 for a
+//! second.
 
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
+use std::time::Instant;
 
 use jhalak_common::models::Registry;
 use jhalak_common::settings::Settings;
@@ -32,19 +34,20 @@ fn main() -> Result<()> {
         let model = known.ok_or_else(|| Error::not_found(format!("there is no model {}", request.model)))?;
         let session = models.session(model)?;
         let inputs: Vec<Tensor> = request.shapes.into_iter().enumerate().map(|(n, shape)| example(n, shape)).collect();
-        let (mut spent, mut sum) = (0.0, 0.0);
+        let (mut spent, mut wall, mut sum) = (0.0, 0.0, 0.0);
         for run in 0..request.runs {
             // Callers build inputs, which the session then owns: their cost is not part of the
             // measurement.
             let inputs = inputs.clone();
-            let before = cpu_s();
+            let (before, began) = (cpu_s(), Instant::now());
             let output = session.run_all(inputs)?;
             spent += cpu_s() - before;
+            wall += began.elapsed().as_secs_f64();
             if run + 1 == request.runs {
                 sum = output[0].data.iter().map(|v| f64::from(*v)).sum();
             }
         }
-        let answer = serde_json::json!({ "cpu_s": spent, "sum": sum });
+        let answer = serde_json::json!({ "cpu_s": spent, "wall_s": wall, "sum": sum });
         let mut out = std::io::stdout().lock();
         writeln!(out, "{answer}").and_then(|()| out.flush())?;
     }

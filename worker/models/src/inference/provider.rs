@@ -9,7 +9,7 @@ use ort::session::builder::SessionBuilder;
 /// Adds the configured provider to a session builder.
 ///
 /// # Errors
-/// Transient (a service is unreachable) if this program or the library lacks the provider, or it
+/// Unable (this machine cannot do it) if this program or the library lacks the provider, or it
 /// does not start.
 pub(super) fn apply(builder: SessionBuilder, inference: &InferenceSettings) -> Result<SessionBuilder> {
     match inference.provider {
@@ -20,7 +20,7 @@ pub(super) fn apply(builder: SessionBuilder, inference: &InferenceSettings) -> R
         #[cfg(feature = "cuda")]
         provider => gpu::apply(builder, provider, inference),
         #[cfg(not(feature = "cuda"))]
-        provider => Err(Error::transient(format!(
+        provider => Err(Error::unable(format!(
             "inference.provider is {}, but this program was built without it: build with `--features cuda`, or set cpu",
             provider.name()
         ))),
@@ -43,7 +43,7 @@ mod gpu {
             _ => (ep::CUDA::is_available(), ep::CUDA::NAME),
         };
         let unusable = |why: String| {
-            Error::transient(format!(
+            Error::unable(format!(
                 "inference.provider is {}, but it is not usable: {why}; use the library of the package onnxruntime-gpu (models.onnxruntime) on a machine with an NVIDIA GPU, or set cpu",
                 provider.name()
             ))
