@@ -1,18 +1,15 @@
 //! Looks up whether runs exist, what they plan, and whether they are cancelled: before a job
 //! starts, and at intervals while jobs of the run are running.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use jhalak_common::artifact::Recipe;
-use jhalak_common::evaluation::CellSpec;
-use jhalak_common::hash::Hash;
-use jhalak_common::run::job::Task;
-use jhalak_common::run::{RunSpec, SPECIFICATION, run_key};
 use jhalak_common::store::ObjectStore;
-use jhalak_common::{Error, ErrorKind, Result, run};
+use jhalak_common::{Error, run};
 use tokio_util::sync::CancellationToken;
+
+use crate::planned_work::Planned;
 
 /// How long a lookup stays valid, and the interval between lookups of runs with jobs.
 const MAX_AGE: Duration = Duration::from_secs(2);
@@ -28,67 +25,18 @@ pub struct RunWatch {
 
 struct Run {
     cancelled: CancellationToken,
-    /// Whether its specification is in the store; None while that is unknown.
+    /// None while it is not known.
     planned: Option<Planned>,
     checked: Option<Instant>,
     jobs: usize,
-}
-
-/// What the store says about the plan of a run.
-#[derive(Clone)]
-enum Planned {
-    /// There is no specification.
-    No,
-    /// It is there.
-    Yes(Arc<PlannedWork>),
-}
-
-/// The work that a run plans.
-pub struct PlannedWork {
-    recipes: BTreeSet<Hash>,
-    cells: Vec<CellSpec>,
-    fits: bool,
-    /// The specification cannot be read here, such as one of a newer program: jobs are believed.
-    is_unreadable: bool,
-}
-
-impl PlannedWork {
-    async fn read(store: &dyn ObjectStore, run: &str) -> Result<Option<PlannedWork>> {
-        let spec = match run::get_json::<RunSpec>(store, &run_key(run, SPECIFICATION)).await {
-            Ok(Some(spec)) => spec,
-            Ok(None) => return Ok(None),
-            Err(e) if e.kind() == ErrorKind::InvalidInput => {
-                let nothing =
-                    PlannedWork { recipes: BTreeSet::new(), cells: Vec::new(), fits: false, is_unreadable: true };
-                return Ok(Some(nothing));
-            }
-            Err(e) => return Err(e),
-        };
-        let recipes = spec.recipes.iter().map(Recipe::hash).collect();
-        Ok(Some(PlannedWork { recipes, cells: spec.cells, fits: spec.fit.is_some(), is_unreadable: false }))
-    }
-
-    /// Whether a run with this plan has the task. Which trailers and tables it has is not compared.
-    pub fn has(&self, task: &Task) -> bool {
-        self.is_unreadable
-            || match task {
-                Task::Extract(task) => task.wanted.iter().all(|recipe| self.recipes.contains(&recipe.hash())),
-                Task::Cell(task) => self.cells.contains(&task.cell),
-                Task::Fit(_) => self.fits,
-                Task::Probe(_) => true,
-            }
-    }
 }
 
 /// One job's interest in its run. Drop it when the job has ended.
 pub struct WatchedRun {
     /// Cancelled when the run is.
     pub cancelled: CancellationToken,
-    /// No coordinator has planned this run in the store: a message names it that anybody may have
-    /// sent.
-    pub is_unknown: bool,
-    /// The work that it plans, where that is known.
-    pub planned: Option<Arc<PlannedWork>>,
+    /// What the store says about its plan; None while the store does not answer.
+    pub planned: Option<Planned>,
     watch: Arc<RunWatch>,
     run: String,
 }
@@ -115,18 +63,13 @@ impl RunWatch {
             !known.cancelled.is_cancelled() && known.checked.is_some_and(|at| at.elapsed() < MAX_AGE)
         };
         let cancelled = CancellationToken::new();
-        let mut watched =
-            WatchedRun { cancelled, is_unknown: false, planned: None, watch: self.clone(), run: run.to_string() };
+        let mut watched = WatchedRun { cancelled, planned: None, watch: self.clone(), run: run.to_string() };
         if !valid {
             self.check(run).await;
         }
         if let Some(known) = self.runs().get(run) {
             watched.cancelled = known.cancelled.clone();
-            watched.is_unknown = matches!(known.planned, Some(Planned::No));
-            watched.planned = match &known.planned {
-                Some(Planned::Yes(work)) => Some(work.clone()),
-                _ => None,
-            };
+            watched.planned = known.planned.clone();
         }
         watched
     }
@@ -153,7 +96,7 @@ impl RunWatch {
         let found = async {
             let planned = match planned {
                 Some(Planned::Yes(work)) => Planned::Yes(work),
-                _ => PlannedWork::read(store, run).await?.map_or(Planned::No, |work| Planned::Yes(Arc::new(work))),
+                _ => Planned::read(store, run).await?,
             };
             Ok::<_, Error>((planned, run::is_cancelled(store, run).await?))
         };
@@ -199,7 +142,7 @@ impl Drop for WatchedRun {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use jhalak_common::run::CANCELLED;
+    use jhalak_common::run::{CANCELLED, SPECIFICATION, run_key};
     use jhalak_common::store::local::LocalStore;
 
     fn watch() -> (tempfile::TempDir, Arc<LocalStore>, Arc<RunWatch>) {
@@ -221,12 +164,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_run_is_unknown_until_its_specification_is_in_the_store() {
+    async fn a_run_is_not_planned_until_its_specification_is_in_the_store() {
         let (_folder, store, watch) = watch();
-        assert!(watch.watch("one").await.is_unknown);
+        assert!(matches!(watch.watch("one").await.planned, Some(Planned::No)));
         store.put(&run_key("one", SPECIFICATION), Bytes::from_static(b"{}")).await.expect("written");
         watch.runs().clear();
-        assert!(!watch.watch("one").await.is_unknown);
+        assert!(matches!(watch.watch("one").await.planned, Some(Planned::Yes(_))));
     }
 
     #[tokio::test]

@@ -25,6 +25,7 @@ use crate::failed_jobs::FailedJobs;
 use crate::health::Health;
 use crate::job_metrics::End;
 use crate::jobs::JobProgress;
+use crate::planned_work::Planned;
 use crate::run_job::RunJob;
 use crate::running_jobs::RunningJobs;
 use crate::settlement::{Settlement, settle_as};
@@ -252,8 +253,8 @@ impl JobRunner {
             return Ok(End::Cancelled);
         }
         let disbelief = match &watched.planned {
-            None if watched.is_unknown => Some(format!("is not planned in {}: its jobs are not run", job.store)),
-            Some(planned) if !planned.has(&job.task) => {
+            Some(Planned::No) => Some(format!("is not planned in {}: its jobs are not run", job.store)),
+            Some(Planned::Yes(work)) if !work.has(&job.task) => {
                 Some("does not contain this job: the job is not run".to_owned())
             }
             _ => None,

@@ -20,6 +20,7 @@ mod job_loop_tests;
 pub mod job_metrics;
 mod job_runner;
 pub mod jobs;
+mod planned_work;
 mod reachability;
 mod run_job;
 mod running_jobs;
