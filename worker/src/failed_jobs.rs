@@ -54,7 +54,7 @@ impl FailedJobs {
             Err(cause) => Ok(self.hand_back(&cause, &error).await),
             Ok(()) => {
                 self.health.worked();
-                match error.kind().is_permanent() {
+                match error.kind().is_permanent() && error.kind() != ErrorKind::NotFound {
                     true => {
                         self.end_states.quarantine(&job, &attempt, &error).await?;
                         Ok(End::Quarantined)
@@ -112,15 +112,18 @@ impl FailedJobs {
         self.running.write_record(run).await
     }
 
-    /// Sends a job that failed with a transient error again later, or quarantines it after its last
-    /// attempt. Where other workers take jobs too, two of them must have failed.
+    /// Sends a job again later that failed with a transient error, or because its trailer or another
+    /// object was not found, or quarantines it. A transient error takes all attempts, a missing
+    /// object one. Where other workers take jobs too, two of them must have failed: this one may see
+    /// another store, or an old state of it.
     async fn retry(&self, mut job: Job, attempt: Attempt<'_>, error: Error) -> Result<End> {
         let attempts = job.attempt.saturating_add(1);
         let tier = usize::try_from(job.attempt).unwrap_or(usize::MAX);
         let kind = job.task.work_kind();
         let mut failed_on = job.failed_on.clone();
         failed_on.insert(self.running.identity.id());
-        if attempts >= self.attempts {
+        let is_missing = error.kind() == ErrorKind::NotFound;
+        if is_missing || attempts >= self.attempts {
             let only_here = failed_on.len() == 1 && attempts < self.attempts.saturating_mul(MAX_PATIENCE);
             if !only_here || self.is_only_worker(kind).await {
                 self.end_states.quarantine(&job, &attempt, &blame_file(error)).await?;

@@ -87,6 +87,35 @@ async fn a_transient_error_is_retried_until_the_last_attempt_and_then_quarantine
 }
 
 #[tokio::test]
+async fn what_one_of_several_workers_does_not_find_another_looks_for() {
+    let mut fixture = Fixture::new();
+    let _other = fixture.queue.inner.consume(&Channel::Work(WorkKind::Train), 1).await.expect("open");
+    fixture.start(Fake::Fails(ErrorKind::NotFound));
+    fixture.send(encoded(0)).await;
+    assert_eq!(fixture.next().await, Event::Retry(1));
+    assert_eq!(fixture.next().await, Event::Acknowledged);
+    fixture.stop().await;
+    assert!(fixture.quarantine_record("a-job").await.is_none());
+
+    // Another has not found it either: it is not there.
+    let mut fixture = Fixture::new();
+    let _other = fixture.queue.inner.consume(&Channel::Work(WorkKind::Train), 1).await.expect("open");
+    fixture.start(Fake::Fails(ErrorKind::NotFound));
+    let failed = Job { failed_on: ["host-1-1".to_owned()].into(), ..job(1) }.encode().expect("JSON");
+    fixture.send(failed.clone()).await;
+    assert_eq!(fixture.next().await, Event::Quarantined(failed));
+    fixture.stop().await;
+    assert_eq!(fixture.quarantine_record("a-job").await.expect("a record").error, ErrorKind::NotFound);
+
+    // Nobody else can look.
+    let mut fixture = Fixture::new();
+    fixture.start(Fake::Fails(ErrorKind::NotFound));
+    fixture.send(encoded(0)).await;
+    assert_eq!(fixture.next().await, Event::Quarantined(encoded(0)));
+    fixture.stop().await;
+}
+
+#[tokio::test]
 async fn a_job_whose_workers_crashed_too_often_is_quarantined() {
     let mut fixture = Fixture::new();
     // A connection that is closed without settling its delivery, as that of a worker that crashes.
