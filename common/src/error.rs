@@ -18,7 +18,7 @@ pub enum ErrorKind {
     /// A service throttles its callers: retry later. Nobody's fault, so that it counts as no
     /// attempt.
     Throttled,
-    /// The service refused the credentials: correct them.
+    /// The service refused the credentials, or has no such bucket: correct it on either side.
     Permission,
     /// This machine or process cannot do the work and another one may: its scratch folder is gone,
     /// a model is missing, its version differs. Mend it, or leave the work to others.

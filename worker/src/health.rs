@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 /// After this many jobs in a row that this worker could not do, it stops taking jobs.
 const MAX_IN_A_ROW: u32 = 3;
 
-/// A store that refuses this worker's credentials for this long is not going to accept them.
-/// Expired ones are often renewed in minutes.
+/// A store that refuses this worker's credentials, or lacks its bucket, for this long is not going
+/// to change. Expired credentials are often renewed in minutes.
 const MAX_REFUSED: Duration = Duration::from_secs(300);
 
 /// Pause before a job that this worker cannot do is handed back, so that other workers get it.

@@ -19,6 +19,9 @@ const EXTRACT: Channel = Channel::Work(WorkKind::Extract);
 pub const ACCESS_DENIED: &str =
     "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>";
 
+const NO_SUCH_BUCKET: &str =
+    "<?xml version=\"1.0\"?><Error><Code>NoSuchBucket</Code><Message>The bucket does not exist.</Message></Error>";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_unhealthy_worker_hands_jobs_back_and_exits_6() {
     let Some(server) = s3_server::from_environment() else { return };
@@ -39,7 +42,7 @@ async fn an_unhealthy_worker_hands_jobs_back_and_exits_6() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_store_that_refuses_everybody_for_a_while_costs_nothing() {
+async fn a_store_that_refuses_or_lacks_its_bucket_for_a_while_costs_nothing() {
     let Some(server) = s3_server::from_environment() else { return };
     let cluster = Cluster::new("refused", Broker::shared(), server).await;
     let mut submit = cluster.submit();
@@ -47,6 +50,9 @@ async fn a_store_that_refuses_everybody_for_a_while_costs_nothing() {
     cluster.until("the extraction", |state| state["stage"] == "extracting");
     cluster.break_requests(|_| Fault::Answer(403, ACCESS_DENIED));
     tokio::time::sleep(Duration::from_secs(12)).await;
+    // The bucket is away, as before it is restored or mounted.
+    cluster.break_requests(|_| Fault::Answer(404, NO_SUCH_BUCKET));
+    tokio::time::sleep(Duration::from_secs(8)).await;
     cluster.mend();
     let ended = submit.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.err);
@@ -209,7 +215,7 @@ async fn a_job_beyond_consumer_timeout_runs_once() {
     cluster.assert_whole().await;
 }
 
-fn until_quarantined(cluster: &Cluster, run: &str, job: &str) -> Value {
+pub fn until_quarantined(cluster: &Cluster, run: &str, job: &str) -> Value {
     let began = Instant::now();
     loop {
         let shown = cluster.jhalak(&["quarantine", "show", run, job, "--json"]);

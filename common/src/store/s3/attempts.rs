@@ -54,8 +54,8 @@ impl<'a> Attempts<'a> {
             Fault::Stalled(error) => (error, "stalled"),
             Fault::Transient(error) if error.kind() == ErrorKind::Throttled => (error, "slow_down"),
             // What the server answered has no further source.
-            Fault::Transient(error) if error.source().is_none() => (error, "server"),
-            Fault::Transient(error) => (error, "connection"),
+            Fault::Transient(error) | Fault::Away(error) if error.source().is_none() => (error, "server"),
+            Fault::Transient(error) | Fault::Away(error) => (error, "connection"),
             other => return Err(other),
         };
         self.failed += 1;

@@ -1,8 +1,8 @@
 //! Access to one bucket: its client, its limits, and requests with retries.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
@@ -23,6 +23,9 @@ use crate::store::key::check_key;
 /// The user metadata entry by which a conditional put recognises its own object.
 pub(super) const WRITE_ID: &str = "jhalak-write";
 
+/// For this long a bucket that answered is taken to exist.
+const SEEN_LATELY: Duration = Duration::from_secs(5);
+
 /// Access to one bucket below one prefix, shared by all operations.
 pub(super) struct Bucket {
     pub(super) client: Client,
@@ -37,8 +40,8 @@ pub(super) struct Bucket {
     pub(super) attempts: u32,
     pub(super) part_size: u64,
     throttle: Throttle,
-    /// Whether the bucket is known to exist, so that a bare "404" is about the object.
-    bucket_seen: AtomicBool,
+    /// When the bucket was last known to exist, so that a bare "404" is about the object.
+    bucket_seen: Mutex<Option<Instant>>,
 }
 
 impl Bucket {
@@ -72,7 +75,7 @@ impl Bucket {
             attempts: settings.attempts.max(1),
             part_size: settings.part_size_bytes.max(5 << 20),
             throttle: Throttle::new(),
-            bucket_seen: AtomicBool::new(false),
+            bucket_seen: Mutex::default(),
         })
     }
 
@@ -109,15 +112,18 @@ impl Bucket {
         }
     }
 
-    /// Checks once whether the bucket exists.
+    /// Checks whether the bucket exists, unless that was seen lately.
     pub(super) async fn check_bucket(&self) -> Result<()> {
-        if self.bucket_seen.load(Ordering::Relaxed) {
+        let seen = *self.bucket_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.is_some_and(|at| at.elapsed() < SEEN_LATELY) {
             return Ok(());
         }
         let request = |progress| self.client.head_bucket().bucket(&self.name).customize().interceptor(progress).send();
         match self.attempt(Operation("look at the bucket", &self.name), self.stall_timeout, request).await {
             // Credentials without permission for HEAD may still use the bucket.
-            Ok(_) | Err(Fault::Permanent(_)) => self.bucket_seen.store(true, Ordering::Relaxed),
+            Ok(_) | Err(Fault::Permanent(_)) => {
+                *self.bucket_seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            }
             Err(Fault::NotFound(_)) => return Err(errors::no_such_bucket(&self.name, &self.server)),
             Err(fault) => return Err(fault.into_error()),
         }
@@ -165,8 +171,10 @@ impl Bucket {
                 },
                 () = progress.silent_for(silence) => self.silent(silence),
             };
-            if fault.is_throttled() {
-                self.throttle.slow_down();
+            match &fault {
+                fault if fault.is_throttled() => self.throttle.slow_down(),
+                Fault::Away(_) => self.throttle.failed(),
+                _ => {}
             }
             attempts.failed(fault).await.map_err(|fault| fault.context(operation))?;
         }

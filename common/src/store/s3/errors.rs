@@ -14,6 +14,8 @@ use crate::error::{Error, ErrorKind};
 pub(super) enum Fault {
     /// Transient: the request can be retried. Whether it took effect is unknown.
     Transient(Error),
+    /// Transient: the server failed, or cannot be reached. Other requests meet the same.
+    Away(Error),
     /// Transient: nothing was sent or received for too long.
     Stalled(Error),
     /// There is no such object (or bucket, if the answer has no body).
@@ -31,6 +33,7 @@ impl Fault {
     pub fn into_error(self) -> Error {
         match self {
             Fault::Transient(e)
+            | Fault::Away(e)
             | Fault::Stalled(e)
             | Fault::NotFound(e)
             | Fault::PreconditionFailed(e)
@@ -48,6 +51,7 @@ impl Fault {
     pub fn context(self, operation: Operation<'_>) -> Self {
         match self {
             Fault::Transient(e) => Fault::Transient(e.context(operation)),
+            Fault::Away(e) => Fault::Away(e.context(operation)),
             Fault::Stalled(e) => Fault::Stalled(e.context(operation)),
             Fault::NotFound(e) => Fault::NotFound(e.context(operation)),
             Fault::PreconditionFailed(e) => Fault::PreconditionFailed(e.context(operation)),
@@ -111,7 +115,7 @@ where
         SdkError::DispatchFailure(failure) if failure.is_user() => {
             Fault::Permanent(Error::invalid(format!("the request to {server} cannot be made")).with_source(error))
         }
-        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => Fault::Transient(
+        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => Fault::Away(
             Error::transient(format!(
                 "the object store at {server} cannot be reached; is it running, and is s3.endpoint right?"
             ))
@@ -150,6 +154,7 @@ fn answered(code: Option<&str>, message: Option<&str>, status: u16, bucket: &str
         }
         // An answer to HEAD has no body: expired credentials give 400 and no code.
         "" if status == 400 => return Fault::Permanent(refused(bucket, &said(""))),
+        _ if TRANSIENT_CODES.contains(&code) && status >= 500 => return Fault::Away(Error::transient(said(""))),
         _ if TRANSIENT_CODES.contains(&code) => return Fault::Transient(Error::transient(said(""))),
         _ if CREDENTIAL_CODES.contains(&code) => return Fault::Permanent(refused(bucket, &said(""))),
         _ => {}
@@ -163,8 +168,9 @@ fn answered(code: Option<&str>, message: Option<&str>, status: u16, bucket: &str
         408 | 409 | 425 => Fault::Transient(Error::transient(said(""))),
         507 => Fault::Permanent(full(&said(""))),
         501 => Fault::Permanent(Error::invalid(said(": it lacks a required part of S3"))),
-        // Includes errors within an answer that started as a success.
-        200..=299 | 500..=599 => Fault::Transient(Error::transient(said(""))),
+        500..=599 => Fault::Away(Error::transient(said(""))),
+        // Errors within an answer that started as a success.
+        200..=299 => Fault::Transient(Error::transient(said(""))),
         _ => Fault::Permanent(Error::invalid(said(""))),
     }
 }
@@ -223,10 +229,11 @@ fn no_such_object(bucket: &str) -> Error {
     Error::not_found(format!("there is no such object in bucket {bucket}"))
 }
 
-/// Returns the error for a bucket that does not exist.
+/// Returns the error for a bucket that does not exist. It is waited for like refused credentials: a
+/// bucket may be restored, and no job is the cause.
 pub(super) fn no_such_bucket(bucket: &str, server: &str) -> Error {
     Error::new(
-        ErrorKind::InvalidInput,
+        ErrorKind::Permission,
         format!("the bucket {bucket} does not exist at {server}: create it, or correct the store's URL"),
     )
 }
@@ -238,7 +245,7 @@ mod tests {
     fn classified(code: &str, status: u16) -> (&'static str, ErrorKind, String) {
         let fault = answered(Some(code).filter(|c| !c.is_empty()), Some("words"), status, "films", "http://host:1");
         let name = match &fault {
-            Fault::Transient(_) | Fault::Stalled(_) => "transient",
+            Fault::Transient(_) | Fault::Away(_) | Fault::Stalled(_) => "transient",
             Fault::NotFound(_) => "not found",
             Fault::PreconditionFailed(_) => "precondition",
             Fault::NoSuchUpload(_) => "no upload",
@@ -265,7 +272,7 @@ mod tests {
     #[test]
     fn errors_name_what_to_correct() {
         for (code, status, kind, word) in [
-            ("NoSuchBucket", 404, ErrorKind::InvalidInput, "films"),
+            ("NoSuchBucket", 404, ErrorKind::Permission, "films"),
             ("AccessDenied", 403, ErrorKind::Permission, "AWS_ACCESS_KEY_ID"),
             ("XMinioStorageFull", 507, ErrorKind::StorageFull, "make room"),
             ("", 507, ErrorKind::StorageFull, "make room"),

@@ -1,5 +1,5 @@
-//! One pause for all requests to a bucket whose server asks for fewer of them: slots that each back
-//! off alone would still send as many requests as there are slots.
+//! One pause for all requests to a bucket whose server asks for fewer of them, fails or cannot be
+//! reached: slots that each back off alone would still send as many requests as there are slots.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +11,10 @@ use crate::backoff::Backoff;
 /// The pauses: from 0.2 s, doubled up to 10 s while the server keeps asking, times 0.5 to 1 at
 /// random.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), 0.5..1.0);
+
+/// The longest pause while the server fails or cannot be reached: when it is back, nothing that must
+/// be renewed in seconds waits for long.
+const LONGEST_OUTAGE: Duration = Duration::from_secs(2);
 
 /// Requests that waited for the same pause return spread over this share of it.
 const SPREAD: f64 = 0.5;
@@ -48,7 +52,12 @@ impl Throttle {
     /// The server asked for fewer requests. Answers to requests that were sent before the pause
     /// began do not make it longer.
     pub(super) fn slow_down(&self) {
-        self.state().slow_down(Instant::now());
+        self.state().pause(Duration::MAX, Instant::now());
+    }
+
+    /// The server failed, or could not be reached.
+    pub(super) fn failed(&self) {
+        self.state().pause(LONGEST_OUTAGE, Instant::now());
     }
 
     /// The server took a request: the next pause is a short one.
@@ -58,9 +67,9 @@ impl Throttle {
 }
 
 impl State {
-    fn slow_down(&mut self, now: Instant) {
+    fn pause(&mut self, longest: Duration, now: Instant) {
         if self.until.is_none_or(|until| until <= now) {
-            self.pause = self.backoff.next_delay();
+            self.pause = self.backoff.next_delay().min(longest);
             self.until = Some(now + self.pause);
             self.waited = 0;
         }
@@ -96,11 +105,11 @@ mod tests {
     fn one_pause_holds_every_request_back_and_spreads_their_return() {
         let (mut state, now) = (state(), Instant::now());
         assert_eq!(state.next_turn(now), None);
-        state.slow_down(now);
+        state.pause(Duration::MAX, now);
         let until = state.until.expect("a pause");
         assert!(until >= now + Duration::from_millis(100) && until <= now + Duration::from_millis(200));
         // Late answers to earlier requests change nothing.
-        state.slow_down(now);
+        state.pause(Duration::MAX, now);
         assert_eq!(state.until, Some(until));
         let mut turns: Vec<Instant> = (0..8).map(|_| state.next_turn(now).expect("a turn")).collect();
         assert!(turns.iter().all(|turn| *turn >= until && *turn <= until + state.pause));
@@ -115,13 +124,23 @@ mod tests {
         let (mut state, mut now) = (state(), Instant::now());
         let mut pauses = Vec::new();
         for _ in 0..5 {
-            state.slow_down(now);
+            state.pause(Duration::MAX, now);
             pauses.push(state.pause);
             now += state.pause;
         }
         assert!(pauses[4] >= Duration::from_millis(1600), "{pauses:?}");
         state.accepted(now);
-        state.slow_down(now);
+        state.pause(Duration::MAX, now);
         assert!(state.pause <= Duration::from_millis(200));
+    }
+
+    #[test]
+    fn an_outage_holds_requests_back_for_two_seconds_at_most() {
+        let (mut state, mut now) = (state(), Instant::now());
+        for _ in 0..8 {
+            state.pause(LONGEST_OUTAGE, now);
+            now += state.pause;
+        }
+        assert_eq!(state.pause, LONGEST_OUTAGE);
     }
 }
