@@ -176,6 +176,9 @@ pub struct RunState {
     /// their estimated costs, which differ widely, and the dearest come first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
+    /// The priority of the run, `low` or `high`; None for a normal one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<String>,
     /// Start of the stage by the current coordinator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<jiff::Timestamp>,
@@ -196,6 +199,7 @@ impl RunState {
             before: 0,
             progressed: None,
             share: None,
+            priority: None,
             since: None,
             updated: jiff::Timestamp::now(),
         }

@@ -75,6 +75,8 @@ impl RunContext {
     /// Writes the state record of a run.
     pub(super) async fn write_state(&self, run: &str, state: &RunState) -> Result<()> {
         gauges::note_stage(run, state);
-        run::put_json(self.store.as_ref(), &run_key(run, "state.json"), state).await
+        let priority = Some(self.priority).filter(|priority| *priority != Priority::Normal);
+        let state = RunState { priority: priority.map(|priority| priority.name().to_owned()), ..state.clone() };
+        run::put_json(self.store.as_ref(), &run_key(run, "state.json"), &state).await
     }
 }

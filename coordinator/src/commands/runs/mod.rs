@@ -8,6 +8,7 @@ pub(super) mod report;
 #[cfg(feature = "local")]
 pub(super) mod run;
 pub(super) mod run_id;
+mod slot;
 pub(super) mod status;
 pub(super) mod submit;
 pub(super) mod watch;

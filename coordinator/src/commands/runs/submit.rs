@@ -15,7 +15,7 @@ use jhalak_common::telemetry::server;
 use jhalak_common::{Error, Result, queue, store};
 use serde_json::json;
 
-use super::outcome;
+use super::{outcome, slot};
 use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs};
 use crate::console::output::Output;
 use crate::plan::{self, Plan, Request, estimate, grid};
@@ -147,7 +147,7 @@ impl Submit {
         let id = &plan.spec.id;
         output.progress.say(&format!("run {id} in {}", store.url()));
         if found && plan.spec.slot.is_some() {
-            output.progress.say(&format!("the slot already has a run, planned at {:.0}", plan.spec.created));
+            slot::say_found(store.as_ref(), &plan.spec, self.priority, &output).await?;
             if self.refuses(&requested, &plan.spec, &output)? {
                 queue.close().await;
                 return Ok(exit::DIFFERENT);
@@ -162,9 +162,7 @@ impl Submit {
             }
         }
         if plan.spec.dataset.content != asked {
-            output.progress.say(
-                "the dataset has changed since the run of this slot was planned: resuming with the frozen dataset",
-            );
+            output.progress.say(slot::DATASET_CHANGED);
             reading.dataset = plan::frozen_dataset(store.as_ref(), &plan).await?;
         }
         if self.detach {
@@ -217,7 +215,7 @@ impl Submit {
     /// Whether the run of a slot was planned with other settings than those requested, and that is not
     /// accepted. Says so.
     fn refuses(&self, requested: &RunSpec, existing: &RunSpec, output: &Output) -> Result<bool> {
-        let differences = differences(requested, existing);
+        let differences = slot::differences(requested, existing);
         if differences.is_empty() || self.accept_existing {
             return Ok(false);
         }
@@ -236,9 +234,15 @@ impl Submit {
         if plan.spec.slot.is_some()
             && let Some(existing) = plan::find(store, &plan.spec.id).await?
         {
-            output.progress.say(&format!("the slot already has a run, planned at {:.0}", existing.spec.created));
+            slot::say_found(store, &existing.spec, self.priority, output).await?;
             if self.refuses(&plan.spec, &existing.spec, output)? {
                 return Ok(exit::DIFFERENT);
+            }
+            if !self.wait {
+                slot::say_why_left(store, &existing.spec.id, self.resume.resume, output).await?;
+            }
+            if plan.spec.dataset.content != existing.spec.dataset.content {
+                output.progress.say(slot::DATASET_CHANGED);
             }
             plan = existing;
         }
@@ -251,18 +255,6 @@ impl Submit {
         output.print(&dry_run, &dry_run.text())?;
         Ok(exit::DONE)
     }
-}
-
-/// Returns in which respects two specifications of one slot differ, apart from their trailers.
-fn differences(requested: &RunSpec, existing: &RunSpec) -> Vec<&'static str> {
-    let mut found = Vec::new();
-    found.extend((requested.recipes != existing.recipes).then_some("extraction"));
-    let is_same_grid = requested.grid == existing.grid && requested.cells == existing.cells;
-    // A changed dataset changes the cells that it allows; that is reported as such.
-    let is_same_dataset = requested.dataset == existing.dataset;
-    found.extend((is_same_dataset && !is_same_grid).then_some("evaluation"));
-    found.extend((is_same_dataset && requested.fit != existing.fit).then_some("final model"));
-    found
 }
 
 /// Starts this same command without `--detach` in the background.

@@ -25,6 +25,17 @@ pub enum Priority {
     High,
 }
 
+impl Priority {
+    /// Returns the name that options and records use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Priority::Low => "low",
+            Priority::Normal => "normal",
+            Priority::High => "high",
+        }
+    }
+}
+
 /// The window of one stage.
 pub(super) struct Window {
     max: usize,
