@@ -14,7 +14,7 @@ use jhalak_common::run::job::Job;
 use jhalak_common::settings::{OnStop, Settings};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::telemetry::health::Health;
-use jhalak_common::telemetry::list::{IDLE, MESSAGES_REFUSED, READY, SLOTS};
+use jhalak_common::telemetry::list::{IDLE, MESSAGES_REFUSED, QUEUE_OLDEST, READY, SLOTS};
 use jhalak_common::{Error, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -260,6 +260,9 @@ impl Worker {
             while running.try_join_next().is_some() {}
             let Some(delivery) = next else { break };
             let received = Instant::now();
+            if let Some(waited) = delivery.waited {
+                QUEUE_OLDEST.set(&[kind.name()], waited.as_secs_f64());
+            }
             let job = match self.runner.decode(&delivery.body) {
                 Ok(job) => job,
                 Err(error) => {

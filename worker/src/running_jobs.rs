@@ -12,7 +12,7 @@ use jhalak_common::queue::WorkKind;
 use jhalak_common::run::job::{Job, Task};
 use jhalak_common::run::{AT_WORK_INTERVAL_S, AtWork, JobAtWork, at_work_key, put_json};
 use jhalak_common::store::ObjectStore;
-use jhalak_common::telemetry::list::{OLDEST_JOB, SLOTS_BUSY};
+use jhalak_common::telemetry::list::{OLDEST_JOB, QUEUE_OLDEST, SLOTS_BUSY};
 use tokio::sync::{Notify, watch};
 
 use crate::jobs::JobProgress;
@@ -160,7 +160,11 @@ impl RunningJobs {
         for kind in WorkKind::ALL {
             let held = self.held();
             let ages = held.values().filter(|held| held.kind == kind).map(|held| held.taken.elapsed());
-            OLDEST_JOB.set(&[kind.name()], ages.max().unwrap_or_default().as_secs_f64());
+            let oldest = ages.max();
+            if oldest.is_none() {
+                QUEUE_OLDEST.set(&[kind.name()], 0.0);
+            }
+            OLDEST_JOB.set(&[kind.name()], oldest.unwrap_or_default().as_secs_f64());
             SLOTS_BUSY.set(&[kind.name()], self.busy[index(kind)].load(Ordering::SeqCst) as f64);
         }
     }

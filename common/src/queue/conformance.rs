@@ -37,7 +37,7 @@ pub struct Bench {
 type Check = fn(&Bench) -> BoxFuture<'_, Result<()>>;
 
 /// Every check with the promise that it verifies.
-pub const CHECKS: [(&str, Check); 14] = [
+pub const CHECKS: [(&str, Check); 15] = [
     ("messages of a channel arrive in order", |b| Box::pin(order(b))),
     ("at most `prefetch` deliveries are out", |b| Box::pin(prefetch(b))),
     ("an acknowledged message is gone", |b| Box::pin(ack(b))),
@@ -45,6 +45,7 @@ pub const CHECKS: [(&str, Check); 14] = [
     ("a requeued delivery comes back and is not counted", |b| Box::pin(requeued(b))),
     ("a message that is dropped too often goes to quarantine", |b| Box::pin(poison(b))),
     ("a retry arrives on its work channel, and not early", |b| Box::pin(retry(b))),
+    ("a delivery states how long it waited, also when it was handed back", |b| Box::pin(waiting(b))),
     ("kinds of work do not mix", |b| Box::pin(kinds(b))),
     ("quarantine keeps its messages, however often they are read", |b| Box::pin(quarantine(b))),
     ("results reach their own run, and nobody without a consumer", |b| Box::pin(results(b))),
@@ -86,6 +87,21 @@ async fn order(bench: &Bench) -> Result<()> {
         same(&delivery, n, 0)?;
         ensure(delivery.ack().await?, "the acknowledgement came too late")?;
     }
+    finish(deliveries, &*queue).await
+}
+
+async fn waiting(bench: &Bench) -> Result<()> {
+    let queue = (bench.open)().await?;
+    queue.publish(&EXTRACT, body(1)).await?;
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    let mut deliveries = queue.consume(&EXTRACT, 1).await?;
+    let waited = |delivery: &Delivery| delivery.waited.is_some_and(|waited| (1..60).contains(&waited.as_secs()));
+    let first = arrives(&mut *deliveries).await?;
+    ensure(waited(&first), "the delivery does not state that it waited")?;
+    first.requeue().await?;
+    let again = arrives(&mut *deliveries).await?;
+    ensure(waited(&again), "the wait began anew when the delivery was handed back")?;
+    again.ack().await?;
     finish(deliveries, &*queue).await
 }
 

@@ -154,6 +154,9 @@ pub struct Delivery {
     /// Whether the broker moved the message to the quarantine, because it was delivered too often;
     /// false for one that a worker sent there.
     pub is_dead_letter: bool,
+    /// For how long the message waited, without the delay of a retry tier; to a second, and by the
+    /// clocks of its sender and of this machine. None for a message of an older program.
+    pub waited: Option<Duration>,
     receipt: Box<dyn Receipt>,
 }
 
@@ -170,12 +173,17 @@ pub trait Receipt: Send + Sync {
 impl Delivery {
     /// Creates a delivery of `body` that `receipt` settles.
     pub fn new(body: Bytes, redeliveries: u32, receipt: Box<dyn Receipt>) -> Self {
-        Delivery { body, redeliveries, is_dead_letter: false, receipt }
+        Delivery { body, redeliveries, is_dead_letter: false, waited: None, receipt }
     }
 
     /// Notes that the broker moved the message to the quarantine.
     pub fn as_dead_letter(self, is_dead_letter: bool) -> Self {
         Delivery { is_dead_letter, ..self }
+    }
+
+    /// Notes for how long the message waited.
+    pub fn after_waiting(self, waited: Option<Duration>) -> Self {
+        Delivery { waited, ..self }
     }
 
     /// Removes the message. False if it came too late (the connection was lost) and the message is

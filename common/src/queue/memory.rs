@@ -40,6 +40,8 @@ struct Message {
     body: Bytes,
     redeliveries: u32,
     is_dead_letter: bool,
+    /// Since when it waits.
+    since: Instant,
 }
 
 #[derive(Default)]
@@ -144,6 +146,7 @@ impl Queue for MemoryQueue {
             body,
             redeliveries: 0,
             is_dead_letter: false,
+            since: Instant::now(),
         });
         self.shared.changed.send_replace(());
         Ok(())
@@ -154,10 +157,9 @@ impl Queue for MemoryQueue {
         let last = self.shared.delays.len().saturating_sub(1);
         let delay = self.shared.delays.get(tier.min(last)).copied().unwrap_or_default();
         let mut messages = self.shared.lock();
-        let number = messages.number();
-        messages
-            .delayed
-            .insert((Instant::now() + delay, number), (kind, Message { body, redeliveries: 0, is_dead_letter: false }));
+        let (number, since) = (messages.number(), Instant::now() + delay);
+        let message = Message { body, redeliveries: 0, is_dead_letter: false, since };
+        messages.delayed.insert((since, number), (kind, message));
         self.shared.changed.send_replace(());
         Ok(())
     }
@@ -246,7 +248,8 @@ impl Deliveries for MemoryDeliveries {
                     messages.out.insert(number, (self.connection.number, self.channel.clone(), message.clone()));
                     let receipt = MemoryReceipt { shared: self.shared.clone(), number, _permit: permit };
                     let delivery = Delivery::new(message.body, message.redeliveries, Box::new(receipt));
-                    return Ok(Some(delivery.as_dead_letter(message.is_dead_letter)));
+                    let delivery = delivery.as_dead_letter(message.is_dead_letter);
+                    return Ok(Some(delivery.after_waiting(Some(message.since.elapsed()))));
                 }
                 messages.delayed.first_key_value().map(|(&(due, _), _)| due)
             };

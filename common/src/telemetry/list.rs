@@ -311,6 +311,13 @@ pub static QUEUE_CONSUMERS: Gauge = Gauge::new(
     &[&KIND],
     "Workers that take jobs, as the broker reported to the coordinator that holds the lease.",
 );
+pub static QUEUE_OLDEST: Gauge = Gauge::new(
+    "jhalak_queue_oldest_message_seconds",
+    Worker,
+    &[&KIND],
+    "How long the job that was taken last had waited, by the clocks of sender and worker; 0 without a job in hand. The \
+     queue is first in, first out: it is the oldest one.",
+);
 pub static QUEUE_BLOCKED: Gauge = Gauge::new(
     "jhalak_queue_blocked",
     Both,
@@ -423,6 +430,7 @@ pub static ALL: &[&Metric] = &[
     &QUEUE_PUBLISH.0,
     &QUEUE_MESSAGES.0,
     &QUEUE_CONSUMERS.0,
+    &QUEUE_OLDEST.0,
     &QUEUE_BLOCKED.0,
     &CONSUMER_TIMEOUT.0,
     &RUN_JOBS.0,

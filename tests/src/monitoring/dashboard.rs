@@ -283,6 +283,12 @@ pub fn rows() -> Vec<Row> {
                     "came again: the worker before crashed or lost its connection.",
                 ),
                 lines(
+                    "Wait for a worker",
+                    "s",
+                    vec![(gauge("max by (kind)", name(&QUEUE_OLDEST.0), ""), "{{kind}}")],
+                    "Of the job that was taken last.",
+                ),
+                lines(
                     "Workers and connections",
                     "none",
                     vec![

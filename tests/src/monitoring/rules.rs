@@ -96,6 +96,14 @@ pub fn alerts() -> Vec<Alert> {
             description: "`jhalak quarantine ls` shows the reasons; `jhalak retry` lets the next run try them again.",
         },
         Alert {
+            name: "JhalakJobsWaitLong",
+            expr: format!("max by (namespace, kind) ({}) > 3600", name(&QUEUE_OLDEST.0)),
+            hold: Some("15m"),
+            severity: "warning",
+            summary: "{{ $labels.kind }} jobs wait {{ $value | humanizeDuration }} for a worker",
+            description: "A run sends about two jobs for each slot: too few workers for the runs in progress, or jobs that take very long.",
+        },
+        Alert {
             name: "JhalakJobNearBrokerTimeout",
             expr: format!(
                 "max by (namespace, instance, kind) ({})\n> on (namespace) group_left () 0.9 * max by (namespace) ({})",

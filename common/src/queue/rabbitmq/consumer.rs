@@ -21,7 +21,7 @@ use tracing::{debug, warn};
 use super::broker::{Broker, REQUEST_TIMEOUT, Unsettled};
 use super::connection::{Link, RECONNECT_BACKOFF};
 use super::fault;
-use super::publisher::{Publisher, REDELIVERIES};
+use super::publisher::{Notes, Publisher, REDELIVERIES};
 use super::session::Session;
 use super::topology::Topology;
 use crate::backoff::Backoff;
@@ -258,6 +258,9 @@ impl Source {
         let headers = message.properties.headers();
         let count = |name| headers.as_ref().and_then(|h| h.inner().get(name)).and_then(integer).unwrap_or(0);
         let redeliveries = count("x-delivery-count").saturating_add(count(REDELIVERIES));
+        let since = *message.properties.timestamp();
+        let since_now = Notes::due_in(Duration::ZERO).since;
+        let notes = Notes { redeliveries, since: since.unwrap_or(since_now) };
         let body = Bytes::from(message.data);
         let receipt = RabbitReceipt {
             acker: Some(message.acker),
@@ -265,11 +268,12 @@ impl Source {
             session: running.session.clone(),
             source: self.clone(),
             body: body.clone(),
-            redeliveries,
+            notes,
         };
         let was_given_up = headers.as_ref().and_then(|h| h.inner().get("x-death")).is_some_and(was_given_up);
         Delivery::new(body, redeliveries, Box::new(receipt))
             .as_dead_letter(self.from == Channel::Quarantine && was_given_up)
+            .after_waiting(since.map(|_| notes.waited()))
     }
 
     /// Ends the consumer: messages that were not passed on are returned uncounted, and a results
@@ -351,7 +355,7 @@ struct RabbitReceipt {
     session: Arc<Session>,
     source: Arc<Source>,
     body: Bytes,
-    redeliveries: u32,
+    notes: Notes,
 }
 
 #[async_trait]
@@ -375,10 +379,8 @@ impl Receipt for RabbitReceipt {
         if let Channel::Work(_) = self.source.from {
             let source = self.source.clone();
             let route = source.topology.route(&source.from);
-            let copied = source
-                .publisher
-                .publish_until(Instant::now() + RETURN_TIMEOUT, &route, &self.body, self.redeliveries)
-                .await;
+            let copied =
+                source.publisher.publish_until(Instant::now() + RETURN_TIMEOUT, &route, &self.body, self.notes).await;
             match copied {
                 Ok(()) => return self.ack().await.map(drop),
                 Err(error) => debug!(%error, "a message is returned and counted, because it could not be copied"),

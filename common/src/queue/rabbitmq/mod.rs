@@ -31,7 +31,7 @@ use self::address::Address;
 use self::broker::{Broker, REQUEST_TIMEOUT, RuntimeGuard, Unsettled};
 use self::connection::Link;
 use self::consumer::{RabbitDeliveries, Source};
-use self::publisher::Publisher;
+use self::publisher::{Notes, Publisher};
 use self::topology::Topology;
 use super::interface::{Backlog, Channel, Deliveries, Queue, WorkKind};
 use crate::error::{Error, Result};
@@ -104,7 +104,10 @@ impl Queue for RabbitQueue {
     async fn publish(&self, channel: &Channel, body: Bytes) -> Result<()> {
         self.broker.check(Some(channel))?;
         let began = Instant::now();
-        self.broker.publisher.publish(&self.broker.topology.route(channel), &body, 0).await?;
+        self.broker
+            .publisher
+            .publish(&self.broker.topology.route(channel), &body, Notes::due_in(Duration::ZERO))
+            .await?;
         let channel = match channel {
             Channel::Work(_) => "work",
             Channel::Quarantine => "quarantine",
@@ -117,7 +120,8 @@ impl Queue for RabbitQueue {
     async fn publish_later(&self, kind: WorkKind, tier: usize, body: Bytes) -> Result<()> {
         self.broker.check(None)?;
         let began = Instant::now();
-        self.broker.publisher.publish(&self.broker.topology.retry_route(kind, tier), &body, 0).await?;
+        let (route, delay) = self.broker.topology.retry_route(kind, tier);
+        self.broker.publisher.publish(&route, &body, Notes::due_in(delay)).await?;
         QUEUE_PUBLISH.observe(&["retry"], began.elapsed().as_secs_f64());
         Ok(())
     }

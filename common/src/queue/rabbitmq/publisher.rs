@@ -2,7 +2,7 @@
 //! in time.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use lapin::options::BasicPublishOptions;
@@ -28,6 +28,32 @@ pub(super) struct Publisher {
     pub(super) timeout: Duration,
 }
 
+/// What travels with a message in addition to its body.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Notes {
+    /// Earlier deliveries without acknowledgement.
+    pub(super) redeliveries: u32,
+    /// Since when the message waits for a consumer, in seconds since 1970.
+    pub(super) since: u64,
+}
+
+impl Notes {
+    /// Those of a new message that waits for a consumer after `delay`.
+    pub(super) fn due_in(delay: Duration) -> Notes {
+        Notes { redeliveries: 0, since: seconds_now().saturating_add(delay.as_secs()) }
+    }
+
+    /// Returns for how long the message has waited.
+    pub(super) fn waited(&self) -> Duration {
+        Duration::from_secs(seconds_now().saturating_sub(self.since))
+    }
+}
+
+fn seconds_now() -> u64 {
+    // A clock before 1970 gives waits of 0.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 /// The broker's answer to one message.
 enum Answer {
     Confirmed,
@@ -40,8 +66,8 @@ impl Publisher {
     ///
     /// If the connection is lost between the broker's write and its confirmation, the message
     /// arrives twice.
-    pub(super) async fn publish(&self, route: &Route, body: &Bytes, redeliveries: u32) -> Result<()> {
-        self.publish_until(Instant::now() + self.timeout, route, body, redeliveries).await
+    pub(super) async fn publish(&self, route: &Route, body: &Bytes, notes: Notes) -> Result<()> {
+        self.publish_until(Instant::now() + self.timeout, route, body, notes).await
     }
 
     pub(super) async fn publish_until(
@@ -49,7 +75,7 @@ impl Publisher {
         deadline: Instant,
         route: &Route,
         body: &Bytes,
-        redeliveries: u32,
+        notes: Notes,
     ) -> Result<()> {
         let mut backoff = RECONNECT_BACKOFF;
         let mut last = String::from("it did not confirm");
@@ -58,7 +84,7 @@ impl Publisher {
         loop {
             let session = self.link.session(Some(deadline)).await?;
             let answer = tokio::select! {
-                answer = timeout_at(deadline, attempt(&session, route, body, redeliveries)) => answer,
+                answer = timeout_at(deadline, attempt(&session, route, body, notes)) => answer,
                 () = session.lost() => Ok(Err(Error::transient("the connection was lost"))),
             };
             match answer {
@@ -100,16 +126,18 @@ impl Publisher {
     }
 }
 
-async fn attempt(session: &Arc<Session>, route: &Route, body: &Bytes, redeliveries: u32) -> Result<Answer> {
+async fn attempt(session: &Arc<Session>, route: &Route, body: &Bytes, notes: Notes) -> Result<Answer> {
     let failed = |e: lapin::Error| fault::read(&e).error("to take a message");
     // All results share a channel: none is ever returned as unroutable.
     let line = if route.must_arrive { route.key.as_str() } else { route.exchange.as_str() };
     let channel = session.confirming(line).await.map_err(failed)?;
-    let mut properties =
-        BasicProperties::default().with_delivery_mode(PERSISTENT).with_content_type("application/json".into());
-    if redeliveries > 0 {
+    let mut properties = BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_content_type("application/json".into())
+        .with_timestamp(notes.since);
+    if notes.redeliveries > 0 {
         let mut headers = FieldTable::default();
-        headers.insert(REDELIVERIES.into(), AMQPValue::LongLongInt(i64::from(redeliveries)));
+        headers.insert(REDELIVERIES.into(), AMQPValue::LongLongInt(i64::from(notes.redeliveries)));
         properties = properties.with_headers(headers);
     }
     let options = BasicPublishOptions { mandatory: route.must_arrive, ..Default::default() };

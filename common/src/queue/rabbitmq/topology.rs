@@ -97,10 +97,11 @@ impl Topology {
         }
     }
 
-    /// Returns the route to the retry tier `tier` of `kind`, or to the last tier.
-    pub(super) fn retry_route(&self, kind: WorkKind, tier: usize) -> Route {
+    /// Returns the route to the retry tier `tier` of `kind`, or to the last tier, and its delay.
+    pub(super) fn retry_route(&self, kind: WorkKind, tier: usize) -> (Route, Duration) {
         let tier = tier.min(self.delays.len() - 1);
-        Route { exchange: String::new(), key: self.retry_queue(kind, tier), must_arrive: true }
+        let route = Route { exchange: String::new(), key: self.retry_queue(kind, tier), must_arrive: true };
+        (route, self.delays[tier])
     }
 
     /// Refuses a channel whose name is not valid in AMQP.

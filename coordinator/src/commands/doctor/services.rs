@@ -77,7 +77,9 @@ async fn ask(queue: &dyn Queue, settings: &Settings) -> Result<String> {
         words.push(queue.product().await.unwrap_or_else(|| "version not shown over TLS".into()));
         words.push(format!("confirms in {confirmed} ms"));
         words.push(format!(
-            "consumer_timeout must be at least {} s there (rabbitmq.consumer_timeout_ms)",
+            "its consumer_timeout is unknown, since no protocol shows it, and must be at least {} s \
+             (rabbitmq.consumer_timeout_ms): read it there with `rabbitmqctl eval 'application:get_env(rabbit, \
+             consumer_timeout).'`",
             settings.rabbitmq.consumer_timeout_ms / 1_000
         ));
     }
