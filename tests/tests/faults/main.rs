@@ -11,6 +11,7 @@ static MORTAL: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 mod broker;
 mod coordinator;
+mod forged;
 mod lifecycle;
 mod messages;
 mod mutated;
