@@ -49,11 +49,12 @@ export CONTAINERS_STORAGE_CONF=$work/storage.conf BUILDAH_ISOLATION=chroot
 printf '[storage]\ndriver = "vfs"\nrunroot = "%s"\ngraphroot = "%s"\n' "$work/run" "$work/storage" >"$CONTAINERS_STORAGE_CONF"
 
 make_base() {
-    local base=$cache/image/debian-12-slim.tar container
-    if [ ! -s "$base" ]; then
+    local base=$cache/image/debian-12-slim container
+    if [ ! -d "$base" ]; then
         say "making a base like debian:12-slim from Debian's packages, once"
         mkdir -p -- "${base%/*}"
-        mmdebstrap --quiet --variant=minbase --include=ca-certificates bookworm "$base.new"
+        rm -rf -- "$base.new"
+        mmdebstrap --quiet --format=directory --variant=minbase --include=ca-certificates bookworm "$base.new"
         mv -- "$base.new" "$base"
     fi
     container=$(buildah from scratch)
