@@ -112,10 +112,10 @@ impl FailedJobs {
         self.running.write_record(run).await
     }
 
-    /// Sends a job again later that failed with a transient error, or because its trailer or another
-    /// object was not found, or quarantines it. A transient error takes all attempts, a missing
-    /// object one. Where other workers take jobs too, two of them must have failed: this one may see
-    /// another store, or an old state of it.
+    /// Sends a job again later that failed with a transient error, or because its trailer or
+    /// another object was not found, or quarantines it. A transient error takes all attempts, a
+    /// missing object one. Where other workers take jobs too, two of them must have failed: this
+    /// one may see another store, or an old state of it.
     async fn retry(&self, mut job: Job, attempt: Attempt<'_>, error: Error) -> Result<End> {
         let attempts = job.attempt.saturating_add(1);
         let tier = usize::try_from(job.attempt).unwrap_or(usize::MAX);

@@ -33,7 +33,7 @@ use jhalak_common::run::{self, RunState, SigningKey, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
 use jhalak_common::telemetry::trace::{self, TraceContext};
-use jhalak_common::{ErrorKind, Result};
+use jhalak_common::{Error, ErrorKind, Result};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -112,10 +112,13 @@ impl RunDriver<'_> {
         // A later cancellation stands.
         let mut revive = self.resume && run::is_cancelled(self.store.as_ref(), run).await?;
         loop {
-            let claim = lease::acquire(&self.store, run, self.wait, self.stop, |holder| {
-                progress.say(&format!("the run {run} is held by {holder}: checking whether that process is alive"));
-            });
-            let lease = match claim.await? {
+            let acquire = async || {
+                let say = |holder: &Holder| {
+                    progress.say(&format!("the run {run} is held by {holder}: checking whether that process is alive"));
+                };
+                lease::acquire(&self.store, run, self.wait, self.stop, say).await
+            };
+            let lease = match self.through_outages(acquire).await? {
                 Claim::Acquired(lease) => lease,
                 Claim::Held(holder) => return Ok(RunOutcome::LedElsewhere(holder)),
             };
@@ -124,7 +127,8 @@ impl RunDriver<'_> {
                 self.store.delete(&run_key(run, run::CANCELLED)).await?;
                 revive = false;
             }
-            let tried_again = quarantined::drop_retryable(self.store.as_ref(), self.plan).await?;
+            let drop_retryable = async || quarantined::drop_retryable(self.store.as_ref(), self.plan).await;
+            let tried_again = self.through_outages(drop_retryable).await?;
             if tried_again > 0 {
                 progress.say(&format!(
                     "{tried_again} jobs failed because of a machine or a missing file and are tried again"
@@ -150,8 +154,7 @@ impl RunDriver<'_> {
         loop {
             let began = Instant::now();
             let error = match self.drive(lease, outage_since.is_some(), context).await {
-                // Credentials that expired are renewed by others in minutes.
-                Err(error) if error.kind().is_transient() || error.kind() == ErrorKind::Permission => error,
+                Err(error) if is_outage(&error) => error,
                 other => return other,
             };
             let since = *outage_since.get_or_insert(began);
@@ -161,11 +164,28 @@ impl RunDriver<'_> {
             } else if since.elapsed() > MAX_OUTAGE {
                 return Err(error);
             }
-            self.progress.say(&format!("{}: trying again in {} s", error.chain(), RETRY_PAUSE.as_secs()));
-            tokio::select! {
-                () = self.stop.cancelled() => return Err(error),
-                () = tokio::time::sleep(RETRY_PAUSE) => {}
+            self.pause(error).await?;
+        }
+    }
+
+    /// Repeats a step before the run is driven, through an outage of the store.
+    async fn through_outages<T>(&self, step: impl AsyncFn() -> Result<T>) -> Result<T> {
+        let began = Instant::now();
+        loop {
+            match step().await {
+                Err(error) if is_outage(&error) && began.elapsed() < MAX_OUTAGE => self.pause(error).await?,
+                ended => return ended,
             }
+        }
+    }
+
+    /// Says what is away and waits before the next try. Returns the error when this process is
+    /// stopped.
+    async fn pause(&self, error: Error) -> Result<()> {
+        self.progress.say(&format!("{}: trying again in {} s", error.chain(), RETRY_PAUSE.as_secs()));
+        tokio::select! {
+            () = self.stop.cancelled() => Err(error),
+            () = tokio::time::sleep(RETRY_PAUSE) => Ok(()),
         }
     }
 
@@ -211,6 +231,11 @@ impl RunDriver<'_> {
         let state = run::get_json(self.store.as_ref(), &run_key(&self.plan.spec.id, "state.json")).await?;
         Ok(RunOutcome::Cancelled(state))
     }
+}
+
+/// Whether a service is away for now. Credentials that expired are renewed by others in minutes.
+fn is_outage(error: &Error) -> bool {
+    error.kind().is_transient() || error.kind() == ErrorKind::Permission
 }
 
 #[cfg(test)]

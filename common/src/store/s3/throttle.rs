@@ -12,8 +12,8 @@ use crate::backoff::Backoff;
 /// random.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), 0.5..1.0);
 
-/// The longest pause while the server fails or cannot be reached: when it is back, nothing that must
-/// be renewed in seconds waits for long.
+/// The longest pause while the server fails or cannot be reached: when it is back, nothing that
+/// must be renewed in seconds waits for long.
 const LONGEST_OUTAGE: Duration = Duration::from_secs(2);
 
 /// Requests that waited for the same pause return spread over this share of it.
