@@ -6,6 +6,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{Read, Write};
 use std::ops::{Deref, DerefMut, Index, IndexMut, RangeFrom};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use flate2::Compression;
@@ -20,8 +22,12 @@ pub const BLOCK: usize = 256;
 /// The longest list that is kept as it is.
 pub const PACK_FROM: usize = 40 * BLOCK;
 
-/// Blocks that [`Packed::get`] keeps unpacked.
+/// Blocks that [`Packed::get`] and [`Packed::search`] keep unpacked.
 const RECENT: usize = 64;
+
+/// After this many times the number of blocks, blocks that are unpacked stay so: rows are asked for
+/// in no order, and time would grow with the number of questions.
+const MAX_UNPACKED: usize = 64;
 
 /// A row of a packed list.
 pub trait Row: Clone {
@@ -45,6 +51,8 @@ pub struct Packed<T> {
     /// Every row, once the list of blocks was used as a slice.
     whole: OnceLock<Vec<T>>,
     recent: Mutex<VecDeque<(usize, Arc<Vec<T>>)>>,
+    /// How often a block was unpacked into `recent`.
+    unpacked: AtomicUsize,
 }
 
 /// [`BLOCK`] rows.
@@ -127,7 +135,7 @@ impl<T: Row> Packed<T> {
     pub fn get(&self, at: usize) -> Option<T> {
         match at.checked_sub(self.blocks.len() * BLOCK) {
             Some(at) => self.rest.get(at).cloned(),
-            None => self.recent(at / BLOCK).get(at % BLOCK).cloned(),
+            None => self.with_block(at / BLOCK, |rows| rows.get(at % BLOCK).cloned()),
         }
     }
 
@@ -140,7 +148,16 @@ impl<T: Row> Packed<T> {
             return self.rest.binary_search_by(order).ok().map(|at| self.blocks.len() * BLOCK + at);
         }
         let block = after.checked_sub(1)?;
-        self.recent(block).binary_search_by(order).ok().map(|at| block * BLOCK + at)
+        self.with_block(block, |rows| rows.binary_search_by(order)).ok().map(|at| block * BLOCK + at)
+    }
+
+    /// Gives the rows of a block to `read`.
+    fn with_block<R>(&self, number: usize, read: impl FnOnce(&[T]) -> R) -> R {
+        let stays = self.unpacked.load(Relaxed) > MAX_UNPACKED * self.blocks.len();
+        match stays || self.blocks[number].rows.get().is_some() {
+            true => read(self.rows_of(number)),
+            false => read(&self.recent(number)),
+        }
     }
 
     /// Returns the rows of a block, which stays unpacked for a while.
@@ -148,7 +165,10 @@ impl<T: Row> Packed<T> {
         // No code that holds the lock can panic halfway through a change.
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let found = recent.iter().position(|(of, _)| *of == number).and_then(|at| recent.remove(at));
-        let found = found.unwrap_or_else(|| (number, Arc::new(self.blocks[number].unpack())));
+        let found = found.unwrap_or_else(|| {
+            self.unpacked.fetch_add(1, Relaxed);
+            (number, Arc::new(self.blocks[number].unpack()))
+        });
         let rows = Arc::clone(&found.1);
         recent.push_front(found);
         recent.truncate(RECENT);
@@ -171,7 +191,13 @@ impl<T: Row> Packed<T> {
 
 impl<T> Default for Packed<T> {
     fn default() -> Packed<T> {
-        Packed { blocks: Vec::new(), rest: Vec::new(), whole: OnceLock::new(), recent: Mutex::default() }
+        Packed {
+            blocks: Vec::new(),
+            rest: Vec::new(),
+            whole: OnceLock::new(),
+            recent: Mutex::default(),
+            unpacked: AtomicUsize::new(0),
+        }
     }
 }
 
@@ -353,6 +379,21 @@ mod tests {
             assert_eq!(*list, plain[..]);
             assert_eq!(list.clone().into_vec(), plain);
         }
+    }
+
+    #[test]
+    fn blocks_stay_unpacked_once_rows_are_asked_for_in_no_order() {
+        let list = Packed::from(rows(80 * BLOCK));
+        let all_stay = |list: &Packed<String>| list.blocks.iter().all(|block| block.rows.get().is_some());
+        (0..list.len()).for_each(|at| assert!(list.get(at).is_some()));
+        assert!(!all_stay(&list), "in order, each block is unpacked once");
+        for round in 0..=MAX_UNPACKED + 1 {
+            for block in 0..80 {
+                let at = block * BLOCK + round;
+                assert_eq!(list.search(|row| row.cmp(&format!("row {at:06}"))), Some(at));
+            }
+        }
+        assert!(all_stay(&list) && list.get(7).as_deref() == Some("row 000007"));
     }
 
     #[test]

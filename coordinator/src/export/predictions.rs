@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use jhalak_common::artifact::{self, ArtifactKey};
+use jhalak_common::dataset::Movie;
 use jhalak_common::evaluation::metrics::{self, FoldMetrics};
 use jhalak_common::evaluation::{self, Calibration, CellSpec, FoldResult};
 use jhalak_common::{Error, Result};
@@ -52,9 +53,10 @@ pub(super) async fn write(context: &Context<'_>) -> Result<Written> {
                 .with_source(e)
         })?;
         let named = Named::of(&task.cell);
+        let movies: &[Movie] = &context.dataset.movies;
         for prediction in &result.predictions {
             let user = context.dataset.users.get(prediction.user as usize);
-            let movie = context.dataset.movies.get(prediction.movie as usize);
+            let movie = movies.get(prediction.movie as usize);
             let (Some(user), Some(movie)) = (user, movie) else {
                 return Err(Error::invalid(format!(
                     "the result {} is of another dataset: delete its folder and repeat the run",

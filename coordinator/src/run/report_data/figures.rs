@@ -1,5 +1,7 @@
 //! Computes the figures of single models from the results of their folds.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jhalak_common::dataset::{Dataset, Label};
 use jhalak_common::evaluation::metrics::predicted_class;
 use jhalak_common::evaluation::paired::Interval;
@@ -87,13 +89,16 @@ impl Counts {
 
 /// Returns the genres by their number of pairs, the most first.
 fn by_genre(folds: &[FoldResult], dataset: &Dataset) -> Vec<Part> {
-    let mut genres: Vec<&str> = dataset.movies.iter().flat_map(|movie| &movie.genres).map(String::as_str).collect();
+    let tested: BTreeSet<u32> = predictions(folds).map(|one| one.movie).collect();
+    let movies = (0u32..).zip(dataset.movies.scan()).filter(|(index, _)| tested.contains(index));
+    let genres_of: BTreeMap<u32, Vec<String>> =
+        movies.map(|(index, movie)| (index, movie.into_owned().genres)).collect();
+    let mut genres: Vec<&str> = genres_of.values().flatten().map(String::as_str).collect();
     genres.sort_unstable();
     genres.dedup();
     let mut counts = vec![Counts::default(); genres.len()];
     for one in predictions(folds) {
-        let Some(movie) = dataset.movies.get(one.movie as usize) else { continue };
-        for genre in &movie.genres {
+        for genre in genres_of.get(&one.movie).into_iter().flatten() {
             if let Ok(place) = genres.binary_search(&genre.as_str()) {
                 counts[place].add(one);
             }
