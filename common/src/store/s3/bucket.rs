@@ -23,8 +23,8 @@ use crate::store::key::check_key;
 /// The user metadata entry by which a conditional put recognises its own object.
 pub(super) const WRITE_ID: &str = "jhalak-write";
 
-/// For this long a bucket that answered is taken to exist: less than a lease takes to look again, so
-/// that a bucket that is away is not taken for a lease that another coordinator removed.
+/// For this long a bucket that answered is taken to exist: less than a lease takes to look again,
+/// so that a bucket that is away is not taken for a lease that another coordinator removed.
 const SEEN_LATELY: Duration = Duration::from_secs(1);
 
 /// Access to one bucket below one prefix, shared by all operations.
