@@ -6,8 +6,8 @@
 //!
 //! Start with `commands` (the command line), then `plan` (builds a run), `run` (drives it to its
 //! end), `artifacts` (tables, integrity and the fitted model in the store) and `report` (writes the
-//! page). `console` shows progress and output, `export` writes a run as tables, `inspect` makes
-//! small pictures and maps, `charts` draws, and `serve` shows a store in a browser.
+//! page; `measures` computes what is added to it). `console` shows progress and output, `export` writes a run as tables, `inspect` makes
+//! small pictures and maps, `charts` draws, `utc` writes times, and `serve` shows a store in a browser.
 
 pub mod artifacts;
 pub mod charts;
@@ -17,6 +17,8 @@ pub mod export;
 #[cfg(feature = "local")]
 pub mod extract_file;
 pub mod inspect;
+#[cfg(feature = "local")]
+pub mod measures;
 pub mod plan;
 #[cfg(feature = "local")]
 pub mod reasons;
@@ -24,3 +26,4 @@ pub mod report;
 pub mod run;
 #[cfg(feature = "local")]
 pub mod serve;
+pub mod utc;

@@ -121,6 +121,12 @@ impl Browser {
         self.settle(Duration::from_millis(100));
     }
 
+    /// Shows the open page as it is printed, or on a screen again.
+    pub fn on_paper(&mut self, paper: bool) {
+        let media = if paper { "print" } else { "" };
+        self.call("Emulation.setEmulatedMedia", json!({ "media": media }));
+    }
+
     /// Opens a file.
     pub fn open_file(&mut self, file: &Path, screen: Screen) {
         let path = std::path::absolute(file).expect("a working directory");

@@ -30,6 +30,7 @@ pub struct ExtractSettings {
     /// The point of each of the 16 intervals: `start` (as in the paper) or `middle`.
     pub keyframe_position: KeyframePosition,
     /// JPEG quality of the keyframes, 1 to 100.
+    #[schemars(range(min = 1, max = 100))]
     pub jpeg_quality: u8,
 }
 

@@ -11,8 +11,14 @@ use crate::error::{Error, Result};
 
 /// Settings that are lists: in the environment and on the command line, commas separate their
 /// values.
-const LISTS: [&str; 5] =
-    ["rabbitmq.retry_delays_ms", "worker.sources", "sources.https_hosts", "extract.also", "models.video_also"];
+const LISTS: [&str; 6] = [
+    "rabbitmq.retry_delays_ms",
+    "worker.sources",
+    "sources.https_hosts",
+    "extract.also",
+    "models.video_also",
+    "report.measures",
+];
 
 /// The least similarity of two names at which one is suggested for the other.
 const SIMILAR: f64 = 0.8;
@@ -101,7 +107,7 @@ impl Given {
                 // A text that is refused has a form of its own, which the error describes.
                 let wanted = match reference::kind(schema, property) {
                     kind if kind == "text" => reported,
-                    kind => format!("expected {kind}"),
+                    kind => format!("expected {kind}{}", reference::range(property).unwrap_or_default()),
                 };
                 format!("{origin}: the setting `{key}` is not valid: {wanted} (`jhalak settings {key}` describes it)")
             }
@@ -178,7 +184,7 @@ fn flatten(prefix: &str, mut table: Vec<(String, Value)>, origin: &Origin, given
 /// Refuses variables that look like settings and would not be read: with one underscore after
 /// `JHALAK` in place of two.
 fn check_environment(names: impl Iterator<Item = String>) -> Result<()> {
-    const SECTIONS: [&str; 14] = [
+    const SECTIONS: [&str; 15] = [
         "STORE",
         "QUEUE",
         "S3",
@@ -192,6 +198,7 @@ fn check_environment(names: impl Iterator<Item = String>) -> Result<()> {
         "DATASET",
         "EVALUATE",
         "SOURCES",
+        "REPORT",
         "TELEMETRY",
     ];
     for name in names {
@@ -262,6 +269,9 @@ mod tests {
                 &["command line", "`evaluate.folds`", "`jhalak settings evaluate.folds`"],
             ),
             ("evaluate = 3", &[], &[&name, "`evaluate`"]),
+            ("", &[("extract.jpeg_quality", "300")], &["`extract.jpeg_quality`", "whole number from 1 to 100"]),
+            ("", &[("evaluate.folds", "-3")], &["`evaluate.folds`", "whole number of 0 or more"]),
+            ("", &[("report.measures", "ranking,coldstart")], &["`report.measures`", "ranking, cold-start, ablation"]),
         ] {
             let error = load(text, flags).expect_err(text);
             assert!(parts.iter().all(|part| error.contains(part)), "{text} {flags:?}: {error}");

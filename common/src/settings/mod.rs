@@ -32,7 +32,7 @@ pub use processes::{CoordinatorSettings, DecodeSettings, OnStop, WorkerSettings}
 pub use redact::{
     has_password, is_path, is_unambiguous, looks_like_url, redact_message, redact_text, redact_url, shown_location,
 };
-pub use report::{Images, ReportSettings};
+pub use report::{Images, Measure, ReportSettings};
 pub use services::{QueueSettings, S3Settings};
 pub use sources::SourceSettings;
 pub use telemetry::TelemetrySettings;

@@ -169,6 +169,15 @@ pub(super) fn kind(schema: &Value, property: &Value) -> String {
     .to_owned()
 }
 
+/// Returns the range of a number, for the end of a sentence.
+pub(super) fn range(property: &Value) -> Option<String> {
+    let [least, most] = ["minimum", "maximum"].map(|end| property[end].as_u64());
+    Some(match (least?, most) {
+        (least, Some(most)) => format!(" from {least} to {most}"),
+        (least, None) => format!(" of {least} or more"),
+    })
+}
+
 /// The unit in the name of a setting.
 fn unit(key: &str) -> Option<&'static str> {
     const UNITS: [(&str, &str); 6] = [

@@ -37,6 +37,6 @@ pub fn bars(title: &str, note: &str, unit: &str, full: f64, bars: &[Bar]) -> Cha
         label,
         picture,
         key: Vec::new(),
-        numbers: Numbers { head: vec![String::from("What"), unit.to_owned()], rows },
+        numbers: Numbers { head: vec![String::from("What"), unit.to_owned()], rows, is_printed: false },
     }
 }

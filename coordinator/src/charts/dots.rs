@@ -4,6 +4,9 @@ use super::axis::Axis;
 use super::markup::{coordinate, escape};
 use super::{Chart, Numbers, colour};
 
+/// Longer tables of numbers are left out on paper.
+const MAX_PRINTED: usize = 12;
+
 /// A figure and its interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dot {
@@ -97,7 +100,7 @@ impl Dots {
                 [(self.format)(dot.value), ends.unwrap_or_else(|| "–".to_owned())]
             }
         };
-        let numbers = self
+        let numbers: Vec<Vec<String>> = self
             .rows
             .iter()
             .map(|row| std::iter::once(row.name.clone()).chain(row.dots.iter().flat_map(cells)).collect())
@@ -112,7 +115,7 @@ impl Dots {
             ),
             picture,
             key: self.series.iter().enumerate().map(|(place, name)| (colour(place), name.clone())).collect(),
-            numbers: Numbers { head, rows: numbers },
+            numbers: Numbers { is_printed: numbers.len() <= MAX_PRINTED, head, rows: numbers },
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct Numbers {
     pub head: Vec<String>,
     /// The rows, each as long as the head.
     pub rows: Vec<Vec<String>>,
+    /// Whether the table is on paper too: the picture does not state these numbers.
+    pub is_printed: bool,
 }
 
 impl Chart {
@@ -78,8 +80,9 @@ impl Numbers {
     /// Returns the table inside a closed `details` element.
     fn folded(&self, title: &str) -> String {
         let title = escape(title);
+        let printed = if self.is_printed { " printed" } else { "" };
         let mut html = format!(
-            "<details class=\"numbers\"><summary>Numbers<span class=\"unseen\"> of {title}</span></summary>\
+            "<details class=\"numbers{printed}\"><summary>Numbers<span class=\"unseen\"> of {title}</span></summary>\
              <div class=\"wide\" role=\"group\" aria-label=\"Numbers: {title}\" tabindex=\"0\"><table><thead><tr>"
         );
         for (place, name) in self.head.iter().enumerate() {

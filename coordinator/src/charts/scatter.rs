@@ -66,7 +66,11 @@ pub fn scatter(title: &str, note: &str, categories: &[String], points: &[Point])
         label: format!("{title}: {} points; the numbers are in the table below.", points.len()),
         picture,
         key: key.map(|(place, name)| (colour(place), name.clone())).collect(),
-        numbers: Numbers { head: ["Name", "Group", "Across", "Up"].map(str::to_owned).to_vec(), rows: rows.collect() },
+        numbers: Numbers {
+            head: ["Name", "Group", "Across", "Up"].map(str::to_owned).to_vec(),
+            rows: rows.collect(),
+            is_printed: false,
+        },
     }
 }
 

@@ -130,6 +130,6 @@ impl Timeline {
                 rows.push(vec![format!("{}, keyframe {}", row.name, place + 1), format!("{time:.2}"), "–".to_owned()]);
             }
         }
-        Numbers { head: ["What", "from s", "to s"].map(str::to_owned).to_vec(), rows }
+        Numbers { head: ["What", "from s", "to s"].map(str::to_owned).to_vec(), rows, is_printed: false }
     }
 }

@@ -1,6 +1,6 @@
 //! Reports for tests, with figures that are obviously invented.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jhalak_common::dataset::{Description, GenreCount, LabelCounts, Layout, Missing, PAPER_GENRES, Reject};
 use jhalak_common::evaluation::metrics::{CellMetrics, MeanSd, summarise};
@@ -8,8 +8,8 @@ use jhalak_common::evaluation::{CellSpec, FoldResult, Modality, Model as Predict
 use serde_json::json;
 
 use super::{
-    Cell, Example, Extraction, Figures, LeftOut, Model, PaperRow, PaperTable, Published, Quarantined, Recipe,
-    Recommended, Report, Run, VERSION,
+    Cell, ColdStart, ColdStartCurve, ColdStartPoint, Example, Extraction, Figures, LeftOut, Measures, Model, PaperRow,
+    PaperTable, Published, Quarantined, Ranked, Ranking, Recipe, Recommended, Report, Run, VERSION,
 };
 
 /// Metrics of three folds with these rows of counts, shifted a little from fold to fold.
@@ -110,6 +110,7 @@ pub fn report() -> Report {
         figures: Vec::new(),
         evaluation,
         paper: paper(),
+        measures: measures(),
         examples: examples(),
         model: Some("file:///store/artifacts/model/x/".to_owned()),
         notes: vec!["Three settings were tried on inner folds.".to_owned()],
@@ -196,4 +197,36 @@ fn paper() -> Vec<PaperTable> {
         table("Figure 7, genre", None, vec![row(true, "L", 0.51, Some(0.53)), row(false, "L", 0.365, Some(0.365))]),
         table("Table V", Some("there is no ResNet"), vec![row(true, "L", 0.72, None)]),
     ]
+}
+
+fn measures() -> Measures {
+    let at = |mean| MeanSd { mean, sd: 0.02 };
+    let ranked = |ranker: &str, ndcg| Ranked {
+        ranker: ranker.to_owned(),
+        ndcg,
+        ndcg_error: 0.012,
+        recall: 0.4,
+        map: 0.2,
+        hit_rate: 0.7,
+        auc: 0.81,
+        coverage: 0.5,
+    };
+    let point = |known, accuracy| ColdStartPoint { known, accuracy: at(accuracy), macro_f1: at(accuracy - 0.1) };
+    let curve = |model: &str, accuracies: [f64; 3]| ColdStartCurve {
+        model: model.to_owned(),
+        points: [0, 1, 5].into_iter().zip(accuracies).map(|(known, accuracy)| point(known, accuracy)).collect(),
+    };
+    let curves = vec![curve("majority", [0.5; 3]), curve("bias", [0.52, 0.55, 0.61])];
+    Measures {
+        ranking: Some(Ranking {
+            k: 10,
+            users: 38,
+            test_pairs: 1_200,
+            folds: 5,
+            rankers: vec![ranked("watch", 0.412), ranked("most-rated", 0.305)],
+        }),
+        cold_start: Some(ColdStart { test_pairs: 900, curves }),
+        ablation: None,
+        not_computed: BTreeMap::from([("ablation".to_owned(), "the run has no ensemble on pairs".to_owned())]),
+    }
 }

@@ -39,19 +39,28 @@ struct Trailer {
 
 #[derive(Serialize)]
 struct Set {
+    /// The anchor of its heading.
+    id: String,
     strategy: String,
     frames: Vec<Frame>,
     note: String,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Frame {
+    /// The anchor that enlarges it.
+    id: String,
+    /// The anchors of its neighbours in the set.
+    before: Option<String>,
+    after: Option<String>,
     source: String,
     alt: String,
     caption: String,
     objects: String,
     width: usize,
     height: usize,
+    /// Width by height.
+    ratio: String,
     boxes: Vec<BoxShown>,
 }
 
@@ -59,7 +68,9 @@ struct Frame {
 struct BoxShown {
     class: String,
     style: String,
-    label: Option<String>,
+    label: String,
+    /// Whether the label has room only where the picture is enlarged.
+    crowded: bool,
     /// Whether the label is below the upper edge, for want of room above.
     inside: bool,
 }
@@ -90,12 +101,14 @@ fn trailer(place: usize, shown: &Shown) -> Trailer {
     if let Some(reason) = view.sound.as_ref().and_then(|sound| sound.without.as_ref()) {
         remarks.push(format!("No audio embedding: {reason}."));
     }
+    let id = format!("trailer-{}", place + 1);
+    let sets = view.sets.iter().enumerate();
     Trailer {
-        id: format!("trailer-{}", place + 1),
+        sets: sets.map(|(number, set)| picture_set(set, &format!("{id}-{}", number + 1), &shown.title)).collect(),
+        id,
         title: shown.title.clone(),
         movie: view.movie.clone(),
         about: about.join(" · "),
-        sets: view.sets.iter().map(|set| picture_set(set, &shown.title)).collect(),
         timeline: timeline(shown),
         objects: objects(&view.objects),
         nearest: shown
@@ -110,13 +123,20 @@ fn trailer(place: usize, shown: &Shown) -> Trailer {
     }
 }
 
-fn picture_set(set: &KeyframeSet, title: &str) -> Set {
+fn picture_set(set: &KeyframeSet, id: &str, title: &str) -> Set {
     let mut note = set.shortfall.clone().unwrap_or_default();
     if set.padding > 0 {
         let black = format!("{} black pictures fill up the set", set.padding);
         note = if note.is_empty() { black } else { format!("{note}: {black}") };
     }
-    Set { strategy: set.strategy.clone(), frames: set.keyframes.iter().map(|one| frame(one, title)).collect(), note }
+    let anchor = |place: usize| set.keyframes.get(place).map(|_| format!("{id}-{}", place + 1));
+    let frames = set.keyframes.iter().enumerate().map(|(place, one)| Frame {
+        id: format!("{id}-{}", place + 1),
+        before: place.checked_sub(1).and_then(anchor),
+        after: anchor(place + 1),
+        ..frame(one, title)
+    });
+    Set { id: id.to_owned(), strategy: set.strategy.clone(), frames: frames.collect(), note }
 }
 
 fn frame(keyframe: &KeyframeView, title: &str) -> Frame {
@@ -134,7 +154,8 @@ fn frame(keyframe: &KeyframeView, title: &str) -> Frame {
         true => String::new(),
         false => format!("data:image/jpeg;base64,{}", STANDARD.encode(&keyframe.jpeg)),
     };
-    Frame { source, alt, caption, objects, width, height, boxes: boxes(keyframe) }
+    let ratio = format!("{:.4}", width.max(1) as f64 / height.max(1) as f64);
+    Frame { source, alt, caption, objects, width, height, ratio, boxes: boxes(keyframe), ..Frame::default() }
 }
 
 /// Names the objects by class, the most frequent first: `person ×2, car`.
@@ -151,8 +172,8 @@ fn named(objects: &[ObjectView]) -> String {
     classes.into_iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-/// Places the boxes of a keyframe, in percent of the picture. A label is left out where it would
-/// cover another one; the caption names all objects.
+/// Places the boxes of a keyframe, in percent of the picture. A label that would cover another
+/// one is shown only where the picture is enlarged; the caption names all objects.
 fn boxes(keyframe: &KeyframeView) -> Vec<BoxShown> {
     let [width, height] = keyframe.size.map(|side| side.max(1) as f64);
     let mut taken: Vec<[f64; 4]> = Vec::new();
@@ -177,8 +198,8 @@ fn boxes(keyframe: &KeyframeView) -> Vec<BoxShown> {
         let own = [left, upper, left + wide, upper + LABEL[1]];
         let free =
             |other: &[f64; 4]| own[2] <= other[0] || own[0] >= other[2] || own[3] <= other[1] || own[1] >= other[3];
-        let label = (own[2] <= 104.0 && taken.iter().all(free)).then_some(text);
-        if label.is_some() {
+        let crowded = own[2] > 104.0 || !taken.iter().all(free);
+        if !crowded {
             taken.push(own);
         }
         shown.push(BoxShown {
@@ -188,7 +209,8 @@ fn boxes(keyframe: &KeyframeView) -> Vec<BoxShown> {
                 (right - left).max(0.0),
                 (bottom - top).max(0.0)
             ),
-            label,
+            label: text,
+            crowded,
             inside,
         });
     }

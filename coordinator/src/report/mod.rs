@@ -16,6 +16,8 @@ mod facts;
 mod gallery;
 mod gallery_page;
 mod leading;
+mod measures;
+mod measures_page;
 mod model_charts;
 mod model_figures;
 mod number;
@@ -40,6 +42,7 @@ pub use cell::{Cell, Compared, Decision, Protocol, Published, Split, Versus};
 pub use examples::{Example, Recommended};
 pub use gallery::{Gallery, Map, MapPoint, Near, Shown};
 pub use leading::leading;
+pub use measures::{Ablation, ColdStart, ColdStartCurve, ColdStartPoint, Measures, Ranked, Ranking};
 pub use model_figures::{Bin, Learning, ModelFigures, Part};
 pub use operation::{FailedJob, Operation, Seconds, SlowTrailer};
 pub use page::render;
@@ -82,6 +85,9 @@ pub struct Report {
     /// Figures of single models, of those that lead their modality.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub figures: Vec<ModelFigures>,
+    /// Measures that are not part of the run's cells.
+    #[serde(default, skip_serializing_if = "Measures::is_empty")]
+    pub measures: Measures,
     /// What the final model recommends to a few viewers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<Example>,

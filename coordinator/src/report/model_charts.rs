@@ -2,6 +2,7 @@
 //! each part adds.
 
 use jhalak_common::evaluation::PartKind;
+use jhalak_common::evaluation::metrics::PartMetrics;
 use serde::Serialize;
 
 use super::number::{count, percent};
@@ -165,31 +166,36 @@ fn reliability(figures: &ModelFigures) -> Option<Chart> {
     Some(chart)
 }
 
-/// Charts the log loss of the ensemble's parts: members alone, and the loss without each group of
-/// features, the most useful group first.
+/// Charts the log loss of the ensemble without each group of features, the most useful group
+/// first: of the run's cells that measured it, and as it was added to the report.
 pub(super) fn ablation(report: &Report) -> Vec<String> {
-    let mut charts = Vec::new();
-    for cell in report.evaluation.iter().filter(|cell| cell.decision == Decision::Plain) {
-        let Some(metrics) = &cell.metrics else { continue };
-        let loss = |kind: PartKind| metrics.parts.iter().filter(move |part| part.kind == kind);
-        let Some(all) = loss(PartKind::AllFeatures).next().map(|part| part.log_loss.mean) else { continue };
-        let mut without: Vec<_> = loss(PartKind::Without).collect();
-        without.sort_by(|a, b| b.log_loss.mean.total_cmp(&a.log_loss.mean).then_with(|| a.name.cmp(&b.name)));
-        let rows = without.iter().map(|part| DotRow {
-            name: format!("without {}", part.name),
-            soft: false,
-            dots: vec![Some(Dot { value: part.log_loss.mean, interval: None })],
-        });
-        let chart = Dots {
-            title: format!("What is lost without each group of features ({}, {})", cell.row(), cell.column()),
-            note: "Log loss of boosting; the mark is with all features. Further right: the group is missed more."
-                .to_owned(),
-            series: vec!["log loss".to_owned()],
-            marks: vec![Some(all)],
-            rows: rows.collect(),
-            format: |value| format!("{value:.3}"),
-        };
-        charts.push(chart.chart().figure());
-    }
-    charts
+    let plain = report.evaluation.iter().filter(|cell| cell.decision == Decision::Plain);
+    let own = plain.filter_map(|cell| {
+        let metrics = cell.metrics.as_ref()?;
+        without_groups(&cell.row(), &cell.column(), &metrics.parts)
+    });
+    let added = report.measures.ablation.as_ref();
+    own.chain(added.and_then(|added| without_groups(&added.row, &added.column, &added.parts))).collect()
+}
+
+fn without_groups(row: &str, column: &str, parts: &[PartMetrics]) -> Option<String> {
+    let of = |kind: PartKind| parts.iter().filter(move |part| part.kind == kind);
+    let all = of(PartKind::AllFeatures).next()?.log_loss.mean;
+    let mut without: Vec<_> = of(PartKind::Without).collect();
+    without.sort_by(|a, b| b.log_loss.mean.total_cmp(&a.log_loss.mean).then_with(|| a.name.cmp(&b.name)));
+    let rows = without.iter().map(|part| DotRow {
+        name: format!("without {}", part.name),
+        soft: false,
+        dots: vec![Some(Dot { value: part.log_loss.mean, interval: None })],
+    });
+    let chart = Dots {
+        title: format!("What is lost without each group of features ({row}, {column})"),
+        note: "Log loss of boosting; the mark is with all features. Further right: the group is missed more."
+            .to_owned(),
+        series: vec!["log loss".to_owned()],
+        marks: vec![Some(all)],
+        rows: rows.collect(),
+        format: |value| format!("{value:.3}"),
+    };
+    Some(chart.chart().figure())
 }

@@ -15,8 +15,10 @@ use super::facts::{flatten, in_a_line};
 use super::number::{count, counted, mean_sd, percent};
 use super::paper;
 use super::parts::{self, Parts};
-use super::{Extraction, LeftOut, Model, Report, examples, gallery_page, model_charts, operation_page, overview};
-use crate::charts;
+use super::{
+    Extraction, LeftOut, Model, Report, examples, gallery_page, measures_page, model_charts, operation_page, overview,
+};
+use crate::{charts, utc};
 
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
@@ -41,6 +43,8 @@ struct Page<'a> {
     examples: Vec<examples::Shown<'a>>,
     by_parts: Vec<String>,
     models_closely: Vec<model_charts::Shown>,
+    measures: measures_page::Shown,
+    has_lists: bool,
     ablation: Vec<String>,
     table: Table,
     paper: Vec<paper::Shown<'a>>,
@@ -142,6 +146,7 @@ pub fn render(report: &Report) -> Result<String> {
     // An unknown name in the template is an error, not an empty string.
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.add_filter("count", count);
+    environment.add_filter("utc", |text: &str| utc::of_text(text));
     // The file extension in the name enables escaping.
     environment.add_template("page.html", TEMPLATE).map_err(broken)?;
     environment.add_template("page.css", STYLE).map_err(broken)?;
@@ -160,6 +165,7 @@ impl<'a> Page<'a> {
         let comparison = Comparison::of(report);
         let data = &report.dataset;
         let shown = data.rejects.len().min(MAX_REJECTS);
+        let measures = measures_page::shown(report);
         let more = data.rejected.saturating_sub(shown as u64);
         let others = data.genres.iter().filter(|genre| !genre.in_vocabulary);
         Page {
@@ -174,6 +180,8 @@ impl<'a> Page<'a> {
             examples: examples::shown(&report.examples),
             by_parts: model_charts::by_parts(report),
             models_closely: model_charts::shown(report),
+            has_lists: !measures.is_empty(),
+            measures,
             ablation: model_charts::ablation(report),
             table: Table::of(&comparison),
             paper: paper::shown(report),
@@ -219,8 +227,9 @@ impl<'a> Page<'a> {
             ("paper", "The paper's tables", !self.paper.is_empty()),
             ("confusion", "Confusion matrices", !self.matrices.is_empty()),
             ("closer", "A closer look at the models", !(self.by_parts.is_empty() && self.models_closely.is_empty())),
+            ("lists", "Lists, and new viewers", self.has_lists),
             ("examples", "Recommendations, for example", !self.examples.is_empty()),
-            ("parts", "What each part adds", !self.parts.is_empty()),
+            ("parts", "What each part adds", !(self.parts.is_empty() && self.ablation.is_empty())),
             ("protocols", "Why two protocols", !self.report.evaluation.is_empty()),
             ("data", "The data", true),
             ("repeat", "To repeat it, and to use it", true),
@@ -354,8 +363,8 @@ fn run(report: &Report) -> Vec<(&'static str, String)> {
     let (run, data) = (&report.run, &report.dataset);
     let mut rows = vec![
         ("run", run.id.clone()),
-        ("started", run.started.clone()),
-        ("ended", run.ended.clone().unwrap_or_else(|| "not yet".to_owned())),
+        ("started", utc::of_text(&run.started)),
+        ("ended", run.ended.as_deref().map_or_else(|| "not yet".to_owned(), utc::of_text)),
         ("program", format!("jhalak {}", run.program_version)),
         ("dataset", format!("{} ({} layout)", data.name, data.layout.name())),
         ("dataset content", data.content_hash.clone()),

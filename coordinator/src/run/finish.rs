@@ -54,8 +54,13 @@ pub async fn finish(
         }
         _ => None,
     };
-    let assembled = assemble(store, plan, reading, &summary, settings, model.clone(), context.timings.so_far()).await?;
-    let report = match read(store, &json_key).await? {
+    let mut assembled =
+        assemble(store, plan, reading, &summary, settings, model.clone(), context.timings.so_far()).await?;
+    let existing = read(store, &json_key).await?;
+    if let Some(existing) = &existing {
+        assembled.measures = existing.measures.clone();
+    }
+    let report = match existing {
         Some(existing) if existing.says_the_same(&assembled) && store::exists(store, &html_key).await? => existing,
         _ => {
             store.put(&html_key, report::render(&assembled)?.into()).await?;

@@ -35,6 +35,47 @@ fn report(folder: &Path) -> (String, PathBuf) {
     (answer["run"].as_str().expect("an id").to_owned(), page.into())
 }
 
+/// The anchors that lead to something that is not seen: a browser goes there without a script.
+const HIDDEN_TARGETS: &str = "[...document.querySelectorAll('main a, nav a')].map(a => a.getAttribute('href')) \
+    .filter(h => h.startsWith('#')).filter(h => { document.querySelectorAll('details').forEach(d => d.open = false); \
+    location.hash = h; const to = document.getElementById(h.slice(1)); \
+    return !to.checkVisibility({ contentVisibilityAuto: true }); })";
+
+/// A keyframe that is chosen fills the window, has neighbours, and is closed again.
+fn check_enlarging(browser: &mut Browser, page: &Path) {
+    for screen in [Screen::ALL[0], Screen::ALL[3]] {
+        browser.open_file(page, screen);
+        let wide = "document.querySelector('.sheet .picture').getBoundingClientRect().width";
+        let small = browser.evaluate(wide).as_f64().expect("a width");
+        browser.evaluate("document.querySelector('.sheet .open').focus(); document.activeElement.click()");
+        let large = browser.evaluate(wide).as_f64().expect("a width");
+        assert!(large > 2.5 * small && large <= f64::from(screen.width), "{screen:?}: {small} became {large} px wide");
+        let next = "(() => { const all = [...document.querySelectorAll('li:target .steps a')]; \
+                    all.find(a => a.textContent == 'Next').click(); return document.querySelector('li:target').id; })()";
+        assert_eq!(browser.evaluate(next), json!("trailer-1-1-2"));
+        let shut = "(() => { document.querySelector('li:target .shut').click(); \
+                    return document.querySelector('.sheet li:target') == null; })()";
+        assert_eq!(browser.evaluate(shut), json!(true));
+    }
+}
+
+/// On paper folded figures are seen, and what belongs to a screen is not.
+fn check_paper(browser: &mut Browser, page: &Path) {
+    browser.open_file(page, Screen::ALL[0]);
+    browser.on_paper(true);
+    let seen = |browser: &mut Browser, of: &str| {
+        browser.evaluate(&format!("[...document.querySelectorAll('{of}')].map(e => e.checkVisibility())"))
+    };
+    let all = |value: &Value, expected: bool| {
+        value.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(|one| *one == json!(expected)))
+    };
+    let figures = seen(browser, "details:not(.numbers, .for-phones, .on-screen) td, .numbers.printed td");
+    assert!(all(&figures, true), "folded figures are not printed");
+    let others = seen(browser, ".contents li, .sheet .open, details.on-screen td");
+    assert!(all(&others, false), "what belongs to a screen is printed");
+    browser.on_paper(false);
+}
+
 #[test]
 fn the_report_and_the_pages_are_accessible_quiet_and_show_the_trailers() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -61,18 +102,42 @@ fn the_report_and_the_pages_are_accessible_quiet_and_show_the_trailers() {
     let dead = "[...document.querySelectorAll('nav a, main a')].map(a => a.getAttribute('href')) \
                 .filter(h => h.startsWith('#') && !document.getElementById(h.slice(1)))";
     assert_eq!(browser.evaluate(dead), json!([]), "every anchor leads somewhere");
+    assert_eq!(browser.evaluate(HIDDEN_TARGETS), json!([]), "every anchor leads to something that is seen");
+    check_enlarging(&mut browser, &page);
+    check_paper(&mut browser, &page);
+    browser.open_file(&page, Screen::ALL[0]);
     let text = browser.evaluate("document.querySelector('main').textContent");
     let text = text.as_str().expect("text");
-    for part in
-        ["How the run went", "Time by stage", "Trailers by picture", "Nearest trailers", "Learning", "Reliability"]
-    {
+    for part in [
+        "How the run went",
+        "Time by stage",
+        "Trailers by picture",
+        "Nearest trailers",
+        "Learning",
+        "Reliability",
+        "Ranking the movies",
+        "New viewers",
+    ] {
         assert!(text.contains(part), "{part} is missing");
     }
     assert!(!text.contains("NaN") && !text.contains("undefined") && !text.contains("inf %"), "{text}");
     assert_eq!(browser.evaluate("document.querySelectorAll('article.trailer').length"), json!(3));
 
-    // One more trailer, by name, comes first. A trailer that does not exist is refused.
+    // One more measure, by name. Those that the report has stay.
     let store = folder.path().join("store");
+    let added = run(command("jhalak", &store).args(["report", &name, "--measures", "ablation", "--json"]));
+    assert_eq!(added.code, Some(0), "{}", added.err);
+    let measures = serde_json::from_str::<Value>(&added.out).expect("a report")["measures"].clone();
+    let has = |measure: &str| !measures[measure].is_null() || !measures["not_computed"][measure].is_null();
+    assert!(
+        has("ablation") && measures["ranking"]["rankers"].as_array().is_some_and(|all| all.len() == 5),
+        "{measures}"
+    );
+
+    let text = std::fs::read_to_string(&page).expect("the page");
+    assert!(text.matches("src=\"data:image/jpeg").count() > 48, "the pictures are kept");
+
+    // One more trailer, by name, comes first. A trailer that does not exist is refused.
     let also = |movie: &str| run(command("jhalak", &store).args(["report", &name, "--trailer", movie]));
     let shown =
         browser.evaluate("[...document.querySelectorAll('article.trailer h3 small')].map(e => e.textContent.trim())");

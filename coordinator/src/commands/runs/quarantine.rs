@@ -17,6 +17,7 @@ use serde_json::json;
 use super::run_id;
 use crate::console::output::Output;
 use crate::run::quarantined;
+use crate::utc;
 
 /// Dead dead_letters that are inspected at a time.
 const DEAD_LETTERS: u16 = 1_000;
@@ -144,7 +145,8 @@ impl Quarantine {
                 let mut origin = String::new();
                 if let (Some(at), Some(worker)) = (&record.at, &record.worker) {
                     let program = record.program.as_deref().unwrap_or("of an unknown version");
-                    origin = format!("when      {at:.0}\nworker    {worker}, jhalak-worker {program}\n");
+                    origin =
+                        format!("when      {}\nworker    {worker}, jhalak-worker {program}\n", utc::to_the_second(*at));
                     if !seconds.is_empty() {
                         origin.push_str(&format!("steps     {}\n", seconds.join(", ")));
                     }

@@ -1,16 +1,31 @@
 //! `jhalak report`: the main results of a run and the location of its report.
 
 use clap::Args;
+#[cfg(feature = "local")]
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use jhalak_common::process::exit;
+#[cfg(feature = "local")]
+use jhalak_common::process::shutdown;
 use jhalak_common::run::run_key;
+#[cfg(feature = "local")]
+use jhalak_common::settings::Measure;
 use jhalak_common::settings::{Images, Settings};
-use jhalak_common::store;
+use jhalak_common::store::{self, ObjectStore};
 use jhalak_common::{Error, ErrorKind, Result};
+#[cfg(feature = "local")]
+use tokio_util::sync::CancellationToken;
 
 use super::run_id::RunArg;
 use crate::console::output::Output;
+#[cfg(feature = "local")]
+use crate::console::progress::Progress;
+#[cfg(feature = "local")]
+use crate::measures;
 use crate::plan;
-use crate::report::{Report, render, summary};
+use crate::plan::Plan;
+#[cfg(feature = "local")]
+use crate::report::Shown;
+use crate::report::{Gallery, Report, render, summary};
 use crate::run::report_data::pictures;
 
 /// Show the main results of a run and the location of its report
@@ -23,7 +38,9 @@ use crate::run::report_data::pictures;
   # Print the whole report as JSON
   jhalak report RUN --json
   # Show the trailer of one more movie on the page
-  jhalak report RUN --trailer tt9900003")]
+  jhalak report RUN --trailer tt9900003
+  # Add what is lost without each group of the ensemble's features
+  jhalak report RUN --measures ablation")]
 pub struct ReportCommand {
     #[command(flatten)]
     run: RunArg,
@@ -32,6 +49,73 @@ pub struct ReportCommand {
     /// Its pictures, scenes and nearest trailers come first on the page. The other trailers are the run's own sample.
     #[arg(long = "trailer", value_name = "ID", help_heading = "Output")]
     trailers: Vec<String>,
+    /// Compute these measures in this process and write the page again with them, separated by commas
+    ///
+    /// Those that the report has are not computed again. `report.measures` lists those that `jhalak run` adds itself.
+    #[cfg(feature = "local")]
+    #[arg(
+        long,
+        value_parser = measure(),
+        value_delimiter = ',',
+        value_name = "MEASURES",
+        help_heading = "Output"
+    )]
+    measures: Vec<Measure>,
+}
+
+#[cfg(feature = "local")]
+fn measure() -> impl TypedValueParser<Value = Measure> {
+    let help = |measure| match measure {
+        Measure::Ranking => "How well rankers order the movies that a user has not rated",
+        Measure::ColdStart => "Accuracy for new users, by their number of known ratings",
+        Measure::Ablation => "What is lost without each group of the ensemble's features (slow)",
+    };
+    PossibleValuesParser::new(Measure::ALL.map(|one| PossibleValue::new(one.name()).help(help(one)))).try_map(|name| {
+        Measure::ALL.into_iter().find(|one| one.name() == name).ok_or_else(|| format!("no measure {name}"))
+    })
+}
+
+/// Adds the measures in `wanted` that the stored report of a run lacks, and writes its page again.
+#[cfg(feature = "local")]
+pub(super) async fn add_measures(
+    report: &mut Report,
+    wanted: &[Measure],
+    store: &dyn ObjectStore,
+    plan: &Plan,
+    stopped: &CancellationToken,
+    progress: &Progress,
+) -> Result<()> {
+    if measures::add(&mut report.measures, wanted, store, plan, stopped, progress).await? {
+        collect_pictures(report, store, plan).await?;
+        write(store, &plan.spec.id, report).await?;
+    }
+    Ok(())
+}
+
+/// Reads the pictures of a report that was read from JSON, which has none.
+#[cfg(feature = "local")]
+async fn collect_pictures(report: &mut Report, store: &dyn ObjectStore, plan: &Plan) -> Result<()> {
+    let Some(gallery) = &report.gallery else { return Ok(()) };
+    let frames = |shown: &Shown| shown.view.sets.iter().flat_map(|set| &set.keyframes).any(|one| one.jpeg.is_empty());
+    if !gallery.trailers.iter().any(frames) {
+        return Ok(());
+    }
+    // Trailers that were named come first.
+    let named = gallery.trailers.len().saturating_sub(pictures::SAMPLE);
+    let also: Vec<String> = gallery.trailers[..named].iter().map(|shown| shown.view.movie.clone()).collect();
+    report.gallery = Some(gallery_of(report, store, plan, &also).await?);
+    Ok(())
+}
+
+async fn gallery_of(report: &Report, store: &dyn ObjectStore, plan: &Plan, also: &[String]) -> Result<Gallery> {
+    let dataset = plan::frozen_dataset(store, plan).await?;
+    let seed = report.run.seeds.values().next().copied().unwrap_or_default();
+    pictures::collect(store, plan, &dataset, seed, also).await
+}
+
+async fn write(store: &dyn ObjectStore, run: &str, report: &Report) -> Result<()> {
+    store.put(&run_key(run, "report/index.html"), render(report)?.into()).await?;
+    store.put(&run_key(run, "report/report.json"), report.to_json()?.into()).await
 }
 
 impl ReportCommand {
@@ -51,11 +135,16 @@ impl ReportCommand {
                 ));
             }
             let plan = plan::load(store.as_ref(), &run).await?;
-            let dataset = plan::frozen_dataset(store.as_ref(), &plan).await?;
-            let seed = report.run.seeds.values().next().copied().unwrap_or_default();
-            report.gallery = Some(pictures::collect(store.as_ref(), &plan, &dataset, seed, &self.trailers).await?);
-            store.put(&run_key(&run, "report/index.html"), render(&report)?.into()).await?;
-            store.put(&key, report.to_json()?.into()).await?;
+            report.gallery = Some(gallery_of(&report, store.as_ref(), &plan, &self.trailers).await?);
+            write(store.as_ref(), &run, &report).await?;
+        }
+        #[cfg(feature = "local")]
+        if !self.measures.is_empty() {
+            let stopped = shutdown::on_signal()?;
+            let plan = plan::load(store.as_ref(), &run).await?;
+            // An explicit request tries again what could not be computed.
+            report.measures.not_computed.retain(|name, _| self.measures.iter().all(|wanted| wanted.name() != name));
+            add_measures(&mut report, &self.measures, store.as_ref(), &plan, &stopped, &output.progress).await?;
         }
         let text = format!("{}\nreport: {}/{}", summary(&report), store.url(), run_key(&run, "report/index.html"));
         output.print(&report, &text)?;

@@ -19,16 +19,17 @@ use jhalak_worker::jobs::Context;
 use tokio_util::sync::CancellationToken;
 
 use super::outcome;
+use super::report::add_measures;
 use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs};
 use crate::commands::models::first_use;
 use crate::console::output::Output;
 use crate::console::progress::Progress;
 use crate::plan::dataset_source::Source;
 use crate::plan::{self, Plan, Request, grid};
-use crate::run::RunDriver;
 use crate::run::dispatch::Priority;
 use crate::run::gauges::{self, Leading};
 use crate::run::remaining;
+use crate::run::{RunDriver, RunOutcome};
 
 /// Run the whole pipeline in this process, without servers
 ///
@@ -94,6 +95,7 @@ pub(in crate::commands) async fn in_this_process(
         let stop_worker = stop_worker.clone();
         async move { worker.run(&WorkKind::ALL, stop_worker).await }
     });
+    let kept = store.clone();
     let driver = RunDriver {
         plan: &plan,
         reading: &reading,
@@ -111,6 +113,10 @@ pub(in crate::commands) async fn in_this_process(
     let panicked = |e| Error::bug("the worker panicked").with_source(e);
     let code = tokio::select! {
         ended = driver.run() => {
+            let ended = match ended {
+                Ok(ended) => Ok(measured(ended, &plan, &settings, kept.as_ref(), &stop, &output.progress).await),
+                failed => failed,
+            };
             // Reported before the worker stops: its errors must not hide the outcome of the run.
             let code = ended.and_then(|ended| outcome::print(ended, &plan, true, output));
             stop_worker.cancel();
@@ -128,6 +134,27 @@ pub(in crate::commands) async fn in_this_process(
     };
     queue.close().await;
     Ok(code)
+}
+
+/// Adds the measures of the settings to the report of a run that has ended. The run's end does not depend on them.
+async fn measured(
+    mut ended: RunOutcome,
+    plan: &Plan,
+    settings: &Settings,
+    store: &dyn ObjectStore,
+    stop: &CancellationToken,
+    progress: &Progress,
+) -> RunOutcome {
+    let RunOutcome::Finished(finished) = &mut ended else { return ended };
+    let wanted = &settings.report.measures;
+    if finished.report.dataset.ratings > settings.evaluate.ensemble_ratings as u64 {
+        return ended;
+    }
+    if let Err(error) = add_measures(&mut finished.report, wanted, store, plan, stop, progress).await {
+        let (run, names) = (&plan.spec.id, wanted.iter().map(|measure| measure.name()).collect::<Vec<_>>().join(","));
+        progress.warn(&format!("{}: `jhalak report {run} --measures {names}` adds what is missing", error.chain()));
+    }
+    ended
 }
 
 /// Returns the worker of this process after its checks: ONNX Runtime, its provider, the models, the scratch folder, and

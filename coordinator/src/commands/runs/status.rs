@@ -15,6 +15,7 @@ use serde_json::json;
 use super::run_id;
 use crate::console::output::Output;
 use crate::run::{lease, quarantined};
+use crate::utc;
 
 /// How long the broker may take to answer.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -101,7 +102,7 @@ impl Status {
             let page = format!("{}/{}", store.url().trim_end_matches('/'), run_key(&run, "report/index.html"));
             let page = has_report.then_some(page);
             let shown = page.as_ref().map(|page| format!("  {page}\n")).unwrap_or_default();
-            text.push_str(&format!("{run}: {}{more}, {:.0}\n{shown}", words(&state), state.updated));
+            text.push_str(&format!("{run}: {}{more}, {}\n{shown}", words(&state), utc::to_the_second(state.updated)));
             let mut entry = json!({ "run": run, "state": state, "report": page });
             if self.jobs {
                 let held = held(store.as_ref(), &run).await?;

@@ -1,46 +1,8 @@
 //! `jhalak evaluate --known 0,1,2,5`: the figures by the number of known ratings.
 
-use std::collections::BTreeSet;
+use jhalak_common::evaluation::metrics;
 
-use jhalak_common::evaluation::metrics::{self, CellMetrics};
-use jhalak_common::evaluation::{FoldResult, paired};
-use jhalak_common::{Error, Result};
-use serde::Serialize;
-
-/// One point of the curve.
-#[derive(Serialize)]
-pub struct Point {
-    /// Known ratings of each test user or movie.
-    pub known: usize,
-    /// Pairs that were tested at this point, of which the figures use those of all points.
-    pub tested_pairs: usize,
-    /// The figures, over the pairs of all points.
-    pub metrics: CellMetrics,
-}
-
-/// Returns the points over the pairs that all of them test.
-///
-/// # Errors
-/// No pair is tested at every point.
-pub fn points(results: &[(usize, Vec<FoldResult>)]) -> Result<Vec<Point>> {
-    let mut common: Option<BTreeSet<(u32, u32)>> = None;
-    for (_, folds) in results {
-        let tested = paired::tested_pairs(folds);
-        common = Some(common.map_or(tested.clone(), |common| &common & &tested));
-    }
-    let common = common.unwrap_or_default();
-    if common.is_empty() {
-        return Err(Error::invalid(
-            "no pair is tested at every number of known ratings: use smaller numbers in --known",
-        ));
-    }
-    let point = |(known, folds): &(usize, Vec<FoldResult>)| Point {
-        known: *known,
-        tested_pairs: folds.iter().map(|fold| fold.test_pairs).sum(),
-        metrics: metrics::summarise(&paired::on_pairs(folds.as_slice().into(), &common)),
-    };
-    Ok(results.iter().map(point).collect())
-}
+use crate::measures::cold_start::Point;
 
 /// Returns the table for a person; `what` has the known ratings.
 pub fn table(points: &[Point], what: &str) -> Vec<String> {

@@ -17,7 +17,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::cell_args::{CellArgs, ProtocolArg, SplitArg};
-use super::cold_start_curve::{self, Point};
+use super::cold_start_curve;
 use super::figures::{by_class, figure, figures};
 use super::given_embeddings::{self, GivenEmbeddings};
 use super::held_out::{self, FoldsFacts, TestPairs};
@@ -29,6 +29,7 @@ use crate::commands::args::DatasetArgs;
 use crate::commands::{numbers, output_path};
 use crate::console::files;
 use crate::console::output::{Output, counted};
+use crate::measures::cold_start::{self, Point};
 use crate::plan::grid;
 
 /// Evaluate one model by cross-validation, in this process
@@ -305,7 +306,7 @@ impl Evaluate {
             };
             results.push((known, run.folds(&point, given).await?));
         }
-        let points = cold_start_curve::points(&results)?;
+        let points = cold_start::points(&results)?;
         let what = if movies { "movie" } else { "user" };
         let mut lines = vec![format!("{}: {} by known ratings of each {what}", facts.name, spec.model.name())];
         if facts.synthetic {

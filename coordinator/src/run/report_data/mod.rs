@@ -84,6 +84,7 @@ pub(super) async fn assemble(
         evaluation,
         paper,
         examples,
+        measures: report::Measures::default(),
         model,
         notes: notes(plan),
     })

@@ -10,20 +10,22 @@ use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, ErrorKind, Result};
 
 use crate::artifacts::MAX_CONCURRENT_REQUESTS;
-use crate::inspect::{embeddings, trailer};
+use crate::inspect::embeddings;
+use crate::inspect::trailer::{self, TrailerView};
 use crate::plan::Plan;
 use crate::report::{Gallery, Map, MapPoint, Near, Shown};
 
-/// Trailers that are shown with pictures.
-const SAMPLE: usize = 3;
+/// Trailers that are shown with pictures, in addition to those that are named.
+pub const SAMPLE: usize = 3;
 /// Most trailers that are looked at to find those.
 const MAX_LOOKS: usize = 24;
 /// Most trailers on a map.
 const MAX_POINTS: usize = 300;
 /// Nearest trailers of each one shown.
 const NEAREST: usize = 4;
-/// Smallest longer side of a picture, in pixels.
-const PICTURE_WIDTH: usize = 200;
+/// Smallest longer sides of the pictures of a trailer, in pixels: the first whose pictures fit into
+/// the trailer's share of [`MAX_BYTES`].
+const PICTURE_WIDTHS: [usize; 3] = [480, 320, 200];
 /// Most bytes of all pictures; base64 makes them a third longer.
 const MAX_BYTES: usize = 2_200_000;
 /// Most scores of frames that a report keeps: the highest of each stretch.
@@ -61,7 +63,8 @@ pub async fn collect(
             break;
         }
         looks += 1;
-        let view = trailer::read(store, &plan.spec.recipes, subject, PICTURE_WIDTH).await;
+        let share = MAX_BYTES / (SAMPLE + named.len());
+        let view = read(store, &plan.spec.recipes, subject, share).await;
         let mut view = match view {
             // A run does not fail at its end for want of a picture.
             Err(error) if error.kind() == ErrorKind::InvalidInput && place >= named.len() => {
@@ -80,7 +83,7 @@ pub async fn collect(
             }
             continue;
         }
-        let own: usize = view.sets.iter().flat_map(|set| &set.keyframes).map(|keyframe| keyframe.jpeg.len()).sum();
+        let own = picture_bytes(&view);
         if bytes + own > MAX_BYTES && !gallery.trailers.is_empty() {
             if place < named.len() {
                 return Err(Error::invalid("the pictures of these trailers take more than 3 MB: name fewer of them"));
@@ -133,6 +136,23 @@ fn draw(plan: &Plan, seed: u64, also: &[String]) -> Drawn {
     }
     let first = first.into_sorted_vec().into_iter().map(|(_, subject)| subject).collect();
     Drawn { first, named }
+}
+
+/// Reads a trailer with the largest pictures that take `share` bytes at most, or else the smallest
+/// ones.
+async fn read(store: &dyn ObjectStore, recipes: &[Recipe], subject: &Subject, share: usize) -> Result<TrailerView> {
+    let mut view = trailer::read(store, recipes, subject, PICTURE_WIDTHS[0]).await?;
+    for width in &PICTURE_WIDTHS[1..] {
+        if picture_bytes(&view) <= share {
+            break;
+        }
+        view = trailer::read(store, recipes, subject, *width).await?;
+    }
+    Ok(view)
+}
+
+fn picture_bytes(view: &TrailerView) -> usize {
+    view.sets.iter().flat_map(|set| &set.keyframes).map(|keyframe| keyframe.jpeg.len()).sum()
 }
 
 /// The embeddings of a sample of trailers.
