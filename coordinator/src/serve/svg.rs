@@ -20,9 +20,28 @@ pub fn curve(values: &[f64], width: f64, height: f64, top: f64) -> String {
     text
 }
 
+/// Returns the path of a waveform over `0..width` and `0..height`: one stroke for each of the
+/// `peaks` (0 to 1), around the middle.
+pub fn waveform(peaks: &[f64], width: f64, height: f64) -> String {
+    let step = width / peaks.len().max(1) as f64;
+    let mut path = String::with_capacity(peaks.len() * 20);
+    for (place, peak) in peaks.iter().enumerate() {
+        let half = (height / 2.0 - 1.0) * peak.clamp(0.0, 1.0) + 0.5;
+        let middle = height / 2.0;
+        path.push_str(&format!("M{:.1} {:.1}V{:.1}", (place as f64 + 0.5) * step, middle - half, middle + half));
+    }
+    path
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn waveforms_are_strokes_around_the_middle() {
+        assert_eq!(waveform(&[0.0, 1.0], 100.0, 20.0), "M25.0 9.5V10.5M75.0 0.5V19.5");
+        assert_eq!(waveform(&[], 100.0, 20.0), "");
+    }
 
     #[test]
     fn curves_fill_their_box_and_stay_short() {

@@ -49,6 +49,7 @@ impl Templates {
         environment.add_filter("bytes", bytes);
         environment.add_filter("duration", duration);
         environment.add_filter("clock", clock);
+        environment.add_filter("utc", |text: String| crate::utc::of_text(&text));
         for (name, text) in TEMPLATES {
             environment.add_template(name, text).map_err(|e| broken(name, e))?;
         }

@@ -15,6 +15,9 @@ use crate::serve::svg;
 /// Width and height of the score curve.
 const CURVE: (f64, f64) = (1000.0, 120.0);
 
+/// Width and height of the waveform.
+const WAVEFORM: (f64, f64) = (1000.0, 60.0);
+
 /// Scores above this are drawn at the upper edge.
 const TOP_SCORE: f64 = 100.0;
 
@@ -36,6 +39,9 @@ pub struct Looked {
     objects: Vec<ClassCount>,
     /// Facts about the sound from its embedding; null before it is embedded.
     sound: Option<String>,
+    /// The waveform as an SVG path over 1000 by 60: the loudest sample of equal stretches, relative
+    /// to the loudest of all; null without sound, and in artifacts of older programs.
+    waveform: Option<String>,
     /// The artifacts of the run's recipes.
     artifacts: Vec<Artifact>,
 }
@@ -156,6 +162,8 @@ struct ClassCount {
 struct Artifact {
     /// Its kind.
     kind: String,
+    /// The strategy of keyframes.
+    strategy: Option<String>,
     /// The hash of its recipe.
     recipe: String,
     /// The parameters of its recipe, as JSON text.
@@ -199,7 +207,10 @@ pub async fn look(
             ArtifactKind::Keyframes => looked.keyframes(recipe, &record)?,
             ArtifactKind::Scenes => looked.scenes = scenes(store, &record).await?,
             ArtifactKind::Objects => looked.objects = objects(store, &record).await?,
-            ArtifactKind::AudioEmbedding => looked.sound = Some(sound(&record)),
+            ArtifactKind::AudioEmbedding => {
+                looked.sound = Some(sound(&record));
+                looked.waveform = waveform(&record);
+            }
             _ => {}
         }
     }
@@ -213,6 +224,7 @@ fn describe(recipe: &Recipe, models: &[ModelFacts], key: &ArtifactKey, record: O
     let files = record.map(|record| record.files.as_slice()).unwrap_or_default();
     Artifact {
         kind: recipe.kind.name().to_owned(),
+        strategy: recipe.params["strategy"].as_str().map(str::to_owned),
         recipe: key.recipe.to_string(),
         parameters: serde_json::to_string_pretty(&recipe.params).unwrap_or_default(),
         models: recipe.models.iter().map(name).collect(),
@@ -341,6 +353,13 @@ async fn objects(store: &dyn ObjectStore, record: &CommitRecord) -> Result<Vec<C
         .collect();
     counts.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.label.cmp(&b.label)));
     Ok(counts)
+}
+
+fn waveform(record: &CommitRecord) -> Option<String> {
+    let peaks: Vec<u8> = Vec::deserialize(&record.facts["peaks"]).ok()?;
+    let loudest = peaks.iter().copied().max().filter(|loudest| *loudest > 0)?;
+    let peaks: Vec<f64> = peaks.iter().map(|peak| f64::from(*peak) / f64::from(loudest)).collect();
+    Some(svg::waveform(&peaks, WAVEFORM.0, WAVEFORM.1))
 }
 
 /// The sound in a sentence.

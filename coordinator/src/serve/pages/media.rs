@@ -117,6 +117,9 @@ pub async fn open_video(site: &Site, trailer: &Trailer) -> Result<(Arc<dyn Objec
     let kind = video_type(&trailer.key).ok_or_else(|| {
         Error::not_found(format!("browsers do not play this container: {}", trailer.key.escape_debug()))
     })?;
+    if trailer.size == 0 {
+        return Err(Error::not_found("the file is empty"));
+    }
     let store = site.source(&trailer.store).await?;
     let found = store.head(&trailer.key).await?;
     let is_same = found.size == trailer.size && trailer.tag.as_ref().is_none_or(|tag| *tag == found.tag);

@@ -25,9 +25,8 @@ document.addEventListener("click", (event) => {
   player.scrollIntoView({ block: "nearest", behavior: "smooth" });
   player.play().catch(() => {});
 });
-const mark = document.querySelector(".curve .play");
-if (player && mark) {
-  player.addEventListener("timeupdate", () => {
+for (const mark of document.querySelectorAll(".play")) {
+  player?.addEventListener("timeupdate", () => {
     const x = (1000 * player.currentTime) / (player.duration || 1);
     mark.removeAttribute("hidden");
     mark.setAttribute("x1", x);
