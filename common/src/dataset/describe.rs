@@ -198,6 +198,11 @@ impl Reading {
 }
 
 /// The output of `jhalak dataset describe` on a terminal.
+/// A count and its noun: `1 rating`, `3 ratings`.
+fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 impl fmt::Display for Description {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         /// Rejects shown on a terminal; `--json` has all of them.
@@ -211,19 +216,22 @@ impl fmt::Display for Description {
         }
         writeln!(f, "  content   {}", self.content_hash)?;
         let [fewest, median, most] = self.ratings_a_user;
+        let ratings = match (self.users, fewest == most) {
+            (0, _) => String::new(),
+            (_, true) => format!(", each with {}", counted(most, "rating")),
+            (_, false) => format!(", each with {fewest} to {most} ratings, half of them with {median} or fewer"),
+        };
+        writeln!(f, "  users     {}{ratings}", self.users)?;
+        if self.users_of_one_label > 0 {
+            let (users, ratings) = (self.users_of_one_label, counted(self.ratings_of_users_of_one_label, "rating"));
+            writeln!(f, "            {users} gave one label throughout ({ratings})")?;
+        }
+        if self.users_without_ratings > 0 {
+            writeln!(f, "            left out, without ratings: {}", self.users_without_ratings)?;
+        }
         writeln!(
             f,
-            "  users     {} with {fewest} to {most} ratings (median {median}); {} without ratings left out",
-            self.users, self.users_without_ratings
-        )?;
-        writeln!(
-            f,
-            "            {} with a single label ({} ratings)",
-            self.users_of_one_label, self.ratings_of_users_of_one_label
-        )?;
-        writeln!(
-            f,
-            "  movies    {}, {} with a trailer, {} without ratings",
+            "  movies    {}: {} with a trailer, {} without ratings",
             self.movies, self.trailers, self.missing.ratings
         )?;
         writeln!(f, "  ratings   {}", self.ratings)?;
@@ -242,22 +250,24 @@ impl fmt::Display for Description {
             if named.is_empty() { "none".to_owned() } else { named.join(", ") }
         };
         writeln!(f, "  genres    {}", named(true))?;
-        writeln!(f, "            outside the vocabulary: {}", named(false))?;
+        writeln!(f, "            outside the vocabulary of the method, in no genre vector: {}", named(false))?;
         let missing = &self.missing;
-        writeln!(
-            f,
-            "  missing   genre {} (none of the vocabulary {}), year {}, description {}, language {}, rating {}, director {}, writer {}, cast {}, trailer {}",
-            missing.genre,
-            missing.vocabulary_genre,
-            missing.year,
-            missing.description,
-            missing.language,
-            missing.rating,
-            missing.director,
-            missing.writer,
-            missing.cast,
-            missing.trailer
-        )?;
+        let counts = [
+            ("genre", missing.genre),
+            ("genre of the vocabulary", missing.vocabulary_genre),
+            ("year", missing.year),
+            ("description", missing.description),
+            ("language", missing.language),
+            ("public rating", missing.rating),
+            ("director", missing.director),
+            ("writer", missing.writer),
+            ("cast", missing.cast),
+            ("trailer", missing.trailer),
+        ];
+        let absent: Vec<String> =
+            counts.iter().filter(|(_, movies)| *movies > 0).map(|(what, movies)| format!("{what} {movies}")).collect();
+        let absent = if absent.is_empty() { "nothing".to_owned() } else { absent.join(", ") };
+        writeln!(f, "  missing   {absent}{}", if absent == "nothing" { "" } else { " (number of movies)" })?;
         for unread in &self.unread {
             writeln!(f, "  unread    {unread}")?;
         }

@@ -26,11 +26,14 @@ pub struct Completions {
 
 /// Write manual pages, one per command
 #[derive(Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "Examples:
   # Write the pages to a folder that man searches
   jhalak man --out ~/.local/share/man/man1
   # Write them to a folder of your own
-  jhalak man --out pages")]
+  jhalak man --out pages",
+    arg_required_else_help = true
+)]
 pub struct Man {
     /// Folder for the pages; created if missing
     #[arg(

@@ -3,6 +3,7 @@
 use jhalak_common::Result;
 use jhalak_common::process::exit;
 use jhalak_common::run::Stage;
+use jhalak_common::run::job::{Job, Task};
 use serde_json::json;
 
 use crate::console::output::Output;
@@ -34,7 +35,9 @@ pub(super) fn print(outcome: RunOutcome, plan: &Plan, wait: bool, output: &Outpu
 fn print_finished(finished: &Finished, run: &str, output: &Output) -> Result<u8> {
     let Finished { stage, report, page, made, model, quarantined } = finished;
     let mut text = report::summary(report);
-    text.push_str(&quarantine_lines(quarantined.iter().map(|record| (record.about.as_str(), record.reason.as_str()))));
+    // The summary names the trailers.
+    let cells = quarantined.iter().filter(|record| record.decode_job().is_none_or(|job| !is_extraction(&job)));
+    text.push_str(&quarantine_lines(cells.map(|record| (record.about.as_str(), record.reason.as_str()))));
     if !quarantined.is_empty() {
         text.push_str(&format!(
             "  `jhalak quarantine ls {run}` lists them; `jhalak retry {run}` makes the next run send them again\n"
@@ -56,6 +59,10 @@ fn print_finished(finished: &Finished, run: &str, output: &Output) -> Result<u8>
     });
     output.print(&answer, &text)?;
     Ok(if *stage == Stage::Done { exit::DONE } else { exit::QUARANTINED })
+}
+
+fn is_extraction(job: &Job) -> bool {
+    matches!(job.task, Task::Extract(_))
 }
 
 /// Lists quarantined jobs by their reasons.
