@@ -15,7 +15,7 @@ use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, ErrorKind, Result};
 use jhalak_worker::blocking::compute_until;
 use jhalak_worker::recommend::features::embedding::Features;
-use jhalak_worker::recommend::folds::run_folds;
+use jhalak_worker::recommend::run_folds::run_folds;
 use tokio_util::sync::CancellationToken;
 
 use crate::console::progress::Progress;

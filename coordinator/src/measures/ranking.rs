@@ -2,8 +2,8 @@
 
 use jhalak_common::{Error, Result};
 use jhalak_worker::nn::seeded;
+use jhalak_worker::recommend::draw_folds::stratified_folds;
 use jhalak_worker::recommend::ranking::{Ranker, RankingRequest, evaluate};
-use jhalak_worker::recommend::split::stratified_folds;
 
 use super::Frame;
 use crate::report::{Ranked, Ranking};

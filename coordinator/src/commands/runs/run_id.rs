@@ -92,7 +92,10 @@ fn choose(runs: &[String], given: Option<&str>, store: &str, way: &str) -> Resul
             "the store {store} has no run{named}: start one with `jhalak run`, or name another --store"
         )));
     }
-    let Some(given) = given.filter(|given| !given.is_empty()) else {
+    if given == Some("") {
+        return Err(Error::usage(format!("the run's id is empty: {way}: {}", list(&all))));
+    }
+    let Some(given) = given else {
         return match all.as_slice() {
             [run] => Ok((*run).clone()),
             _ => Err(Error::usage(format!("the store {store} has {} runs: {way}: {}", all.len(), list(&all)))),
@@ -150,6 +153,7 @@ mod tests {
         assert_eq!(kind(&runs, Some("demo")), Err(ErrorKind::Usage));
         assert_eq!(kind(&runs, None), Err(ErrorKind::Usage));
         assert_eq!(kind(&runs[2..], None), Ok("films-9".to_owned()));
+        assert_eq!(kind(&runs[2..], Some("")), Err(ErrorKind::Usage), "an empty variable of a script");
         for unknown in ["../../etc", "nope", "films-9/"] {
             assert_eq!(kind(&runs, Some(unknown)), Err(ErrorKind::NotFound), "{unknown}");
         }

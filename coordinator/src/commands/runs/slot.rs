@@ -19,7 +19,9 @@ pub(super) async fn say_found(
     requested: Priority,
     output: &Output,
 ) -> Result<()> {
-    output.progress.say(&format!("the slot already has a run, planned at {:.0}", existing.created));
+    output
+        .progress
+        .say(&format!("the slot already has a run, planned at {}", crate::utc::to_the_second(existing.created)));
     let state: Option<RunState> = run::get_json(store, &run_key(&existing.id, "state.json")).await?;
     if let Some(so_far) = state.and_then(|state| other_priority(&state, requested)) {
         let requested = requested.name();

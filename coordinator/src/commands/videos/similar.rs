@@ -173,8 +173,8 @@ impl Similar {
 
     fn movie(&self, dataset: &Dataset, file: &Path, run: &str) -> Result<usize> {
         find_movie(&dataset.movies, &[], &self.what, &format!("--run {run}")).map(|index| index as usize).map_err(|e| {
-            let folder = if file.exists() { ", and not a file" } else { ", and no such file" };
-            Error::invalid(format!("{e}{folder}"))
+            let file = if file.exists() { "it is not a file either" } else { "no such file exists either" };
+            Error::invalid(format!("{e}; {file}"))
         })
     }
 
