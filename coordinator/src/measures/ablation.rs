@@ -3,7 +3,7 @@
 use jhalak_common::evaluation::{Modality, Model, Protocol, Split, metrics};
 use jhalak_common::{Error, Result};
 
-use super::Frame;
+use super::frame::Frame;
 use crate::report::{Ablation, Cell};
 
 /// Evaluates the run's own ensemble once more, without each group of features.

@@ -7,7 +7,7 @@ use jhalak_common::evaluation::{CellSpec, FoldResult, Modality, Model, Split, Us
 use jhalak_common::{Error, Result};
 use serde::Serialize;
 
-use super::Frame;
+use super::frame::Frame;
 use crate::report::{ColdStart, ColdStartCurve, ColdStartPoint};
 
 /// Numbers of known ratings; those are used that leave half of the users at least as many to test.

@@ -3,35 +3,21 @@
 
 mod ablation;
 pub mod cold_start;
+mod frame;
 mod ranking;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use jhalak_common::dataset::Dataset;
-use jhalak_common::evaluation::{CellSpec, FoldResult};
 use jhalak_common::settings::Measure;
 use jhalak_common::store::ObjectStore;
-use jhalak_common::{Error, ErrorKind, Result};
+use jhalak_common::{ErrorKind, Result};
 use jhalak_worker::blocking::compute_until;
-use jhalak_worker::recommend::features::embedding::Features;
-use jhalak_worker::recommend::run_folds::run_folds;
 use tokio_util::sync::CancellationToken;
 
+use self::frame::Frame;
 use crate::console::progress::Progress;
 use crate::plan::{self, Plan};
 use crate::report::Measures;
-
-/// What all measures of a run are computed from.
-struct Frame<'a> {
-    dataset: &'a Dataset,
-    /// The cells of the run, whose seed and number of folds the measures share.
-    cells: &'a [CellSpec],
-    seed: u64,
-    folds: usize,
-    threads: usize,
-    stop: &'a AtomicBool,
-}
 
 /// Adds the measures in `wanted` that `measures` lacks, and returns whether any was added. A
 /// measure that the run's data do not allow is noted with the reason.
@@ -78,11 +64,4 @@ pub async fn add(
     }
     bar.end();
     Ok(true)
-}
-
-impl Frame<'_> {
-    /// Runs the folds of a cell that needs no embeddings.
-    fn run(&self, spec: &CellSpec) -> Result<Vec<FoldResult>> {
-        run_folds(self.dataset, &Features::default(), spec, None, self.threads, self.stop, |_| ()).map_err(Error::from)
-    }
 }

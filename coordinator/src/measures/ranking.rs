@@ -5,7 +5,7 @@ use jhalak_worker::nn::seeded;
 use jhalak_worker::recommend::draw_folds::stratified_folds;
 use jhalak_worker::recommend::ranking::{Ranker, RankingRequest, evaluate};
 
-use super::Frame;
+use super::frame::Frame;
 use crate::report::{Ranked, Ranking};
 
 /// The length of the lists.
