@@ -11,9 +11,9 @@ use parquet::record::Field;
 use crate::artifact::table_file::Table;
 use crate::error::{Error, Result};
 
-/// Names of the column with the movies' ids, in lower case without `_`; else it is the first
-/// column.
-const IDS: [&str; 7] = ["movieid", "itemid", "imdbid", "trackid", "movie", "item", "id"];
+/// Names of the column with the movies' ids, in lower case without `_`.
+const IDS: [&str; 11] =
+    ["movieid", "itemid", "imdbid", "trackid", "filmid", "trailerid", "tconst", "movie", "item", "film", "id"];
 /// Largest size of a number: larger ones are marks of missing values, such as 1e35.
 const LARGEST: f64 = 1e30;
 /// Largest share of rows that are left out.
@@ -31,23 +31,28 @@ pub struct Given {
     pub left_out: usize,
     /// The id of the first of them.
     pub first_left_out: Option<String>,
+    /// Columns that are not read: indexes of rows that pandas wrote.
+    pub unread: Vec<String>,
 }
 
 /// Reads the embeddings in the file `path`.
 ///
-/// - Parquet: a column of ids, and one column of lists or several columns of numbers.
+/// - Parquet: a column of ids, and one column of lists or several columns of numbers. The column of
+///   ids is called `movie_id`, `item_id`, `imdb_id`, `id` or alike; columns of numbers are numbered
+///   (`v0`, `v1` ...), or no other column is.
 /// - CSV, separated by commas, semicolons or tabs: the same, with a header; a list is `[1.5, 2]`.
 /// - `.npy`: two dimensions of f32 or f64, with the ids in `NAME.ids.txt`, one per line.
 ///
 /// # Errors
 /// Invalid input that names the file, the row and the way out: a file that cannot be read, rows of
-/// different length, an id that occurs twice, or more than half of the rows without a usable
-/// vector.
+/// different length, an id that occurs twice, no column of ids or two, columns that may be no part
+/// of the vector, or more than half of the rows without a usable vector.
 pub fn read(path: &Path) -> Result<Given> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|e| Error::from(e).context(format!("read {name}")))?;
+    let mut unread = Vec::new();
     let rows = if bytes.starts_with(b"PAR1") {
-        parquet_rows(&name, bytes.into())?
+        parquet_rows(&name, bytes.into(), &mut unread)?
     } else if bytes.starts_with(b"\x93NUMPY") {
         let ids = path.with_extension("ids.txt");
         let text = std::fs::read_to_string(&ids).map_err(|e| {
@@ -58,9 +63,9 @@ pub fn read(path: &Path) -> Result<Given> {
     } else {
         let text = std::str::from_utf8(&bytes)
             .map_err(|_| Error::invalid(format!("{name}: neither Parquet nor NumPy (.npy) nor CSV in UTF-8")))?;
-        csv_rows(&name, text)?
+        csv_rows(&name, text, &mut unread)?
     };
-    gather(&name, rows)
+    Ok(Given { unread, ..gather(&name, rows)? })
 }
 
 /// An id with its vector, NaN where a number is missing.
@@ -68,7 +73,7 @@ type Row = (String, Vec<f64>);
 
 fn gather(name: &str, rows: Vec<Row>) -> Result<Given> {
     let invalid = |reason: String| Err(Error::invalid(format!("{name}: {reason}")));
-    let mut given = Given { table: Table::default(), left_out: 0, first_left_out: None };
+    let mut given = Given { table: Table::default(), left_out: 0, first_left_out: None, unread: Vec::new() };
     let all = rows.len();
     let mut lines: BTreeMap<String, usize> = BTreeMap::new();
     for ((id, vector), number) in rows.into_iter().zip(1..) {
@@ -105,10 +110,59 @@ fn gather(name: &str, rows: Vec<Row>) -> Result<Given> {
     Ok(given)
 }
 
-/// Returns the place of the column of ids.
-fn id_column<'a>(names: impl Iterator<Item = &'a str> + Clone) -> usize {
-    let plain = |name: &str| name.trim().to_lowercase().replace(['_', '-', ' '], "");
-    IDS.iter().find_map(|id| names.clone().position(|name| plain(name) == *id)).unwrap_or(0)
+/// The columns of a table of embeddings.
+struct Columns {
+    id: usize,
+    /// The columns of the vector, in their order.
+    vector: Vec<usize>,
+}
+
+impl Columns {
+    /// Chooses the columns. `is_list` states which hold lists. Indexes of rows that pandas wrote go
+    /// to `unread`.
+    fn of(name: &str, names: &[&str], is_list: &[bool], unread: &mut Vec<String>) -> Result<Columns> {
+        let invalid = |reason: String| Err(Error::invalid(format!("{name}: {reason}")));
+        let shown = |of: &[usize]| {
+            let some: Vec<String> = of.iter().take(5).map(|&i| format!("`{}`", names[i].escape_debug())).collect();
+            if of.len() > 5 { format!("{} and {} more", some.join(", "), of.len() - 5) } else { some.join(", ") }
+        };
+        let all: Vec<usize> = (0..names.len()).collect();
+        let plain = |i: &usize| names[*i].trim().to_lowercase().replace(['_', '-', ' '], "");
+        let ids: Vec<usize> = all.iter().copied().filter(|i| IDS.contains(&plain(i).as_str())).collect();
+        let [id] = ids[..] else {
+            return invalid(match ids.is_empty() {
+                true => format!("no column is known to hold the ids of movies ({}): name it movie_id", shown(&all)),
+                false => format!("the columns {} may all hold ids: keep one", shown(&ids)),
+            });
+        };
+        let is_index =
+            |i: &usize| plain(i).is_empty() || plain(i).starts_with("unnamed:") || plain(i).starts_with("indexlevel");
+        let (index, vector): (Vec<usize>, Vec<usize>) = all.into_iter().filter(|i| *i != id).partition(|i| is_index(i));
+        unread.extend(index.iter().map(|i| format!("`{}`", names[*i].escape_debug())));
+        let (lists, numbers): (Vec<usize>, Vec<usize>) = vector.iter().copied().partition(|i| is_list[*i]);
+        if lists.len() > 1 || (!lists.is_empty() && !numbers.is_empty()) {
+            return invalid(format!(
+                "a column of lists is the whole vector: keep one of the columns {}",
+                shown(&vector)
+            ));
+        }
+        let stem = |i: &usize| {
+            let digits = names[*i].trim_end_matches(|c: char| c.is_ascii_digit());
+            (digits.len() < names[*i].len()).then_some(digits)
+        };
+        let mut stems: BTreeMap<&str, usize> = BTreeMap::new();
+        numbers.iter().filter_map(stem).for_each(|stem| *stems.entry(stem).or_default() += 1);
+        if let Some((most, 2..)) = stems.into_iter().max_by_key(|(_, count)| *count) {
+            let others: Vec<usize> = numbers.iter().copied().filter(|i| stem(i) != Some(most)).collect();
+            if !others.is_empty() {
+                return invalid(format!(
+                    "the columns of the vector are numbered, and {} may be no part of it: remove it",
+                    shown(&others)
+                ));
+            }
+        }
+        Ok(Columns { id, vector })
+    }
 }
 
 /// Returns an id as the readers of datasets do: `7.0` is `7`.
@@ -120,7 +174,7 @@ fn whole(id: &str) -> String {
     }
 }
 
-fn csv_rows(name: &str, text: &str) -> Result<Vec<Row>> {
+fn csv_rows(name: &str, text: &str, unread: &mut Vec<String>) -> Result<Vec<Row>> {
     let text = text.trim_start_matches('\u{feff}');
     let first = text.lines().next().unwrap_or_default();
     let separator =
@@ -132,15 +186,25 @@ fn csv_rows(name: &str, text: &str) -> Result<Vec<Row>> {
     if header.len() < 2 {
         return Err(Error::invalid(format!("{name}: a column of ids and a column of numbers are needed")));
     }
-    let id = id_column(header.iter());
-    if header.iter().enumerate().all(|(i, cell)| i == id || cell.trim().parse::<f64>().is_ok()) {
+    if header.iter().skip(1).all(|cell| cell.trim().parse::<f64>().is_ok()) && !header[0].is_empty() {
         return Err(Error::invalid(format!("{name}: the first line has numbers only: add a header such as id,v0,v1")));
     }
-    let mut rows = Vec::new();
+    let names: Vec<&str> = header.iter().collect();
+    let (mut rows, mut columns) = (Vec::new(), None);
     for record in reader.records() {
         let record = record.map_err(failed)?;
+        let Columns { id, vector: read } = match &columns {
+            Some(columns) => columns,
+            None => {
+                let is_list: Vec<bool> =
+                    (0..names.len()).map(|i| record.get(i).is_some_and(|cell| cell.trim().starts_with('['))).collect();
+                columns.insert(Columns::of(name, &names, &is_list, unread)?)
+            }
+        };
+        // Cells beyond the header are counted, and refused as rows of another length.
+        let beyond = names.len()..record.len();
         let mut vector = Vec::with_capacity(record.len());
-        for (_, cell) in record.iter().enumerate().filter(|(i, _)| *i != id) {
+        for cell in read.iter().copied().chain(beyond).filter_map(|i| record.get(i)) {
             let cell = cell.trim();
             match cell.strip_prefix('[').and_then(|list| list.strip_suffix(']')) {
                 Some(list) => {
@@ -152,7 +216,7 @@ fn csv_rows(name: &str, text: &str) -> Result<Vec<Row>> {
                 None => vector.push(number_of(name, rows.len() + 1, cell)?),
             }
         }
-        rows.push((whole(record.get(id).unwrap_or_default()), vector));
+        rows.push((whole(record.get(*id).unwrap_or_default()), vector));
     }
     Ok(rows)
 }
@@ -170,14 +234,18 @@ fn number_of(name: &str, row: usize, cell: &str) -> Result<f64> {
     })
 }
 
-fn parquet_rows(name: &str, bytes: Bytes) -> Result<Vec<Row>> {
+fn parquet_rows(name: &str, bytes: Bytes, unread: &mut Vec<String>) -> Result<Vec<Row>> {
     let failed = |error: ParquetError| {
-        Error::invalid(format!("{name}: not a Parquet file that can be read (compression none or snappy)"))
-            .with_source(error)
+        Error::invalid(format!(
+            "{name}: not a Parquet file that can be read (compression none, snappy, gzip, zstd or lz4)"
+        ))
+        .with_source(error)
     };
     let reader = SerializedFileReader::new(bytes).map_err(failed)?;
     let fields = reader.metadata().file_metadata().schema_descr().root_schema().get_fields();
-    let id = id_column(fields.iter().map(|field| field.name()));
+    let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
+    let is_list: Vec<bool> = fields.iter().map(|field| !field.is_primitive()).collect();
+    let Columns { id, vector: read } = Columns::of(name, &names, &is_list, unread)?;
     let mut rows = Vec::new();
     for row in reader.get_row_iter(None).map_err(failed)? {
         let row = row.map_err(failed)?;
@@ -188,7 +256,7 @@ fn parquet_rows(name: &str, bytes: Bytes) -> Result<Vec<Row>> {
                     Field::Str(text) => whole(text),
                     other => whole(&other.to_string()),
                 };
-            } else if !numbers(field, &mut vector) {
+            } else if read.contains(&i) && !numbers(field, &mut vector) {
                 let number = rows.len() + 1;
                 return Err(Error::invalid(format!("{name} row {number}: the column {column} holds no numbers")));
             }
@@ -290,6 +358,8 @@ mod tests {
         for (name, contents) in [
             ("a.csv", "movie_id,v0,v1\n1,1.5,-2\n2,0,3\n".into()),
             ("a.csv", "\u{feff}v0;itemID;v1\n1.5;1;-2\n0;2.0;3\n".into()),
+            ("a.csv", ",film_id,v0,v1\n0,1,1.5,-2\n1,2,0,3\n".into()),
+            ("a.csv", "Unnamed: 0,id,x,y\n0,1,1.5,-2\n1,2,0,3\n".into()),
             ("a.tsv", "id\tvector\n1\t[1.5 -2.0]\n2\t[0, 3]\n".into()),
             ("a.parquet", parquet),
             ("a.npy", npy("<f4", "(2, 2)", &floats)),
@@ -310,6 +380,10 @@ mod tests {
             ("a.csv", &b"id,v0,v1\n1,1,2\n1,3,4\n"[..], "occurs twice"),
             ("a.csv", b"id,v0,v1\n1,1,2\n2,3\n", "row 2 (id 2) has 1 numbers"),
             ("a.csv", b"id,v0,title\n1,1,Alien\n", "not a number"),
+            ("a.csv", b",film_name,v0\n0,7,1\n", "name it movie_id"),
+            ("a.csv", b"movie_id,item_id,v0\n1,0,1\n", "keep one"),
+            ("a.csv", b"id,v0,v1,duration\n1,1,2,90\n", "`duration` may be no part"),
+            ("a.csv", b"id,a,b\n1,[1 2],[3 4]\n", "whole vector"),
             ("a.csv", b"1,1,2\n2,3,4\n", "add a header"),
             ("a.csv", b"id,v0\n1,nan\n2,\n3,1\n", "2 of 3 rows"),
             ("a.csv", b"id,v0\n", "no rows"),

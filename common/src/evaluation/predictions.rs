@@ -313,6 +313,14 @@ pub fn matched(name: &str, rows: &[Row], dataset: &Dataset) -> Result<Matched> {
             first_unknown.unwrap_or_default()
         )));
     }
+    if unknown * 2 > rows.len() {
+        return Err(Error::invalid(format!(
+            "{name}: {unknown} of {} rows are no ratings of the dataset, the first is {}: is it of another dataset, or are \
+             the columns user and movie swapped?",
+            rows.len(),
+            first_unknown.unwrap_or_default()
+        )));
+    }
     let fold = |(fold, predictions): (u32, BTreeMap<(u32, u32), Prediction>)| {
         let mut result = FoldResult { fold: fold as usize, test_pairs: predictions.len(), ..FoldResult::default() };
         for prediction in predictions.into_values() {

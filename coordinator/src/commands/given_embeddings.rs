@@ -56,6 +56,10 @@ pub(super) fn read(
             )));
         }
         let mut said = format!("{name}: {modality} embeddings of {movies} of {} movies", dataset.movies.len());
+        said.push_str(&format!(", {} numbers each", given.table.dim));
+        if !given.unread.is_empty() {
+            said.push_str(&format!("; columns not read: {}", given.unread.join(", ")));
+        }
         if all > movies {
             said.push_str(&format!("; {} rows of other movies", all - movies));
         }

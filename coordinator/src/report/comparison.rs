@@ -67,7 +67,11 @@ impl<'a> Comparison<'a> {
             );
         }
         let (model, ours, models) = self.best(strict, false)?;
-        let begin = if models == 1 { "the model".to_owned() } else { format!("the most accurate of {models} models") };
+        let begin = if models == 1 {
+            "the model".to_owned()
+        } else {
+            format!("the most accurate of {models} models beside the baselines")
+        };
         let scope = match self.tested(strict, model) {
             Some((common, tested)) if common < tested => format!(
                 "over the {} of its {} tested pairs that every model could predict",

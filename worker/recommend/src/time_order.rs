@@ -32,8 +32,13 @@ impl<'a> TimeOrder<'a> {
 
     /// Returns each user's last pairs: the share `share` of the user's pairs, rounded up, sorted.
     /// Users with one pair have none.
-    #[must_use]
-    pub fn last_of_each_user(&self, share: f64) -> Vec<u32> {
+    ///
+    /// # Errors
+    /// All pairs are of one moment.
+    pub fn last_of_each_user(&self, share: f64) -> Result<Vec<u32>, RecommendError> {
+        if self.times.iter().all(|time| *time == self.times[0]) {
+            return Err(self.one_moment());
+        }
         let all: Vec<u32> = (0..self.dataset.ratings.len() as u32).collect();
         let user = |pair: &u32| self.dataset.ratings[*pair as usize].user;
         let mut last = Vec::new();
@@ -44,7 +49,14 @@ impl<'a> TimeOrder<'a> {
             last.extend_from_slice(&own[own.len() - count..]);
         }
         last.sort_unstable();
-        last
+        Ok(last)
+    }
+
+    fn one_moment(&self) -> RecommendError {
+        RecommendError::Dataset {
+            dataset: self.dataset.name.clone(),
+            reason: "all ratings have the same time: split by pairs, movies or users".to_owned(),
+        }
     }
 
     /// Returns the pairs from one moment on, sorted: about the share `share` of all, and never a
@@ -59,10 +71,7 @@ impl<'a> TimeOrder<'a> {
         let mut cut = sorted[place.min(sorted.len() - 1)];
         if cut == sorted[0] {
             // The moment of the cut holds the first pairs too: the cut is after it.
-            cut = sorted.iter().copied().find(|time| *time > cut).ok_or_else(|| RecommendError::Dataset {
-                dataset: self.dataset.name.clone(),
-                reason: "all ratings have the same time: split by pairs, movies or users".to_owned(),
-            })?;
+            cut = sorted.iter().copied().find(|time| *time > cut).ok_or_else(|| self.one_moment())?;
         }
         Ok((0u32..).zip(self.times).filter(|(_, time)| **time >= cut).map(|(pair, _)| pair).collect())
     }
@@ -80,13 +89,14 @@ mod tests {
         // User u rates in steps of one from 100 u on, in the order of the movies.
         dataset.times = (dataset.ratings.iter().zip(0..)).map(|(r, i)| i64::from(r.user) * 100 + i % 8).collect();
         let order = TimeOrder::of(&dataset).expect("times");
-        let last = order.last_of_each_user(0.2);
+        let last = order.last_of_each_user(0.2).expect("many moments");
         assert_eq!(last.len(), 10 * 2, "two of eight, rounded up");
         assert!(last.iter().all(|pair| pair % 8 >= 6));
         let latest = order.latest(0.2).expect("many moments");
         assert_eq!(latest, (64..80).collect::<Vec<u32>>(), "the last two users");
         dataset.times = vec![5; 80];
-        assert!(TimeOrder::of(&dataset).expect("times").latest(0.2).is_err());
+        let order = TimeOrder::of(&dataset).expect("times");
+        assert!(order.latest(0.2).is_err() && order.last_of_each_user(0.2).is_err());
         dataset.times[79] = 6;
         assert_eq!(TimeOrder::of(&dataset).expect("times").latest(0.5).expect("two moments"), [79]);
     }

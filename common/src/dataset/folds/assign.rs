@@ -8,6 +8,9 @@ use crate::dataset::normal_form::Dataset;
 use crate::dataset::readers::reject::{Kind, Rejects, excerpt};
 use crate::error::{Error, Result};
 
+/// Of rows whose columns have no names, the largest part that may match nothing, in percent.
+const MAX_GUESSED_PERCENT: u64 = 5;
+
 /// Decides whether bare ids are users or movies: by all of them together, and if both are possible,
 /// by the file names.
 pub(super) fn decide_bare_ids(folds: &mut [(String, Vec<LocatedRow>)], dataset: &Dataset) {
@@ -35,6 +38,8 @@ pub(super) fn assign(rows: Vec<(String, Vec<LocatedRow>)>, dataset: &Dataset) ->
     let mut passed_over = Rejects::default();
     let mut taken: BTreeMap<u32, usize> = BTreeMap::new();
     let (mut folds, mut all_rows) = (Vec::new(), 0u64);
+    // All rows and those that match nothing, of files whose columns have no names.
+    let (mut guessed, mut guessed_passed_over) = (0u64, 0u64);
     let all = || (0u32..).zip(&dataset.ratings);
     let mut pairs_of_movie: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     if by == FoldsBy::Movies {
@@ -42,13 +47,14 @@ pub(super) fn assign(rows: Vec<(String, Vec<LocatedRow>)>, dataset: &Dataset) ->
     }
     for (number, (name, rows)) in rows.iter().enumerate() {
         let mut test = BTreeSet::new();
-        for LocatedRow { file, line, row } in rows {
+        for LocatedRow { file, line, row, is_guessed } in rows {
             let (user, movie) = match row {
                 Row::User(user) | Row::Id(user) => (Some(user), None),
                 Row::Movie(movie) => (None, Some(movie)),
                 Row::Pair(user, movie) => (Some(user), Some(movie)),
             };
             all_rows += 1;
+            guessed += u64::from(*is_guessed);
             let place = |found: Option<usize>| found.and_then(|place| u32::try_from(place).ok());
             let user_place = place(user.and_then(|id| dataset.find_user(id)));
             let movie_place = place(movie.and_then(|id| dataset.find_movie(id)));
@@ -66,6 +72,7 @@ pub(super) fn assign(rows: Vec<(String, Vec<LocatedRow>)>, dataset: &Dataset) ->
             };
             let subject = || [user, movie].into_iter().flatten().map(|id| excerpt(id)).collect::<Vec<_>>().join(", ");
             if named.is_empty() {
+                guessed_passed_over += u64::from(*is_guessed);
                 passed_over.add(Kind::Other, file, Some(*line), subject(), "the dataset has no such rating");
             }
             for pair in named {
@@ -92,6 +99,14 @@ pub(super) fn assign(rows: Vec<(String, Vec<LocatedRow>)>, dataset: &Dataset) ->
             "nothing is tested".to_owned()
         };
         return Err(Error::invalid(format!("{what}{first}{}", example(dataset))));
+    }
+    if guessed_passed_over * 100 > guessed * MAX_GUESSED_PERCENT {
+        let first = passed_over.listed.first().map_or_else(String::new, |reject| format!("; {reject}"));
+        return Err(Error::invalid(format!(
+            "{guessed_passed_over} of {guessed} rows match nothing in the dataset{first}; the columns have no names, so the \
+             first two were taken for user and movie: add a header with fold, user and movie{}",
+            example(dataset)
+        )));
     }
     // Folds of a superset of the dataset are accepted; folds of another dataset are not.
     if passed_over.count * 10 > all_rows * 9 {

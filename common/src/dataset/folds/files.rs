@@ -23,8 +23,9 @@ pub(super) fn file(path: &Path) -> Result<Vec<(String, Vec<LocatedRow>)>> {
     let name = file_name(path);
     let bytes = contents(path)?;
     if let Some(document) = document(&bytes) {
-        let located =
-            |rows: Vec<Row>| rows.into_iter().map(|row| LocatedRow { file: name.clone(), line: 1, row }).collect();
+        let located = |rows: Vec<Row>| {
+            rows.into_iter().map(|row| LocatedRow { file: name.clone(), line: 1, row, is_guessed: false }).collect()
+        };
         return Ok(match json::folds(&document)? {
             Some(folds) => folds.into_iter().map(|(fold, rows)| (fold, located(rows))).collect(),
             None => vec![(name.clone(), located(json::rows_of_fold(&document)?))],
@@ -69,6 +70,7 @@ pub(super) fn file(path: &Path) -> Result<Vec<(String, Vec<LocatedRow>)>> {
             file: name.clone(),
             line: row.line,
             row: row_of(row.cell(user), row.cell(movie), &name, row.line)?,
+            is_guessed: false,
         };
         folds.entry(of).or_default().push(located);
     }
@@ -208,7 +210,10 @@ fn list(root: &Path, path: &Path, depth: usize, files: &mut Vec<(String, PathBuf
 
 /// Whether a file may list a fold: a text, and not one that describes or reads the folds.
 fn is_table(path: &Path, name: &str) -> Result<bool> {
-    const OTHER: [&str; 9] = ["md", "rst", "toml", "yaml", "yml", "py", "ipynb", "log", "html"];
+    const OTHER: [&str; 16] = [
+        "md", "rst", "toml", "yaml", "yml", "py", "ipynb", "log", "html", "jpg", "jpeg", "png", "gif", "webp", "pdf",
+        "zip",
+    ];
     let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
     let is_other = OTHER.iter().any(|other| extension.eq_ignore_ascii_case(other));
     let is_about = ["readme", "license", "licence", "source"].contains(&stem.to_ascii_lowercase().as_str());
@@ -225,7 +230,10 @@ fn is_table(path: &Path, name: &str) -> Result<bool> {
 fn list_file(name: &str, bytes: &[u8]) -> Result<Vec<LocatedRow>> {
     if let Some(document) = document(bytes) {
         let rows = json::rows_of_fold(&document).map_err(|e| e.context(name.to_owned()))?;
-        return Ok(rows.into_iter().map(|row| LocatedRow { file: name.to_owned(), line: 1, row }).collect());
+        return Ok(rows
+            .into_iter()
+            .map(|row| LocatedRow { file: name.to_owned(), line: 1, row, is_guessed: false })
+            .collect());
     }
     if starts_with(bytes, b"{") {
         return Ok(json_lines(name, bytes)?.into_iter().flat_map(|(_, rows)| rows).collect());
@@ -235,16 +243,19 @@ fn list_file(name: &str, bytes: &[u8]) -> Result<Vec<LocatedRow>> {
     let mut columns: Option<Columns> = None;
     let mut rows = Vec::new();
     let mut rejects = Rejects::default();
+    let mut is_named = false;
     while let Some(row) = table.next(&mut rejects)? {
         let known = columns.is_some();
         let Columns { user, movie, set, ids } = *columns.get_or_insert_with(|| Columns::of(&row));
+        is_named |= !known && Columns::is_header(&row);
         if !known && (user.is_some() || movie.is_some()) && !ids && Columns::is_header(&row) {
             continue;
         }
         if set.is_some_and(|set| is_test(row.cell(Some(set))) == Some(false)) {
             continue;
         }
-        let mut push = |row: Row, line| rows.push(LocatedRow { file: name.to_owned(), line, row });
+        let is_guessed = !is_named && !ids && row.len() > 2;
+        let mut push = |row: Row, line| rows.push(LocatedRow { file: name.to_owned(), line, row, is_guessed });
         if ids {
             let cells = (0..row.len()).map(|i| row.cell(Some(i)).to_owned()).filter(|id| !id.is_empty());
             cells.for_each(|id| push(Row::Id(id), row.line));
@@ -305,7 +316,7 @@ fn json_lines(name: &str, bytes: &[u8]) -> Result<Vec<(String, Vec<LocatedRow>)>
         let wrong = |e: &dyn std::fmt::Display| Error::invalid(format!("{name} line {line}: not a JSON object: {e}"));
         let value: serde_json::Value = serde_json::from_slice(text).map_err(|e| wrong(&e))?;
         let (fold, rows) = json::rows_of_line(&value).map_err(|e| e.context(format!("{name} line {line}")))?;
-        let located = rows.into_iter().map(|row| LocatedRow { file: name.to_owned(), line, row });
+        let located = rows.into_iter().map(|row| LocatedRow { file: name.to_owned(), line, row, is_guessed: false });
         folds.entry(fold.unwrap_or_else(|| name.to_owned())).or_default().extend(located);
     }
     let mut folds: Vec<_> = folds.into_iter().collect();

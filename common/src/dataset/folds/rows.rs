@@ -18,6 +18,8 @@ pub(super) struct LocatedRow {
     pub(super) file: String,
     pub(super) line: u64,
     pub(super) row: Row,
+    /// The columns have no names: the first two were taken for user and movie, and there are more.
+    pub(super) is_guessed: bool,
 }
 
 /// Names of the columns and fields with the user of a row, the most reliable first.

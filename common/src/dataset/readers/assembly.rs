@@ -256,6 +256,15 @@ impl Assembly {
                 "{file}: times not read: {without} of {all} ratings have no time in seconds and no date"
             ));
         }
+        let in_milliseconds = times.iter().flatten().filter(|time| **time > LATEST_SECOND).count();
+        let is_mixed = in_milliseconds > 0 && times.iter().flatten().any(|time| (1..=LATEST_SECOND).contains(time));
+        if let (true, Some(file)) = (is_mixed, ratings_file) {
+            self.notes.push(format!(
+                "{file}: times not read: {in_milliseconds} of {} ratings have them in milliseconds and others in seconds",
+                kept.len()
+            ));
+        }
+        let times = times.filter(|_| !is_mixed);
         let ratings = kept.into_iter().map(|given| given.rating).collect();
         Ok(Assembled {
             users_without_ratings: (self.users.len() - order.len()) as u64,
@@ -276,6 +285,9 @@ impl Assembly {
         Error::invalid(message)
     }
 }
+
+/// The last second that is taken for one, in the year 5138: larger numbers are milliseconds.
+const LATEST_SECOND: i64 = 100_000_000_000;
 
 /// Reads a time: seconds, or a date as in `2024-05-01`, `2024-05-01 12:00:00` (UTC) or
 /// `2024-05-01T12:00:00Z`.

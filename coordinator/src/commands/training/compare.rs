@@ -61,11 +61,16 @@ impl Compare {
             read_file(&self.first, self.cell_a.as_deref(), "--cell-a")?,
             read_file(&self.second, self.cell_b.as_deref(), "--cell-b")?,
         ];
+        let mut unknown = [0, 0];
         let [first, second] = match &self.dataset {
             Some(url) => {
                 let source = dataset_source::read(url, None, &settings).await?;
                 let dataset = &source.reading.dataset;
-                let of = |i: usize| predictions::matched(&names[i], &rows[i], dataset).map(|found| found.folds);
+                let mut of = |i: usize| {
+                    let found = predictions::matched(&names[i], &rows[i], dataset)?;
+                    unknown[i] = found.unknown;
+                    Ok::<_, Error>(found.folds)
+                };
                 [of(0)?, of(1)?]
             }
             None => {
@@ -87,8 +92,15 @@ impl Compare {
         let figures = [a, b].map(|model| metrics::summarise(&paired::on_pairs(model, &common)));
         let all = [&first, &second].map(|folds| paired::tested_pairs(folds).len());
         let mut lines = vec![format!("{} pairs of {} users, predicted by both", difference.pairs, difference.users)];
-        for (letter, ((name, all), of)) in ["A", "B"].iter().zip(names.iter().zip(all).zip(&figures)) {
-            lines.push(format!("{letter} {}: {name} ({all} pairs)", one(of)));
+        let cells =
+            [&self.cell_a, &self.cell_b].map(|cell| cell.as_ref().map_or_else(String::new, |of| format!(", {of}")));
+        for (letter, ((name, all), (of, cell))) in
+            ["A", "B"].iter().zip(names.iter().zip(all).zip(figures.iter().zip(&cells)))
+        {
+            lines.push(format!("{letter} {}: {name}{cell} ({all} pairs)", one(of)));
+        }
+        for (letter, unknown) in ["A", "B"].iter().zip(unknown).filter(|(_, unknown)| *unknown > 0) {
+            lines.push(format!("{letter} left out: {unknown} rows of pairs that the dataset has no rating of"));
         }
         let in_percent = |of: Interval| interval(of, 100.0, 1);
         lines.push(format!(
@@ -103,7 +115,8 @@ impl Compare {
         ));
         lines.push(format!("95 % intervals, bootstrap over users, seed {seed}"));
         let answer = json!({
-            "first": names[0], "second": names[1], "difference": difference, "metrics": figures, "seed": seed,
+            "first": names[0], "second": names[1], "first_cell": self.cell_a, "second_cell": self.cell_b,
+            "unknown_rows": unknown, "difference": difference, "metrics": figures, "seed": seed,
         });
         output.print(&answer, &lines.join("\n"))?;
         Ok(exit::DONE)

@@ -90,7 +90,7 @@ pub fn by_time_fold(dataset: &Dataset, by_time: ByTime, share: f64) -> Result<Ve
         ))
     })?;
     let test = match by_time {
-        ByTime::Last => order.last_of_each_user(share),
+        ByTime::Last => order.last_of_each_user(share)?,
         ByTime::Temporal => order.latest(share)?,
     };
     if test.is_empty() {

@@ -135,7 +135,7 @@ mod tests {
     fn personal_rankers_beat_popularity_where_tastes_differ() {
         let mut dataset = example(120, 40, 16, Taste::Genre, 4);
         dataset.times = (0..dataset.ratings.len() as i64).map(|i| (i * 7919) % 1009).collect();
-        let folds = vec![TimeOrder::of(&dataset).expect("times").last_of_each_user(0.3)];
+        let folds = vec![TimeOrder::of(&dataset).expect("times").last_of_each_user(0.3).expect("many moments")];
         let running = AtomicBool::new(false);
         let run = |ranker, threads| {
             let request = RankingRequest { dataset: &dataset, folds: &folds, k: 5, seed: 1, threads };
