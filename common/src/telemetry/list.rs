@@ -181,7 +181,7 @@ pub static JOBS_ENDED: Counter = Counter::new(
     "jhalak_worker_jobs_ended_total",
     Worker,
     &[&KIND, &OUTCOME],
-    "Running jobs that ended; committed, found, quarantined and cancelled add up to the jobs of a run.",
+    "Running jobs that ended; committed, quarantined and cancelled add up to the jobs of a run, found are copies.",
 );
 pub static JOB_DURATION: Histogram = Histogram::new(
     "jhalak_worker_job_duration_seconds",
