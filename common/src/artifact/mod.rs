@@ -111,12 +111,15 @@ impl ArtifactKind {
             // 2: JPEG from an encoder of this program. 3: JPEG from libjpeg-turbo. 4: times from
             // the first frame shown, spread over the length that the packets show; detectors held
             // to what their files state. 5: a gap before the first B-frame of an AVI adds no time.
-            ArtifactKind::Keyframes => 5,
+            // 6: the length of the last frame, packets before the first key packet and a gap in an
+            // AVI with timestamps move no target; a varying rate is compared in milliseconds.
+            ArtifactKind::Keyframes => 6,
             // 2: real times in addition to PySceneDetect's. 3: the last scene ends with its last
-            // frame at the rate that is shown.
-            ArtifactKind::Scenes => 3,
-            // 2: times from the first frame shown; detectors held to what their files state.
-            ArtifactKind::Objects => 2,
+            // frame at the rate that is shown. 4: as keyframes of contract 6.
+            ArtifactKind::Scenes => 4,
+            // 2: times from the first frame shown; detectors held to what their files state. 3: a gap
+            // in an AVI with timestamps adds no time; detectors that were misread are refused.
+            ArtifactKind::Objects => 3,
             // 2: a model that takes the whole sound at once also gets its last samples. 3: the
             // loudness of the sound over time in the facts. 4: the file states what it is.
             ArtifactKind::AudioEmbedding => 4,

@@ -54,13 +54,21 @@ fn agrees(video: &Path) -> DecodeReport {
 }
 
 /// Checks that every keyframe is the last frame at or before its target, by `ffprobe`'s timestamps.
+/// At a varying rate the targets are spread as if the last frame lasted as long as the others on
+/// average, and times are compared in whole milliseconds.
 fn chooses_by_timestamp(video: &Path, report: &DecodeReport) {
     let stream = ffprobe(video, "-select_streams v:0 -show_entries stream=start_pts,duration_ts");
     // Files with programs list their streams twice.
     let [Some(start), Some(duration), ..] = stream[..] else { panic!("{}: no duration", video.display()) };
     let shown = ffprobe(video, "-select_streams v:0 -show_entries frame=best_effort_timestamp");
+    let ticks = |frame: usize| shown[frame].unwrap() - start;
+    let (last, count) = (report.keyframes.last().unwrap(), shown.len() as i64);
+    let unit = if report.video.rate_varies { last.time_s * 1e3 / ticks(last.frame as usize) as f64 } else { 1.0 };
+    let whole = |ticks: i64| (ticks as f64 * unit).round() as i64;
+    let spread = (2 * whole(ticks(shown.len() - 1)) * count + count - 1) / (2 * (count - 1)).max(1);
+    let length = if report.video.rate_varies { spread } else { duration };
     for (i, keyframe) in report.keyframes.iter().enumerate() {
-        let at_or_before = |pts: &Option<i64>| (pts.unwrap() - start) * 16 <= i as i64 * duration;
+        let at_or_before = |pts: &Option<i64>| whole(pts.unwrap() - start) <= i as i64 * length / 16;
         let expected = shown.iter().rposition(at_or_before).unwrap_or(0);
         assert_eq!(keyframe.frame as usize, expected, "{}: keyframe {i}", video.display());
     }

@@ -55,6 +55,7 @@ fn track() -> VideoTrack {
         orientation: Default::default(),
         is_picture: false,
         has_durations: true,
+        is_avi: false,
         opencv_orientation: Default::default(),
         other_streams: 0,
     }

@@ -110,6 +110,91 @@ fn vp8_and_vp9_give_the_same_frames_in_webm_mkv_and_avi() {
     }
 }
 
+/// Checks that `copies` have the keyframes and the length of `source`, by seeking and by a full
+/// decode, and the given evenness.
+fn assert_same(source: &Path, copies: &[PathBuf], rate_varies: bool, seconds: f64) {
+    let (expected, ..) = seen(source, Position::Start, true);
+    for video in [source.to_path_buf()].iter().chain(copies) {
+        for scenes in [true, false] {
+            let (found, report, list) = seen(video, Position::Start, scenes);
+            assert_eq!(found.keyframes, expected.keyframes, "{} {scenes}", video.display());
+            assert_eq!(report.video.rate_varies, rate_varies, "{} {scenes}: {report:?}", video.display());
+            let length = report.video.duration_s;
+            assert!((length - seconds).abs() < 0.005, "{} {scenes}: {report:?}", video.display());
+            let end = list.map(|list| list.shown_s.last().unwrap()[1]);
+            assert!(end.is_none_or(|end| (end - length).abs() < 0.005), "{}: {end:?}", video.display());
+            let last = report.keyframes.last().unwrap();
+            assert!(last.target_s < length, "{}: {last:?}", video.display());
+        }
+    }
+}
+
+#[test]
+fn a_last_frame_cut_by_the_end_of_the_sound_is_a_frame() {
+    let files = folder();
+    for rate in [24, 30] {
+        let picture = format!("-f lavfi -i testsrc2=s=160x90:r={rate}:d=5 -f lavfi -i sine=d=5:r=48000");
+        let coder = "-c:v libx264 -preset ultrafast -bf 0 -c:a libopus";
+        let source = made(files.path(), &format!("opus{rate}.mkv"), &format!("{picture} {coder}"));
+        let copy = remuxed(files.path(), &source, &format!("opus{rate}.mp4"), "");
+        assert_same(&source, &[copy], false, 5.0);
+    }
+}
+
+#[test]
+fn packets_before_the_first_key_packet_of_a_recording_are_not_time() {
+    let files = folder();
+    let picture = "-f lavfi -i testsrc2=s=160x90:r=25:d=8 -f lavfi -i sine=d=8";
+    for (name, coder, frames) in
+        [("h264", "-c:v libx264 -preset ultrafast -g 25 -bf 2", 80), ("mpeg2", "-c:v mpeg2video -g 12 -bf 2", 80)]
+    {
+        let whole = made(files.path(), &format!("{name}.ts"), &format!("{picture} {coder} -c:a mp2"));
+        let bytes = std::fs::read(&whole).unwrap();
+        // From inside a group of pictures.
+        let packets: Vec<&[u8]> = bytes.chunks_exact(188).collect();
+        let cut = files.path().join(format!("{name}-cut.ts"));
+        std::fs::write(&cut, packets[packets.len() * 2 / 5..].concat()).unwrap();
+        let copy = remuxed(files.path(), &cut, &format!("{name}-cut.mkv"), "");
+        let (of_copy, report, _) = seen(&copy, Position::Start, true);
+        assert!(of_copy.frames >= frames && of_copy.frames < 150, "{name}: {report:?}");
+        assert_same(&copy, &[cut], false, of_copy.frames as f64 / 25.0);
+    }
+}
+
+#[test]
+fn a_varying_rate_has_the_same_keyframes_in_every_container_with_milliseconds() {
+    let files = folder();
+    // One frame of eight in 240 a second, at random.
+    let source = "-f lavfi -i testsrc2=s=96x64:r=240:d=4 -vf \"select=eq(n\\,0)+gt(random(1)\\,0.88)\"";
+    let source = source.replace('"', "");
+    let coder = "-vsync vfr -enc_time_base 1:90000 -c:v libx264 -preset ultrafast -bf 2 -video_track_timescale 90000";
+    let mp4 = made(files.path(), "varying.mp4", &format!("{source} {coder}"));
+    let copies = ["varying.mkv", "varying.ts"].map(|name| remuxed(files.path(), &mp4, name, ""));
+    let (expected, report, _) = seen(&mp4, Position::Start, true);
+    assert!(report.video.rate_varies && expected.frames > 60, "{report:?}");
+    for copy in &copies {
+        for scenes in [true, false] {
+            let (found, ..) = seen(copy, Position::Start, scenes);
+            assert_eq!(found.keyframes, expected.keyframes, "{}", copy.display());
+        }
+    }
+}
+
+#[test]
+fn a_gap_after_the_first_frame_of_an_avi_with_timestamps_is_not_time() {
+    let files = folder();
+    for rate in ["24", "30000/1001", "60"] {
+        let picture = format!("-f lavfi -i testsrc2=s=96x64:r={rate} -f lavfi -i sine=r=48000:d=4");
+        let coder = "-frames:v 90 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -c:a libopus";
+        let name = rate.replace('/', "-");
+        let source = made(files.path(), &format!("{name}.webm"), &format!("{picture} {coder}"));
+        let copy = remuxed(files.path(), &source, &format!("{name}.avi"), "-c:a mp2");
+        let (numerator, denominator) = rate.split_once('/').unwrap_or((rate, "1"));
+        let rate = numerator.parse::<f64>().unwrap() / denominator.parse::<f64>().unwrap();
+        assert_same(&source, &[copy], false, 90.0 / rate);
+    }
+}
+
 /// Counts frames and notes the last one's time.
 struct Last(f64);
 
@@ -223,7 +308,7 @@ fn avi_files_of_encoders_that_lag_or_count_fields_have_the_times_of_their_frames
 }
 
 #[test]
-fn animated_webp_and_jpeg_in_tiff_are_refused_by_name() {
+fn images_that_are_not_read_are_refused_by_name() {
     let files = folder();
     let source = "-f lavfi -i testsrc2=s=64x64:r=10:d=0.5";
     // The headers alone: FFmpeg here writes neither.
@@ -245,7 +330,21 @@ fn animated_webp_and_jpeg_in_tiff_are_refused_by_name() {
     assert_eq!(picture(&tiff), Ok(true));
     bytes[at + 8] = 7;
     std::fs::write(&tiff, &bytes).unwrap();
-    for (file, words) in [("moving.webp", "animated WebP"), ("plain.tiff", "TIFF with JPEG compression")] {
+    let made_as = |name: &str, arguments: &str| made(files.path(), name, &format!("{source} -frames:v 1 {arguments}"));
+    made_as("plain.ppm", "");
+    made_as("plain.pgm", "");
+    made_as("plain.tga", "");
+    made_as("plain.jp2", "");
+    std::fs::write(files.path().join("plain.jxl"), b"\xff\x0a\0\0\0\0").unwrap();
+    for (file, words) in [
+        ("moving.webp", "animated WebP"),
+        ("plain.tiff", "TIFF with JPEG compression"),
+        ("plain.ppm", "a PNM image"),
+        ("plain.pgm", "a PNM image"),
+        ("plain.tga", "a TGA image"),
+        ("plain.jp2", "a JPEG 2000 image"),
+        ("plain.jxl", "a JPEG XL image"),
+    ] {
         let file = files.path().join(file);
         let refused = [picture(&file).unwrap_err(), decode::run(&request(&file, files.path())).unwrap_err()];
         assert!(refused.iter().all(|error| error.to_string().contains(words)), "{refused:?}");

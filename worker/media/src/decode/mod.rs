@@ -174,7 +174,7 @@ fn whole(
     }
     let track = source.video.clone();
 
-    let mut pass = VideoPass::new(&track);
+    let mut pass = VideoPass::new(&track, timeline);
     if let Some(settings) = &request.keyframes {
         pass.equal_interval = Some(EqualIntervalWriter::new(request, settings, &track, timeline, observe)?);
     }
@@ -215,7 +215,7 @@ fn whole(
     if let (Some(_), Some(settings)) = (corrected, &request.keyframes) {
         // Much of the video cannot be decoded: spread the targets over what can.
         let mut again = open(request)?;
-        let mut pass = VideoPass::new(&track);
+        let mut pass = VideoPass::new(&track, timeline);
         pass.equal_interval = Some(EqualIntervalWriter::new(request, settings, &track, timeline, observe)?);
         decode_once(&mut again, Some(&mut pass), None)?;
         chosen = pass.equal_interval.map(EqualIntervalWriter::finish).transpose()?;

@@ -5,13 +5,15 @@ use crate::decode::scene_pass::ScenePass;
 use crate::error::MediaError;
 use crate::ffmpeg::frame_stamper::FrameStamper;
 use crate::ffmpeg::source::VideoTrack;
-use crate::frame::FrameSink;
+use crate::ffmpeg::video_timing::Timeline;
+use crate::frame::{DecodedFrame, FrameSink};
 use crate::frame_visitor::FrameSampler;
 use crate::keyframes::equal_interval_writer::EqualIntervalWriter;
 use ffmpeg_next::frame;
 
 /// The consumers of a full decode.
 pub struct VideoPass<'a> {
+    timeline: Timeline,
     stamper: FrameStamper,
     /// Keyframes at equal intervals.
     pub equal_interval: Option<EqualIntervalWriter<'a>>,
@@ -23,14 +25,15 @@ pub struct VideoPass<'a> {
 
 impl VideoPass<'_> {
     /// A pass over the frames of `track`, without consumers.
-    pub fn new(track: &VideoTrack) -> Self {
-        Self { stamper: FrameStamper::new(track), equal_interval: None, scenes: None, sampler: None }
+    pub fn new(track: &VideoTrack, timeline: Timeline) -> Self {
+        Self { timeline, stamper: FrameStamper::new(track), equal_interval: None, scenes: None, sampler: None }
     }
 }
 
 impl FrameSink for VideoPass<'_> {
     fn show(&mut self, frame: frame::Video, coded_size: (u32, u32)) -> Result<(), MediaError> {
         let decoded = self.stamper.stamp(frame);
+        let decoded = DecodedFrame { ticks: self.timeline.without_gap(decoded.ticks), ..decoded };
         if let Some(scenes) = &mut self.scenes {
             scenes.show(&decoded, coded_size)?;
         }
@@ -52,7 +55,7 @@ impl FrameSink for VideoPass<'_> {
     }
 
     fn end(&self) -> Option<i64> {
-        self.stamper.end()
+        self.stamper.end().map(|ticks| self.timeline.without_gap(ticks))
     }
 
     fn lead(&self) -> i64 {

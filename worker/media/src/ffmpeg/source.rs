@@ -72,6 +72,8 @@ pub struct VideoTrack {
     pub is_picture: bool,
     /// Whether the container states how long each frame is shown.
     pub has_durations: bool,
+    /// Whether the container is AVI, which may have empty chunks after its first frame.
+    pub is_avi: bool,
     /// Rotation as OpenCV's video reader applies it: without mirroring.
     pub opencv_orientation: Orientation,
     /// Further video streams of the file, which are not read; covers do not count.
@@ -101,6 +103,7 @@ impl VideoTrack {
             orientation: Orientation::default(),
             is_picture: false,
             has_durations: false,
+            is_avi: false,
             opencv_orientation: Orientation::default(),
             other_streams: 0,
         }
@@ -244,6 +247,7 @@ impl Source {
             orientation: Orientation::of_stream(&video),
             is_picture: false,
             has_durations: WITH_DURATIONS.iter().any(|name| input.format().name().contains(name)),
+            is_avi: input.format().name() == "avi",
             opencv_orientation: Orientation::unmirrored_of_stream(&video),
             other_streams: input.streams().filter(is_video).count().saturating_sub(1) as u32,
         };

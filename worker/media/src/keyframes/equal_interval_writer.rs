@@ -27,7 +27,7 @@ pub struct ChosenKeyframes {
     pub archive: PathBuf,
     /// Its keyframes.
     pub keyframes: Vec<Keyframe>,
-    /// Ticks that the targets were spread over.
+    /// Ticks from the first frame to the end of the last one.
     pub length: i64,
 }
 
@@ -58,14 +58,15 @@ impl<'a> EqualIntervalWriter<'a> {
 
     /// Takes the next frame in presentation order.
     pub fn show(&mut self, decoded: &DecodedFrame) -> Result<(), MediaError> {
-        let write = writing(&mut self.writer, &self.settings, &self.track, self.timeline.length);
+        let write = writing(&mut self.writer, &self.settings, &self.track, self.timeline.spread());
         self.picker.show(self.timeline.place(decoded.ticks), decoded.clone(), write)
     }
 
     /// Ends the video: fills the remaining targets and closes the archive.
     pub fn finish(mut self) -> Result<ChosenKeyframes, MediaError> {
         let length = self.timeline.length;
-        self.picker.finish(writing(&mut self.writer, &self.settings, &self.track, length))?;
+        let spread = self.timeline.spread();
+        self.picker.finish(writing(&mut self.writer, &self.settings, &self.track, spread))?;
         let (archive, keyframes) = self.writer.finish()?;
         Ok(ChosenKeyframes { archive, keyframes, length })
     }
@@ -76,10 +77,10 @@ fn writing<'w>(
     writer: &'w mut KeyframeWriter<'_>,
     settings: &'w KeyframeSettings,
     track: &'w VideoTrack,
-    length: i64,
+    spread: i64,
 ) -> impl FnMut(u32, i64, &DecodedFrame) -> Result<(), MediaError> + 'w {
     move |index, _, decoded| {
-        let target = TimeRange { length }.target(index, settings.count, settings.position);
+        let target = TimeRange { length: spread }.target(index, settings.count, settings.position);
         writer.write(decoded, Reason { target_s: Some(track.seconds(target)), ..Reason::default() })
     }
 }

@@ -82,7 +82,7 @@ struct Target {
 /// Decodes only what the targets need and writes the keyframes to the archive.
 pub struct KeyframeSeeker<'a> {
     settings: KeyframeSettings,
-    length: i64,
+    timeline: Timeline,
     track: VideoTrack,
     writer: KeyframeWriter<'a>,
     /// By timestamp.
@@ -103,7 +103,7 @@ impl<'a> KeyframeSeeker<'a> {
         timeline: Timeline,
         writer: KeyframeWriter<'a>,
     ) -> Self {
-        let ticks = |frame: usize| index.pts(frame).saturating_sub(index.pts(0));
+        let ticks = |frame: usize| timeline.without_gap(index.pts(frame).saturating_sub(index.pts(0)));
         let range = TimeRange { length: timeline.places() };
         let (mut targets, mut runs) = (BTreeMap::<i64, Target>::new(), BTreeMap::new());
         let mut choose = |keyframe: u32, _: i64, &frame: &usize| -> Result<(), Infallible> {
@@ -119,14 +119,14 @@ impl<'a> KeyframeSeeker<'a> {
         }
         picker.finish(&mut choose).unwrap_or_else(|never| match never {});
         let (settings, track, plan) = (settings.clone(), track.clone(), SeekPlan::new(runs));
-        Self { settings, length: timeline.length, track, writer, targets, plan, frames: 0, is_out_of_order: false }
+        Self { settings, timeline, track, writer, targets, plan, frames: 0, is_out_of_order: false }
     }
 
     /// Closes the archive. Returns the keyframes if every target's frame arrived, in order.
     pub fn finish(self) -> Result<Option<ChosenKeyframes>, MediaError> {
         let is_exact = self.plan.is_complete() && !self.is_out_of_order;
         let (archive, keyframes) = self.writer.finish()?;
-        Ok(is_exact.then_some(ChosenKeyframes { archive, keyframes, length: self.length }))
+        Ok(is_exact.then_some(ChosenKeyframes { archive, keyframes, length: self.timeline.length }))
     }
 }
 
@@ -142,7 +142,7 @@ impl FrameSink for KeyframeSeeker<'_> {
         let decoded = DecodedFrame { number: target.number, ticks: target.ticks, frame: Rc::new(frame) };
         for index in target.keyframes {
             self.is_out_of_order |= index as usize != self.writer.written();
-            let target_s = self.track.seconds(TimeRange { length: self.length }.target(
+            let target_s = self.track.seconds(TimeRange { length: self.timeline.spread() }.target(
                 index,
                 self.settings.count,
                 self.settings.position,
