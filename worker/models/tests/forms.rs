@@ -123,6 +123,7 @@ fn scores(classes: usize, class: usize) -> Vec<f32> {
     (0..classes).map(|n| if n == class { 0.9 } else { 0.0 }).collect()
 }
 
+const TWO: (&str, &str) = ("names", "{0: 'a', 1: 'b'}");
 const NAMES: (&str, &str) = ("names", "{0: 'a', 1: 'b', 2: \"c's\"}");
 /// The box of the tests in pixels of the input: centre and size, and edges.
 const CENTRE: [f32; 4] = [48.0, 48.0, 24.0, 36.0];
@@ -147,6 +148,30 @@ fn heads(is_flat: bool) -> Vec<Fixed> {
         fixed(name, &shape, values)
     };
     vec![head("stride8", 12), head("stride16", 6), head("stride32", 3)]
+}
+
+/// The rows of a YOLOv6, whose objectness is always 1.
+fn yolov6_rows() -> Vec<f32> {
+    rows(189, &one(CENTRE, &[1.0, 0.0, 0.9, 0.0], &[]), &one([10.0, 10.0, 8.0, 8.0], &[1.0, 0.0, 0.0, 0.0], &[]))
+}
+
+/// The heads of [`heads`] after a sigmoid, as RKNN's exporters write them.
+fn shares_of_heads(is_flat: bool) -> Vec<Fixed> {
+    let sigmoid = |value: f32| 1.0 / (1.0 + (-value).exp());
+    let of = |head: Fixed| Fixed { values: head.values.into_iter().map(sigmoid).collect(), ..head };
+    heads(is_flat).into_iter().map(of).collect()
+}
+
+/// The rows of an RT-DETR of two classes: centre and size as shares, two scores.
+fn two_classes(scores: [f32; 2]) -> Vec<Fixed> {
+    let other = [0.1, 0.1, 0.2, 0.2, 0.2, 0.02];
+    vec![fixed("output0", &[1, 300, 6], rows(300, &one(CENTRE.map(|n| n / 96.0), &scores, &[]), &other))]
+}
+
+/// The flat format of YOLO-NAS: picture, box, score, class.
+fn flat() -> Vec<f32> {
+    let row = |score: f32, class: f32| [&[0.0], &EDGES[..], &[score, class]].concat();
+    [row(0.9, 1.0), row(0.5, 0.0), row(0.3, 2.0)].concat()
 }
 
 /// A layout that is read: name, outputs, metadata, and the entry's detector section.
@@ -202,6 +227,7 @@ fn layouts() -> Vec<Form> {
         ("rt-detr", vec![fixed("output0", &[1, 300, 7], detr_rows)], vec![NAMES], "decode = \"rt-detr\""),
         ("yolov5", vec![fixed("output0", &[1, 567, 8], yolov5_rows)], vec![NAMES], "decode = \"yolov5\""),
         ("end-to-end", vec![fixed("output0", &[1, 300, 6], end(&[]))], vec![NAMES], "decode = \"end-to-end\""),
+        ("yolov6", vec![fixed("outputs", &[1, 189, 8], yolov6_rows())], vec![NAMES], "decode = \"yolov5\""),
         (
             "yolo-nas",
             vec![fixed("904", &[1, 189, 4], nas_boxes), fixed("913", &[1, 189, 3], nas_scores)],
@@ -334,6 +360,52 @@ fn models_add_recognises_each_layout() {
 }
 
 #[test]
+fn models_add_refuses_what_it_would_read_wrongly() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(settings) = settings(folder.path(), None) else { return };
+    let suggested = |outputs: &[Fixed], metadata: &[(&str, &str)]| {
+        let bytes = file(outputs, metadata);
+        std::fs::write(folder.path().join("odd.onnx"), &bytes).unwrap();
+        let (facts, hash) = (file_facts::of(&bytes).unwrap(), jhalak_common::hash::of_bytes(&bytes));
+        suggest(&settings, "odd", "odd.onnx".into(), hash, &facts)
+    };
+    let description = ("description", "Ultralytics RT-DETR-l model");
+    for (scores, label) in [([0.9, 0.1], "a"), ([0.1, 0.9], "b")] {
+        let mut right =
+            suggested(&two_classes(scores), &[TWO, description]).unwrap_or_else(|e| panic!("{}", e.chain()));
+        assert_is(&found(&mut right.detector).unwrap(), label, [72.0, 30.0, 120.0, 66.0], "two classes");
+        let error = suggested(&two_classes(scores), &[TWO]).err().expect("refused").chain();
+        assert!(error.contains("rt-detr"), "{error}");
+    }
+    let yolov8 = |cells: i64| {
+        fixed(
+            ["stride8", "stride16", "stride32"][[12, 6, 3].iter().position(|&n| n == cells).unwrap()],
+            &[1, 67, cells, cells],
+            vec![-3.0; (67 * cells * cells) as usize],
+        )
+    };
+    for (outputs, words) in [
+        (shares_of_heads(false), "sigmoid is applied already"),
+        (shares_of_heads(true), "sigmoid is applied already"),
+        (vec![yolov8(12), yolov8(6), yolov8(3)], "heads of a YOLOv8"),
+        (vec![fixed("flat", &[3, 7], flat())], "BATCH_FORMAT"),
+    ] {
+        let error = suggested(&outputs, &[NAMES]).err().expect("refused").chain();
+        assert!(error.contains(words), "{error}");
+    }
+    let unlike = suggested(
+        &[fixed("output", &[1, 189, 8], {
+            let mut rows = yolov6_rows();
+            rows[12] = 0.5;
+            rows
+        })],
+        &[NAMES],
+    );
+    let unlike = unlike.unwrap_or_else(|e| panic!("{}", e.chain()));
+    assert!(unlike.assumptions.iter().any(|text| text.contains("YOLOX") && text.contains("YOLOv6")), "both are named");
+}
+
+#[test]
 fn files_that_cannot_be_read_one_way_are_refused_with_the_way_out() {
     let folder = tempfile::tempdir().unwrap();
     let registry = folder.path().join("models.toml");
@@ -365,6 +437,22 @@ fn files_that_cannot_be_read_one_way_are_refused_with_the_way_out() {
         ),
         (of("yolov5-heads").1, vec![NAMES], "decode = \"yolov5\"", &["detector.decode = \"yolov5-heads\""]),
         (of("yolov5-heads").1, vec![], "decode = \"yolov5-heads\", labels = [\"a\"]", &["detector.labels"]),
+        (shares_of_heads(false), vec![NAMES], "decode = \"yolov5-heads\"", &["sigmoid is applied already"]),
+        (shares_of_heads(true), vec![NAMES], "decode = \"yolov5-heads\"", &["sigmoid is applied already"]),
+        (of("yolov6").1, vec![NAMES], "decode = \"yolox-decoded\"", &["exactly 1", "detector.decode = \"yolov5\""]),
+        (
+            two_classes([0.9, 0.1]),
+            vec![TWO],
+            "decode = \"end-to-end\", boxes = \"shares\"",
+            &["not a whole", "rt-detr"],
+        ),
+        (
+            two_classes([0.1, 0.9]),
+            vec![TWO],
+            "decode = \"end-to-end\", boxes = \"shares\"",
+            &["not a whole", "rt-detr"],
+        ),
+        (vec![fixed("flat", &[3, 7], flat())], vec![NAMES], "decode = \"end-to-end\"", &["YOLO-NAS", "BATCH_FORMAT"]),
         (
             of("yolov5-heads").1,
             vec![NAMES],

@@ -42,7 +42,12 @@ impl Add {
             return Err(Error::invalid(format!("{shown} is not a file")));
         };
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let name = self.name.clone().unwrap_or(stem);
+        // An argument that begins with a dash is an option.
+        let name = self.name.clone().unwrap_or_else(|| stem.trim_start_matches('-').to_owned());
+        if name.is_empty() || name.starts_with('-') {
+            let problem = "the name of an entry must not be empty or begin with a dash: state another with --name";
+            return Err(Error::invalid(problem));
+        }
         let mut here = settings.clone();
         here.models.folder = folder.to_path_buf();
         let (sha256, base) = (hash::of_bytes(&bytes), PathBuf::from(base));
@@ -111,15 +116,32 @@ fn entry(model: &Model) -> Result<String> {
     let (Some(picture), Some(how)) = (&model.picture, &model.detector) else {
         return Err(Error::bug("the entry of a detector lacks a section"));
     };
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
     Ok(format!(
         "[[model]]\nname = {}\nrole = \"detector\"\nfile = {}\nsha256 = \"{}\"\npicture = {{ {} }}\ndetector = {{ {} }}\n",
         quoted(&model.name),
         quoted(&model.file.to_string_lossy()),
         model.sha256,
         picture_fields(picture),
-        detector_fields(how, quoted)
+        detector_fields(how)
     ))
+}
+
+/// Returns a string of TOML, with every character escaped that is not seen or turns the reading
+/// direction.
+fn quoted(text: &str) -> String {
+    let mut out = String::from('"');
+    for c in text.chars() {
+        let is_unseen = c.is_control()
+            || matches!(c, '\u{AD}' | '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}');
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if is_unseen => {
+                let _ = write!(out, "\\u{:04X}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out + "\""
 }
 
 fn picture_fields(picture: &PictureInput) -> String {
@@ -155,7 +177,7 @@ fn picture_fields(picture: &PictureInput) -> String {
     fields.join(", ")
 }
 
-fn detector_fields(how: &DetectorOutput, quoted: impl Fn(&str) -> String) -> String {
+fn detector_fields(how: &DetectorOutput) -> String {
     let mut fields = vec![format!("decode = \"{}\"", how.decode.name())];
     if let Some(unit) = how.boxes {
         fields.push(format!("boxes = \"{}\"", unit.name()));
@@ -172,4 +194,30 @@ fn detector_fields(how: &DetectorOutput, quoted: impl Fn(&str) -> String) -> Str
         }
     }
     fields.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_registry_reads_every_text_as_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("models.toml");
+        let hash = hash::of_bytes(b"");
+        for text in
+            ["plain", "a\u{202e}b", "say \"hi\" \\ c:", "tab\tand\nline", "\u{0}\u{7f}\u{feff}", "caf\u{e9} \u{1f600}"]
+        {
+            let written = quoted(text);
+            let entry = format!(
+                "version = 1\n[[model]]\nname = {written}\nrole = \"detector\"\nfile = \"a.onnx\"\nsha256 = \"{hash}\"\n\
+                 picture = {{ resize = \"letterbox\" }}\ndetector = {{ decode = \"yolov8\" }}\n"
+            );
+            std::fs::write(&path, entry).expect("written");
+            let read = jhalak_common::models::Registry::load(Some(&path)).unwrap_or_else(|e| panic!("{}", e.chain()));
+            assert_eq!(read.models[0].name, text, "{written}");
+            let is_seen = |c: char| !c.is_control() && c != '\u{202e}' && c != '\u{feff}';
+            assert!(written.chars().all(is_seen), "{written}");
+        }
+    }
 }

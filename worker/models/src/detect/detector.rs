@@ -11,7 +11,7 @@ use super::letterbox::Letterbox;
 use super::metadata::Metadata;
 use super::output_layout::{OutputLayout, Rest};
 use super::values::{self, Problem};
-use super::{merge_outputs, nms, resolve};
+use super::{heads, merge_outputs, nms, resolve};
 use crate::inference::{Models, Session, Tensor};
 use jhalak_media::detector::{Bounds, CLASSES, Detector, Object};
 use jhalak_media::error::MediaError;
@@ -73,6 +73,11 @@ impl ObjectDetector {
         // The file may state no output shape: the first picture then decides.
         let shape = merge_outputs::joined_shape(how, read);
         let form = how.decode;
+        if form == Decode::Yolov5Heads {
+            let shapes: Vec<&[i64]> = read.iter().map(|output| &output.shape[..]).collect();
+            let names = metadata.names.as_ref().map(Vec::len);
+            heads::check(&shapes, how.labels.count(), names).map_err(named)?;
+        }
         let joined = DetectorOutput { decode: form.joined(), boxes: Some(how.box_unit()), ..how.clone() };
         let how = if form == form.joined() { how } else { &joined };
         let mut resolved = resolve::resolve(how, &metadata, &shape, &session.facts().outputs, size)
@@ -135,6 +140,13 @@ impl ObjectDetector {
         let (output, ..) = self.infer(std::slice::from_ref(picture))?;
         let layout = self.output_layout(&output, 1)?;
         Ok(values::check_output(&output.data, &layout, &self.how) == Err(Problem::Chosen))
+    }
+
+    /// Whether the objectness of every box for `picture` is exactly 1, as in YOLOv6.
+    pub fn is_objectness_one(&mut self, picture: &Picture) -> Result<bool> {
+        let (output, ..) = self.infer(std::slice::from_ref(picture))?;
+        let layout = self.output_layout(&output, 1)?;
+        Ok(values::check_output(&output.data, &layout, &self.how) == Err(Problem::Objectness))
     }
 
     /// Returns the detector section of the registry entry, completed by the file.

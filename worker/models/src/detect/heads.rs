@@ -47,12 +47,77 @@ pub(super) fn joined_shape(shapes: &[&[i64]]) -> Option<Vec<i64>> {
     Some(vec![pictures, boxes, values])
 }
 
+/// Values of a cell that hold the distances of YOLOv8's heads: four distributions of 16.
+const DISTANCES: i64 = 64;
+
+/// Checks that these shapes are the heads of a YOLOv5 and of nothing else. `stated` is the number
+/// of labels of the entry, `names` that of the file's metadata.
+///
+/// # Errors
+/// InvalidInput for heads of YOLOv8, and for values in the last dimension.
+pub(super) fn check(shapes: &[&[i64]], stated: usize, names: Option<usize>) -> Result<()> {
+    let same = |dimension: usize| {
+        let mut known = shapes.iter().filter_map(|shape| shape.get(dimension)).filter(|&&n| n >= 0);
+        known.next().is_none_or(|first| known.all(|n| n == first))
+    };
+    if !same(1) {
+        return Err(Error::invalid(format!(
+            "the heads {shapes:?} do not have their values in the second dimension (they are probably [N, rows, columns, \
+             values], NHWC), and no decode reads these: export them as [N, values, rows, columns], or with the decoding included"
+        )));
+    }
+    let Some(&&[_, flat, _, _]) = shapes.first() else { return Ok(()) };
+    let is_yolov5 = |classes: usize| flat == USUAL * (5 + classes as i64);
+    let is_yolov8 = |classes: usize| flat == DISTANCES + classes as i64;
+    let fits_yolov8 = is_yolov8(stated) || names.is_some_and(is_yolov8);
+    if fits_yolov8 && !names.is_some_and(is_yolov5) && (names.is_some() || !is_yolov5(stated)) {
+        return Err(Error::invalid(format!(
+            "its outputs of {flat} values per cell are the heads of a YOLOv8 or YOLO11 before decoding ({DISTANCES} values of \
+             distances and {} classes), which no decode reads: export the model with its decoding (`yolo export \
+             format=onnx`), which gives one output [N, 4 + classes, boxes]",
+            flat - DISTANCES
+        )));
+    }
+    Ok(())
+}
+
+/// Returns the number of classes of heads of these shapes; `names` is the number of names in the
+/// file's metadata.
+///
+/// # Errors
+/// InvalidInput if the heads are not those of a YOLOv5, or can be those of another model too.
+pub(super) fn classes(shapes: &[&[i64]], names: Option<usize>) -> Result<i64> {
+    let coco = jhalak_common::models::COCO.len();
+    check(shapes, names.unwrap_or(coco), names)?;
+    match shapes.first() {
+        Some(&&[_, _, _, _, values]) => Ok(values - 5),
+        Some(&&[_, flat, _, _]) if flat % USUAL == 0 && flat / USUAL > 5 => {
+            let classes = flat / USUAL - 5;
+            // Without names, only COCO's number of classes tells YOLOv5 and YOLOv8 apart.
+            if names.is_none() && flat > DISTANCES && classes != coco as i64 {
+                return Err(Error::invalid(format!(
+                    "its outputs of {flat} values per cell are the heads of a YOLOv5 with {classes} classes or of a YOLOv8 with {}, \
+                     and the file does not name its classes: for a YOLOv5 write an entry with detector.decode = \
+                     \"yolov5-heads\" and {classes} names in detector.labels; export a YOLOv8 with its decoding",
+                    flat - DISTANCES
+                )));
+            }
+            Ok(classes)
+        }
+        _ => Err(Error::invalid(format!(
+            "its outputs {shapes:?} have one value for each cell of a grid, but are not heads of a YOLOv5, [N, 3 x (5 + classes), rows, \
+             columns]: export the model with its decoding"
+        ))),
+    }
+}
+
 /// Decodes heads for an input of this width and height to rows of centre, size, objectness and a
 /// score per class, as YOLOv5 itself does: xy = (2 s - 0.5 + cell) x stride, wh = (2 s)^2 x anchor,
 /// with s the sigmoid of a value. The heads may come in any order of grids.
 ///
 /// # Errors
-/// InvalidInput if the shapes are no heads for `classes`, or the anchors are of other grids.
+/// InvalidInput if the shapes are no heads for `classes`, the anchors are of other grids, or the
+/// values are no logits.
 pub(super) fn decoded(outputs: &[Tensor], anchors: &[Vec<f32>], classes: usize, input: (u32, u32)) -> Result<Tensor> {
     let grids: Vec<Vec<f32>> = match (anchors, outputs.len()) {
         ([], 3) => THREE.iter().map(|grid| grid.to_vec()).collect(),
@@ -77,6 +142,13 @@ pub(super) fn decoded(outputs: &[Tensor], anchors: &[Vec<f32>], classes: usize, 
         output.shape.get(spatial).map_or(0, |sides| sides.iter().product::<usize>())
     };
     order.sort_by_key(|output| std::cmp::Reverse(cells(output)));
+    let is_share = |value: &f32| (0.0..=1.0).contains(value);
+    if outputs.iter().all(|output| output.data.iter().all(is_share)) {
+        return Err(Error::invalid(
+            "all values of the heads lie from 0 to 1: the sigmoid is applied already (as in exports for RKNN), but \
+             `yolov5-heads` are logits; export the heads without their sigmoid, or the model with its decoding",
+        ));
+    }
     let mut data = Vec::new();
     for picture in 0..pictures {
         for (output, anchors) in order.iter().zip(&grids) {
@@ -139,6 +211,48 @@ impl Head<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn heads_that_are_not_those_of_yolov5_alone_are_refused() {
+        let flat = |values: i64| [[1, values, 80, 80], [1, values, 40, 40], [1, values, 20, 20]];
+        let of = |shapes: [[i64; 4]; 3], names| classes(&shapes.each_ref().map(|shape| &shape[..]), names);
+        for (values, names, expected) in
+            [(255, None, 80), (255, Some(80), 80), (24, None, 3), (24, Some(3), 3), (144, Some(43), 43)]
+        {
+            assert_eq!(of(flat(values), names).expect("heads"), expected, "{values} {names:?}");
+        }
+        for (values, names, words) in [
+            (144, Some(80), "YOLOv8"),
+            (144, None, "YOLOv8"),
+            (67, Some(3), "YOLOv8"),
+            (66, None, "17 classes or of a YOLOv8 with 2"),
+            (100, None, "[N, 3 x (5 + classes)"),
+        ] {
+            let error = of(flat(values), names).expect_err("refused").chain();
+            assert!(error.contains(words), "{values} {names:?}: {error}");
+        }
+        let last = [[1, 80, 80, 24], [1, 40, 40, 24], [1, 20, 20, 24]];
+        let error = of(last, Some(3)).expect_err("refused").chain();
+        assert!(error.contains("NHWC"), "{error}");
+        // An entry whose labels fit, against what the file names.
+        let shapes = flat(144);
+        let shapes = shapes.each_ref().map(|shape| &shape[..]);
+        assert!(check(&shapes, 43, Some(80)).is_err() && check(&shapes, 80, None).is_err());
+        assert!(check(&shapes, 43, None).is_ok());
+    }
+
+    #[test]
+    fn heads_with_the_sigmoid_applied_are_refused() {
+        let head =
+            |shape: &[usize], value: f32| Tensor { shape: shape.to_vec(), data: vec![value; shape.iter().product()] };
+        let of = |value| {
+            let anchors = [vec![4.0, 6.0], vec![8.0, 10.0]];
+            decoded(&[head(&[1, 6, 2, 4], value), head(&[1, 1, 1, 2, 6], value)], &anchors, 1, (16, 8))
+        };
+        assert!(of(-4.0).is_ok());
+        let error = of(0.02).expect_err("refused").chain();
+        assert!(error.contains("sigmoid is applied already"), "{error}");
+    }
 
     #[test]
     fn cells_of_either_form_and_any_order_of_grids_give_the_same_boxes() {

@@ -68,9 +68,18 @@ impl Metadata {
             size: size.filter(|&(width, height)| (1..=4_096).contains(&width) && (1..=4_096).contains(&height)),
             stride: whole("stride").into_iter().max().filter(|stride| (1..=1_024).contains(stride)),
             is_end_to_end: text("end2end").is_some_and(|value| value.eq_ignore_ascii_case("true")),
-            is_rt_detr: text("head").is_some_and(|head| head.starts_with("RTDETR")),
+            is_rt_detr: text("head").is_some_and(|head| head.starts_with("RTDETR"))
+                || text("description").is_some_and(describes_rt_detr),
         })
     }
+}
+
+/// Whether a description is that of an RT-DETR: "Ultralytics RT-DETR-l model trained on x.yaml".
+/// Exports before Ultralytics 8.4 do not state their head. The name of the dataset does not count.
+fn describes_rt_detr(description: &str) -> bool {
+    let model = description.to_ascii_lowercase().replace(['-', '_', ' '], "");
+    let model = model.split("trainedon").next().unwrap_or_default();
+    model.contains("rtdetr")
 }
 
 /// Whether these are COCO's classes, in any of their usual spellings (`tv`, `tvmonitor`).
@@ -208,6 +217,14 @@ mod tests {
         assert_eq!((found.stride, found.keypoint_values), (Some(32), Some(51)));
         assert_eq!(metadata(&[]).expect("nothing"), Metadata::default());
         assert_eq!(metadata(&[("task", "obb")]).expect("a task").task, Some(DetectorTask::Obb));
+        for (description, expected) in [
+            ("Ultralytics RT-DETR-l model", true),
+            ("Ultralytics rtdetr-x model trained on coco.yaml", true),
+            ("Ultralytics YOLO11n model trained on rtdetr-data.yaml", false),
+        ] {
+            let found = metadata(&[("description", description)]).expect("a description");
+            assert_eq!(found.is_rt_detr, expected, "{description}");
+        }
         for (task, expected) in [("classify", "classifier"), ("depth", "`depth`")] {
             let error = metadata(&[("task", task)]).expect_err("refused").chain();
             assert!(error.contains(expected), "{error}");

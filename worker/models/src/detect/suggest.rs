@@ -13,10 +13,13 @@ use jhalak_common::{Error, Result};
 use jhalak_onnx::file_facts::{Edge, FileFacts};
 
 use super::detector::ObjectDetector;
+use super::heads;
 use super::metadata::Metadata;
 use super::trial;
 use crate::inference::{Models, Tensor, detector_outputs};
 
+/// Values of a box of a pose model for persons: box, score and 17 keypoints of three values.
+const PERSON_VALUES: i64 = 56;
 /// Size of an input that accepts any.
 const USUAL_SIZE: u32 = 640;
 
@@ -61,8 +64,17 @@ pub fn suggest(settings: &Settings, name: &str, file: PathBuf, sha256: Hash, fac
     };
     let tried = with_tried_shapes(settings, &plain, facts, input, (layout, width, height))?;
     let facts = tried.as_ref().unwrap_or(facts);
-    let guess = guess(facts, &metadata, (width, height))?;
-    let labels = labels(&metadata, guess.classes, &mut assumptions);
+    let mut guess = guess(facts, &metadata, (width, height))?;
+    let labels = labels(&metadata, &guess, &mut assumptions)?;
+    if guess.decode == Decode::YoloxDecoded {
+        let picture = picture_section(guess.decode, layout, input, (width, height), &mut Vec::new());
+        let detector = Some(section(guess.decode, labels.clone(), None)?);
+        let model = Model { picture: Some(picture), detector, ..plain.clone() };
+        if opened(settings, &model)?.is_objectness_one(&trial::picture())? {
+            assumptions.push("the objectness of every box is 1: a YOLOv6 is assumed".into());
+            guess.decode = Decode::Yolov5;
+        }
+    }
     let mut picture = picture_section(guess.decode, layout, input, (width, height), &mut assumptions);
     if guess.decode == Decode::Detr && detector_outputs::are_of_rf_detr(&named_shapes(&facts.outputs)) {
         assumptions.push("the names of the outputs are those of RF-DETR: mean and std of ImageNet are assumed".into());
@@ -124,21 +136,22 @@ fn with_tried_shapes(
     Ok(Some(tried))
 }
 
+fn opened(settings: &Settings, model: &Model) -> Result<ObjectDetector> {
+    let registry = Registry { version: 1, models: vec![model.clone()] };
+    ObjectDetector::open(&Models::open(settings, registry)?, model)
+}
+
 /// Opens the detector, and changes what only its answer to a picture can say: the unit of the
 /// boxes, and whether a YOLOX is decoded.
 fn adjusted(settings: &Settings, mut model: Model, mut assumptions: Vec<String>) -> Result<Suggestion> {
-    let open = |model: &Model| {
-        let registry = Registry { version: 1, models: vec![model.clone()] };
-        ObjectDetector::open(&Models::open(settings, registry)?, model)
-    };
-    let mut detector = open(&model)?;
+    let mut detector = opened(settings, &model)?;
     let picture = trial::picture();
     if let Some(how) = &mut model.detector
         && how.decode == Decode::RtDetr
         && detector.are_last_scores_classes(&picture)?
     {
         how.decode = Decode::RtDetrChosen;
-        detector = open(&model)?;
+        detector = opened(settings, &model)?;
     }
     let largest = detector.largest_box_value(&picture)?;
     let Some(how) = &mut model.detector else { return Err(Error::bug("the entry of a detector has no section")) };
@@ -154,8 +167,14 @@ fn adjusted(settings: &Settings, mut model: Model, mut assumptions: Vec<String>)
     {
         how.boxes = Some(BoxUnit::Shares);
     }
+    if how.decode == Decode::YoloxDecoded {
+        assumptions.push(
+            "a YOLOX is assumed: the first YOLOv6 had outputs of this shape too; for it set decode = \"yolov5\" and picture = { resize = \"letterbox\", filter = \"two-tap\", channels = \"rgb\", divide_by = 255.0 }"
+                .into(),
+        );
+    }
     if how.decode != decode || how.boxes.is_some() {
-        detector = open(&model)?;
+        detector = opened(settings, &model)?;
     }
     detector.detect(&[picture])?;
     if largest == 0.0 && decode != Decode::Nanodet {
@@ -218,10 +237,13 @@ fn guess(facts: &FileFacts, metadata: &Metadata, size: (u32, u32)) -> Result<Gue
     let outputs = &facts.outputs;
     let plain = |decode, classes: i64| Guess { decode, classes: usize::try_from(classes).ok(), strides: None };
     let has = |word: &str| outputs.iter().any(|output| output.name.to_ascii_lowercase().contains(word));
+    let shapes = named_shapes(outputs);
+    if let Some(problem) = detector_outputs::unread(&shapes) {
+        return Err(Error::invalid(format!("{problem}; the file has {}", listed(outputs))));
+    }
     if outputs.len() == 4 && has("num") && has("box") && has("score") {
         return Ok(Guess { decode: Decode::EfficientNms, classes: None, strides: None });
     }
-    let shapes = named_shapes(outputs);
     if detector_outputs::d_fine(&shapes).is_some() {
         return Ok(plain(Decode::DFine, -1));
     }
@@ -250,12 +272,9 @@ fn guess(facts: &FileFacts, metadata: &Metadata, size: (u32, u32)) -> Result<Gue
         ([], [one]) if one.shape.len() == 2 && one.shape[1] == 7 => return Ok(plain(Decode::EndToEnd, -1)),
         ([], _) => match detector_outputs::heads(&shapes) {
             Some(heads) => {
-                let values = match heads[0].1[..] {
-                    [_, _, _, _, values] => values,
-                    [_, flat, ..] => flat / 3,
-                    _ => -1,
-                };
-                return Ok(plain(Decode::Yolov5Heads, values - 5));
+                let shapes: Vec<&[i64]> = heads.iter().map(|head| &head.1[..]).collect();
+                let classes = heads::classes(&shapes, metadata.names.as_ref().map(Vec::len))?;
+                return Ok(plain(Decode::Yolov5Heads, classes));
             }
             None => return Err(unknown()),
         },
@@ -264,7 +283,10 @@ fn guess(facts: &FileFacts, metadata: &Metadata, size: (u32, u32)) -> Result<Gue
     let names = metadata.names.as_ref().map(|names| names.len() as i64);
     let masks = outputs.iter().filter(|output| output.shape.len() == 4 && outputs.len() > 1);
     let masks = masks.map(|output| output.shape[1]).find(|&n| n > 1).unwrap_or(0);
-    let keypoints = metadata.keypoint_values.map_or(0, |n| n as i64);
+    // One class and the 17 keypoints of COCO's persons, as `resolve` reads them without a task.
+    let is_person = |values: i64| metadata.task.is_none() && names == Some(1) && values == PERSON_VALUES;
+    let person = if is_person(first) || is_person(second) { PERSON_VALUES - 5 } else { 0 };
+    let keypoints = metadata.keypoint_values.map_or(person, |n| n as i64);
     let angle = i64::from(metadata.task == Some(DetectorTask::Obb));
     let rest = masks.max(keypoints).max(angle);
     let cells =
@@ -308,27 +330,70 @@ fn guess(facts: &FileFacts, metadata: &Metadata, size: (u32, u32)) -> Result<Gue
     })
 }
 
-fn labels(metadata: &Metadata, classes: Option<usize>, assumptions: &mut Vec<String>) -> Labels {
-    let named = metadata.names.as_ref().map(Vec::len);
-    if named.is_some() && (classes.is_none() || classes == named) {
-        return Labels::Unstated;
-    }
-    if let Some(named) = named {
-        assumptions.push(format!(
-            "the file's metadata names {named} classes, but its output has {}",
-            classes.unwrap_or_default()
+/// Returns the labels of the entry: those of the file unless it names none.
+///
+/// # Errors
+/// InvalidInput if the names contradict the output, cannot be read, or the output can be that of a
+/// pose model too.
+fn labels(metadata: &Metadata, guess: &Guess, assumptions: &mut Vec<String>) -> Result<Labels> {
+    if metadata.has_odd_names {
+        return Err(Error::invalid(
+            "the names of the classes in the file's metadata cannot be read: write an entry with detector.labels, or export the file with names such as {0: 'person', 1: 'dog'}",
         ));
+    }
+    let classes = guess.classes;
+    if let Some(names) = &metadata.names {
+        // The last class of DETR means "no object".
+        let fits =
+            |classes: usize| classes == names.len() || (guess.decode == Decode::Detr && classes == names.len() + 1);
+        return match classes.filter(|&classes| !fits(classes)) {
+            None => Ok(Labels::Unstated),
+            Some(classes) => Err(contradiction(metadata, names, guess.decode, classes)),
+        };
     }
     match classes {
         None | Some(80) => {
             assumptions.push("the file does not name its classes: the 80 of COCO are assumed".into());
-            Labels::Named("coco".into())
+            Ok(Labels::Named("coco".into()))
         }
+        Some(52) if guess.decode == Decode::Yolov8 && metadata.task.is_none() => Err(Error::invalid(
+            "its boxes of 56 values are those of a pose model for persons or of a detector of 52 classes, and the file states neither a task nor names: write an entry with detector = { decode = \"yolov8\", task = \"pose\", labels = [\"person\"] }, or with decode = \"yolov8\" and 52 names in detector.labels",
+        )),
         Some(classes) => {
             assumptions.push("the file does not name its classes: write their names into detector.labels".into());
-            Labels::List((0..classes.min(COCO.len() * 100)).map(|n| format!("class{n}")).collect())
+            Ok(Labels::List((0..classes.min(COCO.len() * 100)).map(|n| format!("class{n}")).collect()))
         }
     }
+}
+
+/// Returns the error about names that are not as many as the `classes` of the output.
+fn contradiction(metadata: &Metadata, names: &[String], decode: Decode, classes: usize) -> Error {
+    let (named, decode) = (names.len(), decode.name());
+    let first: Vec<String> = names.iter().take(3).map(|name| name.escape_debug().to_string()).collect();
+    let more = if named > first.len() { ", ..." } else { "" };
+    let task = match metadata.task {
+        Some(task @ (DetectorTask::Pose | DetectorTask::Segment | DetectorTask::Obb)) => {
+            format!(" beside the values of its task `{}`", task.name())
+        }
+        _ => String::new(),
+    };
+    let entry = |task: &str| format!("detector = {{ decode = \"{decode}\", task = \"{task}\" }}");
+    let way = match (classes.saturating_sub(named), metadata.task) {
+        (0, _) | (_, Some(_)) => String::new(),
+        (1, None) => format!(" (of a model of rotated boxes the last value is an angle: then write {})", entry("obb")),
+        (32, None) => {
+            format!(" (of a segmentation model the last 32 are coefficients of masks: then write {})", entry("segment"))
+        }
+        (more, None) if more % 3 == 0 || more % 2 == 0 => {
+            format!(" (of a pose model the last {more} may be keypoints: then write {})", entry("pose"))
+        }
+        _ => String::new(),
+    };
+    Error::invalid(format!(
+        "the file's metadata names {named} {} ({}{more}), but each box of its output has {classes} scores{task} if it is a `{decode}` output: export the file with the names of all its classes, or write an entry whose detector.labels lists {classes} names{way}",
+        if named == 1 { "class" } else { "classes" },
+        first.join(", "),
+    ))
 }
 
 /// Returns how a picture usually becomes the input of such a detector.
@@ -444,8 +509,59 @@ mod tests {
             let found = guessed(outputs, metadata, size).unwrap_or_else(|e| panic!("{outputs:?}: {}", e.chain()));
             assert_eq!(found, expected, "{outputs:?}");
         }
+        let description = [("description", "Ultralytics RT-DETR-l model"), ("names", "{0: 'a', 1: 'b'}")];
+        let two = guessed(&[("output0", &[1, 300, 6])], &description, 640).expect("an RT-DETR");
+        assert_eq!(two, (Decode::RtDetr, Some(2)));
+        let person = [("names", "{0: 'person'}")];
+        let pose = guessed(&[("output0", &[1, 56, 8_400])], &person, 640).expect("a pose model");
+        assert_eq!(pose, (Decode::Yolov8, Some(1)));
         for outputs in [&[("logits", &[1, 1_000][..])][..], &[("a", &[1, 4, 4, 4, 4])]] {
             assert!(guessed(outputs, &[], 640).is_err());
+        }
+    }
+
+    #[test]
+    fn names_that_contradict_the_output_are_refused_with_the_way_out() {
+        const TWO: (&str, &str) = ("names", "{0: 'a', 1: 'b'}");
+        const THREE: (&str, &str) = ("names", "{0: 'a', 1: 'b', 2: 'c'}");
+        let of = |outputs: &[(&str, &[i64])], metadata: &[(&str, &str)]| -> Result<Labels> {
+            let (decode, classes) = guessed(outputs, metadata, 640)?;
+            let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            labels(&Metadata::of(&metadata)?, &Guess { decode, classes, strides: None }, &mut Vec::new())
+        };
+        let seven: &[(&str, &[i64])] = &[("output0", &[1, 7, 8_400])];
+        assert_eq!(of(seven, &[THREE]).expect("three"), Labels::Unstated);
+        let logits: &[(&str, &[i64])] = &[("logits", &[1, 100, 4]), ("pred_boxes", &[1, 100, 4])];
+        assert_eq!(of(logits, &[THREE]).expect("three and no object"), Labels::Unstated);
+        let heads: &[(&str, &[i64])] = &[("a", &[1, 144, 80, 80]), ("b", &[1, 144, 40, 40]), ("c", &[1, 144, 20, 20])];
+        for (outputs, metadata, words) in [
+            (seven, &[TWO][..], &["names 2 classes (a, b)", "has 3 scores", "lists 3 names", "task = \"obb\""][..]),
+            (seven, &[("names", "['a', 'b', 'c', 'd']")], &["names 4 classes (a, b, c, ...)", "has 3 scores"]),
+            (
+                seven,
+                &[THREE, ("task", "obb")],
+                &["names 3 classes", "has 2 scores beside the values of its task `obb`"],
+            ),
+            (seven, &[("names", "person")], &["cannot be read", "detector.labels"]),
+            (&[("output0", &[1, 8, 8_400])], &[THREE], &["has 4 scores", "task = \"obb\""]),
+            (&[("output0", &[1, 39, 8_400])], &[THREE], &["has 35 scores", "task = \"segment\""]),
+            (&[("output0", &[1, 56, 8_400])], &[], &["pose model", "52 names"]),
+            (&[("904", &[1, 8_400, 4]), ("913", &[1, 8_400, 3])], &[TWO], &["has 3 scores", "`yolo-nas`"]),
+            (heads, &[THREE], &["names 3 classes", "has 43 scores"]),
+            (&[("boxes", &[1, 8_400, 4]), ("scores", &[1, 80, 8_400])], &[], &["[N, classes, boxes]"]),
+            (
+                &[
+                    ("num_detections", &[1]),
+                    ("detection_boxes", &[1, 100, 4]),
+                    ("detection_scores", &[1, 100]),
+                    ("detection_classes", &[1, 100]),
+                ],
+                &[],
+                &["TensorFlow", "top, left, bottom, right", "num_dets"],
+            ),
+        ] {
+            let error = of(outputs, metadata).expect_err("refused").chain();
+            assert!(words.iter().all(|word| error.contains(word)), "{outputs:?} {metadata:?}: {error}");
         }
     }
 }

@@ -32,6 +32,10 @@ pub enum Problem {
     Class(f32),
     /// A last score that is 0 or 1 in every box.
     Chosen,
+    /// An objectness of exactly 1 in every box.
+    Objectness,
+    /// Rows of seven values that end in score and class instead of class and score.
+    Flat,
 }
 
 impl fmt::Display for Problem {
@@ -73,7 +77,13 @@ impl fmt::Display for Problem {
             ),
             Problem::Class(class) => write!(
                 f,
-                "it returned the class {class}, which is not a whole number: the columns are probably in another order; check detector.decode"
+                "it returned the class {class}, which is not a whole number: the columns are probably in another order, or the last two are the scores of two classes; check detector.decode (an RT-DETR of two classes: \"rt-detr\")"
+            ),
+            Problem::Objectness => f.write_str(
+                "the objectness of every box is exactly 1, which YOLOX never returns: this is probably a YOLOv6; set detector.decode = \"yolov5\" and picture = { resize = \"letterbox\", filter = \"two-tap\", channels = \"rgb\", divide_by = 255.0 }",
+            ),
+            Problem::Flat => f.write_str(
+                "its rows of seven end in score and class, as the flat format of YOLO-NAS, and no decode reads these: export it with output_predictions_format = BATCH_FORMAT and set detector.decode = \"efficient-nms\"",
             ),
             Problem::Chosen => f.write_str(
                 "the last score of every box is exactly 0 or 1: these are classes; set detector.decode = \"rt-detr-chosen\"",
@@ -91,6 +101,10 @@ pub fn check_output(output: &[f32], layout: &OutputLayout, how: &DetectorOutput)
         Decode::EndToEnd | Decode::EfficientNms | Decode::RtDetrChosen => 4..5,
         _ => 4..own,
     };
+    let is_flat = how.decode == Decode::EndToEnd && own == 7 && layout.are_rows;
+    if is_flat && are_score_and_class(output.chunks_exact(layout.values)) {
+        return Err(Problem::Flat);
+    }
     let (low, high) = extremes(output, layout, scores);
     // Some exports fill unused rows with -1.
     let low = if how.decode.is_final() && low == -1.0 { 0.0 } else { low };
@@ -104,6 +118,12 @@ pub fn check_output(output: &[f32], layout: &OutputLayout, how: &DetectorOutput)
     if how.decode == Decode::RtDetr && own == 6 && output.chunks_exact(layout.values).all(are_classes) {
         return Err(Problem::Chosen);
     }
+    if how.decode == Decode::YoloxDecoded && extremes(output, layout, 4..5) == (1.0, 1.0) {
+        return Err(Problem::Objectness);
+    }
+    if let Some(class) = odd_class(output, layout, how) {
+        return Err(Problem::Class(class));
+    }
     if how.decode.has_grids() || how.box_unit() == BoxUnit::Shares {
         return Ok(());
     }
@@ -111,10 +131,15 @@ pub fn check_output(output: &[f32], layout: &OutputLayout, how: &DetectorOutput)
     if largest > 0.0 && largest <= SHARE_LIMIT {
         return Err(Problem::Shares(how.decode));
     }
-    match odd_class(output, layout, how) {
-        Some(class) => Err(Problem::Class(class)),
-        None => Ok(()),
-    }
+    Ok(())
+}
+
+/// Whether rows of seven end in score and class: the last value is whole in every row, and the one
+/// before it is a share that is not whole in some.
+fn are_score_and_class<'a>(rows: impl Iterator<Item = &'a [f32]> + Clone) -> bool {
+    let is_whole = |value: f32| value.fract() == 0.0;
+    let may_be = |row: &[f32]| (0.0..=1.0).contains(&row[5]) && is_whole(row[6]);
+    rows.clone().all(may_be) && rows.clone().any(|row| !is_whole(row[5]))
 }
 
 /// Returns the class of a row after NMS that is not a whole number.
@@ -218,8 +243,37 @@ mod tests {
         assert_eq!(check_output(chosen.as_flattened(), &layout, &two), Err(Problem::Chosen));
         let scores = [[0.5, 0.5, 0.25, 0.5, 0.9, 0.2], [0.1, 0.1, 0.1, 0.1, 0.3, 0.0]];
         assert_eq!(check_output(scores.as_flattened(), &layout, &two), Ok(()));
+        // The same rows after selection: neither boxes in shares nor in pixels hide a score.
+        for boxes in ["shares", "pixels"] {
+            let entry = how(&format!("decode = \"end-to-end\"\nboxes = \"{boxes}\"\nlabels = [\"a\", \"b\"]"));
+            assert_eq!(check_output(scores.as_flattened(), &layout, &entry), Err(Problem::Class(0.2)), "{boxes}");
+        }
+        assert!(Problem::Class(0.2).to_string().contains("rt-detr"));
         assert!(Problem::Shares(Decode::Yolov8).to_string().contains("detector.boxes = \"shares\""));
         assert!(Problem::Score(-3.0, Decode::Yolov8).to_string().contains("sigmoid"));
+    }
+
+    #[test]
+    fn rows_of_seven_that_end_in_the_class_are_refused() {
+        let entry = how("decode = \"end-to-end\"");
+        let layout = OutputLayout { boxes: 2, values: 7, are_rows: true, bins: 0, rest: 0, is_rotated: false };
+        let check = |rows: [[f32; 7]; 2]| check_output(rows.as_flattened(), &layout, &entry);
+        let edges = |class: f32, score: f32| [0.0, 10.0, 10.0, 50.0, 60.0, class, score];
+        assert_eq!(check([edges(1.0, 0.9), edges(0.0, 0.4)]), Ok(()));
+        assert_eq!(check([edges(1.0, 1.0), edges(0.0, 1.0)]), Ok(()));
+        assert_eq!(check([edges(0.9, 1.0), edges(0.4, 0.0)]), Err(Problem::Flat));
+        assert_eq!(check([edges(0.9, 16.0), edges(0.4, 2.0)]), Err(Problem::Flat));
+    }
+
+    #[test]
+    fn an_objectness_of_one_everywhere_is_not_that_of_yolox() {
+        let entry = how("decode = \"yolox-decoded\"\nlabels = [\"a\"]");
+        let layout = OutputLayout { boxes: 2, values: 6, are_rows: true, bins: 0, rest: 0, is_rotated: false };
+        let check = |second: f32| {
+            let rows = [[50.0, 50.0, 20.0, 20.0, 1.0, 0.9], [9.0, 9.0, 2.0, 2.0, second, 0.1]];
+            check_output(rows.as_flattened(), &layout, &entry)
+        };
+        assert_eq!((check(0.999), check(1.0)), (Ok(()), Err(Problem::Objectness)));
     }
 
     #[test]

@@ -48,6 +48,16 @@ pub(super) fn build(
 /// file's versions and the way to lower them.
 fn refusal(message: &str, bytes: &[u8]) -> Error {
     let message = message.trim();
+    if let Some(operator) = unknown_operator(message) {
+        let way = match operator.contains("NMS") {
+            true => {
+                "export the model without it: with NMS off, or with the NMS for ONNX Runtime (YOLOv6: --end2end --ort, YOLOv7: --end2end --max-wh 640)"
+            }
+            false => "export the model with the operators of ONNX alone",
+        };
+        let text = format!("it uses the operator `{operator}`, which ONNX Runtime does not have: {way}");
+        return Error::invalid(text).with_source(message.to_owned());
+    }
     let lower = message.to_ascii_lowercase();
     let is_format = lower.contains("ir version") || lower.contains("ir_version");
     let is_opset = lower.contains("opset");
@@ -74,6 +84,20 @@ fn refusal(message: &str, bytes: &[u8]) -> Error {
     Error::invalid(way).with_source(message.to_owned())
 }
 
+/// Returns the operator, with its domain, that ONNX Runtime does not have: "Fatal error:
+/// TRT:EfficientNMS_TRT(-1) is not a registered function/op", "Could not find an implementation for
+/// EfficientNMS_TRT(1) node".
+fn unknown_operator(message: &str) -> Option<&str> {
+    let known = message.split_once(" is not a registered function/op");
+    let without = message.split_once("Could not find an implementation for ");
+    let name = match (known, without) {
+        (Some((before, _)), _) => before.split_whitespace().next_back()?,
+        (None, Some((_, after))) => after.split_whitespace().next()?,
+        (None, None) => return None,
+    };
+    Some(name.split('(').next().unwrap_or(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +120,19 @@ mod tests {
         let error = refusal("Opset 27 is under development ... max supported opset is 26", &bytes).chain();
         assert!(error.contains("opset 27") && error.contains("opset_version=17"), "{error}");
         assert_eq!(refusal("broken", &bytes).chain(), "broken");
+    }
+
+    #[test]
+    fn an_operator_of_tensorrt_is_refused_with_the_way_out() {
+        let message = "This is an invalid model. In Node, (\"nms\", EfficientNMS_TRT, \"TRT\", 1) : ..., Error Fatal error: \
+                       TRT:EfficientNMS_TRT(-1) is not a registered function/op";
+        let error = refusal(message, &[]).chain();
+        for word in ["`TRT:EfficientNMS_TRT`", "NMS off", "--end2end --ort"] {
+            assert!(error.contains(word), "{error}");
+        }
+        let other = "Could not find an implementation for EfficientNMS_TRT(1) node with name 'nms'";
+        assert!(refusal(other, &[]).chain().contains("`EfficientNMS_TRT`"));
+        let error = refusal("Fatal error: com.acme:Fancy(-1) is not a registered function/op", &[]).chain();
+        assert!(error.contains("`com.acme:Fancy`") && error.contains("operators of ONNX"), "{error}");
     }
 }

@@ -19,6 +19,9 @@ pub(super) fn choose(decode: Decode, outputs: &[NamedShape]) -> Result<Tensors> 
     };
     let listed = || outputs.iter().map(|o| format!("`{}` {:?}", o.0, o.1)).collect::<Vec<_>>().join(", ");
     let refuse = |problem: String| Err(Error::invalid(format!("{problem}; the file has {}", listed())));
+    if let Some(problem) = unread(outputs) {
+        return refuse(problem);
+    }
     match (decode, efficient_nms(outputs), yolo_nas(outputs)) {
         (Decode::EfficientNms, Some(found), _) => Ok(named(&found)),
         (Decode::EfficientNms, None, _) => refuse(
@@ -63,6 +66,27 @@ pub(super) fn choose(decode: Decode, outputs: &[NamedShape]) -> Result<Tensors> 
             }
         }
     }
+}
+
+/// Returns why outputs that resemble those of a layout are not read, and the way out.
+pub(crate) fn unread(outputs: &[NamedShape]) -> Option<String> {
+    if outputs.iter().any(|output| output.0.to_ascii_lowercase().contains("detection_boxes")) {
+        return Some(
+            "the names of its outputs are those of TensorFlow's detectors, whose boxes are top, left, bottom, right and whose classes count from 1, which no decode reads: convert them in the export to left, top, right, bottom and classes from 0, and name them num_dets, det_boxes, det_scores, det_classes (detector.decode = \"efficient-nms\")"
+                .into(),
+        );
+    }
+    if let [one, other] = outputs
+        && let (&[_, a, b], &[_, c, d]) = (&one.1[..], &other.1[..])
+        && ((b == 4 && d == a && c != a) || (d == 4 && b == c && a != c))
+        && a.min(c) > 0
+    {
+        return Some(
+            "its scores are [N, classes, boxes], as PP-YOLOE's, which no decode reads: transpose them in the export to [N, boxes, classes] (detector.decode = \"yolo-nas\", and state in picture how the model takes its pictures)"
+                .into(),
+        );
+    }
+    None
 }
 
 /// Number of dimensions after the batch, without those of length 1.
@@ -152,7 +176,16 @@ mod tests {
         assert_eq!(names(Decode::DFine, &D_FINE).expect("three outputs"), ["labels", "boxes", "scores"]);
         assert_eq!(names(Decode::Detr, &detr).expect("two outputs"), ["logits", "pred_boxes"]);
         assert_eq!(names(Decode::Yolov5Heads, &heads).expect("two grids"), ["p3", "p4"]);
+        let tensorflow: [(&str, &[i64]); 4] = [
+            ("detection_boxes", &[1, 100, 4]),
+            ("detection_classes", &[1, 100]),
+            ("detection_scores", &[1, 100]),
+            ("num_detections", &[1]),
+        ];
+        let pp_yoloe: [(&str, &[i64]); 2] = [("boxes", &[1, 8400, 4]), ("scores", &[1, 80, 8400])];
         for (decode, all, expected) in [
+            (Decode::EfficientNms, &tensorflow[..], "top, left, bottom, right"),
+            (Decode::YoloNas, &pp_yoloe, "[N, classes, boxes]"),
             (Decode::Yolov8, &EFFICIENT[..], "looks like `efficient-nms`"),
             (Decode::Yolov8, &nas, "looks like `yolo-nas`"),
             (Decode::EfficientNms, &nas, "num_dets"),
