@@ -84,9 +84,9 @@ fn the_header_does_not_decide_the_scale() {
         assert_eq!((counts, reported.contains("read as stars")), ([1, 1, 2], true), "{reported}");
         assert!(reading.describe().to_string().starts_with(&reported), "{reported}");
         let (counts, reported, _) = with(["4", "7", "8", "10"]);
-        assert_eq!((counts, reported.contains("points from 1 to 10: up to 4")), ([1, 1, 2], true), "{reported}");
+        assert_eq!((counts, reported.contains("points from 1 to 10: at most 4")), ([1, 1, 2], true), "{reported}");
         let (counts, reported, _) = with(["0", "50", "80", "100"]);
-        assert_eq!((counts, reported.contains("points from 0 to 100: up to 40")), ([1, 1, 2], true), "{reported}");
+        assert_eq!((counts, reported.contains("points from 0 to 100: at most 40")), ([1, 1, 2], true), "{reported}");
         let (counts, _, reading) = with(["like", "dislike", "like", "like"]);
         assert_eq!((counts, reading.check_trainable().is_ok()), ([1, 0, 3], true));
         let (_, _, reading) = with(["like", "like", "like", "like"]);

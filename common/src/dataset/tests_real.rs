@@ -80,7 +80,11 @@ fn case(name: &str) -> Option<crate::error::Result<Reading>> {
 fn ten_points_are_not_stars() {
     let Some(reading) = case("ten-point-scale") else { return };
     let reading = reading.expect("one scale");
-    assert!(reading.read_as.contains("points from 1 to 10: up to 4 is dislike, from 8 like"), "{}", reading.read_as);
+    assert!(
+        reading.read_as.contains("points from 1 to 10: at most 4 is dislike, at least 8 is like"),
+        "{}",
+        reading.read_as
+    );
     assert_eq!((reading.dataset.label_counts(), reading.rejected), ([125, 650, 665], 0));
 }
 

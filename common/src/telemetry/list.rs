@@ -476,7 +476,7 @@ mod tests {
             let labels: BTreeSet<&str> = metric.labels.iter().map(|label| label.name).collect();
             assert_eq!(labels.len(), metric.labels.len(), "{name} has a label twice");
         }
-        assert_eq!(seen.len(), 50);
+        assert_eq!(seen.len(), 51);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::dataset::readers::reject::{Kind, Rejects, excerpt};
 use crate::error::{Error, Result};
 
 /// Of rows whose columns have no names, the largest part that may match nothing, in percent.
-const MAX_GUESSED_PERCENT: u64 = 5;
+const MAX_GUESSED_PERCENT: u64 = 50;
 
 /// Decides whether bare ids are users or movies: by all of them together, and if both are possible,
 /// by the file names.

@@ -150,6 +150,8 @@ fn train_and_test_are_one_fold_and_folds_of_another_dataset_are_refused() {
     let names: [(&str, &str); 4] =
         [("testuser_A", "u1\n"), ("testuser_B", "u2\n"), ("testuser_C1", "u3\n"), ("testuser_D1", "u4\n")];
     assert_eq!(read(&names, "").expect("four").folds.len(), 4);
+    let shifted = read(&[("f.csv", "1,u1,m1\nu1,m1,m2\n1,u2,m2\n")], "f.csv").expect_err("fold, user, movie").chain();
+    assert!(shifted.contains("2 of 3 rows") && shifted.contains("add a header"), "{shifted}");
     let others: String = (0..40).map(|i| format!("z{i},1\n")).collect();
     let error = read(&[("f.csv", &format!("user,fold\n{others}u1,1\n"))], "f.csv").expect_err("other users").chain();
     assert!(error.contains("40 of 41 rows") && error.contains("user u1"), "{error}");
