@@ -6,8 +6,9 @@
 //!
 //! Start with `commands` (the command line), then `plan` (builds a run), `run` (drives it to its
 //! end), `artifacts` (tables, integrity and the fitted model in the store) and `report` (writes the
-//! page; `measures` computes what is added to it). `console` shows progress and output, `export` writes a run as tables, `inspect` makes
-//! small pictures and maps, `charts` draws, `utc` writes times, and `serve` shows a store in a browser.
+//! page; `measures` computes what is added to it). `console` shows progress and output, `export`
+//! writes a run as tables, `inspect` makes small pictures and maps, `charts` draws, `utc` writes
+//! times, and `serve` shows a store in a browser.
 
 pub mod artifacts;
 pub mod charts;

@@ -117,8 +117,8 @@ impl ArtifactKind {
             // 2: real times in addition to PySceneDetect's. 3: the last scene ends with its last
             // frame at the rate that is shown. 4: as keyframes of contract 6.
             ArtifactKind::Scenes => 4,
-            // 2: times from the first frame shown; detectors held to what their files state. 3: a gap
-            // in an AVI with timestamps adds no time; detectors that were misread are refused.
+            // 2: times from the first frame shown; detectors held to what their files state. 3: a
+            // gap in an AVI with timestamps adds no time; detectors that were misread are refused.
             ArtifactKind::Objects => 3,
             // 2: a model that takes the whole sound at once also gets its last samples. 3: the
             // loudness of the sound over time in the facts. 4: the file states what it is.

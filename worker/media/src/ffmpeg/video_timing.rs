@@ -80,8 +80,8 @@ impl Timeline {
         let usual = step.round() as i64;
         let spread = span.saturating_add(usual);
         let tolerance = rounding.min(MAX_TOLERANCE * step);
-        // Only the container says how long the last frame is shown. In a constant rate a shorter one
-        // is cut by the end of the sound.
+        // Only the container says how long the last frame is shown. In a constant rate a shorter
+        // one is cut by the end of the sound.
         let stated = if track.has_durations && last_duration > 0 { last_duration } else { usual };
         if are_even(&shown, step, tolerance) {
             let is_longer = stated as f64 - step > tolerance + 1.0;
