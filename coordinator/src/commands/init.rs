@@ -27,9 +27,9 @@ const CONFIGURATION: &str = "jhalak.toml";
 /// to replace by your own. Trailers go to dataset/trailers/ID.mp4. Existing files are never replaced.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  # Create a folder, and run the example from inside it
+  # Create the folder films
   jhalak init films
-  # Run it with fewer folds
+  # From inside it (cd films), run the example with fewer folds
   jhalak run --dataset dataset --set evaluate.folds=2")]
 pub struct Init {
     /// Folder to create, or an existing one without these files

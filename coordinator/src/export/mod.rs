@@ -98,7 +98,9 @@ async fn model(context: &Context<'_>) -> Result<Written> {
         return Ok((
             Vec::new(),
             vec![
-                "the final model is not committed by this version of the program: start the same run again".to_owned(),
+                "the final model is not there: `jhalak quarantine ls` says whether it was quarantined; else start the same run \
+                 again with this version of the program"
+                    .to_owned(),
             ],
         ));
     };

@@ -99,8 +99,8 @@ impl Checks<'_> {
             "check": name, "location": location, "ok": ok, "message": message, "place": location, "words": message,
         });
         if !self.output.json {
-            self.output
-                .print(&record, &format!("{} {name:32} {location}: {message}", if ok { "ok  " } else { "FAIL" }))?;
+            let mark = if ok { "ok  " } else { "FAIL" };
+            self.output.print(&record, &format!("{mark} {name:32} {}: {message}", location.trim_end_matches(':')))?;
         }
         self.records.push(record);
         Ok(())

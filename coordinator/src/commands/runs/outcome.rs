@@ -3,7 +3,7 @@
 use jhalak_common::Result;
 use jhalak_common::process::exit;
 use jhalak_common::run::Stage;
-use jhalak_common::run::job::{Job, Task};
+use jhalak_common::run::job::{QuarantineRecord, Task};
 use serde_json::json;
 
 use crate::console::output::Output;
@@ -36,7 +36,12 @@ fn print_finished(finished: &Finished, run: &str, output: &Output) -> Result<u8>
     let Finished { stage, report, page, made, model, quarantined } = finished;
     let mut text = report::summary(report);
     // The summary names the trailers.
-    let cells = quarantined.iter().filter(|record| record.decode_job().is_none_or(|job| !is_extraction(&job)));
+    let task = |record: &QuarantineRecord| record.decode_job().map(|job| job.task);
+    for record in quarantined.iter().filter(|record| matches!(task(record), Some(Task::Fit(_)))) {
+        text.push_str(&format!("  no model     the final model is quarantined: {}\n", record.reason));
+    }
+    let is_listed = |record: &&QuarantineRecord| !matches!(task(record), Some(Task::Extract(_) | Task::Fit(_)));
+    let cells = quarantined.iter().filter(is_listed);
     text.push_str(&quarantine_lines(cells.map(|record| (record.about.as_str(), record.reason.as_str()))));
     if !quarantined.is_empty() {
         text.push_str(&format!(
@@ -46,7 +51,7 @@ fn print_finished(finished: &Finished, run: &str, output: &Output) -> Result<u8>
     if *made == 0 {
         text.push_str(match quarantined.is_empty() {
             true => "  everything was committed before: nothing was computed again\n",
-            false => "  nothing was left to do: all other jobs were committed before\n",
+            false => "  no job was committed by this run: the others were committed before\n",
         });
     }
     if let Some(model) = model {
@@ -59,10 +64,6 @@ fn print_finished(finished: &Finished, run: &str, output: &Output) -> Result<u8>
     });
     output.print(&answer, &text)?;
     Ok(if *stage == Stage::Done { exit::DONE } else { exit::QUARANTINED })
-}
-
-fn is_extraction(job: &Job) -> bool {
-    matches!(job.task, Task::Extract(_))
 }
 
 /// Lists quarantined jobs by their reasons.

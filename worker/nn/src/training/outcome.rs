@@ -42,6 +42,9 @@ pub enum TrainError {
         /// The highest rate of the schedule, as text.
         rate: String,
     },
+    /// There is nothing to train on.
+    #[error("no pairs are left to train on: too few rated movies have what the model reads, such as an embedding")]
+    NoSamples,
     /// A setting is not valid.
     #[error("training setting `{setting}`: {reason}")]
     Setting {

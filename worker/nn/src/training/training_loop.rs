@@ -146,7 +146,7 @@ fn check(settings: &FitSettings, train: &[u32]) -> Result<(), TrainError> {
         return fail("schedule", "the learning rate must be above 0 and finite");
     }
     if train.is_empty() {
-        return fail("train", "no training samples are left");
+        return Err(TrainError::NoSamples);
     }
     Ok(())
 }
@@ -321,7 +321,7 @@ mod tests {
         };
         assert_eq!(run(&settings(5, None), &[1], true), TrainError::Stopped);
         assert!(matches!(run(&settings(0, None), &[1], false), TrainError::Setting { setting: "epochs", .. }));
-        assert!(matches!(run(&settings(1, None), &[], false), TrainError::Setting { setting: "train", .. }));
+        assert!(matches!(run(&settings(1, None), &[], false), TrainError::NoSamples));
         assert!(matches!(
             run(&FitSettings { batch: 0, ..settings(1, None) }, &[1], false),
             TrainError::Setting { setting: "batch", .. }

@@ -73,7 +73,11 @@ pub fn fit(
     let builder = RowBuilder { dataset, catalogue: &catalogue, settings, seed, stop };
     let inner_folds = builder.inner_folds(&train)?;
     if inner_folds.is_empty() {
-        let reason = format!("{} training pairs are too few to hold any out: the ensemble needs more", train.len());
+        let reason = format!(
+            "{} training pairs are too few to hold any out: this ensemble needs more. `jhalak fit --ensemble pairs` fits the \
+             one for known users and movies alone",
+            train.len()
+        );
         return Err(RecommendError::Dataset { dataset: dataset.name.clone(), reason });
     }
     let rows = builder.out_of_fold(&train, 0)?;
