@@ -64,17 +64,16 @@ const ONE_NODE_MODEL: &[u8] = &[
 /// Starts the configured provider on a graph of one node.
 ///
 /// # Errors
-/// Transient if it does not start: a missing provider is never replaced by another.
+/// Unable if it does not start: a missing provider is never replaced by another.
 pub(super) fn try_provider(environment: &Environment, inference: &InferenceSettings) -> Result<()> {
     if inference.provider.is_cpu() {
         return Ok(());
     }
     let unusable = |e: Error| {
-        Error::transient(format!("inference.provider is {} and does not start", inference.provider.name()))
-            .with_source(e)
+        Error::unable(format!("inference.provider is {} and does not start", inference.provider.name())).with_source(e)
     };
     let mut session = build(environment, ONE_NODE_MODEL, inference, None).map_err(|e| match e.kind() {
-        jhalak_common::ErrorKind::Transient => e,
+        jhalak_common::ErrorKind::Unable => e,
         _ => unusable(e),
     })?;
     let failed = |e: ort::Error| unusable(Error::invalid(e.to_string()));
