@@ -4,8 +4,8 @@
 //! Reads one request per line, {"model": NAME, "shapes": [[...]], "runs": N}, and replies with one
 //! line, {"cpu_s": ..., "wall_s": ..., "sum": ...}: the CPU seconds of all threads, the wall time,
 //! and the sum of the first output, which the other side compares. The inputs follow a formula,
-//! ((7919 i + number of the input) mod 1009) / 1009, less 0.5 for the first input and plus 0.1 for a
-//! second.
+//! ((7919 i + number of the input) mod 1009) / 1009, less 0.5 for the first input and plus 0.1 for
+//! a second.
 
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
