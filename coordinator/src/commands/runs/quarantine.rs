@@ -208,10 +208,10 @@ impl Retry {
             }
         }
         let revived = if cancelled { "the run is no longer cancelled; " } else { "" };
-        let text = format!(
-            "{revived}{} can be tried again: start the same `run` or `submit` again",
-            counted(records.len(), "job")
-        );
+        let text = match records.len() {
+            0 if !cancelled => "no quarantined job is left: what was released before waits for the next run".to_owned(),
+            n => format!("{revived}{} can be tried again: start the same `run` or `submit` again", counted(n, "job")),
+        };
         let jobs: Vec<&String> = records.iter().map(|stored| &stored.record.job).collect();
         output.print(&json!({ "run": run, "jobs": jobs, "revived": cancelled }), &text)?;
         Ok(exit::DONE)

@@ -127,6 +127,9 @@ impl Detect {
             false => format!("{} in {}", counted(objects, "object"), counted(seen.frames.len(), "frame")),
         };
         video_args::report_decode(&self.file, report, &found, &output);
+        if let Some(file) = &self.draw {
+            output.progress.say(&format!("boxes drawn in {}", file.display()));
+        }
         // A picture has no time and no frames.
         let place = if is_picture { "" } else { "time  frame  " };
         output.progress.say(&format!("{place}class  score  left top right bottom (pixels)"));

@@ -212,7 +212,10 @@ impl Keyframes {
         let found = format!("{} in {}", counted(answer.keyframes.len(), "keyframe"), self.out.display());
         video_args::report_decode(&self.video, report, &found, &output);
         if let Some(shortfall) = &answer.shortfall {
-            output.progress.say(&format!("{shortfall}: {} black images added", answer.padding.len()));
+            output.progress.say(&format!("{shortfall}: {} added", counted(answer.padding.len(), "black image")));
+        }
+        if let Some(sheet) = &self.sheet {
+            output.progress.say(&format!("contact sheet in {}", sheet.display()));
         }
         output.print(&answer, &answer.keyframes.iter().map(line).collect::<String>())?;
         Ok(exit::DONE)
