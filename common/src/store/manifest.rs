@@ -14,78 +14,10 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::Type;
 use serde::Deserialize;
 
+use super::listed::Listed;
 use super::open_to_read;
-use crate::compact::fields::{put_number, put_text, take_number, take_text};
-use crate::compact::{Packed, Row, Texts};
 use crate::error::{Error, Result};
 use crate::settings::S3Settings;
-
-/// Size and tag of the objects below a prefix, by the rest of their keys.
-#[derive(Debug, Default, PartialEq)]
-pub struct Listed {
-    keys: Arc<Texts>,
-    objects: Packed<Object>,
-}
-
-/// A listed object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Object {
-    size: u64,
-    tag: String,
-}
-
-impl Row for Object {
-    fn pack(&self, to: &mut Vec<u8>) {
-        put_number(to, self.size);
-        put_text(to, &self.tag);
-    }
-
-    fn unpack(from: &mut &[u8]) -> Option<Object> {
-        Some(Object { size: take_number(from)?, tag: take_text(from)? })
-    }
-}
-
-impl Listed {
-    /// Adds an object, in any order of key.
-    pub fn push(&mut self, key: &str, size: u64, tag: &str) {
-        Arc::make_mut(&mut self.keys).push(key);
-        self.objects.push(Object { size, tag: tag.to_owned() });
-    }
-
-    /// Returns the keys; in ascending order if they were added so, and from [`read`].
-    pub fn keys(&self) -> &Arc<Texts> {
-        &self.keys
-    }
-
-    /// Returns size and tag of an object.
-    pub fn get(&self, key: &str) -> Option<(u64, String)> {
-        self.objects.get(self.keys.position(key)?).map(|object| (object.size, object.tag))
-    }
-
-    /// Sorts the objects by key.
-    ///
-    /// # Errors
-    /// InvalidInput for a key with different sizes or tags.
-    fn sorted(self) -> Result<Listed> {
-        if self.keys.is_ascending() {
-            return Ok(self);
-        }
-        let (mut sorted, mut last) = (Listed::default(), None);
-        for place in self.keys.sorted_indices() {
-            let (key, object) = (&self.keys[place as usize], self.objects.get(place as usize));
-            let Some(Object { size, tag }) = object.clone() else { continue };
-            if sorted.keys.last() != Some(key) {
-                sorted.push(key, size, &tag);
-                last = object;
-            } else if last != object {
-                return Err(Error::invalid(format!(
-                    "{key} is listed twice, with different sizes or tags: keep the latest version alone"
-                )));
-            }
-        }
-        Ok(sorted)
-    }
-}
 
 /// The most objects that are kept.
 const MAX_OBJECTS: usize = 10_000_000;
@@ -141,7 +73,7 @@ pub async fn read(manifest: &str, prefix: &str, s3: &S3Settings) -> Result<Liste
     } else {
         objects = blocking(bytes, manifest.to_owned(), None, objects).await?;
     }
-    if objects.listed.keys.is_empty() {
+    if objects.listed.keys().is_empty() {
         return Err(Error::invalid(format!(
             "{manifest} lists no object below {prefix}, and {} others: is it of this bucket and folder?",
             objects.others
@@ -344,7 +276,7 @@ impl Objects {
         if tag.is_empty() {
             return Err(Error::invalid(format!("{key} has no ETag: add it to the list, or leave out --manifest")));
         }
-        if self.listed.keys.len() >= MAX_OBJECTS {
+        if self.listed.keys().len() >= MAX_OBJECTS {
             return Err(Error::invalid(format!("more than {MAX_OBJECTS} objects below the dataset: split it")));
         }
         self.listed.push(name, size, &format!("\"{tag}\""));

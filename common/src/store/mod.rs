@@ -8,6 +8,7 @@ pub mod conformance;
 pub mod https;
 mod interface;
 mod key;
+mod listed;
 pub mod local;
 pub mod manifest;
 mod metered;
@@ -16,4 +17,5 @@ pub mod s3;
 
 pub use interface::{ObjectMeta, ObjectStore, PutOutcome, exists};
 pub use key::{check_key, check_prefix};
+pub use listed::Listed;
 pub use open::{open, open_source, open_to_read};

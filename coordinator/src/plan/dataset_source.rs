@@ -8,8 +8,7 @@ use futures::TryStreamExt;
 use jhalak_common::compact::TextMap;
 use jhalak_common::dataset::{self, Dataset, Fetched, FetchedTable, Files, Folder, Layout, Movie, Reading};
 use jhalak_common::settings::{Settings, looks_like_url, shown_location};
-use jhalak_common::store::manifest::Listed;
-use jhalak_common::store::{self, ObjectStore};
+use jhalak_common::store::{self, Listed, ObjectStore};
 use jhalak_common::{Error, ErrorKind, Result};
 use tempfile::NamedTempFile;
 

@@ -10,8 +10,7 @@ use jhalak_common::compact::Packed;
 use jhalak_common::dataset::Reading;
 use jhalak_common::hash::{self, Hash};
 use jhalak_common::run::job::Trailer;
-use jhalak_common::store::manifest::Listed;
-use jhalak_common::store::{ObjectStore, https};
+use jhalak_common::store::{Listed, ObjectStore, https};
 use jhalak_common::{Error, ErrorKind, Result};
 use percent_encoding::percent_decode_str;
 use tempfile::NamedTempFile;
@@ -143,7 +142,7 @@ impl Source {
         }
     }
 
-    /// Leaves out the trailers that are no files that can be read (dangling links, pipes, devices,
+    /// Leaves out the trailers that cannot be read (dangling links, pipes, devices,
     /// objects that do not exist) and those whose content is not what the catalogue states. Finds
     /// empty ones. Takes another file of the movie, if there is one that can be read.
     pub(super) async fn leave_out_unreadable_trailers(&mut self) -> Result<()> {

@@ -8,6 +8,7 @@ mod candidate;
 pub mod decode;
 mod detector;
 pub mod draw;
+mod entry_labels;
 pub mod frames;
 mod heads;
 pub mod input;

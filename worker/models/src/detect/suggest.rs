@@ -5,14 +5,15 @@ use std::path::PathBuf;
 
 use jhalak_common::hash::Hash;
 use jhalak_common::models::{
-    BoxUnit, COCO, Channels, Decode, DetectorOutput, DetectorTask, Filter, Labels, Layout, Model, PictureInput,
-    Registry, Resize, Role, TensorFacts, Tensors,
+    BoxUnit, Channels, Decode, DetectorOutput, DetectorTask, Filter, Labels, Layout, Model, PictureInput, Registry,
+    Resize, Role, TensorFacts, Tensors,
 };
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
 use jhalak_onnx::file_facts::{Edge, FileFacts};
 
 use super::detector::ObjectDetector;
+use super::entry_labels::labels;
 use super::heads;
 use super::metadata::Metadata;
 use super::trial;
@@ -65,7 +66,7 @@ pub fn suggest(settings: &Settings, name: &str, file: PathBuf, sha256: Hash, fac
     let tried = with_tried_shapes(settings, &plain, facts, input, (layout, width, height))?;
     let facts = tried.as_ref().unwrap_or(facts);
     let mut guess = guess(facts, &metadata, (width, height))?;
-    let labels = labels(&metadata, &guess, &mut assumptions)?;
+    let labels = labels(&metadata, guess.decode, guess.classes, &mut assumptions)?;
     if guess.decode == Decode::YoloxDecoded {
         let picture = picture_section(guess.decode, layout, input, (width, height), &mut Vec::new());
         let detector = Some(section(guess.decode, labels.clone(), None)?);
@@ -330,72 +331,6 @@ fn guess(facts: &FileFacts, metadata: &Metadata, size: (u32, u32)) -> Result<Gue
     })
 }
 
-/// Returns the labels of the entry: those of the file unless it names none.
-///
-/// # Errors
-/// InvalidInput if the names contradict the output, cannot be read, or the output can be that of a
-/// pose model too.
-fn labels(metadata: &Metadata, guess: &Guess, assumptions: &mut Vec<String>) -> Result<Labels> {
-    if metadata.has_odd_names {
-        return Err(Error::invalid(
-            "the names of the classes in the file's metadata cannot be read: write an entry with detector.labels, or export the file with names such as {0: 'person', 1: 'dog'}",
-        ));
-    }
-    let classes = guess.classes;
-    if let Some(names) = &metadata.names {
-        // The last class of DETR means "no object".
-        let fits =
-            |classes: usize| classes == names.len() || (guess.decode == Decode::Detr && classes == names.len() + 1);
-        return match classes.filter(|&classes| !fits(classes)) {
-            None => Ok(Labels::Unstated),
-            Some(classes) => Err(contradiction(metadata, names, guess.decode, classes)),
-        };
-    }
-    match classes {
-        None | Some(80) => {
-            assumptions.push("the file does not name its classes: the 80 of COCO are assumed".into());
-            Ok(Labels::Named("coco".into()))
-        }
-        Some(52) if guess.decode == Decode::Yolov8 && metadata.task.is_none() => Err(Error::invalid(
-            "its boxes of 56 values are those of a pose model for persons or of a detector of 52 classes, and the file states neither a task nor names: write an entry with detector = { decode = \"yolov8\", task = \"pose\", labels = [\"person\"] }, or with decode = \"yolov8\" and 52 names in detector.labels",
-        )),
-        Some(classes) => {
-            assumptions.push("the file does not name its classes: write their names into detector.labels".into());
-            Ok(Labels::List((0..classes.min(COCO.len() * 100)).map(|n| format!("class{n}")).collect()))
-        }
-    }
-}
-
-/// Returns the error about names that are not as many as the `classes` of the output.
-fn contradiction(metadata: &Metadata, names: &[String], decode: Decode, classes: usize) -> Error {
-    let (named, decode) = (names.len(), decode.name());
-    let first: Vec<String> = names.iter().take(3).map(|name| name.escape_debug().to_string()).collect();
-    let more = if named > first.len() { ", ..." } else { "" };
-    let task = match metadata.task {
-        Some(task @ (DetectorTask::Pose | DetectorTask::Segment | DetectorTask::Obb)) => {
-            format!(" beside the values of its task `{}`", task.name())
-        }
-        _ => String::new(),
-    };
-    let entry = |task: &str| format!("detector = {{ decode = \"{decode}\", task = \"{task}\" }}");
-    let way = match (classes.saturating_sub(named), metadata.task) {
-        (0, _) | (_, Some(_)) => String::new(),
-        (1, None) => format!(" (of a model of rotated boxes the last value is an angle: then write {})", entry("obb")),
-        (32, None) => {
-            format!(" (of a segmentation model the last 32 are coefficients of masks: then write {})", entry("segment"))
-        }
-        (more, None) if more % 3 == 0 || more % 2 == 0 => {
-            format!(" (of a pose model the last {more} may be keypoints: then write {})", entry("pose"))
-        }
-        _ => String::new(),
-    };
-    Error::invalid(format!(
-        "the file's metadata names {named} {} ({}{more}), but each box of its output has {classes} scores{task} if it is a `{decode}` output: export the file with the names of all its classes, or write an entry whose detector.labels lists {classes} names{way}",
-        if named == 1 { "class" } else { "classes" },
-        first.join(", "),
-    ))
-}
-
 /// Returns how a picture usually becomes the input of such a detector.
 fn picture_section(
     decode: Decode,
@@ -527,7 +462,7 @@ mod tests {
         let of = |outputs: &[(&str, &[i64])], metadata: &[(&str, &str)]| -> Result<Labels> {
             let (decode, classes) = guessed(outputs, metadata, 640)?;
             let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-            labels(&Metadata::of(&metadata)?, &Guess { decode, classes, strides: None }, &mut Vec::new())
+            labels(&Metadata::of(&metadata)?, decode, classes, &mut Vec::new())
         };
         let seven: &[(&str, &[i64])] = &[("output0", &[1, 7, 8_400])];
         assert_eq!(of(seven, &[THREE]).expect("three"), Labels::Unstated);
