@@ -120,7 +120,7 @@ impl<T: Row> Packed<T> {
         self.blocks.len() * BLOCK + self.rest.len()
     }
 
-    /// Whether there are no rows.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

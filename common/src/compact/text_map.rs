@@ -73,7 +73,7 @@ impl TextMap {
         })
     }
 
-    /// Whether there are no keys.
+    /// Whether the map is empty.
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }

@@ -18,9 +18,7 @@ impl Texts {
 
     /// Returns the text at this index.
     pub fn get(&self, at: usize) -> Option<&str> {
-        let end = *self.ends.get(at)?;
-        let start = if at == 0 { 0 } else { self.ends[at - 1] };
-        Some(&self.bytes[start..end])
+        (at < self.len()).then(|| &self[at])
     }
 
     /// The number of texts.
@@ -28,7 +26,7 @@ impl Texts {
         self.ends.len()
     }
 
-    /// Whether there are no texts.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }

@@ -58,6 +58,24 @@ pub struct Missing {
     pub ratings: u64,
 }
 
+impl Missing {
+    /// Returns the facts of a movie by name, without the ratings, and how many movies lack each.
+    pub fn facts(&self) -> [(&'static str, u64); 10] {
+        [
+            ("genre", self.genre),
+            ("genre of the vocabulary", self.vocabulary_genre),
+            ("year", self.year),
+            ("description", self.description),
+            ("language", self.language),
+            ("public rating", self.rating),
+            ("director", self.director),
+            ("writer", self.writer),
+            ("cast", self.cast),
+            ("trailer", self.trailer),
+        ]
+    }
+}
+
 /// The statistics of a dataset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Description {
@@ -251,21 +269,13 @@ impl fmt::Display for Description {
         };
         writeln!(f, "  genres    {}", named(true))?;
         writeln!(f, "            outside the vocabulary of the method, in no genre vector: {}", named(false))?;
-        let missing = &self.missing;
-        let counts = [
-            ("genre", missing.genre),
-            ("genre of the vocabulary", missing.vocabulary_genre),
-            ("year", missing.year),
-            ("description", missing.description),
-            ("language", missing.language),
-            ("public rating", missing.rating),
-            ("director", missing.director),
-            ("writer", missing.writer),
-            ("cast", missing.cast),
-            ("trailer", missing.trailer),
-        ];
-        let absent: Vec<String> =
-            counts.iter().filter(|(_, movies)| *movies > 0).map(|(what, movies)| format!("{what} {movies}")).collect();
+        let absent: Vec<String> = self
+            .missing
+            .facts()
+            .iter()
+            .filter(|(_, movies)| *movies > 0)
+            .map(|(what, movies)| format!("{what} {movies}"))
+            .collect();
         let absent = if absent.is_empty() { "nothing".to_owned() } else { absent.join(", ") };
         writeln!(f, "  missing   {absent}{}", if absent == "nothing" { "" } else { " (number of movies)" })?;
         for unread in &self.unread {

@@ -190,17 +190,21 @@ impl Dataset {
         (!self.times.is_empty() && self.times.len() == self.ratings.len()).then_some(&self.times)
     }
 
-    /// Reads the canonical JSON of the dataset with the hash `content`.
+    /// Reads the canonical JSON of the dataset with the hash `content` by `parse`, where the bytes
+    /// to parse have the hash `found`.
     ///
     /// # Errors
     /// NotFound if the bytes are not those of the dataset with this hash.
-    pub fn read_normal_form(bytes: &[u8], content: &Hash) -> Result<Self> {
+    pub fn read_normal_form(
+        found: &Hash,
+        content: &Hash,
+        parse: impl FnOnce() -> serde_json::Result<Self>,
+    ) -> Result<Self> {
         let advice = "submit the run again, which stores it again";
-        if hash::of_bytes(bytes) != *content {
+        if found != content {
             return Err(Error::not_found(format!("the dataset differs from what was planned: {advice}")));
         }
-        serde_json::from_slice(bytes)
-            .map_err(|e| Error::not_found(format!("the dataset cannot be read: {advice}")).with_source(e))
+        parse().map_err(|e| Error::not_found(format!("the dataset cannot be read: {advice}")).with_source(e))
     }
 
     /// Returns the canonical JSON that identifies the dataset: see [`crate::hash::canonical_json`].

@@ -245,7 +245,9 @@ fn parquet_rows(name: &str, bytes: Bytes, unread: &mut Vec<String>) -> Result<Ve
     let fields = reader.metadata().file_metadata().schema_descr().root_schema().get_fields();
     let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
     let is_list: Vec<bool> = fields.iter().map(|field| !field.is_primitive()).collect();
-    let Columns { id, vector: read } = Columns::of(name, &names, &is_list, unread)?;
+    let Columns { id, vector } = Columns::of(name, &names, &is_list, unread)?;
+    let mut is_read = vec![false; names.len()];
+    vector.into_iter().for_each(|column| is_read[column] = true);
     let mut rows = Vec::new();
     for row in reader.get_row_iter(None).map_err(failed)? {
         let row = row.map_err(failed)?;
@@ -256,7 +258,7 @@ fn parquet_rows(name: &str, bytes: Bytes, unread: &mut Vec<String>) -> Result<Ve
                     Field::Str(text) => whole(text),
                     other => whole(&other.to_string()),
                 };
-            } else if read.contains(&i) && !numbers(field, &mut vector) {
+            } else if is_read[i] && !numbers(field, &mut vector) {
                 let number = rows.len() + 1;
                 return Err(Error::invalid(format!("{name} row {number}: the column {column} holds no numbers")));
             }

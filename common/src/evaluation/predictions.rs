@@ -315,7 +315,7 @@ pub fn matched(name: &str, rows: &[Row], dataset: &Dataset) -> Result<Matched> {
     }
     if unknown * 2 > rows.len() {
         return Err(Error::invalid(format!(
-            "{name}: {unknown} of {} rows are no ratings of the dataset, the first is {}: is it of another dataset, or are \
+            "{name}: {unknown} of {} rows match no rating of the dataset, the first is {}: is it of another dataset, or are \
              the columns user and movie swapped?",
             rows.len(),
             first_unknown.unwrap_or_default()

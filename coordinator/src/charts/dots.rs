@@ -4,9 +4,6 @@ use super::axis::Axis;
 use super::markup::{coordinate, escape};
 use super::{Chart, Numbers, colour};
 
-/// Longer tables of numbers are left out on paper.
-const MAX_PRINTED: usize = 12;
-
 /// A figure and its interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dot {
@@ -100,11 +97,10 @@ impl Dots {
                 [(self.format)(dot.value), ends.unwrap_or_else(|| "–".to_owned())]
             }
         };
-        let numbers: Vec<Vec<String>> = self
+        let numbers = self
             .rows
             .iter()
-            .map(|row| std::iter::once(row.name.clone()).chain(row.dots.iter().flat_map(cells)).collect())
-            .collect();
+            .map(|row| std::iter::once(row.name.clone()).chain(row.dots.iter().flat_map(cells)).collect());
         Chart {
             title: self.title.clone(),
             note: self.note.clone(),
@@ -115,7 +111,7 @@ impl Dots {
             ),
             picture,
             key: self.series.iter().enumerate().map(|(place, name)| (colour(place), name.clone())).collect(),
-            numbers: Numbers { is_printed: numbers.len() <= MAX_PRINTED, head, rows: numbers },
+            numbers: Numbers::unstated(head, numbers.collect()),
         }
     }
 }

@@ -76,7 +76,15 @@ impl Chart {
     }
 }
 
+/// Longer tables of numbers that the picture does not state are left out on paper.
+const MAX_PRINTED: usize = 12;
+
 impl Numbers {
+    /// Returns the numbers of a picture that does not state them: a short table is on paper too.
+    fn unstated(head: Vec<String>, rows: Vec<Vec<String>>) -> Numbers {
+        Numbers { is_printed: rows.len() <= MAX_PRINTED, head, rows }
+    }
+
     /// Returns the table inside a closed `details` element.
     fn folded(&self, title: &str) -> String {
         let title = escape(title);

@@ -1,6 +1,8 @@
 //! The command line `jhalak`, one file per command.
 
 pub mod args;
+#[cfg(feature = "local")]
+mod choices;
 mod dataset;
 mod doctor;
 mod given_embeddings;

@@ -293,23 +293,8 @@ fn details(report: &Report) -> Vec<Detail> {
 
 fn missing(report: &Report) -> Vec<(&'static str, String)> {
     let missing = &report.dataset.missing;
-    [
-        ("genre", missing.genre),
-        ("genre of the vocabulary", missing.vocabulary_genre),
-        ("year", missing.year),
-        ("description", missing.description),
-        ("language", missing.language),
-        ("public rating", missing.rating),
-        ("director", missing.director),
-        ("writer", missing.writer),
-        ("cast", missing.cast),
-        ("trailer", missing.trailer),
-        ("viewer's rating", missing.ratings),
-    ]
-    .into_iter()
-    .filter(|(_, number)| *number > 0)
-    .map(|(what, number)| (what, count(number)))
-    .collect()
+    let facts = missing.facts().into_iter().chain([("viewer's rating", missing.ratings)]);
+    facts.filter(|(_, number)| *number > 0).map(|(what, number)| (what, count(number))).collect()
 }
 
 /// Describes how ratings are spread over viewers, in up to three sentences.

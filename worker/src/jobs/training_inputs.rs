@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Subject, table};
 use jhalak_common::dataset::Dataset;
-use jhalak_common::hash::Hash;
+use jhalak_common::hash::{self, Hash};
 use jhalak_common::run::dataset_key;
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
@@ -81,7 +81,8 @@ impl TrainingInputs {
 async fn read_dataset(store: &dyn ObjectStore, content: &Hash) -> Result<Arc<Dataset>> {
     let key = dataset_key(content);
     let bytes = store.get(&key).await.map_err(|e| e.context("cannot read the run's dataset"))?;
-    Dataset::read_normal_form(&bytes, content).map(Arc::new).map_err(|e| e.context(key))
+    let read = Dataset::read_normal_form(&hash::of_bytes(&bytes), content, || serde_json::from_slice(&bytes));
+    read.map(Arc::new).map_err(|e| e.context(key))
 }
 
 #[cfg(test)]
@@ -90,7 +91,6 @@ mod tests {
     use jhalak_common::artifact::Recipe;
     use jhalak_common::artifact::table::{SHARD_ROWS, ShardedWriter};
     use jhalak_common::dataset::{Label, Movie, Rating, User};
-    use jhalak_common::hash;
     use jhalak_common::store::local::LocalStore;
     use serde_json::json;
 

@@ -3,7 +3,7 @@
 use jhalak_common::Result;
 use jhalak_common::process::exit;
 use jhalak_common::run::Stage;
-use jhalak_common::run::job::{QuarantineRecord, Task};
+use jhalak_common::run::job::Task;
 use serde_json::json;
 
 use crate::console::output::Output;
@@ -36,13 +36,17 @@ fn print_finished(finished: &Finished, run: &str, output: &Output) -> Result<u8>
     let Finished { stage, report, page, made, model, quarantined } = finished;
     let mut text = report::summary(report);
     // The summary names the trailers.
-    let task = |record: &QuarantineRecord| record.decode_job().map(|job| job.task);
-    for record in quarantined.iter().filter(|record| matches!(task(record), Some(Task::Fit(_)))) {
-        text.push_str(&format!("  no model     the final model is quarantined: {}\n", record.reason));
+    let mut cells = Vec::new();
+    for record in quarantined {
+        match record.decode_job().map(|job| job.task) {
+            Some(Task::Extract(_)) => {}
+            Some(Task::Fit(_)) => {
+                text.push_str(&format!("  no model     the final model is quarantined: {}\n", record.reason));
+            }
+            _ => cells.push((record.about.as_str(), record.reason.as_str())),
+        }
     }
-    let is_listed = |record: &&QuarantineRecord| !matches!(task(record), Some(Task::Extract(_) | Task::Fit(_)));
-    let cells = quarantined.iter().filter(is_listed);
-    text.push_str(&quarantine_lines(cells.map(|record| (record.about.as_str(), record.reason.as_str()))));
+    text.push_str(&quarantine_lines(cells.into_iter()));
     if !quarantined.is_empty() {
         text.push_str(&format!(
             "  `jhalak quarantine ls {run}` lists them; `jhalak retry {run}` makes the next run send them again\n"

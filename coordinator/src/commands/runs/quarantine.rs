@@ -19,7 +19,7 @@ use crate::console::output::Output;
 use crate::run::quarantined;
 use crate::utc;
 
-/// Dead dead_letters that are inspected at a time.
+/// Dead letters that are inspected at a time.
 const DEAD_LETTERS: u16 = 1_000;
 
 /// Wait for the next dead letter; after it the queue counts as empty.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 #[cfg(feature = "local")]
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::TypedValueParser;
 use jhalak_common::process::exit;
 #[cfg(feature = "local")]
 use jhalak_common::process::shutdown;
@@ -16,6 +16,8 @@ use jhalak_common::{Error, ErrorKind, Result};
 use tokio_util::sync::CancellationToken;
 
 use super::run_id::RunArg;
+#[cfg(feature = "local")]
+use crate::commands::choices;
 use crate::console::output::Output;
 #[cfg(feature = "local")]
 use crate::console::progress::Progress;
@@ -70,9 +72,7 @@ fn measure() -> impl TypedValueParser<Value = Measure> {
         Measure::ColdStart => "Accuracy for new users, by their number of known ratings",
         Measure::Ablation => "What is lost without each group of the ensemble's features (slow)",
     };
-    PossibleValuesParser::new(Measure::ALL.map(|one| PossibleValue::new(one.name()).help(help(one)))).try_map(|name| {
-        Measure::ALL.into_iter().find(|one| one.name() == name).ok_or_else(|| format!("no measure {name}"))
-    })
+    choices::one_of(Measure::ALL, Measure::name, help)
 }
 
 /// Adds the measures in `wanted` that the stored report of a run lacks, and writes its page again.
@@ -128,20 +128,24 @@ impl ReportCommand {
             _ => e,
         })?;
         let mut report = Report::from_json(&bytes).map_err(|e| e.context(&key))?;
+        let mut plan = None;
         if !self.trailers.is_empty() {
             if settings.report.images == Images::None {
                 return Err(Error::usage(
                     "report.images = none leaves pictures out: remove --trailer, or set it to sample",
                 ));
             }
-            let plan = plan::load(store.as_ref(), &run).await?;
-            report.gallery = Some(gallery_of(&report, store.as_ref(), &plan, &self.trailers).await?);
+            let plan = plan.insert(plan::load(store.as_ref(), &run).await?);
+            report.gallery = Some(gallery_of(&report, store.as_ref(), plan, &self.trailers).await?);
             write(store.as_ref(), &run, &report).await?;
         }
         #[cfg(feature = "local")]
         if !self.measures.is_empty() {
             let stopped = shutdown::on_signal()?;
-            let plan = plan::load(store.as_ref(), &run).await?;
+            let plan = match plan {
+                Some(plan) => plan,
+                None => plan::load(store.as_ref(), &run).await?,
+            };
             // An explicit request tries again what could not be computed.
             report.measures.not_computed.retain(|name, _| self.measures.iter().all(|wanted| wanted.name() != name));
             add_measures(&mut report, &self.measures, store.as_ref(), &plan, &stopped, &output.progress).await?;

@@ -1,7 +1,7 @@
 //! `jhalak evaluate --task ranking`: rankers side by side, on the same users.
 
 use clap::Args;
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::TypedValueParser;
 use jhalak_common::dataset::{Dataset, Reading};
 use jhalak_common::evaluation::ByTime;
 use jhalak_common::process::exit;
@@ -17,7 +17,7 @@ use super::cell_args::{CellArgs, FoldsArg, SplitArg};
 use super::held_out::by_time_fold;
 use super::stop_soon::stop_soon;
 use crate::commands::args::given_folds;
-use crate::commands::numbers;
+use crate::commands::{choices, numbers};
 use crate::console::output::{Output, counted};
 
 /// Which rankers are evaluated, and how.
@@ -50,9 +50,7 @@ fn rankers() -> impl TypedValueParser<Value = Ranker> {
         Ranker::Bias => "The bias model's probability of like",
         Ranker::Ensemble => "The ensemble's probability of like: `recommend --rank like` (slow)",
     };
-    PossibleValuesParser::new(Ranker::ALL.map(|ranker| PossibleValue::new(ranker.name()).help(help(ranker)))).try_map(
-        |name| Ranker::ALL.into_iter().find(|ranker| ranker.name() == name).ok_or_else(|| format!("no ranker {name}")),
-    )
+    choices::one_of(Ranker::ALL, Ranker::name, help)
 }
 
 /// One row of the table.

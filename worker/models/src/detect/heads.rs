@@ -116,8 +116,8 @@ pub(super) fn classes(shapes: &[&[i64]], names: Option<usize>) -> Result<i64> {
 /// with s the sigmoid of a value. The heads may come in any order of grids.
 ///
 /// # Errors
-/// InvalidInput if the shapes are no heads for `classes`, the anchors are of other grids, or the
-/// values are no logits.
+/// InvalidInput if the shapes do not fit heads for `classes`, the anchors belong to other grids, or
+/// the values cannot be logits.
 pub(super) fn decoded(outputs: &[Tensor], anchors: &[Vec<f32>], classes: usize, input: (u32, u32)) -> Result<Tensor> {
     let grids: Vec<Vec<f32>> = match (anchors, outputs.len()) {
         ([], 3) => THREE.iter().map(|grid| grid.to_vec()).collect(),
