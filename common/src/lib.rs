@@ -23,6 +23,7 @@ pub mod models;
 pub mod process;
 pub mod queue;
 pub mod random;
+pub mod redact;
 pub mod run;
 pub mod settings;
 pub mod store;

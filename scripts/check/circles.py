@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fails where files of one crate import each other in a circle; part of `make check`.
+"""Fails where files or folders of one crate import each other in a circle; part of `make check`.
 
     scripts/check/circles.py              every crate of the workspace
     scripts/check/circles.py CRATE/src... these crates
@@ -7,7 +7,8 @@
 
 An import is a path in code that begins with `crate`, `self` or `super` (or with the name of a child module), in a `use` or not.
 It leads to the file that defines the item: re-exports (`pub use`) are followed. Declaring a child module and
-re-exporting its items is no import; tests and comments do not count.
+re-exporting its items is no import; tests and comments do not count. A folder imports what its files import; folders and
+files are compared with those beside them.
 """
 import re
 import sys
@@ -187,24 +188,60 @@ def circles(edges):
     return found
 
 
+def beside(edges, parent):
+    """The imports between the folders and files that lie in one folder."""
+    depth, out, why = len(parent), {}, {}
+    inside = [module for module in edges if module[:depth] == parent and len(module) > depth]
+    for module in inside:
+        own = module[: depth + 1]
+        out.setdefault(own, set())
+        for target in edges[module]:
+            other = target[: depth + 1]
+            if target[:depth] == parent and len(target) > depth and other != own:
+                out[own].add(other)
+                why.setdefault((own, other), (module, target))
+    return out, why
+
+
 def check(root):
     crate = Crate(root)
     edges = crate.edges()
-    for circle in circles(edges):
+    found = circles(edges)
+    yield from found
+    for parent in sorted({module[:depth] for module in crate.files for depth in range(len(module))}):
+        imports, why = beside(edges, parent)
+        for circle in circles(imports):
+            if any(set(circle) <= {module for module in files} for files in found):
+                continue
+            print(f"{root}: these import each other in a circle:")
+            for own in circle:
+                for other in sorted(imports[own] & set(circle)):
+                    a, b = (crate.files[module].relative_to(root) for module in why[own, other])
+                    print(f"  {'/'.join(own)} imports {'/'.join(other)}: {a} imports {b}")
+            yield circle
+    for circle in found:
         print(f"{root}: these files import each other in a circle:")
         for module in circle:
             inside = ", ".join(sorted(str(crate.files[t].relative_to(root)) for t in edges[module] if t in circle))
             print(f"  {crate.files[module].relative_to(root)} imports {inside}")
-        yield circle
 
 
 def self_test():
     good = {"lib.rs": "pub mod a; mod b; pub use b::B;", "a.rs": "use crate::B; // crate::c::C\n", "b.rs": "pub struct B;"}
     bad = good | {"b.rs": "pub struct B; fn f() -> super::a::A { todo!() }"}
-    for files, wanted in ((good, 0), (bad, 1)):
+    folders = {
+        "lib.rs": "pub mod a; mod b;",
+        "a/mod.rs": "pub mod one; pub mod two;",
+        "a/one.rs": "pub struct One; use crate::b::B;",
+        "a/two.rs": "pub struct Two;",
+        "b.rs": "pub struct B; use crate::a::two::Two;",
+    }
+    for files, wanted in ((good, 0), (bad, 1), (folders, 1)):
         with tempfile.TemporaryDirectory() as folder:
             for name, text in files.items():
-                (Path(folder) / name).write_text(text)
+                path = Path(folder) / name
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(text)
             found = len(list(check(Path(folder))))
             if found != wanted:
                 sys.exit(f"self-test: {found} circles found, {wanted} expected")

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::normal_form::Label;
-use super::reading::Reading;
+use super::readers::reading::Reading;
 use super::{Layout, Reject};
 
 /// Ratings by label.

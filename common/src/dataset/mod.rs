@@ -49,7 +49,6 @@ mod genres;
 mod hash;
 mod normal_form;
 mod readers;
-mod reading;
 mod stated_content;
 mod subset;
 #[cfg(test)]
@@ -64,9 +63,9 @@ pub use describe::{Description, GenreCount, LabelCounts, Missing};
 pub use folds::{FoldsBy, GivenFold, GivenFolds, read_folds};
 pub use genres::PAPER_GENRES;
 pub use normal_form::{Dataset, Label, Movie, Rating, User};
+pub use readers::reading::Reading;
 pub use readers::{
     CATALOGUES, Facts, Fetched, FetchedTable, Files, Folder, Layout, MAX_LISTED, NewMovies, ReadSettings, Reject,
     Scale, TABLE_FILES, TRAILER_EXTENSIONS, id_of_file_name, is_movie_id, read, read_movies,
 };
-pub use reading::Reading;
 pub use stated_content::StatedContent;

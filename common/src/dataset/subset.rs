@@ -5,8 +5,8 @@ use std::io::Read;
 
 use super::normal_form::Rating;
 use super::readers::json_lines::{Line, Lines};
+use super::readers::reading::Reading;
 use super::readers::reject::{Kind, Rejects, excerpt};
-use super::reading::Reading;
 use crate::error::{Error, Result};
 
 impl Reading {

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::error::{Error, ErrorKind};
-use crate::settings::redact_message;
+use crate::redact::redact_message;
 
 /// Done.
 pub const DONE: u8 = 0;

@@ -7,7 +7,8 @@ use super::interface::Queue;
 use super::memory::MemoryQueue;
 use super::rabbitmq::RabbitQueue;
 use crate::error::{Error, Result};
-use crate::settings::{QueueSettings, is_unambiguous, shown_location};
+use crate::redact::{is_unambiguous, shown_location};
+use crate::settings::QueueSettings;
 
 /// Pause between two tries of [`open_within`].
 const PAUSE: Duration = Duration::from_secs(2);

@@ -6,8 +6,9 @@ use config::builder::DefaultState;
 use config::{ConfigBuilder, Environment, File, FileFormat, Source, Value, ValueKind};
 
 use super::reference::{self, Origin};
-use super::{ENVIRONMENT_PREFIX, MEMORY, Settings, redact_text, secret_file};
+use super::{ENVIRONMENT_PREFIX, MEMORY, Settings, secret_file};
 use crate::error::{Error, Result};
+use crate::redact::redact_text;
 
 /// Settings that are lists: in the environment and on the command line, commas separate their
 /// values.

@@ -8,7 +8,6 @@ mod inference;
 mod load;
 mod processes;
 mod range;
-mod redact;
 pub mod reference;
 mod report;
 pub mod secret_file;
@@ -24,14 +23,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::ReadSettings;
 use crate::error::{Error, Result};
+use crate::redact::{self, redact_url};
 
 pub use evaluate::{EvaluateSettings, Grid};
 pub use extract::{ExtractSettings, KeyframePosition, Strategy};
 pub use inference::{InferenceSettings, ModelSettings, Provider, cache_folder};
 pub use processes::{CoordinatorSettings, DecodeSettings, OnStop, WorkerSettings};
-pub use redact::{
-    has_password, is_path, is_unambiguous, looks_like_url, redact_message, redact_text, redact_url, shown_location,
-};
 pub use report::{Images, Measure, ReportSettings};
 pub use services::{QueueSettings, S3Settings};
 pub use sources::SourceSettings;

@@ -74,8 +74,9 @@ pub fn describe(settings: &Settings, file: Option<&Path>, set: &[(String, String
         None => Value::Null,
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|e| Error::from(e).context(path.display().to_string()))?;
-            let table: toml::Table = toml::from_str(&text)
-                .map_err(|e| Error::invalid(format!("{}: {}", path.display(), super::redact_text(&e.to_string()))))?;
+            let table: toml::Table = toml::from_str(&text).map_err(|e| {
+                Error::invalid(format!("{}: {}", path.display(), crate::redact::redact_text(&e.to_string())))
+            })?;
             serde_json::to_value(table).unwrap_or_default()
         }
     };

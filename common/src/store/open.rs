@@ -8,7 +8,8 @@ use super::local::LocalStore;
 use super::metered::MeteredStore;
 use super::s3::S3Store;
 use crate::error::{Error, Result};
-use crate::settings::{S3Settings, Settings, is_path, shown_location};
+use crate::redact::{is_path, shown_location};
+use crate::settings::{S3Settings, Settings};
 
 /// Opens the store at `url`: `file:///path`, a plain path, or `s3://bucket/prefix`.
 pub async fn open(url: &str, s3: &S3Settings) -> Result<Arc<dyn ObjectStore>> {

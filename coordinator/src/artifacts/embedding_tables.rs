@@ -14,25 +14,10 @@ use crate::artifacts::MAX_CONCURRENT_REQUESTS;
 use crate::plan::Plan;
 use crate::plan::trailer_index::TrailerIndex;
 
-/// Returns the kind of table that embeddings of this kind are gathered into.
-fn table_of(embedding: ArtifactKind) -> Option<ArtifactKind> {
-    match embedding {
-        ArtifactKind::VideoEmbedding => Some(ArtifactKind::VideoTable),
-        ArtifactKind::AudioEmbedding => Some(ArtifactKind::AudioTable),
-        _ => None,
-    }
-}
-
-/// Lists the plan's recipes of embeddings, each with the kind of its table, in the order of the
-/// plan.
-pub fn sources(plan: &Plan) -> impl Iterator<Item = (ArtifactKind, &Recipe)> {
-    plan.spec.recipes.iter().filter_map(|recipe| Some((table_of(recipe.kind)?, recipe)))
-}
-
 /// Returns the committed tables of the run: given ones, and gathered ones. Makes none.
 pub async fn committed(store: &dyn ObjectStore, plan: &Plan) -> Result<Vec<GatheredTable>> {
     let mut found = given(store, plan).await?;
-    for (kind, source) in sources(plan) {
+    for (kind, source) in plan.embeddings() {
         found.extend(find(store, plan, kind, source).await?.and_then(|(_, table)| table));
     }
     Ok(found)
@@ -262,7 +247,7 @@ mod tests {
     async fn a_table_holds_every_committed_embedding_and_names_trailers_without_sound() {
         let (_folder, store) = empty_store();
         let (store, plan) = (store.as_ref(), plan(3));
-        let (kind, source) = sources(&plan).last().expect("audio embeddings");
+        let (kind, source) = plan.embeddings().last().expect("audio embeddings");
         assert_eq!(kind, ArtifactKind::AudioTable);
         assert!(gather(store, &plan, kind, source).await.expect("a readable store").is_none());
         assert!(find(store, &plan, kind, source).await.expect("a readable store").is_none());
@@ -288,7 +273,7 @@ mod tests {
     async fn a_large_table_of_an_earlier_version_stays_the_table_of_its_run() {
         let (folder, store) = empty_store();
         let (store, plan) = (store.as_ref(), plan(SHARD_ROWS + 1));
-        let (kind, source) = sources(&plan).next().expect("video embeddings");
+        let (kind, source) = plan.embeddings().next().expect("video embeddings");
         let mut rows: Vec<u32> = (0..plan.trailers.trailers.len() as u32).collect();
         rows.sort_by_key(|&row| &plan.trailers.trailers[row as usize].subject);
         let subjects = Subjects { plan: &plan, rows };
@@ -315,7 +300,7 @@ mod tests {
     async fn a_table_is_made_once_and_another_one_when_a_trailer_is_added() {
         let (_folder, store) = empty_store();
         let (store, plan) = (store.as_ref(), plan(3));
-        let (kind, source) = sources(&plan).next().expect("video embeddings");
+        let (kind, source) = plan.embeddings().next().expect("video embeddings");
         let subjects: Vec<&Subject> = plan.trailers.trailers.iter().map(|trailer| &trailer.subject).collect();
         commit_one(store, source, subjects[0]).await;
         commit_one(store, source, subjects[1]).await;

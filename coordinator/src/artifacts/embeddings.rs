@@ -49,7 +49,7 @@ pub async fn read(
         plan.trailers.trailers = committed_trailers(store, source, &plan).await?.into();
     }
     for &kind in modality.tables() {
-        let own = embedding_tables::sources(&plan).find(|(table, _)| *table == kind);
+        let own = plan.embeddings().find(|(table, _)| *table == kind);
         let (_, recipe) = own.ok_or_else(|| Error::bug(format!("a run makes no {}", kind.name())))?;
         let gathered = embedding_tables::gather(store, &plan, kind, recipe).await?;
         let gathered = gathered.filter(|table| table.rows > 0).ok_or_else(|| missing(store, modality, recipe.kind))?;

@@ -67,7 +67,7 @@ impl DatasetCommand {
                 #[cfg(feature = "local")]
                 let stop = jhalak_common::process::shutdown::on_signal()?;
                 #[cfg(feature = "local")]
-                super::videos::take_those_that_open(&mut source, &stop, &settings).await?;
+                super::probe::take_those_that_open(&mut source, &stop, &settings).await?;
                 let reading = &source.reading;
                 let mut found = source.found.clone();
                 if !reading.dataset.ratings.is_empty() {
@@ -118,7 +118,7 @@ async fn probe(
     let mut found = Vec::new();
     for (id, location) in trailers {
         let file = source.local_file(&location, &settings.worker.scratch).await?;
-        let fault = match super::videos::opens(stop, file.path(), settings).await {
+        let fault = match super::probe::opens(stop, file.path(), settings).await {
             Ok(damage) => damage,
             Err(error) if error.kind() == jhalak_common::ErrorKind::InvalidInput => Some(error.to_string()),
             Err(error) => return Err(error),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::artifacts::fitted_model::{self, Wanted};
 use crate::commands::numbers;
-use crate::commands::runs::run_id;
+use crate::commands::run_id;
 use crate::console::output::Output;
 use crate::plan::{self, dataset_source};
 

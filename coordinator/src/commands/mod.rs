@@ -8,10 +8,15 @@ mod doctor;
 mod given_embeddings;
 mod help;
 mod init;
+#[cfg(feature = "local")]
+mod known_names;
 mod listings;
 mod models;
 mod numbers;
 mod output_path;
+#[cfg(feature = "local")]
+mod probe;
+mod run_id;
 mod runs;
 #[cfg(feature = "local")]
 mod serve;
@@ -22,10 +27,13 @@ mod shell;
 #[cfg(feature = "local")]
 mod training;
 #[cfg(feature = "local")]
+mod video_args;
+#[cfg(feature = "local")]
 mod videos;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use jhalak_common::settings::{Settings, looks_like_url, shown_location};
+use jhalak_common::redact::{looks_like_url, shown_location};
+use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
 
 pub use self::help::GlobalArgs;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, Command};
-use jhalak_common::settings::{looks_like_url, shown_location};
+use jhalak_common::redact::{looks_like_url, shown_location};
 
 /// Endings of files of some form. A file of one form is not named after another.
 const ENDINGS: [&str; 30] = [

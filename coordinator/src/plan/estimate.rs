@@ -1,6 +1,5 @@
 //! What a run over many trailers takes, stated before anything is sent.
 
-use crate::artifacts::embedding_tables;
 use crate::plan::Plan;
 
 /// Memory of a coordinator without trailers, and of each trailer (BENCHMARKS.md, "Queue").
@@ -14,7 +13,7 @@ const PAGE: usize = 1_000;
 /// Returns the memory of the coordinator and its requests to the store, for people.
 pub fn text(plan: &Plan) -> String {
     let trailers = plan.trailers.trailers.len();
-    let (recipes, tables) = (plan.spec.recipes.len(), embedding_tables::sources(plan).count());
+    let (recipes, tables) = (plan.spec.recipes.len(), plan.embeddings().count());
     let memory = BASE_MB + trailers * TRAILER_BYTES / 1_000_000;
     let lists = recipes * (trailers * OBJECTS).div_ceil(PAGE);
     // A record and a file for each embedding.

@@ -55,6 +55,17 @@ impl Plan {
         let is_listed = |only: &BTreeSet<String>| only.contains(&ArtifactKey::subject_folder(&trailer.subject));
         self.spec.only.as_ref().is_none_or(is_listed)
     }
+
+    /// Returns the recipes of embeddings, each with the kind of the table that its embeddings are
+    /// gathered into, in the order of the plan.
+    pub fn embeddings(&self) -> impl Iterator<Item = (ArtifactKind, &Recipe)> {
+        let table = |kind| match kind {
+            ArtifactKind::VideoEmbedding => Some(ArtifactKind::VideoTable),
+            ArtifactKind::AudioEmbedding => Some(ArtifactKind::AudioTable),
+            _ => None,
+        };
+        self.spec.recipes.iter().filter_map(move |recipe| Some((table(recipe.kind)?, recipe)))
+    }
 }
 
 /// The options of a run in addition to its dataset and the settings.

@@ -11,9 +11,9 @@ use jhalak_common::telemetry::trace::TraceContext;
 use tokio_util::sync::CancellationToken;
 
 use crate::console::progress::Progress;
-use crate::run::dispatch::Priority;
 use crate::run::gauges;
 use crate::run::lease::Lease;
+use crate::run::priority::Priority;
 use crate::run::timings::Timings;
 
 /// The services of a run and what stops it.

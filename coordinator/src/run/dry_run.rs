@@ -78,7 +78,7 @@ pub async fn describe(store: &dyn ObjectStore, plan: &Plan, again: &[ArtifactKey
     });
     let mut tables: Vec<GatheredTable> = embedding_tables::given(store, plan).await?;
     let mut tables_missing = tables.len() < plan.spec.given.len();
-    for (table, source) in embedding_tables::sources(plan) {
+    for (table, source) in plan.embeddings() {
         if let Some((key, found)) = embedding_tables::find(store, plan, table, source).await? {
             tables_missing |= found.is_none() || again.contains(&key);
             tables.extend(found);

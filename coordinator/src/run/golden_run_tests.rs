@@ -52,7 +52,7 @@ async fn finished_run_of_an_earlier_version_extracts_nothing_and_keeps_its_table
 async fn table_that_is_gathered_again_has_the_bytes_of_the_earlier_version() {
     let (bench, plan) = bench().await;
     let store = bench.store.as_ref();
-    let (kind, source) = embedding_tables::sources(&plan).last().expect("audio embeddings");
+    let (kind, source) = plan.embeddings().last().expect("audio embeddings");
     let (key, found) = embedding_tables::find(store, &plan, kind, source).await.expect("readable").expect("committed");
     let found = found.expect("a table");
     let record = artifact::committed(store, &key).await.expect("readable").expect("a table");

@@ -12,6 +12,7 @@ mod golden_run_tests;
 pub mod jobs;
 pub mod lease;
 pub mod missing;
+pub mod priority;
 pub mod quarantined;
 pub mod remaining;
 pub mod report_data;
@@ -40,10 +41,10 @@ use tracing::Instrument;
 use crate::console::progress::Progress;
 use crate::plan::Plan;
 use crate::run::context::{Ended, RunContext, StopSignals};
-use crate::run::dispatch::Priority;
 use crate::run::finish::Finished;
 use crate::run::gauges::Leading;
 use crate::run::lease::{Claim, Holder, Lease};
+use crate::run::priority::Priority;
 use crate::run::timings::Timings;
 
 /// How long the store or the broker may be unreachable in the middle of a run before this process

@@ -16,7 +16,7 @@ use crate::run::remaining;
 pub async fn select(store: &dyn ObjectStore, plan: &Plan, kind: ArtifactKind) -> Result<Vec<ArtifactKey>> {
     let recipes = affected(plan, kind);
     let tables: Vec<(ArtifactKind, &Recipe)> =
-        embedding_tables::sources(plan).filter(|(table, source)| *table == kind || recipes.contains(source)).collect();
+        plan.embeddings().filter(|(table, source)| *table == kind || recipes.contains(source)).collect();
     if recipes.is_empty() && tables.is_empty() && kind != ArtifactKind::Cell {
         return Err(Error::invalid(format!("the settings of this run produce no {}", kind.name())));
     }

@@ -251,7 +251,7 @@ async fn gather_all(store: &dyn ObjectStore, plan: &Plan, missing: &[RecipeSet])
             "a table of given embeddings was deleted from the store: repeat the command with its --embeddings",
         ));
     }
-    for (kind, source) in embedding_tables::sources(plan) {
+    for (kind, source) in plan.embeddings() {
         let bit = plan.spec.recipes.iter().position(|recipe| recipe == source);
         let bit: RecipeSet = bit.map(|bit| 1 << bit).ok_or_else(|| Error::bug("a table of no recipe of the run"))?;
         let is_in = |trailer: &Trailer, missing: RecipeSet| match plan.extracts(trailer) {

@@ -127,7 +127,7 @@ mod tests {
         fit.trailers = Some(Modality::AudioVideo);
         let none = fit_task(&plan, &[]).expect("a plan").expect("the ensemble is left");
         assert_eq!((none.fit.trailers, none.fit.network.is_some(), none.tables.len()), (None, false, 0));
-        let (kind, source) = embedding_tables::sources(&plan).next().expect("video embeddings");
+        let (kind, source) = plan.embeddings().next().expect("video embeddings");
         commit_one(store.as_ref(), source, &plan.trailers.trailers[0].subject).await;
         let table = embedding_tables::gather(store.as_ref(), &plan, kind, source).await.expect("a store");
         let silent = fit_task(&plan, &[table.expect("a row")]).expect("a plan").expect("the ensemble is left");

@@ -31,7 +31,7 @@ pub async fn table(site: &Site, index: &RunIndex, embedding: ArtifactKind) -> Re
         return Ok(Some(table.clone()));
     }
     let (plan, store) = (&index.plan, site.store.as_ref());
-    let Some((kind, recipe)) = embedding_tables::sources(plan).find(|(_, recipe)| recipe.kind == embedding) else {
+    let Some((kind, recipe)) = plan.embeddings().find(|(_, recipe)| recipe.kind == embedding) else {
         return Ok(None);
     };
     let Some((key, Some(_))) = embedding_tables::find(store, plan, kind, recipe).await? else { return Ok(None) };

@@ -1,7 +1,7 @@
 //! Decodes one trailer like a job does: `decode VIDEO OUT_DIR [OUTPUT...]` in a child process with
 //! limits, `inline ...` in this process. Its detector costs nothing: the first pixel determines the
 //! objects.
-use jhalak_media::detector::Bounds;
+use jhalak_media::bounds::Bounds;
 use jhalak_media::picture::Picture;
 use jhalak_media::{self as media, Detector, MediaError, Object, sandbox};
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! The trait of object detectors, for scene-object keyframes.
 
+use crate::bounds::Bounds;
 use crate::error::MediaError;
 use crate::picture::Picture;
 use crate::picture::pixels::Pixels;
@@ -43,17 +44,4 @@ pub struct Object {
     /// Its bounding box.
     #[serde(rename = "box")]
     pub bounds: Bounds,
-}
-
-/// A rectangle in pixels from the top left of the picture.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Bounds {
-    /// Its left edge.
-    pub left: f32,
-    /// Its upper edge.
-    pub top: f32,
-    /// Its right edge.
-    pub right: f32,
-    /// Its lower edge.
-    pub bottom: f32,
 }

@@ -12,6 +12,7 @@
 //! - Start with [`decode`], then [`frame`] (the consumers of frames), `ffmpeg/decode_loop.rs` and
 //!   `keyframes/`.
 
+pub mod bounds;
 pub mod decode;
 pub mod detector;
 pub mod error;

@@ -2,7 +2,6 @@
 
 use crate::support::folder;
 use ffmpeg_next::{Rational, format::Pixel, frame};
-use jhalak_worker::media::detector::{Bounds, Detector, Object};
 use jhalak_worker::media::ffmpeg::source::VideoTrack;
 use jhalak_worker::media::frame::DecodedFrame;
 use jhalak_worker::media::keyframes::equal_interval::{EqualInterval, TimeRange};
@@ -15,6 +14,10 @@ use jhalak_worker::media::picture::jpeg_encoder;
 use jhalak_worker::media::scenes::between_cuts;
 use jhalak_worker::media::scenes::cuts::CutFinder;
 use jhalak_worker::media::{MediaError, Position, SceneMiddleSettings, SceneObjectSettings, SceneSettings};
+use jhalak_worker::media::{
+    bounds::Bounds,
+    detector::{Detector, Object},
+};
 use proptest::prelude::*;
 use std::convert::Infallible;
 use std::rc::Rc;

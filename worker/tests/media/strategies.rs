@@ -1,7 +1,8 @@
 //! Keyframes chosen by scenes: the right frames with the right pixels, from one decode.
 
 use crate::support::{EXE, PICTURE, TONE, ffmpeg_reads, folder, made, members, real_videos, request};
-use jhalak_worker::media::detector::{Bounds, CLASSES};
+use jhalak_media::detector::CLASSES;
+use jhalak_worker::media::bounds::Bounds;
 use jhalak_worker::media::keyframes::contact_sheet;
 use jhalak_worker::media::picture::Picture;
 use jhalak_worker::media::picture::jpeg_decoder;
@@ -223,7 +224,7 @@ async fn frames_that_were_not_kept_are_decoded_again_with_the_same_result() {
         let report = sandbox::decode(Path::new(EXE), &request, &limits, &Default::default()).await.unwrap();
         let set = report.scene_middle.unwrap();
         assert_eq!(set.keyframes.iter().map(|keyframe| keyframe.frame).collect::<Vec<_>>(), [75]);
-        assert_eq!(set.shortfall.as_deref(), Some("16 keyframes were asked for and the video has 1 scenes"));
+        assert_eq!(set.shortfall.as_deref(), Some("16 keyframes were asked for and the video has 1 scene"));
         (std::fs::read(set.tar).unwrap(), report.usage.peak_memory_mb)
     };
     let (roomy, peak) = bytes(DecodeLimits::default()).await;

@@ -13,6 +13,7 @@ mod movies;
 mod new_movies;
 mod parquet_catalogue;
 mod plain;
+pub(super) mod reading;
 mod records;
 pub(super) mod reject;
 mod scale;
@@ -26,13 +27,13 @@ use std::io::Read;
 
 use super::genres;
 use super::normal_form::Dataset;
-use super::reading::Reading;
 use crate::error::{Error, Result};
 
 use assembly::Assembly;
 pub use files::{Fetched, FetchedTable, Files, Folder};
 pub use layout::{Facts, Layout};
 pub use new_movies::{NewMovies, read_movies};
+use reading::Reading;
 pub use reject::{MAX_LISTED, Reject, id_of_file_name, is_movie_id};
 pub use scale::Scale;
 pub use settings::ReadSettings;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::files::Files;
 use super::movies;
 use crate::compact::Texts;
-use crate::dataset::reading::Reading;
+use crate::dataset::readers::reading::Reading;
 use crate::error::{Error, Result};
 
 /// The file's name.

@@ -9,7 +9,7 @@ use super::movies;
 use super::reject::{Kind, excerpt, id_of_file_name, is_movie_id};
 use crate::compact::{TextMap, Texts};
 use crate::dataset::normal_form::Movie;
-use crate::settings::shown_location;
+use crate::redact::shown_location;
 
 /// File extensions of trailers, in lower or upper case. The contents are checked when a trailer is
 /// opened. Locations in the catalogue may have any.

@@ -35,7 +35,8 @@ use self::publisher::{Notes, Publisher};
 use self::topology::Topology;
 use super::interface::{Backlog, Channel, Deliveries, Queue, WorkKind};
 use crate::error::{Error, Result};
-use crate::settings::{QueueSettings, redact_url};
+use crate::redact::redact_url;
+use crate::settings::QueueSettings;
 use crate::telemetry::list::QUEUE_PUBLISH;
 
 /// How long `close` waits for consumers to return their messages.

@@ -235,7 +235,7 @@ fn host_and_port(url: &str) -> Result<(String, u16)> {
     let wrong =
         || Error::invalid("a location on a web server must be https://HOST/PATH, without user, password and query");
     let parsed = url::Url::parse(url).map_err(|_| wrong())?;
-    let is_plain = crate::settings::is_unambiguous(url) && parsed.username().is_empty() && parsed.password().is_none();
+    let is_plain = crate::redact::is_unambiguous(url) && parsed.username().is_empty() && parsed.password().is_none();
     match (parsed.host_str(), parsed.port_or_known_default()) {
         (Some(host), Some(port)) if parsed.scheme() == "https" && is_plain => Ok((host.to_ascii_lowercase(), port)),
         _ => Err(wrong()),

@@ -16,7 +16,8 @@ use super::errors::{self, Fault};
 use super::operation::Operation;
 use super::throttle::Throttle;
 use crate::error::{Error, Result};
-use crate::settings::{S3Settings, shown_location};
+use crate::redact::shown_location;
+use crate::settings::S3Settings;
 use crate::store::interface::ObjectMeta;
 use crate::store::key::check_key;
 

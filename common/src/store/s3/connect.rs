@@ -16,8 +16,9 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provi
 
 use super::key_files::KeyFiles;
 use crate::error::{Error, Result};
+use crate::redact::is_unambiguous;
+use crate::settings::S3Settings;
 use crate::settings::ca_file;
-use crate::settings::{S3Settings, is_unambiguous};
 
 /// A client, and facts of its server for errors and listings.
 pub(super) struct Connection {

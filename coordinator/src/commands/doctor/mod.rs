@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use jhalak_common::artifact::{ArtifactKey, ArtifactKind, Recipe, Subject};
 use jhalak_common::process::exit;
+use jhalak_common::redact::redact_url;
 use jhalak_common::run::job::{Job, JobResult, Outcome, ProbeTask, Task};
 use jhalak_common::run::{SigningKey, encode_signed};
-use jhalak_common::settings::{Settings, redact_url};
+use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, hash, queue, store};
 use serde_json::{Value, json};
 

@@ -14,7 +14,7 @@ use jhalak_worker::media::FrameSettings;
 use jhalak_worker::onnx::file_facts;
 use serde_json::json;
 
-use crate::commands::videos::video_args::{self, Hook};
+use crate::commands::video_args::{self, Hook};
 use crate::console::output::Output;
 
 #[derive(Args)]

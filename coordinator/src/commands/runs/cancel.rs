@@ -9,7 +9,7 @@ use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, store};
 use serde_json::json;
 
-use super::run_id::RunArg;
+use crate::commands::run_id::RunArg;
 use crate::console::output::Output;
 use crate::run::lease;
 

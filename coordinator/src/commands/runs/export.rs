@@ -10,8 +10,8 @@ use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, store};
 use serde_json::json;
 
-use super::run_id::RunArg;
 use crate::commands::output_path;
+use crate::commands::run_id::RunArg;
 use crate::console::output::Output;
 use crate::export::{self, Manifest, Options};
 

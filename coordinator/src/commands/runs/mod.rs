@@ -7,7 +7,6 @@ pub(super) mod quarantine;
 pub(super) mod report;
 #[cfg(feature = "local")]
 pub(super) mod run;
-pub(super) mod run_id;
 mod slot;
 pub(super) mod status;
 pub(super) mod submit;

@@ -14,7 +14,7 @@ use jhalak_common::store::{self, ObjectStore};
 use jhalak_common::{Error, ErrorKind, Result};
 use serde_json::json;
 
-use super::run_id;
+use crate::commands::run_id;
 use crate::console::output::Output;
 use crate::run::quarantined;
 use crate::utc;

@@ -15,9 +15,9 @@ use jhalak_common::{Error, ErrorKind, Result};
 #[cfg(feature = "local")]
 use tokio_util::sync::CancellationToken;
 
-use super::run_id::RunArg;
 #[cfg(feature = "local")]
 use crate::commands::choices;
+use crate::commands::run_id::RunArg;
 use crate::console::output::Output;
 #[cfg(feature = "local")]
 use crate::console::progress::Progress;

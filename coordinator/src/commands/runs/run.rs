@@ -26,8 +26,8 @@ use crate::console::output::Output;
 use crate::console::progress::Progress;
 use crate::plan::dataset_source::Source;
 use crate::plan::{self, Plan, Request, grid};
-use crate::run::dispatch::Priority;
 use crate::run::gauges::{self, Leading};
+use crate::run::priority::Priority;
 use crate::run::remaining;
 use crate::run::{RunDriver, RunOutcome};
 
@@ -70,7 +70,7 @@ pub(in crate::commands) async fn in_this_process(
     output: &Output,
 ) -> Result<u8> {
     let stop = shutdown::on_signal()?;
-    crate::commands::videos::take_those_that_open(&mut source, &stop, &settings).await?;
+    crate::commands::probe::take_those_that_open(&mut source, &stop, &settings).await?;
     crate::commands::dataset::report_rejects(&source.reading, output);
     let store = store::open(&settings.store, &settings.s3).await?;
     let draft = plan::draft(store.as_ref(), &source, &settings, request, None).await?;

@@ -5,8 +5,8 @@ use jhalak_common::run::{self, RunSpec, RunState, Stage, run_key};
 use jhalak_common::store::ObjectStore;
 
 use crate::console::output::Output;
-use crate::run::dispatch::Priority;
 use crate::run::lease;
+use crate::run::priority::Priority;
 
 /// The dataset differs from that of the run.
 pub(super) const DATASET_CHANGED: &str =

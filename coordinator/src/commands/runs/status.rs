@@ -12,7 +12,7 @@ use jhalak_common::{Error, Result};
 use serde::Serialize;
 use serde_json::json;
 
-use super::run_id;
+use crate::commands::run_id;
 use crate::console::output::Output;
 use crate::run::{lease, quarantined};
 use crate::utc;

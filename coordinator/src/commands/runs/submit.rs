@@ -19,8 +19,8 @@ use super::{outcome, slot};
 use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs};
 use crate::console::output::Output;
 use crate::plan::{self, Plan, Request, estimate, grid};
-use crate::run::dispatch::Priority;
 use crate::run::gauges::{self, Leading};
+use crate::run::priority::Priority;
 use crate::run::{RunDriver, RunOutcome};
 use crate::run::{dry_run, reprocess};
 
@@ -103,7 +103,7 @@ impl Submit {
         #[cfg_attr(not(feature = "local"), expect(unused_mut))]
         let mut source = self.dataset.read(&settings).await?;
         #[cfg(feature = "local")]
-        crate::commands::videos::take_those_that_open(&mut source, &stop, &settings).await?;
+        crate::commands::probe::take_those_that_open(&mut source, &stop, &settings).await?;
         crate::commands::dataset::report_rejects(&source.reading, &output);
         let store = store::open(&settings.store, &settings.s3).await?;
         let folds = self.grid.folds(&source.reading.dataset, &output)?;

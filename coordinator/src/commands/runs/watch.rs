@@ -12,7 +12,7 @@ use jhalak_common::store::{self, ObjectStore};
 use jhalak_common::{Error, Result};
 use serde_json::json;
 
-use super::run_id::RunArg;
+use crate::commands::run_id::RunArg;
 use crate::console::output::Output;
 use crate::console::progress::Meter;
 use crate::run::lease;

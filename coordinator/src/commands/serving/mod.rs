@@ -1,7 +1,6 @@
 //! Commands that query a fitted model.
 
 mod all_users;
-pub(super) mod known_names;
 pub(super) mod predict;
 pub(super) mod recommend;
 pub(super) mod viewer_args;

@@ -19,11 +19,11 @@ use serde::Serialize;
 use crate::artifacts::embeddings;
 use crate::artifacts::fitted_model::{self, Fitted, Wanted};
 use crate::commands::numbers;
-use crate::commands::runs::run_id;
-use crate::commands::videos::video_args;
+use crate::commands::run_id;
+use crate::commands::video_args;
 use crate::extract_file;
 
-use super::known_names::{find_movie, listed, user};
+use crate::commands::known_names::{find_movie, listed, user};
 
 /// The model.
 #[derive(Args)]

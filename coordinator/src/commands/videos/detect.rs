@@ -16,9 +16,9 @@ use jhalak_worker::media::picture::image_file;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::video_args::{self, Hook};
 use crate::commands::models::first_use;
 use crate::commands::numbers;
+use crate::commands::video_args::{self, Hook};
 use crate::console::files;
 use crate::console::output::{Output, counted};
 

@@ -19,9 +19,9 @@ use jhalak_worker::media::ffmpeg::source::NO_VIDEO;
 use jhalak_worker::media::{AudioSettings, AudioTrack, DecodeReport, DecodeRequest, KeyframeSettings, Position};
 use serde::Serialize;
 
-use super::video_args::Decoded;
 use crate::commands::models::first_use;
 use crate::commands::output_path;
+use crate::commands::video_args::{self, Decoded};
 use crate::console::files;
 use crate::console::output::Output;
 
@@ -120,7 +120,7 @@ impl Embed {
             request.keyframes = keyframes;
             request.audio = sample_rate.map(|sample_rate| AudioSettings { sample_rate });
         };
-        super::video_args::decode(&self.file, settings, ask, super::video_args::Hook::None).await
+        video_args::decode(&self.file, settings, ask, video_args::Hook::None).await
     }
 
     /// The metadata of the file.

@@ -10,6 +10,7 @@ use jhalak_common::settings::{Settings, Strategy};
 use jhalak_common::{Error, Result};
 
 use crate::commands::runs::run;
+use crate::commands::video_args;
 use crate::console::output::Output;
 use crate::plan::{Request, dataset_source};
 
@@ -73,7 +74,7 @@ impl Extract {
                     )));
                 }
             } else {
-                super::video_args::check(path)?;
+                video_args::check(path)?;
                 files.push(path.clone());
             }
         }

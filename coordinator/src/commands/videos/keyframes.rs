@@ -14,7 +14,7 @@ use jhalak_worker::media::{
 use serde::Serialize;
 
 use super::scenes::CutArgs;
-use super::video_args::{self, Hook};
+use crate::commands::video_args::{self, Hook};
 use crate::commands::{numbers, output_path};
 use crate::console::files::{self, cannot_write};
 use crate::console::output::{Output, counted};

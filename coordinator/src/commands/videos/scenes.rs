@@ -10,7 +10,7 @@ use jhalak_worker::media::scenes::list::SceneList;
 use jhalak_worker::media::{Outcome, SceneSettings};
 use serde::Serialize;
 
-use super::video_args::{self, Hook};
+use crate::commands::video_args::{self, Hook};
 use crate::commands::{numbers, output_path};
 use crate::console::files;
 use crate::console::output::Output;

@@ -16,11 +16,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::artifacts::embedding_tables;
+use crate::commands::known_names::find_movie;
 use crate::commands::models::first_use;
 use crate::commands::numbers;
-use crate::commands::runs::run_id;
-use crate::commands::serving::known_names::find_movie;
-use crate::commands::videos::video_args;
+use crate::commands::run_id;
+use crate::commands::video_args;
 use crate::console::output::Output;
 use crate::extract_file::{self, Extracted};
 use crate::inspect::embeddings::{Mean, cosine};
@@ -192,7 +192,7 @@ impl Similar {
         for &modality in self.modality.names() {
             let Some(question) = asked.embeddings.get(modality) else { continue };
             let kind = if modality == "video" { ArtifactKind::VideoTable } else { ArtifactKind::AudioTable };
-            let Some((_, source)) = embedding_tables::sources(plan).find(|(table, _)| *table == kind) else { continue };
+            let Some((_, source)) = plan.embeddings().find(|(table, _)| *table == kind) else { continue };
             let Some(table) = embedding_tables::gather(store, plan, kind, source).await? else { continue };
             if table.rows == 0 {
                 continue;

@@ -27,7 +27,6 @@ use lost_jobs::LostJobs;
 use observer::Observer;
 use settling::read_result;
 use state::Dispatch;
-pub use window::Priority;
 use window::Window;
 
 /// Without a result for this long, the store is checked for end states; doubled after each check

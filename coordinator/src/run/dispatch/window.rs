@@ -7,34 +7,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::run::priority::Priority;
+
 /// Jobs that a run sends before it knows its workers.
 const MIN_JOBS: usize = 4;
 
 /// The time over which the rate of results is measured.
 const RATE_SPAN: Duration = Duration::from_secs(2);
-
-/// The share of the workers that a run gets while other runs want them too.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Priority {
-    /// About a quarter of a normal share while jobs of other runs wait, else a normal share
-    Low,
-    /// The same share as every other normal run
-    #[default]
-    Normal,
-    /// About four normal shares
-    High,
-}
-
-impl Priority {
-    /// Returns the name that options and records use.
-    pub fn name(self) -> &'static str {
-        match self {
-            Priority::Low => "low",
-            Priority::Normal => "normal",
-            Priority::High => "high",
-        }
-    }
-}
 
 /// The window of one stage.
 pub(super) struct Window {

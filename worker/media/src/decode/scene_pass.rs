@@ -102,7 +102,7 @@ impl<'a> ScenePass<'a> {
             let (chosen, scenes) = middle.finish();
             let reason = |scene| Reason { scene: Some(scene), ..Reason::default() };
             let chosen = chosen.into_iter().map(|(scene, candidate)| (candidate, reason(scene))).collect();
-            let shortfall = || format!("{count} keyframes were asked for and the video has {scenes} scenes");
+            let shortfall = || format!("{count} keyframes were asked for and the video has {}", counted(scenes));
             let writer = writer(SCENE_MIDDLE_FILE_NAME, jpeg_quality)?;
             results.middle = Some(scene_keyframes::write(&request.video, writer, chosen, count, shortfall)?);
         }
@@ -117,8 +117,9 @@ impl<'a> ScenePass<'a> {
             let chosen = winners.into_iter().map(|winner| (winner.candidate, reason(winner.scene, winner.found)));
             let shortfall = || {
                 format!(
-                    "{count} keyframes were asked for, and objects were found in {found} of the video's {scenes} scenes \
-                     (those of {longer_than} frames or fewer are passed over)"
+                    "{count} keyframes were asked for, and objects were found in {found} of the video's {} \
+                     (those of {longer_than} frames or fewer are passed over)",
+                    counted(scenes)
                 )
             };
             let writer = writer(SCENE_OBJECT_FILE_NAME, jpeg_quality)?;
@@ -127,4 +128,9 @@ impl<'a> ScenePass<'a> {
         }
         Ok(results)
     }
+}
+
+/// `1 scene`, `2 scenes`.
+fn counted(scenes: u64) -> String {
+    format!("{scenes} scene{}", if scenes == 1 { "" } else { "s" })
 }

@@ -1,7 +1,7 @@
 //! A contact sheet: all keyframes of an archive in one picture, each with its boxes, number, time,
 //! scene and objects.
 
-use crate::detector::Bounds;
+use crate::bounds::Bounds;
 use crate::error::MediaError;
 use crate::keyframes::archive;
 use crate::picture::Picture;

@@ -1,7 +1,7 @@
 //! Boxes with labels in a picture.
 
 use super::{Picture, text};
-use crate::detector::Bounds;
+use crate::bounds::Bounds;
 
 /// A box and its label.
 #[derive(Debug, Clone, PartialEq)]

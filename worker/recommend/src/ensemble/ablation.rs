@@ -5,9 +5,9 @@
 //! Compare with the row of all features.
 
 use super::fitted::FittedEnsemble;
+use super::matrix::Matrix;
 use super::rows::{RowBuilder, check_stop, sorted_pairs};
 use super::settings::Part;
-use super::trees::bins::Matrix;
 use super::trees::boosting::Boosting;
 use crate::{CLASSES, RecommendError};
 use jhalak_common::dataset::Dataset;

@@ -28,6 +28,7 @@ mod fitted;
 mod fitted_bias;
 mod linear;
 pub mod linear_baselines;
+mod matrix;
 mod members;
 mod rows;
 pub mod settings;

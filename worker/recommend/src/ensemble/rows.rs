@@ -2,8 +2,8 @@
 
 use super::features::knowledge::{Catalogue, Knowledge, labelled_pair};
 use super::features::pair_features::{self, Pair};
+use super::matrix::Matrix;
 use super::settings::{Part, Settings};
-use super::trees::bins::Matrix;
 use super::views::{OutOfFoldView, out_of_fold_views};
 use crate::{CLASSES, RecommendError};
 use jhalak_common::dataset::Dataset;

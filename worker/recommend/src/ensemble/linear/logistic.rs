@@ -4,7 +4,7 @@ use super::dot::dot;
 use super::lbfgs::minimise;
 use super::softmax::softmax;
 use crate::CLASSES;
-use crate::ensemble::trees::bins::Matrix;
+use crate::ensemble::matrix::Matrix;
 use serde::{Deserialize, Serialize};
 
 /// Maximum number of L-BFGS steps.

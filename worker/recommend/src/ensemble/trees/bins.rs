@@ -2,29 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ensemble::matrix::Matrix;
+
 /// Maximum number of bins of a feature.
 const MAX_BINS: usize = 96;
-
-/// A matrix of features, row-major.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Matrix {
-    /// rows x columns.
-    pub values: Vec<f32>,
-    /// Number of columns.
-    pub columns: usize,
-}
-
-impl Matrix {
-    /// Returns the number of rows.
-    pub fn rows(&self) -> usize {
-        self.values.len().checked_div(self.columns).unwrap_or(0)
-    }
-
-    /// Returns one row.
-    pub fn row(&self, row: usize) -> &[f32] {
-        &self.values[row * self.columns..(row + 1) * self.columns]
-    }
-}
 
 /// The cut points of each feature. A missing value (NaN) is in bin 0, other values are in bins from
 /// 1.

@@ -2,10 +2,11 @@
 //! class on the derivatives of the softmax (Friedman 2001; histograms, leaf-wise growth and sibling
 //! subtraction as in LightGBM).
 
-use super::bins::{Bins, Cuts, Matrix};
+use super::bins::{Bins, Cuts};
 use super::tree::Tree;
 use crate::CLASSES;
 use crate::ensemble::linear::softmax::softmax;
+use crate::ensemble::matrix::Matrix;
 use crate::ensemble::settings::BoostingSettings;
 use jhalak_nn::{Random, shuffle};
 use serde::{Deserialize, Serialize};

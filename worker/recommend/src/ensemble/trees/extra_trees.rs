@@ -1,10 +1,11 @@
 //! Extremely randomised trees (Geurts, Ernst and Wehenkel 2006): every split is the best of a few
 //! random ones, and every tree is grown on all rows.
 
-use super::bins::{Bins, Cuts, Matrix};
+use super::bins::{Bins, Cuts};
 use super::packed::{self, Packed};
 use crate::CLASSES;
 use crate::ensemble::linear::softmax::smoothed;
+use crate::ensemble::matrix::Matrix;
 use crate::ensemble::settings::ExtraTreesSettings;
 use jhalak_nn::Random;
 use serde::{Deserialize, Serialize};

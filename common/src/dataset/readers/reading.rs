@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::normal_form::{Dataset, Label};
-use super::readers::layout::Layout;
-use super::readers::reject::{MAX_LISTED, Reject, excerpt};
-use super::readers::trailers;
-use super::stated_content::StatedContent;
+use super::layout::Layout;
+use super::reject::{MAX_LISTED, Reject, excerpt};
+use super::trailers;
 use crate::compact::TextMap;
+use crate::dataset::normal_form::{Dataset, Label};
+use crate::dataset::stated_content::StatedContent;
 use crate::error::{Error, Result};
 
 /// The result of reading a dataset: the dataset, its trailers, and the rejects.
@@ -37,7 +37,7 @@ pub struct Reading {
     /// The content that the catalogue states for a movie's trailer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stated: BTreeMap<String, StatedContent>,
-    /// The rejects in reading order: the first [`MAX_LISTED`](super::MAX_LISTED).
+    /// The rejects in reading order: the first [`MAX_LISTED`](crate::dataset::MAX_LISTED).
     pub rejects: Vec<Reject>,
     /// The total number of rejects.
     pub rejected: u64,
