@@ -39,10 +39,10 @@ impl Judged<'_> {
     }
 }
 
-/// A difference with its 95 % interval.
+/// A figure or a difference with its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// The difference over all pairs.
+    /// The mean over the folds.
     pub mean: f64,
     /// The lower end.
     pub low: f64,
@@ -60,8 +60,9 @@ impl Interval {
 
 /// The difference of two models, the first minus the second, on the pairs that both predicted.
 ///
-/// Intervals are percentiles of 2,000 bootstrap samples of whole users, since the ratings of one
-/// user are not independent. Each pair is compared with itself, whatever the fold that tested it.
+/// A figure is the mean over the folds, as in [`super::metrics::summarise`]: each fold has the same
+/// weight, however many of the pairs it tests. Intervals are percentiles of 2,000 bootstrap samples
+/// of whole users, since the ratings of one user are not independent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// Pairs compared.
@@ -85,25 +86,43 @@ impl Difference {
     }
 }
 
-/// A model's predictions of one pair, over the folds that tested it.
+/// The predictions of one user, summed up: each counts as one over the pairs of its fold.
 #[derive(Clone, Copy, Default)]
-struct Outcome {
-    count: f64,
+struct Sums {
+    weight: f64,
     hits: f64,
     loss: f64,
 }
 
-fn outcomes(model: Judged<'_>) -> BTreeMap<(u32, u32), Outcome> {
-    let mut outcomes: BTreeMap<(u32, u32), Outcome> = BTreeMap::new();
-    let all = model.folds.iter().flat_map(|fold| fold.predictions.iter().map(move |one| (fold, one)));
-    for (fold, prediction) in all {
-        let outcome = outcomes.entry((prediction.user, prediction.movie)).or_default();
-        let hit = model.class(fold, prediction) == prediction.actual.index();
-        outcome.count += 1.0;
-        outcome.hits += f64::from(u8::from(hit));
-        outcome.loss += log_loss(prediction);
+impl Sums {
+    fn add(&mut self, other: &Sums) {
+        self.weight += other.weight;
+        self.hits += other.hits;
+        self.loss += other.loss;
     }
-    outcomes
+
+    fn accuracy(&self) -> f64 {
+        self.hits / self.weight
+    }
+
+    fn log_loss(&self) -> f64 {
+        self.loss / self.weight
+    }
+}
+
+/// Returns the sums of each user over the pairs that `counts` accepts.
+fn by_user(model: Judged<'_>, counts: impl Fn(&Prediction) -> bool) -> BTreeMap<u32, Sums> {
+    let mut users: BTreeMap<u32, Sums> = BTreeMap::new();
+    for fold in model.folds {
+        let counted = || fold.predictions.iter().filter(|one| counts(one));
+        let weight = 1.0 / counted().count() as f64;
+        for one in counted() {
+            let hit = model.class(fold, one) == one.actual.index();
+            let hits = if hit { weight } else { 0.0 };
+            users.entry(one.user).or_default().add(&Sums { weight, hits, loss: weight * log_loss(one) });
+        }
+    }
+    users
 }
 
 /// Returns the pairs of user and movie that the folds test.
@@ -132,44 +151,60 @@ pub fn on_pairs(model: Judged<'_>, pairs: &BTreeSet<(u32, u32)>) -> Vec<FoldResu
 /// same intervals.
 #[must_use]
 pub fn difference(first: Judged<'_>, second: Judged<'_>, seed: u64) -> Option<Difference> {
-    let (first, second) = (outcomes(first), outcomes(second));
-    // Pairs, and the differences of hits and losses, of each user.
-    let mut users: Vec<(u32, [f64; 3])> = Vec::new();
-    for (pair, a) in &first {
-        let Some(b) = second.get(pair) else { continue };
-        let own = [1.0, a.hits / a.count - b.hits / b.count, a.loss / a.count - b.loss / b.count];
-        match users.last_mut() {
-            Some((user, sums)) if *user == pair.0 => sums.iter_mut().zip(own).for_each(|(sum, x)| *sum += x),
-            _ => users.push((pair.0, own)),
-        }
-    }
-    let sums: Vec<[f64; 3]> = users.into_iter().map(|(_, sums)| sums).collect();
-    if sums.is_empty() {
+    let common = &tested_pairs(first.folds) & &tested_pairs(second.folds);
+    if common.is_empty() {
         return None;
     }
-    let total = |of: &mut dyn Iterator<Item = usize>| {
-        let mut total = [0.0; 3];
-        of.for_each(|user| total.iter_mut().zip(sums[user]).for_each(|(total, x)| *total += x));
-        [total[1] / total[0], total[2] / total[0]]
-    };
-    let mean = total(&mut (0..sums.len()));
-    let mut random = SplitMix::new(seed);
-    let mut resampled = [Vec::with_capacity(RESAMPLES), Vec::with_capacity(RESAMPLES)];
-    for _ in 0..RESAMPLES {
-        let drawn = total(&mut (0..sums.len()).map(|_| below(&mut random, sums.len())));
-        resampled.iter_mut().zip(drawn).for_each(|(values, value)| values.push(value));
+    let sums = |model| by_user(model, |one| common.contains(&(one.user, one.movie)));
+    let (first, second) = (sums(first), sums(second));
+    // Both predict the same pairs, so they have the same users.
+    let users: Vec<(Sums, Sums)> = first.into_values().zip(second.into_values()).collect();
+    let [accuracy, log_loss] = bootstrap(users.len(), seed, |drawn| {
+        let mut total = (Sums::default(), Sums::default());
+        drawn.for_each(|user| {
+            total.0.add(&users[user].0);
+            total.1.add(&users[user].1);
+        });
+        [total.0.accuracy() - total.1.accuracy(), total.0.log_loss() - total.1.log_loss()]
+    });
+    Some(Difference { pairs: common.len(), users: users.len(), accuracy, log_loss })
+}
+
+/// Returns the accuracy of a model with its interval over draws of users; `None` with fewer than
+/// [`MIN_USERS`]. The same results and seed give the same interval.
+#[must_use]
+pub fn accuracy(model: Judged<'_>, seed: u64) -> Option<Interval> {
+    let users: Vec<Sums> = by_user(model, |_| true).into_values().collect();
+    if users.len() < MIN_USERS {
+        return None;
     }
-    let interval = |which: usize, values: &mut Vec<f64>| {
+    let [accuracy] = bootstrap(users.len(), seed, |drawn| {
+        let mut total = Sums::default();
+        drawn.for_each(|user| total.add(&users[user]));
+        [total.accuracy()]
+    });
+    Some(accuracy)
+}
+
+/// Returns figures of `users` users, with the intervals of the same figures when users are drawn
+/// again with replacement.
+fn bootstrap<const N: usize>(
+    users: usize,
+    seed: u64,
+    figures: impl Fn(&mut dyn Iterator<Item = usize>) -> [f64; N],
+) -> [Interval; N] {
+    let means = figures(&mut (0..users));
+    let mut random = SplitMix::new(seed);
+    let mut samples: [Vec<f64>; N] = std::array::from_fn(|_| Vec::with_capacity(RESAMPLES));
+    for _ in 0..RESAMPLES {
+        let drawn = figures(&mut (0..users).map(|_| below(&mut random, users)));
+        samples.iter_mut().zip(drawn).for_each(|(values, value)| values.push(value));
+    }
+    let tail = (TAIL * RESAMPLES as f64) as usize;
+    std::array::from_fn(|which| {
+        let values = &mut samples[which];
         values.sort_by(f64::total_cmp);
-        let tail = (TAIL * values.len() as f64) as usize;
-        Interval { mean: mean[which], low: values[tail], high: values[values.len() - 1 - tail] }
-    };
-    let [accuracy, losses] = &mut resampled;
-    Some(Difference {
-        pairs: sums.iter().map(|own| own[0] as usize).sum(),
-        users: sums.len(),
-        accuracy: interval(0, accuracy),
-        log_loss: interval(1, losses),
+        Interval { mean: means[which], low: values[tail], high: values[RESAMPLES - 1 - tail] }
     })
 }
 
@@ -239,6 +274,28 @@ mod tests {
         let (even, odd) = (folds(20, |_| 5), folds(20, |user| if user == 0 { 10 } else { 5 }));
         let found = difference(&odd, &even, 3).expect("common pairs");
         assert!(found.accuracy.mean > 0.02 && !found.accuracy.excludes_zero(), "{found:?}");
+    }
+
+    /// A difference is that of the printed figures, whatever the sizes of the folds and the folds of
+    /// the other model.
+    #[test]
+    fn a_difference_is_that_of_the_means_over_the_folds() {
+        let mut uneven = folds(12, |user| user % 7);
+        let moved = uneven[0].predictions.split_off(9);
+        uneven[1].predictions.extend(moved);
+        let other = folds(12, |user| 3 + user % 5);
+        let found = difference(&uneven, &other, 1).expect("common pairs");
+        let all = tested_pairs(&other);
+        let printed =
+            [&uneven, &other].map(|of| super::super::metrics::summarise(&on_pairs(of.as_slice().into(), &all)));
+        let [a, b] =
+            printed.each_ref().map(|of| (of.accuracy.mean, of.calibration.expect("predictions").log_loss.mean));
+        assert!((found.accuracy.mean - (a.0 - b.0)).abs() < 1e-12, "{found:?}");
+        assert!((found.log_loss.mean - (a.1 - b.1)).abs() < 1e-12, "{found:?}");
+        let alone = accuracy(uneven.as_slice().into(), 1).expect("twelve users");
+        assert!((alone.mean - a.0).abs() < 1e-12 && alone.low < alone.mean && alone.mean < alone.high, "{alone:?}");
+        assert_eq!(Some(alone), accuracy(uneven.as_slice().into(), 1));
+        assert_eq!(accuracy(folds(4, |_| 3).as_slice().into(), 1), None, "too few users");
     }
 
     #[test]

@@ -16,10 +16,12 @@ impl Axis {
     /// Returns an axis that holds all finite `values` and begins and ends at ticks; from 0 to 1
     /// when there are none.
     pub(super) fn around(values: impl IntoIterator<Item = f64>) -> Axis {
-        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        let (mut low, mut high, mut are_whole) = (f64::INFINITY, f64::NEG_INFINITY, true);
         for value in values.into_iter().filter(|value| value.is_finite()) {
             (low, high) = (low.min(value), high.max(value));
+            are_whole &= value.fract() == 0.0;
         }
+        let values = low <= high;
         if low > high {
             (low, high) = (0.0, 1.0);
         }
@@ -29,6 +31,8 @@ impl Axis {
             (low, high) = (low - room, high + room);
         }
         let step = step((high - low) / TICKS);
+        // Between counts there is nothing.
+        let step = if values && are_whole { step.max(1.0) } else { step };
         let (first, last) = ((low / step + 1e-9).floor(), (high / step - 1e-9).ceil());
         let count = (last - first).clamp(1.0, 4.0 * TICKS) as usize;
         let ticks: Vec<f64> = (0..=count).map(|i| (first + i as f64) * step).collect();
@@ -64,6 +68,9 @@ mod tests {
         assert_eq!((axis.text(axis.low), axis.text(axis.high)), ("0.3".to_owned(), "0.8".to_owned()));
         assert_eq!(axis.ticks.len(), 6);
         assert_eq!(Axis::around([]).place(0.5), 0.5);
+        let counts = Axis::around([1.0, 4.0]);
+        let texts: Vec<String> = counts.ticks.iter().map(|tick| counts.text(*tick)).collect();
+        assert_eq!(texts, ["1", "2", "3", "4"], "counts have no fractions");
         for one in [0.0, 7.0, -3.0, 1e9] {
             let axis = Axis::around([one, f64::NAN]);
             assert!(axis.low < axis.high && axis.low <= one && one <= axis.high, "{one}: {axis:?}");

@@ -23,11 +23,11 @@ pub(super) fn rank(frame: &Frame<'_>) -> Result<Ranking> {
     let folds = stratified_folds(frame.dataset, &all, frame.folds, &mut seeded(frame.seed, 2));
     let Frame { dataset, seed, threads, stop, .. } = *frame;
     let request = RankingRequest { dataset, folds: &folds, k: K, seed, threads };
-    let mut users = 0;
+    let (mut users, mut whole_lists) = (0, 0.0);
     let mut rankers = Vec::new();
     for ranker in RANKERS {
         let found = evaluate(&request, ranker, stop, |_| ()).map_err(Error::from)?;
-        users = found.users;
+        (users, whole_lists) = (found.users, found.whole_lists);
         rankers.push(Ranked {
             ranker: ranker.name().to_owned(),
             ndcg: found.ndcg,
@@ -43,5 +43,5 @@ pub(super) fn rank(frame: &Frame<'_>) -> Result<Ranking> {
         return Err(Error::invalid("no viewer has a held-out like"));
     }
     rankers.sort_by(|a, b| b.ndcg.total_cmp(&a.ndcg));
-    Ok(Ranking { k: K, users, test_pairs: all.len(), folds: frame.folds, rankers })
+    Ok(Ranking { k: K, users, test_pairs: all.len(), folds: frame.folds, whole_lists, rankers })
 }

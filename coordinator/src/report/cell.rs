@@ -88,9 +88,13 @@ pub enum Decision {
 pub struct Compared {
     /// Different pairs of viewer and movie.
     pub pairs: u64,
+    /// Predictions of these pairs over the folds: more than `pairs` where folds test a pair again;
+    /// `None` in reports of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<u64>,
     /// Accuracy over the folds.
     pub accuracy: MeanSd,
-    /// The 95 % interval of the accuracy over draws of viewers; `None` with fewer than five
+    /// The accuracy with its 95 % interval over draws of viewers; `None` with fewer than five
     /// viewers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
@@ -202,16 +206,10 @@ impl Cell {
         name
     }
 
-    /// The accuracy, if the cell was run: over the pairs that may be compared, if there are any.
+    /// The accuracy over the folds, if the cell was run: over the pairs that may be compared, if
+    /// there are any.
     pub(super) fn accuracy(&self) -> Option<MeanSd> {
         self.figures().map(|(accuracy, _)| accuracy)
-    }
-
-    /// The share of right predictions over all pairs that may be compared: where they are
-    /// recorded, so that differences and intervals fit it; else the mean over the folds.
-    pub(super) fn pooled_accuracy(&self) -> Option<f64> {
-        let pooled = self.compared.as_ref().and_then(|compared| compared.interval).map(|interval| interval.mean);
-        pooled.or_else(|| self.accuracy().map(|accuracy| accuracy.mean))
     }
 
     /// Accuracy and macro F1, if the cell was run: over the pairs that may be compared, if there

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::number::{count, mean_sd, percent};
+use super::number::{count, counted, mean_sd, percent, signed};
 use super::{Cell, Report};
 
 /// The evaluation, ordered for a table. The figures of a column are of the same pairs, if there are
@@ -66,13 +66,12 @@ impl<'a> Comparison<'a> {
                     .to_owned(),
             );
         }
-        let (model, ours, models) = self.best(strict, false)?;
-        let begin = if models == 1 {
-            "the model".to_owned()
-        } else {
-            format!("the most accurate of {models} models beside the baselines")
+        let best = self.best(strict, false)?;
+        let begin = match best.rows {
+            1 => "the model".to_owned(),
+            models => format!("the most accurate of {models} models beside the baselines"),
         };
-        let scope = match self.tested(strict, model) {
+        let scope = match self.tested(strict, best.row) {
             Some((common, tested)) if common < tested => format!(
                 "over the {} of its {} tested pairs that every model could predict",
                 count(common),
@@ -81,36 +80,40 @@ impl<'a> Comparison<'a> {
             Some((common, _)) => format!("over {} pairs", count(common)),
             None => "mean of the folds".to_owned(),
         };
-        let begin = format!(
-            "Under strict, with random pairs, {begin} is {}: {} % ({scope}).",
-            with_article(&model.name),
-            percent(ours)
-        );
-        let Some((baseline, theirs, baselines)) = self.best(strict, true) else { return Some(begin) };
-        let versus = model.cells[strict].and_then(|cell| cell.compared.as_ref()?.versus.as_ref());
-        let points = 100.0 * versus.map_or(ours - theirs, |versus| versus.difference.accuracy.mean);
-        let side = if points < 0.0 { "behind" } else { "ahead" };
+        let begin =
+            format!("Under strict, with random pairs, {begin} is {}: {} % ({scope}).", best.named(), best.percent());
+        let Some(base) = self.best(strict, true) else { return Some(begin) };
+        let versus = best.row.cells[strict].and_then(|cell| cell.compared.as_ref()?.versus.as_ref());
+        let points = 100.0 * versus.map_or(best.accuracy - base.accuracy, |versus| versus.difference.accuracy.mean);
+        let apart = format!("{:.1} points", points.abs());
+        let side = match points {
+            _ if apart == "0.0 points" => "level with it".to_owned(),
+            behind if behind < 0.0 => format!("behind by {apart}"),
+            _ => format!("ahead by {apart}"),
+        };
         let verdict = match versus.map(|versus| versus.difference) {
-            None => format!("the model is {side} by {:.1} points", points.abs()),
+            None => format!("the model is {side}"),
             Some(of) => {
-                let [low, high] = [of.accuracy.low, of.accuracy.high].map(|end| format!("{:+.1}", 100.0 * end));
+                let [low, high] = [of.accuracy.low, of.accuracy.high].map(|end| signed(100.0 * end));
                 let interval =
-                    format!("95 % interval {low} to {high} over draws of {} viewers", count(of.users as u64));
+                    format!("95 % interval {low} to {high} points over draws of {} viewers", count(of.users as u64));
                 match of.tells(&of.accuracy) {
-                    true => format!("the model is {side} by {:.1} points ({interval})", points.abs()),
-                    false => format!("the difference of {points:+.1} points is within chance ({interval})"),
+                    true => format!("the model is {side} ({interval})"),
+                    false => format!("the model is {side}, which is within chance ({interval})"),
                 }
             }
         };
-        let of = if baselines == 1 { "baseline" } else { "best baseline" };
-        Some(format!("{begin} The {of} is {}: {} %; {verdict}.", with_article(&baseline.name), percent(theirs)))
+        let of = if base.rows == 1 { "baseline" } else { "best baseline" };
+        Some(format!("{begin} The {of} is {}: {} %; {verdict}.", base.named(), base.percent()))
     }
 
     /// Returns the pairs that every model of the column was tested on, and those that this one was.
     fn tested(&self, column: usize, row: &Row<'_>) -> Option<(u64, u64)> {
         let cell = row.cells[column]?;
+        let compared = cell.compared.as_ref()?;
         let tested = cell.metrics.as_ref()?.tested_pairs() as u64;
-        Some((cell.compared.as_ref()?.pairs, tested))
+        // A pair that several folds test is counted once.
+        Some((compared.pairs, tested - compared.tests.map_or(0, |tests| tests.saturating_sub(compared.pairs))))
     }
 
     /// Returns the columns in the order in which people should read them: strict first, then paper.
@@ -124,7 +127,7 @@ impl<'a> Comparison<'a> {
     pub fn named_in_headline(&self) -> Vec<String> {
         let Some(strict) = self.columns.iter().position(|column| column == "strict") else { return Vec::new() };
         let best = [false, true].into_iter().filter_map(|baseline| self.best(strict, baseline));
-        best.map(|(row, _, _)| row.name.clone()).collect()
+        best.map(|best| best.row.name.clone()).collect()
     }
 
     /// Says in one sentence which models differ from the best baseline beyond chance; `None` when
@@ -159,26 +162,43 @@ impl<'a> Comparison<'a> {
         ))
     }
 
-    /// Returns the most accurate row of a column among baselines or among the others, its accuracy,
-    /// and the number of rows.
-    fn best(&self, column: usize, baseline: bool) -> Option<(&Row<'a>, f64, usize)> {
-        let mut count = 0;
-        let mut best: Option<(&Row<'a>, f64)> = None;
-        for row in self.rows.iter().filter(|row| row.baseline == baseline && !row.control) {
-            let Some(accuracy) = row.cells[column].and_then(Cell::pooled_accuracy) else { continue };
-            count += 1;
-            // The first of equally accurate rows.
-            if best.is_none_or(|(_, before)| accuracy > before) {
-                best = Some((row, accuracy));
-            }
-        }
-        best.map(|(row, accuracy)| (row, accuracy, count))
+    /// Returns the most accurate row of a column among baselines or among the others.
+    fn best(&self, column: usize, baseline: bool) -> Option<Best<'_, 'a>> {
+        let rows = self.rows.iter().filter(|row| row.baseline == baseline && !row.control);
+        let accuracy = |row: &'_ Row<'a>| Some(row.cells[column]?.accuracy()?.mean);
+        let run: Vec<(&Row<'a>, f64)> = rows.filter_map(|row| Some((row, accuracy(row)?))).collect();
+        // The first of equally accurate rows.
+        let (row, most) = run.iter().copied().reduce(|best, other| if other.1 > best.1 { other } else { best })?;
+        let level = run.iter().filter(|(other, of)| other.name != row.name && percent(*of) == percent(most));
+        Some(Best { row, accuracy: most, level: level.map(|(row, _)| row.name.as_str()).collect(), rows: run.len() })
     }
 }
 
-/// Names a model in a sentence: `the ensemble`.
-fn with_article(name: &str) -> String {
-    if name.starts_with("ensemble") { format!("the {name}") } else { name.to_owned() }
+/// The most accurate row of a column.
+struct Best<'r, 'a> {
+    row: &'r Row<'a>,
+    accuracy: f64,
+    /// The rows with the same accuracy as printed.
+    level: Vec<&'r str>,
+    /// The rows that it was chosen from.
+    rows: usize,
+}
+
+impl Best<'_, '_> {
+    /// Names it in a sentence, with those that are level: `the ensemble (level with svd)`.
+    fn named(&self) -> String {
+        let name = &self.row.name;
+        let name = if name.starts_with("ensemble") { format!("the {name}") } else { name.clone() };
+        match self.level.as_slice() {
+            [] => name,
+            [other] => format!("{name} (level with {other})"),
+            [other, more @ ..] => format!("{name} (level with {other} and {} more)", more.len()),
+        }
+    }
+
+    fn percent(&self) -> String {
+        percent(self.accuracy)
+    }
 }
 
 impl Row<'_> {
@@ -198,8 +218,8 @@ impl Row<'_> {
 /// The pairs that the models of a column were tested on.
 #[derive(PartialEq)]
 enum Pairs {
-    /// As many, the same for all models.
-    Same(u64),
+    /// As many, the same for all models, and the tests of them over the folds, if recorded.
+    Same(u64, Option<u64>),
     /// None that all models were tested on.
     Different,
     /// Not recorded, in a report of an older program.
@@ -208,7 +228,7 @@ enum Pairs {
 
 fn pairs(column: usize, rows: &[Row<'_>]) -> Pairs {
     let cells = || rows.iter().filter_map(|row| row.cells[column]).filter(|cell| cell.metrics.is_some());
-    let same = cells().find_map(|cell| cell.compared.as_ref()).map(|compared| Pairs::Same(compared.pairs));
+    let same = cells().find_map(|cell| cell.compared.as_ref()).map(|of| Pairs::Same(of.pairs, of.tests));
     let has_predictions = |cell: &Cell| cell.metrics.as_ref().is_some_and(|metrics| metrics.calibration.is_some());
     let none = || if cells().any(has_predictions) { Pairs::Different } else { Pairs::Unknown };
     same.unwrap_or_else(none)
@@ -216,7 +236,10 @@ fn pairs(column: usize, rows: &[Row<'_>]) -> Pairs {
 
 fn heading(name: &str, column: usize, rows: &[Row<'_>]) -> String {
     match pairs(column, rows) {
-        Pairs::Same(count_of) => format!("{name}, {} pairs", count(count_of)),
+        Pairs::Same(pairs, Some(tests)) if tests > pairs => {
+            format!("{name}, {} tests of {}", count(tests), counted(pairs, "pair"))
+        }
+        Pairs::Same(pairs, _) => format!("{name}, {}", counted(pairs, "pair")),
         Pairs::Different => format!("{name}, different pairs"),
         Pairs::Unknown => name.to_owned(),
     }

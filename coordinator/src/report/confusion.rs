@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::comparison::Comparison;
 use super::leading::leading;
-use super::number::{count, percent, share};
+use super::number::{count, counted, percent, share};
 use super::{Cell, Protocol, Report, Split};
 
 /// A matrix as the page shows it.
@@ -118,5 +118,6 @@ fn matrix(cell: &Cell) -> Option<Matrix> {
         });
         MatrixRow { actual: actual.name(), total: count(total), cells: cells.collect() }
     });
-    Some(Matrix { name: cell.column(), rows: rows.collect() })
+    let all: u64 = confusion.as_flattened().iter().sum();
+    Some(Matrix { name: format!("{}, {}", cell.column(), counted(all, "prediction")), rows: rows.collect() })
 }

@@ -223,6 +223,7 @@ fn measures() -> Measures {
             users: 38,
             test_pairs: 1_200,
             folds: 5,
+            whole_lists: 0.0,
             rankers: vec![ranked("watch", 0.412), ranked("most-rated", 0.305)],
         }),
         cold_start: Some(ColdStart { test_pairs: 900, curves }),

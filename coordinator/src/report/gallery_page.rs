@@ -11,8 +11,10 @@ use crate::inspect::trailer::{KeyframeSet, KeyframeView, ObjectView};
 
 /// Classes in a histogram of objects.
 const MAX_CLASSES: usize = 8;
-/// Height of a label and width of a letter, in percent of a picture as the page shows it.
-const LABEL: [f64; 2] = [5.6, 19.0];
+/// Width of a letter of a label, in percent of the width of a picture as the page shows it.
+const LETTER: f64 = 5.6;
+/// Height of a label, in percent of the same width.
+const LABEL: f64 = 10.7;
 
 /// The section of the trailers.
 #[derive(Serialize)]
@@ -126,7 +128,10 @@ fn trailer(place: usize, shown: &Shown) -> Trailer {
 fn picture_set(set: &KeyframeSet, id: &str, title: &str) -> Set {
     let mut note = set.shortfall.clone().unwrap_or_default();
     if set.padding > 0 {
-        let black = format!("{} black pictures fill up the set", set.padding);
+        let black = match set.padding {
+            1 => "1 black picture fills up the set".to_owned(),
+            more => format!("{more} black pictures fill up the set"),
+        };
         note = if note.is_empty() { black } else { format!("{note}: {black}") };
     }
     let anchor = |place: usize| set.keyframes.get(place).map(|_| format!("{id}-{}", place + 1));
@@ -176,6 +181,7 @@ fn named(objects: &[ObjectView]) -> String {
 /// one is shown only where the picture is enlarged; the caption names all objects.
 fn boxes(keyframe: &KeyframeView) -> Vec<BoxShown> {
     let [width, height] = keyframe.size.map(|side| side.max(1) as f64);
+    let label = LABEL * width / height;
     let mut taken: Vec<[f64; 4]> = Vec::new();
     let mut classes: Vec<&str> = Vec::new();
     let mut shown = Vec::new();
@@ -192,10 +198,10 @@ fn boxes(keyframe: &KeyframeView) -> Vec<BoxShown> {
             classes.len() - 1
         });
         let text = format!("{} {:.2}", object.label, object.confidence);
-        let wide = text.chars().count() as f64 * LABEL[0];
-        let inside = top < LABEL[1];
-        let upper = if inside { top } else { top - LABEL[1] };
-        let own = [left, upper, left + wide, upper + LABEL[1]];
+        let wide = text.chars().count() as f64 * LETTER;
+        let inside = top < label;
+        let upper = if inside { top } else { top - label };
+        let own = [left, upper, left + wide, upper + label];
         let free =
             |other: &[f64; 4]| own[2] <= other[0] || own[0] >= other[2] || own[3] <= other[1] || own[1] >= other[3];
         let crowded = own[2] > 104.0 || !taken.iter().all(free);

@@ -52,6 +52,9 @@ pub struct Ranking {
     pub test_pairs: usize,
     /// Number of folds of random pairs.
     pub folds: usize,
+    /// Share of lists that hold every movie left to rank; 0 in reports of older programs.
+    #[serde(default)]
+    pub whole_lists: f64,
     /// The rankers.
     pub rankers: Vec<Ranked>,
 }

@@ -82,11 +82,19 @@ fn ranking(ranking: &Ranking) -> RankingShown {
         row.push(percent(one.coverage));
         row
     };
+    let whole = match ranking.whole_lists {
+        none if none <= 0.0 => String::new(),
+        share => format!(
+            " {} % of the lists hold every movie that is left: their recall and hit rate are 1 for any ranker. NDCG, MAP and \
+             AUC compare rankers here.",
+            percent(share)
+        ),
+    };
     RankingShown {
         about: format!(
             "The other figures are about movies that are named. These are about lists: of all movies that a viewer has not \
              rated in training, which does a ranker put first? A hit is a movie that the viewer likes in the held-out pairs. \
-             Lists of {}, for {} with a held-out like; {} held out in {} of random pairs.",
+             Lists of {}, for {} with a held-out like; {} held out in {} of random pairs.{whole}",
             ranking.k,
             counted(ranking.users as u64, "viewer"),
             counted(ranking.test_pairs as u64, "pair"),

@@ -8,6 +8,16 @@ pub(super) fn percent(share: f64) -> String {
     if share.is_finite() { format!("{:.1}", 100.0 * share) } else { "n/a".to_owned() }
 }
 
+/// A difference in points with its sign: `+1.2`, `−0.3`, `0.0`.
+pub(super) fn signed(points: f64) -> String {
+    let size = format!("{:.1}", points.abs());
+    match points {
+        _ if size == "0.0" => size,
+        below if below < 0.0 => format!("−{size}"),
+        _ => format!("+{size}"),
+    }
+}
+
 /// Mean and standard deviation in percent: `74.7 ± 0.3`.
 pub(super) fn mean_sd(figure: MeanSd) -> String {
     format!("{} ± {}", percent(figure.mean), percent(figure.sd))

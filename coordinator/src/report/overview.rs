@@ -22,8 +22,9 @@ pub(super) fn chart(report: &Report, comparison: &Comparison<'_>) -> Option<(Str
         rows.retain(|row| row.baseline || kept.contains(&row.name));
     }
     let order = comparison.order();
+    let accuracy = |row: &Row<'_>, place: usize| row.cells[place].and_then(Cell::accuracy).map(|of| of.mean);
     let first = |row: &Row<'_>| {
-        let found = order.iter().find_map(|place| row.cells[*place].and_then(Cell::pooled_accuracy));
+        let found = order.iter().find_map(|place| accuracy(row, *place));
         found.unwrap_or(f64::NEG_INFINITY)
     };
     rows.sort_by(|a, b| first(b).total_cmp(&first(a)));
@@ -31,13 +32,12 @@ pub(super) fn chart(report: &Report, comparison: &Comparison<'_>) -> Option<(Str
         return None;
     }
     let majority = comparison.rows.iter().find(|row| row.baseline && row.name == "majority");
-    let accuracy = |row: &Row<'_>, place: usize| row.cells[place].and_then(Cell::pooled_accuracy);
     let marks = order.iter().map(|place| majority.and_then(|row| accuracy(row, *place))).collect();
     let chart = Dots {
         title: "Accuracy by model and protocol".to_owned(),
-        note: "In percent, the most accurate first. Lines: 95 % intervals over draws of viewers where a model has \
-               predictions of five viewers or more, else one standard deviation over the folds. Dashed: always saying the \
-               commonest class."
+        note: "In percent: means over the folds, the most accurate first. Lines: 95 % intervals over draws of viewers \
+               where a model has predictions of five viewers or more, else one standard deviation over the folds. \
+               Dashed: always saying the commonest class."
             .to_owned(),
         series: order.iter().map(|place| comparison.headings[*place].clone()).collect(),
         marks,
@@ -57,11 +57,10 @@ pub(super) fn chart(report: &Report, comparison: &Comparison<'_>) -> Option<(Str
 fn dot(cell: &Cell) -> Option<Dot> {
     let accuracy = cell.accuracy()?;
     let interval = cell.compared.as_ref().and_then(|compared| compared.interval);
-    let value = cell.pooled_accuracy()?;
     let interval = match interval {
         Some(found) => Some([found.low, found.high]),
         None => (accuracy.sd > 0.0)
             .then(|| [(accuracy.mean - accuracy.sd).max(0.0), (accuracy.mean + accuracy.sd).min(1.0)]),
     };
-    Some(Dot { value, interval })
+    Some(Dot { value: accuracy.mean, interval })
 }

@@ -235,6 +235,34 @@ fn strict_paper_and_published_stand_side_by_side() {
     assert!(text.contains("the model is ahead by 6.7 points"), "{text}");
 }
 
+/// Rows that print the same accuracy are level, whatever the order of the table.
+#[test]
+fn the_headline_names_who_is_level_with_the_most_accurate() {
+    let mut report = report();
+    let spec = |model| CellSpec::strict(Split::Pairs, Modality::Genre, model, UserEmbedding::Liked, true);
+    let right = [[4, 3, 3], [3, 4, 3], [3, 3, 4]];
+    report.evaluation = vec![
+        cell(&spec(CLASSIFIER), right),
+        cell(&spec(Model::Ensemble), right),
+        cell(&spec(Model::Bias), right),
+        cell(&spec(Model::Majority), [[0, 10, 0], [0, 10, 0], [0, 10, 0]]),
+    ];
+    let text = summary(&report);
+    assert!(text.contains("is classifier, genre, L, with GL (level with ensemble"), "{text}");
+    assert!(text.contains("The best baseline is bias: 40.0 %; the model is level with it."), "{text}");
+    let compared = crate::report::Compared {
+        pairs: 15,
+        tests: Some(30),
+        accuracy: MeanSd { mean: 0.4, sd: 0.0 },
+        interval: None,
+        macro_f1: MeanSd { mean: 0.4, sd: 0.0 },
+        calibration: None,
+        versus: None,
+    };
+    report.evaluation.iter_mut().for_each(|cell| cell.compared = Some(compared.clone()));
+    assert!(summary(&report).contains("strict, 30 tests of 15 pairs"), "{}", summary(&report));
+}
+
 #[test]
 fn gain_of_each_part_is_listed_once_with_the_number_of_settings_tried() {
     let mut report = report();

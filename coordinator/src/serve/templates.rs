@@ -19,7 +19,9 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("trailers.html", include_str!("templates/trailers.html")),
     ("trailer.html", include_str!("templates/trailer.html")),
     ("neighbours.html", include_str!("templates/neighbours.html")),
+    ("neighbours_part.html", include_str!("templates/neighbours_part.html")),
     ("audience.html", include_str!("templates/audience.html")),
+    ("audience_part.html", include_str!("templates/audience_part.html")),
     ("quarantine.html", include_str!("templates/quarantine.html")),
     ("recommend.html", include_str!("templates/recommend.html")),
     ("upload.html", include_str!("templates/upload.html")),
@@ -44,7 +46,8 @@ impl Templates {
         environment.add_filter("segment", |text: String| segment(&text));
         environment.add_filter("count", count);
         environment.add_filter("percent", |share: f64| format!("{:.1}", 100.0 * share));
-        environment.add_filter("points", |share: f64| format!("{:+.1}", 100.0 * share));
+        environment.add_filter("points", |share: f64| signed(100.0 * share, 1));
+        environment.add_filter("signed", signed);
         environment.add_filter("decimals", |x: f64, n: usize| format!("{x:.n$}"));
         environment.add_filter("bytes", bytes);
         environment.add_filter("duration", duration);
@@ -88,6 +91,16 @@ fn count(number: u64) -> String {
     text
 }
 
+/// Returns a difference with its sign, or 0 without one where it rounds to 0: `+1.2`, `−0.3`, `0.0`.
+fn signed(difference: f64, decimals: usize) -> String {
+    let size = format!("{:.decimals$}", difference.abs());
+    match difference {
+        _ if size.bytes().all(|byte| matches!(byte, b'0' | b'.')) => size,
+        below if below < 0.0 => format!("−{size}"),
+        _ => format!("+{size}"),
+    }
+}
+
 /// Returns a size in a unit of its own: `1.4 MB`.
 fn bytes(size: u64) -> String {
     let mut value = size as f64;
@@ -124,6 +137,7 @@ mod tests {
     #[test]
     fn numbers_sizes_and_times_are_shown_in_short() {
         assert_eq!((count(7).as_str(), count(1234567).as_str()), ("7", "1,234,567"));
+        assert_eq!((signed(0.04, 1), signed(-0.26, 1), signed(2.0, 0)), ("0.0".into(), "−0.3".into(), "+2".into()));
         assert_eq!((bytes(999).as_str(), bytes(1_400_000).as_str()), ("999 bytes", "1.4 MB"));
         assert_eq!((duration(59.4).as_str(), duration(200.0).as_str()), ("59 s", "3 min 20 s"));
         assert_eq!((clock(0.0).as_str(), clock(62.54).as_str()), ("0:00.0", "1:02.5"));

@@ -239,6 +239,14 @@ fn text(answer: &Answer) -> String {
         counted(users, "user"),
         counted(*folds, "fold")
     ));
+    let whole = first.map_or(0.0, |of| of.whole_lists);
+    if whole > 0.0 {
+        lines.push(format!(
+            "{:.1} % of the lists hold every movie that is left to rank: their recall and hit rate are 1 for any ranker. Take a \
+             smaller --top.",
+            100.0 * whole
+        ));
+    }
     lines.push("± standard error over users; raters: mean ratings of the shown movies; disliked: shown movies that the user dislikes".into());
     lines.push("in the held-out pairs; overlap: share of the list that two users have in common".into());
     lines.join("\n")

@@ -85,11 +85,17 @@ fn compare(cells: &mut [Cell], predicted: &[Vec<FoldResult>], seed: u64) {
         let judged = |folds, place: usize| paired::Judged { folds, balanced: is_balanced[place] };
         let kept: Vec<Vec<FoldResult>> =
             (0..run.len()).map(|place| paired::on_pairs(judged(&predicted[run[place]], place), &common)).collect();
-        for (&i, folds) in run.iter().zip(&kept) {
-            let metrics::CellMetrics { accuracy, macro_f1, calibration, .. } = metrics::summarise(folds);
-            let pairs = common.len() as u64;
-            let interval = figures::interval(folds, cells[i].decision == Decision::Balanced, seed);
-            cells[i].compared = Some(Compared { pairs, accuracy, interval, macro_f1, calibration, versus: None });
+        for (place, folds) in kept.iter().enumerate() {
+            let of = metrics::summarise(folds);
+            cells[run[place]].compared = Some(Compared {
+                pairs: common.len() as u64,
+                tests: Some(of.tested_pairs() as u64),
+                accuracy: of.accuracy,
+                interval: paired::accuracy(judged(folds, place), seed),
+                macro_f1: of.macro_f1,
+                calibration: of.calibration,
+                versus: None,
+            });
         }
         let accuracy = |i: usize| cells[i].compared.as_ref().map_or(0.0, |compared| compared.accuracy.mean);
         // The first of equally accurate baselines, as in the table.
@@ -188,7 +194,7 @@ mod tests {
         assert!(
             told.contains(
                 "80.0 % (over 50 pairs). The baseline is majority: 100.0 %; the model is behind by 20.0 points (95 % interval \
-                 -20.0 to -20.0 over draws of 10 viewers)"
+                 −20.0 to −20.0 points over draws of 10 viewers)"
             ),
             "{told}"
         );

@@ -4,18 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jhalak_common::dataset::{Dataset, Label};
 use jhalak_common::evaluation::metrics::predicted_class;
-use jhalak_common::evaluation::paired::Interval;
 use jhalak_common::evaluation::{FoldResult, Prediction};
-use jhalak_common::random::SplitMix;
 
 use crate::report::{Bin, Learning, ModelFigures, Part};
 
 /// Bins of confidence, of equal width from 0 to 1.
 const BINS: usize = 10;
-/// Draws of viewers for an interval.
-const RESAMPLES: usize = 1_000;
-/// Fewest viewers for an interval.
-const MIN_USERS: usize = 5;
 /// Most genres that are listed.
 const MAX_GENRES: usize = 24;
 
@@ -143,37 +137,6 @@ fn by_activity(folds: &[FoldResult], dataset: &Dataset) -> Vec<Part> {
     counts.iter().enumerate().filter_map(|(group, counts)| counts.part(name(group))).collect()
 }
 
-/// Returns the 95 % interval of the share of right predictions when viewers are drawn again with
-/// replacement, by `seed`; `None` with fewer than five viewers. The classes are those of the folds'
-/// matrices where a balance applies.
-pub(super) fn interval(folds: &[FoldResult], balanced: bool, seed: u64) -> Option<Interval> {
-    let mut users: std::collections::BTreeMap<u32, (f64, f64)> = std::collections::BTreeMap::new();
-    for fold in folds {
-        let weights = fold.balance.filter(|_| balanced).unwrap_or([1.0; Label::ALL.len()]);
-        for one in &fold.predictions {
-            let weighted = std::array::from_fn(|c| one.probabilities[c] * weights[c]);
-            let user = users.entry(one.user).or_default();
-            user.0 += 1.0;
-            user.1 += f64::from(u8::from(predicted_class(&weighted) == one.actual.index()));
-        }
-    }
-    let users: Vec<(f64, f64)> = users.into_values().collect();
-    if users.len() < MIN_USERS {
-        return None;
-    }
-    let share = |drawn: &mut dyn Iterator<Item = usize>| {
-        let (pairs, right) = drawn.fold((0.0, 0.0), |sum, user| (sum.0 + users[user].0, sum.1 + users[user].1));
-        right / pairs
-    };
-    let mean = share(&mut (0..users.len()));
-    let mut random = SplitMix::new(seed);
-    let mut draw = || ((u128::from(random.draw()) * users.len() as u128) >> 64) as usize;
-    let mut shares: Vec<f64> =
-        (0..RESAMPLES).map(|_| share(&mut std::iter::repeat_with(&mut draw).take(users.len()))).collect();
-    shares.sort_by(f64::total_cmp);
-    Some(Interval { mean, low: shares[RESAMPLES / 40], high: shares[RESAMPLES - 1 - RESAMPLES / 40] })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,18 +185,5 @@ mod tests {
         let bins: Vec<(u64, f64)> = found.reliability.iter().map(|bin| (bin.pairs, bin.accuracy)).collect();
         assert_eq!(bins, [(25, 0.0), (30, 1.0)]);
         assert_eq!(found.learning.len(), 1);
-    }
-
-    #[test]
-    fn an_interval_holds_the_share_and_needs_viewers() {
-        let (folds, _) = case();
-        let found = interval(&folds, false, 3).expect("ten viewers");
-        assert!(
-            found.low < found.mean && found.mean < found.high && (found.mean - 30.0 / 55.0).abs() < 1e-9,
-            "{found:?}"
-        );
-        assert_eq!(Some(found), interval(&folds, false, 3));
-        let few = FoldResult { predictions: folds[0].predictions[..6].to_vec(), ..FoldResult::default() };
-        assert_eq!(interval(&[few], false, 3), None);
     }
 }

@@ -37,6 +37,8 @@ const BARS: usize = 10;
 pub struct Audience {
     /// The run.
     run: String,
+    /// The movie; null for a trailer that was sent.
+    trailer: Option<String>,
     /// Why there is none.
     without: Option<String>,
     /// The model that answered: `ensemble`, `classifier` or `ann`.
@@ -95,8 +97,8 @@ pub async fn show(
 ) -> Result<Response, Failure> {
     let index = site.index(&run).await?;
     media::find(&index, &id)?;
-    let audience = predict(&site, &index, Asked::Known(id)).await?;
-    site.answer(form, "audience.html", &audience)
+    let audience = predict(&site, &index, Asked::Known(id.clone())).await?;
+    site.answer(form, "audience.html", &Audience { trailer: Some(id), ..audience })
 }
 
 /// Predicts the audience of a movie by the final model of a run.
@@ -179,6 +181,7 @@ impl Predicted {
         self.viewers.truncate(MAX_LISTED);
         Audience {
             run,
+            trailer: None,
             without: None,
             model: self.model,
             viewers: count as u64,

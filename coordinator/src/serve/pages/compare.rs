@@ -166,7 +166,9 @@ async fn fill(site: &Site, page: &mut Compare, first: &RunIndex, other: &RunInde
     .await?;
     page.models.sort_by(|a, b| {
         let accuracy = |model: &Model| model.first.as_ref().map_or(0.0, |figures| figures.accuracy);
-        a.column.cmp(&b.column).then_with(|| accuracy(b).total_cmp(&accuracy(a))).then_with(|| a.name.cmp(&b.name))
+        // The leaky protocol comes last, as on the page of a run.
+        let column = |model: &Model| (model.column.starts_with("paper"), model.column.clone());
+        column(a).cmp(&column(b)).then_with(|| accuracy(b).total_cmp(&accuracy(a))).then_with(|| a.name.cmp(&b.name))
     });
     Ok(())
 }

@@ -27,6 +27,8 @@ pub const MOST: usize = 8;
 pub struct Neighbours {
     /// The run.
     run: String,
+    /// The trailer.
+    trailer: String,
     /// By pictures, then by sound.
     kinds: Vec<Kind>,
 }
@@ -73,7 +75,7 @@ pub async fn show(
         };
         kinds.push(kind(&site, &index, &states, embedding, vector.map_err(str::to_owned), &id).await?);
     }
-    site.answer(form, "neighbours.html", &Neighbours { run, kinds })
+    site.answer(form, "neighbours.html", &Neighbours { run, trailer: id, kinds })
 }
 
 /// Returns the neighbours of a vector by one kind of embedding.

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::live::{self, Live};
 use super::runs::{Run, state_of};
-use crate::report::{Cell, Decision, Report};
+use crate::report::{Cell, Report};
 use crate::serve::answer::Form;
 use crate::serve::etag;
 use crate::serve::failure::Failure;
@@ -69,6 +69,8 @@ struct Column {
     name: String,
     /// Pairs of viewer and movie that every model was tested on.
     pairs: u64,
+    /// Tests of these pairs over the folds: more where folds test a pair again.
+    tests: u64,
     /// The models, the most accurate first.
     rows: Vec<Row>,
 }
@@ -158,10 +160,12 @@ fn columns(report: &Report) -> Vec<Column> {
     let mut columns: Vec<Column> = Vec::new();
     for cell in &report.evaluation {
         let Some(row) = row(cell) else { continue };
-        let (name, pairs) = (cell.column(), cell.compared.as_ref().map_or(0, |compared| compared.pairs));
+        let (name, compared) = (cell.column(), cell.compared.as_ref());
+        let pairs = compared.map_or(0, |compared| compared.pairs);
+        let tests = compared.and_then(|compared| compared.tests).unwrap_or(pairs);
         match columns.iter_mut().find(|column| column.name == name) {
             Some(column) => column.rows.push(row),
-            None => columns.push(Column { name, pairs, rows: vec![row] }),
+            None => columns.push(Column { name, pairs, tests, rows: vec![row] }),
         }
     }
     for column in &mut columns {
@@ -173,10 +177,6 @@ fn columns(report: &Report) -> Vec<Column> {
 }
 
 fn row(cell: &Cell) -> Option<Row> {
-    // The same model with other class weights is in the report.
-    if cell.decision != Decision::Plain {
-        return None;
-    }
     let compared = cell.compared.as_ref()?;
     let versus = compared.versus.as_ref().map(|versus| Versus {
         mean: versus.difference.accuracy.mean,

@@ -42,6 +42,9 @@ pub struct RankingMetrics {
     pub disliked: f64,
     /// Share of movies that the first k of any two users have in common, on average.
     pub overlap: f64,
+    /// Share of lists that hold every movie left to rank, mean over the users. Recall and hit rate
+    /// of such a list are 1, whatever the ranker.
+    pub whole_lists: f64,
 }
 
 /// The list of one user, and its figures.
@@ -57,6 +60,7 @@ pub struct UserList {
     pub(super) hit: f64,
     pub(super) auc: f64,
     pub(super) disliked: f64,
+    pub(super) is_whole: f64,
 }
 
 /// Judges one ranking, best first. `relevant` and `disliked` are sorted movies; all relevant ones
@@ -94,6 +98,7 @@ pub fn judge(ranking: &[u32], relevant: &[u32], disliked: &[u32], k: usize) -> U
         hit: f64::from(u8::from(hits > 0.0)),
         auc: if others > 0.0 { after / (others * relevant.len().max(1) as f64) } else { 1.0 },
         disliked: shown.iter().filter(|movie| is(disliked, movie)).count() as f64,
+        is_whole: f64::from(u8::from(ranking.len() <= k)),
         shown: shown.to_vec(),
     }
 }
@@ -144,6 +149,7 @@ pub fn combine(lists: &[(u32, UserList)], k: usize, raters: &[u32], users: usize
         popularity: over_shown(&rated),
         disliked: mean(|list| list.disliked),
         overlap: if pairs_of_lists > 0.0 { common / pairs_of_lists } else { 0.0 },
+        whole_lists: mean(|list| list.is_whole),
     }
 }
 
@@ -179,7 +185,8 @@ mod tests {
         assert_eq!((list.mrr, list.hit, list.disliked), (1.0, 1.0, 1.0));
         assert!((list.auc - (3.0 + 1.0 + 0.0) / 9.0).abs() < 1e-12);
         assert_eq!(judge(&[1, 2], &[2], &[], 1).ndcg, 0.0);
-        assert_eq!(judge(&[7], &[7], &[], 10).ndcg, 1.0);
+        let whole = judge(&[7], &[7], &[], 10);
+        assert_eq!((whole.ndcg, whole.is_whole, list.is_whole), (1.0, 1.0, 0.0));
     }
 
     #[test]
