@@ -14,6 +14,7 @@
 pub mod artifact;
 mod backoff;
 pub mod compact;
+pub mod counted;
 pub mod dataset;
 pub mod error;
 pub mod evaluation;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::normal_form::Label;
 use super::readers::reading::Reading;
 use super::{Layout, Reject};
+use crate::counted::counted;
 
 /// Ratings by label.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -216,11 +217,6 @@ impl Reading {
 }
 
 /// The output of `jhalak dataset describe` on a terminal.
-/// A count and its noun: `1 rating`, `3 ratings`.
-fn counted(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
 impl fmt::Display for Description {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         /// Rejects shown on a terminal; `--json` has all of them.

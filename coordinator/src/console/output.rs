@@ -31,9 +31,3 @@ impl Output {
         }
     }
 }
-
-/// Returns a count with its noun: `1 fold`, `2 folds`.
-pub fn counted(count: usize, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{plural}")
-}

@@ -1,6 +1,7 @@
 //! Number formats: shares as percent with one decimal, counts with a comma between groups of three
 //! digits.
 
+pub(super) use jhalak_common::counted::{count, counted};
 use jhalak_common::evaluation::metrics::MeanSd;
 
 /// A share from 0 to 1 in percent: `74.7`.
@@ -35,24 +36,6 @@ pub(super) fn span(seconds: f64) -> String {
         100..6000 => format!("{} min {} s", whole / 60, whole % 60),
         _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
     }
-}
-
-/// A count: `16,825`.
-pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A count and its noun: `1 trailer`, `3 trailers`.
-pub(super) fn counted(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
 /// `part` as a share of `whole`; 0 when `whole` is 0.

@@ -86,7 +86,8 @@ fn table(report: &Report, lines: &mut Vec<String>) {
     if any_published {
         header.push("published".to_owned());
     }
-    header.extend(comparison.headings.iter().cloned());
+    let order = comparison.order();
+    header.extend(order.iter().map(|column| comparison.headings[*column].clone()));
     grid.push(header);
     let mut reasons: Vec<String> = Vec::new();
     for row in comparison.rows.iter().take(MAX_ROWS) {
@@ -94,7 +95,7 @@ fn table(report: &Report, lines: &mut Vec<String>) {
         if any_published {
             line.push(row.published_share().map_or_else(|| "-".to_owned(), percent));
         }
-        line.extend(row.cells.iter().map(|cell| match cell {
+        line.extend(order.iter().map(|column| match &row.cells[*column] {
             None => "-".to_owned(),
             Some(cell) => figure(cell, &mut reasons),
         }));

@@ -369,7 +369,9 @@ fn strict_stands_beside_paper_of_the_same_model_and_headline_models_have_matrice
     for group in groups.iter().filter(|group| !group.starts_with("published")) {
         let columns: Vec<&str> =
             group.split("<figcaption>").skip(1).filter_map(|rest| rest.split("</figcaption>").next()).collect();
-        assert_eq!(columns, ["strict", "paper"], "{group}");
+        let protocols: Vec<&str> = columns.iter().filter_map(|column| column.split(", ").next()).collect();
+        assert_eq!(protocols, ["strict", "paper"], "{group}");
+        assert!(columns.iter().all(|column| column.ends_with(" predictions")), "{columns:?}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The templates of the pages, compiled once.
 
+use jhalak_common::counted::count;
 use jhalak_common::{Error, Result};
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
@@ -76,19 +77,6 @@ fn broken(name: &str, error: minijinja::Error) -> Error {
 /// Returns `text` as one segment of a path or one value of a query.
 pub fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
-}
-
-/// Returns a number with its thousands apart: `12,345`.
-fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Returns a difference with its sign, or 0 without one where it rounds to 0: `+1.2`, `−0.3`, `0.0`.

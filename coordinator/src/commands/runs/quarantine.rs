@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use futures::TryStreamExt;
+use jhalak_common::counted::counted;
 use jhalak_common::process::exit;
 use jhalak_common::queue::{self, Channel, Queue};
 use jhalak_common::run::job::{Job, QuarantineRecord};
@@ -127,7 +128,7 @@ impl Quarantine {
                 let records: Vec<QuarantineRecord> = records.into_iter().map(|stored| stored.record).collect();
                 let line = |r: &QuarantineRecord| {
                     let of_run = if run.is_none() { format!("{}  ", r.run) } else { String::new() };
-                    let attempts = counted(r.attempts as usize, "attempt");
+                    let attempts = counted(r.attempts.into(), "attempt");
                     format!("{of_run}{}  {attempts}  {}: {}\n", r.job, r.about, r.reason)
                 };
                 let text = match (&run, records.is_empty()) {
@@ -179,8 +180,11 @@ impl Quarantine {
                     }
                 };
                 let jobs: Vec<&String> = records.iter().map(|stored| &stored.record.job).collect();
-                let text =
-                    format!("{} dropped, {} removed", counted(jobs.len(), "job"), counted(dead_letters, "dead letter"));
+                let text = format!(
+                    "{} dropped, {} removed",
+                    counted(jobs.len() as u64, "job"),
+                    counted(dead_letters as u64, "dead letter")
+                );
                 output.print(&json!({ "run": chosen.run, "jobs": jobs, "dead_letters": dead_letters }), &text)?;
             }
         }
@@ -210,7 +214,10 @@ impl Retry {
         let revived = if cancelled { "the run is no longer cancelled; " } else { "" };
         let text = match records.len() {
             0 if !cancelled => "no quarantined job is left: what was released before waits for the next run".to_owned(),
-            n => format!("{revived}{} can be tried again: start the same `run` or `submit` again", counted(n, "job")),
+            n => format!(
+                "{revived}{} can be tried again: start the same `run` or `submit` again",
+                counted(n as u64, "job")
+            ),
         };
         let jobs: Vec<&String> = records.iter().map(|stored| &stored.record.job).collect();
         output.print(&json!({ "run": run, "jobs": jobs, "revived": cancelled }), &text)?;
@@ -247,7 +254,7 @@ async fn requeue(chosen: Chosen, store: &dyn ObjectStore, settings: &Settings, o
     let names = |records: &[Stored]| records.iter().map(|stored| stored.record.job.clone()).collect::<Vec<_>>();
     let mut text = format!(
         "{} sent again; start the same `submit` again to take the results into the report\n",
-        counted(jobs.len(), "job")
+        counted(jobs.len() as u64, "job")
     );
     for Stored { record, .. } in &kept {
         text.push_str(&format!("kept: this version cannot send the job {} ({})\n", record.job, record.reason));
@@ -368,11 +375,6 @@ fn unreadable(key: &str, error: &Error) -> QuarantineRecord {
         at: None,
         ..QuarantineRecord::new(run, job, "a record".into(), error, 0, serde_json::Value::Null)
     }
-}
-
-/// Returns a number of things in words.
-fn counted(number: usize, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// The keys of the quarantine records of every run.

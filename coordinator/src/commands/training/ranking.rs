@@ -2,6 +2,7 @@
 
 use clap::Args;
 use clap::builder::TypedValueParser;
+use jhalak_common::counted::counted;
 use jhalak_common::dataset::{Dataset, Reading};
 use jhalak_common::evaluation::ByTime;
 use jhalak_common::process::exit;
@@ -18,7 +19,7 @@ use super::held_out::by_time_fold;
 use super::stop_soon::stop_soon;
 use crate::commands::args::given_folds;
 use crate::commands::{choices, numbers};
-use crate::console::output::{Output, counted};
+use crate::console::output::Output;
 
 /// Which rankers are evaluated, and how.
 #[derive(Args)]
@@ -236,8 +237,8 @@ fn text(answer: &Answer) -> String {
     }
     lines.push(format!(
         "{} with a held-out like, {test_pairs} pairs held out in {}, seed {seed}",
-        counted(users, "user"),
-        counted(*folds, "fold")
+        counted(users as u64, "user"),
+        counted(*folds as u64, "fold")
     ));
     let whole = first.map_or(0.0, |of| of.whole_lists);
     if whole > 0.0 {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use jhalak_common::Result;
+use jhalak_common::counted::counted;
 use jhalak_common::dataset::Reading;
 use jhalak_common::evaluation::{metrics, predictions};
 use jhalak_common::process::exit;
@@ -10,7 +11,7 @@ use serde_json::json;
 
 use super::compare::read_file;
 use super::figures::{by_class, figures};
-use crate::console::output::{Output, counted};
+use crate::console::output::Output;
 
 /// Prints the figures of the predictions in `path`, of the model `cell` if the file holds several.
 pub(super) fn execute(path: &Path, cell: Option<&str>, reading: &Reading, output: &Output) -> Result<u8> {
@@ -27,7 +28,7 @@ pub(super) fn execute(path: &Path, cell: Option<&str>, reading: &Reading, output
     let pairs = reading.dataset.ratings.len();
     lines.push(format!(
         "{}, {} pairs of {pairs} in the dataset",
-        counted(metrics.folds.len(), "fold"),
+        counted(metrics.folds.len() as u64, "fold"),
         metrics.tested_pairs()
     ));
     if let Some(first) = &found.first_unknown {

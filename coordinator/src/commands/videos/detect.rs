@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use jhalak_common::counted::counted;
 use jhalak_common::models::{DetectorOutput, Registry, Role};
 use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
@@ -20,7 +21,7 @@ use crate::commands::models::first_use;
 use crate::commands::numbers;
 use crate::commands::video_args::{self, Hook};
 use crate::console::files;
-use crate::console::output::{Output, counted};
+use crate::console::output::Output;
 
 /// Detect objects in an image or in the frames of a video
 ///
@@ -123,8 +124,8 @@ impl Detect {
         };
         let objects: usize = seen.frames.iter().map(|frame| frame.objects.len()).sum();
         let found = match is_picture {
-            true => counted(objects, "object"),
-            false => format!("{} in {}", counted(objects, "object"), counted(seen.frames.len(), "frame")),
+            true => counted(objects as u64, "object"),
+            false => format!("{} in {}", counted(objects as u64, "object"), counted(seen.frames.len() as u64, "frame")),
         };
         video_args::report_decode(&self.file, report, &found, &output);
         if let Some(file) = &self.draw {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use jhalak_common::counted::counted;
 use jhalak_common::process::exit;
 use jhalak_common::settings::{KeyframePosition, Settings};
 use jhalak_common::{Error, Result};
@@ -17,7 +18,7 @@ use super::scenes::CutArgs;
 use crate::commands::video_args::{self, Hook};
 use crate::commands::{numbers, output_path};
 use crate::console::files::{self, cannot_write};
-use crate::console::output::{Output, counted};
+use crate::console::output::Output;
 
 /// Extract the keyframes of a video as JPEG files
 ///
@@ -209,10 +210,10 @@ impl Keyframes {
         let file = out.join("keyframes.json");
         let json = serde_json::to_string_pretty(&answer).map_err(|e| Error::bug("keyframes.json").with_source(e))?;
         std::fs::write(&file, json + "\n").map_err(|e| cannot_write(&file, e))?;
-        let found = format!("{} in {}", counted(answer.keyframes.len(), "keyframe"), self.out.display());
+        let found = format!("{} in {}", counted(answer.keyframes.len() as u64, "keyframe"), self.out.display());
         video_args::report_decode(&self.video, report, &found, &output);
         if let Some(shortfall) = &answer.shortfall {
-            output.progress.say(&format!("{shortfall}: {} added", counted(answer.padding.len(), "black image")));
+            output.progress.say(&format!("{shortfall}: {} added", counted(answer.padding.len() as u64, "black image")));
         }
         if let Some(sheet) = &self.sheet {
             output.progress.say(&format!("contact sheet in {}", sheet.display()));
@@ -336,7 +337,7 @@ fn line(shown: &ShownKeyframe) -> String {
     }
     if let Some(found) = &keyframe.objects {
         let classes = if found.classes == 1 { "class" } else { "classes" };
-        let objects = counted(found.objects.len(), "object");
+        let objects = counted(found.objects.len() as u64, "object");
         line += &format!("  {objects} of {} {classes}, score {}", found.classes, found.score);
     }
     if let Some(first) = keyframe.repeats {

@@ -15,6 +15,7 @@ use crate::report::{KeyframeSet, SceneReport};
 use crate::request::{DecodeRequest, SceneMiddleSettings, SceneObjectSettings};
 use crate::scenes::list::SceneRecorder;
 use crate::scenes::score::FrameScorer;
+use jhalak_common::counted::counted;
 
 /// Scores frames for the scene list and for both scene strategies.
 pub struct ScenePass<'a> {
@@ -102,7 +103,8 @@ impl<'a> ScenePass<'a> {
             let (chosen, scenes) = middle.finish();
             let reason = |scene| Reason { scene: Some(scene), ..Reason::default() };
             let chosen = chosen.into_iter().map(|(scene, candidate)| (candidate, reason(scene))).collect();
-            let shortfall = || format!("{count} keyframes were asked for and the video has {}", counted(scenes));
+            let shortfall =
+                || format!("{count} keyframes were asked for and the video has {}", counted(scenes, "scene"));
             let writer = writer(SCENE_MIDDLE_FILE_NAME, jpeg_quality)?;
             results.middle = Some(scene_keyframes::write(&request.video, writer, chosen, count, shortfall)?);
         }
@@ -119,7 +121,7 @@ impl<'a> ScenePass<'a> {
                 format!(
                     "{count} keyframes were asked for, and objects were found in {found} of the video's {} \
                      (those of {longer_than} frames or fewer are passed over)",
-                    counted(scenes)
+                    counted(scenes, "scene")
                 )
             };
             let writer = writer(SCENE_OBJECT_FILE_NAME, jpeg_quality)?;
@@ -128,9 +130,4 @@ impl<'a> ScenePass<'a> {
         }
         Ok(results)
     }
-}
-
-/// `1 scene`, `2 scenes`.
-fn counted(scenes: u64) -> String {
-    format!("{scenes} scene{}", if scenes == 1 { "" } else { "s" })
 }
