@@ -21,12 +21,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::at_work::{HeldJob, Holding};
 use crate::job_metrics::{Counted, End};
 use crate::job_runner::JobRunner;
 use crate::jobs::Context;
+use crate::jobs::RunJob;
 use crate::reachability::Reachability;
-use crate::run_job::RunJob;
-use crate::running_jobs::{HeldJob, Holding};
 use crate::settlement::{Settlement, settle_as};
 
 /// How often the limits of a worker are checked.

@@ -19,15 +19,15 @@ use jhalak_common::{Error, ErrorKind, Result};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
+use crate::at_work::HeldJobs;
 use crate::cancellation::RunWatch;
 use crate::end_state::{Attempt, EndStates, is_run_id};
-use crate::failed_jobs::FailedJobs;
+use crate::failure::FailedJobs;
 use crate::health::Health;
 use crate::job_metrics::End;
 use crate::jobs::JobProgress;
+use crate::jobs::RunJob;
 use crate::planned_work::Planned;
-use crate::run_job::RunJob;
-use crate::running_jobs::RunningJobs;
 use crate::settlement::{Settlement, settle_as};
 
 /// How often a worker hands one message back that it cannot verify, after which pause, and how many
@@ -47,7 +47,7 @@ pub(crate) struct JobRunner {
     end_states: Arc<EndStates>,
     failed_jobs: FailedJobs,
     pub(crate) runs: Arc<RunWatch>,
-    pub(crate) running: Arc<RunningJobs>,
+    pub(crate) running: Arc<HeldJobs>,
     pub(crate) health: Arc<Health>,
     redeliveries: u32,
     limit: Duration,
@@ -73,7 +73,7 @@ impl JobRunner {
         settings: &WorkerSettings,
         signing_key: Option<SigningKey>,
     ) -> Self {
-        let running = RunningJobs::new(store.clone(), slots);
+        let running = HeldJobs::new(store.clone(), slots);
         let (jobs, health): (Arc<dyn RunJob>, _) = (jobs.into(), Arc::new(Health::default()));
         let end_states = Arc::new(EndStates::new(store.clone(), queue.clone(), running.identity.id()));
         let failed_jobs = FailedJobs {

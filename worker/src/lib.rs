@@ -8,10 +8,11 @@
 //!
 //! Start reading in [`job_loop`], then [`jobs`].
 
+mod at_work;
 pub mod blocking;
 mod cancellation;
 mod end_state;
-mod failed_jobs;
+mod failure;
 mod health;
 pub mod heartbeat;
 pub mod job_loop;
@@ -22,8 +23,6 @@ mod job_runner;
 pub mod jobs;
 mod planned_work;
 mod reachability;
-mod run_job;
-mod running_jobs;
 pub mod scratch;
 mod settlement;
 

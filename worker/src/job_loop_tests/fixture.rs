@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::blocking;
 use crate::job_loop::Worker;
 use crate::jobs::JobProgress;
-use crate::run_job::RunJob;
+use crate::jobs::RunJob;
 
 /// The run of the jobs.
 pub(super) const RUN: &str = "films-0123";

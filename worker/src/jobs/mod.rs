@@ -8,6 +8,7 @@ mod extract;
 mod fit;
 mod probe;
 mod progress;
+mod run_job;
 mod training_inputs;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 pub use context::Context;
 pub use extract::decode_limits;
 pub use progress::JobProgress;
+pub use run_job::RunJob;
 
 /// Runs a job until each of its artifacts is committed, or `stop` is cancelled. Returns the number
 /// of artifacts that it committed.

@@ -27,7 +27,7 @@ const KEEP_IDLE: Duration = Duration::from_secs(30);
 type Key = (String, String);
 
 /// The deliveries that this worker holds.
-pub(crate) struct RunningJobs {
+pub(crate) struct HeldJobs {
     store: Arc<dyn ObjectStore>,
     /// This worker.
     pub(crate) identity: Identity,
@@ -58,7 +58,7 @@ struct Held {
     settled: watch::Receiver<Option<Settlement>>,
 }
 
-/// A delivery as seen by [`RunningJobs::hold`].
+/// A delivery as seen by [`HeldJobs::hold`].
 pub(crate) enum Holding {
     /// The only copy here: run it.
     First(HeldJob),
@@ -69,7 +69,7 @@ pub(crate) enum Holding {
 
 /// A job that this worker holds until this is dropped.
 pub(crate) struct HeldJob {
-    jobs: Arc<RunningJobs>,
+    jobs: Arc<HeldJobs>,
     key: Key,
     settled: watch::Sender<Option<Settlement>>,
     /// The progress of the job.
@@ -85,7 +85,7 @@ impl HeldJob {
 
 /// A job that holds a slot, until this is dropped.
 pub(crate) struct Busy {
-    jobs: Arc<RunningJobs>,
+    jobs: Arc<HeldJobs>,
     kind: WorkKind,
 }
 
@@ -108,11 +108,11 @@ impl Drop for HeldJob {
     }
 }
 
-impl RunningJobs {
+impl HeldJobs {
     /// Writes records to `store` for a worker that runs `slots` jobs at once.
     pub(crate) fn new(store: Arc<dyn ObjectStore>, slots: usize) -> Arc<Self> {
         let identity = Identity::this_process();
-        Arc::new(RunningJobs {
+        Arc::new(HeldJobs {
             store,
             identity,
             slots,
@@ -294,10 +294,10 @@ mod tests {
         Job::new(id, "films-1", "here", Task::Probe(ProbeTask { workers: WorkKind::Train, subject, recipe: None }))
     }
 
-    fn jobs() -> (tempfile::TempDir, Arc<RunningJobs>) {
+    fn jobs() -> (tempfile::TempDir, Arc<HeldJobs>) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = Arc::new(LocalStore::open(folder.path()).expect("a folder"));
-        (folder, RunningJobs::new(store, 2))
+        (folder, HeldJobs::new(store, 2))
     }
 
     #[tokio::test]

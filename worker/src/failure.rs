@@ -12,11 +12,11 @@ use jhalak_common::run::{SigningKey, encode_signed};
 use jhalak_common::{Error, ErrorKind, Result};
 use jhalak_media::CrashOrHang;
 
+use crate::at_work::HeldJobs;
 use crate::end_state::{Attempt, EndStates};
 use crate::health::Health;
 use crate::job_metrics::End;
-use crate::run_job::RunJob;
-use crate::running_jobs::RunningJobs;
+use crate::jobs::RunJob;
 
 /// The retry tier of a job that does not fit this worker: long enough that other workers meet it,
 /// and that it keeps nobody busy.
@@ -31,7 +31,7 @@ pub(crate) struct FailedJobs {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) jobs: Arc<dyn RunJob>,
     pub(crate) end_states: Arc<EndStates>,
-    pub(crate) running: Arc<RunningJobs>,
+    pub(crate) running: Arc<HeldJobs>,
     pub(crate) health: Arc<Health>,
     /// Attempts of a job before it is quarantined.
     pub(crate) attempts: u32,
