@@ -119,6 +119,15 @@ impl Cluster {
         self.break_requests(|_| Fault::None);
     }
 
+    /// Waits for a request to the store with `part` in "METHOD target".
+    pub fn until_requested(&self, part: &str) {
+        let began = Instant::now();
+        while self.proxy.count(part) == 0 {
+            assert!(began.elapsed() < TIMEOUT, "no request has {part}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// A folder of this cluster's own.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -299,7 +308,12 @@ impl Process {
 
     /// SIGTERM.
     pub fn terminate(&self) {
-        let sent = Command::new("kill").arg(self.child.id().to_string()).status();
+        self.signal("-TERM");
+    }
+
+    /// The signal `which`, as `kill` names it.
+    pub fn signal(&self, which: &str) {
+        let sent = Command::new("kill").args([which, &self.child.id().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "the process is gone");
     }
 

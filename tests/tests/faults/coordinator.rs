@@ -1,7 +1,10 @@
 //! Kills a coordinator in each stage, and starts two for one run.
 
+use std::time::Duration;
+
 use jhalak_tests::broker::Broker;
 use jhalak_tests::cluster::Cluster;
+use jhalak_tests::fault_proxy::{Fault, SLOW_DOWN};
 use jhalak_tests::s3_server;
 use serde_json::Value;
 
@@ -52,6 +55,31 @@ async fn of_two_coordinators_one_holds_the_lease_and_both_exit_0() {
     // One of them drove the run to its end, the other found everything committed.
     assert_eq!(answers.iter().filter(|answer| answer["made"] == 0).count(), 1, "{answers:?}");
     assert!(first.stderr().contains("is held by") || second.stderr().contains("is held by"));
+    cluster.assert_whole().await;
+}
+
+/// It wakes up to a lease that another holds and to a store that takes no request: neither is its
+/// end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_coordinator_that_lost_its_lease_outlasts_a_store_that_throttles() {
+    let Some(server) = s3_server::from_environment() else { return };
+    let cluster = Cluster::new("asleep", Broker::shared(), server).await;
+    let mut first = cluster.submit();
+    let _worker = cluster.worker();
+    cluster.until("the extraction", |state| state["stage"] == "extracting");
+    first.signal("-STOP");
+    let mut second = cluster.submit();
+    cluster.until_requested("lead/0000000002.json");
+    cluster.break_requests(|_| Fault::Answer(503, SLOW_DOWN));
+    first.signal("-CONT");
+    // Longer than a renewal of the lease and its repetitions.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert!(first.runs() && second.runs(), "{}{}", first.stderr(), second.stderr());
+    cluster.mend();
+    for submit in [&mut first, &mut second] {
+        let ended = submit.wait();
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+    }
     cluster.assert_whole().await;
 }
 

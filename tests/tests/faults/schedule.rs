@@ -148,9 +148,9 @@ async fn one_fault(
             "broker killed"
         }
         7 => {
-            signal(&workers[any], "-STOP");
+            workers[any].signal("-STOP");
             tokio::time::sleep(Duration::from_millis(500 + random.below(4_000))).await;
-            signal(&workers[any], "-CONT");
+            workers[any].signal("-CONT");
             "worker frozen"
         }
         8 => {
@@ -216,9 +216,4 @@ async fn one_fault(
             name
         }
     }
-}
-
-fn signal(process: &Process, which: &str) {
-    let sent = std::process::Command::new("kill").args([which, &process.id().to_string()]).status();
-    assert!(sent.is_ok_and(|status| status.success()), "the process is gone");
 }
