@@ -88,7 +88,7 @@ fn fit(modality: Modality, model: Model) -> Files {
     if modality != Modality::Genre {
         cell.embedding = EmbeddingSource::GenreHead;
     }
-    let spec = FitSpec { network: Some(cell), ensembles: Vec::new(), trailers: None, seed: 1 };
+    let spec = FitSpec { network: Some(cell), ensembles: Vec::new(), trailers: None, seed: 1, left_out: vec![] };
     let (content, features) = ("hash".to_owned(), features());
     let request = FitRequest { dataset: &dataset, content, features: &features, tables: Vec::new(), spec: &spec };
     fit_all(&request, 1, &AtomicBool::new(false), |_| {}).unwrap()

@@ -22,6 +22,24 @@ pub struct FitSpec {
     pub trailers: Option<Modality>,
     /// The seed of the stacked ensembles.
     pub seed: u64,
+    /// What the plan wanted and has no input for; the model's card repeats it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOutPart>,
+}
+
+/// A part that a final model lacks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOutPart {
+    /// Its name, such as `classifier on audio`.
+    pub part: String,
+    /// Why it could not be fitted.
+    pub reason: String,
+}
+
+/// Returns the name of the network of a final model, such as `classifier on audio+video`.
+#[must_use]
+pub fn network_name(cell: &CellSpec) -> String {
+    format!("{} on {}", cell.model.stored_name(), cell.modality)
 }
 
 impl FitSpec {

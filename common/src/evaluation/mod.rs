@@ -22,7 +22,7 @@ mod training;
 pub use calibration::Calibration;
 pub use confusion::predicted_class;
 pub use features::{ContentColumn, EmbeddingSource, GlSettings, Modality, Pictures, UserEmbedding};
-pub use fit::FitSpec;
+pub use fit::{FitSpec, LeftOutPart, network_name};
 pub use model::Model;
 pub use name::display_name;
 pub use protocol::{ByTime, Control, Edition, Errata, Protocol, Split};

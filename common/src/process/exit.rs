@@ -15,7 +15,7 @@ pub const BUG: u8 = 1;
 pub const USAGE: u8 = 2;
 /// Invalid input.
 pub const INVALID: u8 = 3;
-/// Done, but with quarantined jobs.
+/// Done, but with quarantined jobs, or without a model that could not be fitted.
 pub const QUARANTINED: u8 = 4;
 /// A service is unreachable or refuses.
 pub const UNREACHABLE: u8 = 5;

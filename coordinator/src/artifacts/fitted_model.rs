@@ -6,6 +6,7 @@ use std::path::Path;
 use futures::TryStreamExt;
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, COMMIT_VERSION, CommitRecord, Subject, check_version};
 use jhalak_common::dataset::Dataset;
+use jhalak_common::evaluation::LeftOutPart;
 use jhalak_common::hash::{self, Hash};
 use jhalak_common::run::{self, RUN_VERSION, dataset_key};
 use jhalak_common::store::ObjectStore;
@@ -77,7 +78,9 @@ impl Fitted {
         Some(time.strftime("%Y-%m-%d %H:%M UTC").to_string())
     }
 
-    fn key(&self) -> ArtifactKey {
+    /// Returns the key of its files.
+    #[must_use]
+    pub fn key(&self) -> ArtifactKey {
         ArtifactKey { kind: ArtifactKind::Model, recipe: self.recipe, subject: self.subject.clone() }
     }
 
@@ -158,23 +161,35 @@ pub async fn dataset(store: &dyn ObjectStore, wanted: &Wanted) -> Result<Dataset
     parse(&bytes, &place)
 }
 
-/// Names the models in a fitted model, as `classifier on genre` and `ensemble for pairs`; none if
-/// it cannot be read.
+/// The parts of a fitted model.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// Its models, as `classifier on genre` and `ensemble for pairs`.
+    pub models: Vec<String>,
+    /// What could not be fitted.
+    pub left_out: Vec<LeftOutPart>,
+}
+
+/// Returns the parts of a fitted model; none if it cannot be read.
 ///
 /// # Errors
 /// The store's, except for a record or card that is missing or damaged.
-pub async fn models_of(store: &dyn ObjectStore, fitted: &Fitted) -> Result<Vec<String>> {
+pub async fn parts_of(store: &dyn ObjectStore, fitted: &ArtifactKey) -> Result<Parts> {
     fn unreadable<T>(e: Error) -> Result<Option<T>> {
         match e.kind() {
             ErrorKind::NotFound | ErrorKind::InvalidInput => Ok(None),
             _ => Err(e),
         }
     }
-    let Some(record) = artifact::committed(store, &fitted.key()).await.or_else(unreadable)? else {
-        return Ok(Vec::new());
+    let Some(record) = artifact::committed(store, fitted).await.or_else(unreadable)? else {
+        return Ok(Parts::default());
     };
     let card = artifact::read_file(store, &record, "model.json").await.map(Some).or_else(unreadable)?;
-    Ok(card.and_then(|card| serde_json::from_slice(&card).ok()).map_or_else(Vec::new, |card| models_in(&card)))
+    let card: Option<serde_json::Value> = card.and_then(|card| serde_json::from_slice(&card).ok());
+    Ok(card.map_or_else(Parts::default, |card| Parts {
+        models: models_in(&card),
+        left_out: serde_json::from_value(card["left_out"].clone()).unwrap_or_default(),
+    }))
 }
 
 fn models_in(card: &serde_json::Value) -> Vec<String> {

@@ -12,7 +12,7 @@ pub(super) const ABOUT: &str = "Predict which movies viewers like, from trailers
 
 /// Exit codes, shown at the top of `jhalak --help`.
 pub(super) const EXIT_CODES: &str = "Exit codes: 0 success, 1 internal error (a bug), 2 usage error, 3 invalid input, \
-                                     4 finished with quarantined jobs, 5 service unreachable, 6 this machine cannot do the \
+                                     4 finished with quarantined or left out parts, 5 service unreachable, 6 this machine cannot do the \
                                      work, 7 disk or store full, 8 the slot has a run of other settings, 130 interrupted";
 
 /// The configuration file that is read without --config.

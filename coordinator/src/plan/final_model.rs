@@ -22,5 +22,5 @@ pub fn of_run(dataset: &Dataset, trailers: Option<Modality>, settings: &Evaluate
         cell
     });
     let ensembles = if grid::fits_ensemble(dataset, settings) { vec![Split::Pairs] } else { Vec::new() };
-    FitSpec { network, ensembles, trailers, seed: settings.seed }
+    FitSpec { network, ensembles, trailers, seed: settings.seed, left_out: Vec::new() }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jhalak_common::Result;
 use jhalak_common::artifact::{ArtifactKind, Subject};
-use jhalak_common::evaluation::{CellSpec, Modality, Pictures};
+use jhalak_common::evaluation::{CellSpec, FitSpec, LeftOutPart, Modality, Pictures, network_name};
 use jhalak_common::hash::Hash;
 use jhalak_common::run::job::{CellTask, FitTask};
 
@@ -51,25 +51,38 @@ pub fn cell_tasks(plan: &Plan, tables: &[GatheredTable]) -> Result<CellTasks> {
 /// Returns the task of the final model. A network whose tables do not exist is left out of the
 /// model, and its ensembles read the tables that exist; None when nothing is left to fit.
 pub fn fit_task(plan: &Plan, tables: &[GatheredTable]) -> Result<Option<FitTask>> {
-    let Some(mut fit) = plan.spec.fit.clone() else { return Ok(None) };
-    let exists = |kind: &ArtifactKind| table_of(plan, *kind, None, tables).filter(|table| table.rows > 0);
-    fit.network = fit.network.filter(|cell| {
-        let found = tables_of(plan, cell, tables);
-        found.is_some_and(|found| found.iter().all(|table| table.rows > 0))
-    });
-    fit.trailers = fit.trailers.and_then(|modality| {
-        let kinds: Vec<ArtifactKind> =
-            modality.tables().iter().copied().filter(|kind| exists(kind).is_some()).collect();
-        Modality::ALL.into_iter().find(|modality| !kinds.is_empty() && *modality.tables() == kinds)
-    });
-    if fit.parts() == 0 {
-        return Ok(None);
-    }
-    let found: Vec<&GatheredTable> = fit.tables().iter().filter_map(exists).collect();
+    let Some(fit) = fit_spec(plan, tables).filter(|fit| fit.parts() > 0) else { return Ok(None) };
+    let found: Vec<&GatheredTable> = fit.tables().iter().filter_map(|kind| filled(plan, *kind, tables)).collect();
     let hashes: Vec<_> = found.iter().map(|table| table.sha256).collect();
     let TableRefs { tables, subject, others } = TableRefs::of(&found, &plan.spec.dataset);
     let (dataset, recipe) = (plan.spec.dataset.clone(), FitTask::recipe_of(&fit, &hashes)?);
     Ok(Some(FitTask { dataset, recipe, fit, tables, table_subject: subject, subjects: others }))
+}
+
+/// Returns the parts of the final model that have an input, and why the others are left out.
+pub fn fit_spec(plan: &Plan, tables: &[GatheredTable]) -> Option<FitSpec> {
+    let mut fit = plan.spec.fit.clone()?;
+    let lacks = |kind: &ArtifactKind| filled(plan, *kind, tables).is_none();
+    let why = |modality: Modality| format!("no trailer of the dataset has an embedding for {modality}");
+    if let Some(cell) = fit.network.take_if(|cell| cell.modality.tables().iter().any(lacks)) {
+        fit.left_out.push(LeftOutPart { part: network_name(&cell), reason: why(cell.modality) });
+    }
+    if let Some(wanted) = fit.trailers.filter(|_| !fit.ensembles.is_empty()) {
+        let kinds: Vec<ArtifactKind> = wanted.tables().iter().copied().filter(|kind| !lacks(kind)).collect();
+        let of = |kinds: &[ArtifactKind]| {
+            Modality::ALL.into_iter().find(|modality| !kinds.is_empty() && *modality.tables() == *kinds)
+        };
+        fit.trailers = of(&kinds);
+        for missing in wanted.tables().iter().filter(|kind| lacks(kind)).filter_map(|kind| of(&[*kind])) {
+            fit.left_out.push(LeftOutPart { part: format!("{missing} in the ensemble"), reason: why(missing) });
+        }
+    }
+    Some(fit)
+}
+
+/// The table of this kind, if it has a row.
+fn filled<'a>(plan: &Plan, kind: ArtifactKind, tables: &'a [GatheredTable]) -> Option<&'a GatheredTable> {
+    table_of(plan, kind, None, tables).filter(|table| table.rows > 0)
 }
 
 /// The tables that a cell reads, video before audio; None when one of them does not exist.
@@ -134,5 +147,12 @@ mod tests {
         assert_eq!((silent.fit.trailers, silent.fit.network.is_some()), (Some(Modality::Video), false));
         assert_eq!((silent.tables.len(), silent.recipe.upstream.len()), (1, 1));
         assert_ne!(silent.recipe.hash(), none.recipe.hash());
+        let left_out = |task: &FitTask| task.fit.left_out.iter().map(|of| of.part.clone()).collect::<Vec<_>>();
+        let network = network_name(plan.spec.fit.as_ref().and_then(|fit| fit.network.as_ref()).expect("a network"));
+        assert_eq!(left_out(&silent), [network.clone(), "audio in the ensemble".to_owned()]);
+        assert_eq!(left_out(&none), [network, "video in the ensemble".into(), "audio in the ensemble".into()]);
+        plan.spec.fit.as_mut().expect("a final model").ensembles.clear();
+        assert!(fit_task(&plan, &[]).expect("a plan").is_none(), "nothing is left to fit");
+        assert_eq!(fit_spec(&plan, &[]).expect("a final model").left_out.len(), 1, "and the reason is known");
     }
 }

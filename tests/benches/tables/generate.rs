@@ -63,7 +63,7 @@ pub async fn store(folder: &Path, trailers: usize, one_file: bool) {
     write(folder, "cell", &store, Task::Cell(Box::new(task)));
 
     cell.embedding = EmbeddingSource::GenreHead;
-    let fit = FitSpec { network: Some(cell), ensembles: vec![Split::Pairs], trailers: None, seed: 1 };
+    let fit = FitSpec { network: Some(cell), ensembles: vec![Split::Pairs], trailers: None, seed: 1, left_out: vec![] };
     let mut recipe = Recipe::new(ArtifactKind::Model, json!({ "fit": fit })).expect("JSON");
     recipe.upstream = vec![table_subject.content];
     let task = FitTask { dataset, fit, recipe, tables, table_subject, subjects };

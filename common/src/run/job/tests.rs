@@ -54,6 +54,7 @@ fn messages() -> Vec<(&'static str, Value)> {
             ensembles: vec![Split::Pairs, split],
             trailers: None,
             seed: 7,
+            left_out: vec![],
         },
         recipe: recipe(ArtifactKind::Model),
         tables: BTreeMap::from([(ArtifactKind::VideoTable, content)]),

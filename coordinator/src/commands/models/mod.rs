@@ -8,6 +8,7 @@ mod files;
 pub(super) mod first_use;
 
 use clap::{Args, Subcommand};
+use jhalak_common::evaluation::LeftOutPart;
 use jhalak_common::models::{Model, Registry};
 use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
@@ -116,12 +117,16 @@ async fn fitted(settings: &Settings, output: &Output) -> Result<u8> {
         let time = one.time().unwrap_or_else(|| "unknown time".to_owned());
         let runs = if one.runs.is_empty() { String::new() } else { format!("  run {}", one.runs.join(", ")) };
         let mark = if is_default { "  (default)" } else { "" };
-        let models = fitted_model::models_of(store.as_ref(), one).await?;
+        let fitted_model::Parts { models, left_out } = fitted_model::parts_of(store.as_ref(), &one.key()).await?;
         let shown = models.join(", ");
         text.push_str(&format!("{}  {time:20}  dataset {}  {shown}{runs}{mark}\n", one.id(), one.subject.id));
+        for LeftOutPart { part, reason } in &left_out {
+            text.push_str(&format!("    left out {part}: {reason}\n"));
+        }
         answer.push(json!({
             "models": models, "id": one.id(), "dataset": one.subject.id, "dataset_content": one.subject.content,
             "fitted_s": Some(one.fitted_s).filter(|time| *time > 0), "runs": one.runs, "default": is_default,
+            "left_out": left_out,
         }));
     }
     if found.is_empty() {

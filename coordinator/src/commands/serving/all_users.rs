@@ -74,7 +74,7 @@ pub async fn execute(loaded: Loaded, request: &Request<'_>, output: &Output) -> 
     write(request.out, &lists, (&ids.0, &ids.1), &ratings)?;
     let rows: usize = lists.iter().map(|list| list.movies.len()).sum();
     let text =
-        format!("{name}: {rows} rows, lists of {} users, by {}\n{}", lists.len(), request.ranked_by, facts.line());
+        format!("{name}: {rows} rows, lists of {} users, by {}\n{}", lists.len(), request.ranked_by, facts.lines());
     let answer = json!({
         "out": request.out, "users": lists.len(), "rows": rows, "ranked_by": request.ranked_by, "model": facts,
     });

@@ -72,7 +72,7 @@ impl Predict {
             text.push_str(&format!("  rated already: {} (not used)\n", rated.name()));
         }
         text.push_str(&Reasons::of(&answer.why).lines("  "));
-        text.push_str(&viewer.facts.line());
+        text.push_str(&viewer.facts.lines());
         output.print(&Prediction { user, answer, model: viewer.facts }, &text)?;
         Ok(exit::DONE)
     }

@@ -180,6 +180,6 @@ fn text(answer: &Recommendations) -> String {
     if answer.left_out_without_embedding > 0 {
         text.push_str(&format!("left out: {} movies without an embedding\n", answer.left_out_without_embedding));
     }
-    text.push_str(&answer.model.line());
+    text.push_str(&answer.model.lines());
     text
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use jhalak_common::artifact::recipes;
 use jhalak_common::dataset::{Dataset, Label, Movie, NewMovies, read_movies};
-use jhalak_common::evaluation::Model;
 use jhalak_common::evaluation::metrics::{PerClass, predicted_class};
+use jhalak_common::evaluation::{LeftOutPart, Model};
 use jhalak_common::models::Registry;
 use jhalak_common::process::shutdown;
 use jhalak_common::settings::Settings;
@@ -131,6 +131,8 @@ pub struct ModelFacts {
     time: Option<String>,
     /// Whether it was trained on generated feedback.
     pub synthetic: bool,
+    /// What could not be fitted.
+    pub left_out: Vec<LeftOutPart>,
 }
 
 /// The prediction for one movie.
@@ -217,6 +219,7 @@ impl ModelArgs {
                 dataset.ratings.len()
             ),
             synthetic: dataset.synthetic,
+            left_out: served.description.card.left_out.clone(),
         };
         Ok(Loaded { served, which, facts })
     }
@@ -240,12 +243,17 @@ impl ModelFacts {
         }
     }
 
-    /// Returns the line that states which model answered.
-    pub fn line(&self) -> String {
+    /// Returns the line that states which model answered, and lines that name what it lacks.
+    pub fn lines(&self) -> String {
         let modality = self.modality.as_ref().map_or_else(String::new, |modality| format!(" on {modality}"));
         let id = self.id.as_ref().map_or_else(|| format!(" in {}", self.location), |id| format!(" {id}"));
         let time = self.time.as_ref().map_or_else(String::new, |time| format!(" {time}"));
-        format!("model: {}{modality}{id}, fitted{time} on {} ({})\n", self.kind, self.dataset, self.counts)
+        let mut lines =
+            format!("model: {}{modality}{id}, fitted{time} on {} ({})\n", self.kind, self.dataset, self.counts);
+        for LeftOutPart { part, reason } in &self.left_out {
+            lines.push_str(&format!("left out of it: {part}: {reason}\n"));
+        }
+        lines
     }
 }
 

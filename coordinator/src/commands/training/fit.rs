@@ -169,10 +169,15 @@ impl Fit {
         for (name, bytes) in listed {
             text.push_str(&format!("        {name} ({} KiB)\n", bytes.div_ceil(1024)));
         }
+        let left_out = card["left_out"].as_array().is_some_and(|parts| !parts.is_empty());
+        for part in card["left_out"].as_array().into_iter().flatten() {
+            let of = |name: &str| part[name].as_str().unwrap_or_default();
+            text.push_str(&format!("left out  {}: {}\n", of("part"), of("reason")));
+        }
         text.push_str("query it with `jhalak predict --user ID --movie MOVIE` and `jhalak recommend --user ID`");
         let answer = json!({ "model": place, "folder": self.out, "made": made, "files": sizes, "card": card });
         output.print(&answer, &text)?;
-        Ok(exit::DONE)
+        Ok(if left_out { exit::QUARANTINED } else { exit::DONE })
     }
 
     /// Returns the embeddings of the modality and the hashes of their tables.
@@ -227,7 +232,7 @@ impl Fit {
         let chosen = wanted.iter().filter(|(arg, _)| self.ensemble.contains(arg));
         let ensembles: Vec<Split> = chosen.map(|(_, split)| *split).collect();
         let trailers = Some(self.modality).filter(|of| !of.tables().is_empty() && !ensembles.is_empty());
-        let spec = FitSpec { network, ensembles, trailers, seed };
+        let spec = FitSpec { network, ensembles, trailers, seed, left_out: Vec::new() };
         if spec.parts() == 0 {
             return Err(Error::usage("nothing is left to fit: remove --no-network or --ensemble none"));
         }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jhalak_common::artifact::{ArtifactKind, Subject};
 use jhalak_common::dataset::Reading;
-use jhalak_common::evaluation::{CellSpec, UserEmbedding};
+use jhalak_common::evaluation::{CellSpec, LeftOutPart, UserEmbedding};
 use jhalak_common::run::Stage;
 use jhalak_common::run::job::{Job, QuarantineRecord, Task, Trailer};
 use jhalak_common::settings::{Grid, Images, Settings};
@@ -19,6 +19,7 @@ use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result, evaluation};
 use serde_json::json;
 
+use crate::artifacts::fitted_model;
 use crate::plan::given_tables;
 use crate::plan::paper_tables::{self, Available};
 use crate::plan::{Plan, grid};
@@ -27,6 +28,7 @@ use crate::report::{
     Quarantined, Recipe, Report, Run, Seconds, SlowTrailer,
 };
 use crate::run::stages::Summary;
+use crate::run::tasks::fit_spec;
 use crate::run::timings::Measured;
 
 /// Assembles the report of a run whose stages have completed, and stores the predictions of each
@@ -77,7 +79,7 @@ pub(super) async fn assemble(
         models: spec.models.iter().filter(|_| !plan.trailers.trailers.is_empty()).map(model_facts).collect(),
         recipes: recipes(plan, summary),
         extraction: extraction(plan, summary)?,
-        left_out: left_out(plan, reading),
+        left_out: [left_out(plan, reading), left_out_of_model(store, plan, summary).await?].concat(),
         operation: Some(operation(plan, reading, summary, timings)),
         gallery,
         figures,
@@ -232,6 +234,16 @@ fn left_out(plan: &Plan, reading: &Reading) -> Vec<LeftOut> {
     let ensemble = grid::why_no_ensemble(&plan.spec, reading.dataset.ratings.len());
     let ensemble = ensemble.map(|reason| LeftOut { modality: evaluation::Model::Ensemble.name().into(), reason });
     grid::left_out(&reading.dataset, modality).into_iter().map(of).chain(ensemble).collect()
+}
+
+/// Lists the parts that the final model lacks, with the reason.
+async fn left_out_of_model(store: &dyn ObjectStore, plan: &Plan, summary: &Summary) -> Result<Vec<LeftOut>> {
+    let parts = match &summary.model {
+        Some(key) => fitted_model::parts_of(store, key).await?.left_out,
+        None => fit_spec(plan, &summary.tables).map_or_else(Vec::new, |fit| fit.left_out),
+    };
+    let of = |LeftOutPart { part, reason }| LeftOut { modality: format!("final model, {part}"), reason };
+    Ok(parts.into_iter().map(of).collect())
 }
 
 fn notes(plan: &Plan) -> Vec<String> {

@@ -5,7 +5,7 @@ use super::network::TrainingFacts;
 use crate::ensemble::{ColdStart, InnerScore};
 use crate::features::principal_components::Track;
 use jhalak_common::dataset::Dataset;
-use jhalak_common::evaluation::CellSpec;
+use jhalak_common::evaluation::{CellSpec, LeftOutPart};
 use jhalak_common::hash::Hash;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -73,6 +73,9 @@ pub struct Card {
     pub ensembles: Vec<EnsembleCard>,
     /// SHA-256 of the embedding tables that the models were fitted on.
     pub embeddings: Vec<String>,
+    /// The parts that could not be fitted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOutPart>,
 }
 
 /// One fitted ensemble.
@@ -106,6 +109,7 @@ impl Card {
             seed,
             ensembles: Vec::new(),
             embeddings: Vec::new(),
+            left_out: Vec::new(),
         }
     }
 
@@ -174,6 +178,13 @@ impl Card {
             }
         }
         if !self.ensembles.is_empty() {
+            line(String::new());
+        }
+        if !self.left_out.is_empty() {
+            line("## Left out\n".into());
+            for LeftOutPart { part, reason } in &self.left_out {
+                line(format!("- {part}: {reason}"));
+            }
             line(String::new());
         }
         line("## Limits\n\nNew viewers and movies are predicted from the ratings and metadata given with the query; the fewer, the closer the prediction is to \

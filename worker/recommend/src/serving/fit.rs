@@ -9,7 +9,7 @@ use crate::features::embedding::Features;
 use crate::features::principal_components::Track;
 use crate::ranking::WatchModel;
 use jhalak_common::dataset::Dataset;
-use jhalak_common::evaluation::{FitSpec, Model};
+use jhalak_common::evaluation::{FitSpec, LeftOutPart, Model, Split, network_name};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -33,11 +33,20 @@ enum Fitted {
     Ensemble(Box<(StoredEnsemble, EnsembleCard)>),
 }
 
+fn split_name(split: Split) -> &'static str {
+    match split {
+        Split::Pairs => "pairs",
+        Split::Movies => "movies",
+        Split::Users { .. } => "users",
+    }
+}
+
 /// Fits the models on at most `threads` threads, calls `ended` with the name of each, and returns
-/// the files to store, which do not depend on `threads`.
+/// the files to store, which do not depend on `threads`. A model that cannot be fitted is left out,
+/// and the card names it and the reason.
 ///
 /// # Errors
-/// The error of the first failed model, or `stop`.
+/// The error of the first model where none can be fitted, or `stop`.
 pub fn fit_all(
     request: &FitRequest<'_>,
     threads: usize,
@@ -75,16 +84,16 @@ pub fn fit_all(
         ended(Model::Ensemble.name());
         Ok(Fitted::Ensemble(Box::new((fitted.store(dataset, &all), card))))
     };
-    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
     let parts = Mutex::new((0..count).map(|_| None).collect::<Vec<_>>());
     let work = || {
         loop {
             let part = next.fetch_add(1, Ordering::Relaxed);
-            if part >= count || failed.load(Ordering::Relaxed) {
+            if part >= count || stopped.load(Ordering::Relaxed) {
                 return;
             }
             let result = fit_part(part);
-            failed.fetch_or(result.is_err(), Ordering::Relaxed);
+            stopped.fetch_or(matches!(result, Err(RecommendError::Stopped)), Ordering::Relaxed);
             // A panicking thread poisons the lock, and the scope propagates its panic.
             if let Ok(mut parts) = parts.lock() {
                 parts[part] = Some(result);
@@ -98,22 +107,33 @@ pub fn fit_all(
         work();
     });
     let parts = parts.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let parts: Vec<Fitted> = parts.into_iter().flatten().collect::<Result<_, _>>()?;
-
-    let all: Vec<u32> = (0..dataset.ratings.len() as u32).collect();
-    let watch = WatchModel::fit(dataset, &all, stop)?;
     let mut card = Card::of(dataset, content.clone(), spec.seed);
+    card.left_out.clone_from(&spec.left_out);
     card.embeddings.clone_from(hashes);
-    let (mut network, mut stored) = (None, Vec::new());
-    for part in parts {
-        match part {
-            Fitted::Network(fitted) => network = Some(fitted),
-            Fitted::Ensemble(ensemble) => {
+    let (mut network, mut stored, mut first) = (None, Vec::new(), None);
+    for (part, fitted) in parts.into_iter().enumerate() {
+        match fitted {
+            Some(Ok(Fitted::Network(fitted))) => network = Some(fitted),
+            Some(Ok(Fitted::Ensemble(ensemble))) => {
                 let (model, figures) = *ensemble;
                 stored.push(model);
                 card.ensembles.push(figures);
             }
+            None | Some(Err(RecommendError::Stopped)) => return Err(RecommendError::Stopped),
+            Some(Err(error)) => {
+                let name = match &spec.network {
+                    Some(cell) if part < networks => network_name(cell),
+                    _ => format!("ensemble for {}", split_name(spec.ensembles[part - networks])),
+                };
+                card.left_out.push(LeftOutPart { part: name, reason: error.to_string() });
+                first.get_or_insert(error);
+            }
         }
     }
+    if let Some(error) = first.filter(|_| network.is_none() && stored.is_empty()) {
+        return Err(error);
+    }
+    let all: Vec<u32> = (0..dataset.ratings.len() as u32).collect();
+    let watch = WatchModel::fit(dataset, &all, stop)?;
     encode(dataset, &card, network.as_deref_mut(), &stored, Some(&watch))
 }

@@ -101,7 +101,16 @@ pub fn fit_network(
     let (train, validation) =
         stratified(dataset, &kept, spec.training.validation, &mut seeded(spec.seed, VALIDATION + spec.folds as u64));
     if train.is_empty() || validation.is_empty() {
-        let reason = format!("{} pairs with embeddings are too few to fit on", kept.len());
+        let reason = match spec.modality.tables().is_empty() {
+            true => format!("{} ratings are too few to fit on", kept.len()),
+            false => format!(
+                "{} of {} ratings are of movies with {} embeddings, too few to fit on: add trailers, or fit on another \
+                 modality",
+                kept.len(),
+                all.len(),
+                spec.modality
+            ),
+        };
         return Err(RecommendError::Dataset { dataset: dataset.name.clone(), reason });
     }
     let (tables, heads) = embed(dataset, raw, spec, &train, stop)?;

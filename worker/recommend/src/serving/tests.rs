@@ -34,7 +34,7 @@ fn features(dataset: &Dataset) -> Features {
 }
 
 fn fitted(dataset: &Dataset, network: Option<CellSpec>, ensembles: &[Split]) -> Files {
-    let spec = FitSpec { network, ensembles: ensembles.to_vec(), trailers: None, seed: 3 };
+    let spec = FitSpec { network, ensembles: ensembles.to_vec(), trailers: None, seed: 3, left_out: vec![] };
     let features = features(dataset);
     let request = FitRequest { dataset, content: "hash".into(), features: &features, tables: vec![], spec: &spec };
     fit_all(&request, 2, &GO, |_| {}).expect("it fits")
@@ -74,7 +74,7 @@ fn a_stored_network_predicts_as_the_fitted_one_and_threads_do_not_matter() {
         if modality != Modality::Genre {
             continue; // heads are slow to train, and threads are tested once
         }
-        let spec = FitSpec { network: Some(spec), ensembles: vec![], trailers: None, seed: 3 };
+        let spec = FitSpec { network: Some(spec), ensembles: vec![], trailers: None, seed: 3, left_out: vec![] };
         let features = features(&dataset);
         let request =
             FitRequest { dataset: &dataset, content: "hash".into(), features: &features, tables: vec![], spec: &spec };
@@ -244,7 +244,13 @@ fn a_session_that_turns_to_another_user_answers_as_one_of_that_user() {
 #[test]
 fn ensembles_read_trailers_of_the_fit_and_of_new_movies() {
     let dataset = example(30, 24, 9, Taste::Genre, 3);
-    let spec = FitSpec { network: None, ensembles: vec![Split::Movies], trailers: Some(Modality::Video), seed: 3 };
+    let spec = FitSpec {
+        network: None,
+        ensembles: vec![Split::Movies],
+        trailers: Some(Modality::Video),
+        seed: 3,
+        left_out: vec![],
+    };
     let features = features(&dataset);
     let request =
         FitRequest { dataset: &dataset, content: "hash".into(), features: &features, tables: vec![], spec: &spec };
@@ -275,4 +281,33 @@ fn ensembles_read_trailers_of_the_fit_and_of_new_movies() {
     assert_ne!(without, with, "the trailer tells its kind");
     let short = predict(Some(comedy[1..].to_vec())).expect_err("another model's embedding");
     assert!(short.to_string().contains("numbers"), "{short}");
+}
+
+#[test]
+fn a_network_without_training_pairs_is_left_out_and_the_ensembles_stay() {
+    let dataset = example(30, 24, 9, Taste::Genre, 3);
+    let mut features = features(&dataset);
+    // One unrated trailer alone has sound.
+    let mut unrated = dataset.clone();
+    unrated.ratings.retain(|rating| rating.movie != 7);
+    let sound = features.audio.as_mut().expect("a table");
+    sound.rows.iter_mut().enumerate().filter(|(movie, _)| *movie != 7).for_each(|(_, row)| *row = None);
+    let fit = |ensembles: Vec<Split>, threads| {
+        let network = Some(cell(Modality::AudioVideo, CLASSIFIER));
+        let spec = FitSpec { network, ensembles, trailers: Some(Modality::AudioVideo), seed: 3, left_out: vec![] };
+        let request =
+            FitRequest { dataset: &unrated, content: "hash".into(), features: &features, tables: vec![], spec: &spec };
+        fit_all(&request, threads, &GO, |_| {})
+    };
+    let files = fit(vec![Split::Pairs], 2).expect("the ensemble fits");
+    assert_eq!(files, fit(vec![Split::Pairs], 1).expect("the ensemble fits"));
+    let model = LoadedModel::read(&files, unrated.clone()).expect("just written");
+    let card = &model.description.card;
+    assert_eq!(card.left_out[0].part, "classifier on audio+video");
+    assert!(card.left_out[0].reason.contains("0 of 2"), "{:?}", card.left_out);
+    assert!(String::from_utf8_lossy(&files["README.md"]).contains("- classifier on audio+video: "));
+    assert!(!files.contains_key("model.onnx") && model.default_kind() == ModelKind::Ensemble);
+    assert!(model.check(ModelKind::Network, RankBy::Like).is_err());
+    let nothing = fit(Vec::new(), 1).expect_err("no model is left").to_string();
+    assert!(nothing.contains("too few to fit on"), "{nothing}");
 }
