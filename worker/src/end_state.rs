@@ -71,7 +71,9 @@ impl EndStates {
             ..self.record(&job.run, &job.id, job.task.about(), error, attempt.number.saturating_add(1), as_json(&body))
         };
         run::put_json(self.store.as_ref(), &quarantine_key(&job.run, &job.id), &record).await?;
+        // `jhalak run` shows its own line of each quarantined job, and leaves out this target.
         tracing::error!(
+            target: "jhalak_worker::job_quarantined",
             error_kind = error.kind().name(),
             reason = %error.chain(),
             attempts = record.attempts,

@@ -29,7 +29,8 @@ where
     // connections as errors and returned messages with their bodies; the queue logs both itself,
     // with fields.
     let level = match verbosity {
-        0 => "warn,lapin=off",
+        // The coordinator prints each quarantined job; workers log at 1 and above.
+        0 => "warn,lapin=off,jhalak_worker::job_quarantined=off",
         1 => "warn,lapin=off,jhalak=info",
         _ => "info,lapin=off,jhalak=debug",
     };
