@@ -23,7 +23,8 @@ fn a_folder_of_videos_is_extracted_once_and_compared() {
     std::fs::write(trailers.join("notes.txt"), b"no video either").expect("a file");
     let path = trailers.to_str().expect("UTF-8");
 
-    let first = jhalak(&store, &["extract", path, "--json", "--quiet"]);
+    let first = jhalak(&store, &["extract", path, "--json"]);
+    assert_eq!(first.err.matches("cannot open the video").count(), 1, "a failure is told once: {}", first.err);
     assert_eq!(first.code, Some(4), "the broken one is quarantined: {}", first.err);
     let answer = first.json();
     assert_eq!(answer["quarantined"].as_array().map(Vec::len), Some(1), "{answer}");
@@ -48,7 +49,14 @@ fn a_folder_of_videos_is_extracted_once_and_compared() {
 
     let silent = jhalak(&store, &["similar", "tt9900002", "--modality", "audio"]);
     assert_eq!(silent.code, Some(3), "{}", silent.out);
-    assert!(silent.err.contains("no audio embedding"), "{}", silent.err);
+    assert!(silent.err.contains("no audio embedding: use --modality video"), "{}", silent.err);
+    let broken = jhalak(&store, &["similar", "broken"]);
+    assert_eq!(broken.code, Some(3), "{}", broken.out);
+    assert!(
+        broken.err.contains("is quarantined in the run") && broken.err.contains("Replace the file"),
+        "{}",
+        broken.err
+    );
     let unknown = jhalak(&store, &["similar", "tt990000X"]);
     assert!(unknown.err.contains("did you mean") && unknown.err.contains("no such file"), "{}", unknown.err);
 

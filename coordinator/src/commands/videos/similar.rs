@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use jhalak_common::artifact::embedding_file::Vectors;
 use jhalak_common::artifact::table::{self, Wanted};
-use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind};
-use jhalak_common::dataset::Dataset;
+use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Recipe};
+use jhalak_common::dataset::{Dataset, Reject};
 use jhalak_common::process::{exit, shutdown};
+use jhalak_common::run::job::QuarantineRecord;
+use jhalak_common::run::{self, quarantine_key, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::ObjectStore;
-use jhalak_common::{Error, Result, store};
+use jhalak_common::{Error, ErrorKind, Result, store};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -25,6 +27,9 @@ use crate::console::output::Output;
 use crate::extract_file::{self, Extracted};
 use crate::inspect::embeddings::{Mean, cosine};
 use crate::plan::{self, Plan};
+use crate::report::Report;
+use crate::run::jobs::extraction_id;
+use crate::run::missing;
 
 /// Find the trailers that resemble a movie's trailer or a video
 ///
@@ -121,16 +126,16 @@ impl Similar {
             (None, self.what.clone(), extracted)
         } else {
             let movie = self.movie(&dataset, &file, &run)?;
-            let trailer = plan.trailers.trailers.iter().find(|trailer| trailer.subject.id == dataset.movies[movie].id);
-            let trailer = trailer.ok_or_else(|| {
-                Error::invalid(format!("the movie {} has no trailer in the run {run}", dataset.movies[movie].id))
-            })?;
-            let stored = Extracted::stored(store, &recipes, &trailer.subject).await?;
+            let stored = of_movie(store, &plan, &recipes, &dataset.movies[movie].id).await?;
             (Some(movie), dataset.movies[movie].name.clone(), stored)
         };
         if !self.modality.names().iter().any(|name| asked.embeddings.contains_key(name)) {
+            let way = match asked.embeddings.keys().next() {
+                Some(other) => format!("use --modality {other}"),
+                None => "its trailer has neither pictures nor sound that can be compared".to_owned(),
+            };
             return Err(Error::invalid(format!(
-                "{} has no {} embedding: choose another --modality",
+                "{} has no {} embedding: {way}",
                 self.what,
                 self.modality.names().join(" or ")
             )));
@@ -227,6 +232,54 @@ impl Similar {
         near.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then_with(|| a.movie.cmp(&b.movie)));
         near.truncate(self.top);
         Ok((near, video))
+    }
+}
+
+/// Returns what the run has of a movie's trailer.
+///
+/// # Errors
+/// InvalidInput where it has nothing: whether the trailer was left out or quarantined, the reason, and
+/// the way out.
+async fn of_movie(store: &dyn ObjectStore, plan: &Plan, recipes: &[Recipe], id: &str) -> Result<Extracted> {
+    let run = &plan.spec.id;
+    let Some(trailer) = plan.trailers.trailers.iter().find(|trailer| trailer.subject.id == id) else {
+        let of_it = |one: &&Reject| one.subject == id || one.subject.starts_with(&format!("movie {id}, "));
+        let report = report_of(store, run).await?;
+        let left_out = report.and_then(|report| report.dataset.rejects.iter().find(of_it).map(ToString::to_string));
+        return Err(Error::invalid(match left_out {
+            Some(reason) => {
+                format!(
+                    "the run {run} has no trailer of the movie {id}, which was left out: {reason}. Correct it and run again"
+                )
+            }
+            None => format!("the movie {id} has no trailer in the run {run}: add one, and start the run again"),
+        }));
+    };
+    let stored = Extracted::stored(store, recipes, &trailer.subject).await?;
+    if !stored.embeddings.is_empty() {
+        return Ok(stored);
+    }
+    let record = quarantine_key(run, &extraction_id(&trailer.subject));
+    if let Some(record) = run::get_json::<QuarantineRecord>(store, &record).await? {
+        return Err(Error::invalid(format!(
+            "the trailer of {id} is quarantined in the run {run}: {}. Replace the file and start the run again, or \
+             `jhalak retry {run}` if it is not to blame",
+            record.reason
+        )));
+    }
+    if !missing::all_committed(store, &[ArtifactKey::new(&recipes[0], &trailer.subject)]).await? {
+        return Err(Error::invalid(format!(
+            "the trailer of {id} is not extracted yet: `jhalak status {run}` shows how far the run is"
+        )));
+    }
+    Ok(stored)
+}
+
+async fn report_of(store: &dyn ObjectStore, run: &str) -> Result<Option<Report>> {
+    match store.get(&run_key(run, "report/report.json")).await {
+        Ok(bytes) => Ok(Report::from_json(&bytes).ok()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
     }
 }
 
