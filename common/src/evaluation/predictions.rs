@@ -31,6 +31,9 @@ const SCHEMA: &str = "message predictions {
     required float p_like;
 }";
 
+/// The columns of the class weights.
+const WEIGHTS: [&str; CLASSES] = ["w_dislike", "w_neutral", "w_like"];
+
 /// How far the probabilities of a pair may be from a sum of 1.
 const ROUNDING: f64 = 0.01;
 
@@ -47,6 +50,9 @@ pub struct Row {
     pub actual: Option<Label>,
     /// Probabilities of dislike, neutral and like.
     pub probabilities: [f32; CLASSES],
+    /// The class weights of the fold: the class is the one with the largest product of probability
+    /// and weight.
+    pub weights: Option<[f32; CLASSES]>,
 }
 
 impl Row {
@@ -66,37 +72,50 @@ pub struct Choice<'a> {
 }
 
 /// Writes the predictions of all folds to a new file: `fold`, `user`, `movie`, `actual`,
-/// `p_dislike`, `p_neutral`, `p_like`.
+/// `p_dislike`, `p_neutral`, `p_like`; if `balanced`, also the class weights of the fold:
+/// `w_dislike`, `w_neutral`, `w_like`.
 ///
 /// # Errors
 /// The error of the file system; a file that exists.
-pub fn write(path: &Path, dataset: &Dataset, results: &[FoldResult]) -> Result<()> {
+pub fn write(path: &Path, dataset: &Dataset, results: &[FoldResult], balanced: bool) -> Result<()> {
     let file = File::create_new(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::AlreadyExists => {
             Error::invalid(format!("{} exists: remove it, or name another file", path.display()))
         }
         _ => Error::from(e).context(format!("create {}", path.display())),
     })?;
-    write_to(file, dataset, results).map_err(|e| {
+    write_to(file, dataset, results, balanced).map_err(|e| {
         // A part of a table is of no use, and would be in the way of the next try.
         let _ = std::fs::remove_file(path);
         Error::of_writer(e).context(format!("{} cannot be written", path.display()))
     })
 }
 
-/// Returns the bytes that [`write`] writes. The same predictions give the same bytes.
+/// Returns the bytes that [`write`] writes without class weights. The same predictions give the same bytes.
 ///
 /// # Errors
 /// A bug in the encoder.
 pub fn encode(dataset: &Dataset, results: &[FoldResult]) -> Result<Bytes> {
     let mut bytes = Vec::new();
-    write_to(&mut bytes, dataset, results).map_err(|e| Error::bug("predictions do not encode").with_source(e))?;
+    write_to(&mut bytes, dataset, results, false)
+        .map_err(|e| Error::bug("predictions do not encode").with_source(e))?;
     Ok(bytes.into())
 }
 
-fn write_to(to: impl Write + Send, dataset: &Dataset, results: &[FoldResult]) -> Result<(), ParquetError> {
-    let rows = || results.iter().flat_map(|fold| fold.predictions.iter().map(move |one| (fold.fold, one)));
-    let schema = Arc::new(parse_message_type(SCHEMA)?);
+fn write_to(
+    to: impl Write + Send,
+    dataset: &Dataset,
+    results: &[FoldResult],
+    balanced: bool,
+) -> Result<(), ParquetError> {
+    let of_folds = || results.iter().flat_map(|fold| fold.predictions.iter().map(move |one| (fold, one)));
+    let rows = || of_folds().map(|(fold, one)| (fold.fold, one));
+    let columns: String = WEIGHTS.iter().map(|name| format!("required float {name};")).collect();
+    let schema = match balanced {
+        true => SCHEMA.replace('}', &format!("{columns}}}")),
+        false => SCHEMA.to_owned(),
+    };
+    let schema = Arc::new(parse_message_type(&schema)?);
     let properties = WriterProperties::builder()
         .set_created_by("jhalak".into())
         .set_statistics_enabled(EnabledStatistics::None)
@@ -124,7 +143,11 @@ fn write_to(to: impl Write + Send, dataset: &Dataset, results: &[FoldResult]) ->
                 column.typed::<ByteArrayType>().write_batch(&cells, None, None)
             }
             class => {
-                let shares: Vec<f32> = rows().map(|(_, one)| one.probabilities[class - 4]).collect();
+                let share = |(fold, one): (&FoldResult, &Prediction)| match class - 4 {
+                    class if class < CLASSES => one.probabilities[class],
+                    class => fold.balance.map_or(1.0, |weights| weights[class - CLASSES]),
+                };
+                let shares: Vec<f32> = of_folds().map(share).collect();
                 column.typed::<FloatType>().write_batch(&shares, None, None)
             }
         }?;
@@ -137,7 +160,8 @@ fn write_to(to: impl Write + Send, dataset: &Dataset, results: &[FoldResult]) ->
 }
 
 /// Reads predictions from a Parquet file with the columns `user`, `movie`, `p_dislike`, `p_neutral`
-/// and `p_like`, and optionally `fold` and `actual`. Ids may be texts or whole numbers.
+/// and `p_like`, and optionally `fold`, `actual`, and `w_dislike`, `w_neutral` and `w_like`. Ids may
+/// be texts or whole numbers.
 ///
 /// A table with the column `cell`, as `jhalak export` writes it, may hold the predictions of
 /// several models.
@@ -191,6 +215,14 @@ pub fn read(name: &str, bytes: Bytes, choice: Choice<'_>) -> Result<Vec<Row>> {
             value.ok_or_else(|| wrong(column, "a probability from 0 to 1"))
         };
         let probabilities = [share("p_dislike")?, share("p_neutral")?, share("p_like")?];
+        let weight = |column: &str| {
+            let value = cells.get(column).and_then(float).filter(|weight| *weight > 0.0 && weight.is_finite());
+            value.map(|weight| weight as f32).ok_or_else(|| wrong(column, "a class weight above 0"))
+        };
+        let weights = match WEIGHTS.iter().any(|column| names.contains(column)) {
+            true => Some([weight(WEIGHTS[0])?, weight(WEIGHTS[1])?, weight(WEIGHTS[2])?]),
+            false => None,
+        };
         let sum: f64 = probabilities.iter().sum();
         if (sum - 1.0).abs() > ROUNDING {
             return Err(Error::invalid(format!("{name} row {}: the probabilities add up to {sum}, not 1", number + 1)));
@@ -205,6 +237,7 @@ pub fn read(name: &str, bytes: Bytes, choice: Choice<'_>) -> Result<Vec<Row>> {
             movie: id("movie")?,
             actual: cells.get("actual").and_then(text).as_deref().and_then(Label::from_file_value),
             probabilities: probabilities.map(|p| p as f32),
+            weights,
         });
     }
     let listed = |models: &[String]| models.iter().map(|cell| format!("\n  {cell}")).collect::<String>();
@@ -272,6 +305,7 @@ pub struct Matched {
 /// Invalid input if no row is a rating of the dataset, a pair is predicted twice in a fold, or the
 /// file's actual class of a pair differs from the dataset's.
 pub fn matched(name: &str, rows: &[Row], dataset: &Dataset) -> Result<Matched> {
+    let weights = weights_of_folds(name, rows)?;
     let mut folds: BTreeMap<u32, BTreeMap<(u32, u32), Prediction>> = BTreeMap::new();
     let (mut unknown, mut first_unknown) = (0, None);
     for row in rows {
@@ -322,7 +356,8 @@ pub fn matched(name: &str, rows: &[Row], dataset: &Dataset) -> Result<Matched> {
         )));
     }
     let fold = |(fold, predictions): (u32, BTreeMap<(u32, u32), Prediction>)| {
-        let mut result = FoldResult { fold: fold as usize, test_pairs: predictions.len(), ..FoldResult::default() };
+        let (balance, test_pairs) = (weights.get(&fold).copied(), predictions.len());
+        let mut result = FoldResult { fold: fold as usize, test_pairs, balance, ..FoldResult::default() };
         for prediction in predictions.into_values() {
             result.confusion[prediction.actual.index()][predicted_class(&prediction.probabilities)] += 1;
             result.predictions.push(prediction);
@@ -330,6 +365,25 @@ pub fn matched(name: &str, rows: &[Row], dataset: &Dataset) -> Result<Matched> {
         result
     };
     Ok(Matched { folds: folds.into_iter().map(fold).collect(), unknown, first_unknown })
+}
+
+/// Returns the class weights of the folds that have some.
+///
+/// # Errors
+/// Invalid input if two rows of a fold have different ones.
+fn weights_of_folds(name: &str, rows: &[Row]) -> Result<BTreeMap<u32, [f32; CLASSES]>> {
+    let mut of_folds = BTreeMap::new();
+    for (row, weights) in rows.iter().filter_map(|row| Some((row, row.weights?))) {
+        if *of_folds.entry(row.fold).or_insert(weights) != weights {
+            return Err(Error::invalid(format!(
+                "{name}: {} has other class weights (w_dislike, w_neutral, w_like) than the rows of fold {} before it: \
+                 keep the rows of one model",
+                row.about(),
+                row.fold
+            )));
+        }
+    }
+    Ok(of_folds)
 }
 
 fn predicted_twice(name: &str, row: &Row) -> Error {
@@ -355,6 +409,7 @@ pub fn unmatched(
         *of.entry(id.to_owned()).or_insert(next)
     }
     let mut folds: BTreeMap<u32, FoldResult> = BTreeMap::new();
+    let weights = weights_of_folds(name, rows)?;
     let mut predicted: BTreeMap<(u32, u32, u32), [f32; CLASSES]> = BTreeMap::new();
     for row in rows {
         let Some(actual) = row.actual else {
@@ -371,6 +426,7 @@ pub fn unmatched(
         }
         let fold = folds.entry(row.fold).or_default();
         fold.fold = row.fold as usize;
+        fold.balance = weights.get(&row.fold).copied();
         fold.test_pairs += 1;
         fold.confusion[actual.index()][predicted_class(&row.probabilities)] += 1;
         fold.predictions.push(Prediction { user, movie, actual, probabilities: row.probabilities });
@@ -413,11 +469,23 @@ mod tests {
         let folds = vec![fold(0, prediction(0, 0, Label::Like)), fold(1, prediction(1, 1, Label::Dislike))];
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("p.parquet");
-        write(&path, &dataset, &folds).expect("room on disk");
+        write(&path, &dataset, &folds, false).expect("room on disk");
         let mut rows = read("p.parquet", std::fs::read(&path).expect("just written").into(), ALL).expect("a table");
         assert_eq!(encode(&dataset, &folds).expect("it encodes"), std::fs::read(&path).expect("just written"));
         assert_eq!(matched("p", &rows, &dataset).expect("of the dataset").folds, folds);
         assert_eq!(unmatched("p", &rows, &mut Default::default()).expect("classes"), folds);
+
+        // With class weights, the file holds what a class-weighted decision needs.
+        let mut weighted = folds.clone();
+        weighted[0].balance = Some([4.0, 1.0, 0.5]);
+        weighted[1].balance = Some([1.0, 1.0, 1.0]);
+        let path = folder.path().join("w.parquet");
+        write(&path, &dataset, &weighted, true).expect("room on disk");
+        let mut with = read("w.parquet", std::fs::read(&path).expect("just written").into(), ALL).expect("a table");
+        assert_eq!(matched("w", &with, &dataset).expect("of the dataset").folds, weighted);
+        assert_eq!(unmatched("w", &with, &mut Default::default()).expect("classes"), weighted);
+        (with[1].fold, with[1].weights) = (0, Some([9.0, 1.0, 1.0]));
+        assert!(matched("w", &with, &dataset).expect_err("two models").to_string().contains("other class weights"));
 
         rows[1].movie = "m9".into();
         let found = matched("p", &rows, &dataset).expect("one is known");
@@ -437,6 +505,7 @@ mod tests {
             movie: "7".into(),
             actual: Some(Label::Like),
             probabilities: [0.0, 1.0 - p_like, p_like],
+            weights: None,
         };
         let of = |rows: &[Row]| unmatched("p", rows, &mut Default::default());
         assert!(of(&[row(0.5), row(0.75)]).expect_err("two models").to_string().contains("predicted twice in fold 0"));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use jhalak_common::evaluation::FoldResult;
 use jhalak_common::evaluation::metrics::{self, CellMetrics};
-use jhalak_common::evaluation::paired::{self, Difference, Interval};
+use jhalak_common::evaluation::paired::{self, Difference, Interval, Judged};
 use jhalak_common::evaluation::predictions::{self, Choice, Row};
 use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
@@ -81,7 +81,8 @@ impl Compare {
         };
         check_classes(&names, &first, &second)?;
         let seed = self.seed.unwrap_or(settings.evaluate.seed);
-        let [a, b] = [first.as_slice().into(), second.as_slice().into()];
+        let judged = |folds| Judged { folds, balanced: is_balanced(folds) };
+        let [a, b] = [judged(&first), judged(&second)];
         let Some(difference) = paired::difference(a, b, seed) else {
             return Err(Error::invalid(format!(
                 "{} and {} predict no pair of user and movie in common: evaluate both on the same dataset",
@@ -98,6 +99,9 @@ impl Compare {
             ["A", "B"].iter().zip(names.iter().zip(all).zip(figures.iter().zip(&cells)))
         {
             lines.push(format!("{letter} {}: {name}{cell} ({all} pairs)", one(of)));
+        }
+        for (letter, _) in ["A", "B"].iter().zip([a, b]).filter(|(_, model)| model.balanced) {
+            lines.push(format!("{letter} is balanced: classes by the class weights in its file"));
         }
         for (letter, unknown) in ["A", "B"].iter().zip(unknown).filter(|(_, unknown)| *unknown > 0) {
             lines.push(format!("{letter} left out: {unknown} rows of pairs that the dataset has no rating of"));
@@ -127,6 +131,11 @@ impl Compare {
 pub(super) fn read_file(path: &Path, cell: Option<&str>, option: &str) -> Result<Vec<Row>> {
     let bytes = std::fs::read(path).map_err(|e| Error::from(e).context(format!("read {}", path.display())))?;
     predictions::read(&path.display().to_string(), bytes.into(), Choice { cell, option })
+}
+
+/// Whether each fold has class weights.
+fn is_balanced(folds: &[FoldResult]) -> bool {
+    !folds.is_empty() && folds.iter().all(|fold| fold.balance.is_some())
 }
 
 /// Refuses files that give a pair different classes: they are of different datasets.

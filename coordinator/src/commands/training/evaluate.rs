@@ -79,7 +79,8 @@ pub struct Evaluate {
     balanced: bool,
     /// Write the prediction of every tested pair to FILE, in Parquet
     ///
-    /// Columns: fold, user, movie, actual, p_dislike, p_neutral, p_like. `jhalak compare` compares two such files.
+    /// Columns: fold, user, movie, actual, p_dislike, p_neutral, p_like; with --balanced also the class weights
+    /// w_dislike, w_neutral, w_like: the class is the one with the largest p * w. `jhalak compare` compares two such files.
     #[arg(
         long,
         value_name = "FILE",
@@ -246,7 +247,7 @@ impl Evaluate {
         }
         let results = run.folds(&spec, given).await?;
         if let Some(path) = &self.predictions {
-            predictions::write(path, &source.reading.dataset, &results)?;
+            predictions::write(path, &source.reading.dataset, &results, self.balanced)?;
         }
         let balanced = || {
             let folds: Option<Vec<FoldResult>> = results.iter().map(metrics::balanced).collect();
