@@ -31,7 +31,7 @@ pub(super) fn rank(frame: &Frame<'_>) -> Result<Ranking> {
         rankers.push(Ranked {
             ranker: ranker.name().to_owned(),
             ndcg: found.ndcg,
-            ndcg_error: found.ndcg_error,
+            ndcg_error: found.ndcg_error.unwrap_or_default(),
             recall: found.recall,
             map: found.map,
             hit_rate: found.hit_rate,

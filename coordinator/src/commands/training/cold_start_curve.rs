@@ -11,11 +11,18 @@ pub fn table(points: &[Point], what: &str) -> Vec<String> {
         "known", "accuracy %", "macro F1 %", "log loss", "Brier", "ECE"
     )];
     for Point { known, metrics: m, .. } in points {
-        let percent = |of: metrics::MeanSd| format!("{:.1} ± {:.1}", 100.0 * of.mean, 100.0 * of.sd);
+        let one = m.folds.len() == 1;
+        let percent = |of: metrics::MeanSd| match one {
+            true => format!("{:.1}", 100.0 * of.mean),
+            false => format!("{:.1} ± {:.1}", 100.0 * of.mean, 100.0 * of.sd),
+        };
         let (accuracy, f1) = (percent(m.accuracy), percent(m.macro_f1));
         let [loss, brier, ece] = m.calibration.map_or_else(Default::default, |c| {
             [
-                format!("{:.3} ± {:.3}", c.log_loss.mean, c.log_loss.sd),
+                match one {
+                    true => format!("{:.3}", c.log_loss.mean),
+                    false => format!("{:.3} ± {:.3}", c.log_loss.mean, c.log_loss.sd),
+                },
                 format!("{:.3}", c.brier.mean),
                 format!("{:.3}", c.ece),
             ]

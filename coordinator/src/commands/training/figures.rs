@@ -41,9 +41,25 @@ pub(super) fn figures(m: &CellMetrics, lines: &mut Vec<String>) {
 /// Adds recall, precision and the confusion matrix.
 pub(super) fn by_class(m: &CellMetrics, lines: &mut Vec<String>) {
     lines.push(format!("{:12} {:>9} {:>9} {:>9}", "", "dislike", "neutral", "like"));
-    for (name, of) in [("recall %", m.recall), ("precision %", m.precision)] {
-        let [a, b, c] = [of.dislike, of.neutral, of.like].map(percent);
-        lines.push(format!("{name:12} {a:>9} {b:>9} {c:>9}"));
+    let actual = m.confusion.map(|row| row.iter().sum::<u64>());
+    let predicted: [u64; 3] = std::array::from_fn(|class| m.confusion.iter().map(|row| row[class]).sum());
+    let row = |name: &str, [a, b, c]: [String; 3]| format!("{name:12} {a:>9} {b:>9} {c:>9}");
+    lines.push(row("pairs", actual.map(|pairs| pairs.to_string())));
+    for (name, of, pairs) in [("recall %", m.recall, actual), ("precision %", m.precision, predicted)] {
+        let of = [of.dislike, of.neutral, of.like];
+        let figure = |class: usize| if pairs[class] == 0 { "–".to_owned() } else { percent(of[class]) };
+        lines.push(row(name, [figure(0), figure(1), figure(2)]));
+    }
+    for (pairs, what) in [(actual, "tested pair"), (predicted, "prediction")] {
+        if pairs.contains(&0) {
+            let classes: Vec<&str> = ["dislike", "neutral", "like"]
+                .into_iter()
+                .zip(pairs)
+                .filter(|(_, n)| *n == 0)
+                .map(|(c, _)| c)
+                .collect();
+            lines.push(format!("–: no {what} is a {}", classes.join(" or a ")));
+        }
     }
     lines.push("confusion, rows actual, columns predicted".into());
     for (name, row) in ["dislike", "neutral", "like"].iter().zip(m.confusion) {

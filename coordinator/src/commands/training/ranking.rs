@@ -97,7 +97,7 @@ impl RankingArgs {
         let k = self.top.unwrap_or(10);
         let seed = cell.seed.unwrap_or(settings.evaluate.seed);
         let dataset = reading.dataset;
-        let (split, folds) = folds(cell, &dataset, settings, seed)?;
+        let (split, folds) = folds(cell, &dataset, settings, seed, output)?;
         let mut wanted = self.rank_by.clone();
         if wanted.is_empty() {
             wanted = vec![Ranker::MostRated, Ranker::Bias, Ranker::Ease, Ranker::Recent, Ranker::Watch];
@@ -149,12 +149,19 @@ fn check_options(cell: &CellArgs) -> Result<()> {
     Ok(())
 }
 
-fn folds(cell: &CellArgs, dataset: &Dataset, settings: &Settings, seed: u64) -> Result<(&'static str, Vec<Vec<u32>>)> {
+fn folds(
+    cell: &CellArgs,
+    dataset: &Dataset,
+    settings: &Settings,
+    seed: u64,
+    output: &Output,
+) -> Result<(&'static str, Vec<Vec<u32>>)> {
     if let Some(path) = cell.given_folds() {
         if cell.split.is_some() {
             return Err(Error::usage("--folds PATH determines the held-out pairs: remove --split"));
         }
         let given = given_folds(path, dataset)?;
+        given.validation_note().iter().for_each(|note| output.progress.warn(&format!("folds: {note}")));
         return Ok(("given", given.folds.into_iter().map(|fold| fold.test).collect()));
     }
     let default = if dataset.times().is_some() && cell.folds.is_none() { SplitArg::Last } else { SplitArg::Pairs };
@@ -185,6 +192,11 @@ fn folds(cell: &CellArgs, dataset: &Dataset, settings: &Settings, seed: u64) -> 
             Ok(("pairs", stratified_folds(dataset, &all, count, random)))
         }
     }
+}
+
+/// A figure, or a dash where one user alone has none.
+fn or_dash(figure: Option<f64>) -> String {
+    figure.map_or_else(|| "–".to_owned(), |figure| format!("{figure:.3}"))
 }
 
 fn text(answer: &Answer) -> String {
@@ -219,9 +231,9 @@ fn text(answer: &Answer) -> String {
     ));
     for Row { ranker, metrics: m } in rankers {
         lines.push(format!(
-            "{ranker:11} {:>5.3} ± {:.3} {:>7.3} {:>6.3} {:>6.3} {:>6.3} {:>6.3} {:>9.3} {:>6.3} {:>8.2} {:>8.1} {:>9.3} {:>8.3}",
+            "{ranker:11} {:>5.3} ± {:<5} {:>7.3} {:>6.3} {:>6.3} {:>6.3} {:>6.3} {:>9.3} {:>6.3} {:>8.2} {:>8.1} {:>9.3} {:>8}",
             m.ndcg,
-            m.ndcg_error,
+            or_dash(m.ndcg_error),
             m.recall,
             m.map,
             m.mrr,
@@ -232,7 +244,7 @@ fn text(answer: &Answer) -> String {
             m.novelty,
             m.popularity,
             m.disliked,
-            m.overlap
+            or_dash(m.overlap)
         ));
     }
     lines.push(format!(
@@ -248,7 +260,13 @@ fn text(answer: &Answer) -> String {
             100.0 * whole
         ));
     }
+    let disliked = counted(first.map_or(0, |of| of.disliked_users as u64), "user");
     lines.push("± standard error over users; raters: mean ratings of the shown movies; disliked: shown movies that the user dislikes".into());
-    lines.push("in the held-out pairs; overlap: share of the list that two users have in common".into());
+    lines.push(format!(
+        "in the held-out pairs, of the {disliked} with one; overlap: share of the list that two users have in common"
+    ));
+    if users == 1 {
+        lines.push("–: one user alone has no standard error and no overlap; the figures are of that user".into());
+    }
     lines.join("\n")
 }

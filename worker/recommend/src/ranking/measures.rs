@@ -17,8 +17,8 @@ pub struct RankingMetrics {
     pub users: usize,
     /// Normalised discounted cumulative gain of the first k.
     pub ndcg: f64,
-    /// Standard error of [`RankingMetrics::ndcg`] over the users.
-    pub ndcg_error: f64,
+    /// Standard error of [`RankingMetrics::ndcg`] over the users; `None` for one user.
+    pub ndcg_error: Option<f64>,
     /// Share of the relevant movies among the first k.
     pub recall: f64,
     /// Mean average precision of the first k.
@@ -38,10 +38,15 @@ pub struct RankingMetrics {
     pub novelty: f64,
     /// Mean number of training ratings of the shown movies.
     pub popularity: f64,
-    /// Mean number of shown movies that the user dislikes in the test pairs.
+    /// Mean number of shown movies that the user dislikes in the test pairs, over all users with a
+    /// known rating and a test pair, whether they like one or not.
     pub disliked: f64,
-    /// Share of movies that the first k of any two users have in common, on average.
-    pub overlap: f64,
+    /// The number of those users.
+    #[serde(default)]
+    pub disliked_users: usize,
+    /// Share of movies that the first k of any two users have in common, on average; `None` for one
+    /// user.
+    pub overlap: Option<f64>,
     /// Share of lists that hold every movie left to rank, mean over the users. Recall and hit rate
     /// of such a list are 1, whatever the ranker.
     pub whole_lists: f64,
@@ -61,6 +66,8 @@ pub struct UserList {
     pub(super) auc: f64,
     pub(super) disliked: f64,
     pub(super) is_whole: f64,
+    /// Whether the user likes a movie of the test pairs, so that the list can be right.
+    pub(super) judged: bool,
 }
 
 /// Judges one ranking, best first. `relevant` and `disliked` are sorted movies; all relevant ones
@@ -99,23 +106,30 @@ pub fn judge(ranking: &[u32], relevant: &[u32], disliked: &[u32], k: usize) -> U
         auc: if others > 0.0 { after / (others * relevant.len().max(1) as f64) } else { 1.0 },
         disliked: shown.iter().filter(|movie| is(disliked, movie)).count() as f64,
         is_whole: f64::from(u8::from(ranking.len() <= k)),
+        judged: !relevant.is_empty(),
         shown: shown.to_vec(),
     }
 }
 
 /// Combines lists, each with its user. A user with lists of several folds counts once, with the
-/// mean over the lists. `raters` are the training ratings of each movie, by `users` users.
+/// mean over the lists. Lists of users without a relevant movie count in `disliked` alone. `raters` are the training ratings of each movie, by `users` users.
 #[must_use]
 pub fn combine(lists: &[(u32, UserList)], k: usize, raters: &[u32], users: usize) -> RankingMetrics {
-    let mut by_user: BTreeMap<u32, Vec<&UserList>> = BTreeMap::new();
-    lists.iter().for_each(|(user, list)| by_user.entry(*user).or_default().push(list));
+    let by_user = |wanted: &dyn Fn(&UserList) -> bool| {
+        let mut by_user: BTreeMap<u32, Vec<&UserList>> = BTreeMap::new();
+        let wanted = lists.iter().filter(|(_, list)| wanted(list));
+        wanted.for_each(|(user, list)| by_user.entry(*user).or_default().push(list));
+        by_user
+    };
+    let (everybody, by_user) = (by_user(&|_| true), by_user(&|list| list.judged));
+    let lists: Vec<&UserList> = by_user.values().flatten().copied().collect();
     let n = by_user.len().max(1) as f64;
     let of_user = |own: &[&UserList], of: fn(&UserList) -> f64| {
         own.iter().map(|list| of(list)).sum::<f64>() / own.len().max(1) as f64
     };
     let mean = |of: fn(&UserList) -> f64| by_user.values().map(|own| of_user(own, of)).sum::<f64>() / n;
     let mut times_shown = vec![0.0_f64; raters.len()];
-    lists.iter().flat_map(|(_, list)| &list.shown).for_each(|movie| times_shown[*movie as usize] += 1.0);
+    lists.iter().flat_map(|list| &list.shown).for_each(|movie| times_shown[*movie as usize] += 1.0);
     let all: f64 = times_shown.iter().sum::<f64>().max(1.0);
     let rated = |movie: usize| f64::from(raters[movie]);
     let novelty = |movie: usize| -((rated(movie) + 1.0) / (users as f64 + 1.0)).log2();
@@ -137,7 +151,7 @@ pub fn combine(lists: &[(u32, UserList)], k: usize, raters: &[u32], users: usize
         k,
         users: by_user.len(),
         ndcg,
-        ndcg_error: (variance / n).sqrt(),
+        ndcg_error: (by_user.len() > 1).then(|| (variance / n).sqrt()),
         recall: mean(|list| list.recall),
         map: mean(|list| list.map),
         mrr: mean(|list| list.mrr),
@@ -147,8 +161,10 @@ pub fn combine(lists: &[(u32, UserList)], k: usize, raters: &[u32], users: usize
         gini: gini(&mut times_shown.clone()),
         novelty: over_shown(&novelty),
         popularity: over_shown(&rated),
-        disliked: mean(|list| list.disliked),
-        overlap: if pairs_of_lists > 0.0 { common / pairs_of_lists } else { 0.0 },
+        disliked: everybody.values().map(|own| of_user(own, |list| list.disliked)).sum::<f64>()
+            / everybody.len().max(1) as f64,
+        disliked_users: everybody.len(),
+        overlap: (by_user.len() > 1 && pairs_of_lists > 0.0).then(|| common / pairs_of_lists),
         whole_lists: mean(|list| list.is_whole),
     }
 }
@@ -191,18 +207,27 @@ mod tests {
 
     #[test]
     fn lists_of_all_users_are_combined() {
-        let list =
-            |user: u32, shown: [u32; 2], ndcg| (user, UserList { shown: shown.into(), ndcg, ..UserList::default() });
+        let list = |user, shown: [u32; 2], ndcg| {
+            (user, UserList { shown: shown.into(), ndcg, judged: true, ..UserList::default() })
+        };
         let same = combine(&[list(0, [0, 1], 1.0), list(1, [0, 1], 0.5)], 2, &[3, 1, 0, 0], 3);
-        assert_eq!((same.overlap, same.coverage, same.users), (1.0, 0.5, 2));
-        assert!((same.ndcg - 0.75).abs() < 1e-12 && (same.ndcg_error - 0.25).abs() < 1e-12);
+        assert_eq!((same.overlap, same.coverage, same.users), (Some(1.0), 0.5, 2));
+        assert!((same.ndcg - 0.75).abs() < 1e-12 && same.ndcg_error.is_some_and(|e| (e - 0.25).abs() < 1e-12));
         assert!((same.popularity - 2.0).abs() < 1e-12 && (same.novelty - 0.5).abs() < 1e-12);
         let apart = combine(&[list(0, [0, 1], 1.0), list(1, [2, 3], 0.5)], 2, &[3, 1, 0, 0], 3);
-        assert_eq!((apart.overlap, apart.coverage, apart.gini), (0.0, 1.0, 0.0));
+        assert_eq!((apart.overlap, apart.coverage, apart.gini), (Some(0.0), 1.0, 0.0));
         // A user with lists of two folds counts once, also in the standard error and the overlap.
         let folds = [list(0, [0, 1], 1.0), list(1, [2, 3], 0.5), list(0, [0, 1], 0.0)];
         let twice = combine(&folds, 2, &[3, 1, 0, 0], 3);
-        assert_eq!((twice.users, twice.ndcg, twice.ndcg_error, twice.overlap), (2, 0.5, 0.0, 0.0));
+        assert_eq!((twice.users, twice.ndcg, twice.ndcg_error, twice.overlap), (2, 0.5, Some(0.0), Some(0.0)));
+        // One user alone has no error and shares nothing with others.
+        let one = combine(&[list(0, [0, 1], 1.0)], 2, &[3, 1, 0, 0], 3);
+        assert_eq!((one.users, one.ndcg_error, one.overlap), (1, None, None));
+        // A user who likes nothing of the test part counts among the disliked movies alone.
+        let angry = UserList { shown: vec![2, 3], disliked: 2.0, ..UserList::default() };
+        let with = combine(&[list(0, [0, 1], 1.0), list(1, [0, 1], 0.5), (2, angry)], 2, &[3, 1, 0, 0], 3);
+        assert_eq!((with.users, with.disliked_users, with.disliked), (2, 3, 2.0 / 3.0));
+        assert_eq!((with.ndcg, with.coverage, with.overlap), (same.ndcg, same.coverage, same.overlap));
         assert!((combine(&[list(0, [0, 0], 0.0)], 2, &[1; 4], 3).gini - 1.0).abs() < 1e-12);
     }
 }
