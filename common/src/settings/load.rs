@@ -24,6 +24,9 @@ const LISTS: [&str; 6] = [
 /// The least similarity of two names at which one is suggested for the other.
 const SIMILAR: f64 = 0.8;
 
+/// The most names that are suggested.
+const SUGGESTED: usize = 3;
+
 impl Settings {
     /// Loads the defaults, overridden by the TOML file `file` if given, then by the environment,
     /// then by `flags` (`section.key`, value).
@@ -82,11 +85,12 @@ impl Given {
         {
             return Ok(());
         }
-        let similarity = |name: &str| strsim::jaro_winkler(name, key);
-        let best = known.iter().map(|(name, _)| name).max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-        let way = match best.filter(|name| similarity(name) > SIMILAR) {
-            Some(name) => format!("did you mean `{name}`?"),
+        let near = nearest(key, known.iter().map(|(name, _)| name.as_str()));
+        let near: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
+        let way = match near.split_last() {
             None => "`jhalak settings` lists all".to_owned(),
+            Some((one, [])) => format!("did you mean {one}?"),
+            Some((last, others)) => format!("did you mean {} or {last}?", others.join(", ")),
         };
         Err(Error::invalid(format!("{}: there is no setting `{}`; {way}", self.origin.shown(), key.escape_debug())))
     }
@@ -115,6 +119,29 @@ impl Given {
             None => format!("{origin}: the section `{key}` is not valid: {reported}"),
         })
     }
+}
+
+/// Returns the known settings whose name is nearest to `key`, best first: the same name in another
+/// section, or a similar one.
+fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let key = key.to_lowercase().replace('-', "_");
+    let leaf = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+    let own = leaf(&key);
+    let similarity = |name: &str| {
+        let whole = strsim::jaro_winkler(name, &key);
+        let leaf = leaf(name);
+        match leaf == own {
+            true => 1.0 + whole,
+            // One name in another section, with a slip.
+            false => whole.max(0.95 * strsim::jaro_winkler(&leaf, &own)),
+        }
+    };
+    let mut scored: Vec<(f64, &str)> = known.map(|name| (similarity(name), name)).collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    let Some(&(best, _)) = scored.first().filter(|(similarity, _)| *similarity > SIMILAR) else { return Vec::new() };
+    // All sections that have the name; else the one that is most similar.
+    let is_near = |similarity: f64| if best > 1.0 { similarity > 1.0 } else { similarity >= best };
+    scored.into_iter().filter(|(similarity, _)| is_near(*similarity)).take(SUGGESTED).map(|(_, name)| name).collect()
 }
 
 /// Returns what is given, each later value over the earlier ones: file, environment, options.
@@ -262,6 +289,11 @@ mod tests {
                 &[name.as_str(), "`evaluate.fold`", "did you mean `evaluate.folds`?"][..],
             ),
             ("stor = 'x'", &[], &[&name, "`stor`", "`store`"]),
+            ("", &[("train.epochs", "3")], &["`train.epochs`", "did you mean `evaluate.epochs`?"]),
+            ("", &[("epochs", "3")], &["did you mean `evaluate.epochs`?"]),
+            ("", &[("training.epoch", "3")], &["did you mean `evaluate.epochs`?"]),
+            ("", &[("Evaluate.Ensemble-Ratings", "3")], &["did you mean `evaluate.ensemble_ratings`?"]),
+            ("", &[("extract.jpeg_qualty", "3")], &["did you mean `extract.jpeg_quality`?"]),
             ("", &[("zzz", "1")], &["command line", "`zzz`", "`jhalak settings` lists all"]),
             ("[extract]\nstrategy = 'foo'", &[], &[&name, "`extract.strategy`", "equal-interval"]),
             (
