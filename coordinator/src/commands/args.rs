@@ -107,6 +107,7 @@ impl GridArgs {
     pub(super) fn folds(&self, dataset: &Dataset, output: &Output) -> Result<Option<RunFolds>> {
         let Some(path) = &self.folds else { return Ok(None) };
         let given = given_folds(path, dataset)?;
+        given.validation_note().iter().for_each(|note| output.progress.warn(&format!("folds: {note}")));
         if given.passed_over_rows > 0 {
             let first = given.passed_over.first().map(ToString::to_string).unwrap_or_default();
             let rows = given.passed_over_rows;

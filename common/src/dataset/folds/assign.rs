@@ -117,7 +117,7 @@ pub(super) fn assign(rows: Vec<(String, Vec<LocatedRow>)>, dataset: &Dataset) ->
             example(dataset)
         )));
     }
-    Ok(GivenFolds { by, folds, passed_over: passed_over.listed, passed_over_rows: passed_over.count })
+    Ok(GivenFolds { by, folds, passed_over: passed_over.listed, passed_over_rows: passed_over.count, validation: 0 })
 }
 
 /// Example ids of the dataset, for a message.

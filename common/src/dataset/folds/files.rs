@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::json;
 use super::natural_order;
-use super::rows::{LocatedRow, MOVIE, Row, USER, is_test};
+use super::rows::{LocatedRow, MOVIE, Marks, Row, USER, is_validation};
 use crate::dataset::readers::csv_table::{Delimiter, Encoding, Format, Row as Cells, Table};
 use crate::dataset::readers::json_lines::{Line, Lines};
 use crate::dataset::readers::reject::Rejects;
@@ -19,20 +19,20 @@ const FOLD: [&str; 8] = ["fold", "fold_id", "foldid", "fold_number", "fold_no", 
 const SET: [&str; 6] = ["set", "subset", "part", "partition", "split", "usage"];
 
 /// Reads the rows of each fold of one file.
-pub(super) fn file(path: &Path) -> Result<Vec<(String, Vec<LocatedRow>)>> {
+pub(super) fn file(path: &Path, marks: &Marks) -> Result<Vec<(String, Vec<LocatedRow>)>> {
     let name = file_name(path);
     let bytes = contents(path)?;
     if let Some(document) = document(&bytes) {
         let located = |rows: Vec<Row>| {
             rows.into_iter().map(|row| LocatedRow { file: name.clone(), line: 1, row, is_guessed: false }).collect()
         };
-        return Ok(match json::folds(&document)? {
+        return Ok(match json::folds(&document, marks)? {
             Some(folds) => folds.into_iter().map(|(fold, rows)| (fold, located(rows))).collect(),
-            None => vec![(name.clone(), located(json::rows_of_fold(&document)?))],
+            None => vec![(name.clone(), located(json::rows_of_fold(&document, marks)?))],
         });
     }
     if starts_with(&bytes, b"{") {
-        return json_lines(&name, &bytes);
+        return json_lines(&name, &bytes, marks);
     }
     let mut table = Table::open(&name, Box::new(bytes.as_slice()), format(&bytes, true))?;
     let (user, movie) = (table.column(&USER), table.column(&MOVIE));
@@ -48,7 +48,7 @@ pub(super) fn file(path: &Path) -> Result<Vec<(String, Vec<LocatedRow>)>> {
         if user.is_some() || movie.is_some() {
             check_columns(&name, table.header())?;
         }
-        return Ok(vec![(name.clone(), list_file(&name, &bytes)?)]);
+        return Ok(vec![(name.clone(), list_file(&name, &bytes, marks)?)]);
     };
     let mut folds: BTreeMap<String, Vec<LocatedRow>> = BTreeMap::new();
     let mut rejects = Rejects::default();
@@ -63,7 +63,7 @@ pub(super) fn file(path: &Path) -> Result<Vec<(String, Vec<LocatedRow>)>> {
             )));
         }
         // `train` and `test` are not folds: the rows marked test form the only one.
-        if is_test(&of) == Some(false) || set.is_some_and(|set| is_test(row.cell(Some(set))) == Some(false)) {
+        if marks.trains(&of) || set.is_some_and(|set| marks.trains(row.cell(Some(set)))) {
             continue;
         }
         let located = LocatedRow {
@@ -151,11 +151,12 @@ fn document(bytes: &[u8]) -> Option<serde_json::Value> {
 }
 
 /// Reads the rows of each fold of a folder.
-pub(super) fn folder(path: &Path) -> Result<Vec<(String, Vec<LocatedRow>)>> {
+pub(super) fn folder(path: &Path, marks: &Marks) -> Result<Vec<(String, Vec<LocatedRow>)>> {
     let mut files = Vec::new();
     list(path, path, 0, &mut files)?;
     let has = |name: &str, word: &str| name.to_ascii_lowercase().contains(word);
     if files.iter().any(|(name, _)| has(name, "test")) {
+        files.iter().filter(|(name, _)| !has(name, "test") && is_of_validation(name)).for_each(|_| marks.count());
         files.retain(|(name, _)| has(name, "test"));
     } else if let Some((name, _)) = files.iter().find(|(name, _)| has(name, "train") || has(name, "base")) {
         return Err(Error::invalid(format!(
@@ -168,7 +169,12 @@ pub(super) fn folder(path: &Path) -> Result<Vec<(String, Vec<LocatedRow>)>> {
         files.retain(|(name, _)| !other_kind(name));
     }
     files.sort_by(|a, b| natural_order::order(&a.0, &b.0));
-    files.into_iter().map(|(name, path)| Ok((name.clone(), list_file(&name, &contents(&path)?)?))).collect()
+    files.into_iter().map(|(name, path)| Ok((name.clone(), list_file(&name, &contents(&path)?, marks)?))).collect()
+}
+
+/// Whether a file's name holds the word for validation: `val.csv`, `fold1_valid.txt`.
+fn is_of_validation(name: &str) -> bool {
+    name.split(|c: char| !c.is_ascii_alphabetic()).any(is_validation)
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>> {
@@ -227,16 +233,16 @@ fn is_table(path: &Path, name: &str) -> Result<bool> {
 }
 
 /// Reads the rows of one fold's file.
-fn list_file(name: &str, bytes: &[u8]) -> Result<Vec<LocatedRow>> {
+fn list_file(name: &str, bytes: &[u8], marks: &Marks) -> Result<Vec<LocatedRow>> {
     if let Some(document) = document(bytes) {
-        let rows = json::rows_of_fold(&document).map_err(|e| e.context(name.to_owned()))?;
+        let rows = json::rows_of_fold(&document, marks).map_err(|e| e.context(name.to_owned()))?;
         return Ok(rows
             .into_iter()
             .map(|row| LocatedRow { file: name.to_owned(), line: 1, row, is_guessed: false })
             .collect());
     }
     if starts_with(bytes, b"{") {
-        return Ok(json_lines(name, bytes)?.into_iter().flat_map(|(_, rows)| rows).collect());
+        return Ok(json_lines(name, bytes, marks)?.into_iter().flat_map(|(_, rows)| rows).collect());
     }
     let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let mut table = Table::open(name, Box::new(bytes), format(text, false))?;
@@ -251,7 +257,7 @@ fn list_file(name: &str, bytes: &[u8]) -> Result<Vec<LocatedRow>> {
         if !known && (user.is_some() || movie.is_some()) && !ids && Columns::is_header(&row) {
             continue;
         }
-        if set.is_some_and(|set| is_test(row.cell(Some(set))) == Some(false)) {
+        if set.is_some_and(|set| marks.trains(row.cell(Some(set)))) {
             continue;
         }
         let is_guessed = !is_named && !ids && row.len() > 2;
@@ -303,7 +309,7 @@ impl Columns {
 
 /// Reads JSON lines in Flickscore's format or with named fields: the rows of each fold, or of one
 /// fold if the lines name none.
-fn json_lines(name: &str, bytes: &[u8]) -> Result<Vec<(String, Vec<LocatedRow>)>> {
+fn json_lines(name: &str, bytes: &[u8], marks: &Marks) -> Result<Vec<(String, Vec<LocatedRow>)>> {
     let mut lines = Lines::new(name, Box::new(bytes));
     let mut folds: BTreeMap<String, Vec<LocatedRow>> = BTreeMap::new();
     while let Some((line, text)) = lines.next()? {
@@ -315,7 +321,7 @@ fn json_lines(name: &str, bytes: &[u8]) -> Result<Vec<(String, Vec<LocatedRow>)>
         }
         let wrong = |e: &dyn std::fmt::Display| Error::invalid(format!("{name} line {line}: not a JSON object: {e}"));
         let value: serde_json::Value = serde_json::from_slice(text).map_err(|e| wrong(&e))?;
-        let (fold, rows) = json::rows_of_line(&value).map_err(|e| e.context(format!("{name} line {line}")))?;
+        let (fold, rows) = json::rows_of_line(&value, marks).map_err(|e| e.context(format!("{name} line {line}")))?;
         let located = rows.into_iter().map(|row| LocatedRow { file: name.to_owned(), line, row, is_guessed: false });
         folds.entry(fold.unwrap_or_else(|| name.to_owned())).or_default().extend(located);
     }

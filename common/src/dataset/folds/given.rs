@@ -37,6 +37,24 @@ pub struct GivenFolds {
     pub passed_over: Vec<Reject>,
     /// The total number of such rows.
     pub passed_over_rows: u64,
+    /// Rows and parts that are marked as validation. They train: each model draws its own
+    /// validation pairs.
+    pub validation: u64,
+}
+
+impl GivenFolds {
+    /// Returns what becomes of the rows that are marked as validation; None if none is.
+    #[must_use]
+    pub fn validation_note(&self) -> Option<String> {
+        let what = if self.validation == 1 { "row or part is" } else { "rows or parts are" };
+        (self.validation > 0).then(|| {
+            format!(
+                "{} {what} marked as validation (val, valid, dev) and not tested: their pairs train, and each model draws \
+                 its own validation pairs from the training part",
+                self.validation
+            )
+        })
+    }
 }
 
 impl FoldsBy {

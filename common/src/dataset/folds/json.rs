@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::rows::{MOVIE, Row, USER, is_test};
+use super::rows::{MOVIE, Marks, Row, USER, is_test, is_validation};
 use crate::dataset::readers::reject::excerpt;
 use crate::error::{Error, Result};
 
@@ -20,15 +20,18 @@ const FOLD: [&str; 5] = ["fold", "fold_id", "fold_number", "test_fold", "split"]
 ///
 /// # Errors
 /// Invalid input with the value found instead.
-pub(super) fn rows_of_fold(value: &Value) -> Result<Vec<Row>> {
+pub(super) fn rows_of_fold(value: &Value, marks: &Marks) -> Result<Vec<Row>> {
     match value {
         Value::Array(items) => {
-            let rows: Vec<Vec<Row>> = items.iter().map(rows_of_item).collect::<Result<_>>()?;
+            let rows: Vec<Vec<Row>> = items.iter().map(|item| rows_of_item(item, marks)).collect::<Result<_>>()?;
             Ok(rows.concat())
         }
         Value::Object(fields) => match TEST.iter().find_map(|name| fields.get(*name)) {
-            Some(test) => rows_of_fold(test),
-            None if named(fields, &USER).is_some() || named(fields, &MOVIE).is_some() => rows_of_object(fields),
+            Some(test) => {
+                fields.keys().filter(|name| is_validation(name)).for_each(|_| marks.count());
+                rows_of_fold(test, marks)
+            }
+            None if named(fields, &USER).is_some() || named(fields, &MOVIE).is_some() => rows_of_object(fields, marks),
             None => Ok(fields.iter().flat_map(|(user, rated)| rows_of_user(user.clone(), Some(rated))).collect()),
         },
         other => Err(unexpected(other)),
@@ -41,8 +44,8 @@ pub(super) fn rows_of_fold(value: &Value) -> Result<Vec<Row>> {
 ///
 /// # Errors
 /// As [`rows_of_fold`].
-pub(super) fn folds(value: &Value) -> Result<Option<Vec<Fold>>> {
-    let fold = |name: String, value: &Value| rows_of_fold(value).map(|rows| (name, rows));
+pub(super) fn folds(value: &Value, marks: &Marks) -> Result<Option<Vec<Fold>>> {
+    let fold = |name: String, value: &Value| rows_of_fold(value, marks).map(|rows| (name, rows));
     match value {
         Value::Object(fields) if TEST.iter().any(|name| fields.contains_key(*name)) => Ok(None),
         Value::Object(fields) if fields.values().all(|v| text(v).is_some()) && named(fields, &USER).is_none() => {
@@ -63,7 +66,7 @@ pub(super) fn folds(value: &Value) -> Result<Option<Vec<Fold>>> {
             let mut rows = Vec::new();
             for fields in items.iter().filter_map(Value::as_object) {
                 let name = fold_of(fields).unwrap_or_default();
-                rows.extend(rows_of_object(fields)?.into_iter().map(|row| (name.clone(), row)));
+                rows.extend(rows_of_object(fields, marks)?.into_iter().map(|row| (name.clone(), row)));
             }
             Ok((!rows.is_empty()).then(|| by_fold(rows)))
         }
@@ -81,17 +84,17 @@ pub(super) fn folds(value: &Value) -> Result<Option<Vec<Fold>>> {
 }
 
 /// Reads the rows of one JSON line, and its fold if the line names one.
-pub(super) fn rows_of_line(value: &Value) -> Result<(Option<String>, Vec<Row>)> {
+pub(super) fn rows_of_line(value: &Value, marks: &Marks) -> Result<(Option<String>, Vec<Row>)> {
     match value {
-        Value::Object(fields) => Ok((fold_of(fields), rows_of_object(fields)?)),
-        other => Ok((None, rows_of_item(other)?)),
+        Value::Object(fields) => Ok((fold_of(fields), rows_of_object(fields, marks)?)),
+        other => Ok((None, rows_of_item(other, marks)?)),
     }
 }
 
-fn rows_of_item(item: &Value) -> Result<Vec<Row>> {
+fn rows_of_item(item: &Value, marks: &Marks) -> Result<Vec<Row>> {
     match (item, text(item)) {
         (_, Some(id)) => Ok(vec![Row::Id(id)]),
-        (Value::Object(fields), _) => rows_of_object(fields),
+        (Value::Object(fields), _) => rows_of_object(fields, marks),
         (Value::Array(pair), _) => match pair.iter().map(text).collect::<Option<Vec<_>>>().as_deref() {
             Some([user, movie, ..]) => Ok(vec![Row::Pair(user.clone(), movie.clone())]),
             _ => Err(unexpected(item)),
@@ -102,9 +105,9 @@ fn rows_of_item(item: &Value) -> Result<Vec<Row>> {
 
 /// Reads a viewer in Flickscore's format, or a row with named fields. Rows marked as train are not
 /// tested.
-fn rows_of_object(fields: &Map<String, Value>) -> Result<Vec<Row>> {
+fn rows_of_object(fields: &Map<String, Value>, marks: &Marks) -> Result<Vec<Row>> {
     let part = ["set", "part", "subset", "split"].iter().find_map(|name| fields.get(*name)).and_then(Value::as_str);
-    if part.is_some_and(|part| is_test(part) == Some(false)) {
+    if part.is_some_and(|part| marks.trains(part)) {
         return Ok(Vec::new());
     }
     match (named(fields, &USER), named(fields, &MOVIE)) {

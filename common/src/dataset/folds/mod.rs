@@ -18,7 +18,8 @@
 //! over. The file of a fold is a list of ids; a table of user and movie, with or without a header,
 //! such as MovieLens' `u1.test`; Flickscore's JSON lines; or a JSON document: a list of ids, pairs,
 //! or objects in Flickscore's format, at the top or in the field `test`. Other columns, including
-//! labels, are not read: labels come from the dataset. Rows of a set named train are not tested.
+//! labels, are not read: labels come from the dataset. Rows of a set named train are not tested, nor
+//! are those named val, valid, validation or dev, which are counted: they train as well.
 //!
 //! A fold trains on every pair that it does not test. Rows of users, movies or pairs that are not
 //! in the dataset are counted and skipped.
@@ -36,6 +37,7 @@ use std::path::Path;
 
 use super::normal_form::Dataset;
 use crate::error::{Error, Result};
+use rows::Marks;
 
 pub use given::{FoldsBy, GivenFold, GivenFolds};
 
@@ -50,8 +52,10 @@ const FORMS: &str = "use a CSV with a column `fold` (or `split` with train and t
 /// nothing in them is known, a fold tests nothing, or two folds test the same pair.
 pub fn read_folds(path: &Path, dataset: &Dataset) -> Result<GivenFolds> {
     let within = |e: Error| e.context(format!("the folds in {}", path.display()));
-    let rows = if path.is_dir() { files::folder(path) } else { files::file(path) };
+    let marks = Marks::default();
+    let rows = if path.is_dir() { files::folder(path, &marks) } else { files::file(path, &marks) };
     let mut rows = rows.map_err(|e| within(e).context(FORMS))?;
     assign::decide_bare_ids(&mut rows, dataset);
-    assign::assign(rows, dataset).map_err(within)
+    let folds = assign::assign(rows, dataset).map_err(within)?;
+    Ok(GivenFolds { validation: marks.validation(), ..folds })
 }

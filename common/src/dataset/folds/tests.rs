@@ -142,7 +142,14 @@ fn folds_that_are_not_valid_are_refused_with_file_and_line() {
 #[test]
 fn train_and_test_are_one_fold_and_folds_of_another_dataset_are_refused() {
     let one = read(&[("f.csv", "user,split\nu1,test\nu2,train\nu3,val\nu4,test\n")], "f.csv").expect("a split");
-    assert_eq!(tests(&one), [[0, 1, 6, 7]]);
+    assert_eq!((tests(&one), one.validation), (vec![vec![0, 1, 6, 7]], 1));
+    assert!(one.validation_note().is_some_and(|note| note.starts_with("1 row or part is marked as validation")));
+    let parts = read(&[("test.csv", "u1\n"), ("train.csv", "u3\n"), ("val.csv", "u2\n")], "").expect("a split");
+    assert_eq!((tests(&parts).len(), parts.validation), (1, 1));
+    let json = "{\"train\": [\"u3\"], \"dev\": [\"u2\"], \"test\": [\"u1\"]}";
+    assert_eq!(read(&[("f.json", json)], "f.json").expect("a split").validation, 1);
+    let plain = read(&[("f.csv", "user,split\nu1,test\nu2,train\n")], "f.csv").expect("a split");
+    assert_eq!((plain.validation, plain.validation_note()), (0, None));
     let one = read(&[("u1.test", "u1\tm2\t5\t88\n")], "u1.test").expect("one fold");
     assert_eq!((one.by, tests(&one)), (FoldsBy::Pairs, vec![vec![1]]));
     let movies = read(&[("a", "m1\n"), ("b", "m2\n")], "").expect("movies");

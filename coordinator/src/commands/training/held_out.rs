@@ -28,6 +28,8 @@ pub struct FoldsFacts {
     names: Vec<String>,
     /// Rows that name nothing that the dataset has.
     passed_over_rows: u64,
+    /// Rows and parts that are marked as validation: they train.
+    validation: u64,
     /// Pairs of the dataset that no fold tests: they always train.
     never_tested_pairs: usize,
 }
@@ -107,12 +109,14 @@ fn facts(path: &Path, given: &GivenFolds, dataset: &Dataset, output: &Output) ->
     if given.passed_over_rows > LISTED as u64 {
         output.progress.say(&format!("skipped: {} more rows of the folds", given.passed_over_rows - LISTED as u64));
     }
+    given.validation_note().iter().for_each(|note| output.progress.warn(&format!("folds: {note}")));
     let tested: usize = given.folds.iter().map(|fold| fold.test.len()).sum();
     FoldsFacts {
         path: path.to_owned(),
         by: given.by,
         names: given.folds.iter().map(|fold| fold.name.clone()).collect(),
         passed_over_rows: given.passed_over_rows,
+        validation: given.validation,
         never_tested_pairs: dataset.ratings.len() - tested,
     }
 }
