@@ -14,6 +14,7 @@ use jhalak_worker::media::{
 };
 use serde::Serialize;
 
+use super::earlier_pictures::{Earlier, LIST};
 use super::scenes::CutArgs;
 use crate::commands::video_args::{self, Hook};
 use crate::commands::{numbers, output_path};
@@ -44,7 +45,8 @@ pub struct Keyframes {
     strategy: Strategy,
     /// Folder for the JPEG files
     ///
-    /// Created if missing; existing files of the same names are replaced.
+    /// Created if missing. Pictures of an earlier call for the same video are replaced, and those of them that this call
+    /// does not write are removed.
     #[arg(long, value_name = "DIR", value_parser = output_path::folder(), help_heading = "Output")]
     out: PathBuf,
     /// Write a contact sheet too: one picture, .jpg or .png, of all keyframes with times and objects
@@ -170,6 +172,8 @@ impl From<Keyframe> for ShownKeyframe {
 impl Keyframes {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         self.check()?;
+        let stem = self.video.file_stem().unwrap_or_default().to_string_lossy();
+        let earlier = Earlier::find(&self.out, &stem, self.count)?;
         let detector = match self.strategy {
             Strategy::SceneObject => {
                 let counter = output.progress.frames("detecting");
@@ -185,6 +189,8 @@ impl Keyframes {
         let report = &decoded.report;
         let mut set = self.set(report)?;
         unpack(&set, &out)?;
+        let written = set.keyframes.iter().map(|k| &k.file).chain(set.padding.iter().map(|p| &p.file)).cloned();
+        let removed = earlier.remove(&out, &written.collect())?;
         if let Some(sheet) = &self.sheet {
             files::make_folder_of(sheet)?;
             media::keyframes::contact_sheet::write(&set.tar, sheet).map_err(|error| match error {
@@ -207,11 +213,20 @@ impl Keyframes {
             errors: report.errors,
             video: &report.video,
         };
-        let file = out.join("keyframes.json");
-        let json = serde_json::to_string_pretty(&answer).map_err(|e| Error::bug("keyframes.json").with_source(e))?;
+        let file = out.join(LIST);
+        let json = serde_json::to_string_pretty(&answer).map_err(|e| Error::bug(LIST).with_source(e))?;
         std::fs::write(&file, json + "\n").map_err(|e| cannot_write(&file, e))?;
         let found = format!("{} in {}", counted(answer.keyframes.len() as u64, "keyframe"), self.out.display());
         video_args::report_decode(&self.video, report, &found, &output);
+        if let Some((first, last)) = removed.first().zip(removed.last()) {
+            let pictures = counted(removed.len() as u64, "picture");
+            output.progress.say(&format!("removed {pictures} of the earlier call: {first} to {last}"));
+        }
+        if let Some(other) = &earlier.replaced {
+            output
+                .progress
+                .say(&format!("{LIST} listed the keyframes of {other}, whose pictures stay, and is replaced"));
+        }
         if let Some(shortfall) = &answer.shortfall {
             output.progress.say(&format!("{shortfall}: {} added", counted(answer.padding.len() as u64, "black image")));
         }
