@@ -6,7 +6,7 @@ use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
 use serde::Serialize;
 
-use super::viewer_args::{Answer, ModelFacts, ViewerArgs};
+use super::viewer_args::{Answer, ModelFacts, Replaced, ViewerArgs};
 use crate::console::output::Output;
 use crate::reasons::Reasons;
 
@@ -36,6 +36,9 @@ struct Prediction {
     user: Option<String>,
     #[serde(flatten)]
     answer: Answer,
+    /// Given ratings in place of stored ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    replaced: Vec<Replaced>,
     model: ModelFacts,
 }
 
@@ -72,8 +75,9 @@ impl Predict {
             text.push_str(&format!("  rated already: {} (not used)\n", rated.name()));
         }
         text.push_str(&Reasons::of(&answer.why).lines("  "));
+        text.push_str(&Replaced::lines(&viewer.replaced));
         text.push_str(&viewer.facts.lines());
-        output.print(&Prediction { user, answer, model: viewer.facts }, &text)?;
+        output.print(&Prediction { user, answer, replaced: viewer.replaced, model: viewer.facts }, &text)?;
         Ok(exit::DONE)
     }
 }

@@ -10,7 +10,7 @@ use jhalak_worker::recommend::serving::{RankBy, RankedMovie};
 use serde::Serialize;
 
 use super::all_users;
-use super::viewer_args::{Answer, ModelFacts, ViewerArgs};
+use super::viewer_args::{Answer, ModelFacts, Replaced, ViewerArgs};
 use crate::commands::{numbers, output_path};
 use crate::console::output::Output;
 use crate::reasons::Reasons;
@@ -91,6 +91,9 @@ struct Recommendations {
     left_out_without_embedding: usize,
     /// The order of the list: `like` or `watch`.
     ranked_by: &'static str,
+    /// Given ratings in place of stored ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    replaced: Vec<Replaced>,
     model: ModelFacts,
 }
 
@@ -140,6 +143,7 @@ impl Recommend {
             left_out_rated,
             left_out_without_embedding: considered - candidates.len(),
             ranked_by,
+            replaced: viewer.replaced,
             model: viewer.facts,
         };
         output.print(&answer, &text(&answer))?;
@@ -180,6 +184,7 @@ fn text(answer: &Recommendations) -> String {
     if answer.left_out_without_embedding > 0 {
         text.push_str(&format!("left out: {} movies without an embedding\n", answer.left_out_without_embedding));
     }
+    text.push_str(&Replaced::lines(&answer.replaced));
     text.push_str(&answer.model.lines());
     text
 }

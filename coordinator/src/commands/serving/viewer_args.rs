@@ -101,6 +101,46 @@ pub struct Viewer {
     pub facts: ModelFacts,
     /// Indices of the new movies.
     pub new: Vec<u32>,
+    /// The ratings on the command line that take the place of ratings in the dataset.
+    pub replaced: Vec<Replaced>,
+}
+
+/// A rating on the command line in place of one in the dataset.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Replaced {
+    movie: String,
+    name: String,
+    /// In the dataset; it is not used.
+    stored: Label,
+    /// On the command line.
+    given: Label,
+}
+
+impl Replaced {
+    /// Compares `given`, by movie index, with the ratings of a user.
+    fn of(dataset: &Dataset, user: u32, given: &[(u32, Label)]) -> Vec<Replaced> {
+        let of_user = |(movie, given): &(u32, Label)| {
+            let at =
+                dataset.ratings.binary_search_by_key(&(user, *movie), |rating| (rating.user, rating.movie)).ok()?;
+            let movie = dataset.movies.get(*movie as usize)?;
+            let (id, name) = (movie.id.clone(), movie.name.clone());
+            Some(Replaced { movie: id, name, stored: dataset.ratings[at].label, given: *given })
+        };
+        given.iter().filter_map(of_user).collect()
+    }
+
+    /// Returns a line for each of them.
+    pub fn lines(all: &[Replaced]) -> String {
+        let line = |Replaced { movie, name, stored, given }: &Replaced| match stored == given {
+            true => format!("{name} ({movie}) is a {} in the dataset already\n", stored.name()),
+            false => format!(
+                "{name} ({movie}) is a {} in the dataset: the given {} takes its place in this answer\n",
+                stored.name(),
+                given.name()
+            ),
+        };
+        all.iter().map(line).collect()
+    }
 }
 
 /// Facts about the model that predicts.
@@ -304,12 +344,14 @@ impl ViewerArgs {
                 input.embeddings.insert(movie.id.clone(), found);
             }
         }
+        let replaced =
+            input.user.map_or_else(Vec::new, |user| Replaced::of(served.dataset(), user, &input.new_ratings));
         let known = served.dataset().movies.len() as u32;
         let new = (known..known + input.movies.len() as u32).collect();
         let session = served
             .session(input, which)
             .map_err(|e| Error::from(e).context(format!("the model {}", facts.location)))?;
-        Ok(Viewer { session, facts, new })
+        Ok(Viewer { session, facts, new, replaced })
     }
 
     /// `list`: the options that list the model's dataset, for messages.
@@ -420,6 +462,28 @@ async fn trailer(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jhalak_common::dataset::{Rating, User};
+
+    #[test]
+    fn given_ratings_that_replace_stored_ones_are_named() {
+        let rating = |user, movie, label| Rating { user, movie, label, half_stars: None };
+        let dataset = Dataset {
+            name: "d".into(),
+            synthetic: true,
+            movies: ["m1", "m2"].map(|id| Movie { id: id.into(), name: format!("{id}!"), ..Movie::default() }).into(),
+            users: ["a", "b"].map(|id| User { id: id.into(), ..User::default() }).into(),
+            ratings: vec![rating(0, 0, Label::Like), rating(1, 1, Label::Like)],
+            times: Vec::new(),
+            genres: Vec::new(),
+        };
+        let found = Replaced::of(&dataset, 0, &[(0, Label::Dislike), (1, Label::Dislike), (7, Label::Like)]);
+        assert_eq!(
+            Replaced::lines(&found),
+            "m1! (m1) is a like in the dataset: the given dislike takes its place in this answer\n"
+        );
+        let same = Replaced::lines(&Replaced::of(&dataset, 1, &[(1, Label::Like)]));
+        assert_eq!(same, "m2! (m2) is a like in the dataset already\n");
+    }
 
     #[test]
     fn a_trailer_changes_the_model_only_if_the_usual_one_does_not_read_it() {
