@@ -18,6 +18,7 @@ use super::table_file::{self, TableWriter};
 use super::{Body, CommitRecord, FileRecord, Recipe, Subject, commit, read_file};
 use crate::error::{Error, Result};
 use crate::hash::{self, Hash};
+use crate::settings::TablePrecision;
 use crate::store::ObjectStore;
 
 /// Rows in one shard: 26 MB of vectors of 1,280 numbers.
@@ -67,9 +68,14 @@ impl Wanted {
     }
 }
 
-/// Returns the parameters of a table's recipe: tables of one file have none, as in every version.
-pub fn params(rows: usize) -> Value {
-    if rows > SHARD_ROWS { json!({ "shard_rows": SHARD_ROWS }) } else { json!({}) }
+/// Returns the parameters of a table's recipe: a table of one file of float32 has none, as in every
+/// version.
+pub fn params(rows: usize, precision: TablePrecision) -> Value {
+    let mut params = if rows > SHARD_ROWS { json!({ "shard_rows": SHARD_ROWS }) } else { json!({}) };
+    if !precision.is_default() {
+        params["precision"] = json!(precision);
+    }
+    params
 }
 
 /// Returns whether a table is stored in shards.
@@ -91,6 +97,7 @@ pub fn content(record: &CommitRecord) -> Option<Hash> {
 pub struct ShardedWriter {
     folder: PathBuf,
     sharded: bool,
+    precision: TablePrecision,
     open: Option<TableWriter>,
     files: Vec<(String, PathBuf)>,
     shards: Vec<Shard>,
@@ -99,9 +106,9 @@ pub struct ShardedWriter {
 impl ShardedWriter {
     /// Creates a writer of files in `folder`. `expected` is the number of rows that the table may
     /// have: it decides between one file and shards, as in [`params`].
-    pub fn new(folder: &Path, expected: usize) -> Self {
+    pub fn new(folder: &Path, expected: usize, precision: TablePrecision) -> Self {
         let folder = folder.to_path_buf();
-        Self { folder, sharded: expected > SHARD_ROWS, open: None, files: Vec::new(), shards: Vec::new() }
+        Self { folder, sharded: expected > SHARD_ROWS, precision, open: None, files: Vec::new(), shards: Vec::new() }
     }
 
     /// Adds a row, in ascending order of id.
@@ -124,7 +131,7 @@ impl ShardedWriter {
                     false => table_file::FILE.to_owned(),
                 };
                 let path = self.folder.join(&name);
-                let writer = TableWriter::create(&path, vector.len())?;
+                let writer = TableWriter::create(&path, vector.len(), self.precision)?;
                 self.files.push((name, path));
                 self.shards.push(Shard { rows: 0, first: id.to_owned(), last: String::new() });
                 none.insert(writer)
@@ -224,11 +231,11 @@ mod tests {
     /// Commits a table of rows `tt0000000` and so on of two numbers, and returns its record.
     async fn commit(store: &LocalStore, rows: usize) -> CommitRecord {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut writer = ShardedWriter::new(folder.path(), rows);
+        let mut writer = ShardedWriter::new(folder.path(), rows, TablePrecision::Float32);
         for i in 0..rows {
             writer.push(&format!("tt{i:07}"), &[i as f32, 1.0]).expect("room on disk");
         }
-        let recipe = Recipe::new(ArtifactKind::VideoTable, params(rows)).expect("JSON");
+        let recipe = Recipe::new(ArtifactKind::VideoTable, params(rows, TablePrecision::Float32)).expect("JSON");
         let subject = Subject { id: "d".into(), content: hash::of_bytes(&rows.to_le_bytes()) };
         writer.commit(store, &recipe, &subject, json!({})).await.expect("room on disk");
         let key = ArtifactKey::new(&recipe, &subject);

@@ -328,6 +328,7 @@ fn numpy_rows(name: &str, bytes: &[u8], ids: &str) -> Result<Vec<Row>> {
 mod tests {
     use super::*;
     use crate::artifact::table_file::TableWriter;
+    use crate::settings::TablePrecision;
 
     fn given(name: &str, contents: &[u8]) -> Result<Given> {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -350,7 +351,7 @@ mod tests {
     fn every_form_gives_the_same_rows() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("t");
-        let mut writer = TableWriter::create(&path, 2).expect("a new file");
+        let mut writer = TableWriter::create(&path, 2, TablePrecision::Float32).expect("a new file");
         writer.push("1", &[1.5, -2.0]).expect("two numbers");
         writer.push("2", &[0.0, 3.0]).expect("two numbers");
         writer.finish().expect("room on disk");

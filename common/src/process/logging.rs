@@ -1,7 +1,8 @@
 //! Logging on stderr: each line can be read alone and carries its fields and those of its span;
 //! JSON for machines.
 
-use std::io::IsTerminal;
+use std::borrow::Cow;
+use std::io::{self, IsTerminal, Write};
 
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
@@ -39,10 +40,53 @@ where
     let _ = match format {
         LogFormat::Json => json_lines(filter, writer).try_init(),
         LogFormat::Text => {
-            let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-            builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).finish().try_init()
+            let is_terminal = std::io::stderr().is_terminal();
+            text_lines(filter, writer, is_terminal).try_init()
         }
     };
+}
+
+/// Returns the subscriber of [`LogFormat::Text`].
+fn text_lines<W>(filter: EnvFilter, writer: W, is_terminal: bool) -> impl Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(OneLine(writer));
+    builder.with_ansi(is_terminal).with_target(false).finish()
+}
+
+/// Writes each event as one line: a name with a line feed in it begins no line of its own, which
+/// would read as another event.
+struct OneLine<W>(W);
+
+impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for OneLine<W> {
+    type Writer = OneLine<W::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        OneLine(self.0.make_writer())
+    }
+
+    fn make_writer_for(&'a self, metadata: &tracing::Metadata<'_>) -> Self::Writer {
+        OneLine(self.0.make_writer_for(metadata))
+    }
+}
+
+impl<W: Write> Write for OneLine<W> {
+    /// Takes one whole event, as the subscriber writes it.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let line = event.strip_suffix(b"\n").unwrap_or(event);
+        // In one piece: other processes may write to the same file.
+        let whole = match line.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+            true => Cow::Owned(String::from_utf8_lossy(line).replace('\n', "\\n").replace('\r', "\\r") + "\n"),
+            false => String::from_utf8_lossy(event),
+        };
+        self.0.write_all(whole.as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Libraries whose details hold credentials: signed headers, the broker's login. No level shows
@@ -84,7 +128,6 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
@@ -98,6 +141,20 @@ mod tests {
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn an_event_is_one_line_whatever_its_fields_hold() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = text_lines(EnvFilter::new("info"), move || writer.clone(), false);
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(file = %"a\n2026-01-01 ERROR forged\r.mp4", "cannot decode");
+            tracing::warn!("next");
+        });
+        let text = String::from_utf8(lines.0.lock().expect("no panic while writing").clone()).expect("UTF-8");
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.contains("a\\n2026-01-01 ERROR forged\\r.mp4"), "{text}");
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::compact::Packed;
 use crate::evaluation::{CellSpec, FitSpec, Pictures};
 use crate::hash::{self, Hash};
 pub use crate::models::ModelFacts;
-use crate::settings::Grid;
+use crate::settings::{Grid, TablePrecision};
 
 pub use at_work::{AT_WORK_INTERVAL_S, AtWork, JobAtWork, at_work_folder, at_work_key};
 use job::Trailer;
@@ -81,6 +81,9 @@ pub struct RunSpec {
     /// trailers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given: Vec<GivenTable>,
+    /// The numbers in the tables that the run gathers.
+    #[serde(default, skip_serializing_if = "TablePrecision::is_default")]
+    pub table_precision: TablePrecision,
     /// Time of the first request.
     pub created: jiff::Timestamp,
 }
@@ -262,6 +265,9 @@ impl RunSpec {
         if !self.given.is_empty() {
             let given: Vec<Hash> = self.given.iter().map(|table| table.recipe.hash()).collect();
             asked["given"] = serde_json::json!(given);
+        }
+        if !self.table_precision.is_default() {
+            asked["table_precision"] = serde_json::json!(self.table_precision);
         }
         let name: String = self
             .dataset

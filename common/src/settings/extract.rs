@@ -32,6 +32,9 @@ pub struct ExtractSettings {
     /// JPEG quality of the keyframes, 1 to 100.
     #[schemars(range(min = 1, max = 100))]
     pub jpeg_quality: u8,
+    /// The numbers in the tables of embeddings that a run gathers: `float32`, or `float16` in half of
+    /// the space and with three significant digits.
+    pub table_precision: TablePrecision,
 }
 
 impl Default for ExtractSettings {
@@ -46,6 +49,7 @@ impl Default for ExtractSettings {
             object_stride: 1,
             keyframe_position: KeyframePosition::Start,
             jpeg_quality: 95,
+            table_precision: TablePrecision::Float32,
         }
     }
 }
@@ -91,6 +95,32 @@ impl Strategy {
     /// Whether the strategy uses scenes.
     pub fn by_scenes(self) -> bool {
         self != Strategy::EqualInterval
+    }
+}
+
+/// The numbers in a table of embeddings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TablePrecision {
+    /// 32 bits, as the model gives them.
+    #[default]
+    Float32,
+    /// 16 bits, rounded to the nearest: three significant digits, up to 65,504.
+    Float16,
+}
+
+impl TablePrecision {
+    /// Whether it is the default one, which recipes and specifications do not name.
+    pub fn is_default(&self) -> bool {
+        *self == TablePrecision::default()
+    }
+
+    /// Returns the name used in settings and recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            TablePrecision::Float32 => "float32",
+            TablePrecision::Float16 => "float16",
+        }
     }
 }
 

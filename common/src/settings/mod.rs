@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::redact::{self, redact_url};
 
 pub use evaluate::{EvaluateSettings, Grid};
-pub use extract::{ExtractSettings, KeyframePosition, Strategy};
+pub use extract::{ExtractSettings, KeyframePosition, Strategy, TablePrecision};
 pub use inference::{InferenceSettings, ModelSettings, Provider, cache_folder};
 pub use processes::{CoordinatorSettings, DecodeSettings, OnStop, WorkerSettings};
 pub use report::{Images, Measure, ReportSettings};

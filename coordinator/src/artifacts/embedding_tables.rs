@@ -121,10 +121,12 @@ impl Address {
             recipe.upstream = vec![source.hash()];
             Ok(recipe)
         };
-        let (recipe, earlier) = (with(table::params(subjects.rows.len()))?, with(json!({}))?);
+        let precision = subjects.plan.spec.table_precision;
+        let recipe = with(table::params(subjects.rows.len(), precision))?;
+        let earlier = if precision.is_default() { Some(with(json!({}))?) } else { None };
         let content = hash::of_rows(subjects.iter())?;
         let subject = Subject { id: subjects.plan.spec.dataset.id.clone(), content };
-        Ok(Address { earlier: Some(earlier).filter(|earlier| *earlier != recipe), recipe, subject })
+        Ok(Address { earlier: earlier.filter(|earlier| *earlier != recipe), recipe, subject })
     }
 
     /// Returns the record of the table. One of an earlier version stays the run's table, so that
@@ -189,7 +191,7 @@ fn describe(source: &Recipe, record: &CommitRecord) -> Result<Option<GatheredTab
 
 async fn write(store: &dyn ObjectStore, table: &Address, source: &Recipe, subjects: &Subjects<'_>) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut writer = ShardedWriter::new(folder.path(), subjects.rows.len());
+    let mut writer = ShardedWriter::new(folder.path(), subjects.rows.len(), subjects.plan.spec.table_precision);
     let (mut without, mut zero_clips) = (Vec::new(), Vec::new());
     let vectors =
         stream::iter(subjects.iter()).map(|subject| async move { read_embedding(store, source, &subject).await });
@@ -242,6 +244,7 @@ mod tests {
     use jhalak_common::artifact::Body;
     use jhalak_common::artifact::table::{SHARD_ROWS, Wanted};
     use jhalak_common::artifact::table_file::{self, TableWriter};
+    use jhalak_common::settings::TablePrecision;
 
     #[tokio::test]
     async fn a_table_holds_every_committed_embedding_and_names_trailers_without_sound() {
@@ -279,7 +282,7 @@ mod tests {
         let subjects = Subjects { plan: &plan, rows };
         let address = Address::of(kind, source, &subjects).expect("a recipe");
         let path = folder.path().join("t");
-        let mut writer = TableWriter::create(&path, 1).expect("a new file");
+        let mut writer = TableWriter::create(&path, 1, TablePrecision::Float32).expect("a new file");
         subjects.iter().for_each(|subject| writer.push(&subject.id, &[1.0]).expect("room on disk"));
         writer.finish().expect("room on disk");
         let facts = json!({ "rows": subjects.rows.len(), "without": [] });

@@ -124,6 +124,10 @@ pub fn of_files(name: &str, files: BTreeMap<String, PathBuf>) -> Result<Source> 
         let path = file.canonicalize().map_err(|e| Error::from(e).context(shown.clone()))?;
         let path =
             path.to_str().ok_or_else(|| Error::invalid(format!("{shown}: the path is not UTF-8: rename the file")))?;
+        if path.contains(char::is_control) {
+            let shown = shown.escape_debug();
+            return Err(Error::invalid(format!("{shown}: the path has control characters: rename the file")));
+        }
         trailers.push(&id, &format!("file://{path}"));
     }
     let movie = |id: &str| Movie { id: id.to_owned(), name: id.to_owned(), ..Movie::default() };

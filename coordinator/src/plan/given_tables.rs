@@ -10,6 +10,7 @@ use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Recipe, Subject};
 use jhalak_common::evaluation::Modality;
 use jhalak_common::hash;
 use jhalak_common::run::{GivenTable, RunSpec};
+use jhalak_common::settings::TablePrecision;
 use jhalak_common::store::ObjectStore;
 use serde_json::json;
 
@@ -29,7 +30,7 @@ impl GivenRows {
     /// Those of the canonical form of its parameters.
     pub fn new(kind: ArtifactKind, rows: Table, file: String, dataset: &Subject) -> Result<Self> {
         let content = hash::of_json(&json!(rows.rows));
-        let mut params = table::params(rows.rows.len());
+        let mut params = table::params(rows.rows.len(), TablePrecision::Float32);
         params["given"] = json!(content);
         let entry = GivenTable {
             recipe: Recipe::new(kind, params)?,
@@ -51,7 +52,7 @@ impl GivenRows {
             return Ok(());
         }
         let folder = tempfile::tempdir()?;
-        let mut writer = ShardedWriter::new(folder.path(), self.rows.rows.len());
+        let mut writer = ShardedWriter::new(folder.path(), self.rows.rows.len(), TablePrecision::Float32);
         self.rows.rows.iter().try_for_each(|(id, vector)| writer.push(id, vector))?;
         writer.commit(store, recipe, subject, json!({ "without": [] })).await
     }

@@ -150,6 +150,7 @@ pub async fn draft(
         slot: request.slot.map(slot_word).transpose()?,
         only,
         given,
+        table_precision: settings.extract.table_precision,
         created: jiff::Timestamp::now(),
     };
     spec.id = spec.derive_id();

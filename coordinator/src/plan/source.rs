@@ -340,9 +340,17 @@ fn file_of_url(path: &str) -> Result<PathBuf> {
 /// Why a file cannot be a trailer, and whether it stays for a run to quarantine; None if it can.
 fn file_fault(path: &Path) -> Option<(bool, String)> {
     use std::os::unix::fs::FileTypeExt;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if name.contains(char::is_control) {
+        return Some((false, "the name has control characters: rename the file".to_owned()));
+    }
     let is_link = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
     match std::fs::metadata(path) {
         Err(_) if is_link => Some((false, "a link to a file that does not exist".to_owned())),
+        // Folders are listed with a sign in place of bytes that are not UTF-8.
+        Err(_) if name.contains(char::REPLACEMENT_CHARACTER) => {
+            Some((false, "the name is not UTF-8: rename the file".to_owned()))
+        }
         Err(error) => Some((false, format!("cannot be opened: {error}"))),
         Ok(metadata) if metadata.is_dir() => Some((false, "a folder, not a file".to_owned())),
         Ok(metadata) if metadata.file_type().is_fifo() => Some((false, "a pipe, not a file".to_owned())),
@@ -361,6 +369,18 @@ fn file_url(folder: &Path) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_no_key_can_hold_is_a_fault_of_the_file() {
+        use std::os::unix::ffi::OsStrExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join(std::ffi::OsStr::from_bytes(b"a\xff.mp4")), "video").expect("room on disk");
+        std::fs::write(folder.path().join("a\nb.mp4"), "video").expect("room on disk");
+        let fault = |name: &str| file_fault(&folder.path().join(name)).expect("a fault").1;
+        assert_eq!(fault("a\u{fffd}.mp4"), "the name is not UTF-8: rename the file");
+        assert_eq!(fault("a\nb.mp4"), "the name has control characters: rename the file");
+        assert!(fault("none.mp4").starts_with("cannot be opened"));
+    }
 
     #[test]
     fn a_file_url_is_decoded_unless_a_file_has_the_written_name() {

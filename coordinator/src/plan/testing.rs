@@ -70,6 +70,7 @@ pub(crate) fn plan(trailers: usize) -> Plan {
         slot: None,
         only: None,
         given: Vec::new(),
+        table_precision: Default::default(),
         created: jiff::Timestamp::now(),
     };
     Plan { spec, trailers: TrailerList { version: RUN_VERSION, trailers } }

@@ -102,6 +102,7 @@ pub async fn nearest(table: Arc<TableFile>, vector: Vec<f32>, except: String, mo
 mod tests {
     use super::*;
     use jhalak_common::artifact::table_file::TableWriter;
+    use jhalak_common::settings::TablePrecision;
 
     #[tokio::test]
     async fn the_nearest_rows_come_first_and_the_trailer_itself_is_left_out() {
@@ -111,7 +112,7 @@ mod tests {
         let mut paths = Vec::new();
         for (number, rows) in shards.iter().enumerate() {
             paths.push(folder.path().join(number.to_string()));
-            let mut writer = TableWriter::create(&paths[number], 2).expect("a new file");
+            let mut writer = TableWriter::create(&paths[number], 2, TablePrecision::Float32).expect("a new file");
             rows.iter().for_each(|(id, row)| writer.push(id, row).expect("two numbers"));
             writer.finish().expect("room on disk");
         }

@@ -11,6 +11,7 @@ use jhalak_common::evaluation::{CellSpec, EmbeddingSource, FitSpec, Modality, Mo
 use jhalak_common::hash;
 use jhalak_common::run::dataset_key;
 use jhalak_common::run::job::{CellTask, FitTask, Job, Task};
+use jhalak_common::settings::TablePrecision;
 use jhalak_common::store::ObjectStore;
 use jhalak_common::store::local::LocalStore;
 use serde_json::json;
@@ -127,7 +128,7 @@ async fn table(store: &LocalStore, folder: &Path, trailers: usize, one_file: boo
     let recipe = |params| Recipe::new(ArtifactKind::VideoTable, params).expect("JSON");
     let recipe = if one_file {
         let path = scratch.join(table_file::FILE);
-        let mut writer = TableWriter::create(&path, dim).expect("a new file");
+        let mut writer = TableWriter::create(&path, dim, TablePrecision::Float32).expect("a new file");
         (0..trailers).for_each(|i| writer.push(&movie_id(i), &vector(i)).expect("room on disk"));
         writer.finish().expect("room on disk");
         let recipe = recipe(json!({}));
@@ -136,9 +137,9 @@ async fn table(store: &LocalStore, folder: &Path, trailers: usize, one_file: boo
         artifact::commit(store, &recipe, &subject, files, facts).await.expect("room on disk");
         recipe
     } else {
-        let mut writer = ShardedWriter::new(&scratch, trailers);
+        let mut writer = ShardedWriter::new(&scratch, trailers, TablePrecision::Float32);
         (0..trailers).for_each(|i| writer.push(&movie_id(i), &vector(i)).expect("room on disk"));
-        let recipe = recipe(table::params(trailers));
+        let recipe = recipe(table::params(trailers, TablePrecision::Float32));
         writer.commit(store, &recipe, &subject, json!({ "without": [] })).await.expect("room on disk");
         recipe
     };

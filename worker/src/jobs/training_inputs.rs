@@ -91,6 +91,7 @@ mod tests {
     use jhalak_common::artifact::Recipe;
     use jhalak_common::artifact::table::{SHARD_ROWS, ShardedWriter};
     use jhalak_common::dataset::{Label, Movie, Rating, User};
+    use jhalak_common::settings::TablePrecision;
     use jhalak_common::store::local::LocalStore;
     use serde_json::json;
 
@@ -119,9 +120,10 @@ mod tests {
         let json = dataset.canonical_json().expect("JSON");
         let subject = Subject { id: "d".into(), content: hash::of_bytes(json.as_bytes()) };
         store.put(&dataset_key(&subject.content), json.into()).await.expect("room on disk");
-        let mut writer = ShardedWriter::new(folder.path(), MOVIES);
+        let mut writer = ShardedWriter::new(folder.path(), MOVIES, TablePrecision::Float32);
         (0..MOVIES).for_each(|i| writer.push(&id(i), &[i as f32]).expect("room on disk"));
-        let recipe = Recipe::new(ArtifactKind::VideoTable, table::params(MOVIES)).expect("JSON");
+        let recipe =
+            Recipe::new(ArtifactKind::VideoTable, table::params(MOVIES, TablePrecision::Float32)).expect("JSON");
         writer.commit(&store, &recipe, &subject, json!({ "without": [] })).await.expect("room on disk");
 
         let inputs = TrainingInputs::default();

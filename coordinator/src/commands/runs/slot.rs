@@ -57,6 +57,7 @@ pub(super) fn differences(requested: &RunSpec, existing: &RunSpec) -> Vec<&'stat
     // A changed dataset changes the cells that it allows; that is reported as such.
     let is_same_dataset = requested.dataset == existing.dataset;
     found.extend((is_same_dataset && !is_same_grid).then_some("evaluation"));
+    found.extend((requested.table_precision != existing.table_precision).then_some("table precision"));
     found.extend((is_same_dataset && requested.fit != existing.fit).then_some("final model"));
     found
 }
