@@ -1,11 +1,13 @@
 //! `jhalak submit`: plans a run and sends its jobs to workers elsewhere.
 
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use jhalak_common::artifact::ArtifactKind;
 use jhalak_common::process::{exit, shutdown};
+use jhalak_common::queue::Queue;
 use jhalak_common::run::Stage;
 use jhalak_common::run::{self, RunSpec};
 use jhalak_common::settings::Settings;
@@ -14,6 +16,7 @@ use jhalak_common::telemetry::metric::Program;
 use jhalak_common::telemetry::server;
 use jhalak_common::{Error, Result, queue, store};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::{outcome, slot};
 use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs};
@@ -89,6 +92,24 @@ fn kind(name: &str) -> Result<ArtifactKind, String> {
     ArtifactKind::parse(name).map_err(|e| e.to_string())
 }
 
+/// Opens the broker, and waits for it as long as the setting coordinator.start_wait_ms allows.
+async fn connect(settings: &Settings, stop: &CancellationToken, output: &Output) -> Result<Arc<dyn Queue>> {
+    let limit = Duration::from_millis(settings.coordinator.start_wait_ms);
+    let mut said: Option<Instant> = None;
+    let began = Instant::now();
+    let waits = |error: &Error| {
+        if said.is_none_or(|at| at.elapsed() > WAIT_INTERVAL) {
+            said = Some(Instant::now());
+            let left = limit.saturating_sub(began.elapsed()).as_secs();
+            output.progress.say(&format!("{}: waiting up to {left} s more for the broker", error.chain()));
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => Err(Error::cancelled("stop requested; nothing was sent")),
+        queue = queue::open_within(&settings.queue, &settings.rabbitmq, limit, waits) => queue,
+    }
+}
+
 impl Submit {
     pub(in crate::commands) async fn execute(mut self, settings: Settings, output: Output) -> Result<u8> {
         let settings = self.grid.apply(settings);
@@ -126,20 +147,7 @@ impl Submit {
             return Ok(exit::DONE);
         }
         // A refused or unreachable queue is reported before anything is written.
-        let limit = Duration::from_millis(settings.coordinator.start_wait_ms);
-        let mut said: Option<Instant> = None;
-        let began = Instant::now();
-        let waits = |error: &Error| {
-            if said.is_none_or(|at| at.elapsed() > WAIT_INTERVAL) {
-                said = Some(Instant::now());
-                let left = limit.saturating_sub(began.elapsed()).as_secs();
-                output.progress.say(&format!("{}: waiting up to {left} s more for the broker", error.chain()));
-            }
-        };
-        let queue = tokio::select! {
-            () = stop.cancelled() => return Err(Error::cancelled("stop requested; nothing was sent")),
-            queue = queue::open_within(&settings.queue, &settings.rabbitmq, limit, waits) => queue?,
-        };
+        let queue = connect(&settings, &stop, &output).await?;
         let asked = draft.plan.spec.dataset.content;
         let requested = draft.plan.spec.clone();
         let mut reading = source.into_reading();
@@ -199,17 +207,22 @@ impl Submit {
         let ended = ended?;
         let is_led_elsewhere = matches!(ended, RunOutcome::LedElsewhere(_));
         let code = outcome::print(ended, &plan, wait, &output)?;
-        let unused = [("--reprocess", self.reprocess.is_some()), ("--priority", self.priority != Priority::Normal)];
-        let unused: Vec<_> =
-            unused.iter().filter(|(_, given)| is_led_elsewhere && *given).map(|(name, _)| *name).collect();
+        Ok(if is_led_elsewhere && self.says_unused(&output) { exit::DIFFERENT } else { code })
+    }
+
+    /// Says which options the coordinator that drives the run does not use; false when there are
+    /// none.
+    fn says_unused(&self, output: &Output) -> bool {
+        let given = [("--reprocess", self.reprocess.is_some()), ("--priority", self.priority != Priority::Normal)];
+        let unused: Vec<&str> = given.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
         if unused.is_empty() {
-            return Ok(code);
+            return false;
         }
         output.progress.say(&format!(
             "not used: {}. The other coordinator decides what runs; submit again with --wait, or when it has ended",
             unused.join(", ")
         ));
-        Ok(exit::DIFFERENT)
+        true
     }
 
     /// Whether the run of a slot was planned with other settings than those requested, and that is not
