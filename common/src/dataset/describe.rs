@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::alike_ids::alike_ids;
 use super::normal_form::Label;
 use super::readers::reading::Reading;
 use super::{Layout, Reject};
@@ -120,6 +121,9 @@ pub struct Description {
     pub missing: Missing,
     /// Movies with a trailer.
     pub trailers: u64,
+    /// Users or movies whose ids look the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alike: Vec<String>,
     /// The total number of rejects.
     pub rejected: u64,
     /// The rejects: the first [`MAX_LISTED`](super::MAX_LISTED).
@@ -166,6 +170,7 @@ impl Reading {
             genres: self.genre_counts(),
             missing: self.missing(&rated),
             trailers: self.trailers.len() as u64,
+            alike: alike_ids(dataset),
             rejected: self.rejected,
             rejects: self.rejects.clone(),
         }
@@ -276,6 +281,9 @@ impl fmt::Display for Description {
         writeln!(f, "  missing   {absent}{}", if absent == "nothing" { "" } else { " (number of movies)" })?;
         for unread in &self.unread {
             writeln!(f, "  unread    {unread}")?;
+        }
+        for alike in &self.alike {
+            writeln!(f, "  warning   {alike}")?;
         }
         writeln!(f, "  rejected  {}", self.rejected)?;
         for reject in self.rejects.iter().take(SHOWN) {

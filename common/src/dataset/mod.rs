@@ -43,6 +43,7 @@
 //!
 //! Columns and files that exist and are not read are listed in [`Reading::notes`].
 
+mod alike_ids;
 mod describe;
 mod folds;
 mod genres;
@@ -59,6 +60,7 @@ mod tests_forms;
 mod tests_real;
 mod whole_number;
 
+pub use alike_ids::alike_ids;
 pub use describe::{Description, GenreCount, LabelCounts, Missing};
 pub use folds::{FoldsBy, GivenFold, GivenFolds, read_folds};
 pub use genres::PAPER_GENRES;

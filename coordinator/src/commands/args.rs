@@ -24,6 +24,14 @@ pub struct DatasetArgs {
     /// Layouts: Flickscore, MovieLens and plain CSV.
     #[arg(long, value_name = "DIR", help_heading = "Input")]
     pub dataset: String,
+    #[command(flatten)]
+    /// Which part of it is read.
+    pub part: PartArgs,
+}
+
+/// Which part of a dataset is read, and its list of objects.
+#[derive(Args)]
+pub struct PartArgs {
     /// Use only the movies in FILE, one movie id per line
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     pub movies: Option<PathBuf>,
@@ -38,11 +46,18 @@ pub struct DatasetArgs {
 impl DatasetArgs {
     /// Reads the dataset.
     pub async fn read(&self, settings: &Settings) -> Result<Source> {
+        self.part.read(&self.dataset, settings).await
+    }
+}
+
+impl PartArgs {
+    /// Reads the dataset at `place`.
+    pub async fn read(&self, place: &str, settings: &Settings) -> Result<Source> {
         let objects = match &self.manifest {
-            Some(manifest) => Some(manifest::read(manifest, &self.dataset, &settings.s3).await?),
+            Some(manifest) => Some(manifest::read(manifest, place, &settings.s3).await?),
             None => None,
         };
-        dataset_source::read_listed(&self.dataset, self.movies.as_deref(), objects, settings).await
+        dataset_source::read_listed(place, self.movies.as_deref(), objects, settings).await
     }
 }
 

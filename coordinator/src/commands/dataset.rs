@@ -2,13 +2,14 @@
 
 use clap::{Args, Subcommand};
 use jhalak_common::Result;
-use jhalak_common::dataset::Reading;
+use jhalak_common::dataset::{Reading, alike_ids};
 use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
 use serde_json::json;
 
-use super::args::DatasetArgs;
+use super::args::PartArgs;
 use crate::console::output::Output;
+use crate::plan::dataset_source::Source;
 
 /// Rejected rows that are listed; `dataset check` lists more.
 const MAX_LISTED: usize = 5;
@@ -17,7 +18,7 @@ const MAX_LISTED: usize = 5;
 #[derive(Args)]
 #[command(after_help = "Examples:
   # List the rows of the demo that are left out
-  jhalak dataset check --dataset .local/demo/dataset
+  jhalak dataset check .local/demo/dataset
   # Count its users, movies and ratings
   jhalak dataset describe --dataset .local/demo/dataset")]
 pub struct DatasetCommand {
@@ -33,7 +34,7 @@ enum Action {
     /// from the ratings. Columns and files that are not read are listed too.
     #[command(after_help = "Examples:
   # List what is left out of the demo
-  jhalak dataset check --dataset .local/demo/dataset
+  jhalak dataset check .local/demo/dataset
   # Decode its trailers too
   jhalak dataset check --dataset .local/demo/dataset --probe
   # Print it as JSON
@@ -45,13 +46,35 @@ enum Action {
   jhalak dataset describe --dataset .local/demo/dataset
   # Print the counts as JSON
   jhalak dataset describe --dataset .local/demo/dataset --json")]
-    Describe(DatasetArgs),
+    Describe(ExaminedArgs),
+}
+
+/// The dataset that is examined.
+#[derive(Args)]
+struct ExaminedArgs {
+    /// Dataset: a folder, s3://bucket/prefix, or a catalogue that is one file
+    #[arg(value_name = "DATASET", required_unless_present = "dataset", conflicts_with = "dataset")]
+    place: Option<String>,
+    /// The same as the argument DATASET
+    ///
+    /// Layouts: Flickscore, MovieLens and plain CSV.
+    #[arg(long, value_name = "DIR", help_heading = "Input")]
+    dataset: Option<String>,
+    #[command(flatten)]
+    part: PartArgs,
+}
+
+impl ExaminedArgs {
+    async fn read(&self, settings: &Settings) -> Result<Source> {
+        let place = self.place.as_ref().or(self.dataset.as_ref());
+        self.part.read(place.map_or("", String::as_str), settings).await
+    }
 }
 
 #[derive(Args)]
 struct CheckArgs {
     #[command(flatten)]
-    dataset: DatasetArgs,
+    dataset: ExaminedArgs,
     /// Also decode each trailer, and list those that do not open or are damaged
     #[cfg(feature = "local")]
     #[arg(long, help_heading = "Input")]
@@ -70,6 +93,7 @@ impl DatasetCommand {
                 super::probe::take_those_that_open(&mut source, &stop, &settings).await?;
                 let reading = &source.reading;
                 let mut found = source.found.clone();
+                found.extend(alike_ids(&reading.dataset));
                 if !reading.dataset.ratings.is_empty() {
                     let trainable =
                         reading.check_trainable().and_then(|()| reading.check_folds(settings.evaluate.folds));
@@ -108,7 +132,7 @@ impl DatasetCommand {
 /// at a time.
 #[cfg(feature = "local")]
 async fn probe(
-    source: &crate::plan::dataset_source::Source,
+    source: &Source,
     stop: &tokio_util::sync::CancellationToken,
     settings: &Settings,
     output: &Output,
@@ -138,6 +162,7 @@ async fn probe(
 /// silently.
 pub(super) fn report_rejects(reading: &Reading, output: &Output) {
     output.progress.warn(&reading.read_as);
+    alike_ids(&reading.dataset).iter().for_each(|line| output.progress.warn(line));
     for reject in reading.rejects.iter().take(MAX_LISTED) {
         output.progress.warn(&format!("left out: {reject}"));
     }

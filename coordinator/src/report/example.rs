@@ -143,6 +143,7 @@ fn description() -> Description {
         layout: Layout::Flickscore,
         read_as: "ratings.json read as labels: -1 is dislike, 0 neutral, 1 like".to_owned(),
         unread: Vec::new(),
+        alike: Vec::new(),
         content_hash: "ef".repeat(32),
         users: 40,
         users_without_ratings: 2,

@@ -75,8 +75,11 @@ impl Folder {
             return Err(Error::invalid("the dataset folder has no name: give the folder with movies.csv"));
         }
         if root.is_file() {
+            let folder = root.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             return Err(Error::invalid(format!(
-                "{place} is a file: give the folder with movies.csv, not a table in it"
+                "{place} is a file: give the folder that holds the tables of the dataset, such as {}; only a catalogue \
+                 (CSV or Parquet) with a column `trailer` may be given alone",
+                folder.display()
             )));
         }
         if !root.is_dir() {

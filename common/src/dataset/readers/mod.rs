@@ -7,7 +7,8 @@ mod flickscore;
 pub(super) mod json_lines;
 pub(super) mod layout;
 mod lists;
-mod movie_ids;
+mod lone_table;
+pub(super) mod movie_ids;
 mod movielens;
 mod movies;
 mod new_movies;
@@ -191,6 +192,9 @@ fn detect(files: &dyn Files) -> Result<Layout> {
         [] if !has(plain::RATINGS) && trailers::any(files.names()) => Ok(Layout::Trailers),
         [] if !has(plain::RATINGS) && has(movies::FILE) && movies::names_trailers(files)? => Ok(Layout::Trailers),
         [] => {
+            if let Some(why) = lone_table::why(files, &CATALOGUES)? {
+                return Err(Error::invalid(why));
+            }
             let tops: Vec<&str> = files.names().iter().filter(|name| !name.contains('/')).take(10).collect();
             let there = if tops.is_empty() { "no file".to_owned() } else { tops.join(", ") };
             Err(Error::invalid(format!(

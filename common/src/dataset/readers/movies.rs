@@ -20,7 +20,7 @@ const UNKNOWN: [&str; 10] = ["", "na", "n/a", "nan", "null", "none", "\\n", "-",
 const TITLE_UNKNOWN: [&str; 6] = ["", "NA", "N/A", "nan", "NaN", "null"];
 
 /// Names of the id column.
-const ID: &[&str] = &["movie_id", "movieid", "_id", "id", "imdb_id", "tconst", "movie"];
+pub(super) const ID: &[&str] = &["movie_id", "movieid", "_id", "id", "imdb_id", "tconst", "movie"];
 
 /// Names of the other columns: name, genre, description, language, released, rating, writer,
 /// director, cast.

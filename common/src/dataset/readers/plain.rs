@@ -18,12 +18,12 @@ pub(super) const RATINGS: &str = "ratings.csv";
 const LABEL: [&str; 3] = ["label", "feedback", "class"];
 
 /// Names of the column of ratings, with those of MovieLens.
-const RATING: [&str; 7] = ["label", "feedback", "class", "rating", "ratings", "stars", "score"];
+pub(super) const RATING: [&str; 7] = ["label", "feedback", "class", "rating", "ratings", "stars", "score"];
 
 /// Names of a column with the times of the ratings.
 const TIME: [&str; 4] = ["timestamp", "time", "unix_time", "unixtime"];
 
-const MOVIE: [&str; 5] = ["movie_id", "movieid", "movie", "item_id", "item"];
+pub(super) const MOVIE: [&str; 5] = ["movie_id", "movieid", "movie", "item_id", "item"];
 
 /// Returns the layout by the name of the column of ratings. The values decide how it is read.
 ///
