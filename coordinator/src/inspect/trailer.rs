@@ -107,6 +107,18 @@ pub struct Sound {
     pub peaks: Vec<u8>,
     /// Why there is no embedding.
     pub without: Option<String>,
+    /// Which track was read, if the file has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub track: Option<TrackOf>,
+}
+
+/// One of several sound tracks.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TrackOf {
+    /// Its number, from 1.
+    pub number: u32,
+    /// The number of tracks.
+    pub of: u32,
 }
 
 /// The fields that are read of a keyframe's description.

@@ -103,6 +103,9 @@ fn trailer(place: usize, shown: &Shown) -> Trailer {
     if let Some(reason) = view.sound.as_ref().and_then(|sound| sound.without.as_ref()) {
         remarks.push(format!("No audio embedding: {reason}."));
     }
+    if let Some(track) = view.sound.as_ref().and_then(|sound| sound.track) {
+        remarks.push(format!("Sound track {} of {} was read.", track.number, track.of));
+    }
     let id = format!("trailer-{}", place + 1);
     let sets = view.sets.iter().enumerate();
     Trailer {

@@ -32,7 +32,7 @@ fn gallery(text: &str) -> Gallery {
         sets: vec![set],
         scenes: Some(Scenes { threshold: 27.0, spans_s: vec![[0.0, 2.0], [2.0, 4.0]], scores: vec![0.0, 30.0, 1e9] }),
         objects: vec![(text(), 3)],
-        sound: Some(Sound { peaks: vec![0, 255], without: Some(text()) }),
+        sound: Some(Sound { peaks: vec![0, 255], without: Some(text()), track: None }),
     };
     let near = Near { modality: text(), trailers: vec![(text(), 0.5)] };
     Gallery {

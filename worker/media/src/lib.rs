@@ -30,7 +30,9 @@ pub mod usage;
 pub use detector::{Detector, Object};
 pub use error::{CrashOrHang, MediaError};
 pub use frame_visitor::FrameSettings;
-pub use report::{AudioTrack, DecodeReport, Keyframe, KeyframeSet, Outcome, Padding, SceneReport, Usage, VideoInfo};
+pub use report::{
+    AudioTrack, DecodeReport, Keyframe, KeyframeSet, Outcome, Padding, SceneReport, SoundChoice, Usage, VideoInfo,
+};
 pub use request::{AudioSettings, DecodeRequest, KeyframeSettings, Position, SceneMiddleSettings, SceneObjectSettings};
 pub use sandbox::{DecodeLimits, run_child};
 pub use scenes::SceneSettings;

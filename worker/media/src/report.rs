@@ -185,12 +185,30 @@ pub enum AudioTrack {
         samples: u64,
         /// Samples per second.
         sample_rate: u32,
+        /// Which track it is, if the file has several.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        choice: Option<SoundChoice>,
     },
     /// No sound, which is not an error.
     None {
         /// Why.
         reason: String,
     },
+}
+
+/// Which of several sound tracks was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SoundChoice {
+    /// Number of the track, from 1.
+    pub number: u32,
+    /// Number of sound tracks in the file.
+    pub of: u32,
+}
+
+impl std::fmt::Display for SoundChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "sound track {} of {}", self.number, self.of)
+    }
 }
 
 /// Resources used by a decode.

@@ -271,8 +271,8 @@ impl Extraction<'_> {
 
     async fn audio_embedding(&self, recipe: &Recipe) -> Result<(Vec<(&'static str, Body)>, Value)> {
         let params: AudioEmbeddingParams = recipe.parse()?;
-        let file = match &self.report()?.audio {
-            Some(AudioTrack::Present { file, .. }) => file.clone(),
+        let (file, choice) = match &self.report()?.audio {
+            Some(AudioTrack::Present { file, choice, .. }) => (file.clone(), *choice),
             Some(AudioTrack::None { reason }) => {
                 return Ok((Vec::new(), json!({ "dim": 0, "windows": 0, "without": reason })));
             }
@@ -302,7 +302,10 @@ impl Extraction<'_> {
         .await?;
         match embedded {
             Some(sound) => {
-                let facts = json!({ "dim": sound.mean.len(), "windows": sound.windows, "peaks": peaks });
+                let mut facts = json!({ "dim": sound.mean.len(), "windows": sound.windows, "peaks": peaks });
+                if let Some(choice) = choice {
+                    facts["track"] = json!(choice);
+                }
                 let about = embedding_file::about(recipe, self.subject());
                 let bytes = embedding_file::encode(&sound.mean, None, &about)?;
                 Ok((vec![(embedding_file::FILE, Body::Bytes(bytes))], facts))

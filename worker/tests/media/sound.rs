@@ -14,7 +14,7 @@ fn agrees(video: &Path) {
     let out = folder();
     let peer = ffmpeg_reads(video, "-i {} -ac 1 -ar 16000 -f s16le -");
     match sound_of(video, out.path()).audio.unwrap() {
-        AudioTrack::Present { file, samples, sample_rate } => {
+        AudioTrack::Present { file, samples, sample_rate, .. } => {
             let ours = std::fs::read(file).unwrap();
             assert_eq!((ours.len() as u64, sample_rate), (samples * 2, 16_000));
             assert_eq!(ours.len(), peer.len(), "{}: bytes", video.display());
@@ -66,6 +66,18 @@ fn a_missing_audio_stream_is_a_success_with_a_reason_and_silence_is_sound() {
     let report = sound_of(&made(files.path(), "silent.mp4", &format!("{PICTURE} {silence}")), files.path());
     assert!(matches!(report.audio, Some(AudioTrack::Present { samples: 60_000.., .. })), "{report:?}");
     assert!(report.keyframes.is_empty() && report.keyframes_tar.is_none() && report.video.frames.is_none());
+}
+
+#[test]
+fn the_track_that_was_read_of_several_is_reported() {
+    let files = folder();
+    let tones = "-f lavfi -i sine=f=300:d=2 -f lavfi -i sine=f=600:d=2 -map 0:v -map 1:a -map 2:a";
+    let flags = "-disposition:a:0 0 -disposition:a:1 default -c:v mpeg4 -c:a aac -t 2";
+    let two = sound_of(&made(files.path(), "two.mkv", &format!("{PICTURE} {tones} {flags}")), files.path());
+    let Some(AudioTrack::Present { choice: Some(choice), .. }) = two.audio else { panic!("two tracks: {two:?}") };
+    assert_eq!(choice.to_string(), "sound track 2 of 2");
+    let one = sound_of(&made(files.path(), "one.mkv", &format!("{PICTURE} {TONE} -c:v mpeg4 -c:a aac")), files.path());
+    assert!(matches!(one.audio, Some(AudioTrack::Present { choice: None, .. })), "{one:?}");
 }
 
 #[test]

@@ -16,7 +16,9 @@ use jhalak_common::{Error, Result};
 use jhalak_worker::embed::{audio, video};
 use jhalak_worker::inference::Models;
 use jhalak_worker::media::ffmpeg::source::NO_VIDEO;
-use jhalak_worker::media::{AudioSettings, AudioTrack, DecodeReport, DecodeRequest, KeyframeSettings, Position};
+use jhalak_worker::media::{
+    AudioSettings, AudioTrack, DecodeReport, DecodeRequest, KeyframeSettings, Position, SoundChoice,
+};
 use serde::Serialize;
 
 use crate::commands::models::first_use;
@@ -69,6 +71,9 @@ struct Answer {
     parts: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     without: Option<String>,
+    /// Which sound track was read, if the file has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    track: Option<SoundChoice>,
     vector: Vec<f32>,
     #[serde(skip)]
     rows: Option<Vec<f32>>,
@@ -141,16 +146,16 @@ impl Embed {
                 }
             }
             files::make_folder_of(out)?;
-            std::fs::write(out, embedding_file::encode_named(tensors, &self.about(answers))?)
-                .map_err(|error| files::cannot_write(out, error))?;
+            files::write(out, &embedding_file::encode_named(tensors, &self.about(answers))?)?;
         }
         let line = |a: &Answer| match &a.without {
             Some(why) => format!("{:5} {}: no embedding: {why}\n", a.modality, a.model),
             None => {
                 let first: Vec<String> = a.vector.iter().take(4).map(|v| format!("{v:.5}")).collect();
                 let of = if a.modality == "video" { "keyframes" } else { "sound windows" };
+                let track = a.track.map_or_else(String::new, |track| format!(" of {track}"));
                 format!(
-                    "{:5} {}: {} numbers from {} {of}: {}, ...\n",
+                    "{:5} {}: {} numbers from {} {of}{track}: {}, ...\n",
                     a.modality,
                     a.model,
                     a.dimension,
@@ -196,6 +201,7 @@ fn answer(model: &Model, models: &Models, report: &DecodeReport) -> Result<Answe
         dimension: 0,
         parts: 0,
         without: None,
+        track: None,
         vector: Vec::new(),
         rows: None,
     };
@@ -206,7 +212,8 @@ fn answer(model: &Model, models: &Models, report: &DecodeReport) -> Result<Answe
             let found = video::embed(&std::fs::read(tar)?, model, models.session(model)?.as_ref())?;
             (answer.parts, answer.vector, answer.rows) = (found.seen, found.mean, found.frames);
         }
-        (_, Some(AudioTrack::Present { file, .. })) => {
+        (_, Some(AudioTrack::Present { file, choice, .. })) => {
+            answer.track = *choice;
             match audio::embed(BufReader::new(File::open(file)?), model, models)? {
                 Some(embedded) => (answer.parts, answer.vector) = (embedded.windows, embedded.mean),
                 None => answer.without = Some("the audio stream holds no sample".into()),

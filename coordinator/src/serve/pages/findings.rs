@@ -6,7 +6,7 @@ use jhalak_common::models::COCO;
 use jhalak_common::run::ModelFacts;
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
-use jhalak_worker::media::{Keyframe, Padding, VideoInfo};
+use jhalak_worker::media::{Keyframe, Padding, SoundChoice, VideoInfo};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -366,7 +366,11 @@ fn waveform(record: &CommitRecord) -> Option<String> {
 fn sound(record: &CommitRecord) -> String {
     let facts = &record.facts;
     match (record.files.is_empty(), facts["windows"].as_u64(), facts["dim"].as_u64()) {
-        (false, Some(windows), Some(dim)) => format!("{windows} windows of sound, embedded in {dim} numbers"),
+        (false, Some(windows), Some(dim)) => {
+            let track =
+                SoundChoice::deserialize(&facts["track"]).map_or_else(|_| "sound".to_owned(), |t| t.to_string());
+            format!("{windows} windows of {track}, embedded in {dim} numbers")
+        }
         (false, ..) => "embedded".to_owned(),
         (true, ..) => match facts["without"].as_str() {
             Some(reason) => format!("no embedding: {reason}"),

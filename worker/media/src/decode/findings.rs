@@ -122,9 +122,10 @@ fn audio_track(sound: Option<SoundWriter>, sample_rate: u32, stats: &DecodeStats
     let Some(sound) = sound else {
         return Ok(AudioTrack::None { reason: "the file has no audio stream".to_owned() });
     };
+    let choice = sound.choice();
     let (file, samples) = sound.finish()?;
     if samples > 0 {
-        return Ok(AudioTrack::Present { file, samples, sample_rate });
+        return Ok(AudioTrack::Present { file, samples, sample_rate, choice });
     }
     std::fs::remove_file(&file).map_err(|error| MediaError::from_io("cannot remove", &file, &error))?;
     let reason = format!("no sample of the audio stream could be decoded{}", suffix(&stats.audio_faults.last));

@@ -238,7 +238,9 @@ fn open(request: &DecodeRequest) -> Result<Source, MediaError> {
 
 fn sound_writer(request: &DecodeRequest, source: &Source) -> Result<Option<SoundWriter>, MediaError> {
     match (&request.audio, source.audio) {
-        (Some(settings), Some(_)) => SoundWriter::create(&request.out_dir, settings.sample_rate).map(Some),
+        (Some(settings), Some(_)) => {
+            SoundWriter::create(&request.out_dir, settings.sample_rate, source.sound).map(Some)
+        }
         _ => Ok(None),
     }
 }

@@ -6,6 +6,7 @@
 //! layouts that FFmpeg 5.1 knows.
 
 use crate::error::MediaError;
+use crate::report::SoundChoice;
 use ffmpeg::ffi;
 use ffmpeg::frame;
 use ffmpeg_next as ffmpeg;
@@ -26,14 +27,15 @@ pub struct SoundWriter {
     sample_rate: u32,
     samples: u64,
     resampler: Option<Resampler>,
+    choice: Option<SoundChoice>,
 }
 
 impl SoundWriter {
-    /// Creates or replaces `audio.s16le` in `folder`.
-    pub fn create(folder: &Path, sample_rate: u32) -> Result<Self, MediaError> {
+    /// Creates or replaces `audio.s16le` in `folder`, for the track that was chosen of several.
+    pub fn create(folder: &Path, sample_rate: u32, choice: Option<SoundChoice>) -> Result<Self, MediaError> {
         let path = folder.join(FILE_NAME);
         let file = File::create(&path).map_err(|error| MediaError::from_io("cannot create", &path, &error))?;
-        Ok(Self { path, file: BufWriter::new(file), sample_rate, samples: 0, resampler: None })
+        Ok(Self { path, file: BufWriter::new(file), sample_rate, samples: 0, resampler: None, choice })
     }
 
     /// Adds a decoded frame. Starts a new resampler where format, rate or channels change.
@@ -52,6 +54,11 @@ impl SoundWriter {
             }
             None => Ok(()),
         }
+    }
+
+    /// Returns which of several tracks this is.
+    pub fn choice(&self) -> Option<SoundChoice> {
+        self.choice
     }
 
     /// Drains the resampler and closes the file. Returns its path and the number of samples.

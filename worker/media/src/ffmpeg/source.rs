@@ -4,6 +4,7 @@ use crate::error::MediaError;
 use crate::ffmpeg::picture_file;
 use crate::picture::check_size;
 use crate::picture::orientation::Orientation;
+use crate::report::SoundChoice;
 use ffmpeg::format::context::Input;
 use ffmpeg::format::stream::{Disposition, Stream};
 use ffmpeg::media::Type;
@@ -123,6 +124,8 @@ pub struct Source {
     pub video: VideoTrack,
     /// Index of the audio stream in use.
     pub audio: Option<usize>,
+    /// Which of several audio streams that is; `None` for one stream alone.
+    pub sound: Option<SoundChoice>,
     /// The duration that the file declares.
     pub declared: DeclaredDuration,
 }
@@ -221,10 +224,17 @@ impl Source {
             .filter(|s| s.parameters().medium() == Type::Audio)
             .min_by_key(|s| (Reverse(is_default(s)), Reverse(stream_shape(s).channels), s.index()))
             .map(|s| s.index());
+        let sounds: Vec<usize> =
+            input.streams().filter(|s| s.parameters().medium() == Type::Audio).map(|s| s.index()).collect();
+        let sound = match (audio, sounds.len()) {
+            (Some(chosen), 2..) => sounds.iter().position(|index| *index == chosen),
+            _ => None,
+        };
+        let sound = sound.map(|at| SoundChoice { number: at as u32 + 1, of: sounds.len() as u32 });
         let Some(video) = input.streams().find(is_video) else {
             return match audio {
                 Some(_) if !needs_video => {
-                    Ok(Self { input, video: VideoTrack::none(), audio, declared: DeclaredDuration::Unknown })
+                    Ok(Self { input, video: VideoTrack::none(), audio, sound, declared: DeclaredDuration::Unknown })
                 }
                 _ => Err(MediaError::permanent(NO_VIDEO)),
             };
@@ -252,7 +262,7 @@ impl Source {
             other_streams: input.streams().filter(is_video).count().saturating_sub(1) as u32,
         };
         let declared = declared_duration(&input, &video);
-        Ok(Self { input, video: track, audio, declared })
+        Ok(Self { input, video: track, audio, sound, declared })
     }
 }
 
