@@ -1,8 +1,9 @@
 //! The list of a bucket's objects in a file, in place of a listing: S3 Inventory (its
 //! `manifest.json` with data files in CSV or Parquet), or a table in CSV or Parquet with a header.
 //!
-//! Columns, in any order and case: `key`, `size`, `etag` (or `e_tag`, `tag`), and if present
-//! `bucket`, `is_latest`, `is_delete_marker`. Other columns are not read.
+//! Columns, in any order and case: `key`, `size`, `etag` (or `e_tag`, `tag`) or `sha256` (64
+//! hexadecimal digits) or both, and if present `bucket`, `is_latest`, `is_delete_marker`. Other
+//! columns are not read.
 
 use std::io::Read;
 use std::path::Path;
@@ -22,7 +23,7 @@ use crate::settings::S3Settings;
 /// The most objects that are kept.
 const MAX_OBJECTS: usize = 10_000_000;
 
-const TABLE: &str = "a list of objects needs the columns key, size and etag";
+const TABLE: &str = "a list of objects needs the columns key, size and etag or sha256";
 
 /// The `manifest.json` of S3 Inventory.
 #[derive(Deserialize)]
@@ -149,20 +150,11 @@ fn plain(bytes: &Bytes) -> Box<dyn Read + '_> {
 struct Columns {
     key: usize,
     size: usize,
-    tag: usize,
+    tag: Option<usize>,
+    sha256: Option<usize>,
     bucket: Option<usize>,
     latest: Option<usize>,
     deleted: Option<usize>,
-}
-
-/// Warns of hashes in a list: only its sizes and tags are held to the objects.
-fn warn_of_hashes<'a>(mut names: impl Iterator<Item = &'a str>) {
-    if let Some(name) = names.find(|name| name.to_lowercase().replace(['_', '-'], "").contains("sha256")) {
-        tracing::warn!(
-            "the column `{}` of the list of objects is not read: state SHA-256 as `trailer_sha256` in the catalogue",
-            name.escape_debug()
-        );
-    }
 }
 
 impl Columns {
@@ -174,10 +166,15 @@ impl Columns {
         let needed = |known: &[&str], hint: &str| {
             place(known).ok_or_else(|| Error::invalid(format!("{TABLE}, and {} is missing{hint}", known[0])))
         };
+        let (tag, sha256) = (place(&["etag", "tag"]), place(&["sha256", "trailersha256"]));
+        if tag.is_none() && sha256.is_none() {
+            needed(&["etag"], ": add ETag to the optional fields of the inventory, or a column sha256")?;
+        }
         Ok(Columns {
             key: needed(&["key"], "")?,
             size: needed(&["size"], "")?,
-            tag: needed(&["etag", "tag"], ": add ETag to the optional fields of the inventory")?,
+            tag,
+            sha256,
             bucket: place(&["bucket"]),
             latest: place(&["islatest"]),
             deleted: place(&["isdeletemarker"]),
@@ -203,10 +200,7 @@ impl Objects {
         let mut reader = csv::ReaderBuilder::new().has_headers(schema.is_none()).flexible(true).from_reader(text);
         let columns = match schema {
             Some(schema) => Columns::find(schema.split(','))?,
-            None => {
-                warn_of_hashes(reader.headers().map_err(failed)?.iter());
-                Columns::find(reader.headers().map_err(failed)?.iter())?
-            }
+            None => Columns::find(reader.headers().map_err(failed)?.iter())?,
         };
         let mut record = csv::StringRecord::new();
         while reader.read_record(&mut record).map_err(failed)? {
@@ -233,10 +227,9 @@ impl Objects {
         };
         let reader = SerializedFileReader::new(bytes).map_err(failed)?;
         let schema = reader.metadata().file_metadata().schema_descr().root_schema().clone();
-        warn_of_hashes(schema.get_fields().iter().map(|field| field.name()));
         let all = Columns::find(schema.get_fields().iter().map(|field| field.name()))?;
         // Other columns may have types that are not read by rows.
-        let used = [Some(all.key), Some(all.size), Some(all.tag), all.bucket, all.latest, all.deleted];
+        let used = [Some(all.key), Some(all.size), all.tag, all.sha256, all.bucket, all.latest, all.deleted];
         let mut used: Vec<usize> = used.into_iter().flatten().collect();
         used.sort_unstable();
         let fields = used.iter().map(|&column| Arc::clone(&schema.get_fields()[column])).collect();
@@ -272,14 +265,24 @@ impl Objects {
         let size = cell(columns.size).trim();
         let size: u64 = size.parse().map_err(|_| Error::invalid(format!("{key}: `{size}` is not a size in bytes")))?;
         // Listings state tags in quotes, inventories without.
-        let tag = cell(columns.tag).trim().trim_matches('"');
-        if tag.is_empty() {
-            return Err(Error::invalid(format!("{key} has no ETag: add it to the list, or leave out --manifest")));
+        let tag = columns.tag.map_or("", |column| cell(column).trim().trim_matches('"'));
+        let stated = columns.sha256.map_or("", |column| cell(column).trim().trim_start_matches("sha256:"));
+        let sha256 = match stated {
+            "" => None,
+            stated => Some(stated.to_ascii_lowercase().parse().map_err(|_| {
+                Error::invalid(format!("{key}: `{}` is not a SHA-256 of 64 hexadecimal digits", stated.escape_debug()))
+            })?),
+        };
+        if tag.is_empty() && sha256.is_none() {
+            return Err(Error::invalid(format!(
+                "{key} has neither ETag nor SHA-256: add one to the list, or leave out --manifest"
+            )));
         }
         if self.listed.keys().len() >= MAX_OBJECTS {
             return Err(Error::invalid(format!("more than {MAX_OBJECTS} objects below the dataset: split it")));
         }
-        self.listed.push(name, size, &format!("\"{tag}\""));
+        let tag = if tag.is_empty() { String::new() } else { format!("\"{tag}\"") };
+        self.listed.push_hashed(name, size, &tag, sha256);
         Ok(())
     }
 }
@@ -357,7 +360,8 @@ mod tests {
     async fn what_a_list_does_not_say_one_way_is_refused() {
         for (text, word) in [
             ("key,size\nm.mp4,1\n", "etag is missing"),
-            ("key,size,etag\nm.mp4,1,\n", "no ETag"),
+            ("key,size,etag\nm.mp4,1,\n", "neither ETag nor SHA-256"),
+            ("key,size,sha256\nm.mp4,1,abc\n", "`abc` is not a SHA-256"),
             ("key,size,etag\nm.mp4,one,aa\n", "`one`"),
             ("key,size,etag\nm.mp4,1,aa\nm.mp4,1,bb\n", "twice"),
             ("key,size,etag,bucket\nm.mp4,1,aa,another\n", "1 others"),
@@ -368,6 +372,19 @@ mod tests {
         assert!(of("list.csv", b"key,size,etag\n", "/data").await.is_err(), "a folder has no bucket");
         let parquet = of("list.parquet", b"PAR1 no table", "s3://b").await.expect_err("no table").chain();
         assert!(parquet.contains("snappy"), "{parquet}");
+    }
+
+    #[tokio::test]
+    async fn hashes_stand_in_a_list_next_to_tags_or_alone() {
+        let hash = crate::hash::of_bytes(b"video");
+        let both = format!("key,size,etag,SHA-256\na.mp4,5,t,{hash}\nb.mp4,6,u,\n");
+        let listed = of("list.csv", both.as_bytes(), "s3://b").await.expect("a list");
+        assert_eq!((listed.sha256("a.mp4"), listed.sha256("b.mp4"), listed.sha256("c.mp4")), (Some(hash), None, None));
+        assert_eq!(listed.get("a.mp4"), Some((5, "\"t\"".to_owned())));
+        let upper = hash.to_string().to_uppercase();
+        let alone = format!("size,key,sha256\n5,b.mp4,sha256:{upper}\n5,a.mp4,{hash}\n");
+        let listed = of("list.csv", alone.as_bytes(), "s3://b").await.expect("sorted");
+        assert_eq!((listed.get("b.mp4"), listed.sha256("b.mp4")), (Some((5, String::new())), Some(hash)));
     }
 
     #[tokio::test]
