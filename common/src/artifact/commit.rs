@@ -105,10 +105,25 @@ pub async fn commit(
     let json = hash::canonical_json(
         &serde_json::to_value(&record).map_err(|e| Error::bug("a commit record does not serialise").with_source(e))?,
     );
-    Ok(match store.put_if_absent(&key.commit(), json.into()).await? {
+    let json = Bytes::from(json);
+    Ok(match store.put_if_absent(&key.commit(), json.clone()).await? {
         PutOutcome::Created => Commit::Committed,
+        // What a full disk left there is no record; two writers at once write the same facts.
+        PutOutcome::AlreadyExists if is_empty(store, &key.commit()).await? => {
+            store.put(&key.commit(), json).await?;
+            Commit::Committed
+        }
         PutOutcome::AlreadyExists => Commit::LostRace,
     })
+}
+
+/// Whether an object is there and has no bytes.
+async fn is_empty(store: &dyn ObjectStore, key: &str) -> Result<bool> {
+    match store.head(key).await {
+        Ok(found) => Ok(found.size == 0),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
 }
 
 /// Writes one file of an artifact and never replaces an object: two copies of a job may write
@@ -154,7 +169,8 @@ fn object_name(name: &str, sha256: &Hash) -> String {
     }
 }
 
-/// Reads the commit record of an artifact; None if it does not exist.
+/// Reads the commit record of an artifact; None if it does not exist, or is empty, as a full disk
+/// leaves files: the next commit writes it.
 pub async fn committed(store: &dyn ObjectStore, key: &ArtifactKey) -> Result<Option<CommitRecord>> {
     let place = key.commit();
     let bytes = match store.get(&place).await {
@@ -162,6 +178,9 @@ pub async fn committed(store: &dyn ObjectStore, key: &ArtifactKey) -> Result<Opt
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
+    if bytes.is_empty() {
+        return Ok(None);
+    }
     let damaged = || {
         Error::invalid(format!(
             "the commit record {place} is damaged: delete it, and the next run makes the artifact again"
@@ -253,6 +272,9 @@ pub async fn each_committed_of_kind(
 async fn each_committed_below(store: &dyn ObjectStore, folder: &str, mut visit: impl FnMut(&str)) -> Result<()> {
     let mut objects = store.list(folder);
     while let Some(object) = objects.try_next().await? {
+        if object.size == 0 {
+            continue;
+        }
         if let Some(path) = ArtifactKey::parse(&object.key).filter(ArtifactPath::is_commit) {
             visit(path.subject);
         }
@@ -285,6 +307,29 @@ mod tests {
         let record = committed(&store, &key).await.expect("readable").expect("a record");
         assert_eq!(read_file(&store, &record, "scenes.csv").await.expect("intact"), "first");
         assert_eq!(record.files[0].object, None, "a file has its own name unless that is taken");
+    }
+
+    #[tokio::test]
+    async fn an_empty_record_that_a_full_disk_left_is_not_a_commit() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = LocalStore::open(folder.path()).expect("a folder");
+        let recipe = Recipe::new(ArtifactKind::Scenes, json!({})).expect("JSON");
+        let subject = Subject { id: "m".into(), content: hash::of_bytes(b"m") };
+        let key = ArtifactKey::new(&recipe, &subject);
+        for name in [key.commit(), key.file("scenes.csv")] {
+            store.put(&name, Bytes::new()).await.expect("room on disk");
+        }
+        let listed = async || {
+            let mut found = 0;
+            each_committed(&store, ArtifactKind::Scenes, &recipe.hash(), |_| found += 1).await.expect("a folder");
+            found
+        };
+        assert_eq!((committed(&store, &key).await.expect("readable"), listed().await), (None, 0));
+        assert_eq!(commit_bytes(&store, b"first").await, Commit::Committed);
+        assert_eq!(listed().await, 1);
+        let record = committed(&store, &key).await.expect("readable").expect("a record");
+        assert_eq!(read_file(&store, &record, "scenes.csv").await.expect("intact"), "first");
+        assert_eq!(commit_bytes(&store, b"other").await, Commit::LostRace);
     }
 
     #[tokio::test]

@@ -19,6 +19,19 @@ pub fn make_folder_of(file: &Path) -> Result<()> {
     }
 }
 
+/// Writes a file, and replaces one that is there. Of a file that cannot be written whole, as on a
+/// full disk, nothing is left.
+///
+/// # Errors
+/// As [`cannot_write`].
+pub fn write(file: &Path, bytes: &[u8]) -> Result<()> {
+    std::fs::write(file, bytes).map_err(|error| {
+        // A part would pass for the whole; an error of its removal adds nothing.
+        let _ = if file.is_file() { std::fs::remove_file(file) } else { Ok(()) };
+        cannot_write(file, error)
+    })
+}
+
 /// Creates a file that must not exist.
 ///
 /// # Errors

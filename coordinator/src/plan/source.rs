@@ -7,9 +7,10 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::Subject;
 use jhalak_common::compact::Packed;
-use jhalak_common::dataset::Reading;
+use jhalak_common::dataset::{Reading, StatedContent};
 use jhalak_common::hash::{self, Hash};
 use jhalak_common::run::job::Trailer;
+use jhalak_common::store::local::LocalStore;
 use jhalak_common::store::{Listed, ObjectStore, https};
 use jhalak_common::{Error, ErrorKind, Result};
 use percent_encoding::percent_decode_str;
@@ -77,14 +78,45 @@ pub(super) fn object(location: &str) -> Option<(String, String)> {
 impl Source {
     /// Identifies the trailers, in ascending order of movie id. With `upload`, uploads trailers of
     /// a local folder into that store first, so that workers on other machines can read them.
+    ///
+    /// A local file whose bytes cannot be read is identified by its size and time, and the run
+    /// quarantines it, unless no other trailer can be read: then the disk or the folder is to blame.
+    ///
+    /// # Errors
+    /// Those of files and stores.
     pub async fn trailers(&self, upload: Option<&dyn ObjectStore>) -> Result<Packed<Trailer>> {
-        let found = stream::iter(self.reading.trailers.iter()).map(|(id, key)| self.trailer(id, key, upload));
+        let found = stream::iter(self.reading.trailers.iter()).map(|(id, key)| async move {
+            let failed = match self.trailer(id, key, upload).await {
+                Err(e) if e.kind() == ErrorKind::Transient && upload.is_none() => e,
+                other => return other.map(|trailer| (trailer, None)),
+            };
+            let TrailerLocation::File(path) = self.locate(key)? else { return Err(failed) };
+            let trailer = self.unreadable(id, key, &path).await?;
+            Ok::<_, Error>((trailer, Some(failed)))
+        });
         let mut found = found.buffered(MAX_CONCURRENT_TRAILERS);
-        let mut trailers = Packed::default();
-        while let Some(trailer) = found.try_next().await? {
+        let (mut trailers, mut unreadable, mut first) = (Packed::default(), 0, None);
+        while let Some((trailer, failed)) = found.try_next().await? {
+            if let Some(error) = failed {
+                tracing::warn!(movie = trailer.subject.id, error = %error.chain(), "a trailer cannot be read");
+                unreadable += 1;
+                first.get_or_insert(error);
+            }
             trailers.push(trailer);
         }
-        Ok(trailers)
+        match first.filter(|_| unreadable == trailers.len()) {
+            Some(error) => Err(error.context("no trailer can be read")),
+            None => Ok(trailers),
+        }
+    }
+
+    /// Identifies a local file by its size and time, as a store does.
+    async fn unreadable(&self, id: &str, location: &str, path: &Path) -> Result<Trailer> {
+        let (store, key) = self.local_store(location, path)?;
+        let found = LocalStore::open_to_read(store.trim_start_matches("file://"))?.head(&key).await?;
+        let content = Trailer::content_of_tag(found.size, &found.tag);
+        let subject = Subject { id: id.into(), content };
+        Ok(Trailer { subject, store, key, size: found.size, tag: Some(found.tag) })
     }
 
     /// Returns the tables, and frees what planning alone needs: the list of the dataset's objects
@@ -142,6 +174,19 @@ impl Source {
         }
     }
 
+    /// Returns the SHA-256 that the catalogue or the list of objects states for a trailer.
+    fn stated_sha256(&self, id: &str, location: &str) -> Option<Hash> {
+        let of_catalogue = self.reading.stated.get(id).and_then(|stated| stated.sha256);
+        of_catalogue.or_else(|| self.listed_sha256(location))
+    }
+
+    fn listed_sha256(&self, location: &str) -> Option<Hash> {
+        match &self.location {
+            Location::Store { listed, .. } => listed.sha256(location),
+            Location::Folder(_) => None,
+        }
+    }
+
     /// Leaves out the trailers that cannot be read (dangling links, pipes, devices,
     /// objects that do not exist) and those whose content is not what the catalogue states. Finds
     /// empty ones. Takes another file of the movie, if there is one that can be read.
@@ -188,11 +233,22 @@ impl Source {
             },
             TrailerLocation::Object { store, key } => match self.size(store.as_ref(), &key, location).await {
                 Ok((0, _)) => Some((true, "is empty".to_owned())),
-                Ok((_, tag)) if tag.is_empty() && stated.is_none_or(|stated| stated.sha256.is_none()) => {
+                Ok((_, tag)) if tag.is_empty() && self.stated_sha256(id, location).is_none() => {
                     let reason = "its server gives neither ETag nor Last-Modified: state its SHA-256 in trailer_sha256";
                     Some((false, reason.to_owned()))
                 }
-                Ok((size, tag)) => differs(size, Some(&tag)),
+                Ok((size, tag)) => match (stated.and_then(|stated| stated.sha256), self.listed_sha256(location)) {
+                    (Some(one), Some(other)) if one != other => Some((
+                        false,
+                        format!("the catalogue states the SHA-256 {one}, and the list of objects {other}: correct one"),
+                    )),
+                    // A list of objects may state the SHA-256 in place of the tag.
+                    _ if tag.is_empty() => {
+                        let sized = stated.map(|stated| StatedContent { tag: None, ..stated.clone() });
+                        sized.and_then(|stated| stated.difference(size, None)).map(|difference| (false, difference))
+                    }
+                    _ => differs(size, Some(&tag)),
+                },
                 Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Permission | ErrorKind::InvalidInput) => {
                     Some((false, e.chain()))
                 }
@@ -286,7 +342,7 @@ impl Source {
             TrailerLocation::Object { store, key } => {
                 let (size, tag) = self.size(store.as_ref(), &key, location).await?;
                 // A worker holds the bytes to a stated SHA-256, and else to the tag.
-                let (content, tag) = match self.reading.stated.get(id).and_then(|stated| stated.sha256) {
+                let (content, tag) = match self.stated_sha256(id, location) {
                     Some(sha256) => (sha256, None),
                     None => (Trailer::content_of_tag(size, &tag), Some(tag)),
                 };
@@ -369,6 +425,31 @@ fn file_url(folder: &Path) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The memory of a process is a file whose first byte cannot be read.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn one_file_that_cannot_be_read_does_not_end_the_run() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("a.mp4"), "video").expect("room on disk");
+        std::os::unix::fs::symlink("/proc/self/mem", at("b.mp4")).expect("a link");
+        let source = |names: &[&str]| {
+            let files = names.iter().map(|name| ((*name).to_owned(), at("a.mp4"))).collect();
+            let mut source = crate::plan::dataset_source::of_files("d", files).expect("files");
+            source.location = Location::Folder(folder.path().to_owned());
+            for name in names {
+                source.reading.trailers.insert((*name).to_owned(), format!("{name}.mp4"));
+            }
+            source
+        };
+        let both = source(&["a", "b"]).trailers(None).await.expect("one can be read");
+        let tags: Vec<bool> = both.iter().map(|trailer| trailer.tag.is_some()).collect();
+        assert_eq!(tags, [false, true]);
+        assert!(both.iter().all(|trailer| trailer.check_tag().is_ok()));
+        let none = source(&["b"]).trailers(None).await.expect_err("the disk is to blame").chain();
+        assert!(none.contains("no trailer can be read") && none.contains("b.mp4"), "{none}");
+    }
 
     #[test]
     fn a_name_that_no_key_can_hold_is_a_fault_of_the_file() {

@@ -215,7 +215,7 @@ impl Keyframes {
         };
         let file = out.join(LIST);
         let json = serde_json::to_string_pretty(&answer).map_err(|e| Error::bug(LIST).with_source(e))?;
-        std::fs::write(&file, json + "\n").map_err(|e| cannot_write(&file, e))?;
+        files::write(&file, (json + "\n").as_bytes())?;
         let found = format!("{} in {}", counted(answer.keyframes.len() as u64, "keyframe"), self.out.display());
         video_args::report_decode(&self.video, report, &found, &output);
         if let Some((first, last)) = removed.first().zip(removed.last()) {
@@ -330,7 +330,7 @@ fn unpack(set: &KeyframeSet, out: &Path) -> Result<()> {
         match names.next().filter(|name| !name.contains('/')) {
             Some(name) => {
                 let file = out.join(name);
-                failed = std::fs::write(&file, &sample.jpeg).err().map(|e| cannot_write(&file, e)).or(failed.take());
+                failed = failed.take().or(files::write(&file, &sample.jpeg).err());
                 Ok(())
             }
             None => Err(MediaError::bug("the archive of keyframes does not match the report")),

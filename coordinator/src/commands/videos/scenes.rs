@@ -104,7 +104,7 @@ impl Scenes {
         let csv = list.csv();
         if let Some(file) = &self.csv {
             files::make_folder_of(file)?;
-            std::fs::write(file, &csv).map_err(|error| files::cannot_write(file, error))?;
+            files::write(file, csv.as_bytes())?;
         }
         let found = match list.scenes.len() {
             1 => "1 scene, no cuts".to_string(),
