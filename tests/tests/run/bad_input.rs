@@ -258,7 +258,7 @@ fn unusable_datasets_are_reported_by_every_command() {
         ("evaluate --model bias", "one-dislike", 3, "1 rating is a dislike, but the split needs at least 2"),
         ("dataset describe", "lost-movies", 3, "165 of 180 rows (92 %) rate a movie that is not in the catalogue"),
         ("evaluate --model majority --split movies", "one-movie", 3, "fewer folds"),
-        ("fit --without-network", "one-movie", 3, "too few"),
+        ("fit --without-network", "one-movie", 4, "left out  ensemble for movies: "),
         ("evaluate", "no-genres", 3, "use another modality"),
         (
             "evaluate --modality metadata",

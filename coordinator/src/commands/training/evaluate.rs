@@ -378,7 +378,12 @@ fn text(answer: &Answer) -> String {
     }
     by_class(m, &mut lines);
     let (tested, left_out) = (m.tested_pairs(), m.left_out_pairs());
-    lines.push(format!("{}, {tested} pairs tested, seed {}", counted(m.folds.len() as u64, "fold"), cell.seed));
+    lines.push(format!(
+        "{}, {} tested, seed {}",
+        counted(m.folds.len() as u64, "fold"),
+        counted(tested as u64, "pair"),
+        cell.seed
+    ));
     if let Some(given) = &answer.given_folds {
         lines.push(given.line());
     }
