@@ -4,8 +4,9 @@
 use super::markup::{coordinate, escape};
 use super::{Chart, Numbers, colour};
 
-/// The width of the map in CSS pixels on a wide screen and on a phone, for the placing of labels.
-const WIDTHS: [f64; 2] = [820.0, 330.0];
+/// The width of the map in CSS pixels on paper, which is the narrowest that shows the labels of a
+/// wide screen, and on a phone.
+const WIDTHS: [f64; 2] = [670.0, 330.0];
 /// Its height by its width.
 const RATIO: f64 = 0.62;
 /// The size of a letter and of a line of text, in CSS pixels.

@@ -93,6 +93,9 @@ pub struct ObjectView {
 pub struct Scenes {
     /// A frame with at least this score starts a scene.
     pub threshold: f64,
+    /// The least number of frames of a scene; `None` in artifacts of older programs.
+    #[serde(default)]
+    pub min_scene_len: Option<u32>,
     /// First and last second of each scene.
     pub spans_s: Vec<[f64; 2]>,
     /// The score of each frame.
@@ -162,6 +165,7 @@ struct Edges {
 struct SceneFile {
     fps: f64,
     threshold: f64,
+    min_scene_len: Option<u32>,
     scenes: Vec<[u64; 2]>,
     #[serde(default)]
     shown_s: Vec<[f64; 2]>,
@@ -293,6 +297,6 @@ impl From<SceneFile> for Scenes {
             true => file.scenes.iter().map(|span| span.map(|frame| frame as f64 / fps)).collect(),
             false => file.shown_s,
         };
-        Scenes { threshold: file.threshold, spans_s, scores: file.scores }
+        Scenes { threshold: file.threshold, min_scene_len: file.min_scene_len, spans_s, scores: file.scores }
     }
 }

@@ -123,36 +123,29 @@ impl<'a> Comparison<'a> {
         order
     }
 
-    /// Returns the rows that the headline names.
+    /// Returns the rows that the first sentences name.
     pub fn named_in_headline(&self) -> Vec<String> {
         let Some(strict) = self.columns.iter().position(|column| column == "strict") else { return Vec::new() };
         let best = [false, true].into_iter().filter_map(|baseline| self.best(strict, baseline));
-        best.map(|best| best.row.name.clone()).collect()
+        let mut named: Vec<String> = best
+            .flat_map(|best| [best.row.name.as_str()].into_iter().chain(best.level.first().copied()))
+            .map(str::to_owned)
+            .collect();
+        if let Some(apart) = self.apart_from_baseline() {
+            let others = [apart.better, apart.worse].into_iter().flat_map(|names| named_of(&names).to_vec());
+            named.extend(others.map(str::to_owned));
+        }
+        named
     }
 
     /// Says in one sentence which models differ from the best baseline beyond chance; `None` when
     /// that was not measured.
     pub fn beyond_chance(&self) -> Option<String> {
-        let strict = self.columns.iter().position(|column| column == "strict")?;
-        let (mut better, mut worse, mut level) = (Vec::new(), Vec::new(), 0);
-        for row in &self.rows {
-            let Some(versus) = row.cells[strict].and_then(|cell| cell.compared.as_ref()?.versus.as_ref()) else {
-                continue;
-            };
-            let difference = &versus.difference;
-            match difference.tells(&difference.accuracy) {
-                true if difference.accuracy.mean > 0.0 => better.push(row.name.as_str()),
-                true => worse.push(row.name.as_str()),
-                false => level += 1,
-            }
-        }
-        if better.len() + worse.len() + level == 0 {
-            return None;
-        }
-        let list = |names: &[&str]| match names.len() {
-            0 => "none".to_owned(),
-            1..=4 => names.join("; "),
-            more => format!("{}; and {} more", names[..3].join("; "), more - 3),
+        let Apart { better, worse, level } = self.apart_from_baseline()?;
+        let list = |names: &[&str]| match names.len() - named_of(names).len() {
+            _ if names.is_empty() => "none".to_owned(),
+            0 => names.join("; "),
+            more => format!("{}; and {more} more", named_of(names).join("; ")),
         };
         Some(format!(
             "Beyond chance, more accurate than the best baseline: {}; less accurate: {}. {} not distinguishable from it.",
@@ -160,6 +153,25 @@ impl<'a> Comparison<'a> {
             list(&worse),
             if level == 1 { "1 model is".to_owned() } else { format!("{level} models are") }
         ))
+    }
+
+    /// Returns the models by their difference from the best baseline under strict; `None` when no
+    /// difference was measured.
+    fn apart_from_baseline(&self) -> Option<Apart<'_>> {
+        let strict = self.columns.iter().position(|column| column == "strict")?;
+        let mut apart = Apart::default();
+        for row in &self.rows {
+            let Some(versus) = row.cells[strict].and_then(|cell| cell.compared.as_ref()?.versus.as_ref()) else {
+                continue;
+            };
+            let difference = &versus.difference;
+            match difference.tells(&difference.accuracy) {
+                true if difference.accuracy.mean > 0.0 => apart.better.push(row.name.as_str()),
+                true => apart.worse.push(row.name.as_str()),
+                false => apart.level += 1,
+            }
+        }
+        Some(apart).filter(|apart| apart.better.len() + apart.worse.len() + apart.level > 0)
     }
 
     /// Returns the most accurate row of a column among baselines or among the others.
@@ -172,6 +184,22 @@ impl<'a> Comparison<'a> {
         let level = run.iter().filter(|(other, of)| other.name != row.name && percent(*of) == percent(most));
         Some(Best { row, accuracy: most, level: level.map(|(row, _)| row.name.as_str()).collect(), rows: run.len() })
     }
+}
+
+/// Models by their difference from the best baseline.
+#[derive(Default)]
+struct Apart<'r> {
+    /// More accurate beyond chance.
+    better: Vec<&'r str>,
+    /// Less accurate beyond chance.
+    worse: Vec<&'r str>,
+    /// Not distinguishable.
+    level: usize,
+}
+
+/// The models of a list that a sentence names: all of a short one.
+fn named_of<'n, 'r>(names: &'n [&'r str]) -> &'n [&'r str] {
+    if names.len() > 4 { &names[..3] } else { names }
 }
 
 /// The most accurate row of a column.

@@ -42,9 +42,9 @@ pub(super) struct Group {
 /// Returns the matrices of the models that the headline names and of the leading ones, each model's
 /// under `strict` next to those under `paper`; with `published` those of the paper after them.
 pub(super) fn shown(report: &Report, comparison: &Comparison<'_>, with_published: bool) -> Vec<Group> {
-    let mut names = comparison.named_in_headline();
-    for place in leading(&report.evaluation) {
-        let name = report.evaluation[place].row();
+    let mut names: Vec<String> = Vec::new();
+    let leading = leading(&report.evaluation).into_iter().map(|place| report.evaluation[place].row());
+    for name in comparison.named_in_headline().into_iter().chain(leading) {
         if !names.contains(&name) {
             names.push(name);
         }

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use super::number::{count, percent, span};
+use super::number::{count, decimal, percent, span};
 use super::{Gallery, Map, Shown};
 use crate::charts::{self, Bar, Marks, Point, Timeline};
 use crate::inspect::trailer::{KeyframeSet, KeyframeView, ObjectView};
@@ -82,7 +82,7 @@ pub(super) fn section(gallery: &Gallery) -> Section {
         trailers: gallery.trailers.iter().enumerate().map(|(place, shown)| trailer(place, shown)).collect(),
         not_shown: if gallery.not_shown == 0 { String::new() } else { count(gallery.not_shown) },
         unreadable: gallery.unreadable.clone(),
-        maps: gallery.maps.iter().map(map).collect(),
+        maps: gallery.maps.iter().map(|one| map(one, &genres_of(&gallery.maps))).collect(),
     }
 }
 
@@ -120,7 +120,8 @@ fn trailer(place: usize, shown: &Shown) -> Trailer {
             .nearest
             .iter()
             .map(|near| {
-                let trailers = near.trailers.iter().map(|(title, likeness)| (title.clone(), format!("{likeness:.2}")));
+                let trailers =
+                    near.trailers.iter().map(|(title, likeness)| (title.clone(), decimal(f64::from(*likeness), 2)));
                 (near.modality.clone(), trailers.collect())
             })
             .collect(),
@@ -247,10 +248,14 @@ fn timeline(shown: &Shown) -> Option<String> {
     let mut chart = line.chart();
     chart.title = "Over time".to_owned();
     chart.note = match &view.scenes {
-        Some(scenes) => format!(
-            "Change from frame to frame, with its threshold and {}; below, where each strategy took its keyframes.",
-            super::number::counted(scenes.spans_s.len() as u64, "scene")
-        ),
+        Some(scenes) => {
+            let at_least =
+                scenes.min_scene_len.map_or_else(String::new, |frames| format!(" of at least {frames} frames"));
+            format!(
+                "Change from frame to frame, with its threshold and {}{at_least}; below, where each strategy took its keyframes.",
+                super::number::counted(scenes.spans_s.len() as u64, "scene")
+            )
+        }
         None => "Where each strategy took its keyframes.".to_owned(),
     };
     Some(chart.figure())
@@ -266,15 +271,20 @@ fn objects(found: &[(String, u64)]) -> Option<String> {
     (!bars.is_empty()).then(|| charts::bars("Objects", note, "objects", 0.0, &bars).figure())
 }
 
-fn map(map: &Map) -> String {
+/// The genres of the points, the most frequent first, over all maps: a genre has one colour.
+fn genres_of(maps: &[Map]) -> Vec<(&str, usize)> {
     let mut genres: Vec<(&str, usize)> = Vec::new();
-    for point in &map.points {
+    for point in maps.iter().flat_map(|map| &map.points) {
         match genres.iter_mut().find(|(known, _)| *known == point.genre) {
             Some((_, count)) => *count += 1,
             None => genres.push((&point.genre, 1)),
         }
     }
     genres.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    genres
+}
+
+fn map(map: &Map, genres: &[(&str, usize)]) -> String {
     let place = |genre: &str| {
         let found = genres.iter().position(|(known, _)| *known == genre).unwrap_or(0);
         if genres.len() > charts::COLOURS { found.min(charts::COLOURS - 1) } else { found }

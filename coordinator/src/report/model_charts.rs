@@ -58,10 +58,15 @@ fn by_part(report: &Report, title: &str, note: &str, parts: fn(&ModelFigures) ->
     const MAX_MODELS: usize = 4;
     /// Most rows of a chart; `report.json` has more.
     const MAX_PARTS: usize = 10;
-    // Models of one column, whose figures are over the same pairs.
+    // Each model is drawn over all pairs of one column that it could be tested on.
     let column = &report.figures.iter().find(|figures| !parts(figures).is_empty())?.column;
     let of_column = report.figures.iter().filter(|figures| figures.column == *column && !parts(figures).is_empty());
-    let models: Vec<&ModelFigures> = of_column.take(MAX_MODELS).collect();
+    let all: Vec<&ModelFigures> = of_column.collect();
+    let models: Vec<&ModelFigures> = all.iter().copied().take(MAX_MODELS).collect();
+    let drawn = match all.len() > models.len() {
+        true => format!(" {} of {} models are drawn; report.json has all.", models.len(), all.len()),
+        false => String::new(),
+    };
     let first = models.first()?;
     let rows = parts(first).iter().take(MAX_PARTS).map(|part| {
         let dot = |figures: &&ModelFigures| {
@@ -79,7 +84,7 @@ fn by_part(report: &Report, title: &str, note: &str, parts: fn(&ModelFigures) ->
     });
     let chart = Dots {
         title: title.to_owned(),
-        note: format!("{note} Under {column}. Lines: 95 % intervals for as many pairs as each model has there."),
+        note: format!("{note} Under {column}. Lines: 95 % intervals for as many pairs as each model has there.{drawn}"),
         series: models.iter().map(|figures| figures.row.clone()).collect(),
         marks: vec![None; models.len()],
         rows: rows.collect(),

@@ -30,7 +30,12 @@ fn gallery(text: &str) -> Gallery {
         video: Some(VideoFacts { codec: text(), width: 64, height: 36, fps: 25.0, duration_s: 4.0 }),
         short: Some(text()),
         sets: vec![set],
-        scenes: Some(Scenes { threshold: 27.0, spans_s: vec![[0.0, 2.0], [2.0, 4.0]], scores: vec![0.0, 30.0, 1e9] }),
+        scenes: Some(Scenes {
+            threshold: 27.0,
+            min_scene_len: Some(15),
+            spans_s: vec![[0.0, 2.0], [2.0, 4.0]],
+            scores: vec![0.0, 30.0, 1e9],
+        }),
         objects: vec![(text(), 3)],
         sound: Some(Sound { peaks: vec![0, 255], without: Some(text()), track: None }),
     };

@@ -49,7 +49,7 @@ impl Templates {
         environment.add_filter("percent", |share: f64| format!("{:.1}", 100.0 * share));
         environment.add_filter("points", |share: f64| signed(100.0 * share, 1));
         environment.add_filter("signed", signed);
-        environment.add_filter("decimals", |x: f64, n: usize| format!("{x:.n$}"));
+        environment.add_filter("decimals", |x: f64, n: usize| signed(x, n).trim_start_matches('+').to_owned());
         environment.add_filter("bytes", bytes);
         environment.add_filter("duration", duration);
         environment.add_filter("clock", clock);

@@ -120,6 +120,8 @@ struct BoxOf {
 struct Scenes {
     /// A frame with at least this score starts a scene.
     threshold: f64,
+    /// The least number of frames of a scene; null in artifacts of older programs.
+    min_scene_len: Option<u32>,
     /// The height of the threshold in the curve.
     threshold_y: f64,
     /// The points of the curve of scores, over 1000 by 120.
@@ -302,6 +304,8 @@ fn picture(keyframe: Keyframe) -> Picture {
 #[derive(Deserialize)]
 struct SceneFile {
     threshold: f64,
+    #[serde(default)]
+    min_scene_len: Option<u32>,
     shown_s: Vec<[f64; 2]>,
     scores: Vec<f64>,
 }
@@ -313,7 +317,7 @@ async fn scenes(store: &dyn ObjectStore, record: &CommitRecord) -> Result<Option
     }
     let bytes = artifact::read_file(store, record, FILE).await?;
     let damaged = |e| Error::invalid(format!("{FILE} of {} cannot be read", record.subject.id)).with_source(e);
-    let SceneFile { threshold, shown_s, scores } = serde_json::from_slice(&bytes).map_err(damaged)?;
+    let SceneFile { threshold, min_scene_len, shown_s, scores } = serde_json::from_slice(&bytes).map_err(damaged)?;
     let (width, height) = CURVE;
     let end = shown_s.last().map_or(1.0, |scene| scene[1]).max(1e-6);
     let scene = |(i, [start_s, end_s]): (usize, &[f64; 2])| Scene {
@@ -326,6 +330,7 @@ async fn scenes(store: &dyn ObjectStore, record: &CommitRecord) -> Result<Option
     let top = scores.iter().copied().fold(2.0 * threshold, f64::max).min(TOP_SCORE.max(threshold));
     Ok(Some(Scenes {
         threshold,
+        min_scene_len,
         threshold_y: height - height * (threshold / top).min(1.0),
         curve: svg::curve(&scores, width, height, top),
         scenes: shown_s.iter().enumerate().map(scene).collect(),
