@@ -229,19 +229,24 @@ impl RunState {
     }
 
     /// Returns the estimated seconds until the end of the stage: by the costs of its jobs, or by
-    /// their number if those are unknown. None while nothing has ended or the stage has stalled.
+    /// their number if those are unknown. None while less than [`LEAST_SHARE`] has ended, since the
+    /// first jobs are often the longest, or the stage has stalled.
     pub fn left_s(&self) -> Option<f64> {
         if self.stalled_s().is_some() {
             return None;
         }
         if let (Some(share), Some(since)) = (self.share, self.since) {
             let seconds = (self.updated.as_millisecond() - since.as_millisecond()) as f64 / 1000.0;
-            return (share > 0.0 && seconds > 0.0).then(|| seconds * (1.0 - share).max(0.0) / share);
+            return (share >= LEAST_SHARE && seconds > 0.0).then(|| seconds * (1.0 - share).max(0.0) / share);
         }
         let open = self.jobs.saturating_sub(self.committed + self.quarantined + self.cancelled);
-        self.rate().map(|rate| open as f64 / rate)
+        let is_known = (self.jobs - open) as f64 >= LEAST_SHARE * self.jobs as f64;
+        self.rate().filter(|_| is_known).map(|rate| open as f64 / rate)
     }
 }
+
+/// The share of the work that has to be done before the time left is estimated.
+pub const LEAST_SHARE: f64 = 0.1;
 
 /// The record that cancels a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commands::output_path;
 use crate::console::output::Output;
-use crate::console::progress::FrameCounter;
+use crate::console::progress::{FrameCounter, Pictures, Progress};
 
 /// A decoded video.
 pub(in crate::commands) struct Decoded {
@@ -114,6 +114,24 @@ pub(super) async fn decode_until(
     };
     let report = decoded.map_err(|error| scratch.explain_full(decode_error(error, video), OUTPUT_MB << 20))?;
     Ok(Decoded { report, _folder: folder, _scratch: scratch })
+}
+
+/// Returns what the file states of its length, of which every `stride`-th picture is looked at, for the
+/// progress. Nothing if no progress is shown, or the file states nothing: the decode reports faults.
+pub(in crate::commands) async fn stated_length(
+    video: &Path,
+    settings: &Settings,
+    stride: u64,
+    progress: &Progress,
+) -> Pictures {
+    if !progress.is_shown() {
+        return Pictures::default();
+    }
+    let Ok(decoded) = decode(video, settings, |_| {}, Hook::None).await else { return Pictures::default() };
+    let video = &decoded.report.video;
+    let seconds = video.announced_s.filter(|seconds| *seconds > 0.0 && !decoded.report.is_picture);
+    let most = seconds.map(|seconds| (seconds * video.fps).ceil() as u64 / stride.max(1)).filter(|most| *most > 0);
+    Pictures { seconds, most }
 }
 
 /// Checks that `video` is a readable regular file, so that a wrong path gets a clear error before any decoding.

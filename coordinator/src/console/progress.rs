@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jhalak_common::process::exit::escape_controls;
-
-/// The share of the work that has to be done before the time left is estimated.
-const LEAST_SHARE: f64 = 0.1;
+use jhalak_common::run::LEAST_SHARE;
 
 /// Minimum time between two plain lines.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
@@ -102,8 +100,13 @@ impl Progress {
         self.stage(name, all, 0)
     }
 
-    /// Starts counting the pictures of a video, whose number is not known before its end.
-    pub fn frames(&self, name: &'static str) -> FrameCounter {
+    /// Whether progress is shown at all.
+    pub fn is_shown(&self) -> bool {
+        !self.quiet
+    }
+
+    /// Starts counting the pictures of a video, of which the file states `total`.
+    pub fn frames(&self, name: &'static str, total: Pictures) -> FrameCounter {
         let bar = self.bars.as_ref().map(|bars| {
             let style = ProgressStyle::with_template("{prefix} {spinner} {msg}");
             let bar = bars.add(ProgressBar::new_spinner().with_prefix(name));
@@ -111,7 +114,8 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
-        FrameCounter { name, bar, quiet: self.quiet, plain: (0, Instant::now()) }
+        let now = Instant::now();
+        FrameCounter { name, bar, quiet: self.quiet, total, pictures: 0, started: now, shown: now }
     }
 
     /// Returns a writer for log lines that keeps the bars intact.
@@ -194,25 +198,68 @@ impl Bar {
     }
 }
 
+/// How long a video is, as far as its file states it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pictures {
+    /// Its length in seconds.
+    pub seconds: Option<f64>,
+    /// The most pictures that are looked at.
+    pub most: Option<u64>,
+}
+
+impl Pictures {
+    /// Returns how far the work is, `elapsed_s` after its start. The time left is estimated once
+    /// enough is done, and is the longest: scenes that are too short are skipped.
+    fn line(&self, pictures: u64, time_s: Option<f64>, elapsed_s: f64) -> String {
+        let mut line = format!("{pictures} pictures");
+        let share = match (time_s, self.seconds, self.most) {
+            (Some(time), Some(seconds), _) if seconds > 0.0 => {
+                line.push_str(&format!(", {time:.1} of {seconds:.1} s of the video"));
+                Some(time / seconds)
+            }
+            (Some(time), ..) => {
+                line.push_str(&format!(", {time:.1} s into the video"));
+                None
+            }
+            (None, _, Some(most)) if most > 0 => {
+                line = format!("{pictures} of at most {most} pictures");
+                Some(pictures as f64 / most as f64)
+            }
+            _ => None,
+        };
+        if let Some(share) = share.filter(|share| (LEAST_SHARE..1.0).contains(share)) {
+            line.push_str(&format!(", {} left", duration(elapsed_s * (1.0 - share) / share)));
+        }
+        line
+    }
+}
+
 /// Shows how far into a video its pictures have been looked at.
 pub struct FrameCounter {
     name: &'static str,
     bar: Option<ProgressBar>,
     quiet: bool,
-    plain: (u64, Instant),
+    total: Pictures,
+    pictures: u64,
+    started: Instant,
+    /// When a plain line was shown.
+    shown: Instant,
 }
 
 impl FrameCounter {
     /// Counts one picture, shown at `time_s` in the video.
     pub fn count(&mut self, time_s: Option<f64>) {
-        self.plain.0 += 1;
-        let at = time_s.map(|seconds| format!(", {seconds:.1} s into the video")).unwrap_or_default();
-        let line = format!("{} pictures{at}", self.plain.0);
+        if self.pictures == 0 {
+            // Models are loaded before the first one.
+            self.started = Instant::now();
+        }
+        self.pictures += 1;
+        let line = || self.total.line(self.pictures, time_s, self.started.elapsed().as_secs_f64());
         if let Some(bar) = &self.bar {
-            bar.set_message(line);
-        } else if !self.quiet && self.plain.1.elapsed() >= PLAIN_INTERVAL {
-            self.plain.1 = Instant::now();
-            print_line(&format!("{}: {line}", self.name));
+            bar.set_message(line());
+        } else if !self.quiet && self.shown.elapsed() >= PLAIN_INTERVAL {
+            print_line(&format!("{}: {}", self.name, line()));
+            self.shown = Instant::now();
         }
     }
 }
@@ -327,5 +374,21 @@ impl Drop for LogLine {
             Some(bars) => drop(bars.println(line)),
             None => print_line(line),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_of_a_video_have_a_total_and_a_late_estimate() {
+        let video = Pictures { seconds: Some(100.0), most: Some(250) };
+        assert_eq!(video.line(10, Some(4.0), 8.0), "10 pictures, 4.0 of 100.0 s of the video");
+        assert_eq!(video.line(50, Some(20.0), 8.0), "50 pictures, 20.0 of 100.0 s of the video, 32 s left");
+        assert_eq!(video.line(125, None, 60.0), "125 of at most 250 pictures, 60 s left");
+        assert_eq!(video.line(300, None, 60.0), "300 of at most 250 pictures");
+        assert_eq!(Pictures::default().line(7, Some(1.5), 3.0), "7 pictures, 1.5 s into the video");
+        assert_eq!(Pictures::default().line(7, None, 3.0), "7 pictures");
     }
 }

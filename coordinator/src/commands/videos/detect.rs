@@ -96,13 +96,14 @@ impl Detect {
         for note in detector.notes() {
             output.progress.say(&format!("the model {name}: {note}"));
         }
+        let total = video_args::stated_length(&self.file, &settings, self.stride, &output.progress).await;
         let (watcher, watching) = frames::spawn(detector, settings.inference.batch)?;
         let frames = Some(FrameSettings { stride: self.stride });
         let decoded = video_args::decode(
             &self.file,
             &settings,
             |request| request.frames = frames,
-            Hook::Visitor(Box::new(video_args::Counted::new(watcher, output.progress.frames("detecting")))),
+            Hook::Visitor(Box::new(video_args::Counted::new(watcher, output.progress.frames("detecting", total)))),
         )
         .await;
         // The error of the detector has more detail than the error of the decode that it stopped.

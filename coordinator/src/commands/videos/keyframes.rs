@@ -176,7 +176,9 @@ impl Keyframes {
         let earlier = Earlier::find(&self.out, &stem, self.count)?;
         let detector = match self.strategy {
             Strategy::SceneObject => {
-                let counter = output.progress.frames("detecting");
+                let stride = self.stride.unwrap_or(SceneObjectSettings::default().stride);
+                let total = video_args::stated_length(&self.video, &settings, stride, &output.progress).await;
+                let counter = output.progress.frames("detecting", total);
                 Hook::Detector(Box::new(video_args::Counted::new(self.detector(&settings, &output).await?, counter)))
             }
             _ => Hook::None,
