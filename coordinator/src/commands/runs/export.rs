@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::TypedValueParser;
 use clap::{Arg, Args, Command};
+use jhalak_common::counted::counted;
 use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result, store};
@@ -85,7 +86,7 @@ impl Export {
                 (manifest, target.url())
             }
         };
-        let mut text = format!("run {run}, {} files in {place}\n", manifest.files.len() + 1);
+        let mut text = format!("run {run}, {} in {place}\n", counted(manifest.files.len() as u64 + 1, "file"));
         for file in manifest.files.iter().filter(|file| !file.path.starts_with("pictures/")) {
             let unit = if file.path.ends_with(".tar") { "samples" } else { "rows" };
             let rows = file.rows.map(|rows| format!("{rows} {unit}")).unwrap_or_default();

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use jhalak_common::counted::counted;
 use jhalak_common::process::{exit, shutdown};
 use jhalak_common::{Error, Result};
 use jhalak_worker::blocking::compute_until;
@@ -73,8 +74,13 @@ pub async fn execute(loaded: Loaded, request: &Request<'_>, output: &Output) -> 
     files::make_folder_of(request.out)?;
     write(request.out, &lists, (&ids.0, &ids.1), &ratings)?;
     let rows: usize = lists.iter().map(|list| list.movies.len()).sum();
-    let text =
-        format!("{name}: {rows} rows, lists of {} users, by {}\n{}", lists.len(), request.ranked_by, facts.lines());
+    let text = format!(
+        "{name}: {}, lists of {}, by {}\n{}",
+        counted(rows as u64, "row"),
+        counted(lists.len() as u64, "user"),
+        request.ranked_by,
+        facts.lines()
+    );
     let answer = json!({
         "out": request.out, "users": lists.len(), "rows": rows, "ranked_by": request.ranked_by, "model": facts,
     });

@@ -1,6 +1,7 @@
 //! `jhalak predict`: class probabilities of a movie for a viewer, with reasons.
 
 use clap::Args;
+use jhalak_common::counted::counted;
 use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
@@ -64,12 +65,12 @@ impl Predict {
         let p = &answer.probabilities;
         text.push_str(&format!("{who}, {} ({}): {}\n", answer.name, answer.movie, answer.predicted.name()));
         text.push_str(&format!(
-            "  dislike {:.1} %, neutral {:.1} %, like {:.1} ± {:.1} %, from {} ratings by others\n",
+            "  dislike {:.1} %, neutral {:.1} %, like {:.1} ± {:.1} %, from {} by others\n",
             100.0 * p.dislike,
             100.0 * p.neutral,
             100.0 * p.like,
             100.0 * answer.doubt,
-            answer.ratings
+            counted(answer.ratings, "rating")
         ));
         if let Some(rated) = answer.rated {
             text.push_str(&format!("  rated already: {} (not used)\n", rated.name()));

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use jhalak_common::counted::counted;
 use jhalak_common::evaluation::FoldResult;
 use jhalak_common::evaluation::metrics::{self, CellMetrics};
 use jhalak_common::evaluation::paired::{self, Difference, Interval, Judged};
@@ -92,7 +93,11 @@ impl Compare {
         let common = &paired::tested_pairs(&first) & &paired::tested_pairs(&second);
         let figures = [a, b].map(|model| metrics::summarise(&paired::on_pairs(model, &common)));
         let all = [&first, &second].map(|folds| paired::tested_pairs(folds).len());
-        let mut lines = vec![format!("{} pairs of {} users, predicted by both", difference.pairs, difference.users)];
+        let mut lines = vec![format!(
+            "{} of {}, predicted by both",
+            counted(difference.pairs as u64, "pair"),
+            counted(difference.users as u64, "user")
+        )];
         let cells =
             [&self.cell_a, &self.cell_b].map(|cell| cell.as_ref().map_or_else(String::new, |of| format!(", {of}")));
         for (letter, ((name, all), (of, cell))) in
