@@ -79,8 +79,8 @@ impl TableWriter {
     /// files.
     ///
     /// # Errors
-    /// InvalidInput for a vector of another length, or with a number that the precision cannot hold;
-    /// a full disk.
+    /// InvalidInput for a vector of another length, or with a number that the precision cannot
+    /// hold; a full disk.
     pub fn push(&mut self, id: &str, vector: &[f32]) -> Result<()> {
         if vector.len() != self.dim {
             return Err(other_length(id, vector.len(), self.dim));

@@ -276,8 +276,8 @@ mod tests {
         assert!(found.accuracy.mean > 0.02 && !found.accuracy.excludes_zero(), "{found:?}");
     }
 
-    /// A difference is that of the printed figures, whatever the sizes of the folds and the folds of
-    /// the other model.
+    /// A difference is that of the printed figures, whatever the sizes of the folds and the folds
+    /// of the other model.
     #[test]
     fn a_difference_is_that_of_the_means_over_the_folds() {
         let mut uneven = folds(12, |user| user % 7);

@@ -91,7 +91,8 @@ pub fn write(path: &Path, dataset: &Dataset, results: &[FoldResult], balanced: b
     })
 }
 
-/// Returns the bytes that [`write`] writes without class weights. The same predictions give the same bytes.
+/// Returns the bytes that [`write`] writes without class weights. The same predictions give the
+/// same bytes.
 ///
 /// # Errors
 /// A bug in the encoder.
@@ -160,8 +161,8 @@ fn write_to(
 }
 
 /// Reads predictions from a Parquet file with the columns `user`, `movie`, `p_dislike`, `p_neutral`
-/// and `p_like`, and optionally `fold`, `actual`, and `w_dislike`, `w_neutral` and `w_like`. Ids may
-/// be texts or whole numbers.
+/// and `p_like`, and optionally `fold`, `actual`, and `w_dislike`, `w_neutral` and `w_like`. Ids
+/// may be texts or whole numbers.
 ///
 /// A table with the column `cell`, as `jhalak export` writes it, may hold the predictions of
 /// several models.

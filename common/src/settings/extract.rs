@@ -32,8 +32,8 @@ pub struct ExtractSettings {
     /// JPEG quality of the keyframes, 1 to 100.
     #[schemars(range(min = 1, max = 100))]
     pub jpeg_quality: u8,
-    /// The numbers in the tables of embeddings that a run gathers: `float32`, or `float16` in half of
-    /// the space and with three significant digits.
+    /// The numbers in the tables of embeddings that a run gathers: `float32`, or `float16` in half
+    /// of the space and with three significant digits.
     pub table_precision: TablePrecision,
 }
 

@@ -80,7 +80,8 @@ impl Source {
     /// a local folder into that store first, so that workers on other machines can read them.
     ///
     /// A local file whose bytes cannot be read is identified by its size and time, and the run
-    /// quarantines it, unless no other trailer can be read: then the disk or the folder is to blame.
+    /// quarantines it, unless no other trailer can be read: then the disk or the folder is to
+    /// blame.
     ///
     /// # Errors
     /// Those of files and stores.

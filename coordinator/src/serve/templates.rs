@@ -79,7 +79,8 @@ pub fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
 }
 
-/// Returns a difference with its sign, or 0 without one where it rounds to 0: `+1.2`, `−0.3`, `0.0`.
+/// Returns a difference with its sign, or 0 without one where it rounds to 0: `+1.2`, `−0.3`,
+/// `0.0`.
 fn signed(difference: f64, decimals: usize) -> String {
     let size = format!("{:.decimals$}", difference.abs());
     match difference {

@@ -18,8 +18,8 @@
 //! over. The file of a fold is a list of ids; a table of user and movie, with or without a header,
 //! such as MovieLens' `u1.test`; Flickscore's JSON lines; or a JSON document: a list of ids, pairs,
 //! or objects in Flickscore's format, at the top or in the field `test`. Other columns, including
-//! labels, are not read: labels come from the dataset. Rows of a set named train are not tested, nor
-//! are those named val, valid, validation or dev, which are counted: they train as well.
+//! labels, are not read: labels come from the dataset. Rows of a set named train are not tested,
+//! nor are those named val, valid, validation or dev, which are counted: they train as well.
 //!
 //! A fold trains on every pair that it does not test. Rows of users, movies or pairs that are not
 //! in the dataset are counted and skipped.

@@ -80,7 +80,8 @@ pub struct Evaluate {
     /// Write the prediction of every tested pair to FILE, in Parquet
     ///
     /// Columns: fold, user, movie, actual, p_dislike, p_neutral, p_like; with --balanced also the class weights
-    /// w_dislike, w_neutral, w_like: the class is the one with the largest p * w. `jhalak compare` compares two such files.
+    /// w_dislike, w_neutral, w_like: the class is the one with the largest p * w. `jhalak compare` compares two such
+    /// files.
     #[arg(
         long,
         value_name = "FILE",

@@ -45,8 +45,8 @@ pub struct Keyframes {
     strategy: Strategy,
     /// Folder for the JPEG files
     ///
-    /// Created if missing. Pictures of an earlier call for the same video are replaced, and those of them that this call
-    /// does not write are removed.
+    /// Created if missing. Pictures of an earlier call for the same video are replaced, and those of them that this
+    /// call does not write are removed.
     #[arg(long, value_name = "DIR", value_parser = output_path::folder(), help_heading = "Output")]
     out: PathBuf,
     /// Write a contact sheet too: one picture, .jpg or .png, of all keyframes with times and objects

@@ -112,7 +112,8 @@ pub fn judge(ranking: &[u32], relevant: &[u32], disliked: &[u32], k: usize) -> U
 }
 
 /// Combines lists, each with its user. A user with lists of several folds counts once, with the
-/// mean over the lists. Lists of users without a relevant movie count in `disliked` alone. `raters` are the training ratings of each movie, by `users` users.
+/// mean over the lists. Lists of users without a relevant movie count in `disliked` alone. `raters`
+/// are the training ratings of each movie, by `users` users.
 #[must_use]
 pub fn combine(lists: &[(u32, UserList)], k: usize, raters: &[u32], users: usize) -> RankingMetrics {
     let by_user = |wanted: &dyn Fn(&UserList) -> bool| {
