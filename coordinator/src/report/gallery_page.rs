@@ -120,8 +120,7 @@ fn trailer(place: usize, shown: &Shown) -> Trailer {
             .nearest
             .iter()
             .map(|near| {
-                let trailers =
-                    near.trailers.iter().map(|(title, likeness)| (title.clone(), decimal(f64::from(*likeness), 2)));
+                let trailers = near.trailers.iter().map(|(title, likeness)| (title.clone(), decimal(*likeness, 2)));
                 (near.modality.clone(), trailers.collect())
             })
             .collect(),
