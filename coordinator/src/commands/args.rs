@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use jhalak_common::artifact::ArtifactKind;
+use jhalak_common::counted::counted;
 use jhalak_common::dataset::{Dataset, GivenFolds, read_folds};
 use jhalak_common::evaluation::Modality;
 use jhalak_common::settings::{Grid, Settings};
@@ -126,7 +127,7 @@ impl GridArgs {
         if given.passed_over_rows > 0 {
             let first = given.passed_over.first().map(ToString::to_string).unwrap_or_default();
             let rows = given.passed_over_rows;
-            output.progress.say(&format!("skipped: {rows} rows of the folds, the first: {first}"));
+            output.progress.say(&format!("skipped: {} of the folds, the first: {first}", counted(rows as u64, "row")));
         }
         Ok(Some(RunFolds::of(given, dataset)))
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use jhalak_common::artifact::table_file::Table;
+use jhalak_common::counted::counted;
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::Modality;
 use jhalak_common::evaluation::given_embeddings;
@@ -61,10 +62,13 @@ pub(super) fn read(
             said.push_str(&format!("; columns not read: {}", given.unread.join(", ")));
         }
         if all > movies {
-            said.push_str(&format!("; {} rows of other movies", all - movies));
+            said.push_str(&format!("; {} of other movies", counted((all - movies) as u64, "row")));
         }
         if let Some(first) = &given.first_left_out {
-            said.push_str(&format!("; {} rows left out without a usable vector, the first of {first}", given.left_out));
+            said.push_str(&format!(
+                "; {} left out without a usable vector, the first of {first}",
+                counted(given.left_out as u64, "row")
+            ));
         }
         output.progress.say(&said);
         files.push(GivenFile {

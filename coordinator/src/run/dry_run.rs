@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jhalak_common::Result;
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind};
+use jhalak_common::counted::counted;
 use jhalak_common::store::ObjectStore;
 use serde::Serialize;
 
@@ -134,16 +135,16 @@ impl DryRun {
     /// The answer as text.
     pub fn text(&self) -> String {
         let mut text = format!(
-            "run {}\n  extract  {} of {} trailers{}\n",
+            "run {}\n  extract  {} of {}{}\n",
             self.run,
             self.extract.len(),
-            self.trailers,
+            counted(self.trailers as u64, "trailer"),
             match self.given_up {
                 0 => String::new(),
                 n => format!(", {n} more are quarantined: jhalak retry {} makes the run send them again", self.run),
             }
         );
-        for (count, kind, why) in counted(&self.extract) {
+        for (count, kind, why) in by_reason(&self.extract) {
             text.push_str(&format!("           {count} x {}: {why}\n", kind.name()));
         }
         for job in self.extract.iter().take(MAX_LISTED) {
@@ -156,22 +157,22 @@ impl DryRun {
                 self.extract.len() - MAX_LISTED
             ));
         }
-        text.push_str(&format!("  train    {} jobs\n", self.train.len()));
-        for (count, kind, why) in counted(&self.train) {
+        text.push_str(&format!("  train    {}\n", counted(self.train.len() as u64, "job")));
+        for (count, kind, why) in by_reason(&self.train) {
             text.push_str(&format!("           {count} x {}: {why}\n", kind.name()));
         }
         text.extend(self.train_depends.iter().map(|why| format!("           {why}\n")));
         if !self.retracted.is_empty() {
             text.push_str(&format!(
-                "  remove   {} commit records, so that their artifacts are made again\n",
-                self.retracted.len()
+                "  remove   {}, so that their artifacts are made again\n",
+                counted(self.retracted.len() as u64, "commit record")
             ));
         }
         text + "nothing was sent, written or removed"
     }
 }
 
-fn counted(jobs: &[PlannedJob]) -> Vec<(usize, ArtifactKind, &'static str)> {
+fn by_reason(jobs: &[PlannedJob]) -> Vec<(usize, ArtifactKind, &'static str)> {
     let mut counts: BTreeMap<(ArtifactKind, &'static str), usize> = BTreeMap::new();
     for reason in jobs.iter().flat_map(|job| &job.makes) {
         *counts.entry((reason.kind, reason.why)).or_default() += 1;

@@ -33,7 +33,7 @@ fn a_run_over_given_embeddings_trains_on_them_and_reports_where_they_come_from()
     let first = start("run", &[]);
     assert_eq!(first.code, Some(0), "{}", first.err);
     assert!(first.err.contains("audio embeddings of"), "{}", first.err);
-    assert!(first.err.contains("1 rows of other movies") && first.err.contains(&id(0)), "{}", first.err);
+    assert!(first.err.contains("1 row of other movies") && first.err.contains(&id(0)), "{}", first.err);
     let first = first.json();
     let cells = first["evaluation"].as_array().expect("a list of cells");
     let has = |model: &str, modality: &str| {

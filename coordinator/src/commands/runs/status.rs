@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use jhalak_common::counted::counted;
 use jhalak_common::process::exit;
 use jhalak_common::queue::{self, Backlog, Channel, WorkKind};
 use jhalak_common::run::{self, AtWork, RunState, Stage, run_key};
@@ -200,7 +201,7 @@ impl Waiting {
 pub(super) fn words(state: &RunState) -> String {
     let mut text = state.stage.name().to_string();
     if state.jobs > 0 {
-        text.push_str(&format!(", {} of {} jobs committed", state.committed, state.jobs));
+        text.push_str(&format!(", {} of {} committed", state.committed, counted(state.jobs as u64, "job")));
     }
     if state.quarantined > 0 {
         text.push_str(&format!(", {} quarantined", state.quarantined));

@@ -103,13 +103,16 @@ impl Compare {
         for (letter, ((name, all), (of, cell))) in
             ["A", "B"].iter().zip(names.iter().zip(all).zip(figures.iter().zip(&cells)))
         {
-            lines.push(format!("{letter} {}: {name}{cell} ({all} pairs)", one(of)));
+            lines.push(format!("{letter} {}: {name}{cell} ({})", one(of), counted(all as u64, "pair")));
         }
         for (letter, _) in ["A", "B"].iter().zip([a, b]).filter(|(_, model)| model.balanced) {
             lines.push(format!("{letter} is balanced: classes by the class weights in its file"));
         }
         for (letter, unknown) in ["A", "B"].iter().zip(unknown).filter(|(_, unknown)| *unknown > 0) {
-            lines.push(format!("{letter} left out: {unknown} rows of pairs that the dataset has no rating of"));
+            lines.push(format!(
+                "{letter} left out: {} of pairs that the dataset has no rating of",
+                counted(unknown as u64, "row")
+            ));
         }
         let in_percent = |of: Interval| interval(of, 100.0, 1);
         lines.push(format!(

@@ -35,8 +35,8 @@ pub(super) fn execute(path: &Path, cell: Option<&str>, reading: &Reading, output
     ));
     if let Some(first) = &found.first_unknown {
         lines.push(format!(
-            "left out: {} rows of pairs that the dataset has no rating of, the first: {first}",
-            found.unknown
+            "left out: {} of pairs that the dataset has no rating of, the first: {first}",
+            counted(found.unknown as u64, "row")
         ));
     }
     let answer = json!({

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use jhalak_common::artifact::Subject;
+use jhalak_common::counted::counted;
 use jhalak_common::hash;
 use jhalak_common::process::fault_point;
 use jhalak_common::queue::Channel;
@@ -116,7 +117,8 @@ impl Dispatch<'_> {
         if !lost.is_empty() {
             let jobs = lost.len();
             tracing::warn!(jobs, "jobs are neither on the queue nor with a worker: sending them again");
-            let message = format!("{jobs} jobs are neither on the queue nor with a worker: sending them again");
+            let message =
+                format!("neither on the queue nor with a worker, and sent again: {}", counted(jobs as u64, "job"));
             self.context.progress.say(&message);
             self.send(lost, true).await?;
         }
