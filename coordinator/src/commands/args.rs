@@ -72,6 +72,17 @@ pub struct ResumeArgs {
     pub resume: bool,
 }
 
+/// Whether quarantined trailers make a run fail.
+#[derive(Args)]
+pub struct ToleranceArgs {
+    /// Exit with 0 if quarantined trailers are the only failures
+    ///
+    /// Quarantined training jobs, a lost final model and parts left out of it still exit with 4. For scheduled runs,
+    /// where a trailer that nobody can repair must not fail every night.
+    #[arg(long, help_heading = "Execution")]
+    pub allow_quarantined: bool,
+}
+
 /// Which cells a run evaluates.
 #[derive(Args)]
 pub struct GridArgs {

@@ -184,6 +184,21 @@ pub struct LeftOut {
     pub reason: String,
 }
 
+impl LeftOut {
+    /// The start of the name of a part of the final model.
+    const OF_FINAL_MODEL: &'static str = "final model, ";
+
+    /// Names a part that the final model lacks.
+    pub fn of_final_model(part: &str, reason: String) -> LeftOut {
+        LeftOut { modality: format!("{}{part}", Self::OF_FINAL_MODEL), reason }
+    }
+
+    /// Whether this is a part that the final model lacks.
+    pub fn is_of_final_model(&self) -> bool {
+        self.modality.starts_with(Self::OF_FINAL_MODEL)
+    }
+}
+
 impl Report {
     /// The bytes of `report.json`.
     ///

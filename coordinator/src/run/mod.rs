@@ -21,7 +21,7 @@ pub mod run_integrity;
 pub mod stages;
 pub mod tasks;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod timings;
 
 use std::sync::Arc;

@@ -44,6 +44,9 @@ fn trailer_that_is_not_a_video_is_quarantined_and_others_continue() {
 
     // Not tried again by itself, and tried again on request.
     assert_eq!(jhalak(&store, &dataset).code, Some(4));
+    let allowed = run(command("jhalak", &store).args(["run", "--allow-quarantined", "--dataset"]).arg(&dataset));
+    assert_eq!(allowed.code, Some(0), "{}", allowed.err);
+    assert!(allowed.out.contains(&id(1)) && allowed.out.contains("jhalak quarantine ls"), "{}", allowed.out);
     assert_eq!(run(command("jhalak", &store).args(["retry", &name])).code, Some(0));
     assert_eq!(files(&store).keys().filter(|n| n.contains("/quarantine/")).count(), 0);
     assert_eq!(jhalak(&store, &dataset).code, Some(4));
@@ -52,6 +55,23 @@ fn trailer_that_is_not_a_video_is_quarantined_and_others_continue() {
     let mended = jhalak(&store, &dataset);
     assert_eq!(mended.code, Some(0), "{}", mended.err);
     assert_eq!(commits("keyframes"), 4);
+}
+
+#[test]
+fn status_prints_what_the_store_knows_when_the_broker_is_away() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (dataset, store) = (folder.path().join("data"), folder.path().join("store"));
+    Made::new(&dataset, false);
+    assert_eq!(jhalak(&store, &dataset).code, Some(0));
+    let mut status = command("jhalak", &store);
+    // Nobody listens on port 1.
+    status.env("JHALAK__QUEUE", "amqp://user:hunter2@127.0.0.1:1").args(["status", "--jobs", "--json"]);
+    let ended = run(&mut status);
+    assert_eq!(ended.code, Some(5), "{}", ended.err);
+    let answer: serde_json::Value = serde_json::from_str(&ended.out).expect("JSON");
+    assert_eq!(answer[0]["state"]["stage"], "done");
+    assert!(answer[0]["queue"]["error"].as_str().is_some_and(|error| error.contains("127.0.0.1:1")), "{answer}");
+    assert!(!format!("{}{}", ended.out, ended.err).contains("hunter2"), "{}", ended.err);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Commands that start runs and look after them.
 
 pub(super) mod cancel;
+mod detach;
 pub(super) mod export;
 mod outcome;
 pub(super) mod quarantine;

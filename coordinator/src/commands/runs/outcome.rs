@@ -3,20 +3,27 @@
 use jhalak_common::Result;
 use jhalak_common::process::exit;
 use jhalak_common::run::Stage;
-use jhalak_common::run::job::Task;
+use jhalak_common::run::job::{QuarantineRecord, Task};
 use serde_json::json;
 
 use crate::console::output::Output;
 use crate::plan::Plan;
-use crate::report;
+use crate::report::{self, LeftOut};
 use crate::run::RunOutcome;
 use crate::run::finish::Finished;
 
 /// Prints the outcome and returns the exit code. `wait`: the command was to stay until the run has ended.
-pub(super) fn print(outcome: RunOutcome, plan: &Plan, wait: bool, output: &Output) -> Result<u8> {
+/// `allow_quarantined`: quarantined trailers alone are not a failure.
+pub(super) fn print(
+    outcome: RunOutcome,
+    plan: &Plan,
+    wait: bool,
+    allow_quarantined: bool,
+    output: &Output,
+) -> Result<u8> {
     let run = &plan.spec.id;
     match outcome {
-        RunOutcome::Finished(finished) => print_finished(&finished, run, output),
+        RunOutcome::Finished(finished) => print_finished(&finished, plan, allow_quarantined, output),
         RunOutcome::Cancelled(state) => {
             let text = format!("the run {run} was cancelled: resume it with `jhalak retry {run}` or --resume");
             let answer = json!({ "run": run, "found": true, "state": Stage::Cancelled.name(), "at": state });
@@ -32,7 +39,8 @@ pub(super) fn print(outcome: RunOutcome, plan: &Plan, wait: bool, output: &Outpu
     }
 }
 
-fn print_finished(finished: &Finished, run: &str, output: &Output) -> Result<u8> {
+fn print_finished(finished: &Finished, plan: &Plan, allow_quarantined: bool, output: &Output) -> Result<u8> {
+    let run = &plan.spec.id;
     let Finished { stage, report, page, made, model, quarantined } = finished;
     let mut text = report::summary(report);
     // The summary names the trailers.
@@ -67,7 +75,16 @@ fn print_finished(finished: &Finished, run: &str, output: &Output) -> Result<u8>
         "quarantined": quarantined, "evaluation": report.evaluation,
     });
     output.print(&answer, &text)?;
-    Ok(if *stage == Stage::Done { exit::DONE } else { exit::QUARANTINED })
+    let is_model_whole =
+        (model.is_some() || plan.spec.fit.is_none()) && !report.left_out.iter().any(LeftOut::is_of_final_model);
+    let is_tolerated = allow_quarantined && is_model_whole && are_extractions(quarantined);
+    Ok(if *stage == Stage::Done || is_tolerated { exit::DONE } else { exit::QUARANTINED })
+}
+
+/// Whether every quarantined job is the extraction of a trailer.
+fn are_extractions(quarantined: &[QuarantineRecord]) -> bool {
+    let is_extraction = |task| matches!(task, Task::Extract(_));
+    quarantined.iter().all(|record| record.decode_job().is_some_and(|job| is_extraction(job.task)))
 }
 
 /// Lists quarantined jobs by their reasons.
@@ -99,6 +116,19 @@ fn quarantine_lines<'a>(quarantined: impl Iterator<Item = (&'a str, &'a str)>) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::jobs::Jobs;
+    use crate::run::testing;
+
+    #[test]
+    fn a_quarantined_training_job_is_not_a_quarantined_trailer() {
+        let plan = testing::plan(1);
+        let extraction = testing::record(&Jobs::extractions(&plan, "s3://store".into(), &[0b111]).build(0));
+        let Some(Task::Extract(_)) = extraction.decode_job().map(|job| job.task) else { panic!("an extraction") };
+        let mut unknown = extraction.clone();
+        unknown.message["task"] = json!({ "kind": "unknown" });
+        assert!(are_extractions(&[]) && are_extractions(&[extraction.clone(), extraction.clone()]));
+        assert!(!are_extractions(&[extraction, unknown]));
+    }
 
     #[test]
     fn jobs_of_one_reason_share_a_line() {

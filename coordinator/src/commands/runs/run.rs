@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::outcome;
 use super::report::add_measures;
-use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs};
+use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs, ToleranceArgs};
 use crate::commands::models::first_use;
 use crate::console::output::Output;
 use crate::console::progress::Progress;
@@ -48,6 +48,8 @@ pub struct Run {
     grid: GridArgs,
     #[command(flatten)]
     resume: ResumeArgs,
+    #[command(flatten)]
+    tolerance: ToleranceArgs,
 }
 
 impl Run {
@@ -57,16 +59,19 @@ impl Run {
         let folds = self.grid.folds(&source.reading.dataset, &output)?;
         let given = self.grid.given(&source.reading.dataset, &output)?;
         let request = Request { folds: folds.as_ref(), given: &given, ..Request::default() };
-        in_this_process(source, settings, request, self.resume.resume, &output).await
+        let allow_quarantined = self.tolerance.allow_quarantined;
+        in_this_process(source, settings, request, self.resume.resume, allow_quarantined, &output).await
     }
 }
 
-/// Drives the run of a dataset to its end in this process, and prints its outcome.
+/// Drives the run of a dataset to its end in this process, and prints its outcome. `allow_quarantined`: see
+/// [`ToleranceArgs`].
 pub(in crate::commands) async fn in_this_process(
     mut source: Source,
     settings: Settings,
     request: Request<'_>,
     resume: bool,
+    allow_quarantined: bool,
     output: &Output,
 ) -> Result<u8> {
     let stop = shutdown::on_signal()?;
@@ -118,7 +123,7 @@ pub(in crate::commands) async fn in_this_process(
                 failed => failed,
             };
             // Reported before the worker stops: its errors must not hide the outcome of the run.
-            let code = ended.and_then(|ended| outcome::print(ended, &plan, true, output));
+            let code = ended.and_then(|ended| outcome::print(ended, &plan, true, allow_quarantined, output));
             stop_worker.cancel();
             let worked = working.await.map_err(panicked)?;
             let code = code?;

@@ -1,12 +1,32 @@
 //! What `submit` says about the run that its slot already has.
 
-use jhalak_common::Result;
+use std::ffi::OsString;
+
 use jhalak_common::run::{self, RunSpec, RunState, Stage, run_key};
 use jhalak_common::store::ObjectStore;
+use jhalak_common::{Error, Result};
 
 use crate::console::output::Output;
 use crate::run::lease;
 use crate::run::priority::Priority;
+
+/// The variable that names the slot if the option does not.
+pub(super) const VARIABLE: &str = "JHALAK_SLOT";
+
+/// Reads the option: an empty one is a mistake, such as a variable that is not set.
+pub(super) fn parse(name: &str) -> Result<String, String> {
+    match name.trim() {
+        "" => Err("is empty: name the slot, or leave --slot out".to_owned()),
+        _ => Ok(name.to_owned()),
+    }
+}
+
+/// Reads the variable: an empty one counts as unset.
+pub(super) fn from_environment(value: Option<OsString>) -> Result<Option<String>> {
+    let Some(value) = value.filter(|value| !value.is_empty()) else { return Ok(None) };
+    let value = value.into_string().map_err(|_| Error::usage(format!("{VARIABLE} is not valid UTF-8")))?;
+    parse(&value).map(Some).map_err(|reason| Error::usage(format!("{VARIABLE} {reason}")))
+}
 
 /// The dataset differs from that of the run.
 pub(super) const DATASET_CHANGED: &str =
@@ -65,6 +85,16 @@ pub(super) fn differences(requested: &RunSpec, existing: &RunSpec) -> Vec<&'stat
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_empty_option_is_refused_and_an_empty_variable_counts_as_unset() {
+        assert!(parse("").is_err() && parse(" ").is_err());
+        assert_eq!(parse("2026-11-22").as_deref(), Ok("2026-11-22"));
+        let read = |value: Option<&str>| from_environment(value.map(OsString::from)).map_err(|error| error.chain());
+        assert_eq!((read(None), read(Some(""))), (Ok(None), Ok(None)));
+        assert_eq!(read(Some("night")), Ok(Some("night".to_owned())));
+        assert!(read(Some(" ")).is_err_and(|error| error.contains(VARIABLE)));
+    }
 
     #[test]
     fn another_priority_counts_while_the_run_is_driven() {

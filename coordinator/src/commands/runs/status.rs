@@ -6,6 +6,7 @@ use clap::Args;
 use jhalak_common::counted::counted;
 use jhalak_common::process::exit;
 use jhalak_common::queue::{self, Backlog, Channel, WorkKind};
+use jhalak_common::redact::redact_message;
 use jhalak_common::run::{self, AtWork, RunState, Stage, run_key};
 use jhalak_common::settings::Settings;
 use jhalak_common::store::{self, ObjectStore};
@@ -26,7 +27,8 @@ const SILENT_S: i64 = 30;
 
 /// Show the status of runs
 ///
-/// Reads the store. With --jobs, also reads the number of waiting jobs from the broker, unless the queue is `memory:`.
+/// Reads the store. With --jobs, also reads the number of waiting jobs from the broker, unless the queue is `memory:`;
+/// exits with 5 if only the broker does not answer.
 #[derive(Args)]
 #[command(after_help = "Examples:
   # Show every run in the store
@@ -76,7 +78,7 @@ impl Status {
             Some(run) => vec![run_id::find(store.as_ref(), Some(&run)).await?],
             None => run_id::all(store.as_ref()).await?,
         };
-        let (mut answer, mut text) = (Vec::new(), String::new());
+        let (mut answer, mut text, mut broker_error) = (Vec::new(), String::new(), None);
         for run in runs {
             let state: Option<RunState> = run::get_json(store.as_ref(), &run_key(&run, "state.json")).await?;
             let Some(state) = state else {
@@ -114,16 +116,28 @@ impl Status {
         }
         if self.jobs && settings.queue != "memory:" {
             let waiting = tokio::time::timeout(BROKER_TIMEOUT, Waiting::ask(&settings)).await;
-            let waiting = waiting.unwrap_or_else(|_| Err(Error::transient("the broker does not answer")))?;
-            text.push_str(&waiting.lines());
+            let waiting = waiting.unwrap_or_else(|_| Err(Error::transient("the broker does not answer")));
+            let queue = match &waiting {
+                Ok(waiting) => json!(waiting),
+                Err(error) => json!({ "error": redact_message(&error.chain()) }),
+            };
             for entry in &mut answer {
-                entry["queue"] = json!(waiting);
+                entry["queue"] = queue.clone();
+            }
+            match waiting {
+                Ok(waiting) => text.push_str(&waiting.lines()),
+                Err(error) => broker_error = Some(error),
             }
         }
         if answer.is_empty() {
             text = format!("the store {} has no runs yet", store.url());
         }
         output.print(&answer, &text)?;
+        if let Some(error) = broker_error {
+            // What the store knows is printed: this command is for runs whose broker is lost, too.
+            output.progress.warn(&format!("the jobs that wait are not known: {}", error.chain()));
+            return Ok(exit::code(error.kind()));
+        }
         Ok(exit::DONE)
     }
 }

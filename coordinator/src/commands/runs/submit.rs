@@ -18,8 +18,8 @@ use jhalak_common::{Error, Result, queue, store};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{outcome, slot};
-use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs};
+use super::{detach, outcome, slot};
+use crate::commands::args::{DatasetArgs, GridArgs, ResumeArgs, ToleranceArgs};
 use crate::console::output::Output;
 use crate::plan::{self, Plan, Request, estimate, grid};
 use crate::run::gauges::{self, Leading};
@@ -49,6 +49,8 @@ pub struct Submit {
     grid: GridArgs,
     #[command(flatten)]
     resume: ResumeArgs,
+    #[command(flatten)]
+    tolerance: ToleranceArgs,
     /// Wait until the run has ended, even if another coordinator drives it
     ///
     /// Implied without --slot.
@@ -63,7 +65,9 @@ pub struct Submit {
     ///
     /// A second submit of the slot resumes the existing run: it makes missing artifacts only, and reports a run that is
     /// complete. A Kubernetes CronJob passes the name of its Job, which ends in the scheduled minute.
-    #[arg(long, env = "JHALAK_SLOT", hide_env_values = true, value_name = "NAME", help_heading = "Execution")]
+    ///
+    /// [env: JHALAK_SLOT=; empty counts as unset]
+    #[arg(long, value_name = "NAME", value_parser = slot::parse, help_heading = "Execution")]
     slot: Option<String>,
     /// Share of the workers while other runs also need them
     #[arg(long, value_enum, default_value = "normal", help_heading = "Execution")]
@@ -118,8 +122,9 @@ impl Submit {
                 "submit needs a broker: set queue (JHALAK__QUEUE) to amqp://..., or use `jhalak run`, which needs none",
             ));
         }
-        // An empty variable counts as unset.
-        self.slot = self.slot.filter(|slot| !slot.is_empty());
+        if self.slot.is_none() {
+            self.slot = slot::from_environment(std::env::var_os(slot::VARIABLE))?;
+        }
         let stop = shutdown::on_signal()?;
         #[cfg_attr(not(feature = "local"), expect(unused_mut))]
         let mut source = self.dataset.read(&settings).await?;
@@ -175,7 +180,7 @@ impl Submit {
         }
         if self.detach {
             queue.close().await;
-            return leave(&plan, &output);
+            return leave(&plan, &settings, &output);
         }
         let leading = Leading::default();
         gauges::note_settings(&settings);
@@ -206,7 +211,7 @@ impl Submit {
         }
         let ended = ended?;
         let is_led_elsewhere = matches!(ended, RunOutcome::LedElsewhere(_));
-        let code = outcome::print(ended, &plan, wait, &output)?;
+        let code = outcome::print(ended, &plan, wait, self.tolerance.allow_quarantined, &output)?;
         Ok(if is_led_elsewhere && self.says_unused(&output) { exit::DIFFERENT } else { code })
     }
 
@@ -271,14 +276,18 @@ impl Submit {
 }
 
 /// Starts this same command without `--detach` in the background.
-fn leave(plan: &Plan, output: &Output) -> Result<u8> {
+fn leave(plan: &Plan, settings: &Settings, output: &Output) -> Result<u8> {
     use std::os::unix::process::CommandExt;
     let run = &plan.spec.id;
     let log = std::env::temp_dir().join(format!("jhalak-{run}-{}.log", std::process::id()));
     let file = std::fs::File::create(&log).map_err(|e| Error::from(e).context(format!("the log {}", log.display())))?;
     let program = std::env::current_exe().map_err(|e| Error::from(e).context("the path of this program"))?;
     let mut command = Command::new(program);
-    command.args(std::env::args_os().skip(1).map(|arg| if arg == "--detach" { "--wait".into() } else { arg }));
+    let (arguments, names_queue) = detach::arguments(std::env::args_os().skip(1));
+    command.args(arguments);
+    if names_queue {
+        command.env("JHALAK__QUEUE", &settings.queue);
+    }
     // A group of its own: an interrupt from this terminal is not meant for it.
     command.process_group(0).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
     let child = command.spawn().map_err(|e| Error::from(e).context("the coordinator in the background"))?;

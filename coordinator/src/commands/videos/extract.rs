@@ -95,7 +95,7 @@ impl Extract {
             ));
         }
         let source = dataset_source::of_files(&name, files)?;
-        run::in_this_process(source, settings, Request::default(), false, &output).await
+        run::in_this_process(source, settings, Request::default(), false, false, &output).await
     }
 }
 

@@ -242,7 +242,7 @@ async fn left_out_of_model(store: &dyn ObjectStore, plan: &Plan, summary: &Summa
         Some(key) => fitted_model::parts_of(store, key).await?.left_out,
         None => fit_spec(plan, &summary.tables).map_or_else(Vec::new, |fit| fit.left_out),
     };
-    let of = |LeftOutPart { part, reason }| LeftOut { modality: format!("final model, {part}"), reason };
+    let of = |LeftOutPart { part, reason }| LeftOut::of_final_model(&part, reason);
     Ok(parts.into_iter().map(of).collect())
 }
 
