@@ -81,6 +81,17 @@ pub(super) fn note_jobs(run: &str, stage: Stage, jobs: JobCounts) {
     }
 }
 
+/// Removes the number of workers: the broker has not answered for long, and nobody knows it.
+pub(super) fn forget_workers() {
+    QUEUE_CONSUMERS.clear();
+}
+
+/// Removes what waited on the queue of an earlier stage: it is not observed any more.
+pub(super) fn forget_backlog() {
+    QUEUE_MESSAGES.clear();
+    QUEUE_CONSUMERS.clear();
+}
+
 /// Notes what waits on the queue; nothing where the broker did not answer.
 pub(super) fn note_backlog(kind: WorkKind, backlog: Option<Backlog>) {
     let Some(Backlog { ready, delayed, consumers }) = backlog else { return };

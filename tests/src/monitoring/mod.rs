@@ -9,11 +9,12 @@ use jhalak_common::telemetry::list;
 use jhalak_common::telemetry::metric::{Metric, Program, Values};
 
 /// Metrics of others that alerts and panels use, with the reason.
-pub const OF_OTHERS: [(&str, &str); 3] = [
+pub const OF_OTHERS: [(&str, &str); 4] = [
     (
         "kube_cronjob_status_last_successful_time",
         "kube-state-metrics: a coordinator that did not start cannot say so itself",
     ),
+    ("kube_cronjob_created", "kube-state-metrics: the age of a CronJob that never succeeded"),
     ("container_memory_working_set_bytes", "the kubelet: memory as the limit of a container counts it"),
     ("ALERTS", "Prometheus itself: the state of alerts"),
 ];

@@ -19,6 +19,8 @@ pub struct Alert {
     pub summary: &'static str,
     /// The action to take.
     pub description: &'static str,
+    /// The anchor of its section in `docs/runbook.md`.
+    pub runbook: &'static str,
 }
 
 /// Every alert, the worst first.
@@ -38,18 +40,20 @@ pub fn alerts() -> Vec<Alert> {
             severity: "critical",
             summary: "{{ $value }} {{ $labels.kind }} jobs wait and none has ended for 15 minutes",
             description: "Look at the workers' logs and at `jhalak status`; `jhalak doctor --workers` probes a worker of each kind.",
+            runbook: "a-run-is-stuck",
         },
         Alert {
             name: "JhalakNoWorkers",
             expr: format!(
                 "max by (namespace, kind) ({waiting}{{channel=\"work\"}}) > 0\n\
-                 and on (namespace, kind) max by (namespace, kind) ({}) == 0",
+                 unless on (namespace, kind) max by (namespace, kind) ({}) > 0",
                 name(&QUEUE_CONSUMERS.0)
             ),
             hold: Some("10m"),
             severity: "critical",
             summary: "{{ $value }} {{ $labels.kind }} jobs wait and no worker takes them",
-            description: "Autoscaling, a quota, an image that cannot be pulled, or workers that stop at their start: see their events and logs.",
+            description: "Autoscaling, a quota, an image that cannot be pulled, workers that stop at their start, or a broker that does not answer: see their events and logs.",
+            runbook: "workers-do-not-come",
         },
         Alert {
             name: "JhalakBrokerBlocked",
@@ -58,26 +62,32 @@ pub fn alerts() -> Vec<Alert> {
             severity: "critical",
             summary: "the broker takes no messages: it is short of memory or disk",
             description: "Nothing is lost and nothing proceeds. Make room on the broker; `jhalak doctor` prints its reason.",
+            runbook: "the-broker-is-lost",
         },
         Alert {
             name: "JhalakQuarantineRatio",
             expr: format!(
                 "sum by (namespace, kind) (rate({ended}{{outcome=\"quarantined\"}}[30m]))\n\
-                 / sum by (namespace, kind) (rate({ended}{{outcome=~\"committed|found|quarantined\"}}[30m])) > 0.05"
+                 / sum by (namespace, kind) (rate({ended}{{outcome=~\"committed|found|quarantined\"}}[30m])) > 0.05\n\
+                 and on (namespace, kind) sum by (namespace, kind) (increase({ended}{{outcome=\"quarantined\"}}[30m])) >= 10"
             ),
             hold: Some("10m"),
             severity: "critical",
             summary: "{{ $value | humanizePercentage }} of {{ $labels.kind }} jobs are quarantined",
-            description: "So many are a bad model, build or store, not bad trailers: see `jhalak quarantine ls`.",
+            description: "Ten or more within 30 minutes: look for one reason that they share (a model, a build, the store) with `jhalak quarantine ls`.",
+            runbook: "the-quarantine-grows",
         },
         Alert {
             name: "JhalakNightlyMissing",
-            expr: "time() - max by (namespace, cronjob) (kube_cronjob_status_last_successful_time{cronjob=\"jhalak-nightly\"}) > 30 * 3600"
+            // A CronJob that never succeeded has no time of success: its age counts.
+            expr: "(time() - max by (namespace, cronjob) (kube_cronjob_status_last_successful_time{cronjob=\"jhalak-nightly\"})\n\
+                   or on (namespace, cronjob) time() - max by (namespace, cronjob) (kube_cronjob_created{cronjob=\"jhalak-nightly\"})) > 30 * 3600"
                 .into(),
             hold: None,
             severity: "critical",
             summary: "{{ $labels.cronjob }} has not succeeded for {{ $value | humanizeDuration }}",
             description: "A CronJob that does not fire says nothing by itself: see its events and the last Job's log.",
+            runbook: "a-night-is-missing",
         },
         Alert {
             name: "JhalakRunStuck",
@@ -86,6 +96,7 @@ pub fn alerts() -> Vec<Alert> {
             severity: "warning",
             summary: "no job of run {{ $labels.run }} has ended for {{ $value | humanizeDuration }}",
             description: "`jhalak status` shows what its workers hold; a job that lasts longer than an hour is normal only in training.",
+            runbook: "a-run-is-stuck",
         },
         Alert {
             name: "JhalakQuarantineGrowing",
@@ -94,6 +105,7 @@ pub fn alerts() -> Vec<Alert> {
             severity: "warning",
             summary: "{{ $value | humanize }} {{ $labels.kind }} jobs were quarantined within an hour ({{ $labels.error }})",
             description: "`jhalak quarantine ls` shows the reasons; `jhalak retry` lets the next run try them again.",
+            runbook: "the-quarantine-grows",
         },
         Alert {
             name: "JhalakJobsWaitLong",
@@ -102,6 +114,7 @@ pub fn alerts() -> Vec<Alert> {
             severity: "warning",
             summary: "{{ $labels.kind }} jobs wait {{ $value | humanizeDuration }} for a worker",
             description: "A run sends about two jobs for each slot: too few workers for the runs in progress, or jobs that take very long.",
+            runbook: "jobs-wait-long",
         },
         Alert {
             name: "JhalakJobNearBrokerTimeout",
@@ -113,7 +126,8 @@ pub fn alerts() -> Vec<Alert> {
             hold: None,
             severity: "warning",
             summary: "a {{ $labels.kind }} job on {{ $labels.instance }} nears the broker's consumer_timeout",
-            description: "The broker will deliver it again. Raise consumer_timeout on the broker and rabbitmq.consumer_timeout_ms with it.",
+            description: "The broker will deliver it again. An extraction this old hangs: liveness replaces its worker. A training may take long: raise consumer_timeout and rabbitmq.consumer_timeout_ms together, or delete a pod that shows no progress.",
+            runbook: "a-job-nears-the-brokers-timeout",
         },
         Alert {
             name: "JhalakStoreThrottled",
@@ -124,6 +138,7 @@ pub fn alerts() -> Vec<Alert> {
             severity: "warning",
             summary: "the store slows down {{ $value | humanizePercentage }} of the requests",
             description: "Run fewer workers, or spread the runs over more than one prefix of the bucket.",
+            runbook: "the-store-throttles",
         },
         Alert {
             name: "JhalakBrokerFlapping",
@@ -134,6 +149,7 @@ pub fn alerts() -> Vec<Alert> {
             severity: "warning",
             summary: "{{ $labels.instance }} does not keep its connection to the broker",
             description: "The broker restarts, a network drops idle connections, or the process gets too little CPU for heartbeats.",
+            runbook: "the-broker-is-lost",
         },
         Alert {
             name: "JhalakWorkersCrashing",
@@ -144,6 +160,7 @@ pub fn alerts() -> Vec<Alert> {
             severity: "warning",
             summary: "one in ten {{ $labels.kind }} deliveries or more comes back from a worker that crashed",
             description: "Workers are killed (memory, eviction, spot) or lose their channel: see the reasons for the end of their containers.",
+            runbook: "workers-crash",
         },
         Alert {
             name: "JhalakSpansDropped",
@@ -152,6 +169,7 @@ pub fn alerts() -> Vec<Alert> {
             severity: "warning",
             summary: "{{ $value | humanize }} spans were lost within 30 minutes",
             description: "Runs do not suffer. The collector of OTEL_EXPORTER_OTLP_ENDPOINT is slow, refuses spans or is not reachable.",
+            runbook: "spans-are-lost",
         },
     ]
 }
@@ -176,7 +194,7 @@ pub fn object() -> String {
 
 fn groups(indent: &str) -> String {
     let mut text = format!("{indent}groups:\n{indent}  - name: jhalak\n{indent}    rules:\n");
-    for Alert { name, expr, hold, severity, summary, description } in alerts() {
+    for Alert { name, expr, hold, severity, summary, description, runbook } in alerts() {
         let expr: Vec<String> = expr.lines().map(|line| format!("{indent}          {line}\n")).collect();
         // Writing to a string never fails.
         let _ = write!(text, "{indent}      - alert: {name}\n{indent}        expr: |-\n{}", expr.concat());
@@ -187,7 +205,8 @@ fn groups(indent: &str) -> String {
         let _ = write!(
             text,
             "{indent}        labels:\n{indent}          severity: {severity}\n{indent}        annotations:\n\
-             {indent}          summary: {}\n{indent}          description: {}\n",
+             {indent}          summary: {}\n{indent}          description: {}\n\
+             {indent}          runbook: \"docs/runbook.md#{runbook}\"\n",
             quoted(summary),
             quoted(description)
         );

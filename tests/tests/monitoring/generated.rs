@@ -45,6 +45,26 @@ fn documentation_lists_every_metric_and_label() {
     assert_current(path, &text);
 }
 
+/// The anchor that the documents' headings have.
+fn anchor(heading: &str) -> String {
+    let kept = heading.to_lowercase().replace(' ', "-");
+    kept.chars().filter(|c| c.is_alphanumeric() || *c == '-' || *c == '_').collect()
+}
+
+#[test]
+fn each_alert_has_its_section_of_the_runbook() {
+    let path = "docs/runbook.md";
+    let text = std::fs::read_to_string(repository().join(path)).expect("a document");
+    let sections: BTreeSet<String> = text.lines().filter_map(|line| line.strip_prefix("## ")).map(anchor).collect();
+    for alert in rules::alerts() {
+        assert!(sections.contains(alert.runbook), "{path} has no section {} for {}", alert.runbook, alert.name);
+        let row = format!("| `{}` |", alert.name);
+        let row = text.lines().find(|line| line.starts_with(&row));
+        let row = row.unwrap_or_else(|| panic!("the table of {path} lacks {}", alert.name));
+        assert!(row.contains(&format!("](#{})", alert.runbook)), "{row} does not lead to {}", alert.runbook);
+    }
+}
+
 #[test]
 fn promtool_accepts_the_rules_and_their_unit_tests() {
     let folder = repository().join("monitoring");

@@ -80,6 +80,7 @@ pub(crate) async fn run(context: &RunContext, plan: &Plan, work: StageJobs<'_>) 
         gauges::note_jobs(&plan.spec.id, stage, JobCounts { waiting: 0, sent: 0, committed, quarantined });
         return Ok(Ended::Completed(0));
     }
+    gauges::forget_backlog();
     let results = Channel::Results(plan.spec.id.clone());
     let mut results = context.queue.consume(&results, RESULTS_PREFETCH).await?;
     let bar = context.progress.stage(stage.name(), all, before);

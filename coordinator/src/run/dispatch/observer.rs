@@ -12,6 +12,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
+use crate::run::gauges;
+
 /// How often workers are looked at.
 const INTERVAL: Duration = Duration::from_secs(AT_WORK_INTERVAL_S);
 
@@ -24,6 +26,9 @@ const HEAL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long store and broker may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A broker that does not answer for this long is lost: the number of its consumers is not known.
+const BROKER_LOST: Duration = Duration::from_secs(60);
 
 /// A record that has not changed for this long is of a worker that ended without removing it.
 const STALE: Duration = Duration::from_secs(120);
@@ -110,7 +115,7 @@ impl Observer {
         let began = Instant::now();
         let results = Channel::Results(run.clone());
         let looking = async move {
-            let mut healed = Instant::now();
+            let (mut healed, mut answered) = (Instant::now(), Instant::now());
             loop {
                 let interval = if began.elapsed() < FIRST_LOOKS { FIRST_INTERVAL } else { INTERVAL };
                 tokio::time::sleep(interval).await;
@@ -122,6 +127,12 @@ impl Observer {
                     healed = Instant::now();
                 }
                 let observation = Observation::look(store.as_ref(), queue.as_ref(), (&run, kind), &mut known).await;
+                if observation.backlog.is_some() {
+                    answered = Instant::now();
+                } else if answered.elapsed() > BROKER_LOST {
+                    // Here, because the dispatch may be waiting for this broker.
+                    gauges::forget_workers();
+                }
                 publish.send_replace(observation);
             }
         };
