@@ -21,7 +21,7 @@ import yaml
 K8S = Path(__file__).resolve().parent
 sys.path.insert(0, str(K8S))
 
-from checks import brokers, coordinators, images, jobs, network, operators, pods, scaling, schema, workers  # noqa: E402
+from checks import agreement, brokers, coordinators, images, jobs, network, operators, pods, scaling, schema, secrets, workers  # noqa: E402
 from checks.build import Build  # noqa: E402
 from checks.sources import NEED_KEDA, Sources  # noqa: E402
 from checks.programs import Programs, check as check_programs, exit_codes  # noqa: E402
@@ -88,7 +88,7 @@ def faults_of(folder, shown, programs, codes, k8s=K8S):
     if build.faults:
         # The other checks rely on the shape of the objects.
         return build.faults, len(items)
-    for topic in (pods, workers, coordinators, scaling, network, operators):
+    for topic in (pods, agreement, secrets, workers, coordinators, scaling, network, operators):
         topic.check(build)
     jobs.check(build, codes)
     brokers.check(build, k8s / "base/jhalak.toml")

@@ -11,6 +11,8 @@ ZONES = zoneinfo.available_timezones()
 JOB_NAME = "metadata.labels['batch.kubernetes.io/job-name']"
 # A table of 100,000 trailers for each of two kinds of embeddings, 512 MB each, and as much again while it is written.
 SCRATCH_BYTES = 2 << 30
+# A night's run of new trailers takes hours.
+LEAST_NIGHT_S = 14_400
 # How long a broker may be away that is restarted node by node.
 PATIENCE_S = 900
 
@@ -74,6 +76,11 @@ def job(build, workload):
             backoff_s(limit) >= PATIENCE_S, item, f"{path}.backoffLimit",
             f"is {limit}: its tries are over after {backoff_s(limit)} s, and a broker's rolling restart takes up to {PATIENCE_S} s",
         )
+    if item["kind"] == "CronJob" and ("backfill" in item["metadata"]["name"] or not is_template(workload)):
+        build.require(
+            "--allow-quarantined" in workload.args, item, f"{workload.container_path}.args",
+            "lacks --allow-quarantined: one trailer that nobody can repair would fail every Job",
+        )
     for flag, why in NOT_IN_PODS.items():
         build.require(flag not in workload.args, item, f"{workload.container_path}.args", f"{flag} {why}")
     wait_ms = workload.settings.get("coordinator.start_wait_ms", 60_000)
@@ -106,7 +113,12 @@ def schedule(build, workload):
         "--only-new" in workload.args, item, f"{workload.container_path}.args",
         "lacks --only-new: a changed model would make a night of weeks; that is the work of a backfill (jhalak-backfill)",
     )
-    build.require(deadline is not None and deadline < 86_400, item, f"{workload.job_path}.activeDeadlineSeconds", "must be set and end before the next night")
+    build.require(
+        deadline is not None and LEAST_NIGHT_S <= deadline < 86_400, item, f"{workload.job_path}.activeDeadlineSeconds",
+        f"must be set, at least {LEAST_NIGHT_S}, and end before the next night",
+    )
+    minute, hour = (spec.get("schedule", "").split() + ["", ""])[:2]
+    build.require(minute.isdigit() and hour.isdigit(), item, "spec.schedule", f"{spec.get('schedule')!r} fires more than once a day, and a run may take all night")
     for flag in ("--reprocess", "--slot"):
         build.require(workload.option(flag) is None and flag not in workload.args, item, f"{workload.container_path}.args", f"{flag} does not belong to a run that repeats")
 
@@ -119,14 +131,19 @@ def slots(build, workload):
         build.require(source == JOB_NAME, item, path, f"must be the Job's name ({JOB_NAME}): one run per night, however often it fires")
         return
     build.require(
-        variable is None, item, path,
+        variable is None and "JHALAK_SLOT" not in workload.environment, item, path,
         "must not be set: under a name that was used before, `kubectl create job` would find the old run and do nothing",
     )
     name = item["metadata"]["name"]
-    if "backfill" in name:
-        slot = workload.option("--slot", "")
+    if "backfill" not in name:
         build.require(
-            slot not in ("", "--json") and not slot.startswith("-"), item, f"{workload.container_path}.args",
+            workload.option("--slot") is None and "--slot" not in workload.args, item, f"{workload.container_path}.args",
+            "--slot does not belong here: the next Job would find the old run and do nothing",
+        )
+    else:
+        slot = re.sub(r"\$\((\w+)\)", lambda m: workload.environment.get(m[1], ""), workload.option("--slot", ""))
+        build.require(
+            slot.strip() not in ("", "--json") and not slot.startswith("-"), item, f"{workload.container_path}.args",
             "lacks --slot with a fixed word: a Job that is started again would plan another run once the dataset has grown",
         )
         build.require("--only-new" not in workload.args, item, f"{workload.container_path}.args", "--only-new is for the nightly run: a backfill makes everything that is missing")

@@ -64,6 +64,7 @@ def pod(build, workload, accounts, classes):
     )
     build.require(spec.get("automountServiceAccountToken") is False, item, f"{path}.automountServiceAccountToken", "must be false: the pod would get an API token")
     build.require(spec.get("enableServiceLinks") is False, item, f"{path}.enableServiceLinks", "must be false: names of services would become JHALAK_ variables")
+    build.require("activeDeadlineSeconds" not in spec, item, f"{path}.activeDeadlineSeconds", "must not be set: it ends a pod at work, and counts as its failure")
     for name in ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostAliases"):
         build.require(not spec.get(name), item, f"{path}.{name}", "must not be set")
     extra = security.keys() - {"runAsNonRoot", "runAsUser", "runAsGroup", "fsGroup", "seccompProfile", "fsGroupChangePolicy"}
@@ -164,12 +165,6 @@ def environment(build, workload):
     )
     build.require(build.settings_file(workload) is not None, item, f"{path}.JHALAK_CONFIG", "does not lead to jhalak.toml of a ConfigMap of the build")
     secret(build, workload, path)
-    for variable in workload.container.get("env", []):
-        is_secret = any(word in variable["name"] for word in ("PASSWORD", "SECRET", "TOKEN"))
-        build.require(
-            not is_secret or "value" not in variable, item, f"{path}.{variable['name']}",
-            "looks like a secret and stands in the manifest: refer to a Secret",
-        )
     for argument in workload.args:
         for name in references(argument):
             build.require(name in workload.environment, item, f"{workload.container_path}.args", f"$({name}) is set nowhere")
@@ -198,10 +193,6 @@ def secret(build, workload, path):
 
 def places(build):
     """Where store and dataset are: both reachable from every pod, and the dataset allowed to workers."""
-    for item in build.of("ConfigMap"):
-        for name, value in item.get("data", {}).items():
-            is_secret = any(word in name.upper() for word in ("PASSWORD", "SECRET", "TOKEN", "ACCESS_KEY")) and not name.endswith("_FILE")
-            build.require(not is_secret, item, f"data.{name}", "looks like a secret: it belongs into a Secret")
     for workload in build.workloads:
         if not (workload.is_worker or workload.is_coordinator):
             continue
@@ -248,6 +239,7 @@ def priorities(build, classes):
     """Coordinators before extraction before training before backfills; nobody takes nodes from others but them."""
     values = [classes[name]["value"] for name in ("jhalak-backfill", "jhalak-train", "jhalak-extract", "jhalak-coordinator") if name in classes]
     for name, item in classes.items():
+        build.require(not item.get("globalDefault"), item, "globalDefault", "must not be true: every other pod of the cluster would get this priority")
         build.require(values == sorted(set(values)), item, "value", "the order must be coordinator > extract > train > backfill")
         build.require(
             name == "jhalak-coordinator" or item.get("preemptionPolicy") == "Never", item, "preemptionPolicy",

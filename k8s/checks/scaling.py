@@ -60,6 +60,9 @@ def scaled_job(build, workload):
     )
     build.require(job.get("backoffLimit", 6) >= 3, item, f"{path}.backoffLimit", "must be at least 3: workers crash with bad nodes")
     build.require("ttlSecondsAfterFinished" in job, item, f"{path}.ttlSecondsAfterFinished", "is not set: ended Jobs stay for ever")
+    build.require(job.get("ttlSecondsAfterFinished", 3600) >= 3600, item, f"{path}.ttlSecondsAfterFinished", "is less than an hour: nobody has read its log then")
+    age = workload.option("--max-age")
+    build.require(age is None or (age.isdigit() and int(age) >= 600), item, f"{workload.container_path}.args", f"--max-age {age} must be at least 600 s: workers would start all the time")
     build.require(not job.get("suspend"), item, f"{path}.suspend", "must not be set: no worker would ever start")
     for name in ("parallelism", "completions"):
         build.require(job.get(name, 1) == 1, item, f"{path}.{name}", "must be 1: each Job is one worker")

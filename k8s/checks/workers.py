@@ -10,6 +10,8 @@ HAND_BACK_S = 10
 SCRATCH_ROOM_MB = 64
 # How long a worker may take until it serves its heartbeat: it waits for broker and store, which takes minutes, after that.
 START_S = 60
+# The longest that a probe may fail before anything happens.
+MOST_S = {"startupProbe": 600, "livenessProbe": 300, "readinessProbe": 120}
 PROBES = {"startupProbe": "--live", "livenessProbe": "--live", "readinessProbe": "--ready"}
 
 
@@ -123,6 +125,10 @@ def probes(build, workload):
             f"must be [jhalak-worker, health, {flag}]: it reads the heartbeat file, and nothing listens",
         )
         build.require(probe.get("timeoutSeconds", 1) >= 5, workload.item, f"{path}.timeoutSeconds", "must be at least 5: starting a program on a busy node takes seconds")
+        patience = probe.get("periodSeconds", 10) * probe.get("failureThreshold", 3)
+        build.require(patience <= MOST_S[name], workload.item, f"{path}.failureThreshold", f"with periodSeconds gives {patience} s, more than {MOST_S[name]}: a worker that hangs is noticed too late")
+        build.require(probe.get("initialDelaySeconds", 0) <= 30, workload.item, f"{path}.initialDelaySeconds", "must be at most 30: the startup probe waits for the start")
+        build.require(probe.get("timeoutSeconds", 1) <= 60, workload.item, f"{path}.timeoutSeconds", "must be at most 60")
     start = workload.container.get("startupProbe", {})
     budget = start.get("periodSeconds", 10) * start.get("failureThreshold", 3)
     need = 300 if workload.resource("limits", "nvidia.com/gpu") else START_S
@@ -180,6 +186,10 @@ def deployments(build):
             continue
         build.require(at(item, "spec.replicas", 1) >= 1, item, "spec.replicas", "is 0: nothing takes the jobs")
         build.require(at(item, "spec.strategy.type", "RollingUpdate") == "RollingUpdate", item, "spec.strategy.type", "must be RollingUpdate: all workers would stop at once")
+        rolling = str(at(item, "spec.strategy.rollingUpdate.maxUnavailable", "25%"))
+        share = int(rolling[:-1]) if rolling.endswith("%") and rolling[:-1].isdigit() else 0
+        is_few = share <= 50 if rolling.endswith("%") else rolling in ("0", "1")
+        build.require(is_few, item, "spec.strategy.rollingUpdate.maxUnavailable", f"is {rolling}: an update stops too many workers at once; at most 50%, or 1")
         chosen = at(item, "spec.selector.matchLabels", {})
         build.require(bool(chosen) and chosen.items() <= workload.labels.items(), item, "spec.selector.matchLabels", "does not select its own pods")
         others = [w.item["metadata"]["name"] for w in build.workloads if w is not workload and chosen.items() <= w.labels.items()]
