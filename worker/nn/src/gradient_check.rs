@@ -210,7 +210,7 @@ fn multi_head_attention_gradients_match_with_and_without_dropout() {
         // The same random numbers drop the same elements each time.
         let forward = |layer: &mut MultiHeadAttention, queries: &[f32], keys: &[f32]| {
             let mut y = vec![0.0; 24];
-            layer.forward(queries, keys, shape, &mut y, stream.map(|s| seeded(4, s)).as_mut());
+            layer.forward(queries, keys, None, shape, &mut y, stream.map(|s| seeded(4, s)).as_mut());
             weighted(&y, &w)
         };
         forward(&mut layer, &queries, &keys);

@@ -2,8 +2,8 @@
 //! PyTorch's `nn.MultiheadAttention`.
 //!
 //! For one key, [`OneKeyAttention`](crate::OneKeyAttention) computes the same in a third of the
-//! time; the published classifier needs only that. This layer is for models whose users are
-//! sequences of movies.
+//! time; the published classifier needs only that. This layer is for models that look at the frames
+//! and the sound windows of a trailer.
 
 use super::activation::softmax_rows;
 use super::buffer::resize;
@@ -84,11 +84,23 @@ impl MultiHeadAttention {
     }
 
     /// Writes the attention of each query over the keys of its sequence to `y` (`batch x queries x
-    /// dim`). Applies dropout if `random` is given.
+    /// dim`). Keys that are not `present` (`batch x keys`; None for all) get no attention. Applies
+    /// dropout if `random` is given.
     ///
     /// # Panics
-    /// If a slice is too short.
-    pub fn forward(&mut self, queries: &[f32], keys: &[f32], shape: Shape, y: &mut [f32], random: Option<&mut Random>) {
+    /// If a slice is too short, or no key of a sequence is present.
+    pub fn forward(
+        &mut self,
+        queries: &[f32],
+        keys: &[f32],
+        present: Option<&[bool]>,
+        shape: Shape,
+        y: &mut [f32],
+        random: Option<&mut Random>,
+    ) {
+        let has_keys = |own: &[bool]| own.contains(&true);
+        let all_have_keys = present.is_none_or(|present| present.chunks(shape.keys.max(1)).all(has_keys));
+        assert!(all_have_keys, "a sequence has no key that is present");
         let dim = self.query.inputs();
         let (query_rows, key_rows) = (shape.batch * shape.queries, shape.batch * shape.keys);
         resize(&mut self.q, query_rows * dim);
@@ -104,7 +116,10 @@ impl MultiHeadAttention {
             let scores = &mut self.attention[offsets.attention..offsets.attention + shape.keys];
             let q = &self.q[offsets.query..offsets.query + offsets.width];
             for (key, score) in scores.iter_mut().enumerate() {
-                *score = scale * dot(q, &self.k[offsets.key(key, dim)..], offsets.width);
+                *score = match present.is_none_or(|present| present[offsets.first_in_mask + key]) {
+                    true => scale * dot(q, &self.k[offsets.key(key, dim)..], offsets.width),
+                    false => f32::NEG_INFINITY,
+                };
             }
             softmax_rows(scores, shape.keys);
         }
@@ -195,6 +210,7 @@ impl MultiHeadAttention {
                 width,
                 query: row * dim + head * width,
                 first_key: row / shape.queries * shape.keys * dim + head * width,
+                first_in_mask: row / shape.queries * shape.keys,
                 attention: i * shape.keys,
             }
         })
@@ -207,6 +223,7 @@ struct HeadOffsets {
     width: usize,
     query: usize,
     first_key: usize,
+    first_in_mask: usize,
     attention: usize,
 }
 
@@ -238,7 +255,7 @@ mod tests {
         (one.value, one.output) = (many.value.clone(), many.output.clone());
         let x: Vec<f32> = (0..60).map(|_| random.normal()).collect();
         let (mut a, mut b) = (vec![0.0; 60], vec![0.0; 60]);
-        many.forward(&x, &x, Shape { batch: 5, queries: 1, keys: 1 }, &mut a, None);
+        many.forward(&x, &x, None, Shape { batch: 5, queries: 1, keys: 1 }, &mut a, None);
         one.forward(&x, 5, &mut b);
         assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-6), "{a:?} {b:?}");
     }
@@ -251,10 +268,35 @@ mod tests {
             ((0..8).map(|_| random.normal()).collect(), (0..24).map(|_| random.normal()).collect());
         let turned = [&key[16..], &key[..16]].concat();
         let (mut a, mut b) = (vec![0.0; 8], vec![0.0; 8]);
-        layer.forward(&query, &key, Shape { batch: 1, queries: 1, keys: 3 }, &mut a, None);
-        layer.forward(&query, &turned, Shape { batch: 1, queries: 1, keys: 3 }, &mut b, None);
+        layer.forward(&query, &key, None, Shape { batch: 1, queries: 1, keys: 3 }, &mut a, None);
+        layer.forward(&query, &turned, None, Shape { batch: 1, queries: 1, keys: 3 }, &mut b, None);
         assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-6));
-        layer.forward(&query, &key[..8].repeat(3), Shape { batch: 1, queries: 1, keys: 3 }, &mut a, None);
+        layer.forward(&query, &key[..8].repeat(3), None, Shape { batch: 1, queries: 1, keys: 3 }, &mut a, None);
         assert!(layer.attention.iter().all(|p| (p - 1.0 / 3.0).abs() < 1e-6));
+    }
+    #[test]
+    fn absent_keys_change_neither_the_output_nor_a_gradient() {
+        let random = &mut seeded(4, 0);
+        let mut layer = MultiHeadAttention::new(8, 2, 0.0, random);
+        let mut draw = |count: usize| -> Vec<f32> { (0..count).map(|_| random.normal()).collect() };
+        let (queries, keys, dy) = (draw(16), draw(16), draw(16));
+        // The second key of three is absent.
+        let padded = [&keys[..8], &[1e6; 8], &keys[8..]].concat();
+        let present = [true, false, true];
+        let mut run = |keys: &[f32], present: Option<&[bool]>| {
+            let shape = Shape { batch: 1, queries: 2, keys: keys.len() / 8 };
+            let (mut y, mut dqueries, mut dkeys) = (vec![0.0; 16], vec![0.0; 16], vec![0.0; keys.len()]);
+            layer.forward(&queries, keys, present, shape, &mut y, None);
+            let optimizer = &mut OptimizerState::recording();
+            layer.backward(&queries, keys, shape, &dy, &mut dqueries, &mut dkeys, optimizer);
+            let mut gradients = vec![y, dqueries, dkeys];
+            layer.parameters("", &mut |_, parameter| gradients.push(parameter.gradient().to_vec()));
+            gradients
+        };
+        let (short, mut long) = (run(&keys, None), run(&padded, Some(&present)));
+        assert_eq!(long[2].drain(8..16).collect::<Vec<_>>(), [0.0; 8]);
+        for (short, long) in short.iter().zip(&long) {
+            assert!(short.iter().zip(long).all(|(a, b)| (a - b).abs() < 1e-5), "{short:?} {long:?}");
+        }
     }
 }
