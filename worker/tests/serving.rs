@@ -53,7 +53,7 @@ fn features() -> Features {
     };
     let mut audio = table(12, 5);
     audio.rows[4] = None;
-    Features { video: Some(table(20, 3)), audio: Some(audio) }
+    Features { video: Some(table(20, 3)), audio: Some(audio), ..Features::default() }
 }
 
 fn session(environment: &Environment, bytes: &[u8]) -> Session {

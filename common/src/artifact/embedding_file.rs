@@ -89,7 +89,7 @@ pub fn encode_named(tensors: Vec<Named<'_>>, about: &Value) -> Result<Bytes> {
 pub struct Vectors {
     /// The embedding of the whole trailer.
     pub mean: Vec<f32>,
-    /// One vector for each keyframe, of the same length as `mean`.
+    /// One vector for each keyframe or window of sound, in order, as long as `mean`.
     pub parts: Option<Vec<Vec<f32>>>,
 }
 

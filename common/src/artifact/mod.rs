@@ -45,14 +45,19 @@ pub enum ArtifactKind {
     /// The video embedding of a trailer, one vector per keyframe and their mean:
     /// `embedding.safetensors`.
     VideoEmbedding,
-    /// The audio embedding of a trailer, the mean over time: `embedding.safetensors`; no file for a
-    /// trailer without sound.
+    /// The audio embedding of a trailer, the mean over time and, if the recipe says so, over each
+    /// of up to 16 windows: `embedding.safetensors`; no file for a trailer without sound.
     AudioEmbedding,
     /// The video embeddings of all trailers of a run: `embeddings.parquet`, in shards above 5,000
     /// rows ([`table`]).
     VideoTable,
     /// The audio embeddings of all trailers of a run, as the video embeddings.
     AudioTable,
+    /// The keyframes of all trailers of a run as vectors, those of a trailer in their order: as the
+    /// video embeddings, with a row for each part of a trailer.
+    VideoParts,
+    /// The sound windows of all trailers of a run, as the keyframes.
+    AudioParts,
     /// One fold of one cell of the evaluation grid: `result.json`.
     Cell,
     /// Only a commit record: the result of a probe, see [`crate::run::job::ProbeTask`].
@@ -64,7 +69,7 @@ pub enum ArtifactKind {
 
 impl ArtifactKind {
     /// Every kind.
-    pub const ALL: [ArtifactKind; 10] = [
+    pub const ALL: [ArtifactKind; 12] = [
         ArtifactKind::Keyframes,
         ArtifactKind::Scenes,
         ArtifactKind::Objects,
@@ -72,6 +77,8 @@ impl ArtifactKind {
         ArtifactKind::AudioEmbedding,
         ArtifactKind::VideoTable,
         ArtifactKind::AudioTable,
+        ArtifactKind::VideoParts,
+        ArtifactKind::AudioParts,
         ArtifactKind::Cell,
         ArtifactKind::Probe,
         ArtifactKind::Model,
@@ -87,10 +94,26 @@ impl ArtifactKind {
             ArtifactKind::AudioEmbedding => "audio-embedding",
             ArtifactKind::VideoTable => "video-table",
             ArtifactKind::AudioTable => "audio-table",
+            ArtifactKind::VideoParts => "video-parts",
+            ArtifactKind::AudioParts => "audio-parts",
             ArtifactKind::Cell => "cell",
             ArtifactKind::Probe => "probe",
             ArtifactKind::Model => "model",
         }
+    }
+
+    /// Returns the kind of table that holds the parts of this kind of embedding.
+    pub fn parts_table(self) -> Option<ArtifactKind> {
+        match self {
+            ArtifactKind::VideoEmbedding => Some(ArtifactKind::VideoParts),
+            ArtifactKind::AudioEmbedding => Some(ArtifactKind::AudioParts),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a table of parts: one with several rows for a trailer.
+    pub fn has_parts(self) -> bool {
+        matches!(self, ArtifactKind::VideoParts | ArtifactKind::AudioParts)
     }
 
     /// Parses the name of a kind.

@@ -13,6 +13,9 @@ use crate::settings::{InferenceSettings, KeyframePosition, Provider, Settings, S
 /// Keyframes per trailer, as in the paper.
 pub const KEYFRAMES: u32 = 16;
 
+/// Maximum number of windows that an audio embedding stores as parts: as many as keyframes.
+pub const SOUND_PARTS: usize = KEYFRAMES as usize;
+
 /// Windows of sound in one inference; see [`SoundInput::floor_below_max_db`].
 pub const CHUNK_WINDOWS: usize = 64;
 
@@ -122,6 +125,22 @@ pub struct VideoEmbeddingParams {
     pub run: ModelRun,
 }
 
+/// Parameters of an [`ArtifactKind::AudioEmbedding`] that also stores windows of the sound. Those
+/// of one that stores the mean alone are inside, as in every version: a worker that does not know
+/// of windows refuses these parameters and does not leave the windows out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AudioPartsParams {
+    embedding: AudioEmbeddingParams,
+    /// Maximum number of windows: [`SOUND_PARTS`].
+    parts: usize,
+}
+
+/// Whether the recipe is that of an audio embedding with windows of the sound.
+pub fn has_sound_parts(recipe: &Recipe) -> bool {
+    recipe.kind == ArtifactKind::AudioEmbedding && recipe.params.get("parts").is_some()
+}
+
 /// Parameters of [`ArtifactKind::AudioEmbedding`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -210,6 +229,24 @@ impl AudioEmbeddingParams {
         Ok((AudioEmbeddingParams::Waveform { waveform, moments, run }, vec![model, measured]))
     }
 
+    /// Reads the parameters of a recipe, with or without windows of the sound.
+    ///
+    /// # Errors
+    /// InvalidInput for parameters that this version does not read.
+    pub fn of_recipe(recipe: &Recipe) -> Result<AudioEmbeddingParams> {
+        if !has_sound_parts(recipe) {
+            return recipe.parse();
+        }
+        let AudioPartsParams { embedding, parts } = recipe.parse()?;
+        if parts != SOUND_PARTS {
+            return Err(crate::Error::invalid(format!(
+                "an audio embedding with up to {parts} windows is planned, and this version stores up to {SOUND_PARTS}: \
+                 use the version that planned it"
+            )));
+        }
+        Ok(embedding)
+    }
+
     /// Returns the sample rate of the model's input.
     pub fn sample_rate_hz(&self) -> u32 {
         match self {
@@ -250,7 +287,13 @@ pub fn recipes(settings: &Settings, registry: &Registry) -> Result<(Vec<Recipe>,
     models.extend(video_models);
     let audio = registry.one_of(&settings.models.audio, &Role::AUDIO)?;
     let (params, heard) = AudioEmbeddingParams::of(audio, registry, &settings.inference)?;
-    let mut audio_embedding = Recipe::new(ArtifactKind::AudioEmbedding, params)?;
+    let mut audio_embedding = match settings.evaluate.trailer_attention {
+        true => {
+            let params = AudioPartsParams { embedding: params, parts: SOUND_PARTS };
+            Recipe::new(ArtifactKind::AudioEmbedding, params)?
+        }
+        false => Recipe::new(ArtifactKind::AudioEmbedding, params)?,
+    };
     audio_embedding.models = heard.iter().map(|model| model.sha256).collect();
     recipes.push(audio_embedding);
     models.extend(heard);
@@ -308,5 +351,29 @@ fn facts(model: &Model) -> ModelFacts {
         sha256: model.sha256,
         licence: model.licence.clone(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_of_sound_change_the_audio_recipe_alone_and_an_earlier_worker_refuses_it() {
+        let registry = Registry::load(None).expect("the built-in models");
+        let mut settings = Settings::default();
+        let (before, _) = recipes(&settings, &registry).expect("recipes");
+        settings.evaluate.trailer_attention = true;
+        let (after, _) = recipes(&settings, &registry).expect("recipes");
+        let changed: Vec<_> = before.iter().zip(&after).filter(|(a, b)| a != b).collect();
+        let [(plain, with_parts)] = changed[..] else { panic!("{changed:?}") };
+        assert_eq!((plain.kind, has_sound_parts(plain)), (ArtifactKind::AudioEmbedding, false));
+        assert!(has_sound_parts(with_parts));
+        let of = |recipe| AudioEmbeddingParams::of_recipe(recipe).expect("parameters");
+        assert_eq!(of(plain), of(with_parts));
+        assert!(with_parts.parse::<AudioEmbeddingParams>().is_err(), "as a worker that knows no windows reads it");
+        let mut other = with_parts.clone();
+        other.params["parts"] = 99.into();
+        assert!(AudioEmbeddingParams::of_recipe(&other).expect_err("another number").to_string().contains("99"));
     }
 }

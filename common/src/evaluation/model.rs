@@ -29,11 +29,14 @@ pub enum Model {
     /// stacked. Strict protocol only. Stored under the name `honest`.
     #[serde(rename = "honest")]
     Ensemble,
+    /// Cross attention with many keys: the user's rated movies look at the frames and the sound
+    /// windows of a trailer. Strict protocol only.
+    TrailerAttention,
 }
 
 impl Model {
     /// Every model, with the paper's four heads.
-    pub const ALL: [Model; 9] = [
+    pub const ALL: [Model; 10] = [
         Model::Classifier { heads: 4 },
         Model::Ann,
         Model::Majority,
@@ -43,5 +46,6 @@ impl Model {
         Model::BiasClassWeighted,
         Model::MatrixFactorisation,
         Model::Ensemble,
+        Model::TrailerAttention,
     ];
 }

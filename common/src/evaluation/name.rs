@@ -38,6 +38,7 @@ impl Model {
             Model::BiasClassWeighted => "bias-class-weighted",
             Model::MatrixFactorisation => "matrix-factorisation",
             Model::Ensemble => "ensemble",
+            Model::TrailerAttention => "trailer-attention",
         }
     }
 
@@ -51,7 +52,7 @@ impl Model {
 
     /// Whether it predicts from labels alone.
     pub fn is_baseline(self) -> bool {
-        !matches!(self, Model::Classifier { .. } | Model::Ann | Model::Ensemble)
+        !matches!(self, Model::Classifier { .. } | Model::Ann | Model::Ensemble | Model::TrailerAttention)
     }
 
     /// Whether it fits class weights on inner folds, for choosing classes other than the most
@@ -86,6 +87,18 @@ impl Protocol {
 }
 
 impl CellSpec {
+    /// Returns the tables that the cell reads, video before audio: those of its modality, or their
+    /// parts.
+    pub fn tables(&self) -> &'static [ArtifactKind] {
+        match self.modality {
+            _ if !self.reads_parts() => self.modality.tables(),
+            Modality::Video => &[ArtifactKind::VideoParts],
+            Modality::Audio => &[ArtifactKind::AudioParts],
+            Modality::AudioVideo => &[ArtifactKind::VideoParts, ArtifactKind::AudioParts],
+            Modality::Genre | Modality::Metadata => &[],
+        }
+    }
+
     /// Returns a short name: `strict pairs, genre, classifier, L, with GL`.
     pub fn name(&self) -> String {
         let known = match self.protocol {
@@ -180,7 +193,7 @@ mod tests {
         }
         let refused = "svm".parse::<Model>().expect_err("no such model");
         assert!(refused.contains("classifier, ann, majority"), "{refused}");
-        assert!(refused.ends_with("ensemble"), "the alias is not offered: {refused}");
+        assert!(refused.ends_with("ensemble, trailer-attention"), "the alias is not offered: {refused}");
     }
 
     #[test]

@@ -81,11 +81,17 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl CellSpec {
-    /// Whether the ensemble reads the trailers' embeddings as content: in the modalities of
-    /// trailers.
+    /// Whether a model that is not a network of the paper reads trailers: in the modalities of
+    /// trailers, the ensemble does as content.
     #[must_use]
     pub fn reads_trailers(&self) -> bool {
-        self.model == Model::Ensemble && !self.modality.tables().is_empty()
+        matches!(self.model, Model::Ensemble | Model::TrailerAttention) && !self.modality.tables().is_empty()
+    }
+
+    /// Whether the model reads the frames and sound windows of trailers, and not their means alone.
+    #[must_use]
+    pub fn reads_parts(&self) -> bool {
+        self.model == Model::TrailerAttention
     }
 
     /// Creates a cell as published, with the notebooks' settings.
@@ -161,7 +167,7 @@ impl CellSpec {
         if of_embeddings && !self.model.is_network() && !self.reads_trailers() {
             return fail(
                 "control",
-                "only the classifier, the ANN and, with a modality of trailers, the ensemble read embeddings: use `permuted_labels`",
+                "only the classifier, the ANN, trailer attention and, with a modality of trailers, the ensemble read embeddings: use `permuted_labels`",
             );
         }
         if !self.content_columns.is_empty() && self.model != Model::Ensemble {
@@ -169,6 +175,12 @@ impl CellSpec {
         }
         if self.model == Model::Ensemble && matches!(self.protocol, Protocol::Paper { .. }) {
             return fail("model", "the stacked ensemble has no leaks: evaluate it under the strict protocol");
+        }
+        if self.reads_parts() && !self.reads_trailers() {
+            return fail("modality", "trailer attention looks at trailers: use video, audio or audio+video");
+        }
+        if self.reads_parts() && matches!(self.protocol, Protocol::Paper { .. }) {
+            return fail("model", "trailer attention was not published: evaluate it under the strict protocol");
         }
         if self.ablation && self.model != Model::Ensemble {
             return fail("ablation", "only the stacked ensemble has parts to leave out");

@@ -22,11 +22,22 @@ pub struct EvaluateSettings {
     /// for each. With more, a run leaves the ensemble out and says so, and `fit` and
     /// `evaluate` refuse it.
     pub ensemble_ratings: usize,
+    /// Also evaluate attention over the frames and sound windows of trailers, with its control, in
+    /// the grid `standard`. Audio embeddings then store their windows, so those of runs without
+    /// this setting are computed again.
+    pub trailer_attention: bool,
 }
 
 impl Default for EvaluateSettings {
     fn default() -> Self {
-        EvaluateSettings { seed: 0, folds: 5, epochs: 150, grid: Grid::Standard, ensemble_ratings: 1_200_000 }
+        EvaluateSettings {
+            seed: 0,
+            folds: 5,
+            epochs: 150,
+            grid: Grid::Standard,
+            ensemble_ratings: 1_200_000,
+            trailer_attention: false,
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 //! read in one request.
 
 use futures::{StreamExt, TryStreamExt, stream};
-use jhalak_common::artifact::embedding_file;
+use jhalak_common::artifact::embedding_file::{self, Vectors};
+use jhalak_common::artifact::recipes::{KEYFRAMES, SOUND_PARTS};
 use jhalak_common::artifact::table::{self, ShardedWriter};
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, CommitRecord, Recipe, Subject};
 use jhalak_common::hash::{self, Hash};
@@ -43,6 +44,17 @@ pub struct Subjects<'a> {
 }
 
 impl Subjects<'_> {
+    /// Returns the number of rows that a table of this kind may have. It decides on shards before
+    /// an embedding is read.
+    fn most_rows(&self, kind: ArtifactKind) -> usize {
+        let each = match kind {
+            ArtifactKind::VideoParts => KEYFRAMES as usize,
+            ArtifactKind::AudioParts => SOUND_PARTS,
+            _ => 1,
+        };
+        self.rows.len() * each
+    }
+
     fn iter(&self) -> impl Iterator<Item = Subject> {
         self.rows.iter().filter_map(|&row| Some(self.plan.trailers.trailers.get(row as usize)?.subject))
     }
@@ -61,7 +73,7 @@ pub struct GatheredTable {
     pub subject: Subject,
     /// The hash of its file or files ([`table::content`]), which is upstream of cells.
     pub sha256: Hash,
-    /// The number of trailers in the table.
+    /// The number of trailers in the table; in a table of parts, the number of parts.
     pub rows: u64,
     /// The trailers whose embedding is empty, such as those without sound, in order.
     pub without: Vec<String>,
@@ -122,7 +134,7 @@ impl Address {
             Ok(recipe)
         };
         let precision = subjects.plan.spec.table_precision;
-        let recipe = with(table::params(subjects.rows.len(), precision))?;
+        let recipe = with(table::params(subjects.most_rows(kind), precision))?;
         let earlier = if precision.is_default() { Some(with(json!({}))?) } else { None };
         let content = hash::of_rows(subjects.iter())?;
         let subject = Subject { id: subjects.plan.spec.dataset.id.clone(), content };
@@ -191,15 +203,18 @@ fn describe(source: &Recipe, record: &CommitRecord) -> Result<Option<GatheredTab
 
 async fn write(store: &dyn ObjectStore, table: &Address, source: &Recipe, subjects: &Subjects<'_>) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut writer = ShardedWriter::new(folder.path(), subjects.rows.len(), subjects.plan.spec.table_precision);
+    let kind = table.recipe.kind;
+    let mut writer = ShardedWriter::new(folder.path(), subjects.most_rows(kind), subjects.plan.spec.table_precision);
     let (mut without, mut zero_clips) = (Vec::new(), Vec::new());
-    let vectors =
-        stream::iter(subjects.iter()).map(|subject| async move { read_embedding(store, source, &subject).await });
+    let vectors = stream::iter(subjects.iter())
+        .map(|subject| async move { read_embedding_with(store, source, &subject, kind.has_parts()).await });
     let mut vectors = vectors.buffered(MAX_CONCURRENT_REQUESTS);
-    while let Some(Embedding { id, vector, is_zero_clip }) = vectors.try_next().await? {
+    while let Some(Embedding { id, vector, parts, is_zero_clip }) = vectors.try_next().await? {
         zero_clips.extend(is_zero_clip.then(|| id.clone()));
         match vector {
-            Some(vector) => writer.push(&id, &vector)?,
+            // A model that takes a trailer at once gives one vector, which is the only part.
+            Some(vector) if parts.is_empty() => writer.push(&id, &vector)?,
+            Some(_) => parts.iter().try_for_each(|part| writer.push(&id, part))?,
             None => without.push(id),
         }
     }
@@ -217,24 +232,41 @@ pub(crate) struct Embedding {
     pub id: String,
     /// The vector; None for an embedding without a file.
     pub vector: Option<Vec<f32>>,
+    /// The vectors of keyframes or windows, if they were requested and the embedding has them.
+    parts: Vec<Vec<f32>>,
     /// Whether the vector is that of a clip of zeros.
     pub is_zero_clip: bool,
 }
 
 /// Reads the embedding of a trailer.
 pub(crate) async fn read_embedding(store: &dyn ObjectStore, source: &Recipe, subject: &Subject) -> Result<Embedding> {
+    read_embedding_with(store, source, subject, false).await
+}
+
+/// Reads the embedding of a trailer, with its parts if `with_parts` is true.
+async fn read_embedding_with(
+    store: &dyn ObjectStore,
+    source: &Recipe,
+    subject: &Subject,
+    with_parts: bool,
+) -> Result<Embedding> {
     let key = ArtifactKey::new(source, subject);
     let record = artifact::committed(store, &key)
         .await?
         .ok_or_else(|| Error::transient(format!("{} was deleted while it was read", key.folder())))?;
     let is_zero_clip = record.facts.get("zero_clip").is_some();
-    let id = subject.id.clone();
+    let mut embedding = Embedding { id: subject.id.clone(), vector: None, parts: Vec::new(), is_zero_clip };
     if record.files.is_empty() {
-        return Ok(Embedding { id, vector: None, is_zero_clip });
+        return Ok(embedding);
     }
     let bytes = artifact::read_file(store, &record, embedding_file::FILE).await?;
-    let mean = embedding_file::decode_mean(&bytes).map_err(|e| e.context(key.folder()))?;
-    Ok(Embedding { id, vector: Some(mean), is_zero_clip })
+    let read = |bytes| match with_parts {
+        true => embedding_file::decode(bytes),
+        false => Ok(Vectors { mean: embedding_file::decode_mean(bytes)?, parts: None }),
+    };
+    let Vectors { mean, parts } = read(&bytes).map_err(|e| e.context(key.folder()))?;
+    (embedding.vector, embedding.parts) = (Some(mean), parts.unwrap_or_default());
+    Ok(embedding)
 }
 
 #[cfg(test)]
@@ -244,6 +276,7 @@ mod tests {
     use jhalak_common::artifact::Body;
     use jhalak_common::artifact::table::{SHARD_ROWS, Wanted};
     use jhalak_common::artifact::table_file::{self, TableWriter};
+    use jhalak_common::evaluation::{CellSpec, Modality, Model, Split, UserEmbedding};
     use jhalak_common::settings::TablePrecision;
 
     #[tokio::test]
@@ -270,6 +303,41 @@ mod tests {
         };
         table::each_row(store, &record, &Wanted::All, keep).await.expect("a table");
         assert_eq!(rows, ["m0"]);
+    }
+
+    #[tokio::test]
+    async fn a_table_of_parts_has_a_row_for_each_part_and_the_table_of_means_stays_as_it_is() {
+        let (_folder, store) = empty_store();
+        let (store, mut plan) = (store.as_ref(), plan(400));
+        let kinds = |plan: &Plan| plan.embeddings().map(|(kind, _)| kind).collect::<Vec<_>>();
+        let before = kinds(&plan);
+        let model = Model::TrailerAttention;
+        plan.spec.cells.push(CellSpec::strict(Split::Pairs, Modality::Video, model, UserEmbedding::Liked, true));
+        assert_eq!(kinds(&plan), [before[0], ArtifactKind::VideoParts, before[1]]);
+        let (kind, source) = plan.embeddings().nth(1).expect("parts");
+        // 400 trailers of up to 16 parts: shards, though all but one have a mean alone.
+        for (i, trailer) in plan.trailers.trailers.iter().enumerate() {
+            let parts = [0.0, 1.0, 2.0, 3.0, i as f32, 5.0];
+            let parts = (i == 7).then_some(parts.as_slice());
+            let bytes = embedding_file::encode(&[1.0, 2.0], parts, &json!({})).expect("an embedding");
+            let files = vec![(embedding_file::FILE, Body::Bytes(bytes))];
+            artifact::commit(store, source, &trailer.subject, files, json!({})).await.expect("room on disk");
+        }
+        let means = gather(store, &plan, ArtifactKind::VideoTable, source).await.expect("a store").expect("a table");
+        let table = gather(store, &plan, kind, source).await.expect("a store").expect("a table");
+        assert_eq!((means.rows, table.rows), (400, 402));
+        let key = ArtifactKey { kind, recipe: table.recipe, subject: table.subject.clone() };
+        let record = artifact::committed(store, &key).await.expect("a readable record").expect("a table");
+        assert!(table::is_sharded(&record));
+        let mut of_m7 = Vec::new();
+        let keep = |id, row: Vec<f32>| {
+            if id == "m7" {
+                of_m7.extend(row);
+            }
+            Ok(())
+        };
+        table::each_row(store, &record, &Wanted::All, keep).await.expect("a table");
+        assert_eq!(of_m7, [0.0, 1.0, 2.0, 3.0, 7.0, 5.0]);
     }
 
     #[tokio::test]

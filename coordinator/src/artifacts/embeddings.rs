@@ -10,14 +10,14 @@ use jhalak_common::evaluation::Modality;
 use jhalak_common::models::Registry;
 use jhalak_common::run;
 use jhalak_common::run::job::Trailer;
-use jhalak_common::settings::Settings;
+use jhalak_common::settings::{Grid, Settings};
 use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
-use jhalak_worker::recommend::features::embedding::{EmbeddingTable, Features, TableRows};
+use jhalak_worker::recommend::features::embedding::{Features, TableRows};
 
 use crate::artifacts::embedding_tables::{self, GatheredTable};
 use crate::plan::dataset_source::Source;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Plan, grid};
 
 /// The embeddings of a modality.
 pub struct Embeddings {
@@ -29,45 +29,62 @@ pub struct Embeddings {
 
 /// Reads the embeddings of a modality from the store, where a `run` with these settings committed
 /// them. Trailers are identified by content; a dataset without trailer files uses whatever the
-/// store has under the ids of its movies.
+/// store has under the ids of its movies. With `parts`, reads the frames and sound windows in
+/// their place.
 ///
 /// # Errors
-/// InvalidInput when the store has none.
+/// InvalidInput when the store has none, or more trailers than parts are made for.
 pub async fn read(
     store: &dyn ObjectStore,
     source: &Source,
     modality: Modality,
-    rows: TableRows,
+    (rows, parts): (TableRows, bool),
     settings: &Settings,
 ) -> Result<Embeddings> {
+    let mut settings = settings.clone();
+    if parts {
+        // The recipes of a run with these cells.
+        (settings.evaluate.trailer_attention, settings.evaluate.grid) = (true, Grid::Standard);
+    }
     let mut found = Embeddings { features: Features::default(), tables: Vec::new() };
     if modality.tables().is_empty() {
         return Ok(found);
     }
-    let mut plan = plan::draft(store, source, settings, plan::Request::default(), None).await?.plan;
+    let mut plan = plan::draft(store, source, &settings, plan::Request::default(), None).await?.plan;
     if plan.trailers.trailers.is_empty() {
         plan.trailers.trailers = committed_trailers(store, source, &plan).await?.into();
+    }
+    let trailers = plan.trailers.trailers.len();
+    if parts && trailers > grid::MOST_WITH_PARTS {
+        return Err(Error::invalid(format!("trailer-attention: {}", grid::too_many_for_attention(trailers))));
     }
     for &kind in modality.tables() {
         let own = plan.embeddings().find(|(table, _)| *table == kind);
         let (_, recipe) = own.ok_or_else(|| Error::bug(format!("a run makes no {}", kind.name())))?;
+        let kind = recipe.kind.parts_table().filter(|_| parts).unwrap_or(kind);
         let gathered = embedding_tables::gather(store, &plan, kind, recipe).await?;
-        let gathered = gathered.filter(|table| table.rows > 0).ok_or_else(|| missing(store, modality, recipe.kind))?;
+        let gathered = gathered.filter(|table| table.rows > 0);
+        let gathered = gathered.ok_or_else(|| missing(store, modality, recipe.kind, parts))?;
         let key = ArtifactKey { kind, recipe: gathered.recipe, subject: gathered.subject.clone() };
         let record = artifact::committed(store, &key)
             .await?
             .ok_or_else(|| Error::transient(format!("{} was deleted while it was read", key.folder())))?;
-        let table = Some(EmbeddingTable::read(store, &record, &source.reading.dataset, rows).await?);
-        match kind {
-            ArtifactKind::VideoTable => found.features.video = table,
-            _ => found.features.audio = table,
-        }
+        found.features.read(store, &record, &source.reading.dataset, rows).await?;
         found.tables.push(gathered);
     }
     Ok(found)
 }
 
-fn missing(store: &dyn ObjectStore, modality: Modality, embedding: ArtifactKind) -> Error {
+fn missing(store: &dyn ObjectStore, modality: Modality, embedding: ArtifactKind, parts: bool) -> Error {
+    if parts {
+        return Error::invalid(format!(
+            "trailer-attention with {modality} needs a {} of the dataset's trailers with its parts, and the store {} has \
+             none for these settings: start `jhalak run --dataset DIR` with this store and the setting \
+             evaluate.trailer_attention = true first",
+            embedding.name(),
+            store.url()
+        ));
+    }
     Error::invalid(format!(
         "the modality {modality} needs a {} of the dataset's trailers, and the store {} has none for these settings: \
          put trailers into DIR/trailers/ID.mp4 and start `jhalak run --dataset DIR` with this store first, or choose a \

@@ -1,6 +1,7 @@
 //! The evaluation grid of a run: the cells to compute.
 
 use jhalak_common::artifact::ArtifactKind;
+use jhalak_common::artifact::recipes::has_sound_parts;
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::{CellSpec, Control, EmbeddingSource, Modality, Model, Split, UserEmbedding};
 use jhalak_common::run::RunSpec;
@@ -11,6 +12,10 @@ use crate::plan::paper_tables::{self, Available};
 
 /// Bytes that the ensemble takes for each rating (BENCHMARKS.md, "Ratings").
 const ENSEMBLE_BYTES: f64 = 3_000.0;
+
+/// Maximum number of trailers for attention over their parts, which take 160 kB of memory each with
+/// two tracks of 1,280 numbers.
+pub const MOST_WITH_PARTS: usize = 5_000;
 
 /// The models that are trained on embeddings.
 const NETWORKS: [Model; 2] = [Model::Classifier { heads: 4 }, Model::Ann];
@@ -44,6 +49,9 @@ pub fn cells(available: &Available<'_>, settings: &EvaluateSettings) -> Vec<Cell
         Grid::Standard => {
             if let Some(modality) = available.modality.filter(|_| fits_ensemble(available.dataset, settings)) {
                 cells.extend(with_trailers(available, modality));
+            }
+            if let Some(modality) = available.modality.filter(|_| fits_attention(available.trailers, settings)) {
+                cells.extend(attention(available, modality));
             }
             for modality in modalities(available.dataset, available.modality) {
                 for model in NETWORKS {
@@ -79,6 +87,45 @@ fn with_trailers(available: &Available<'_>, modality: Modality) -> Vec<CellSpec>
     let without =
         [Model::Majority, Model::Bias, Model::Ensemble].map(|model| cell(Split::Movies, Modality::Genre, model));
     [read(Split::Pairs)].into_iter().chain(without).chain([read(Split::Movies), control]).collect()
+}
+
+/// Returns the cells of attention over frames and sound windows: for known movies, and for unrated
+/// ones with and without random numbers in the place of the trailers.
+fn attention(available: &Available<'_>, modality: Modality) -> [CellSpec; 3] {
+    let cell = |split| {
+        let mut cell = CellSpec::strict(split, modality, Model::TrailerAttention, UserEmbedding::Liked, true);
+        cell.pictures = available.own();
+        cell
+    };
+    let unrated = cell(Split::Movies);
+    let control = CellSpec { control: Control::RandomEmbeddings, ..unrated.clone() };
+    [cell(Split::Pairs), unrated, control]
+}
+
+/// Returns whether the cells of attention over trailers are requested and made for this many.
+fn fits_attention(trailers: usize, settings: &EvaluateSettings) -> bool {
+    settings.trailer_attention && trailers <= MOST_WITH_PARTS
+}
+
+/// Returns why a planned run that stores sound windows has no cell that reads them; None if it has
+/// one.
+pub fn why_no_attention(spec: &RunSpec, trailers: usize) -> Option<String> {
+    if !spec.recipes.iter().any(has_sound_parts) || spec.cells.iter().any(CellSpec::reads_parts) {
+        return None;
+    }
+    Some(match trailers {
+        0 => "the dataset has no trailers (files trailers/ID.mp4)".to_owned(),
+        _ if trailers > MOST_WITH_PARTS => too_many_for_attention(trailers),
+        _ => "only the grid `standard` has it, over a dataset with ratings".to_owned(),
+    })
+}
+
+/// Returns why attention over trailers is not evaluated.
+pub fn too_many_for_attention(trailers: usize) -> String {
+    format!(
+        "its frames and sound windows must fit into memory: it is made for up to {MOST_WITH_PARTS} trailers, and the \
+         dataset has {trailers}. Choose a sample with --movies FILE, or the model ensemble"
+    )
 }
 
 /// Returns whether the stacked ensemble is fitted with this many ratings: its memory grows with
@@ -159,7 +206,10 @@ mod tests {
     use super::*;
     use crate::plan::testing::{empty_reading, plan};
     use crate::plan::{RunFolds, take_folds};
+    use jhalak_common::artifact::recipes::recipes;
     use jhalak_common::dataset::{Label, Movie, Rating};
+    use jhalak_common::models::Registry;
+    use jhalak_common::settings::Settings;
 
     #[test]
     fn run_over_too_many_ratings_leaves_out_the_ensemble_and_says_why() {
@@ -167,7 +217,7 @@ mod tests {
         dataset.ratings = vec![Rating { user: 0, movie: 0, label: Label::Like, half_stars: None }; 3];
         let cells = |ensemble_ratings| {
             let settings = EvaluateSettings { ensemble_ratings, ..EvaluateSettings::default() };
-            let available = Available { dataset: &dataset, modality: None, recipes: &[], models: &[] };
+            let available = Available { dataset: &dataset, modality: None, trailers: 0, recipes: &[], models: &[] };
             (cells(&available, &settings), check_ensemble(&dataset, &settings))
         };
         let mut spec = plan(0).spec;
@@ -189,6 +239,10 @@ mod tests {
     }
 
     fn cells_of(trailers: bool) -> Vec<CellSpec> {
+        cells_with(trailers, &EvaluateSettings::default())
+    }
+
+    fn cells_with(trailers: bool, settings: &EvaluateSettings) -> Vec<CellSpec> {
         let movies = vec![Movie { genres: vec!["Drama".to_owned()], ..Movie::default() }];
         let dataset = Dataset {
             name: "d".to_owned(),
@@ -200,8 +254,8 @@ mod tests {
             genres: vec!["Drama".to_owned()],
         };
         let modality = trailers.then_some(Modality::AudioVideo);
-        let available = Available { dataset: &dataset, modality, recipes: &[], models: &[] };
-        cells(&available, &EvaluateSettings::default())
+        let available = Available { dataset: &dataset, modality, trailers: 1, recipes: &[], models: &[] };
+        cells(&available, settings)
     }
 
     #[test]
@@ -217,6 +271,34 @@ mod tests {
             assert_eq!(with.iter().filter(|one| *one == name).count(), 1, "{name}: {with:?}");
             assert_eq!(names(false).iter().any(|one| one == name), name == "strict pairs, ensemble");
         }
+    }
+
+    #[test]
+    fn attention_over_trailers_is_added_on_request_with_its_control() {
+        let settings = EvaluateSettings { trailer_attention: true, ..EvaluateSettings::default() };
+        let mut added = cells_with(true, &settings);
+        let before = cells_of(true);
+        added.retain(|cell| !before.contains(cell));
+        let names: Vec<String> = added.iter().map(CellSpec::name).collect();
+        let expected = [
+            "strict pairs, trailer-attention with audio+video",
+            "strict movies, trailer-attention with audio+video",
+            "strict movies, trailer-attention with audio+video, random embeddings",
+        ];
+        assert_eq!(names, expected);
+        assert!(added.iter().all(|cell| cell.check().is_ok()));
+        assert_eq!(cells_with(false, &settings), cells_of(false), "without trailers there is nothing to look at");
+        assert!(fits_attention(MOST_WITH_PARTS, &settings) && !fits_attention(MOST_WITH_PARTS + 1, &settings));
+        // The run says so.
+        let mut spec = plan(0).spec;
+        assert_eq!(why_no_attention(&spec, 0), None, "it was not requested");
+        let with_parts = Settings { evaluate: settings, ..Settings::default() };
+        let registry = Registry::load(None).expect("the built-in models");
+        spec.recipes = recipes(&with_parts, &registry).expect("recipes").0;
+        assert!(why_no_attention(&spec, 0).is_some_and(|why| why.contains("no trailers")));
+        assert!(why_no_attention(&spec, 5_001).is_some_and(|why| why.contains("--movies")));
+        spec.cells = added;
+        assert_eq!(why_no_attention(&spec, 1), None);
     }
 
     #[test]

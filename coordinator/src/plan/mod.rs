@@ -56,15 +56,28 @@ impl Plan {
         self.spec.only.as_ref().is_none_or(is_listed)
     }
 
-    /// Returns the recipes of embeddings, each with the kind of the table that its embeddings are
-    /// gathered into, in the order of the plan.
+    /// Returns the recipes of embeddings, each with the kinds of the tables that its embeddings are
+    /// gathered into, in the order of the plan. Tables of parts are those that a cell reads.
     pub fn embeddings(&self) -> impl Iterator<Item = (ArtifactKind, &Recipe)> {
         let table = |kind| match kind {
             ArtifactKind::VideoEmbedding => Some(ArtifactKind::VideoTable),
             ArtifactKind::AudioEmbedding => Some(ArtifactKind::AudioTable),
             _ => None,
         };
-        self.spec.recipes.iter().filter_map(move |recipe| Some((table(recipe.kind)?, recipe)))
+        self.spec.recipes.iter().flat_map(move |recipe| {
+            let parts = recipe.kind.parts_table().filter(|parts| self.reads_parts_of(*parts, recipe));
+            [table(recipe.kind), parts].into_iter().flatten().map(move |kind| (kind, recipe))
+        })
+    }
+
+    /// Whether a cell reads the table `parts` of the parts of these embeddings.
+    fn reads_parts_of(&self, parts: ArtifactKind, recipe: &Recipe) -> bool {
+        let source = |cell: &CellSpec| match parts {
+            ArtifactKind::VideoParts => self.spec.video_embedding(cell.pictures.as_ref()),
+            _ => Some(recipe),
+        };
+        let mut cells = self.spec.cells.iter().filter(|cell| cell.tables().contains(&parts));
+        cells.any(|cell| source(cell) == Some(recipe))
     }
 }
 
@@ -109,6 +122,12 @@ pub async fn draft(
              --grid standard",
         ));
     }
+    if !given.is_empty() && settings.evaluate.trailer_attention {
+        return Err(Error::usage(
+            "--embeddings has one vector for each trailer, and evaluate.trailer_attention needs one for each frame or \
+             window: set it to false, or use the trailers",
+        ));
+    }
     // Trailers without ratings are extracted, and nothing is trained.
     let trains = !source.reading.dataset.ratings.is_empty();
     if trains || source.reading.trailers.is_empty() || !given.is_empty() {
@@ -129,7 +148,7 @@ pub async fn draft(
         false => None,
     };
     let modality = given_tables::modality(&given, !trailers.is_empty());
-    let available = Available { dataset, modality, recipes: &recipes, models: &models };
+    let available = Available { dataset, modality, trailers: trailers.len(), recipes: &recipes, models: &models };
     let mut cells = if trains { grid::cells(&available, &settings.evaluate) } else { Vec::new() };
     let folds = request.folds.map(|folds| take_folds(&mut cells, folds));
     let fit = final_model::of_run(dataset, modality, &settings.evaluate);

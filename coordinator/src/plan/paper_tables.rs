@@ -16,6 +16,8 @@ pub struct Available<'a> {
     pub dataset: &'a Dataset,
     /// The modality of the dataset's trailers or given embeddings; None without any.
     pub modality: Option<Modality>,
+    /// The number of the dataset's trailers.
+    pub trailers: usize,
     /// The recipes of a trailer's artifacts.
     pub recipes: &'a [Recipe],
     /// The models of those recipes.
@@ -208,7 +210,7 @@ mod tests {
     #[test]
     fn without_trailers_only_genre_cells_run_and_other_tables_state_the_reason() {
         let (dataset, settings) = (dataset(), EvaluateSettings::default());
-        let available = Available { dataset: &dataset, modality: None, recipes: &[], models: &[] };
+        let available = Available { dataset: &dataset, modality: None, trailers: 0, recipes: &[], models: &[] };
         let grid = grid(&available, &settings);
         assert_eq!(grid.len(), 4 * 2 * 2, "user embeddings, GL, protocols");
         assert!(grid.iter().all(|cell| cell.modality == Modality::Genre && cell.folds == 5));
@@ -236,8 +238,13 @@ mod tests {
         let (dataset, settings) = (dataset(), EvaluateSettings::default());
         let models = [facts("efficientnet-lite0", "image-embedding"), facts("speech-embedding", "audio-embedding")];
         let one = recipes(&[Strategy::EqualInterval], &models[0]);
-        let available =
-            Available { dataset: &dataset, modality: Some(Modality::AudioVideo), recipes: &one, models: &models };
+        let available = Available {
+            dataset: &dataset,
+            modality: Some(Modality::AudioVideo),
+            trailers: 1,
+            recipes: &one,
+            models: &models,
+        };
         let missing = |available: &Available<'_>| -> Vec<&str> {
             TABLES.iter().filter(|table| available.missing(table.input).is_some()).map(|table| table.name).collect()
         };
@@ -263,8 +270,13 @@ mod tests {
         let (dataset, settings) = (dataset(), EvaluateSettings::default());
         let models = [facts("efficientnet-lite0", "image-embedding")];
         let all = recipes(&Strategy::ALL, &models[0]);
-        let available =
-            Available { dataset: &dataset, modality: Some(Modality::AudioVideo), recipes: &all, models: &models };
+        let available = Available {
+            dataset: &dataset,
+            modality: Some(Modality::AudioVideo),
+            trailers: 1,
+            recipes: &all,
+            models: &models,
+        };
         for table in TABLES.iter().filter(|table| available.missing(table.input).is_none()) {
             for row in table.rows {
                 let [paper, strict] = available.cells(table.input, row, UserEmbedding::LikedNeutral, &settings);

@@ -197,6 +197,7 @@ fn effort(task: &CellTask) -> usize {
     let modalities = task.cell.modality.tables().len().max(1);
     match task.cell.model {
         Model::Ensemble => 100,
+        Model::TrailerAttention => 60,
         Model::Classifier { .. } => 20 + modalities,
         Model::Ann => 10 + modalities,
         Model::MatrixFactorisation => 2,

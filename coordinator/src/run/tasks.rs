@@ -85,9 +85,10 @@ fn filled<'a>(plan: &Plan, kind: ArtifactKind, tables: &'a [GatheredTable]) -> O
     table_of(plan, kind, None, tables).filter(|table| table.rows > 0)
 }
 
-/// The tables that a cell reads, video before audio; None when one of them does not exist.
+/// The tables that a cell reads, in the order of [`CellSpec::tables`]; None when one of them does
+/// not exist.
 fn tables_of<'a>(plan: &Plan, cell: &CellSpec, tables: &'a [GatheredTable]) -> Option<Vec<&'a GatheredTable>> {
-    cell.modality.tables().iter().map(|kind| table_of(plan, *kind, cell.pictures.as_ref(), tables)).collect()
+    cell.tables().iter().map(|kind| table_of(plan, *kind, cell.pictures.as_ref(), tables)).collect()
 }
 
 /// The table of the embeddings of these pictures, or of the sound.
@@ -101,11 +102,11 @@ fn table_of<'a>(
         return tables.iter().find(|table| table.recipe == given.recipe.hash());
     }
     let source = match kind {
-        ArtifactKind::VideoTable => plan.spec.video_embedding(pictures),
+        ArtifactKind::VideoTable | ArtifactKind::VideoParts => plan.spec.video_embedding(pictures),
         _ => plan.spec.recipe(ArtifactKind::AudioEmbedding),
     };
     let source = source?.hash();
-    tables.iter().find(|table| table.source == source)
+    tables.iter().find(|table| table.source == source && table.kind == kind)
 }
 
 /// Tables as the message of a job refers to them.

@@ -2,7 +2,7 @@
 //! refuses.
 
 use jhalak_tests::dataset::Made;
-use jhalak_tests::programs::{Ended, command, run};
+use jhalak_tests::programs::{Ended, command, files, run};
 use serde_json::Value;
 use std::path::Path;
 
@@ -80,6 +80,10 @@ fn modality_without_its_input_and_wrong_use_are_refused_with_advice() {
         ("--split users --known 99999", 3, "no user of fold 0 has more than 99999 ratings"),
         ("--split last", 3, "no times"),
         ("--model bias --user-embedding L+D", 2, "--user-embedding has no effect"),
+        ("--model trailer-attention", 2, "use video, audio or audio+video"),
+        ("--model trailer-attention --modality video", 3, "evaluate.trailer_attention = true"),
+        ("--model trailer-attention --modality video --no-gl-score", 2, "--no-gl-score has no effect"),
+        ("--model trailer-attention --modality audio --embeddings sound.csv", 2, "one vector for each trailer"),
         ("--top 5", 2, "--task ranking"),
         ("--task ranking --model bias", 2, "--rank-by"),
         ("--task ranking --split movies", 2, "--split last"),
@@ -248,4 +252,39 @@ fn video_and_audio_use_stored_embeddings_with_and_without_local_trailers() {
     let without = evaluate(folder.path(), "--modality audio+video --model ann --json");
     assert_eq!(without.code, Some(0), "{}", without.err);
     assert_eq!(without.out, with.out);
+}
+
+#[test]
+fn attention_over_trailers_is_a_cell_on_request_and_changes_the_sound_alone() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (data, store) = (folder.path().join("data"), folder.path().join("store"));
+    Made::new(&data, true);
+    let go = |attention: &str| {
+        let mut jhalak = command("jhalak", &store);
+        jhalak.env("JHALAK__EVALUATE__TRAILER_ATTENTION", attention).args(["run", "--quiet", "--json", "--dataset"]);
+        let ended = run(jhalak.arg(&data));
+        assert_eq!(ended.code, Some(0), "{}\n{}", ended.out, ended.err);
+        let names: Vec<String> = files(&store).into_keys().filter(|name| name.ends_with("commit.json")).collect();
+        let count = move |kind: &str| names.iter().filter(|n| n.starts_with(&format!("artifacts/{kind}/"))).count();
+        (ended.json()["run"].as_str().expect("an id").to_owned(), count)
+    };
+    let (_, before) = go("false");
+    let (id, after) = go("true");
+    assert_eq!((before("video-embedding"), after("video-embedding")), (4, 4), "frames are stored already");
+    assert_eq!((before("audio-embedding"), after("audio-embedding")), (4, 8), "windows are not");
+    assert_eq!((before("video-parts"), after("video-parts"), after("audio-parts")), (0, 1, 1));
+    let report = std::fs::read_to_string(store.join(format!("runs/{id}/report/report.json"))).expect("a report");
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    let cells = report["evaluation"].as_array().expect("cells");
+    let of_model: Vec<&Value> = cells.iter().filter(|cell| cell["model"] == "trailer-attention").collect();
+    assert_eq!(of_model.len(), 3, "{of_model:?}");
+    assert_eq!(of_model.iter().filter(|cell| cell["control"] == "random embeddings").count(), 1);
+    assert!(of_model.iter().all(|cell| cell["modality"] == "audio+video" && cell["baseline"] == false));
+    // The same cell in a process of its own, with the setting implied.
+    let alone = evaluate(folder.path(), "--model trailer-attention --modality audio+video --json");
+    assert_eq!(alone.code, Some(0), "{}", alone.err);
+    let alone: Value = serde_json::from_str(&alone.out).expect("JSON");
+    check_shape(&alone);
+    let pairs = of_model.iter().find(|cell| cell["split"] == "pairs").expect("random pairs");
+    assert_eq!(pairs["metrics"]["accuracy"]["mean"], alone["accuracy"]["mean"]);
 }

@@ -8,13 +8,14 @@ use crate::ensemble::{self, ColdStart, Settings};
 use crate::features::metadata;
 use crate::features::principal_components::Track;
 use crate::networks::fold::NetworkFold;
+use crate::networks::trailer_fold::TrailerFold;
 use crate::{CLASSES, RecommendError};
 use jhalak_common::dataset::{Dataset, Rating};
 use jhalak_common::evaluation::metrics::{Confusion, predicted_class};
 use jhalak_nn::{CheckpointStore, History, NoCheckpoints, seeded, shuffle};
 use std::sync::atomic::AtomicBool;
 
-pub use crate::features::embedding::{EmbeddingTable, Features};
+pub use crate::features::embedding::{EmbeddingTable, Features, MovieRows, PartTable};
 pub use jhalak_common::evaluation::{
     Balance, CellSpec, Control, Edition, EmbeddingSource, Errata, FoldResult, GlSettings, Modality, Model, PartKind,
     PartResult, Prediction, Protocol, Split, TrainingSettings, UserEmbedding,
@@ -108,17 +109,28 @@ fn run(
         // Other models read no embeddings. In a trailer modality they are still tested on the pairs
         // that have them.
         Modality::Genre | Modality::Metadata if !spec.model.is_network() => Vec::new(),
+        _ if spec.reads_parts() => Vec::new(),
         modality => features.tables(modality, dataset)?,
     };
-    if spec.control == Control::RandomEmbeddings {
-        tables.iter_mut().enumerate().for_each(|(i, table)| randomise(table, spec.seed, i as u64));
-    }
-    if spec.control == Control::ShuffledEmbeddings {
-        tables.iter_mut().enumerate().for_each(|(i, table)| shuffle_rows(table, spec.seed, i as u64));
+    let mut parts = match spec.reads_parts() {
+        true => features.parts(spec.modality, dataset.movies.len())?,
+        false => Vec::new(),
+    };
+    let of_tables = tables.iter_mut().map(|table| &mut table.rows).enumerate();
+    let of_parts = parts.iter_mut().map(|table| &mut table.rows).enumerate();
+    for (i, rows) in of_tables.chain(of_parts) {
+        match spec.control {
+            Control::RandomEmbeddings => randomise(rows, spec.seed, i as u64),
+            Control::ShuffledEmbeddings => shuffle_rows(rows, spec.seed, i as u64),
+            Control::None | Control::PermutedLabels => {}
+        }
     }
     // The ensemble reads a movie without an embedding as one whose trailer is unknown.
-    let needed = if spec.model == Model::Ensemble { &[] } else { tables.as_slice() };
-    let (pairs, left_out_pairs) = with_embeddings(dataset, needed, &drawn);
+    let needed: Vec<&MovieRows> = match spec.model {
+        Model::Ensemble => Vec::new(),
+        _ => tables.iter().map(|table| &table.rows).chain(parts.iter().map(|table| &table.rows)).collect(),
+    };
+    let (pairs, left_out_pairs) = with_embeddings(dataset, &needed, &drawn);
     let cell_fold = CellFold { dataset, spec, fold, pairs: &pairs, stop };
     let output = match spec.model {
         Model::Majority => cell_fold.majority(CountBy::All),
@@ -128,6 +140,12 @@ fn run(
         Model::BiasClassWeighted => cell_fold.linear_baseline(Baseline::BiasClassWeighted)?,
         Model::MatrixFactorisation => cell_fold.linear_baseline(Baseline::MatrixFactorisation)?,
         Model::Ensemble => cell_fold.ensemble(&tables)?,
+        Model::TrailerAttention => {
+            let training = TrailerFold { dataset, spec, fold, drawn: &drawn, pairs: &pairs, stop, resume };
+            let (probabilities, history) = training.train(&parts)?;
+            let train_pairs = pairs.train.len();
+            ModelOutput { train_pairs, probabilities, history: Some(history), ..ModelOutput::default() }
+        }
         Model::Classifier { .. } | Model::Ann => {
             let training = NetworkFold { dataset, spec, fold, stop, resume };
             let tables = training.embed(tables, &pairs)?;
@@ -322,16 +340,16 @@ fn permuted_labels(dataset: &Dataset, seed: u64) -> Dataset {
 }
 
 /// Replaces every row by standard normal numbers.
-fn randomise(table: &mut EmbeddingTable, seed: u64, index: u64) {
+fn randomise(rows: &mut MovieRows, seed: u64, index: u64) {
     let random = &mut seeded(seed, NOISE + index);
-    table.rows.iter_mut().flatten().flatten().for_each(|x| *x = random.normal());
+    rows.iter_mut().flatten().flatten().for_each(|x| *x = random.normal());
 }
 
 /// Deals the rows anew to the movies that have one.
-fn shuffle_rows(table: &mut EmbeddingTable, seed: u64, index: u64) {
-    let mut rows: Vec<_> = table.rows.iter().flatten().cloned().collect();
-    shuffle(&mut rows, &mut seeded(seed, NOISE + index));
-    table.rows.iter_mut().flatten().zip(rows).for_each(|(to, row)| *to = row);
+fn shuffle_rows(rows: &mut MovieRows, seed: u64, index: u64) {
+    let mut dealt: Vec<_> = rows.iter().flatten().cloned().collect();
+    shuffle(&mut dealt, &mut seeded(seed, NOISE + index));
+    rows.iter_mut().flatten().zip(dealt).for_each(|(to, row)| *to = row);
 }
 
 /// The predictions of a model for the test pairs.
@@ -388,10 +406,10 @@ fn check_dataset(dataset: &Dataset) -> Result<(), RecommendError> {
 }
 
 /// Returns the fold's pairs whose movies have a row in every table, and the number of other pairs.
-fn with_embeddings(dataset: &Dataset, tables: &[EmbeddingTable], drawn: &FoldPairs) -> (FoldPairs, usize) {
+fn with_embeddings(dataset: &Dataset, needed: &[&MovieRows], drawn: &FoldPairs) -> (FoldPairs, usize) {
     let keep = |pairs: &[u32]| -> Vec<u32> {
         let has_rows =
-            |&pair: &u32| tables.iter().all(|table| table.row(dataset.ratings[pair as usize].movie).is_some());
+            |&pair: &u32| needed.iter().all(|rows| rows[dataset.ratings[pair as usize].movie as usize].is_some());
         pairs.iter().copied().filter(has_rows).collect()
     };
     let count = |pairs: &FoldPairs| pairs.train.len() + pairs.validation.len() + pairs.test.len();

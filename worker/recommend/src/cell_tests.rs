@@ -62,7 +62,7 @@ fn both_networks_learn_genre_preferences_under_strict() {
 #[test]
 fn random_labels_are_not_predicted_under_strict() {
     let dataset = example(300, 60, 5, Taste::Chance, 2);
-    let mut features = Features { video: Some(noise(&dataset, 16, 3)), audio: None };
+    let mut features = Features { video: Some(noise(&dataset, 16, 3)), audio: None, ..Features::default() };
     features.audio.clone_from(&features.video);
     for (modality, model) in
         [(Modality::Genre, CLASSIFIER), (Modality::Video, CLASSIFIER), (Modality::AudioVideo, Model::Ann)]
@@ -111,7 +111,8 @@ fn each_planted_leak_is_detected() {
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
     let dataset = example(40, 12, 8, Taste::Genre, 4);
-    let features = Features { video: Some(noise(&dataset, 10, 1)), audio: Some(noise(&dataset, 7, 2)) };
+    let features =
+        Features { video: Some(noise(&dataset, 10, 1)), audio: Some(noise(&dataset, 7, 2)), ..Features::default() };
     let mut spec = quick(CellSpec::published(Modality::AudioVideo, CLASSIFIER, UserEmbedding::LikedDisliked, true));
     spec.training.fit.epochs = 3;
     let bytes = |spec: &CellSpec| {
@@ -127,7 +128,8 @@ fn the_same_seed_gives_the_same_bytes() {
 #[test]
 fn every_cell_of_a_tiny_dataset_runs() {
     let dataset = example(40, 12, 8, Taste::Genre, 5);
-    let features = Features { video: Some(noise(&dataset, 24, 1)), audio: Some(noise(&dataset, 24, 2)) };
+    let features =
+        Features { video: Some(noise(&dataset, 24, 1)), audio: Some(noise(&dataset, 24, 2)), ..Features::default() };
     for modality in [Modality::Video, Modality::Audio, Modality::AudioVideo, Modality::Genre] {
         for model in [CLASSIFIER, Model::Ann, Model::Majority, Model::UserMajority, Model::ItemMajority] {
             for split in [Split::Pairs, Split::Movies, Split::Users { known: 2 }] {
@@ -147,7 +149,8 @@ fn every_cell_of_a_tiny_dataset_runs() {
 #[test]
 fn genre_heads_are_trained_within_the_fold() {
     let dataset = example(40, 12, 8, Taste::Genre, 6);
-    let features = Features { video: Some(noise(&dataset, 24, 1)), audio: Some(noise(&dataset, 20, 2)) };
+    let features =
+        Features { video: Some(noise(&dataset, 24, 1)), audio: Some(noise(&dataset, 20, 2)), ..Features::default() };
     let mut spec = CellSpec::strict(PAIRS, Modality::AudioVideo, Model::Ann, UserEmbedding::Liked, true);
     spec.training.fit.epochs = 1;
     spec.embedding = EmbeddingSource::GenreHead;
@@ -165,7 +168,7 @@ fn pairs_without_an_embedding_are_left_out_and_counted() {
     let mut video = noise(&dataset, 8, 1);
     video.rows[3] = None;
     let gone = dataset.ratings.iter().filter(|rating| rating.movie == 3).count();
-    let features = Features { video: Some(video), audio: None };
+    let features = Features { video: Some(video), audio: None, ..Features::default() };
     let mut spec = CellSpec::strict(PAIRS, Modality::Video, CLASSIFIER, UserEmbedding::Liked, true);
     spec.training.fit.epochs = 1;
     let metrics = run(&dataset, &features, &spec);
@@ -210,7 +213,7 @@ fn invalid_input_is_refused_by_setting_or_table() {
     let with = |change: &dyn Fn(&mut EmbeddingTable)| {
         let mut table = video.clone();
         change(&mut table);
-        Features { video: Some(table), audio: None }
+        Features { video: Some(table), audio: None, ..Features::default() }
     };
     let spec = CellSpec::strict(PAIRS, Modality::Video, CLASSIFIER, UserEmbedding::Liked, true);
     let embedding = |features: &Features| {

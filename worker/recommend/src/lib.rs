@@ -28,6 +28,8 @@ mod cell_tests;
 mod control_tests;
 #[cfg(test)]
 mod example;
+#[cfg(test)]
+mod trailer_attention_tests;
 
 pub use error::RecommendError;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jhalak_common::artifact::embedding_file;
 use jhalak_common::artifact::recipes::{
-    AudioEmbeddingParams, KeyframesParams, ObjectsParams, SceneParams, VideoEmbeddingParams,
+    AudioEmbeddingParams, KeyframesParams, ObjectsParams, SceneParams, VideoEmbeddingParams, has_sound_parts,
 };
 use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Body, Commit, CommitRecord, Recipe, Subject};
 use jhalak_common::hash;
@@ -117,7 +117,7 @@ impl Extraction<'_> {
                 }
                 ArtifactKind::Scenes => request.scenes = Some(scene_settings(&recipe.parse()?)),
                 ArtifactKind::AudioEmbedding => {
-                    let params: AudioEmbeddingParams = recipe.parse()?;
+                    let params = AudioEmbeddingParams::of_recipe(recipe)?;
                     request.audio = Some(AudioSettings { sample_rate: params.sample_rate_hz() });
                 }
                 _ => {}
@@ -270,7 +270,7 @@ impl Extraction<'_> {
     }
 
     async fn audio_embedding(&self, recipe: &Recipe) -> Result<(Vec<(&'static str, Body)>, Value)> {
-        let params: AudioEmbeddingParams = recipe.parse()?;
+        let params = AudioEmbeddingParams::of_recipe(recipe)?;
         let (file, choice) = match &self.report()?.audio {
             Some(AudioTrack::Present { file, choice, .. }) => (file.clone(), *choice),
             Some(AudioTrack::None { reason }) => {
@@ -307,7 +307,8 @@ impl Extraction<'_> {
                     facts["track"] = json!(choice);
                 }
                 let about = embedding_file::about(recipe, self.subject());
-                let bytes = embedding_file::encode(&sound.mean, None, &about)?;
+                let parts = has_sound_parts(recipe).then_some(sound.parts.as_slice());
+                let bytes = embedding_file::encode(&sound.mean, parts, &about)?;
                 Ok((vec![(embedding_file::FILE, Body::Bytes(bytes))], facts))
             }
             None => Ok((Vec::new(), json!({ "dim": 0, "windows": 0, "without": "the audio stream holds no sample" }))),

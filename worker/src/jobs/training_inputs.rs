@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jhalak_common::artifact::{self, ArtifactKey, ArtifactKind, Subject, table};
+use jhalak_common::artifact::{self, ArtifactKey, Subject, table};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::hash::{self, Hash};
 use jhalak_common::run::dataset_key;
@@ -10,7 +10,7 @@ use jhalak_common::store::ObjectStore;
 use jhalak_common::{Error, Result};
 use tokio::sync::Mutex;
 
-use jhalak_recommend::features::embedding::{EmbeddingTable, Features, TableRows};
+use jhalak_recommend::features::embedding::{Features, TableRows};
 
 /// The dataset and the tables that were read last. The jobs of a run follow each other and read the
 /// same.
@@ -65,12 +65,7 @@ impl TrainingInputs {
                 Error::not_found(format!("the table {} is not committed: submit the run again", key.folder()))
             })?;
             contents.extend(table::content(&record));
-            let embeddings = Some(EmbeddingTable::read(store, &record, &dataset, rows).await?);
-            match key.kind {
-                ArtifactKind::VideoTable => features.video = embeddings,
-                ArtifactKind::AudioTable => features.audio = embeddings,
-                other => return Err(Error::invalid(format!("a training job cannot read {} artifacts", other.name()))),
-            }
+            features.read(store, &record, &dataset, rows).await?;
         }
         let inputs = Inputs { dataset, features: Arc::new(features), contents };
         *last = Some(Loaded { content, tables: tables.to_vec(), rows, inputs: inputs.clone() });
@@ -88,8 +83,8 @@ async fn read_dataset(store: &dyn ObjectStore, content: &Hash) -> Result<Arc<Dat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jhalak_common::artifact::Recipe;
     use jhalak_common::artifact::table::{SHARD_ROWS, ShardedWriter};
+    use jhalak_common::artifact::{ArtifactKind, Recipe};
     use jhalak_common::dataset::{Label, Movie, Rating, User};
     use jhalak_common::settings::TablePrecision;
     use jhalak_common::store::local::LocalStore;

@@ -84,7 +84,8 @@ pub struct Submit {
     only_new: bool,
     /// Make committed artifacts of this kind again, and all artifacts derived from them
     ///
-    /// Kinds: keyframes, scenes, objects, video-embedding, audio-embedding, video-table, audio-table, cell.
+    /// Kinds: keyframes, scenes, objects, video-embedding, audio-embedding, video-table, audio-table, video-parts,
+    /// audio-parts, cell.
     #[arg(long, value_name = "KIND", value_parser = kind, help_heading = "Selection")]
     reprocess: Option<ArtifactKind>,
     /// Print the planned work and its reasons without changing anything

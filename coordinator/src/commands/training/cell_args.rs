@@ -206,7 +206,7 @@ impl CellArgs {
         let model = self.model();
         // Baselines ignore it: no embeddings are needed for them.
         let modality = self.modality.filter(|_| !model.is_baseline()).unwrap_or(Modality::Genre);
-        if let Some(option) = network.first_given().filter(|_| !model.is_network()) {
+        if let Some(option) = network.first_without_effect(model) {
             return Err(Error::usage(format!(
                 "{option} has no effect on {}, which is not a network: remove it, or use --model classifier or ann",
                 model.name()

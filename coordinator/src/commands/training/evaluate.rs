@@ -216,13 +216,19 @@ impl Evaluate {
         let dataset = Arc::new(source.reading.dataset.clone());
         let (given, given_facts) = held_out::held_out(&self.cell, &mut spec, &dataset, &output)?;
         let mut given_embeddings = Vec::new();
-        let features = if !self.embeddings.is_empty() {
+        let features = if !self.embeddings.is_empty() && spec.reads_parts() {
+            return Err(Error::usage(
+                "--embeddings has one vector for each trailer, and trailer-attention looks at frames and windows: remove \
+                 it, or use --model ensemble",
+            ));
+        } else if !self.embeddings.is_empty() {
             let features;
             (features, given_embeddings) = given_embeddings::read(&self.embeddings, spec.modality, &dataset, &output)?;
             features
         } else if spec.model.is_network() || spec.reads_trailers() {
             let store = store::open(&settings.store, &settings.s3).await?;
-            embeddings::read(store.as_ref(), &source, spec.modality, TableRows::Rated, &settings).await?.features
+            let wanted = (TableRows::Rated, spec.reads_parts());
+            embeddings::read(store.as_ref(), &source, spec.modality, wanted, &settings).await?.features
         } else {
             Features::default()
         };

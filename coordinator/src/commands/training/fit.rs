@@ -193,7 +193,7 @@ impl Fit {
             let (features, given) = given_embeddings::read(&self.embeddings, self.modality, dataset, output)?;
             return Ok((features, given.iter().map(|file| file.content).collect()));
         }
-        let found = embeddings::read(store, source, self.modality, TableRows::All, settings).await?;
+        let found = embeddings::read(store, source, self.modality, (TableRows::All, false), settings).await?;
         Ok((found.features, found.tables.iter().map(|table| table.sha256).collect()))
     }
 

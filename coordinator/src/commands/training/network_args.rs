@@ -2,7 +2,8 @@
 
 use clap::{Args, ValueEnum};
 use jhalak_common::evaluation::{
-    Balance, CellSpec, Edition, EmbeddingSource, GlSettings, PUBLISHED_UPSAMPLING, TrainingSettings, UserEmbedding,
+    Balance, CellSpec, Edition, EmbeddingSource, GlSettings, Model, PUBLISHED_UPSAMPLING, TrainingSettings,
+    UserEmbedding,
 };
 use jhalak_common::settings::Settings;
 use jhalak_common::{Error, Result};
@@ -96,6 +97,14 @@ impl NetworkArgs {
             ("--epochs", self.epochs.is_some()),
         ];
         given.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
+    }
+
+    /// Returns the name of the first of these options that is given and has no effect on the model.
+    pub fn first_without_effect(&self, model: Model) -> Option<&'static str> {
+        // Trailer attention is trained, but has no input of the paper's networks.
+        let has_effect =
+            |option: &&str| model.is_network() || (model == Model::TrailerAttention && *option == "--epochs");
+        self.first_given().filter(|option| !has_effect(option))
     }
 
     /// Puts these choices into the cell.

@@ -10,6 +10,7 @@ pub(super) fn models() -> impl TypedValueParser<Value = Model> {
         value("classifier", "Cross-attention classifier of the paper"),
         value("ann", "ANN baseline of the paper"),
         value("ensemble", "Stacked ensemble (strict protocol only)").alias("honest"),
+        value("trailer-attention", "Attention over frames and sound windows of trailers (strict protocol only)"),
         value("majority", "Most frequent class of the training pairs"),
         value("user-majority", "Most frequent class of the user"),
         value("item-majority", "Most frequent class of the movie"),

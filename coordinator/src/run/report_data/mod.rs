@@ -116,6 +116,7 @@ fn recipes(plan: &Plan, summary: &Summary) -> Vec<Recipe> {
     for table in &summary.tables {
         let given = plan.spec.given.iter().find(|given| given.recipe.hash() == table.recipe);
         let parameters = match given {
+            None if table.kind.has_parts() => json!({ "parts": table.rows, "file_sha256": table.sha256 }),
             None => json!({ "trailers": table.rows, "file_sha256": table.sha256 }),
             Some(given) => {
                 json!({ "given": given.file, "movies": table.rows, "dim": given.dim, "rows_sha256": given.subject.content })
@@ -233,7 +234,10 @@ fn left_out(plan: &Plan, reading: &Reading) -> Vec<LeftOut> {
     let of = |(modality, reason): (&str, &str)| LeftOut { modality: modality.into(), reason: reason.into() };
     let ensemble = grid::why_no_ensemble(&plan.spec, reading.dataset.ratings.len());
     let ensemble = ensemble.map(|reason| LeftOut { modality: evaluation::Model::Ensemble.name().into(), reason });
-    grid::left_out(&reading.dataset, modality).into_iter().map(of).chain(ensemble).collect()
+    let attention = grid::why_no_attention(&plan.spec, plan.trailers.trailers.len());
+    let attention =
+        attention.map(|reason| LeftOut { modality: evaluation::Model::TrailerAttention.name().into(), reason });
+    grid::left_out(&reading.dataset, modality).into_iter().map(of).chain(ensemble).chain(attention).collect()
 }
 
 /// Lists the parts that the final model lacks, with the reason.
@@ -280,6 +284,7 @@ fn paper_tables(plan: &Plan, reading: &Reading, settings: &Settings, evaluation:
     let available = Available {
         dataset: &reading.dataset,
         modality: given_tables::modality_of(&plan.spec, plan.trailers.trailers.len()),
+        trailers: plan.trailers.trailers.len(),
         recipes: &plan.spec.recipes,
         models: &plan.spec.models,
     };

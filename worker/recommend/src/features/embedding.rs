@@ -4,13 +4,13 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crate::RecommendError;
-use jhalak_common::Result;
-use jhalak_common::artifact::CommitRecord;
 use jhalak_common::artifact::table::{self, Wanted};
 use jhalak_common::artifact::table_file::Table;
+use jhalak_common::artifact::{ArtifactKind, CommitRecord};
 use jhalak_common::dataset::Dataset;
 use jhalak_common::evaluation::Modality;
 use jhalak_common::store::ObjectStore;
+use jhalak_common::{Error, Result};
 
 /// Maximum number of genres for a network, whose weights grow with their square. Catalogues have a
 /// few dozen.
@@ -155,6 +155,34 @@ fn rated(dataset: &Dataset) -> Wanted {
     Wanted::Ids(Arc::new(ids.map(|(movie, _)| movie.id.clone()).collect()))
 }
 
+/// The frames or the sound windows of each trailer, by the movie's index in the dataset.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartTable {
+    /// Length of a part.
+    pub dim: usize,
+    /// The parts of each trailer one after the other, in their order.
+    pub rows: MovieRows,
+}
+
+impl PartTable {
+    /// Reads the parts of rated movies from a committed table, by movie.
+    ///
+    /// # Errors
+    /// Those of [`table::each_row`].
+    pub async fn read(store: &dyn ObjectStore, record: &CommitRecord, dataset: &Dataset) -> Result<Self> {
+        let (mut dim, mut read) = (0, vec![None; dataset.movies.len()]);
+        table::each_row(store, record, &rated(dataset), |id, part| {
+            dim = part.len();
+            if let Some(movie) = dataset.movie_index(&id) {
+                read[movie].get_or_insert_with(Vec::new).extend(part);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(Self { dim, rows: read.into() })
+    }
+}
+
 /// The embeddings that a cell may read. The genre and metadata modalities need none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Features {
@@ -162,9 +190,64 @@ pub struct Features {
     pub video: Option<EmbeddingTable>,
     /// Embeddings of trailer sound.
     pub audio: Option<EmbeddingTable>,
+    /// Frames of the trailers of rated movies, for the models that read parts.
+    pub video_parts: Option<PartTable>,
+    /// Sound windows of those trailers.
+    pub audio_parts: Option<PartTable>,
 }
 
 impl Features {
+    /// Adds rows of a committed table.
+    ///
+    /// # Errors
+    /// InvalidInput for an artifact that is not a table, and those of [`table::each_row`].
+    pub async fn read(
+        &mut self,
+        store: &dyn ObjectStore,
+        record: &CommitRecord,
+        dataset: &Dataset,
+        rows: TableRows,
+    ) -> Result<()> {
+        match record.recipe.kind {
+            ArtifactKind::VideoTable => {
+                self.video = Some(EmbeddingTable::read(store, record, dataset, rows).await?);
+            }
+            ArtifactKind::AudioTable => {
+                self.audio = Some(EmbeddingTable::read(store, record, dataset, rows).await?);
+            }
+            ArtifactKind::VideoParts => self.video_parts = Some(PartTable::read(store, record, dataset).await?),
+            ArtifactKind::AudioParts => self.audio_parts = Some(PartTable::read(store, record, dataset).await?),
+            other => return Err(Error::invalid(format!("a training job cannot read {} artifacts", other.name()))),
+        }
+        Ok(())
+    }
+
+    /// Returns the parts of a modality, video before audio.
+    ///
+    /// # Errors
+    /// [`RecommendError::MissingModality`] without a table; [`RecommendError::Embedding`] for one
+    /// that does not match the catalogue, or has a value that is not finite.
+    pub fn parts(&self, modality: Modality, movies: usize) -> Result<Vec<PartTable>, RecommendError> {
+        let tracks: &[(&'static str, &Option<PartTable>)] = match modality {
+            Modality::Video => &[("video parts", &self.video_parts)],
+            Modality::Audio => &[("audio parts", &self.audio_parts)],
+            Modality::AudioVideo => &[("video parts", &self.video_parts), ("audio parts", &self.audio_parts)],
+            Modality::Genre | Modality::Metadata => &[],
+        };
+        let check = |&(name, table): &(&'static str, &Option<PartTable>)| {
+            let table = table.as_ref().ok_or(RecommendError::MissingModality { modality })?;
+            let fits = |row: &Vec<f32>| {
+                !row.is_empty() && row.len().is_multiple_of(table.dim) && row.iter().all(|x| x.is_finite())
+            };
+            if table.dim > 0 && table.rows.len() == movies && table.rows.iter().flatten().all(fits) {
+                return Ok(table.clone());
+            }
+            let reason = format!("a part is not finite, or not of {} numbers: run `jhalak doctor --store`", table.dim);
+            Err(RecommendError::Embedding { table: name, reason })
+        };
+        tracks.iter().map(check).collect()
+    }
+
     /// Returns the tables of a modality, video before audio. Returns none for metadata, whose table
     /// is fitted in every fold ([`super::metadata`]).
     ///

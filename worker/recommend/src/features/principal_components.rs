@@ -63,37 +63,22 @@ pub struct Components {
 /// directions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Reduction {
+pub(crate) struct Reduction {
     means: Vec<f64>,
     factors: Vec<f64>,
     directions: Vec<Vec<f64>>,
 }
 
 impl Reduction {
-    fn standard(&self, row: &[f32]) -> Vec<f64> {
-        let scales = self.means.iter().zip(&self.factors);
-        row.iter().zip(scales).map(|(&x, (mean, factor))| (f64::from(x) - mean) * factor).collect()
-    }
-
-    fn reduce(&self, row: &[f32]) -> Vec<f32> {
-        let row = self.standard(row);
-        self.directions.iter().map(|direction| dot(&row, direction) as f32).collect()
-    }
-}
-
-impl Components {
-    /// Reduces a table to the directions in which the rows of the `fitted` movies vary most.
-    /// Columns are standardised first. Reads no label.
-    pub fn learn(track: Track, table: &EmbeddingTable, fitted: &[bool], seed: u64) -> Self {
-        let width = table.dim;
-        let learned: Vec<&Vec<f32>> =
-            table.rows.iter().zip(fitted).filter(|(_, fitted)| **fitted).filter_map(|(row, _)| row.as_ref()).collect();
+    /// Finds the `dim` directions in which these rows of `width` numbers vary most, `dim` at most
+    /// `width`. Columns are standardised first.
+    pub(crate) fn learn(learned: &[&[f32]], (width, dim): (usize, usize), seed: u64, stream: u64) -> Self {
         let n = learned.len().max(1) as f64;
         let (mut means, mut factors) = (vec![0.0; width], vec![0.0; width]);
-        for row in &learned {
+        for row in learned {
             means.iter_mut().zip(*row).for_each(|(mean, &x)| *mean += f64::from(x) / n);
         }
-        for row in &learned {
+        for row in learned {
             for ((square, mean), &x) in factors.iter_mut().zip(&means).zip(*row) {
                 *square += (f64::from(x) - mean).powi(2) / n;
             }
@@ -103,8 +88,7 @@ impl Components {
         }
         let mut reduction = Reduction { means, factors, directions: Vec::new() };
         let rows: Vec<Vec<f64>> = learned.iter().map(|row| reduction.standard(row)).collect();
-        let random = &mut seeded(seed, START + track as u64);
-        let dim = COMPONENTS.min(width);
+        let random = &mut seeded(seed, stream);
         let mut basis: Vec<Vec<f64>> =
             (0..dim).map(|_| (0..width).map(|_| f64::from(random.normal())).collect()).collect();
         orthonormalise(&mut basis);
@@ -120,6 +104,29 @@ impl Components {
             orthonormalise(&mut basis);
         }
         reduction.directions = basis;
+        reduction
+    }
+
+    fn standard(&self, row: &[f32]) -> Vec<f64> {
+        let scales = self.means.iter().zip(&self.factors);
+        row.iter().zip(scales).map(|(&x, (mean, factor))| (f64::from(x) - mean) * factor).collect()
+    }
+
+    /// Returns the components of a row.
+    pub(crate) fn reduce(&self, row: &[f32]) -> Vec<f32> {
+        let row = self.standard(row);
+        self.directions.iter().map(|direction| dot(&row, direction) as f32).collect()
+    }
+}
+
+impl Components {
+    /// Reduces a table to the directions in which the rows of the `fitted` movies vary most.
+    /// Columns are standardised first. Reads no label.
+    pub fn learn(track: Track, table: &EmbeddingTable, fitted: &[bool], seed: u64) -> Self {
+        let of_fitted = table.rows.iter().zip(fitted).filter(|(_, fitted)| **fitted);
+        let learned: Vec<&[f32]> = of_fitted.filter_map(|(row, _)| row.as_deref()).collect();
+        let dim = COMPONENTS.min(table.dim);
+        let reduction = Reduction::learn(&learned, (table.dim, dim), seed, START + track as u64);
         let rows = table.rows.iter().map(|row| row.as_ref().map(|row| reduction.reduce(row))).collect();
         Self { track, dim, rows, reduction }
     }

@@ -1,5 +1,5 @@
-//! The paper's networks: the cross-attention classifier, the ANN and genre heads; training and
-//! prediction.
+//! The paper's networks: the cross-attention classifier, the ANN and genre heads; attention over
+//! the parts of trailers; training and prediction.
 
 pub mod ann;
 pub mod classifier;
@@ -7,6 +7,10 @@ pub mod classifier;
 mod classifier_fixture;
 pub(crate) mod fold;
 pub mod genre_head;
+mod trailer_attention;
+mod trailer_batch;
+pub(crate) mod trailer_fold;
+mod trailer_tokens;
 
 use crate::CLASSES;
 use crate::features::inputs::{Batch, Inputs};

@@ -30,7 +30,7 @@ fn features(dataset: &Dataset) -> Features {
     }
     table.dim += 2;
     table.rows[5] = None;
-    Features { video: Some(table.clone()), audio: Some(table) }
+    Features { video: Some(table.clone()), audio: Some(table), ..Features::default() }
 }
 
 fn fitted(dataset: &Dataset, network: Option<CellSpec>, ensembles: &[Split]) -> Files {
