@@ -8,8 +8,9 @@
 //! class                    = MLP(mean opinion, mean token of the movie, the user's class shares)
 //! ```
 //!
-//! Trailers of fewer parts and users of fewer ratings are padded: an absent token gets no attention,
-//! and an absent rated movie no weight in the mean. The opinion of a user without ratings is 0.
+//! Trailers of fewer parts and users of fewer ratings are padded: an absent token gets no
+//! attention, and an absent rated movie no weight in the mean. The opinion of a user without
+//! ratings is 0.
 
 use super::trailer_batch::{SHARES, TokenBatch};
 use super::trailer_tokens::TrailerPairs;
