@@ -378,7 +378,7 @@ fn weights_of_folds(name: &str, rows: &[Row]) -> Result<BTreeMap<u32, [f32; CLAS
         if *of_folds.entry(row.fold).or_insert(weights) != weights {
             return Err(Error::invalid(format!(
                 "{name}: {} has other class weights (w_dislike, w_neutral, w_like) than the rows of fold {} before it: \
-                 keep the rows of one model",
+                 keep the rows of one model, and the column fold",
                 row.about(),
                 row.fold
             )));

@@ -38,6 +38,15 @@ pub struct DecodeRequest {
     pub audio: Option<AudioSettings>,
 }
 
+/// See [`DecodeRequest::member_stem`].
+pub fn member_stem(id: &str) -> String {
+    let kept = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' }
+    };
+    let stem: String = id.chars().take(80).map(kept).collect();
+    if stem.is_empty() { "_".to_owned() } else { stem }
+}
+
 impl DecodeRequest {
     /// Creates a request without outputs.
     pub fn new(id: impl Into<String>, video: impl Into<PathBuf>, out_dir: impl Into<PathBuf>) -> Self {
@@ -59,11 +68,7 @@ impl DecodeRequest {
     /// character becomes `_` (a dot would end the sample's key for webdataset); at most 80
     /// characters.
     pub fn member_stem(&self) -> String {
-        let kept = |c: char| {
-            if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' }
-        };
-        let stem: String = self.id.chars().take(80).map(kept).collect();
-        if stem.is_empty() { "_".to_owned() } else { stem }
+        member_stem(&self.id)
     }
 
     /// Whether any requested output depends on scenes.

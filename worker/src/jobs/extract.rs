@@ -392,6 +392,13 @@ async fn fetch(context: &Context, trailer: &Trailer, folder: &Path) -> Result<Pa
             trailer.key, trailer.subject.content, trailer.size
         )));
     }
+    if size != trailer.size {
+        return Err(Error::invalid(format!(
+            "the trailer {} has {size} bytes and the planned SHA-256, and {} bytes were planned: correct the size in the list \
+             of objects, and submit the run again",
+            trailer.key, trailer.size
+        )));
+    }
     Ok(file)
 }
 

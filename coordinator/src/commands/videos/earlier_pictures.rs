@@ -25,21 +25,30 @@ pub(super) struct Earlier {
 }
 
 impl Earlier {
-    /// Looks into `out` before `count` pictures `STEM-00.jpg`, ... are written there.
+    /// Looks into `out` before `count` pictures `STEM-00.jpg`, ... of `video` are written there.
     ///
     /// # Errors
-    /// InvalidInput for pictures of this name that would stay and that the list does not name, and
-    /// for a list that is not one of an earlier call.
-    pub(super) fn find(out: &Path, stem: &str, count: u32) -> Result<Earlier> {
+    /// InvalidInput for pictures of this name that would stay and that the list does not name, or
+    /// that it names for another video; for a list that is not one of an earlier call.
+    pub(super) fn find(out: &Path, video: &Path, stem: &str, count: u32) -> Result<Earlier> {
         let mut earlier = Earlier::default();
         if let Some(list) = read_list(&out.join(LIST))? {
             let listed = ["keyframes", "padding"].iter().filter_map(|part| list[*part].as_array()).flatten();
             let name = |one: &Value| Some(Path::new(one["file"].as_str()?).file_name()?.to_str()?.to_owned());
-            let pictures = listed.filter_map(name).filter(|name| number(name, stem).is_some());
-            let video = Path::new(list["file"].as_str().unwrap_or_default());
-            match video.file_stem().is_some_and(|of| of.to_string_lossy() == stem) {
-                true => earlier.pictures = pictures.collect(),
-                false => earlier.replaced = video.file_name().map(|name| name.to_string_lossy().into_owned()),
+            let pictures: BTreeSet<String> =
+                listed.filter_map(name).filter(|name| number(name, stem).is_some()).collect();
+            let other = Path::new(list["file"].as_str().unwrap_or_default());
+            match (is_same(video, other), pictures.first()) {
+                (true, _) => earlier.pictures = pictures,
+                (false, None) => earlier.replaced = other.file_name().map(|name| name.to_string_lossy().into_owned()),
+                (false, Some(first)) => {
+                    return Err(Error::invalid(format!(
+                        "{} holds {first} and other pictures of {}, whose names this call would write too: name another \
+                         folder",
+                        out.display(),
+                        other.display()
+                    )));
+                }
             }
         }
         let entries = match std::fs::read_dir(out) {
@@ -76,6 +85,15 @@ impl Earlier {
             }
         }
         Ok(removed)
+    }
+}
+
+/// Whether two paths name one video. A path of an earlier call in another folder says no more than
+/// its file name.
+fn is_same(video: &Path, earlier: &Path) -> bool {
+    match (video.canonicalize(), earlier.canonicalize()) {
+        (Ok(video), Ok(earlier)) => video == earlier,
+        _ => video.file_name() == earlier.file_name(),
     }
 }
 
@@ -120,8 +138,9 @@ mod tests {
             let list = serde_json::json!({ "file": video, "keyframes": keyframes, "padding": [] });
             std::fs::write(at(LIST), list.to_string()).expect("room on disk");
         };
-        let find = |count| Earlier::find(folder.path(), "film", count);
-        assert_eq!(Earlier::find(&at("none"), "film", 1).expect("no folder yet"), Earlier::default());
+        let video = Path::new("film.mp4");
+        let find = |count| Earlier::find(folder.path(), video, "film", count);
+        assert_eq!(Earlier::find(&at("none"), video, "film", 1).expect("no folder yet"), Earlier::default());
         put(&["film-00.jpg", "film-01.jpg", "film-02.jpg", "film-2.jpg", "other-09.jpg", "film-x.jpg"]);
         // Without a list nobody knows who wrote them.
         assert_eq!(find(3).expect("all are replaced"), Earlier::default());
@@ -140,6 +159,14 @@ mod tests {
         assert!(
             earlier.remove(folder.path(), &BTreeSet::new()).expect("nothing").is_empty() && at("other-09.jpg").exists()
         );
+        // Other videos whose pictures have the same names: by extension, or by letters that names lose.
+        list("a/film.webm", &["film-00.jpg"]);
+        assert!(find(2).expect_err("another film").to_string().contains("of a/film.webm"));
+        list("शोले.mp4", &["____-00.jpg"]);
+        let lost = Earlier::find(folder.path(), Path::new("लगान.mp4"), "____", 2).expect_err("the same letters");
+        assert!(lost.to_string().contains("शोले.mp4"), "{lost}");
+        let own = Earlier::find(folder.path(), Path::new("शोले.mp4"), "____", 2).expect("its own");
+        assert_eq!(own.pictures.len(), 1);
         std::fs::write(at(LIST), "{}").expect("room on disk");
         assert!(find(2).expect_err("somebody's file").to_string().contains("not a list of keyframes"));
     }

@@ -172,8 +172,8 @@ impl From<Keyframe> for ShownKeyframe {
 impl Keyframes {
     pub(in crate::commands) async fn execute(self, settings: Settings, output: Output) -> Result<u8> {
         self.check()?;
-        let stem = self.video.file_stem().unwrap_or_default().to_string_lossy();
-        let earlier = Earlier::find(&self.out, &stem, self.count)?;
+        let stem = media::request::member_stem(&self.video.file_stem().unwrap_or_default().to_string_lossy());
+        let earlier = Earlier::find(&self.out, &self.video, &stem, self.count)?;
         let detector = match self.strategy {
             Strategy::SceneObject => {
                 let stride = self.stride.unwrap_or(SceneObjectSettings::default().stride);

@@ -165,6 +165,14 @@ fn extraction(plan: &Plan, summary: &Summary) -> Result<Option<Extraction>> {
     let videos = summary.tables.iter().filter(|t| t.kind == ArtifactKind::VideoTable);
     let zero_clips: BTreeSet<String> = videos.flat_map(|table| table.zero_clips.iter().cloned()).collect();
     let silent = summary.tables.iter().find(|t| t.kind == ArtifactKind::AudioTable).map(|t| t.without.clone());
+    // Without any sound there is no table to name the silent ones.
+    let embeds_sound = plan.spec.recipe(ArtifactKind::AudioEmbedding).is_some();
+    let all_silent = || {
+        let lost: BTreeSet<&str> = quarantined.iter().map(|one| one.movie.as_str()).collect();
+        let ids = plan.trailers.trailers.scan().map(|trailer| trailer.subject.id.clone());
+        ids.filter(|id| !lost.contains(id.as_str())).collect::<Vec<_>>()
+    };
+    let silent = silent.or_else(|| (embeds_sound && counts.out_of_scope == 0).then(all_silent));
     Ok(Some(Extraction {
         trailers,
         processed: summary.extracted as u64,

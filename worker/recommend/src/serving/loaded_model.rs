@@ -12,6 +12,7 @@ use crate::features::metadata;
 use crate::features::principal_components::Track;
 use crate::ranking::WatchModel;
 use jhalak_common::dataset::{Dataset, Label, Movie, Rating, User};
+use jhalak_common::evaluation::LeftOutPart;
 use std::collections::BTreeMap;
 
 /// A stored model with its dataset.
@@ -93,6 +94,18 @@ impl LoadedModel {
             (true, RankBy::Watch) if self.watch.is_none() => "watch",
             _ => return Ok(()),
         };
+        let left_out = self
+            .description
+            .card
+            .left_out
+            .iter()
+            .find(|one| one.part.starts_with("ensemble") == (missing == "ensemble"));
+        if let Some(LeftOutPart { part, reason }) = left_out.filter(|_| missing != "watch") {
+            let reason = format!(
+                "has no {missing} model: {part} could not be fitted: {reason}; fit with another --modality, or leave --model out"
+            );
+            return Err(RecommendError::Stored { file: MODEL.to_owned(), reason });
+        }
         let way = match missing {
             "network" => "fit without --no-network",
             "ensemble" => "fit without --ensemble none",
