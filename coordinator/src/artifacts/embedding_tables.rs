@@ -239,6 +239,7 @@ pub(crate) struct Embedding {
 }
 
 /// Reads the embedding of a trailer.
+#[cfg(feature = "local")]
 pub(crate) async fn read_embedding(store: &dyn ObjectStore, source: &Recipe, subject: &Subject) -> Result<Embedding> {
     read_embedding_with(store, source, subject, false).await
 }

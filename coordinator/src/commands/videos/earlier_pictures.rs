@@ -159,7 +159,8 @@ mod tests {
         assert!(
             earlier.remove(folder.path(), &BTreeSet::new()).expect("nothing").is_empty() && at("other-09.jpg").exists()
         );
-        // Other videos whose pictures have the same names: by extension, or by letters that names lose.
+        // Other videos whose pictures have the same names: by extension, or by letters that names
+        // lose.
         list("a/film.webm", &["film-00.jpg"]);
         assert!(find(2).expect_err("another film").to_string().contains("of a/film.webm"));
         list("शोले.mp4", &["____-00.jpg"]);
