@@ -65,6 +65,7 @@ pub use describe::{Description, GenreCount, LabelCounts, Missing};
 pub use folds::{FoldsBy, GivenFold, GivenFolds, read_folds};
 pub use genres::PAPER_GENRES;
 pub use normal_form::{Dataset, Label, Movie, Rating, User};
+pub use readers::movie_ids::composed;
 pub use readers::reading::Reading;
 pub use readers::{
     CATALOGUES, Facts, Fetched, FetchedTable, Files, Folder, Layout, MAX_LISTED, NewMovies, ReadSettings, Reject,

@@ -1,7 +1,7 @@
 //! Users and movies by the names that people type: an id, or a title that only one movie has. What
 //! is not known gets the most similar names.
 
-use jhalak_common::dataset::{Dataset, Movie};
+use jhalak_common::dataset::{Dataset, Movie, composed};
 use jhalak_common::{Error, Result};
 
 /// Suggestions for an id that is not known.
@@ -40,16 +40,22 @@ pub(in crate::commands) fn find_movie(known: &[Movie], new: &[Movie], word: &str
     let word = word.trim();
     let whole = word.strip_suffix(".0").filter(|number| number.bytes().all(|c| c.is_ascii_digit()));
     let by_id = |id: &str| all().find(|movie| movie.id == id);
-    if let Some(found) = by_id(word).or_else(|| by_id(whole?)) {
+    // Keyboards and file systems write an accent in two ways.
+    let by_form = || {
+        let mut alike = all().filter(|movie| composed(&movie.id) == composed(word));
+        alike.next().filter(|_| alike.next().is_none())
+    };
+    if let Some(found) = by_id(word).or_else(|| by_id(whole?)).or_else(by_form) {
         return Ok(index(found));
     }
-    let title = word.to_lowercase();
-    let mut named: Vec<&Movie> = all().filter(|movie| movie.name.to_lowercase() == title).collect();
+    let form = |text: &str| composed(text).to_lowercase();
+    let title = form(word);
+    let mut named: Vec<&Movie> = all().filter(|movie| form(&movie.name) == title).collect();
     // A catalogue may keep the year apart: "Chasing Amy (1997)".
     if let Some((name, year)) = title.strip_suffix(')').and_then(|t| t.rsplit_once('(')).filter(|_| named.is_empty())
         && let Ok(year) = year.trim().parse::<i32>()
     {
-        named = all().filter(|movie| movie.year == Some(year) && movie.name.to_lowercase() == name.trim()).collect();
+        named = all().filter(|movie| movie.year == Some(year) && form(&movie.name) == name.trim()).collect();
     }
     match named.as_slice() {
         [one] => Ok(index(one)),
@@ -109,6 +115,9 @@ mod tests {
         let find = |word: &str| find_movie(&known, &new, word, "--run r");
         assert_eq!(find("tt2").expect("an id"), 1);
         assert_eq!(find("amélie").expect("a title in any case"), 0);
+        assert_eq!(find("ame\u{301}lie").expect("an accent of its own"), 0);
+        let decomposed = movies(&[("ame\u{301}lie", "A")]);
+        assert_eq!(find_movie(&decomposed, &[], "amélie", "").expect("an id in the other form"), 0);
         assert_eq!(find("don, the chase").expect("with a comma"), 1);
         assert_eq!(find("Later").expect("a new one"), 4);
         assert!(find("Twin").expect_err("two").to_string().contains("tt3, tt4"));

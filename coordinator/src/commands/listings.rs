@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::Args;
-use jhalak_common::dataset::{Dataset, Label};
+use jhalak_common::dataset::{Dataset, Label, composed};
 use jhalak_common::process::exit;
 use jhalak_common::settings::Settings;
 use jhalak_common::{Result, store};
@@ -100,9 +100,10 @@ impl Listing {
     }
 
     fn print(&self, what: &str, name: &str, entries: Vec<Entry>, output: &Output) -> Result<u8> {
-        let search = self.search.as_deref().unwrap_or_default().to_lowercase();
+        let form = |text: &str| composed(text).to_lowercase();
+        let search = form(self.search.as_deref().unwrap_or_default());
         let all = entries.len();
-        let found: Vec<Entry> = entries.into_iter().filter(|e| e.searched.to_lowercase().contains(&search)).collect();
+        let found: Vec<Entry> = entries.into_iter().filter(|e| form(&e.searched).contains(&search)).collect();
         let mut text: String = found.iter().take(self.top).map(|entry| entry.line.clone() + "\n").collect();
         text.push_str(&match found.len() {
             shown if shown > self.top => {
@@ -123,7 +124,9 @@ type Counts = [u64; 3];
 
 fn counted(counts: &Counts) -> String {
     let [dislike, neutral, like] = counts;
-    format!("{:>4} ratings: {like} like, {neutral} neutral, {dislike} dislike", dislike + neutral + like)
+    let all = dislike + neutral + like;
+    let plural = if all == 1 { "" } else { "s" };
+    format!("{all:>4} rating{plural}: {like} like, {neutral} neutral, {dislike} dislike")
 }
 
 fn as_json(counts: &Counts) -> Value {

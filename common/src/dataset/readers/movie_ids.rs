@@ -37,7 +37,7 @@ struct Alike {
 }
 
 /// Returns a text with its letters and accents composed (Unicode's form NFC).
-pub(in crate::dataset) fn composed(text: &str) -> Cow<'_, str> {
+pub fn composed(text: &str) -> Cow<'_, str> {
     match text.is_ascii() {
         true => Cow::Borrowed(text),
         false => ComposingNormalizerBorrowed::new_nfc().normalize(text),
