@@ -57,14 +57,16 @@ impl Earlier {
             Err(e) => return Err(cannot_write(out, e)),
         };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let stays = |name: &String| number(name, stem).is_some_and(|number| number >= count);
+        // The list of another video does not say whose the pictures of lower numbers are.
+        let is_listed_elsewhere = earlier.replaced.is_some();
+        let stays = |name: &String| number(name, stem).is_some_and(|number| number >= count || is_listed_elsewhere);
         let mut unknown: Vec<String> = names.filter(|name| stays(name) && !earlier.pictures.contains(name)).collect();
         unknown.sort();
         match unknown.first() {
             None => Ok(earlier),
             Some(first) => Err(Error::invalid(format!(
-                "{} holds {first}, which this call would not write and {LIST} does not list: it would stay among the \
-                 new pictures. Remove it, or name another folder",
+                "{} holds {first}, which {LIST} does not list as a picture of this video: it would be replaced, or stay \
+                 among the new pictures. Remove it, or name another folder",
                 out.display()
             ))),
         }
@@ -154,6 +156,8 @@ mod tests {
         assert!(!at("film-02.jpg").exists() && at("film-01.jpg").exists() && at("other-09.jpg").exists());
 
         list("b/other.mp4", &["other-09.jpg"]);
+        assert!(find(2).expect_err("whose is it?").to_string().contains("film-00.jpg"));
+        ["film-00.jpg", "film-01.jpg"].iter().for_each(|name| std::fs::remove_file(at(name)).expect("removable"));
         let earlier = find(2).expect("another video");
         assert_eq!(earlier.replaced.as_deref(), Some("other.mp4"));
         assert!(
