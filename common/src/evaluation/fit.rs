@@ -36,6 +36,20 @@ pub struct LeftOutPart {
     pub reason: String,
 }
 
+impl LeftOutPart {
+    /// Whether it is the network, and not an ensemble or an input of the ensembles.
+    #[must_use]
+    pub fn is_network(&self) -> bool {
+        !self.part.contains("ensemble")
+    }
+
+    /// Whether it is an ensemble, and not an input of the ensembles.
+    #[must_use]
+    pub fn is_ensemble(&self) -> bool {
+        self.part.starts_with("ensemble")
+    }
+}
+
 /// Returns the name of the network of a final model, such as `classifier on audio+video`.
 #[must_use]
 pub fn network_name(cell: &CellSpec) -> String {
@@ -55,5 +69,21 @@ impl FitSpec {
         let network = self.network.as_ref().map(|cell| cell.modality);
         let read = |kind: &ArtifactKind| [network, self.trailers].iter().flatten().any(|of| of.tables().contains(kind));
         [ArtifactKind::VideoTable, ArtifactKind::AudioTable].into_iter().filter(read).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_of_the_ensembles_is_neither_network_nor_ensemble() {
+        let of = |part: &str| {
+            let one = LeftOutPart { part: part.to_owned(), reason: String::new() };
+            (one.is_network(), one.is_ensemble())
+        };
+        assert_eq!(of("classifier on audio+video"), (true, false));
+        assert_eq!(of("ensemble for pairs"), (false, true));
+        assert_eq!(of("audio in the ensemble"), (false, false));
     }
 }

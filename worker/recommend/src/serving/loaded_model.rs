@@ -94,13 +94,12 @@ impl LoadedModel {
             (true, RankBy::Watch) if self.watch.is_none() => "watch",
             _ => return Ok(()),
         };
-        let left_out = self
-            .description
-            .card
-            .left_out
-            .iter()
-            .find(|one| one.part.starts_with("ensemble") == (missing == "ensemble"));
-        if let Some(LeftOutPart { part, reason }) = left_out.filter(|_| missing != "watch") {
+        let is_it: fn(&LeftOutPart) -> bool = match kind {
+            ModelKind::Network => LeftOutPart::is_network,
+            ModelKind::Ensemble => LeftOutPart::is_ensemble,
+        };
+        let left_out = self.description.card.left_out.iter().find(|one| !is_fitted && is_it(one));
+        if let Some(LeftOutPart { part, reason }) = left_out {
             let reason = format!(
                 "has no {missing} model: {part} could not be fitted: {reason}; fit with another --modality, or leave --model out"
             );
