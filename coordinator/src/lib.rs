@@ -27,4 +27,5 @@ pub mod report;
 pub mod run;
 #[cfg(feature = "local")]
 pub mod serve;
+pub mod signed;
 pub mod utc;

@@ -108,7 +108,7 @@ pub async fn commit(
     let json = Bytes::from(json);
     Ok(match store.put_if_absent(&key.commit(), json.clone()).await? {
         PutOutcome::Created => Commit::Committed,
-        // What a full disk left there is no record; two writers at once write the same facts.
+        // A full disk leaves empty files. Two writers at once write the same facts.
         PutOutcome::AlreadyExists if is_empty(store, &key.commit()).await? => {
             store.put(&key.commit(), json).await?;
             Commit::Committed

@@ -122,7 +122,7 @@ impl Listing {
 /// Ratings by class, in the order dislike, neutral, like.
 type Counts = [u64; 3];
 
-fn counted(counts: &Counts) -> String {
+fn by_class(counts: &Counts) -> String {
     let [dislike, neutral, like] = counts;
     let all = dislike + neutral + like;
     let plural = if all == 1 { "" } else { "s" };
@@ -149,7 +149,7 @@ impl Users {
         }
         let entry = |(user, counts): (&jhalak_common::dataset::User, &Counts)| Entry {
             json: json!({ "id": user.id, "ratings": as_json(counts), "attributes": user.attributes }),
-            line: format!("{:24} {}", user.id, counted(counts)),
+            line: format!("{:24} {}", user.id, by_class(counts)),
             searched: user.id.clone(),
         };
         let entries = dataset.users.iter().zip(&counts).map(entry).collect();
@@ -175,7 +175,7 @@ impl Movies {
                     "id": movie.id, "name": movie.name, "year": movie.year, "genres": movie.genres,
                     "trailer": has_trailer, "ratings": as_json(counts),
                 }),
-                line: format!("{:16} {}{year}{genres}{trailer}; {}", movie.id, movie.name, counted(counts).trim()),
+                line: format!("{:16} {}{year}{genres}{trailer}; {}", movie.id, movie.name, by_class(counts).trim()),
                 searched: format!("{} {} {genres}{year}", movie.id, movie.name),
             }
         };

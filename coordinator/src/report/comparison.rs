@@ -3,8 +3,9 @@
 
 use serde::Serialize;
 
-use super::number::{count, counted, mean_sd, percent, signed};
+use super::number::{count, counted, mean_sd, percent};
 use super::{Cell, Report};
+use crate::signed::signed;
 
 /// The evaluation, ordered for a table. The figures of a column are of the same pairs, if there are
 /// any that all its models were tested on.
@@ -94,7 +95,7 @@ impl<'a> Comparison<'a> {
         let verdict = match versus.map(|versus| versus.difference) {
             None => format!("the model is {side}"),
             Some(of) => {
-                let [low, high] = [of.accuracy.low, of.accuracy.high].map(|end| signed(100.0 * end));
+                let [low, high] = [of.accuracy.low, of.accuracy.high].map(|end| signed(100.0 * end, 1));
                 let interval =
                     format!("95 % interval {low} to {high} points over draws of {} viewers", count(of.users as u64));
                 match of.tells(&of.accuracy) {

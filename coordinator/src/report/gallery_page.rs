@@ -4,10 +4,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use super::number::{count, decimal, percent, span};
+use super::number::{count, percent, span};
 use super::{Gallery, Map, Shown};
 use crate::charts::{self, Bar, Marks, Point, Timeline};
 use crate::inspect::trailer::{KeyframeSet, KeyframeView, ObjectView};
+use crate::signed::decimal;
 
 /// Classes in a histogram of objects.
 const MAX_CLASSES: usize = 8;

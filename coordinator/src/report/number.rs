@@ -9,23 +9,6 @@ pub(super) fn percent(share: f64) -> String {
     if share.is_finite() { format!("{:.1}", 100.0 * share) } else { "n/a".to_owned() }
 }
 
-/// A number with so many decimals: `0.42`, `−0.13`, and `0.00` where it rounds to 0.
-pub(super) fn decimal(number: f64, decimals: usize) -> String {
-    let size = format!("{:.decimals$}", number.abs());
-    let is_zero = size.bytes().all(|byte| matches!(byte, b'0' | b'.'));
-    if number < 0.0 && !is_zero { format!("−{size}") } else { size }
-}
-
-/// A difference in points with its sign: `+1.2`, `−0.3`, `0.0`.
-pub(super) fn signed(points: f64) -> String {
-    let size = format!("{:.1}", points.abs());
-    match points {
-        _ if size == "0.0" => size,
-        below if below < 0.0 => format!("−{size}"),
-        _ => format!("+{size}"),
-    }
-}
-
 /// Mean and standard deviation in percent: `74.7 ± 0.3`.
 pub(super) fn mean_sd(figure: MeanSd) -> String {
     format!("{} ± {}", percent(figure.mean), percent(figure.sd))

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::chart::{Bar, Group, bar, mark_of};
 use super::number::{mean_sd, percent};
 use super::{Published, Report};
+use crate::signed::signed;
 
 /// One of the paper's tables, with the printed figures and ours.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -109,7 +110,7 @@ fn show_row(row: &PaperRow) -> ShownRow {
         user_embedding: row.user_embedding.clone(),
         published: published_text(row),
         paper: figures(row.paper),
-        difference: row.paper.map(|ours| signed(100.0 * (ours.accuracy.mean - row.published.mean))),
+        difference: row.paper.map(|ours| signed(100.0 * (ours.accuracy.mean - row.published.mean), 1)),
         strict: figures(row.strict),
         not_run: row.not_run.clone(),
     }
@@ -123,15 +124,6 @@ fn published_text(row: &PaperRow) -> String {
 
 fn with_gl(gl: bool) -> &'static str {
     if gl { "with" } else { "without" }
-}
-
-fn signed(points: f64) -> String {
-    // -0.04 is no difference at one decimal.
-    if points.abs() < 0.05 {
-        "0.0".to_owned()
-    } else {
-        format!("{}{:.1}", if points > 0.0 { "+" } else { "−" }, points.abs())
-    }
 }
 
 /// Describes the distance between our figures under the published protocol and the printed ones.
@@ -152,7 +144,7 @@ fn measured(table: &PaperTable) -> Option<String> {
     let (points, row) = largest;
     Some(format!(
         "Under paper ours are {mean:.1} points from the printed figures on average, at most {} ({}, {} GL).",
-        signed(*points),
+        signed(*points, 1),
         row.user_embedding,
         with_gl(row.gl)
     ))

@@ -74,9 +74,7 @@ pub fn router(site: Arc<Site>, access: Access) -> Router {
         .route("/assets/style.css", get(|| async { asset("text/css; charset=utf-8", STYLE) }))
         .route("/assets/script.js", get(|| async { asset("text/javascript; charset=utf-8", SCRIPT) }))
         .route("/assets/icon.svg", get(|| async { asset("image/svg+xml", ICON) }))
-        .fallback(|| async {
-            Failure::missing("there is no page at this address: the list of runs leads to all pages")
-        })
+        .fallback(|| async { Failure::missing("no page is at this address: start from the list of runs") })
         .with_state(site.clone())
         .route("/runs/{run}/events", events.clone())
         .route(&format!("{API}/runs/{{run}}/events"), events)

@@ -7,6 +7,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
+use crate::signed::{decimal, signed};
+
 /// Every template by its name. The file extension enables escaping.
 const TEMPLATES: &[(&str, &str)] = &[
     ("base.html", include_str!("templates/base.html")),
@@ -19,6 +21,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("compare.html", include_str!("templates/compare.html")),
     ("trailers.html", include_str!("templates/trailers.html")),
     ("trailer.html", include_str!("templates/trailer.html")),
+    ("of_trailer.html", include_str!("templates/of_trailer.html")),
     ("neighbours.html", include_str!("templates/neighbours.html")),
     ("neighbours_part.html", include_str!("templates/neighbours_part.html")),
     ("audience.html", include_str!("templates/audience.html")),
@@ -49,7 +52,7 @@ impl Templates {
         environment.add_filter("percent", |share: f64| format!("{:.1}", 100.0 * share));
         environment.add_filter("points", |share: f64| signed(100.0 * share, 1));
         environment.add_filter("signed", signed);
-        environment.add_filter("decimals", |x: f64, n: usize| signed(x, n).trim_start_matches('+').to_owned());
+        environment.add_filter("decimals", decimal);
         environment.add_filter("bytes", bytes);
         environment.add_filter("duration", duration);
         environment.add_filter("clock", clock);
@@ -77,17 +80,6 @@ fn broken(name: &str, error: minijinja::Error) -> Error {
 /// Returns `text` as one segment of a path or one value of a query.
 pub fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
-}
-
-/// Returns a difference with its sign, or 0 without one where it rounds to 0: `+1.2`, `−0.3`,
-/// `0.0`.
-fn signed(difference: f64, decimals: usize) -> String {
-    let size = format!("{:.decimals$}", difference.abs());
-    match difference {
-        _ if size.bytes().all(|byte| matches!(byte, b'0' | b'.')) => size,
-        below if below < 0.0 => format!("−{size}"),
-        _ => format!("+{size}"),
-    }
 }
 
 /// Returns a size in a unit of its own: `1.4 MB`.
@@ -126,7 +118,6 @@ mod tests {
     #[test]
     fn numbers_sizes_and_times_are_shown_in_short() {
         assert_eq!((count(7).as_str(), count(1234567).as_str()), ("7", "1,234,567"));
-        assert_eq!((signed(0.04, 1), signed(-0.26, 1), signed(2.0, 0)), ("0.0".into(), "−0.3".into(), "+2".into()));
         assert_eq!((bytes(999).as_str(), bytes(1_400_000).as_str()), ("999 bytes", "1.4 MB"));
         assert_eq!((duration(59.4).as_str(), duration(200.0).as_str()), ("59 s", "3 min 20 s"));
         assert_eq!((clock(0.0).as_str(), clock(62.54).as_str()), ("0:00.0", "1:02.5"));

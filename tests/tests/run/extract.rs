@@ -24,7 +24,7 @@ fn a_folder_of_videos_is_extracted_once_and_compared() {
     let path = trailers.to_str().expect("UTF-8");
 
     let first = jhalak(&store, &["extract", path, "--json"]);
-    assert_eq!(first.err.matches("cannot open the video").count(), 1, "a failure is told once: {}", first.err);
+    assert_eq!(first.err.matches("cannot open the video").count(), 1, "a failure is reported once: {}", first.err);
     assert_eq!(first.code, Some(4), "the broken one is quarantined: {}", first.err);
     let answer = first.json();
     assert_eq!(answer["quarantined"].as_array().map(Vec::len), Some(1), "{answer}");

@@ -165,7 +165,7 @@ fn extraction(plan: &Plan, summary: &Summary) -> Result<Option<Extraction>> {
     let videos = summary.tables.iter().filter(|t| t.kind == ArtifactKind::VideoTable);
     let zero_clips: BTreeSet<String> = videos.flat_map(|table| table.zero_clips.iter().cloned()).collect();
     let silent = summary.tables.iter().find(|t| t.kind == ArtifactKind::AudioTable).map(|t| t.without.clone());
-    // Without any sound there is no table to name the silent ones.
+    // If no trailer has sound, there is no table that lists those without.
     let embeds_sound = plan.spec.recipe(ArtifactKind::AudioEmbedding).is_some();
     let all_silent = || {
         let lost: BTreeSet<&str> = quarantined.iter().map(|one| one.movie.as_str()).collect();

@@ -13,12 +13,10 @@ use super::output_layout::{OutputLayout, Rest};
 use super::values::{self, Problem};
 use super::{heads, merge_outputs, nms, resolve};
 use crate::inference::{Models, Session, Tensor};
+use jhalak_media::bounds::Bounds;
+use jhalak_media::detector::{CLASSES, Detector, Object};
 use jhalak_media::error::MediaError;
 use jhalak_media::picture::Picture;
-use jhalak_media::{
-    bounds::Bounds,
-    detector::{CLASSES, Detector, Object},
-};
 
 /// Which boxes count as objects.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -7,6 +7,7 @@ pub mod classifier;
 mod classifier_fixture;
 pub(crate) mod fold;
 pub mod genre_head;
+mod probabilities;
 mod trailer_attention;
 mod trailer_batch;
 pub(crate) mod trailer_fold;
@@ -14,11 +15,9 @@ mod trailer_tokens;
 
 use crate::CLASSES;
 use crate::features::inputs::{Batch, Inputs};
-use jhalak_nn::{OptimizerState, Parameter, Trainable, cross_entropy, softmax_rows};
+use jhalak_nn::{OptimizerState, Parameter, Trainable, cross_entropy};
+use probabilities::probabilities;
 use std::fmt;
-
-/// Rows of a prediction batch.
-const PREDICTION_BATCH: usize = 256;
 
 /// Maps movie and user inputs to logits of the three classes.
 pub trait Network: fmt::Debug + Send {
@@ -51,13 +50,10 @@ impl<'a> PairTraining<'a> {
 
     /// Returns the probabilities of the three classes for each sample.
     pub fn predict(&mut self, samples: &[u32]) -> Vec<[f32; CLASSES]> {
-        let mut out = Vec::with_capacity(samples.len());
-        for samples in samples.chunks(PREDICTION_BATCH) {
-            self.forward(samples);
-            softmax_rows(&mut self.logits, CLASSES);
-            out.extend_from_slice(self.logits.as_chunks::<CLASSES>().0);
-        }
-        out
+        probabilities(samples, |batch, logits| {
+            self.forward(batch);
+            std::mem::swap(logits, &mut self.logits);
+        })
     }
 
     fn forward(&mut self, samples: &[u32]) {

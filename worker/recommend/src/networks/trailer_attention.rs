@@ -12,20 +12,18 @@
 //! attention, and an absent rated movie no weight in the mean. The opinion of a user without
 //! ratings is 0.
 
+use super::probabilities::probabilities;
 use super::trailer_batch::{SHARES, TokenBatch};
 use super::trailer_tokens::TrailerPairs;
 use crate::CLASSES;
 use jhalak_nn::{
     Activation, Linear, Mlp, MultiHeadAttention, OptimizerState, Parameter, Random, Shape, Trainable, cross_entropy,
-    softmax_rows,
 };
 
 /// Features of queries, keys and opinions.
 const WIDTH: usize = 32;
 /// Heads of the attention.
 const HEADS: usize = 4;
-/// Rows of a prediction batch.
-const PREDICTION_BATCH: usize = 256;
 
 /// The network.
 #[derive(Debug)]
@@ -153,13 +151,10 @@ impl<'a> TrailerTraining<'a> {
 
     /// Returns the probabilities of the three classes for each sample.
     pub(super) fn predict(&mut self, samples: &[u32]) -> Vec<[f32; CLASSES]> {
-        let mut out = Vec::with_capacity(samples.len());
-        for samples in samples.chunks(PREDICTION_BATCH) {
-            self.forward(samples);
-            softmax_rows(&mut self.logits, CLASSES);
-            out.extend_from_slice(self.logits.as_chunks::<CLASSES>().0);
-        }
-        out
+        probabilities(samples, |batch, logits| {
+            self.forward(batch);
+            std::mem::swap(logits, &mut self.logits);
+        })
     }
 
     fn forward(&mut self, samples: &[u32]) {
